@@ -1,0 +1,60 @@
+//! Remembered answers: a fact that cost time to find, valid while its fingerprint and an hour last. A memo is never
+//! needed: one that cannot be read or written is only slower.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::layout::Layout;
+
+/// Longer than a working spell at the desk, shorter than a day: what a fingerprint misses is found then.
+const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// One remembered answer.
+pub struct Memo {
+    path: PathBuf,
+}
+
+impl Memo {
+    /// The memo of a question, for the state of the world that `fingerprint` stands for.
+    pub fn new(layout: &Layout, question: &str, fingerprint: &str) -> Self {
+        Self { path: layout.memo(&format!("{question}-{}.json", &fingerprint[..16.min(fingerprint.len())])) }
+    }
+
+    /// The answer, where one is remembered and young.
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        let age = fs::metadata(&self.path).ok()?.modified().ok()?.elapsed().ok()?;
+        if age > LIFETIME {
+            return None;
+        }
+        serde_json::from_slice(&fs::read(&self.path).ok()?).ok()
+    }
+
+    /// Remembers an answer.
+    pub fn write<T: Serialize>(&self, answer: &T) {
+        let Some(dir) = self.path.parent() else { return };
+        if let (Ok(()), Ok(json)) = (fs::create_dir_all(dir), serde_json::to_vec(answer)) {
+            let beside = self.path.with_extension(std::process::id().to_string());
+            let _ = fs::write(&beside, json).and_then(|()| fs::rename(&beside, &self.path));
+        }
+    }
+}
+
+/// Identity of a file or folder as its metadata tells it; changes whenever it is written or replaced.
+pub fn stamp(path: &Path) -> String {
+    match fs::metadata(path) {
+        Ok(meta) => format!(
+            "{}:{}:{}:{}.{};",
+            path.display(),
+            meta.ino(),
+            meta.size(),
+            meta.mtime(),
+            meta.mtime_nsec()
+        ),
+        Err(_) => format!("{}:-;", path.display()),
+    }
+}

@@ -1,0 +1,163 @@
+//! THE table of commands: name, arguments, options, help and function of each.
+
+use super::Run;
+use crate::commands;
+
+/// One command.
+pub struct Command {
+    /// What is typed after `cargo xtask`.
+    pub name: &'static str,
+    /// Free arguments, as the help shows them; none are taken where it is empty.
+    pub args: &'static str,
+    /// One line for the list of commands; the README's list is made of these.
+    pub summary: &'static str,
+    /// An example, without `cargo xtask`.
+    pub example: &'static str,
+    /// Groups of options it takes beside the global ones.
+    pub options: &'static [&'static [Opt]],
+    /// What it runs.
+    pub run: Run,
+}
+
+/// One option.
+pub struct Opt {
+    /// Long name with its dashes.
+    pub name: &'static str,
+    /// Short name with its dash.
+    pub short: Option<&'static str>,
+    /// Name of its value; a switch has none.
+    pub value: Option<&'static str>,
+    /// One line.
+    pub help: &'static str,
+}
+
+const fn switch(name: &'static str, help: &'static str) -> Opt {
+    Opt { name, short: None, value: None, help }
+}
+
+const fn value(name: &'static str, value: &'static str, help: &'static str) -> Opt {
+    Opt { name, short: None, value: Some(value), help }
+}
+
+/// Options that every command takes.
+pub const GLOBAL: &[Opt] = &[
+    switch("--json", "one JSON document on stdout, everything else on stderr"),
+    value("--cache-dir", "DIR", "the store [DURANGO_CACHE_DIR, else ~/.cache/durango-builder]"),
+    value("--builder", "NAME", "the buildx builder [DURANGO_BUILDER, BUILDX_BUILDER, else the current one]"),
+    value("--progress", "MODE", "auto, plain, quiet or rawjson [auto]"),
+    value("--color", "WHEN", "auto, always or never [auto; NO_COLOR]"),
+    Opt { name: "--verbose", short: Some("-v"), value: None, help: "show each command that is run" },
+    Opt { name: "--quiet", short: Some("-q"), value: None, help: "only errors and the result" },
+    Opt { name: "--help", short: Some("-h"), value: None, help: "this text" },
+];
+
+const PROVISION: &[Opt] = &[switch(
+    "--provision",
+    "install and start what is missing (Debian, Ubuntu); nothing is changed without it",
+)];
+
+const PLAN: &[Opt] = &[
+    switch("--locked", "fail where a pinned version is gone, instead of taking the newest there is"),
+    switch("--no-cache", "run every step again"),
+    switch("--no-save", "do not save the result's layers to the store"),
+    switch("--push", "push the images to their registry"),
+    value("--file", "FILE", "a Compose or bake file in place of builder/compose.yaml (repeatable)"),
+    value("--platform", "PLATFORM", "build for this platform, as linux/arm64 (repeatable)"),
+    value("--tag", "TAG", "name of the image, in place of the declared one (one target; repeatable)"),
+    value("--output", "OUTPUT", "as buildx's --output (one target; repeatable)"),
+    value("--build-arg", "K=V", "a build argument for every target (repeatable)"),
+    value("--secret", "SPEC", "as buildx's: id=NAME,src=FILE or id=NAME,env=VAR (repeatable)"),
+    value("--set", "T.KEY=V", "as bake's: one field of the targets that T matches (repeatable)"),
+];
+
+const DRY_RUN: &[Opt] = &[switch("--dry-run", "print the plan and its steps, do none of them")];
+const APP: &[Opt] = &[value("--app", "DIR", "the application to put into the image [docker/app]")];
+
+/// Every command, in the order of the help.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "base-build",
+        args: "",
+        summary: "build the base image: PHP and FrankenPHP from source",
+        example: "base-build --provision",
+        options: &[PROVISION, DRY_RUN, PLAN],
+        run: commands::build::base_build,
+    },
+    Command {
+        name: "frankenphp",
+        args: "",
+        summary: "build the image that runs an application, and the base image where needed",
+        example: "frankenphp --app ../shop",
+        options: &[APP, PROVISION, DRY_RUN, PLAN],
+        run: commands::build::frankenphp,
+    },
+    Command {
+        name: "build",
+        args: "TARGET...",
+        summary: "build any target of the declaration, or of a Compose or bake file",
+        example: "build web worker --file compose.yaml",
+        options: &[APP, PROVISION, DRY_RUN, PLAN],
+        run: commands::build::build,
+    },
+    Command {
+        name: "plan",
+        args: "TARGET...",
+        summary: "show what a build would do, without building",
+        example: "plan frankenphp",
+        options: &[APP, PROVISION, PLAN],
+        run: commands::build::plan,
+    },
+    Command {
+        name: "smoke",
+        args: "[IMAGE]",
+        summary: "start a built image and prove it: PHP, HTTP, worker mode, each extension",
+        example: "smoke durango/frankenphp:latest",
+        options: &[],
+        run: commands::smoke::run,
+    },
+    Command {
+        name: "doctor",
+        args: "",
+        summary: "say what is wrong on this machine and which command mends it",
+        example: "doctor",
+        options: &[PROVISION],
+        run: commands::doctor::run,
+    },
+    Command {
+        name: "setup",
+        args: "",
+        summary: "turn BuildKit on for good, in the shell and in the daemon; undoable",
+        example: "setup --undo",
+        options: &[DRY_RUN, &[switch("--undo", "put the files back, byte for byte")]],
+        run: commands::setup::run,
+    },
+    Command {
+        name: "pins",
+        args: "",
+        summary: "show the pinned versions, or refresh them",
+        example: "pins --update",
+        options: &[DRY_RUN, &[switch("--update", "take the newest versions that can be had")]],
+        run: commands::pins::run,
+    },
+    Command {
+        name: "bench",
+        args: "[CASE...]",
+        summary: "time rebuilds beside plain buildx and print their ratios",
+        example: "bench unchanged main.go",
+        options: &[],
+        run: commands::bench::run,
+    },
+    Command {
+        name: "test",
+        args: "[FILTER]",
+        summary: "run every test: units, the binary, small images, the real images",
+        example: "test --provision",
+        options: &[PROVISION, &[switch("--quick", "leave out the tests that need an engine")]],
+        run: commands::test::run,
+    },
+];
+
+/// The command of that name.
+pub fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}

@@ -1,0 +1,7 @@
+//! `bench`.
+use crate::cli::{Session, parse::Parsed};
+use anyhow::{Result, bail};
+/// Runs `bench`.
+pub fn run(_session: &Session, _parsed: &Parsed) -> Result<u8> {
+    bail!("not yet")
+}

@@ -1,0 +1,9 @@
+//! The commands: thin files, each from options to facts, plan, execution and report.
+
+pub mod bench;
+pub mod build;
+pub mod doctor;
+pub mod pins;
+pub mod setup;
+pub mod smoke;
+pub mod test;

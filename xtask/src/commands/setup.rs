@@ -1,0 +1,7 @@
+//! `setup`.
+use crate::cli::{Session, parse::Parsed};
+use anyhow::{Result, bail};
+/// Runs `setup`.
+pub fn run(_session: &Session, _parsed: &Parsed) -> Result<u8> {
+    bail!("not yet")
+}

@@ -1,0 +1,185 @@
+//! Asking the engine what it is. The answers are remembered while the files they depend on stay the same: asking costs
+//! 90 ms, reading the memo one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use xshell::cmd;
+
+use super::ask;
+use super::problem::Problem;
+use super::{Driver, Engine, OLDEST_BUILDX, Version};
+use crate::cache::memo;
+use crate::cli::Session;
+
+/// No engine takes longer to answer; one that does is down for us.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The builder that the user named: `--builder`, DURANGO_BUILDER, else BUILDX_BUILDER.
+pub fn builder_name(session: &Session) -> Option<String> {
+    let host = &session.host;
+    let given = session.globals.builder.as_deref();
+    given.or(host.var("DURANGO_BUILDER")).or(host.var("BUILDX_BUILDER")).map(str::to_owned)
+}
+
+/// The engine, from memory where nothing it depends on has changed.
+pub fn read(session: &Session) -> Result<Engine, Problem> {
+    let Some(docker) = session.host.which("docker") else { return Err(Problem::NoDocker) };
+    let fingerprint = fingerprint(session, &docker);
+    let memo = memo::Memo::new(&session.layout, "engine", &fingerprint);
+    if let Some(engine) = memo.read() {
+        return Ok(engine);
+    }
+    let engine = ask_engine(session)?;
+    memo.write(&engine);
+    Ok(engine)
+}
+
+/// Asks, whatever is remembered.
+pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
+    let sh = &session.sh;
+    if session.host.which("docker").is_none() {
+        return Err(Problem::NoDocker);
+    }
+    let name = builder_name(session);
+    let named: Vec<&str> = name.iter().map(String::as_str).collect();
+    let start = |command| ask::start(command).map_err(|error| Problem::Other(error.to_string()));
+    let info = start(cmd!(sh, "docker info --format '{{json .}}'"))?;
+    let inspect = start(cmd!(sh, "docker buildx inspect {named...}"))?;
+    let info = info.answer(LIMIT).map_err(|error| Problem::DaemonDown(error.to_string()))?;
+    let parsed: Info = serde_json::from_str(&info.stdout)
+        .map_err(|error| daemon_problem(&format!("{} {error}", info.stderr.trim())))?;
+    let buildx = parsed.buildx().ok_or(Problem::NoBuildx)?;
+    if buildx < OLDEST_BUILDX {
+        return Err(Problem::OldBuildx(buildx));
+    }
+    if parsed.server_version.is_empty() {
+        let words = parsed.server_errors.first().map_or(info.stderr.trim(), String::as_str);
+        return Err(daemon_problem(words));
+    }
+    let inspect = inspect.answer(LIMIT).map_err(|error| Problem::Other(error.to_string()))?;
+    if !inspect.success {
+        let words = inspect.stderr.trim();
+        let missing = words.contains("no builder") || words.contains("not found");
+        return Err(match name.filter(|_| missing) {
+            Some(name) => Problem::UnknownBuilder(name),
+            None => daemon_problem(words),
+        });
+    }
+    let field = |name: &str| {
+        inspect.stdout.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
+    };
+    let driver = match field("Driver:").as_deref() {
+        Some("docker") => Driver::Docker,
+        Some("docker-container") => Driver::DockerContainer,
+        Some("remote") => Driver::Remote,
+        Some("kubernetes") => Driver::Kubernetes,
+        other => return Err(Problem::Other(format!("the driver {other:?} is unknown"))),
+    };
+    Ok(Engine {
+        buildx,
+        builder: field("Name:").unwrap_or_else(|| "default".into()),
+        driver,
+        containerd_store: parsed.containerd_store(),
+        platform: format!("{}/{}", parsed.os_type, go_arch(&parsed.architecture)),
+        server: parsed.server_version,
+    })
+}
+
+/// What `docker info --format '{{json .}}'` prints, as far as we read it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Info {
+    #[serde(default)]
+    server_version: String,
+    #[serde(default, rename = "OSType")]
+    os_type: String,
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    driver_status: Option<Vec<[String; 2]>>,
+    #[serde(default)]
+    server_errors: Vec<String>,
+    client_info: ClientInfo,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ClientInfo {
+    #[serde(default)]
+    plugins: Option<Vec<Plugin>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Plugin {
+    name: String,
+    #[serde(default)]
+    version: String,
+}
+
+impl Info {
+    fn buildx(&self) -> Option<Version> {
+        let plugins = self.client_info.plugins.as_deref()?;
+        plugins
+            .iter()
+            .find(|plugin| plugin.name == "buildx")
+            .and_then(|plugin| Version::parse(&plugin.version))
+    }
+
+    /// The daemon says so in its driver status (moby 26: `driver-type io.containerd.snapshotter.v1`).
+    fn containerd_store(&self) -> bool {
+        let status = self.driver_status.as_deref().unwrap_or_default();
+        status
+            .iter()
+            .any(|[name, value]| name == "driver-type" && value.starts_with("io.containerd.snapshotter"))
+    }
+}
+
+fn daemon_problem(words: &str) -> Problem {
+    let words = words.trim().trim_start_matches("ERROR: ").to_owned();
+    if words.contains("permission denied") {
+        Problem::NoPermission(words)
+    } else {
+        Problem::DaemonDown(words)
+    }
+}
+
+/// The kernel's name of an architecture, as Go and OCI write it.
+fn go_arch(kernel: &str) -> &str {
+    match kernel {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Covers what the answers depend on: the client and its plugin, docker's configuration, the choice of builder, and the
+/// daemon's socket, which is made anew whenever it starts.
+fn fingerprint(session: &Session, docker: &Path) -> String {
+    let host = &session.host;
+    let mut hash = Sha256::new();
+    for name in ["DOCKER_HOST", "DOCKER_CONTEXT", "BUILDX_CONFIG", "DOCKER_CONFIG"] {
+        hash.update(format!("{name}={:?};", host.var(name)));
+    }
+    hash.update(format!("{:?};", builder_name(session)));
+    let config =
+        host.var("DOCKER_CONFIG").map_or_else(|| host.home().join(".docker"), |dir| host.absolute(dir));
+    let socket =
+        host.var("DOCKER_HOST").and_then(|url| url.strip_prefix("unix://")).unwrap_or("/var/run/docker.sock");
+    let plugins = [
+        "/usr/libexec/docker/cli-plugins",
+        "/usr/lib/docker/cli-plugins",
+        "/usr/local/lib/docker/cli-plugins",
+    ];
+    let mut paths = vec![docker.to_path_buf(), socket.into(), "/etc/docker/daemon.json".into()];
+    paths.extend(plugins.iter().map(|dir| Path::new(dir).join("docker-buildx")));
+    paths.push(config.join("cli-plugins/docker-buildx"));
+    paths.extend(["config.json", "buildx/current", "buildx/instances"].map(|name| config.join(name)));
+    for path in paths {
+        hash.update(memo::stamp(&path));
+    }
+    format!("{:x}", hash.finalize())
+}

@@ -1,0 +1,94 @@
+//! What runs the builds: Docker Engine, buildx and a builder; what they can do, what is wrong with them ([`problem`]),
+//! and how they are installed ([`provision`]).
+
+pub mod ask;
+pub mod base;
+pub mod facts;
+pub mod problem;
+pub mod provision;
+
+use serde::{Deserialize, Serialize};
+
+/// The engine and the builder as they are.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Engine {
+    /// Version of the daemon, as `26.1.5+dfsg1`.
+    pub server: String,
+    /// Version of buildx.
+    pub buildx: Version,
+    /// The builder's name.
+    pub builder: String,
+    /// What drives it.
+    pub driver: Driver,
+    /// Whether the daemon keeps its images in containerd.
+    pub containerd_store: bool,
+    /// The daemon's platform, as `linux/amd64`.
+    pub platform: String,
+}
+
+/// Drivers of buildx.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Driver {
+    /// BuildKit inside the daemon.
+    Docker,
+    /// BuildKit in a container of its own.
+    DockerContainer,
+    /// BuildKit somewhere else.
+    Remote,
+    /// BuildKit in a cluster.
+    Kubernetes,
+}
+
+/// What an engine can do. Asked for by name, so that no call site compares versions.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Can write a cache to a local directory: every driver but `docker` on the classic image store.
+    pub local_cache_export: bool,
+    /// Images of the daemon can be built upon: the `docker` driver alone.
+    pub sees_local_images: bool,
+}
+
+impl Engine {
+    /// What this engine can do.
+    pub fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            local_cache_export: self.driver != Driver::Docker || self.containerd_store,
+            sees_local_images: self.driver == Driver::Docker,
+        }
+    }
+}
+
+/// A version as `MAJOR.MINOR`; all that decisions need.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32);
+
+impl Version {
+    /// Reads `0.13.1+ds1`, `v0.29.1` and the like.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.trim().trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
+        Some(Self(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+/// The oldest buildx that is supported: that of Debian 13.
+pub const OLDEST_BUILDX: Version = Version(0, 13);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_distributions_write_them() {
+        assert_eq!(Version::parse("0.13.1+ds1"), Some(Version(0, 13)));
+        assert_eq!(Version::parse("v0.29.1-desktop.1"), Some(Version(0, 29)));
+        assert_eq!(Version::parse("dev"), None);
+        assert!(Version(0, 9) < OLDEST_BUILDX);
+    }
+}

@@ -1,0 +1,72 @@
+//! What can be wrong with an engine: one place for the words, so that a build and `doctor` say the same.
+
+use super::{OLDEST_BUILDX, Version};
+
+/// Something that keeps a build from starting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// No `docker` on the PATH.
+    NoDocker,
+    /// `docker` has no buildx.
+    NoBuildx,
+    /// buildx is older than [`OLDEST_BUILDX`].
+    OldBuildx(Version),
+    /// Nobody answers at the daemon's address; the engine's own words.
+    DaemonDown(String),
+    /// The daemon's socket refuses this user; the engine's own words.
+    NoPermission(String),
+    /// No builder of that name.
+    UnknownBuilder(String),
+    /// Anything else; the engine's own words.
+    Other(String),
+}
+
+impl Problem {
+    /// Whether `--provision` can mend it.
+    pub fn can_provision(&self) -> bool {
+        matches!(self, Self::NoDocker | Self::NoBuildx | Self::OldBuildx(_) | Self::DaemonDown(_))
+    }
+
+    /// What is wrong, on one line.
+    pub fn what(&self) -> String {
+        match self {
+            Self::NoDocker => "no `docker` on the PATH".into(),
+            Self::NoBuildx => "`docker` has no buildx plugin".into(),
+            Self::OldBuildx(found) => format!("buildx {found} is too old: {OLDEST_BUILDX} is needed"),
+            Self::DaemonDown(words) => format!("the Docker daemon does not answer: {words}"),
+            Self::NoPermission(words) => format!("no permission to reach the Docker daemon: {words}"),
+            Self::UnknownBuilder(name) => format!("there is no builder `{name}`"),
+            Self::Other(words) => format!("the Docker engine cannot be used: {words}"),
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoDocker | Self::NoBuildx | Self::OldBuildx(_) => {
+                "run the same command with `--provision` to install the engine (Debian, Ubuntu), or install Docker Engine \
+                 with buildx yourself"
+            }
+            Self::DaemonDown(_) => {
+                "start it (`sudo systemctl start docker`), or run the same command with `--provision`; \
+                 if DOCKER_HOST or the docker context names another machine, see that it is up"
+            }
+            Self::NoPermission(_) => {
+                "join the socket's group (`sudo usermod -aG docker $USER`, then log in again) or run as root"
+            }
+            Self::UnknownBuilder(_) => {
+                "`docker buildx ls` lists the builders; correct --builder or BUILDX_BUILDER"
+            }
+            Self::Other(_) => "`docker info` may tell more",
+        }
+    }
+
+    /// The error that ends a command.
+    pub fn into_error(self) -> anyhow::Error {
+        let text = format!("{}\n{}", self.what(), self.remedy());
+        match self {
+            Self::UnknownBuilder(_) => crate::error::usage(text),
+            _ => anyhow::anyhow!(text),
+        }
+    }
+}

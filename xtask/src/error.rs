@@ -1,0 +1,47 @@
+//! What can go wrong, by exit code. Everything else is an [`anyhow::Error`] and ends with 1.
+
+use std::fmt;
+
+/// Exit code for a wrong command line or declaration.
+pub const USAGE: u8 = 2;
+/// Exit code for a build that failed.
+pub const BUILD_FAILED: u8 = 3;
+/// Exit code after Ctrl-C, as shells give it for SIGINT.
+pub const INTERRUPTED: u8 = 130;
+
+/// An error with an exit code of its own.
+#[derive(Debug)]
+pub struct Failure {
+    /// One of the constants of this module.
+    pub code: u8,
+    /// What, where, and on a line of its own what to do next.
+    pub message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The user's words are off: exit code 2.
+pub fn usage(message: impl Into<String>) -> anyhow::Error {
+    Failure { code: USAGE, message: message.into() }.into()
+}
+
+/// A build failed and the report has said so: exit code 3.
+pub fn build_failed(message: impl Into<String>) -> anyhow::Error {
+    Failure { code: BUILD_FAILED, message: message.into() }.into()
+}
+
+/// The user stopped the run: exit code 130.
+pub fn interrupted() -> anyhow::Error {
+    Failure { code: INTERRUPTED, message: "interrupted".into() }.into()
+}
+
+/// The exit code that an error ends the process with.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<Failure>().map_or(1, |failure| failure.code)
+}

@@ -1,0 +1,132 @@
+//! Running the steps of a plan, one after the other.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{self, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::signals;
+use crate::plan::step::{Action, Command, Step};
+
+/// Runs steps in their order and stops at the first that fails. With `verbose` each is shown and commands print as they run.
+pub fn run(steps: &[Step], verbose: bool) -> Result<()> {
+    for step in steps {
+        signals::check()?;
+        if verbose {
+            eprintln!("$ {}", step.to_shell());
+        } else if !step.why.is_empty() {
+            eprintln!("{}", step.why);
+        }
+        run_one(&step.action, verbose)?;
+    }
+    Ok(())
+}
+
+fn run_one(action: &Action, verbose: bool) -> Result<()> {
+    match action {
+        Action::Run(command) => run_command(command, verbose),
+        Action::Start { command, log, ready, seconds } => start(command, log, ready, *seconds),
+        Action::Write { path, content, mode, .. } => write(path, content, *mode),
+        Action::Remove { path } => remove(path),
+    }
+}
+
+/// The process of a command, with nothing on its stdin.
+pub fn process(command: &Command) -> process::Command {
+    let mut process = process::Command::new(&command.argv[0]);
+    process.args(&command.argv[1..]).envs(&command.env).stdin(Stdio::null());
+    if let Some(dir) = &command.cwd {
+        process.current_dir(dir);
+    }
+    process
+}
+
+fn run_command(command: &Command, verbose: bool) -> Result<()> {
+    let line = command.to_shell();
+    let mut process = process(command);
+    let mut output = tempfile::tempfile()?;
+    if verbose {
+        process.stdout(io::stderr());
+    } else {
+        process.stdout(output.try_clone()?).stderr(output.try_clone()?);
+    }
+    let mut child = process.spawn().with_context(|| format!("failed to run `{line}`"))?;
+    let status = signals::wait(&mut child)?;
+    if !status.success() {
+        bail!("`{line}` failed ({status}){}", tail(&mut output, 30)?);
+    }
+    Ok(())
+}
+
+/// The last lines of what a command printed, each on a line of its own.
+fn tail(output: &mut File, lines: usize) -> Result<String> {
+    use std::io::{Read, Seek};
+    let mut text = Vec::new();
+    let length = output.seek(io::SeekFrom::End(0))?;
+    output.seek(io::SeekFrom::Start(length.saturating_sub(16 * 1024)))?;
+    output.read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    let all: Vec<&str> = text.lines().collect();
+    Ok(all[all.len().saturating_sub(lines)..].iter().map(|line| format!("\n  {line}")).collect())
+}
+
+fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result<()> {
+    if let Some(dir) = log.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let output = OpenOptions::new().create(true).append(true).open(log)?;
+    let mut process = process(&detached(command));
+    process.stdout(output.try_clone()?).stderr(output);
+    let line = command.to_shell();
+    let mut child = process.spawn().with_context(|| format!("failed to start `{line}`"))?;
+    let started = Instant::now();
+    loop {
+        signals::check()?;
+        let answer = self::process(ready).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if answer.is_ok_and(|status| status.success()) {
+            return Ok(());
+        }
+        if let Some(status) = child.try_wait()? {
+            bail!("`{line}` ended at once ({status}){}", tail(&mut File::open(log)?, 15)?);
+        }
+        if started.elapsed() > Duration::from_secs(seconds) {
+            bail!("`{line}` is not ready after {seconds} s\nits log: {}", log.display());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The command in a session of its own, so that neither Ctrl-C nor the end of the terminal reaches it.
+fn detached(command: &Command) -> Command {
+    let argv = std::iter::once("setsid".to_owned()).chain(command.argv.iter().cloned()).collect();
+    Command { argv, ..command.clone() }
+}
+
+fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let written = || -> io::Result<()> {
+        fs::create_dir_all(dir)?;
+        let mut beside = tempfile::Builder::new().prefix(".durango-").tempfile_in(dir)?;
+        beside.write_all(content.as_bytes())?;
+        beside.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        beside.as_file().sync_all()?;
+        beside.persist(path)?;
+        Ok(())
+    };
+    written().with_context(|| format!("failed to write `{}`", path.display()))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let removed =
+        if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

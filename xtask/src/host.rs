@@ -1,0 +1,62 @@
+//! The process's surroundings, read once at the start and passed on: nothing else asks for the clock, the
+//! environment or the terminal, so tests set them.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+/// Environment, folders, terminal and clock of one run.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Environment variables; those that are not UTF-8 are left out.
+    pub env: BTreeMap<String, String>,
+    /// Current folder.
+    pub cwd: PathBuf,
+    /// When the run started.
+    pub now: Timestamp,
+    /// Whether stdout is a terminal.
+    pub stdout_is_terminal: bool,
+    /// Whether stderr, where progress goes, is a terminal.
+    pub stderr_is_terminal: bool,
+    /// Whether the effective user is root.
+    pub is_root: bool,
+}
+
+impl Host {
+    /// Reads the surroundings of this process.
+    pub fn read() -> Self {
+        let env = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self {
+            env,
+            cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            now: Timestamp::now(),
+            stdout_is_terminal: std::io::stdout().is_terminal(),
+            stderr_is_terminal: std::io::stderr().is_terminal(),
+            is_root: rustix::process::geteuid().is_root(),
+        }
+    }
+
+    /// A variable that is set and not empty.
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// `$HOME`, or the root folder where there is none.
+    pub fn home(&self) -> &Path {
+        Path::new(self.var("HOME").unwrap_or("/"))
+    }
+
+    /// A path as the user gave it, made absolute.
+    pub fn absolute(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.cwd.join(path)
+    }
+
+    /// The executable that a bare name stands for, by `$PATH`.
+    pub fn which(&self, program: &str) -> Option<PathBuf> {
+        std::env::split_paths(self.var("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
+    }
+}

@@ -1,0 +1,98 @@
+//! Every path, derived from the workspace's root and the cache folder. Nothing else joins folder names.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::Host;
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The workspace's root.
+    pub root: PathBuf,
+    /// The store: `--cache-dir`, `$DURANGO_CACHE_DIR`, `$XDG_CACHE_HOME/durango-builder` or `~/.cache/durango-builder`.
+    pub store: PathBuf,
+}
+
+impl Layout {
+    /// Finds the workspace above the current folder (or where this crate was compiled) and the store.
+    pub fn find(host: &Host, cache_dir: Option<&str>) -> Self {
+        let root = host.cwd.ancestors().find(|dir| dir.join("builder/compose.yaml").is_file());
+        let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+        let store = cache_dir
+            .or(host.var("DURANGO_CACHE_DIR"))
+            .map(|dir| host.absolute(dir))
+            .or_else(|| Some(host.absolute(host.var("XDG_CACHE_HOME")?).join("durango-builder")))
+            .unwrap_or_else(|| host.home().join(".cache/durango-builder"));
+        Self { root: root.unwrap_or(compiled).to_path_buf(), store }
+    }
+
+    /// The declaration of both images.
+    pub fn compose(&self) -> PathBuf {
+        self.root.join("builder/compose.yaml")
+    }
+
+    /// The pinned versions.
+    pub fn pins(&self) -> PathBuf {
+        self.root.join("builder/pins.env")
+    }
+
+    /// Our own Go module, which pins FrankenPHP and Caddy.
+    pub fn go_mod(&self) -> PathBuf {
+        self.root.join("builder/frankenphp/go.mod")
+    }
+
+    /// The list of commands in the README is tested against the table.
+    pub fn readme(&self) -> PathBuf {
+        self.root.join("README.md")
+    }
+
+    /// Format number of the store.
+    pub fn version_file(&self) -> PathBuf {
+        self.store.join("VERSION")
+    }
+
+    /// The store's kernel file lock.
+    pub fn lock_file(&self) -> PathBuf {
+        self.store.join("lock")
+    }
+
+    /// Layer generations of one image; `/` and `:` in its name become `_`.
+    pub fn layers(&self, image: &str) -> PathBuf {
+        self.store.join("layers").join(image.replace(['/', ':', '@'], "_"))
+    }
+
+    /// All layer generations, one folder an image.
+    pub fn all_layers(&self) -> PathBuf {
+        self.store.join("layers")
+    }
+
+    /// One generation: an OCI layout and `entry.json`.
+    pub fn generation(&self, image: &str, key: &str) -> PathBuf {
+        self.layers(image).join(key)
+    }
+
+    /// Builds so far.
+    pub fn builds(&self) -> PathBuf {
+        self.store.join("builds")
+    }
+
+    /// Plan, log and outcome of one build.
+    pub fn build(&self, id: &str) -> PathBuf {
+        self.builds().join(id)
+    }
+
+    /// Where damaged generations are set aside.
+    pub fn quarantine(&self, id: &str) -> PathBuf {
+        self.store.join("quarantine").join(id)
+    }
+
+    /// Scratch space on the store's own file system, so that a rename can move out of it.
+    pub fn tmp(&self) -> PathBuf {
+        self.store.join("tmp")
+    }
+
+    /// Answers of the engine that stay true while the files they depend on do.
+    pub fn memo(&self, name: &str) -> PathBuf {
+        self.tmp().join("facts").join(name)
+    }
+}

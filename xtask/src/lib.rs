@@ -1,0 +1,38 @@
+//! durango-builder's orchestrator: FrankenPHP images whose rebuild costs as much as the change.
+//!
+//! Data flows one way: flags ([`cli`]) -> facts ([`host`], [`project`], [`engine`], [`cache`]) -> plan ([`plan`]) ->
+//! steps -> outcomes ([`exec`], [`record`]) -> report ([`report`]). Only facts read the world and only [`exec`]
+//! changes it; what lies between is pure. `docs/architecture.md` tells the rooms and the reasons.
+
+pub mod cache;
+pub mod cli;
+pub mod commands;
+pub mod engine;
+pub mod error;
+pub mod exec;
+pub mod host;
+pub mod layout;
+pub mod plan;
+pub mod project;
+pub mod record;
+pub mod report;
+
+use std::process::ExitCode;
+
+use host::Host;
+
+/// Runs `cargo xtask` for this process: its arguments, its environment, its exit code.
+pub fn main() -> ExitCode {
+    let host = Host::read();
+    let (json, result) = cli::run(std::env::args_os().skip(1).collect(), host);
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            if json {
+                println!("{}", report::json::error(&error));
+            }
+            ExitCode::from(error::exit_code(&error))
+        }
+    }
+}

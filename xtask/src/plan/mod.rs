@@ -1,0 +1,3 @@
+//! The plan: what will be done and why, resolved and serialisable. Pure: made of facts, executed as it stands.
+
+pub mod step;

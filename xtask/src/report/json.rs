@@ -1,0 +1,13 @@
+//! JSON documents; each has `"schema": 1`.
+
+use serde_json::json;
+
+use crate::error;
+
+/// Version of all documents.
+pub const SCHEMA: u32 = 1;
+
+/// What `--json` prints when a command fails before it has a report.
+pub fn error(error: &anyhow::Error) -> String {
+    json!({"schema": SCHEMA, "error": {"message": format!("{error:#}"), "exit_code": error::exit_code(error)}}).to_string()
+}

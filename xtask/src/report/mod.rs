@@ -1,0 +1,3 @@
+//! Saying what was found and done: text and JSON.
+
+pub mod json;
