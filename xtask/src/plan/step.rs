@@ -32,6 +32,13 @@ pub enum Action {
         /// How long that may take.
         seconds: u64,
     },
+    /// Polls `ready` until it exits with 0 or `seconds` are over.
+    Wait {
+        /// Exits with 0 once what is waited for is there.
+        ready: Command,
+        /// How long that may take.
+        seconds: u64,
+    },
     /// Writes a file, beside and then renamed; folders above it are made. `secret` content is never shown.
     Write {
         /// Where.
@@ -86,6 +93,12 @@ impl Command {
         self
     }
 
+    /// The command in a session of its own, so that neither Ctrl-C nor the end of the terminal reaches it.
+    pub fn detached(&self) -> Self {
+        let argv = std::iter::once("setsid".to_owned()).chain(self.argv.iter().cloned()).collect();
+        Self { argv, ..self.clone() }
+    }
+
     /// The line that a POSIX shell would run, safe to paste.
     pub fn to_shell(&self) -> String {
         let mut words: Vec<String> =
@@ -122,11 +135,11 @@ impl Step {
         match &self.action {
             Action::Run(command) => command.to_shell(),
             Action::Start { command, log, .. } => {
-                format!(
-                    "setsid {} >{} 2>&1 &",
-                    command.to_shell(),
-                    shell_words::quote(&log.to_string_lossy())
-                )
+                let log = log.to_string_lossy();
+                format!("{} >>{} 2>&1 &", command.detached().to_shell(), shell_words::quote(&log))
+            }
+            Action::Wait { ready, .. } => {
+                format!("until {} >/dev/null 2>&1; do sleep 1; done", ready.to_shell())
             }
             Action::Write { path, secret: true, .. } => format!("write {} (secret)", path.display()),
             Action::Write { path, content, .. } => {
