@@ -208,7 +208,8 @@ mod tests {
     fn labels_as_bake_writes_them() {
         let two = names(&["app", "base"]);
         let one = names(&["base"]);
-        let table: &[(&str, &[String], Option<(Option<&str>, &str, &str)>)] = &[
+        type Expected<'a> = Option<(Option<&'a str>, &'a str, &'a str)>;
+        let table: &[(&str, &[String], Expected<'_>)] = &[
             ("[app stage-0 2/3] RUN x", &two, Some((Some("app"), "stage-0", "RUN x"))),
             ("[base php 2/3] RUN x", &two, Some((Some("base"), "php", "RUN x"))),
             ("[base 3/3] COPY a b", &one, Some((None, "base", "COPY a b"))),

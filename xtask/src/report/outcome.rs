@@ -33,7 +33,7 @@ pub fn report(
         result,
         seconds: round(ended.seconds),
         targets: targets.collect(),
-        steps: ended.trace.steps().flat_map(|(state, label)| steps(state, label)).collect(),
+        steps: work(&ended.trace).flat_map(|(state, label)| steps(state, label)).collect(),
         cache: CacheReport {
             key: first.and_then(|target| Some(target.key.as_ref()?.short().to_owned())),
             read: plan
@@ -49,9 +49,15 @@ pub fn report(
     }
 }
 
-/// Whether any step had to run. FROM is no work of its own: where it changed, what follows runs.
+/// Whether any step had to run.
 pub fn anything_ran(trace: &Trace) -> bool {
-    trace.steps().any(|(state, label)| !state.cached && !label.instruction.starts_with("FROM "))
+    work(trace).any(|(state, _)| !state.cached)
+}
+
+/// Steps that do something. FROM does not: BuildKit looks it up in every build and calls that a run; where it changed, what
+/// follows runs.
+fn work(trace: &Trace) -> impl Iterator<Item = (&State, &Label)> {
+    trace.steps().filter(|(_, label)| !label.instruction.starts_with("FROM "))
 }
 
 /// A vertex that several targets share comes once under each.

@@ -81,6 +81,7 @@ fn stage(state: &State) -> &str {
 /// Steps of Dockerfiles and exports; BuildKit's own errands are not worth a line.
 fn heading(state: &State) -> Option<String> {
     match &state.label {
+        Some(label) if label.instruction.starts_with("FROM ") => None,
         Some(label) => Some(format!("{}: {}", label.stage, one_line(&label.instruction, 100))),
         None => state.name.contains("exporting").then(|| state.name.clone()),
     }
