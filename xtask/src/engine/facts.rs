@@ -1,7 +1,7 @@
 //! Asking the engine what it is. The answers are remembered while the files they depend on stay the same: asking costs
 //! 90 ms, reading the memo one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::{Driver, Engine, OLDEST_BUILDX, Version};
 use crate::cache::memo;
 use crate::cli::Session;
+use crate::host::Host;
 
 /// No engine takes longer to answer; one that does is down for us.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -173,6 +174,11 @@ fn go_arch(kernel: &str) -> &str {
     }
 }
 
+/// The folder of the client's configuration.
+pub fn client_config(host: &Host) -> PathBuf {
+    host.var("DOCKER_CONFIG").map_or_else(|| host.home().join(".docker"), |dir| host.absolute(dir))
+}
+
 /// Covers what the answers depend on: the client and its plugin, docker's configuration, the choice of builder, and the
 /// daemon's socket, which is made anew whenever it starts.
 fn fingerprint(session: &Session, docker: &Path) -> String {
@@ -182,8 +188,7 @@ fn fingerprint(session: &Session, docker: &Path) -> String {
         hash.update(format!("{name}={:?};", host.var(name)));
     }
     hash.update(format!("{:?};", builder_name(session)));
-    let config =
-        host.var("DOCKER_CONFIG").map_or_else(|| host.home().join(".docker"), |dir| host.absolute(dir));
+    let config = client_config(host);
     let socket =
         host.var("DOCKER_HOST").and_then(|url| url.strip_prefix("unix://")).unwrap_or("/var/run/docker.sock");
     let plugins = [

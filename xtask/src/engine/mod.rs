@@ -9,7 +9,6 @@ pub mod facts;
 pub mod os;
 pub mod problem;
 pub mod provision;
-pub mod surroundings;
 
 use serde::{Deserialize, Serialize};
 

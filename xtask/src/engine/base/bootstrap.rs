@@ -57,16 +57,20 @@ pub struct Facts {
     pub id: u32,
 }
 
+/// An error that names the command where the tools are missing.
+pub fn check_tools(session: &Session) -> Result<()> {
+    if session.host.which("mmdebstrap").is_none() || !Path::new(KEYRING).exists() {
+        bail!(
+            "failed to find a base image: no registry answers, and `mmdebstrap`, which would make one, or Debian's keyring is \
+             not installed\nrun the same command with `--provision`, or: sudo apt-get install mmdebstrap debian-archive-keyring"
+        );
+    }
+    Ok(())
+}
+
 impl Facts {
     /// Looks at the host and at the mirror.
     pub fn read(session: &Session, engine: &Engine) -> Result<Self> {
-        let host = &session.host;
-        if host.which("mmdebstrap").is_none() || !Path::new(KEYRING).exists() {
-            bail!(
-                "failed to make a base image: no registry answers, and `mmdebstrap` or Debian's keyring is not installed\n\
-                 run the same command with `--provision`, or: sudo apt-get install mmdebstrap debian-archive-keyring"
-            );
-        }
         let read = |path: &Path| fs::read_to_string(path).ok();
         let mirror = Mirror::derive(&apt::read(Path::new("/etc/apt")), &Distribution::read(), &read);
         let (suites, epoch) = ask_mirror(session, &mirror)?;
@@ -78,7 +82,7 @@ impl Facts {
             apt_conf: network_settings(&config),
             architecture: debian_architecture(&engine.platform).to_owned(),
             platform: engine.platform.clone(),
-            root: Root::of(host, &session.layout),
+            root: Root::of(&session.host, &session.layout),
             tmp: session.layout.tmp(),
             id: std::process::id(),
         })

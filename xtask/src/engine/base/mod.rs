@@ -14,6 +14,8 @@ use xshell::cmd;
 use super::{Engine, ask, facts};
 use crate::cache::memo::Memo;
 use crate::cli::Session;
+use crate::plan::build::Base;
+use crate::plan::options::BuildOptions;
 use crate::plan::step::Step;
 
 /// What a bootstrapped image is called.
@@ -66,13 +68,25 @@ pub fn state(session: &Session, engine: &Engine, pinned: &str) -> Result<BaseIma
     })
 }
 
-/// The steps that bootstrap [`TAG`].
-pub fn steps(session: &Session, engine: &Engine) -> Result<Vec<Step>> {
-    steps_as(session, engine, TAG)
+/// The image for a build, with the steps that bring it about.
+pub fn choose(session: &Session, options: &BuildOptions, engine: &Engine, pinned: &str) -> Result<Base> {
+    let state = state(session, engine, pinned)?;
+    let steps = match state {
+        BaseImage::Missing => {
+            // With `--provision` the tool is there, or a dry run has shown that it will be.
+            if !options.provision {
+                bootstrap::check_tools(session)?;
+            }
+            steps(session, engine, TAG)?
+        }
+        _ => Vec::new(),
+    };
+    let image = state.reference(pinned).to_owned();
+    Ok(Base { pinned: pinned.to_owned(), image, steps, local: state != BaseImage::Registry })
 }
 
-/// The steps that bootstrap an image of any name, so that a test need not touch the one in use.
-pub fn steps_as(session: &Session, engine: &Engine, tag: &str) -> Result<Vec<Step>> {
+/// The steps that bootstrap an image; of any name, so that a test need not touch the one in use.
+pub fn steps(session: &Session, engine: &Engine, tag: &str) -> Result<Vec<Step>> {
     bootstrap::steps(&bootstrap::Facts::read(session, engine)?, tag)
 }
 

@@ -10,10 +10,11 @@ use xshell::cmd;
 
 use super::packages;
 use crate::cli::Session;
-use crate::engine::facts::Info;
+use crate::engine::facts::{Info, client_config};
 use crate::engine::os::Distribution;
-use crate::engine::{Version, apt, ask, base, daemon_json, surroundings};
+use crate::engine::{Version, apt, ask, base, daemon_json};
 use crate::host::Host;
+use crate::project::secrets;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -120,7 +121,7 @@ impl Facts {
             dockerd: has(&["dockerd"]),
             mmdebstrap: has(&["mmdebstrap"]),
             keyring: Path::new(base::KEYRING).exists(),
-            certificates: surroundings::ca_bundle(host).is_some(),
+            certificates: secrets::read(host).ca_bundle.is_some(),
             lacks_apparmor: apparmor.starts_with('Y') && !has(&["apparmor_parser"]),
             daemon: daemon(host, info.as_ref()),
             init: init(session),
@@ -182,7 +183,7 @@ pub fn chosen_place(host: &Host) -> Option<String> {
     if let Some(address) = host.var("DOCKER_HOST") {
         return (!USUAL.contains(&address)).then(|| format!("DOCKER_HOST={}", without_password(address)));
     }
-    let config = surroundings::docker_config(host).join("config.json");
+    let config = client_config(host).join("config.json");
     let config: Option<serde_json::Value> =
         fs::read_to_string(config).ok().and_then(|text| serde_json::from_str(&text).ok());
     let current = config.as_ref().and_then(|config| config["currentContext"].as_str());
