@@ -92,7 +92,7 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
             return Ok(());
         }
         if let Some(status) = child.try_wait()? {
-            bail!("`{line}` ended at once ({status}){}", tail(&mut File::open(log)?, 15)?);
+            bail!("`{line}` ended before it was ready ({status}){}", tail(&mut File::open(log)?, 15)?);
         }
         if started.elapsed() > Duration::from_secs(seconds) {
             bail!("`{line}` is not ready after {seconds} s\nits log: {}", log.display());
