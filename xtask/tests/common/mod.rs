@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: the binary with a cleared environment, and small projects in folders of their own.
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test binary uses its part
 
+pub mod second_daemon;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
