@@ -31,6 +31,11 @@ impl Layout {
         self.root.join("builder/compose.yaml")
     }
 
+    /// The folders that the images are built from.
+    pub fn image_rooms() -> [&'static str; 2] {
+        ["builder", "docker"]
+    }
+
     /// The pinned versions.
     pub fn pins(&self) -> PathBuf {
         self.root.join("builder/pins.env")

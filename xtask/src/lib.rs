@@ -4,6 +4,7 @@
 //! steps -> outcomes ([`exec`], [`record`]) -> report ([`report`]). Only facts read the world and only [`exec`]
 //! changes it; what lies between is pure. `docs/architecture.md` tells the rooms and the reasons.
 
+pub mod bench;
 pub mod cache;
 pub mod cli;
 pub mod commands;

@@ -1,2 +1,6 @@
-//! The store.
+//! The store: layers that BuildKit exported, one generation a key. Reads only; its writes are [`crate::exec::save`]'s.
+
+pub mod entry;
+pub mod key;
+pub mod layout_check;
 pub mod memo;

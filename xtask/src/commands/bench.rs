@@ -1,7 +1,31 @@
-//! `bench`.
-use crate::cli::{Session, parse::Parsed};
-use anyhow::{Result, bail};
+//! `bench`: rebuilds of a copy of the images beside plain buildx, as ratios of one run.
+
+use anyhow::Result;
+
+use crate::bench::{self, Bench};
+use crate::cli::Session;
+use crate::cli::parse::{Parsed, suggestion};
+use crate::error::usage;
+use crate::exec::signals;
+use crate::report;
+
 /// Runs `bench`.
-pub fn run(_session: &Session, _parsed: &Parsed) -> Result<u8> {
-    bail!("not yet")
+pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    signals::install();
+    let known = || bench::CASES.iter().map(|case| case.name);
+    if let Some(unknown) = parsed.free.iter().find(|name| !known().any(|case| case == *name)) {
+        let names: Vec<&str> = known().collect();
+        let near = suggestion(unknown, known());
+        return Err(usage(format!("unknown case `{unknown}`{near}\nthe cases: {}", names.join(", "))));
+    }
+    let rows = Bench::new(session)?.run(&parsed.free)?;
+    if session.globals.json {
+        println!(
+            "{}",
+            report::json::line(&serde_json::json!({"schema": report::json::SCHEMA, "rows": rows}))?
+        );
+    } else {
+        print!("{}", bench::table(&rows));
+    }
+    Ok(u8::from(rows.iter().any(|row| !row.within)))
 }

@@ -1,19 +1,176 @@
-//! `base-build`, `frankenphp`, `build`, `plan`.
-use crate::cli::{Session, parse::Parsed};
-use anyhow::{Result, bail};
-/// x
-pub fn base_build(_session: &Session, _parsed: &Parsed) -> Result<u8> {
-    bail!("not yet")
+//! `base-build`, `frankenphp`, `build` and `plan`: from options to facts, plan, execution and report.
+
+use anyhow::Result;
+
+use super::gather;
+use crate::cli::Session;
+use crate::cli::parse::Parsed;
+use crate::engine::facts as engine_facts;
+use crate::engine::problem::Problem;
+use crate::engine::provision;
+use crate::exec::bake::{self, Call};
+use crate::exec::{lock::Lock, save, signals, steps};
+use crate::plan::build::{self as planning, Plan};
+use crate::plan::options::BuildOptions;
+use crate::plan::step::Step;
+use crate::record::{self, Record};
+use crate::report::failure::BuildFailure;
+use crate::report::{self, BuildReport, outcome, watch};
+use crate::{error, plan::save::Save};
+
+/// The target of `base-build`.
+const BASE: &str = "frankenphp-base-builder";
+/// The target of `frankenphp`.
+const RUNTIME: &str = "frankenphp";
+
+/// `base-build`.
+pub fn base_build(session: &Session, parsed: &Parsed) -> Result<u8> {
+    run(session, &BuildOptions::new(session, parsed, vec![BASE.into()])?)
 }
-/// x
-pub fn frankenphp(_session: &Session, _parsed: &Parsed) -> Result<u8> {
-    bail!("not yet")
+
+/// `frankenphp`.
+pub fn frankenphp(session: &Session, parsed: &Parsed) -> Result<u8> {
+    run(session, &BuildOptions::new(session, parsed, vec![RUNTIME.into()])?)
 }
-/// x
-pub fn build(_session: &Session, _parsed: &Parsed) -> Result<u8> {
-    bail!("not yet")
+
+/// `build TARGET...`.
+pub fn build(session: &Session, parsed: &Parsed) -> Result<u8> {
+    run(session, &BuildOptions::new(session, parsed, parsed.free.clone())?)
 }
-/// x
-pub fn plan(_session: &Session, _parsed: &Parsed) -> Result<u8> {
-    bail!("not yet")
+
+/// `plan TARGET...`.
+pub fn plan(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let options = BuildOptions::new(session, parsed, parsed.free.clone())?;
+    run(session, &BuildOptions { dry_run: true, ..options })
+}
+
+fn run(session: &Session, options: &BuildOptions) -> Result<u8> {
+    signals::install();
+    gather::check_files(&options.files)?;
+    let missing = if options.provision { provision::steps(session)? } else { Vec::new() };
+    if !options.dry_run {
+        steps::run(&missing, session.globals.verbose)?;
+    }
+    let engine = match engine_facts::read(session) {
+        Ok(engine) => engine,
+        Err(problem) if options.dry_run => return without_engine(session, options, problem, missing),
+        Err(problem) => return Err(problem.into_error()),
+    };
+    let id = record::new_id(session.host.now, std::process::id());
+    let facts = gather::facts(session, options, engine, &id)?;
+    let plan = planning::plan(&facts, options, &id);
+    if options.dry_run {
+        return show(session, &missing, &plan);
+    }
+    execute(session, &plan)
+}
+
+/// `plan` and `--dry-run`.
+fn show(session: &Session, missing: &[Step], plan: &Plan) -> Result<u8> {
+    if session.globals.json {
+        println!("{}", report::json::line(plan)?);
+    } else {
+        missing.iter().for_each(|step| println!("{}", step.to_shell()));
+        print!("{}", report::plan::text(plan));
+    }
+    Ok(0)
+}
+
+/// A dry run where nothing can be asked: the steps that would mend that, and the call as far as it is known.
+fn without_engine(
+    session: &Session,
+    options: &BuildOptions,
+    problem: Problem,
+    missing: Vec<Step>,
+) -> Result<u8> {
+    if !problem.can_provision() {
+        return Err(problem.into_error());
+    }
+    let first = if options.provision { missing } else { provision::steps(session)? };
+    if session.globals.json {
+        let document = serde_json::json!({
+            "schema": report::json::SCHEMA, "problem": problem.what(), "remedy": problem.remedy(), "provision": first,
+        });
+        println!("{document}");
+        return Ok(0);
+    }
+    println!("{}\n{}\nwith --provision, these steps come first:", problem.what(), problem.remedy());
+    first.iter().for_each(|step| println!("{}", step.to_shell()));
+    println!("then the declaration is read, and its targets are built:");
+    println!("docker buildx bake -f {} {}", options.files[0].display(), options.targets.join(" "));
+    Ok(0)
+}
+
+fn execute(session: &Session, plan: &Plan) -> Result<u8> {
+    if !session.globals.json {
+        plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    }
+    let record = Record::open(&session.layout, plan)?;
+    let result = build_and_save(session, plan, &record);
+    steps::run(&plan.cleanup, false)?;
+    let report = result?;
+    record.close(&report)?;
+    if session.globals.json {
+        println!("{}", report::json::line(&report)?);
+    }
+    if let Some(failure) = report.failure {
+        return Err(error::build_failed(failure.to_string()));
+    }
+    if !session.globals.json {
+        print!("{}", report::text::build(&report));
+    }
+    Ok(0)
+}
+
+fn build_and_save(session: &Session, plan: &Plan, record: &Record) -> Result<BuildReport> {
+    std::fs::create_dir_all(&plan.scratch)?;
+    steps::run(&plan.prepare, session.globals.verbose)?;
+    if session.globals.verbose {
+        eprintln!("$ {}", plan.bake.to_shell());
+    }
+    let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
+    let call = Call { command: &plan.bake, targets: &names, log: &record.log(), stop: |_| false };
+    let reading = Lock::shared(&session.layout)?;
+    let ended = bake::run(&call, &mut *watch::watcher(session))?;
+    drop(reading);
+    let failure = (!ended.success).then(|| BuildFailure::new(&ended.trace, &ended.text, &record.log()));
+    let digests = bake::digests(&plan.metadata);
+    let mut report = outcome::report(plan, &ended, &digests, failure);
+    if report.failure.is_none() {
+        let ran = outcome::anything_ran(&ended.trace);
+        let needed = |save: &&Save| save::is_needed(save, digests.get(&save.target), ran);
+        for save in plan.saves.iter().filter(needed) {
+            save_one(session, save, record, &mut report)?;
+        }
+    }
+    Ok(report)
+}
+
+/// A save that fails costs a warning, never the build; Ctrl-C ends it as it ends all else.
+fn save_one(session: &Session, save: &Save, record: &Record, report: &mut BuildReport) -> Result<()> {
+    if !session.globals.json {
+        eprintln!("saving the layers of {} for other builders ({})", save.image, save.key);
+    }
+    let digest = report
+        .targets
+        .iter()
+        .find(|target| target.name == save.target)
+        .and_then(|target| target.digest.clone());
+    let saved =
+        save::run(&session.layout, save, digest.as_ref(), &record.log(), session.host.now, &mut watch::Quiet);
+    signals::check()?;
+    match saved {
+        Ok(saved) => {
+            report.cache.save_seconds = outcome::round(report.cache.save_seconds + saved.seconds);
+            report.cache.saved = Some(saved.entry.key.short().to_owned());
+        }
+        Err(error) => {
+            let warning = format!("the layers of {} are not saved: {error:#}", save.image);
+            if !session.globals.json {
+                eprintln!("warning: {warning}");
+            }
+            report.warnings.push(warning);
+        }
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod build;
 pub mod doctor;
+pub mod gather;
 pub mod pins;
 pub mod setup;
 pub mod smoke;

@@ -1,7 +1,92 @@
-//! `test`.
-use crate::cli::{Session, parse::Parsed};
-use anyhow::{Result, bail};
+//! `test`: every test through cargo's own runner; those that need an engine are marked `ignored` there.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+
+use crate::cli::Session;
+use crate::cli::parse::Parsed;
+use crate::engine::{facts, provision};
+use crate::exec::{signals, steps};
+use crate::plan::step::Command;
+
 /// Runs `test`.
-pub fn run(_session: &Session, _parsed: &Parsed) -> Result<u8> {
-    bail!("not yet")
+pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    signals::install();
+    if parsed.flag("--provision") {
+        steps::run(&provision::steps(session)?, session.globals.verbose)?;
+    }
+    let quick = parsed.flag("--quick");
+    if !quick {
+        facts::read(session).map_err(|problem| {
+            problem
+                .into_error()
+                .context("the tests need an engine\n`cargo xtask test --quick` runs those that do not")
+        })?;
+    }
+    // Builds at once would wait for each other's cores and the failing one would be hard to read.
+    let mut command =
+        Command::new(["cargo", "test", "--workspace", "--no-fail-fast", "--", "--test-threads=2"]);
+    if !quick {
+        command = command.args(["--include-ignored"]);
+    }
+    command = command.args(parsed.free.iter().cloned()).cwd(&session.layout.root);
+    let (totals, success) = count(&command)?;
+    println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.ignored);
+    Ok(u8::from(!success))
+}
+
+/// Sums over cargo's `test result:` lines.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Totals {
+    passed: u32,
+    failed: u32,
+    ignored: u32,
+}
+
+impl Totals {
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        let number = |part: &str| part.rsplit(' ').find_map(|word| word.parse::<u32>().ok()).unwrap_or(0);
+        for part in result.split(';') {
+            match part.trim().rsplit(' ').next() {
+                Some("passed") => self.passed += number(part),
+                Some("failed") => self.failed += number(part),
+                Some("ignored") => self.ignored += number(part),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Runs the tests, passes their output on and counts.
+fn count(command: &Command) -> Result<(Totals, bool)> {
+    let mut process = steps::process(command);
+    let mut child = process.stdout(Stdio::piped()).spawn().context("failed to run `cargo test`")?;
+    let mut totals = Totals::default();
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            totals.add(&line);
+            println!("{line}");
+        }
+    }
+    Ok((totals, signals::wait(&mut child)?.success()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_are_sums_over_all_binaries() {
+        let mut totals = Totals::default();
+        totals.add(
+            "test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 1 filtered out; finished in 0.01s",
+        );
+        totals.add("test tests::x ... ok");
+        totals.add("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s");
+        assert_eq!(totals, Totals { passed: 13, failed: 2, ignored: 3 });
+    }
 }

@@ -1,4 +1,9 @@
 //! The only room that changes the world: runs steps and builds, decodes their progress, passes signals on.
 
+pub mod bake;
+pub mod lock;
+pub mod progress;
+pub mod save;
 pub mod signals;
 pub mod steps;
+pub mod trace;

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::error;
 
 /// A child that does not stop by itself within this time is killed.
-const GRACE: Duration = Duration::from_secs(20);
+pub const GRACE: Duration = Duration::from_secs(20);
 
 fn flag() -> &'static Arc<AtomicBool> {
     static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();

@@ -120,7 +120,8 @@ fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
     written().with_context(|| format!("failed to write `{}`", path.display()))
 }
 
-fn remove(path: &Path) -> Result<()> {
+/// Removes a file or folder, if it is there.
+pub fn remove(path: &Path) -> Result<()> {
     let removed =
         if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {

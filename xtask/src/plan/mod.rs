@@ -1,3 +1,6 @@
 //! The plan: what will be done and why, resolved and serialisable. Pure: made of facts, executed as it stands.
 
+pub mod build;
+pub mod options;
+pub mod save;
 pub mod step;

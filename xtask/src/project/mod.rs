@@ -1,1 +1,9 @@
-//! project.
+//! What is to be built: the declaration as `docker buildx bake --print` makes it of a Compose or bake file, the pinned
+//! versions, and what the host lends a build as secrets. Reads only.
+
+pub mod declaration;
+pub mod overrides;
+pub mod pins;
+pub mod secrets;
+
+pub use declaration::{Declaration, Target};

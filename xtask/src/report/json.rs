@@ -11,3 +11,8 @@ pub const SCHEMA: u32 = 1;
 pub fn error(error: &anyhow::Error) -> String {
     json!({"schema": SCHEMA, "error": {"message": format!("{error:#}"), "exit_code": error::exit_code(error)}}).to_string()
 }
+
+/// A document in one line, as `--json` prints it.
+pub fn line(document: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(document)?)
+}

@@ -1,3 +1,98 @@
-//! Saying what was found and done: text and JSON.
+//! Saying what was done: one report, rendered as text ([`text`]) and JSON ([`json`]); and what is being done ([`watch`]).
 
+pub mod failure;
 pub mod json;
+pub mod outcome;
+pub mod plan;
+pub mod text;
+pub mod watch;
+
+use serde::{Deserialize, Serialize};
+
+/// What a build came to. Its JSON is a contract: other tools read it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BuildReport {
+    /// Version of the document.
+    pub schema: u32,
+    /// The build's id.
+    pub build: String,
+    /// How it ended.
+    pub result: BuildResult,
+    /// Wall time of the build, without the save.
+    pub seconds: f64,
+    /// The images.
+    pub targets: Vec<TargetReport>,
+    /// Steps of Dockerfiles in the order in which BuildKit came to them.
+    pub steps: Vec<StepReport>,
+    /// What the store gave and got.
+    pub cache: CacheReport,
+    /// What went wrong, where the build failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<failure::BuildFailure>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// How a build ended.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum BuildResult {
+    /// Something ran.
+    Built,
+    /// Everything was there.
+    Cached,
+    /// A step failed, or the build could not start.
+    Failed,
+}
+
+/// One image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TargetReport {
+    /// The target.
+    pub name: String,
+    /// Its image's first tag.
+    pub image: Option<String>,
+    /// Its image's digest, where the driver gives one.
+    pub digest: Option<String>,
+}
+
+/// One step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepReport {
+    /// The target that it belongs to; one that several share comes once under each.
+    pub target: String,
+    /// Its stage.
+    pub stage: String,
+    /// Its instruction.
+    pub instruction: String,
+    /// Whether its result was there.
+    pub cached: bool,
+    /// How long it took.
+    pub seconds: f64,
+    /// Why it ran; nothing for a step that did not.
+    pub cause: Option<Cause>,
+}
+
+/// Why a step ran.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Cause {
+    /// `file`, `arg`, `base`, `instruction`, `mount`, `parent` or `unknown`.
+    pub kind: String,
+    /// Which one.
+    pub detail: String,
+}
+
+/// What the store gave and got.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct CacheReport {
+    /// Key of the first requested target, 12 hex digits.
+    pub key: Option<String>,
+    /// Generations that BuildKit was shown.
+    pub read: Vec<String>,
+    /// The generation that was saved for the first requested target.
+    pub saved: Option<String>,
+    /// How long saving took, all targets together.
+    pub save_seconds: f64,
+    /// Cache mounts that travelled.
+    pub mounts: Vec<serde_json::Value>,
+}

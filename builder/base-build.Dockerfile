@@ -1,0 +1,101 @@
+# FrankenPHP from source. `base`, the last stage, holds what is laid over a runtime image, and no toolchain.
+#
+#   settings   checks the request: a second                     (no network)
+#   pins       which versions can be had                        (Debian's mirror)
+#   toolchain  compilers and headers, the same for every set    <- pins
+#   sources    PHP's sources and those of PECL extensions       <- toolchain, pins
+#   php        the library                                      <- sources, settings  \  these two
+#   modules    Go's modules, and Caddy compiled                 <- toolchain          /  side by side
+#   static     the binary                                       <- php, modules, main.go
+#   base       the result                                       <- static
+#
+# A stage copies just what it reads. Secrets and cache mounts are in no key and in no layer.
+
+ARG BASE_IMAGE=debian:13-slim
+
+FROM ${BASE_IMAGE} AS debian
+
+FROM debian AS settings
+COPY build-static.sh extensions.conf pins.env /builder/
+COPY lib/common.sh lib/settings.sh /builder/lib/
+COPY frankenphp/go.mod /builder/frankenphp/
+ARG PHP_EXTENSIONS=
+ARG LINK=shared
+RUN /builder/build-static.sh settings
+
+FROM debian AS pins
+COPY build-static.sh pins.env /builder/
+COPY lib/common.sh lib/apt.sh lib/pins.sh /builder/lib/
+ARG PHP_VERSION=
+ARG GO_VERSION=
+ARG LOCKED=
+RUN --mount=type=cache,id=durango-apt-archives,target=/var/cache/apt/archives,sharing=locked \
+    --mount=type=cache,id=durango-apt-lists,target=/var/lib/apt/lists,sharing=locked \
+    --mount=type=secret,id=ca_certificates,mode=0444 \
+    /builder/build-static.sh pins
+
+FROM debian AS toolchain
+COPY build-static.sh /builder/
+COPY lib/common.sh lib/apt.sh lib/toolchain.sh /builder/lib/
+COPY --from=pins /pins/toolchain.env /pins/
+RUN --mount=type=cache,id=durango-apt-archives,target=/var/cache/apt/archives,sharing=locked \
+    --mount=type=cache,id=durango-apt-lists,target=/var/lib/apt/lists,sharing=locked \
+    --mount=type=secret,id=ca_certificates,mode=0444 \
+    /builder/build-static.sh toolchain
+# Named outright, so that they are the same where a secret gives git a home of its own.
+ENV CCACHE_DIR=/root/.cache/ccache CCACHE_MAXSIZE=2G GOCACHE=/root/.cache/go-build GOMODCACHE=/go/pkg/mod
+
+FROM toolchain AS sources
+COPY lib/sources.sh /builder/lib/
+COPY --from=pins /pins/php.env /pins/
+RUN --mount=type=cache,id=durango-apt-archives,target=/var/cache/apt/archives,sharing=locked \
+    --mount=type=cache,id=durango-apt-lists,target=/var/lib/apt/lists,sharing=locked \
+    --mount=type=secret,id=ca_certificates,mode=0444 \
+    /builder/build-static.sh sources
+
+FROM sources AS php
+COPY libtool-lean /builder/
+COPY lib/php.sh /builder/lib/
+COPY --from=settings /settings/extensions /settings/configure-options /settings/
+ARG LINK=shared
+ARG CFLAGS="-O2 -fstack-protector-strong -fno-semantic-interposition"
+RUN --mount=type=cache,id=durango-ccache,target=/root/.cache/ccache,sharing=shared \
+    --mount=type=cache,id=durango-php-config,target=/root/.cache/php-config,sharing=shared \
+    /builder/build-static.sh php
+
+FROM toolchain AS modules
+COPY lib/go.sh lib/modules.sh /builder/lib/
+COPY frankenphp/go.mod frankenphp/go.sum /src/
+ARG LINK=shared
+ARG GOFLAGS=-mod=readonly
+ARG GO111MODULE=on
+RUN --mount=type=cache,id=durango-gomod,target=/go/pkg/mod,sharing=shared \
+    --mount=type=cache,id=durango-gobuild,target=/root/.cache/go-build,sharing=shared \
+    --mount=type=cache,id=durango-ccache,target=/root/.cache/ccache,sharing=shared \
+    --mount=type=secret,id=ca_certificates,mode=0444 \
+    --mount=type=secret,id=goenv,mode=0444 \
+    --mount=type=secret,id=netrc,mode=0444 \
+    /builder/build-static.sh modules
+
+FROM toolchain AS static
+COPY lib/go.sh lib/static.sh /builder/lib/
+COPY --from=modules /modules.list /
+COPY --from=pins /pins/*.env /pins/
+COPY --from=settings /settings /settings
+COPY --from=php /opt/php /opt/php
+COPY frankenphp /src
+ARG LINK=shared
+ARG GOFLAGS=-mod=readonly
+ARG GO111MODULE=on
+RUN --mount=type=cache,id=durango-gomod,target=/go/pkg/mod,sharing=shared \
+    --mount=type=cache,id=durango-gobuild,target=/root/.cache/go-build,sharing=shared \
+    --mount=type=cache,id=durango-ccache,target=/root/.cache/ccache,sharing=shared \
+    --mount=type=secret,id=ca_certificates,mode=0444 \
+    --mount=type=secret,id=goenv,mode=0444 \
+    --mount=type=secret,id=netrc,mode=0444 \
+    /builder/build-static.sh static
+
+FROM scratch AS base
+COPY --from=static /out /
+LABEL org.opencontainers.image.title="FrankenPHP base" \
+      org.opencontainers.image.description="FrankenPHP, built from source: what a runtime image is laid under"

@@ -1,0 +1,15 @@
+// Command frankenphp is Caddy with its standard modules and FrankenPHP's PHP module.
+//
+// A Caddy module is added by one more blank import here and `go mod tidy`.
+package main
+
+import (
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	_ "github.com/dunglas/frankenphp/caddy"
+)
+
+func main() {
+	caddycmd.Main()
+}

@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# Debian packages. Lists and archives live in cache mounts, so every step must cope with an empty one: a step before it may have
+# been taken from the layer cache and never have filled it.
+
+# The image's own mirror, also asked for sources and backports. Official images have deb822 files, bootstrapped ones one-line files.
+apt_sources() {
+    local codename file
+    use_secrets
+    # shellcheck source=/dev/null
+    codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    rm -f /etc/apt/apt.conf.d/docker-clean # it empties the archives, which are a cache mount here
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+        [ -s "$file" ] || continue
+        awk -v code="$codename" '
+            /^deb / {
+                print; src = $0; sub(/^deb /, "deb-src ", src); print src
+                if (sub(" " code " ", " " code "-backports ")) print
+            }' "$file" >"$file.new"
+        mv "$file.new" "$file"
+    done
+    for file in /etc/apt/sources.list.d/*.sources; do
+        [ -s "$file" ] || continue
+        awk -v code="$codename" -v RS= '
+            { sub(/Types:[^\n]*/, "Types: deb deb-src"); print $0 "\n" }
+            $0 ~ "Suites:[^\n]* ?" code "( |\n)" && !done++ { sub(/Suites:[^\n]*/, "Suites: " code "-backports"); print $0 "\n" }
+        ' "$file" >"$file.new"
+        mv "$file.new" "$file"
+    done
+}
+
+# apt-get exits with 0 when some lists could not be had, hence Error-Mode.
+apt_update() {
+    retry "the package lists" apt-get -qq -o APT::Update::Error-Mode=any -o Acquire::Languages=none update
+}
+
+# The lists may be a day old: what they name is usually still there, and where it is not, apt_install asks again.
+apt_lists() {
+    local stamp
+    stamp=/var/lib/apt/lists/durango-$(find /etc/apt/sources.list* -type f -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-12)
+    [ -z "$(find /var/lib/apt/lists -path "$stamp" -mmin -1440)" ] || return 0
+    apt_update
+    touch "$stamp"
+}
+
+apt_install() {
+    local get=(apt-get -qq -y --no-install-recommends -o APT::Keep-Downloaded-Packages=true -o Acquire::Retries=2)
+    "${get[@]}" --download-only install "$@" || {
+        apt_update
+        retry "Debian packages" "${get[@]}" --download-only install "$@"
+    }
+    # The image is thrown away if the machine dies in the middle, so dpkg need not wait for the disk.
+    DEBIAN_FRONTEND=noninteractive "${get[@]}" -o DPkg::Options::=--force-unsafe-io -o Dpkg::Use-Pty=0 install "$@" >/dev/null
+}
+
+# apt_source PACKAGE VERSION : the upstream tarball in the current directory, checked against the mirror's signed list.
+apt_source() {
+    apt-get -qq -o Acquire::Retries=2 -o APT::Sandbox::User=root --only-source --download-only --tar-only source "$1=$2"
+}

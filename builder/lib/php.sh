@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# PHP as a static library for embedding, thread-safe, with the extensions that the settings name. What makes a second build cheap:
+# ccache under every compile, a stand-in for libtool (see libtool-lean), and configure's answers kept in a cache mount.
+
+prefix=/opt/php
+build=/usr/src/build
+
+compiler_identity() { dpkg-query -W -f '${Package}=${Version} ' "gcc-*" "g++-*" "cpp-*" binutils libc6-dev; }
+
+# configure remembers what it found out. That depends on compiler, flags, PHP, and on every package that is installed.
+configure_cache_key() {
+    { cat /pins/php.env && echo "$CFLAGS $LINK" && dpkg-query -W && sha256sum /usr/src/php/configure; } | sha256sum | cut -c1-16
+}
+
+configure_options() {
+    local wants
+    wants=$(xargs </settings/extensions)
+    cat /settings/configure-options
+    if [[ " $wants " == *" redis "* && " $wants " == *" igbinary "* ]]; then
+        echo --enable-redis-igbinary
+    fi
+    if [[ " $wants " == *" mbstring "* && $LINK = static ]]; then
+        echo --disable-mbregex # Debian has no static libonig
+    fi
+}
+
+configure() {
+    local kept
+    kept=/root/.cache/php-config/$(configure_cache_key)
+    cp "$kept" config.cache 2>/dev/null || true
+    # shellcheck disable=SC2046  # one option a word
+    CC="ccache gcc" CXX="ccache g++" CFLAGS="$CFLAGS -fPIC -w" CXXFLAGS="$CFLAGS -fPIC -w" \
+        /usr/src/php/configure --quiet --cache-file=config.cache --prefix=$prefix --with-pic \
+        --disable-all --disable-cli --disable-cgi --disable-phpdbg --without-pear \
+        --enable-embed=static --enable-zts --enable-zend-max-execution-timers --disable-zend-signals \
+        --with-config-file-path=/etc/frankenphp --with-config-file-scan-dir=/etc/frankenphp/php.ini.d \
+        EXTENSION_DIR=/usr/local/lib/php/extensions \
+        $(configure_options) >configure.log 2>&1 || {
+        tail -n 30 configure.log config.log >&2
+        fail "PHP's configure failed; its last lines are above"
+    }
+    if grep -q '^configure: WARNING: unrecognized options' configure.log; then
+        fail "$(grep '^configure: WARNING: unrecognized options' configure.log)"
+    fi
+    cp config.cache "$kept.$$" && mv "$kept.$$" "$kept"
+}
+
+# Headers, library, and what a program must be linked with; `make install` would take four times as long for files nobody reads.
+install_lean() {
+    make -s INSTALL_ROOT= install-headers >/dev/null
+    mkdir -p $prefix/lib $prefix/extensions
+    cp libs/libphp.a $prefix/lib/
+    find modules -name '*.so' -exec cp {} $prefix/extensions/ \;
+    sh scripts/php-config --libs >$prefix/libs
+    cp /usr/src/php/LICENSE $prefix/LICENSE
+}
+
+stage_php() {
+    export CCACHE_COMPILERCHECK
+    CCACHE_COMPILERCHECK="string:$(compiler_identity)"
+    mkdir -p $build
+    cd $build
+    ccache --zero-stats >/dev/null
+    say "configure"
+    configure
+    say "make, with $(nproc) jobs"
+    make -s -j"$(nproc)" LIBTOOL="$here/libtool-lean ./libtool" >make.log 2>&1 || {
+        grep -nE 'error|Error|undefined' make.log | tail -n 15 >&2
+        tail -n 15 make.log >&2
+        fail "PHP's make failed; its last lines are above"
+    }
+    install_lean
+    say "compiler cache: $(ccache --print-stats | awk '$1 ~ /^(direct_cache_hit|preprocessed_cache_hit)$/ { h += $2 } $1 == "cache_miss" { m = $2 } END { print h + 0 " hits, " m + 0 " misses" }')"
+    cd / && rm -rf $build
+}

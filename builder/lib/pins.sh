@@ -1,0 +1,72 @@
+# shellcheck shell=bash
+# Turns the pins into versions that can really be had. One small file per consumer comes out: as long as its own slice stays the
+# same, a later stage stays cached, however often this one runs.
+
+# shellcheck source=apt.sh
+source "$here/lib/apt.sh"
+
+log=/tmp/fetch.log
+
+# fetch KIND PACKAGE VERSION : into the archives, where the stage that needs it finds it. 0: here; 1: it is gone. No answer: fails.
+fetch() {
+    local attempt
+    for attempt in 1 2 3; do
+        "fetch_$1" "$2" "$3" >"$log" 2>&1 && return 0
+        # An index may name what the pool no longer has, and a pin what the index no longer names.
+        grep -qE ' 404 |Can.t find|Unable to find|was not found' "$log" && return 1
+        sleep $((attempt * 5))
+    done
+    cat "$log" >&2
+    fail "failed to download $2 $3, after 3 attempts" "Check the network and any proxy of this machine."
+}
+
+fetch_source() { (mkdir -p /var/cache/apt/archives/sources && cd /var/cache/apt/archives/sources && apt_source "$1" "$2"); }
+fetch_binary() { apt-get -qq -y --no-install-recommends -o Acquire::Retries=2 -o APT::Keep-Downloaded-Packages=true --download-only install "$1=$2"; }
+
+versions() {
+    if [ "$1" = source ]; then
+        apt-cache madison "$2" | awk -F' *[|] *' '$3 ~ /Sources/ { print $2 }'
+    else
+        apt-cache madison "$2" | awk -F' *[|] *' '$3 ~ /Packages/ { print $2 }'
+    fi | sort -rVu
+}
+
+# resolve KEY KIND PACKAGE : prints KEY=VERSION.
+resolve() {
+    local key=$1 kind=$2 package=$3 pinned version
+    pinned=${!key:-$(pin "$key" "$here/pins.env")}
+    if fetch "$kind" "$package" "$pinned"; then
+        echo "$key=$pinned"
+        return
+    fi
+    [ "$LOCKED" != 1 ] || fail "pins: $key $pinned is gone from the package mirror, and LOCKED=1 forbids to take another" \
+        "Choose from: $(versions "$kind" "$package" | xargs), in builder/pins.env or by --build-arg $key=VERSION."
+    for version in $(versions "$kind" "$package"); do
+        [ "$version" != "$pinned" ] || continue
+        fetch "$kind" "$package" "$version" || continue
+        warn "pins: $key $pinned is gone, taking $version"
+        echo "$key=$version"
+        return
+    done
+    fail "pins: no version of $package can be had (the pin is $key=$pinned)" "Does the package mirror of the base image carry it?"
+}
+
+stage_pins() {
+    local out=/pins go
+    mkdir -p "$out"
+    apt_sources
+    apt_lists
+    go=${GO_VERSION:-$(pin GO_VERSION "$here/pins.env")}
+    go=$(sed -E 's/^([0-9]+:)?([0-9]+\.[0-9]+).*/\2/' <<<"$go")
+
+    resolve GO_VERSION binary "golang-$go-go" >"$out/toolchain.env"
+    {
+        resolve PHP_VERSION source php8.4
+        resolve PHP_APCU_VERSION source php-apcu
+        resolve PHP_IGBINARY_VERSION source php-igbinary
+        resolve PHP_REDIS_VERSION source php-redis
+    } >"$out/php.env"
+    grep -E '^(FRANKENPHP|CADDY)_VERSION=' "$here/pins.env" >"$out/go.env"
+    cat "$out"/*.env >"$out/resolved.env"
+    say "pins: $(xargs <"$out/resolved.env")"
+}

@@ -1,0 +1,33 @@
+# shellcheck shell=bash
+# PHP's sources with those of the PECL extensions beside its own, and `configure` made anew for them. All are always there, so that
+# the set of extensions does not change this stage either.
+
+# shellcheck source=apt.sh
+source "$here/lib/apt.sh"
+
+# unpack PACKAGE VERSION DIR LEVELS : upstream's tarball as released. Tests are the larger part of it, and only slow the layer down.
+unpack() {
+    local package=$1 version=$2 dir=$3 levels=$4 upstream archive
+    retry "the source of $package $version" apt_source "$package" "$version"
+    upstream=${version#*:} upstream=${upstream%-*}
+    archive=$(ls "${package}_$upstream".orig.tar.?z)
+    mkdir -p "$dir"
+    tar -xf "$archive" -C "$dir" --strip-components="$levels" --no-same-owner --exclude='*/tests'
+}
+
+stage_sources() {
+    local pins=/pins/php.env name key
+    apt_sources
+    apt_lists
+    mkdir -p /var/cache/apt/archives/sources /usr/src/php
+    cd /var/cache/apt/archives/sources
+    unpack php8.4 "$(pin PHP_VERSION $pins)" /usr/src/php 1
+    for name in apcu igbinary redis; do
+        key=PHP_${name^^}_VERSION
+        unpack "php-$name" "$(pin "$key" $pins)" "/usr/src/php/ext/$name" 1
+    done
+    cd /usr/src/php
+    rm -f configure main/php_config.h.in
+    ./buildconf --force >/dev/null
+    rm -rf autom4te.cache
+}

@@ -1,0 +1,101 @@
+//! Is a folder what BuildKit's `type=local` export leaves: an OCI layout whose index names a tag, whose manifest is an OCI
+//! index (BuildKit before 0.21) or an OCI manifest (since), with a cache configuration.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+/// Media type of the cache configuration (BuildKit's `cache/remotecache/v1/spec.go`).
+const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Descriptor {
+    digest: String,
+    #[serde(default)]
+    size: u64,
+    #[serde(default, rename = "mediaType")]
+    media_type: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+/// Either shape of the manifest blob: layers beside the configuration, or all of them as manifests.
+#[derive(Deserialize)]
+struct Manifest {
+    config: Option<Descriptor>,
+    #[serde(default)]
+    layers: Vec<Descriptor>,
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+}
+
+/// A blob: digest without its algorithm, size in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Blob {
+    /// SHA-256 in hex.
+    pub digest: String,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// Where a layout keeps its blobs.
+pub fn blobs(dir: &Path) -> PathBuf {
+    dir.join("blobs/sha256")
+}
+
+/// Checks what would end a build: the index, its tag, the manifest and the configuration. Gives every blob it names.
+pub fn shape(dir: &Path) -> Result<Vec<Blob>> {
+    let index: Index = json(&dir.join("index.json"))?;
+    let tagged =
+        |descriptor: &&Descriptor| descriptor.annotations.contains_key("org.opencontainers.image.ref.name");
+    let Some(top) = index.manifests.iter().find(tagged) else { bail!("its index names no tag") };
+    let manifest: Manifest = json(&blobs(dir).join(hex(&top.digest)?))?;
+    let all: Vec<&Descriptor> =
+        manifest.config.iter().chain(&manifest.layers).chain(&manifest.manifests).collect();
+    let Some(config) = all.iter().find(|descriptor| descriptor.media_type == CACHE_CONFIG) else {
+        bail!("it has no cache configuration");
+    };
+    let _: serde::de::IgnoredAny = json(&blobs(dir).join(hex(&config.digest)?))?;
+    std::iter::once(top)
+        .chain(all.iter().copied())
+        .map(|descriptor| Ok(Blob { digest: hex(&descriptor.digest)?.to_owned(), size: descriptor.size }))
+        .collect()
+}
+
+/// Checks a blob's size and digest.
+pub fn verify(dir: &Path, blob: &Blob) -> Result<()> {
+    let path = blobs(dir).join(&blob.digest);
+    let size = fs::metadata(&path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
+    if size != blob.size {
+        bail!("`{}` has {size} bytes in place of {}", path.display(), blob.size);
+    }
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(&path)?, &mut hash)?;
+    let digest = format!("{:x}", hash.finalize());
+    if digest != blob.digest {
+        bail!("`{}` has the digest {digest}", path.display());
+    }
+    Ok(())
+}
+
+fn hex(digest: &str) -> Result<&str> {
+    let hex = digest
+        .strip_prefix("sha256:")
+        .filter(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
+    hex.with_context(|| format!("`{digest}` is not a SHA-256 digest"))
+}
+
+fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("`{}` is not what it should be", path.display()))
+}

@@ -1,0 +1,166 @@
+//! One call of `docker buildx bake`: its progress goes to a watcher and into a log, its digests come back.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::progress::{Decoder, Item};
+use super::trace::{Event, State, Trace};
+use super::{signals, steps};
+use crate::plan::step::Command;
+
+/// Somebody who looks on while a build runs.
+pub trait Watcher {
+    /// Something happened.
+    fn event(&mut self, trace: &Trace, event: &Event);
+    /// One item of the stream as it came, for those that pass it on.
+    fn raw(&mut self, _text: &str) {}
+    /// The build is over.
+    fn end(&mut self) {}
+}
+
+/// How a call ended.
+pub struct Ended {
+    /// Whether bake exited with 0.
+    pub success: bool,
+    /// Whether it was stopped because of what `stop` saw.
+    pub stopped: bool,
+    /// What happened.
+    pub trace: Trace,
+    /// Text outside the stream: bake's own error.
+    pub text: Vec<String>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// A call to be made.
+pub struct Call<'a> {
+    /// The command.
+    pub command: &'a Command,
+    /// The targets it names.
+    pub targets: &'a [String],
+    /// The whole output of steps goes here as well.
+    pub log: &'a Path,
+    /// Ends the call early where it says so.
+    pub stop: fn(&Trace) -> bool,
+}
+
+/// Makes the call. Ctrl-C stops bake and gives an error.
+pub fn run(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<Ended> {
+    let started = Instant::now();
+    let log = File::options().create(true).append(true).open(call.log);
+    let mut log = log.with_context(|| format!("failed to write `{}`", call.log.display()))?;
+    let mut process = steps::process(call.command);
+    // A group of its own: Ctrl-C on the terminal reaches xtask, which tells bake once.
+    process.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    let mut child =
+        process.spawn().with_context(|| format!("failed to run `{}`", call.command.to_shell()))?;
+    let Some(stderr) = child.stderr.take() else { unreachable!("stderr is piped") };
+    let mut ended = Ended {
+        success: false,
+        stopped: false,
+        trace: Trace::new(call.targets),
+        text: Vec::new(),
+        seconds: 0.0,
+    };
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| -> Result<()> {
+        scope.spawn(|| pass_on_interrupt(group, &over));
+        let read = follow(Decoder::new(BufReader::new(stderr)), call, &mut log, &mut ended, watcher, group);
+        over.store(true, Ordering::Relaxed);
+        read
+    })?;
+    ended.success = child.wait()?.success();
+    watcher.end();
+    signals::check()?;
+    ended.seconds = started.elapsed().as_secs_f64();
+    Ok(ended)
+}
+
+fn follow(
+    mut stream: Decoder<impl std::io::BufRead>,
+    call: &Call<'_>,
+    log: &mut File,
+    ended: &mut Ended,
+    watcher: &mut dyn Watcher,
+    group: Option<Pid>,
+) -> Result<()> {
+    while let Some((item, raw)) = stream.next_item()? {
+        watcher.raw(&raw);
+        match item {
+            Item::Text(line) => {
+                writeln!(log, "{line}")?;
+                ended.text.push(line);
+            }
+            Item::Chunk(chunk) => {
+                for event in ended.trace.apply(&chunk) {
+                    write_log(log, &ended.trace, &event)?;
+                    watcher.event(&ended.trace, &event);
+                }
+            }
+        }
+        if !ended.stopped && (call.stop)(&ended.trace) {
+            ended.stopped = true;
+            tell(group, Signal::INT);
+        }
+    }
+    Ok(())
+}
+
+/// The log has every line of output, with its step in front.
+fn write_log(log: &mut File, trace: &Trace, event: &Event) -> Result<()> {
+    let name = |digest: &String| trace.vertices.get(digest).map_or("", |state: &State| state.name.as_str());
+    match event {
+        Event::Started(digest) => writeln!(log, "{}", name(digest))?,
+        Event::Line(digest, line) => {
+            let place = name(digest).split(']').next().unwrap_or_default();
+            writeln!(log, "{place}] {line}")?;
+        }
+        Event::Ended(digest) => {
+            let state = &trace.vertices[digest];
+            let how = if state.cached { "cached".to_owned() } else { format!("{:.1} s", state.seconds()) };
+            writeln!(log, "{} -- {how} {}", state.name, state.error)?;
+        }
+        Event::Warning(text) => writeln!(log, "warning: {text}")?,
+    }
+    Ok(())
+}
+
+/// While the stream is read, nobody else looks for Ctrl-C.
+fn pass_on_interrupt(group: Option<Pid>, over: &AtomicBool) {
+    let mut since: Option<Instant> = None;
+    while !over.load(Ordering::Relaxed) {
+        if signals::interrupted() && since.is_none() {
+            since = Some(Instant::now());
+            tell(group, Signal::INT);
+        }
+        if since.is_some_and(|since| since.elapsed() > signals::GRACE) {
+            tell(group, Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn tell(group: Option<Pid>, signal: Signal) {
+    if let Some(group) = group {
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+/// The digests of images, by target, from bake's metadata file.
+pub fn digests(metadata: &Path) -> BTreeMap<String, String> {
+    let bytes = std::fs::read(metadata).unwrap_or_default();
+    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let targets = json.as_object().cloned().unwrap_or_default();
+    let digest = |value: &serde_json::Value| Some(value.get("containerimage.digest")?.as_str()?.to_owned());
+    targets.iter().filter_map(|(name, value)| Some((name.clone(), digest(value)?))).collect()
+}

@@ -1,0 +1,179 @@
+//! Decoding `--progress=rawjson`: a stream of JSON values, pretty-printed over several lines by buildx 0.13 and on one line
+//! each by newer ones, with plain text (the error, above all) before and after.
+
+use std::io::BufRead;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// One value of the stream (BuildKit's `client.SolveStatus`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Chunk {
+    /// Steps that started, ended, or became known.
+    pub vertexes: Vec<Vertex>,
+    /// Output of steps.
+    pub logs: Vec<Log>,
+    /// Warnings of the frontend.
+    pub warnings: Vec<Warning>,
+}
+
+/// A node of the build's graph.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Vertex {
+    /// Its digest; downstream of a local context it changes with every build.
+    pub digest: String,
+    /// Its name, as `[app stage-0 2/3] RUN make`.
+    pub name: String,
+    /// When it started.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub completed: Option<Timestamp>,
+    /// Whether its result was there.
+    pub cached: bool,
+    /// Why it failed.
+    pub error: String,
+}
+
+/// A piece of output; not always a whole line.
+#[derive(Debug, Deserialize)]
+pub struct Log {
+    /// Digest of the vertex.
+    pub vertex: String,
+    /// Base64.
+    #[serde(default)]
+    data: String,
+}
+
+impl Log {
+    /// The output itself; what is not UTF-8 is replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&STANDARD.decode(&self.data).unwrap_or_default()).into_owned()
+    }
+}
+
+/// A warning of the frontend.
+#[derive(Debug, Deserialize)]
+pub struct Warning {
+    /// Base64.
+    #[serde(default)]
+    short: String,
+}
+
+impl Warning {
+    /// Its one line.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&STANDARD.decode(&self.short).unwrap_or_default()).into_owned()
+    }
+}
+
+/// What the stream is made of.
+#[derive(Debug)]
+pub enum Item {
+    /// A JSON value.
+    Chunk(Chunk),
+    /// A line of plain text.
+    Text(String),
+}
+
+/// Reads a stream item by item and holds one item at a time.
+pub struct Decoder<R> {
+    input: R,
+    value: String,
+}
+
+impl<R: BufRead> Decoder<R> {
+    /// Decodes what `input` gives.
+    pub fn new(input: R) -> Self {
+        Self { input, value: String::new() }
+    }
+
+    /// The next item with its raw text; `None` at the end.
+    pub fn next_item(&mut self) -> std::io::Result<Option<(Item, String)>> {
+        loop {
+            let mut bytes = Vec::new();
+            if self.input.read_until(b'\n', &mut bytes)? == 0 {
+                let rest = std::mem::take(&mut self.value);
+                return Ok((!rest.is_empty()).then(|| (Item::Text(rest.clone()), rest)));
+            }
+            let line = String::from_utf8_lossy(&bytes);
+            if self.value.is_empty() && !line.starts_with('{') {
+                let text = line.trim_end().to_owned();
+                return Ok(Some((Item::Text(text.clone()), text)));
+            }
+            self.value.push_str(&line);
+            if !line.starts_with('}') && !line.starts_with('{') {
+                continue;
+            }
+            if let Ok(chunk) = serde_json::from_str(&self.value) {
+                return Ok(Some((Item::Chunk(chunk), std::mem::take(&mut self.value))));
+            }
+            // The end of a value that is none: it is said, not lost.
+            if line.starts_with('}') {
+                let text = std::mem::take(&mut self.value);
+                return Ok(Some((Item::Text(text.clone()), text)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(text: &str) -> Vec<Item> {
+        let mut decoder = Decoder::new(text.as_bytes());
+        std::iter::from_fn(|| decoder.next_item().expect("bytes in memory").map(|(item, _)| item)).collect()
+    }
+
+    /// Recorded with buildx 0.13.1, shortened.
+    const PRETTY: &str = r#"{
+  "vertexes": [
+    {
+      "digest": "sha256:57",
+      "name": "[app stage-0 2/3] RUN ls /; exit 42",
+      "started": "2026-11-22T12:21:04.091219074Z",
+      "completed": "2026-11-22T12:21:04.366291343Z",
+      "error": "process \"/bin/sh -c ls /; exit 42\" did not complete successfully: exit code: 42"
+    }
+  ]
+}
+{
+  "logs": [
+    {
+      "vertex": "sha256:57",
+      "stream": 1,
+      "data": "YmluCg==",
+      "timestamp": "2026-11-22T12:21:04.330379884Z"
+    }
+  ]
+}
+b.Dockerfile:3
+ERROR: failed to solve
+"#;
+
+    #[test]
+    fn values_over_several_lines_and_text_after_them() {
+        let items = items(PRETTY);
+        assert_eq!(items.len(), 4);
+        let Item::Chunk(first) = &items[0] else { panic!("a value: {:?}", items[0]) };
+        assert!(first.vertexes[0].error.ends_with("exit code: 42"));
+        let Item::Chunk(second) = &items[1] else { panic!("a value: {:?}", items[1]) };
+        assert_eq!(second.logs[0].text(), "bin\n");
+        assert!(matches!(&items[3], Item::Text(line) if line == "ERROR: failed to solve"));
+    }
+
+    #[test]
+    fn values_on_one_line_each() {
+        let items = items("{\"vertexes\":[{\"digest\":\"a\",\"name\":\"x\"}]}\n{\"logs\":[]}\nbye");
+        assert!(matches!(items.as_slice(), [Item::Chunk(_), Item::Chunk(_), Item::Text(_)]));
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_keeps_its_rest() {
+        assert!(matches!(items("{\n  \"vertexes\": [").as_slice(), [Item::Text(_)]));
+    }
+}

@@ -1,0 +1,127 @@
+//! Saving layers: exported beside, checked, renamed into place. What fails here is a warning, never the build's end.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use walkdir::WalkDir;
+
+use super::bake::{self, Call, Watcher};
+use super::lock::Lock;
+use super::trace::Trace;
+use crate::cache::entry::Entry;
+use crate::cache::key::FORMAT;
+use crate::cache::layout_check::{self, Blob};
+use crate::layout::Layout;
+use crate::plan::save::Save;
+
+/// A save that was done.
+pub struct Saved {
+    /// The generation's folder.
+    pub entry: Entry,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// Whether a save is needed: not where its generation holds this very result and nothing ran.
+pub fn is_needed(save: &Save, digest: Option<&String>, anything_ran: bool) -> bool {
+    anything_ran || save.held.is_none() || save.held.as_ref() != digest
+}
+
+/// Does one save.
+pub fn run(
+    layout: &Layout,
+    save: &Save,
+    digest: Option<&String>,
+    log: &Path,
+    now: Timestamp,
+    watcher: &mut dyn Watcher,
+) -> Result<Saved> {
+    let started = Instant::now();
+    let reading = Lock::shared(layout)?;
+    seed(save)?;
+    // A RUN that starts here was edited after the build: exporting it would save what nobody saw built.
+    let call = Call {
+        command: &save.command,
+        targets: std::slice::from_ref(&save.target),
+        log,
+        stop: Trace::ran_a_command,
+    };
+    let ended = bake::run(&call, watcher)?;
+    drop(reading);
+    if ended.stopped {
+        bail!("a file changed while `{}` was built; the next build saves it", save.target);
+    }
+    if !ended.success {
+        bail!(
+            "BuildKit failed to export it: {}",
+            ended.text.last().map_or("no reason given", String::as_str)
+        );
+    }
+    let blobs = layout_check::shape(&save.beside)?;
+    check_blobs(&save.beside, &blobs)?;
+    let entry = Entry {
+        format: FORMAT,
+        image: save.image.clone(),
+        platform: save.platform.clone(),
+        key: save.key.clone(),
+        digest: digest.cloned(),
+        saved: now,
+        bytes: blobs.iter().map(|blob| blob.size).sum(),
+    };
+    fs::write(save.beside.join("entry.json"), serde_json::to_vec_pretty(&entry)?)?;
+    swap(layout, save)?;
+    Ok(Saved { entry, seconds: started.elapsed().as_secs_f64() })
+}
+
+/// Links in the blobs that other generations have: BuildKit's export skips what is there. Where the file system has no hard
+/// links the export is only slower.
+fn seed(save: &Save) -> Result<()> {
+    let blobs = layout_check::blobs(&save.beside);
+    fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
+    for dir in &save.seeds {
+        for blob in fs::read_dir(layout_check::blobs(dir)).into_iter().flatten().flatten() {
+            let _ = fs::hard_link(blob.path(), blobs.join(blob.file_name()));
+        }
+    }
+    Ok(())
+}
+
+/// Removes the blobs that the new generation does not name, then checks size and digest of the new ones.
+fn check_blobs(dir: &Path, blobs: &[Blob]) -> Result<()> {
+    let named: std::collections::BTreeSet<&str> = blobs.iter().map(|blob| blob.digest.as_str()).collect();
+    for file in WalkDir::new(layout_check::blobs(dir)).min_depth(1).into_iter().flatten() {
+        if !named.contains(file.file_name().to_string_lossy().as_ref()) {
+            fs::remove_file(file.path())?;
+        }
+    }
+    for leftover in ["ingest", "index.json.lock"] {
+        super::steps::remove(&dir.join(leftover))?;
+    }
+    // A linked one was checked when its own generation was saved.
+    let is_new = |blob: &&Blob| {
+        fs::metadata(layout_check::blobs(dir).join(&blob.digest)).map_or(true, |meta| meta.nlink() == 1)
+    };
+    blobs.iter().filter(is_new).try_for_each(|blob| layout_check::verify(dir, blob))
+}
+
+/// Readers see the generation before or this one, never a part.
+fn swap(layout: &Layout, save: &Save) -> Result<()> {
+    let _lock = Lock::exclusive(layout)?;
+    if !layout.version_file().exists() {
+        fs::write(layout.version_file(), FORMAT.to_string())?;
+    }
+    let old = save.beside.with_extension("old");
+    if let Some(dir) = save.generation.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    if save.generation.exists() {
+        fs::rename(&save.generation, &old)?;
+    }
+    fs::rename(&save.beside, &save.generation)?;
+    save.drop.iter().try_for_each(|dir| super::steps::remove(dir))?;
+    super::steps::remove(&old)
+}

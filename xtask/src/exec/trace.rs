@@ -1,0 +1,273 @@
+//! What happened in a build, from its progress stream: steps with their stage and instruction, times, last output.
+//! Bounded: of a step's output only the last lines are kept.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+
+use super::progress::{Chunk, Vertex};
+
+/// How many lines of a step's output are kept for an error.
+pub const TAIL: usize = 30;
+
+/// What a step is called, taken apart: `[app stage-0 2/3] RUN make`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Target in front, where several are built.
+    pub target: Option<String>,
+    /// The stage; `stage-N` where it has no name.
+    pub stage: String,
+    /// The instruction.
+    pub instruction: String,
+}
+
+/// Takes a vertex's name apart; `None` for what is no step of a Dockerfile (`[internal] ...`, `exporting ...`).
+pub fn label(name: &str, targets: &[String]) -> Option<Label> {
+    let (inside, instruction) = name.strip_prefix('[')?.split_once("] ")?;
+    let mut words: Vec<&str> = inside.split(' ').collect();
+    let is_count = |word: &str| {
+        word.split_once('/').is_some_and(|(n, m)| {
+            [n, m].iter().all(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+        })
+    };
+    if !words.pop().is_some_and(is_count) {
+        return None;
+    }
+    words.retain(|word| !word.contains('/'));
+    let several = targets.len() > 1;
+    let target = (several && words.first().is_some_and(|word| targets.iter().any(|name| name == word)))
+        .then(|| words.remove(0));
+    Some(Label {
+        target: target.map(str::to_owned),
+        stage: words.first().map_or("stage-0", |word| word).to_owned(),
+        instruction: instruction.to_owned(),
+    })
+}
+
+/// A vertex as it is known so far.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Its name, as it was first seen.
+    pub name: String,
+    /// Its parts, for a step of a Dockerfile.
+    pub label: Option<Label>,
+    /// The targets it came under.
+    pub targets: Vec<String>,
+    /// When it first started.
+    pub started: Option<Timestamp>,
+    /// When it last ended.
+    pub completed: Option<Timestamp>,
+    /// Whether its result was there.
+    pub cached: bool,
+    /// Why it failed.
+    pub error: String,
+    /// The last lines of its output.
+    pub tail: VecDeque<String>,
+    /// Output after the last line break.
+    partial: String,
+}
+
+impl State {
+    /// How long it took, in seconds.
+    pub fn seconds(&self) -> f64 {
+        match (self.started, self.completed) {
+            (Some(start), Some(end)) => end.duration_since(start).as_secs_f64().max(0.0),
+            _ => 0.0,
+        }
+    }
+
+    /// The step's own exit code, which the message alone tells.
+    pub fn exit_code(&self) -> Option<i32> {
+        let (_, code) = self.error.rsplit_once("exit code: ")?;
+        code.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
+    }
+}
+
+/// What one chunk of the stream means for somebody who watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A vertex began to run.
+    Started(String),
+    /// A vertex ended.
+    Ended(String),
+    /// A vertex printed a line.
+    Line(String, String),
+    /// The frontend warns.
+    Warning(String),
+}
+
+/// Everything known of a build so far.
+#[derive(Debug, Default)]
+pub struct Trace {
+    targets: Vec<String>,
+    /// Vertices by digest.
+    pub vertices: BTreeMap<String, State>,
+    /// Digests in the order in which they were first seen.
+    pub order: Vec<String>,
+}
+
+impl Trace {
+    /// A trace of a build of these targets.
+    pub fn new(targets: &[String]) -> Self {
+        Self { targets: targets.to_vec(), ..Self::default() }
+    }
+
+    /// Takes a chunk in and says what it means.
+    pub fn apply(&mut self, chunk: &Chunk) -> Vec<Event> {
+        let mut events = Vec::new();
+        for vertex in &chunk.vertexes {
+            self.vertex(vertex, &mut events);
+        }
+        for log in &chunk.logs {
+            let Some(state) = self.vertices.get_mut(&log.vertex) else { continue };
+            state.partial.push_str(&log.text());
+            while let Some(end) = state.partial.find('\n') {
+                let line: String = state.partial.drain(..=end).collect();
+                // A carriage return takes what stood before it off the screen.
+                let line = line.trim_end().rsplit('\r').next().unwrap_or_default().to_owned();
+                state.tail.push_back(line.clone());
+                if state.tail.len() > TAIL {
+                    state.tail.pop_front();
+                }
+                events.push(Event::Line(log.vertex.clone(), line));
+            }
+        }
+        events.extend(chunk.warnings.iter().map(|warning| Event::Warning(warning.text())));
+        events
+    }
+
+    fn vertex(&mut self, vertex: &Vertex, events: &mut Vec<Event>) {
+        let parts = label(&vertex.name, &self.targets);
+        let only = (self.targets.len() == 1).then(|| self.targets[0].clone());
+        let target = parts.as_ref().and_then(|parts| parts.target.clone()).or(only);
+        let state = self.vertices.entry(vertex.digest.clone()).or_insert_with(|| {
+            self.order.push(vertex.digest.clone());
+            State { name: vertex.name.clone(), label: parts, ..State::default() }
+        });
+        // A vertex that two targets share comes under both their names.
+        if let Some(target) = target.filter(|target| !state.targets.contains(target)) {
+            state.targets.push(target);
+        }
+        if !vertex.error.is_empty() {
+            state.error.clone_from(&vertex.error);
+        }
+        if vertex.started.is_some() && state.started.is_none() {
+            state.started = vertex.started;
+            if !vertex.cached {
+                events.push(Event::Started(vertex.digest.clone()));
+            }
+        }
+        state.cached |= vertex.cached;
+        if vertex.completed.is_some() && state.completed.is_none() {
+            events.push(Event::Ended(vertex.digest.clone()));
+        }
+        state.completed = vertex.completed.or(state.completed);
+        flush_partial(state, vertex, events);
+    }
+
+    /// Whether a RUN is running or has run: its work was not there.
+    pub fn ran_a_command(&self) -> bool {
+        let is_run =
+            |state: &State| state.label.as_ref().is_some_and(|label| label.instruction.starts_with("RUN "));
+        self.vertices.values().any(|state| is_run(state) && state.started.is_some() && !state.cached)
+    }
+
+    /// Steps of Dockerfiles, in the order in which they were first seen.
+    pub fn steps(&self) -> impl Iterator<Item = (&State, &Label)> {
+        self.order.iter().filter_map(|digest| {
+            let state = &self.vertices[digest];
+            Some((state, state.label.as_ref()?))
+        })
+    }
+
+    /// The vertex that failed, if one did. Those that were cancelled with it say so and are not it.
+    pub fn failed(&self) -> Option<&State> {
+        let failed = || self.vertices.values().filter(|state| !state.error.is_empty());
+        failed().find(|state| !state.error.contains("context canceled")).or_else(|| failed().next())
+    }
+}
+
+/// What a step printed last may lack its line break.
+fn flush_partial(state: &mut State, vertex: &Vertex, events: &mut Vec<Event>) {
+    if vertex.completed.is_some() && !state.partial.is_empty() {
+        let line = std::mem::take(&mut state.partial).trim_end().to_owned();
+        state.tail.push_back(line.clone());
+        events.push(Event::Line(vertex.digest.clone(), line));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(targets: &[&str]) -> Vec<String> {
+        targets.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn labels_as_bake_writes_them() {
+        let two = names(&["app", "base"]);
+        let one = names(&["base"]);
+        type Expected<'a> = Option<(Option<&'a str>, &'a str, &'a str)>;
+        let table: &[(&str, &[String], Expected<'_>)] = &[
+            ("[app stage-0 2/3] RUN x", &two, Some((Some("app"), "stage-0", "RUN x"))),
+            ("[base php 2/3] RUN x", &two, Some((Some("base"), "php", "RUN x"))),
+            ("[base 3/3] COPY a b", &one, Some((None, "base", "COPY a b"))),
+            ("[2/4] RUN x", &one, Some((None, "stage-0", "RUN x"))),
+            ("[app linux/arm64 php 2/3] RUN x", &two, Some((Some("app"), "php", "RUN x"))),
+            ("[internal] load metadata", &one, None),
+            ("[app internal] load build definition", &two, None),
+            ("[app] exporting to image", &two, None),
+            ("exporting to image", &one, None),
+        ];
+        for (name, targets, expected) in table {
+            let found = label(name, targets);
+            let found =
+                found.as_ref().map(|l| (l.target.as_deref(), l.stage.as_str(), l.instruction.as_str()));
+            assert_eq!(found, *expected, "{name}");
+        }
+    }
+
+    fn chunk(json: &str) -> Chunk {
+        serde_json::from_str(json).expect("well formed")
+    }
+
+    #[test]
+    fn a_vertex_of_two_targets_is_one_with_both_names() {
+        let mut trace = Trace::new(&names(&["a", "b"]));
+        let times = r#""started":"2026-11-22T12:00:00Z","completed":"2026-11-22T12:00:02.5Z""#;
+        trace
+            .apply(&chunk(&format!(r#"{{"vertexes":[{{"digest":"d","name":"[a s 1/2] RUN x",{times}}}]}}"#)));
+        let events = trace
+            .apply(&chunk(&format!(r#"{{"vertexes":[{{"digest":"d","name":"[b s 1/2] RUN x",{times}}}]}}"#)));
+        assert_eq!(events, []);
+        let (state, _) = trace.steps().next().expect("one step");
+        assert_eq!((state.targets.join(" "), state.seconds()), ("a b".into(), 2.5));
+        assert!(trace.ran_a_command());
+    }
+
+    #[test]
+    fn output_comes_line_by_line_and_only_its_end_is_kept() {
+        let mut trace = Trace::new(&names(&["a"]));
+        trace.apply(&chunk(
+            r#"{"vertexes":[{"digest":"d","name":"[s 1/2] RUN x","started":"2026-11-22T12:00:00Z"}]}"#,
+        ));
+        let log = |text: &str| {
+            let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+            chunk(&format!(r#"{{"logs":[{{"vertex":"d","data":"{data}"}}]}}"#))
+        };
+        assert_eq!(trace.apply(&log("ha")), []);
+        assert_eq!(
+            trace.apply(&log("lf\n10%\r100%\n")),
+            [Event::Line("d".into(), "half".into()), Event::Line("d".into(), "100%".into())]
+        );
+        for _ in 0..TAIL {
+            trace.apply(&log("more\n"));
+        }
+        assert_eq!(trace.vertices["d"].tail.len(), TAIL);
+        let end = r#"{"vertexes":[{"digest":"d","name":"[s 1/2] RUN x","completed":"2026-11-22T12:00:01Z",
+            "error":"process \"x\" did not complete successfully: exit code: 42: gone"}]}"#;
+        trace.apply(&chunk(end));
+        assert_eq!(trace.failed().and_then(State::exit_code), Some(42));
+    }
+}

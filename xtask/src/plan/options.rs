@@ -1,0 +1,89 @@
+//! A build's options, from words to what they mean.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::cli::Session;
+use crate::cli::parse::Parsed;
+use crate::error::usage;
+use crate::project::overrides;
+
+/// What the user asked a build to be.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions {
+    /// Targets or groups, as typed.
+    pub targets: Vec<String>,
+    /// Compose or bake files, absolute.
+    pub files: Vec<PathBuf>,
+    /// `--set` values for bake: the user's own, build arguments and platforms.
+    pub sets: Vec<String>,
+    /// `--tag`: names in place of the declared.
+    pub tags: Vec<String>,
+    /// `--output`.
+    pub outputs: Vec<String>,
+    /// `--secret`, beside the declared ones.
+    pub secrets: Vec<String>,
+    /// `--app`: the application, absolute.
+    pub app: Option<PathBuf>,
+    /// `--provision`.
+    pub provision: bool,
+    /// `--dry-run`.
+    pub dry_run: bool,
+    /// `--locked`.
+    pub locked: bool,
+    /// `--no-cache`.
+    pub no_cache: bool,
+    /// `--no-save`.
+    pub no_save: bool,
+    /// `--push`.
+    pub push: bool,
+}
+
+impl BuildOptions {
+    /// Resolves the options of a command that builds `targets`.
+    pub fn new(session: &Session, parsed: &Parsed, targets: Vec<String>) -> Result<Self> {
+        let host = &session.host;
+        let mut sets = parsed.many("--set");
+        sets.iter().try_for_each(|set| overrides::check(set))?;
+        for arg in parsed.many("--build-arg") {
+            sets.push(overrides::build_arg(&arg, |name| host.env.get(name).cloned())?);
+        }
+        for platform in parsed.many("--platform").iter().flat_map(|list| list.split(',')) {
+            sets.push(format!("*.platform={}", platform_name(platform)?));
+        }
+        let mut files: Vec<PathBuf> = parsed.many("--file").iter().map(|file| host.absolute(file)).collect();
+        if files.is_empty() {
+            files.push(session.layout.compose());
+        }
+        let app = parsed.one("--app")?.map(|dir| host.absolute(dir));
+        if let Some(dir) = app.as_ref().filter(|dir| !dir.is_dir()) {
+            return Err(usage(format!("there is no folder `{}`\ncorrect --app", dir.display())));
+        }
+        Ok(Self {
+            targets,
+            files,
+            sets,
+            tags: parsed.many("--tag"),
+            outputs: parsed.many("--output"),
+            secrets: parsed.many("--secret"),
+            app,
+            provision: parsed.flag("--provision"),
+            dry_run: parsed.flag("--dry-run"),
+            locked: parsed.flag("--locked"),
+            no_cache: parsed.flag("--no-cache"),
+            no_save: parsed.flag("--no-save"),
+            push: parsed.flag("--push"),
+        })
+    }
+}
+
+/// `OS/ARCH` or `OS/ARCH/VARIANT`.
+fn platform_name(text: &str) -> Result<&str> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    if (2..=3).contains(&parts.len()) && parts.iter().all(is_word) {
+        return Ok(text);
+    }
+    Err(usage(format!("`--platform {text}` is not OS/ARCH\nfor example: --platform linux/arm64")))
+}

@@ -1,0 +1,85 @@
+//! The plan of a save: a second call of bake, which finds everything cached and only exports.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::build::{Facts, Stored, local_cache};
+use super::step::Command;
+use crate::cache::key::Key;
+
+/// How many generations an image keeps beside a new one.
+const KEEP: usize = 2;
+
+/// One target's layers, into one generation: two targets to one destination lose one of them, silently (measured).
+#[derive(Debug, Clone, Serialize)]
+pub struct Save {
+    /// The target.
+    pub target: String,
+    /// Its image in the store.
+    pub image: String,
+    /// Its platforms.
+    pub platform: String,
+    /// Its key.
+    pub key: Key,
+    /// Digest that the generation of this key holds now.
+    pub held: Option<String>,
+    /// The export goes here first,
+    pub beside: PathBuf,
+    /// and is then renamed to here.
+    pub generation: PathBuf,
+    /// Generations whose blobs are linked in before: what is shared is neither exported again nor twice on disk.
+    pub seeds: Vec<PathBuf>,
+    /// Generations that go afterwards.
+    pub drop: Vec<PathBuf>,
+    /// The call.
+    pub command: Command,
+}
+
+/// Saves for every target with a key; `common` is what the build's call and theirs share.
+pub fn plan(facts: &Facts, common: &Command) -> Vec<Save> {
+    // Those that others build upon come first: the others share their blobs.
+    let mut saves: Vec<Save> = Vec::new();
+    for name in facts.names.iter().rev() {
+        if let Some(stored) = facts.stored.get(name) {
+            let mut save = save(facts, common, name, stored);
+            save.seeds.extend(saves.iter().map(|earlier| earlier.generation.clone()));
+            saves.push(save);
+        }
+    }
+    saves
+}
+
+fn save(facts: &Facts, common: &Command, name: &str, stored: &Stored) -> Save {
+    let beside = facts.scratch.join("layers").join(name);
+    let export = format!("{name}.cache-to={},mode=max,compression=zstd", local_cache("dest", &beside));
+    let command = common.clone().args(["--set", &export, "--set", "*.output=type=cacheonly", name]);
+    let others = stored.found.generations.iter().filter(|generation| generation.entry.key != stored.key);
+    let exact = stored.found.generations.iter().find(|generation| generation.entry.key == stored.key);
+    Save {
+        target: name.to_owned(),
+        image: stored.image.clone(),
+        platform: stored.platform.clone(),
+        key: stored.key.clone(),
+        held: exact.and_then(|generation| generation.entry.digest.clone()),
+        beside,
+        generation: stored.generation.clone(),
+        seeds: facts.seeds.clone(),
+        drop: others.skip(KEEP).map(|generation| generation.dir.clone()).collect(),
+        command,
+    }
+}
+
+impl Save {
+    /// What happens where the store lacks the result.
+    pub fn to_shell(&self) -> Vec<String> {
+        let quote = |path: &PathBuf| shell_words::quote(&path.to_string_lossy()).into_owned();
+        let mut lines = vec![
+            format!("# unless `{}` holds this result already:", self.generation.display()),
+            self.command.to_shell(),
+            format!("mv {} {}", quote(&self.beside), quote(&self.generation)),
+        ];
+        lines.extend(self.drop.iter().map(|dir| format!("rm -rf {}", quote(dir))));
+        lines
+    }
+}

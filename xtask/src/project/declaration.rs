@@ -1,0 +1,268 @@
+//! The declaration: every target of a Compose or bake file, as `docker buildx bake --print` resolves it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use xshell::cmd;
+
+use crate::cache::memo::Memo;
+use crate::cli::Session;
+use crate::cli::parse::suggestion;
+use crate::engine::ask::ask;
+use crate::error::usage;
+
+/// What is declared, and where.
+#[derive(Debug, Clone)]
+pub struct Declaration {
+    /// The files, absolute.
+    pub files: Vec<PathBuf>,
+    /// Their folder: relative paths in them start here, and bake runs here (it takes paths from its current folder).
+    pub dir: PathBuf,
+    /// Targets by name.
+    pub targets: BTreeMap<String, Target>,
+    /// Groups by name: their targets.
+    pub groups: BTreeMap<String, Vec<String>>,
+}
+
+/// One target, as far as decisions need it. Shapes differ between versions of buildx: what we only repeat stays JSON.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Target {
+    /// Main context; a folder, relative to the declaration's, or a URL.
+    pub context: Option<String>,
+    /// Named contexts.
+    pub contexts: BTreeMap<String, String>,
+    /// The Dockerfile, relative to the context.
+    pub dockerfile: Option<String>,
+    /// A Dockerfile inside the declaration.
+    pub dockerfile_inline: Option<String>,
+    /// Build arguments.
+    pub args: BTreeMap<String, Option<String>>,
+    /// Names of the image.
+    pub tags: Vec<String>,
+    /// Secrets: `id=...,src=...` or, from newer versions, objects.
+    pub secret: Vec<serde_json::Value>,
+    /// Caches to read, in either form.
+    pub cache_from: Vec<serde_json::Value>,
+    /// Platforms; the builder's own where there is none.
+    pub platforms: Vec<String>,
+    /// Outputs; the driver's default where there is none.
+    pub output: Vec<serde_json::Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Printed {
+    #[serde(default)]
+    group: BTreeMap<String, Group>,
+    #[serde(default)]
+    target: BTreeMap<String, Target>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Group {
+    targets: Option<Vec<String>>,
+}
+
+/// What the declaration is read from.
+pub struct Question<'a> {
+    /// Compose or bake files, absolute.
+    pub files: &'a [PathBuf],
+    /// Targets that a bake file may keep out of its default group.
+    pub requested: &'a [String],
+    /// The user's overrides, as `--set` takes them.
+    pub sets: &'a [String],
+    /// Variables for bake beside the environment's.
+    pub env: &'a BTreeMap<String, String>,
+    /// Whether an answer may be remembered: not where the caller repeats what `env` gave.
+    pub remember: bool,
+}
+
+/// Reads the declaration with the user's overrides applied.
+pub fn read(session: &Session, question: &Question<'_>) -> Result<Declaration> {
+    let files = question.files;
+    let dir = files.first().and_then(|file| file.parent()).unwrap_or(Path::new("/")).to_path_buf();
+    let fingerprint = fingerprint(session, files, &dir, question.sets).filter(|_| question.remember);
+    let memo = fingerprint.map(|print| Memo::new(&session.layout, "bake", &print));
+    let remembered: Option<Printed> = memo.as_ref().and_then(Memo::read);
+    let printed = match remembered {
+        Some(printed) => printed,
+        None => {
+            let printed = print(session, question, &dir)?;
+            memo.inspect(|memo| memo.write(&printed));
+            printed
+        }
+    };
+    if printed.target.is_empty() {
+        return Err(usage(format!(
+            "`{}` declares nothing to build\nadd a `build:` section to a service, or name another file with --file",
+            show(files)
+        )));
+    }
+    let groups =
+        printed.group.into_iter().map(|(name, group)| (name, group.targets.unwrap_or_default())).collect();
+    Ok(Declaration { files: files.to_vec(), dir, targets: printed.target, groups })
+}
+
+fn print(session: &Session, question: &Question<'_>, dir: &Path) -> Result<Printed> {
+    let files = question.files;
+    // A Compose file's default group has every service; a bake file's may not.
+    let names = if files.iter().all(|file| is_yaml(file)) { &[] } else { question.requested };
+    let files_args = files.iter().flat_map(|file| ["-f".into(), file.clone().into_os_string()]);
+    let set_args = question.sets.iter().flat_map(|set| ["--set", set]);
+    let sh = &session.sh;
+    let _dir = sh.push_dir(dir);
+    let question = cmd!(sh, "docker buildx bake {files_args...} --print {set_args...} {names...}")
+        .quiet()
+        .envs(question.env);
+    let answer = ask(question, Duration::from_secs(60))?;
+    if !answer.success {
+        return Err(refused(files, &answer.stderr));
+    }
+    let json = answer.stdout;
+    serde_json::from_str(&json)
+        .with_context(|| format!("failed to read what bake prints of `{}`", show(files)))
+}
+
+/// bake's own words, without its progress lines, with the file in front.
+fn refused(files: &[PathBuf], stderr: &str) -> anyhow::Error {
+    let words: Vec<&str> =
+        stderr.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).collect();
+    let words = words.join("\n  ");
+    let words = words.trim_start_matches("ERROR: ");
+    let kind = if words.contains("yaml: ") { " is not valid YAML" } else { "" };
+    usage(format!("`{}`{kind}: {words}\ncorrect the file or the options that change it", show(files)))
+}
+
+fn show(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join("`, `")
+}
+
+fn is_yaml(file: &Path) -> bool {
+    file.extension().is_some_and(|ext| ext == "yaml" || ext == "yml")
+}
+
+/// Covers what a Compose file is interpolated from. `None` where the file draws on others that it does not cover.
+fn fingerprint(session: &Session, files: &[PathBuf], dir: &Path, sets: &[String]) -> Option<String> {
+    let mut hash = Sha256::new();
+    for file in files {
+        let text = fs::read_to_string(file).ok().filter(|_| is_yaml(file))?;
+        if ["include:", "extends:", "env_file:"].iter().any(|word| text.contains(word)) {
+            return None;
+        }
+        hash.update(format!("{}\0{text}\0", file.display()));
+    }
+    hash.update(fs::read(dir.join(".env")).unwrap_or_default());
+    hash.update(sets.join("\0"));
+    for (name, value) in &session.host.env {
+        if !["_", "SHLVL", "PWD", "OLDPWD"].contains(&name.as_str()) {
+            hash.update(format!("{name}={value}\0"));
+        }
+    }
+    Some(format!("{:x}", hash.finalize()))
+}
+
+impl Declaration {
+    /// The targets that the user's words stand for, groups resolved; an unknown one is an error that names the known.
+    pub fn resolve(&self, requested: &[String]) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for word in requested {
+            if self.targets.contains_key(word) {
+                names.push(word.clone());
+            } else if let Some(members) = self.groups.get(word) {
+                names.extend(self.resolve(members)?);
+            } else {
+                let known: Vec<&str> = self.targets.keys().map(String::as_str).collect();
+                let near = suggestion(word, known.iter().copied());
+                return Err(usage(format!(
+                    "unknown target `{word}`{near}\n`{}` declares: {}",
+                    show(&self.files),
+                    known.join(", ")
+                )));
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        Ok(names)
+    }
+
+    /// Where a target's Dockerfile is; `None` for one inside the declaration or in a remote context.
+    pub fn dockerfile(&self, target: &Target) -> Option<PathBuf> {
+        let context = target.context.as_deref().unwrap_or(".");
+        if target.dockerfile_inline.is_some() || context.contains("://") {
+            return None;
+        }
+        Some(self.dir.join(context).join(target.dockerfile.as_deref().unwrap_or("Dockerfile")))
+    }
+
+    /// Contexts that name the image of another target: building both at once needs `target:` there (a tag would be looked
+    /// up in a registry, or be the image of the build before). Gives (context, target).
+    pub fn links<'a>(&'a self, target: &'a Target) -> impl Iterator<Item = (&'a str, &'a str)> {
+        target.contexts.iter().filter_map(|(context, source)| {
+            if let Some(name) = source.strip_prefix("target:") {
+                return Some((context.as_str(), self.targets.get_key_value(name)?.0.as_str()));
+            }
+            let image = source.strip_prefix("docker-image://")?;
+            let owner =
+                self.targets.iter().find(|(_, other)| other.tags.iter().any(|tag| same_image(tag, image)));
+            owner.map(|(name, _)| (context.as_str(), name.as_str()))
+        })
+    }
+}
+
+impl Target {
+    /// Whether it builds upon the pinned base image, and no other was chosen for it.
+    pub fn builds_upon(&self, pinned: &str) -> bool {
+        self.args.get("BASE_IMAGE").and_then(Option::as_deref) == Some(pinned)
+    }
+}
+
+/// `a/b` is `a/b:latest`.
+fn same_image(one: &str, other: &str) -> bool {
+    one.strip_suffix(":latest").unwrap_or(one) == other.strip_suffix(":latest").unwrap_or(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declaration() -> Declaration {
+        let json = r#"{"group":{"default":{"targets":["app","base"]}},"target":{
+            "app":{"context":".","contexts":{"base":"docker-image://toy/base","src":"../app"},"dockerfile":"b.Dockerfile"},
+            "base":{"context":"sub","tags":["toy/base:latest"],"secret":["id=ca,src=/dev/null"]}}}"#;
+        let printed: Printed = serde_json::from_str(json).expect("it is what bake prints");
+        let groups = printed.group.into_iter().map(|(name, group)| (name, group.targets.unwrap_or_default()));
+        Declaration {
+            files: vec!["/p/compose.yaml".into()],
+            dir: "/p".into(),
+            targets: printed.target,
+            groups: groups.collect(),
+        }
+    }
+
+    #[test]
+    fn a_context_that_is_another_targets_image_is_a_link() {
+        let declared = declaration();
+        let links: Vec<_> = declared.links(&declared.targets["app"]).collect();
+        assert_eq!(links, [("base", "base")]);
+    }
+
+    #[test]
+    fn groups_are_resolved_and_unknown_names_get_a_suggestion() {
+        let declared = declaration();
+        assert_eq!(declared.resolve(&["default".into(), "app".into()]).expect("known"), ["app", "base"]);
+        let error = declared.resolve(&["bas".into()]).expect_err("unknown").to_string();
+        assert!(error.contains("did you mean `base`?") && error.contains("app, base"), "{error}");
+    }
+
+    #[test]
+    fn a_dockerfile_is_found_below_its_context() {
+        let declared = declaration();
+        assert_eq!(declared.dockerfile(&declared.targets["app"]), Some("/p/./b.Dockerfile".into()));
+        assert_eq!(declared.dockerfile(&declared.targets["base"]), Some("/p/sub/Dockerfile".into()));
+    }
+}

@@ -1,0 +1,132 @@
+//! What the host lends a build without leaving a trace in it: its CA bundle, how Go modules are fetched, `.netrc`. They go
+//! in as secrets, which are no part of a cache key (measured), through variables that `builder/compose.yaml` reads.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::host::Host;
+
+/// Where distributions keep the CA bundle (the list of Go's crypto/x509).
+const CA_BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// What says how modules are fetched. What changes the binary is a build argument instead: it must be in the key.
+const GO_VARIABLES: &[&str] =
+    &["GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOAUTH", "GOINSECURE"];
+
+/// BuildKit refuses larger secrets (500 KiB, `MaxSecretSize` in its session/secrets).
+const MAX_SECRET: u64 = 500 * 1024;
+
+/// What the host lends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Secrets {
+    /// The CA bundle.
+    pub ca_bundle: Option<PathBuf>,
+    /// Content of a GOENV file; `None` where the host sets nothing.
+    pub goenv: Option<String>,
+    /// The user's `.netrc`.
+    pub netrc: Option<PathBuf>,
+    /// What could not be lent, and why.
+    pub warnings: Vec<String>,
+}
+
+impl Secrets {
+    /// The variables that `builder/compose.yaml` reads; `goenv` is where the GOENV file will be written.
+    pub fn variables(&self, goenv: &Path) -> BTreeMap<String, String> {
+        let goenv = self.goenv.as_ref().map(|_| goenv);
+        let paths = [
+            ("DURANGO_CA_BUNDLE", self.ca_bundle.as_deref()),
+            ("DURANGO_GOENV", goenv),
+            ("DURANGO_NETRC", self.netrc.as_deref()),
+        ];
+        let set =
+            paths.into_iter().filter_map(|(name, path)| Some((name.to_owned(), path?.display().to_string())));
+        set.collect()
+    }
+}
+
+/// Looks at the host.
+pub fn read(host: &Host) -> Secrets {
+    let mut warnings = Vec::new();
+    let named = host.var("DURANGO_CA_BUNDLE").or(host.var("SSL_CERT_FILE")).map(PathBuf::from);
+    let bundles = named.into_iter().chain(CA_BUNDLES.iter().map(PathBuf::from));
+    let ca_bundle = bundles.into_iter().find(|path| path.is_file()).filter(|path| fits(path, &mut warnings));
+    let netrc = host.var("NETRC").map_or_else(|| host.home().join(".netrc"), PathBuf::from);
+    let netrc = Some(netrc).filter(|path| path.is_file()).filter(|path| fits(path, &mut warnings));
+    Secrets { ca_bundle, goenv: goenv(host, &go_env_file(host)), netrc, warnings }
+}
+
+fn fits(path: &Path, warnings: &mut Vec<String>) -> bool {
+    let size = fs::metadata(path).map_or(0, |meta| meta.len());
+    if size > MAX_SECRET {
+        warnings.push(format!("`{}` is larger than the 500 KiB a secret may have: left out", path.display()));
+    }
+    size <= MAX_SECRET
+}
+
+/// Go's own configuration file: `$GOENV`, else `~/.config/go/env`; nothing where GOENV is `off`.
+fn go_env_file(host: &Host) -> BTreeMap<String, String> {
+    let config = host.var("XDG_CONFIG_HOME").map_or_else(|| host.home().join(".config"), PathBuf::from);
+    let path = host.var("GOENV").map_or_else(|| config.join("go/env"), PathBuf::from);
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.trim().split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// The environment wins over Go's file, as it does for Go.
+fn goenv(host: &Host, file: &BTreeMap<String, String>) -> Option<String> {
+    let value = |name: &str| host.var(name).or(file.get(name).map(String::as_str));
+    let lines: String =
+        GO_VARIABLES.iter().filter_map(|name| Some(format!("{name}={}\n", value(name)?))).collect();
+    (!lines.is_empty()).then_some(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(home: &Path, vars: &[(&str, &str)]) -> Host {
+        let mut host = Host::read();
+        host.env = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        host.env.insert("HOME".into(), home.display().to_string());
+        host
+    }
+
+    #[test]
+    fn the_environment_wins_over_gos_own_file() {
+        let home = tempfile::tempdir().expect("a folder");
+        fs::create_dir_all(home.path().join(".config/go")).expect("made");
+        fs::write(
+            home.path().join(".config/go/env"),
+            "GOPROXY=https://file.example\nGOFLAGS=-x\nGOSUMDB=off\n",
+        )
+        .expect("written");
+        let secrets = read(&host(home.path(), &[("GOPROXY", "https://env.example")]));
+        assert_eq!(secrets.goenv.as_deref(), Some("GOPROXY=https://env.example\nGOSUMDB=off\n"));
+        assert_eq!(secrets.netrc, None);
+    }
+
+    #[test]
+    fn nothing_set_lends_nothing() {
+        let home = tempfile::tempdir().expect("a folder");
+        assert_eq!(read(&host(home.path(), &[])).goenv, None);
+    }
+
+    #[test]
+    fn a_bundle_too_large_for_a_secret_is_left_out_with_a_warning() {
+        let home = tempfile::tempdir().expect("a folder");
+        let bundle = home.path().join("ca.pem");
+        fs::write(&bundle, vec![b'x'; 501 * 1024]).expect("written");
+        let secrets = read(&host(home.path(), &[("SSL_CERT_FILE", &bundle.display().to_string())]));
+        assert_eq!(secrets.ca_bundle, None);
+        assert_eq!(secrets.warnings.len(), 1);
+    }
+}

@@ -1,0 +1,132 @@
+//! A failed build, said once: the step, its last lines, its exit code, where the rest is, what to do.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::exec::trace::Trace;
+
+/// Why a build failed.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct BuildFailure {
+    /// The step, as BuildKit names it; nothing where no step had begun.
+    pub step: Option<String>,
+    /// The step's own exit code.
+    pub exit_code: Option<i32>,
+    /// BuildKit's message.
+    pub message: String,
+    /// The step's last lines.
+    pub output: Vec<String>,
+    /// What to do, where the cause is known.
+    pub advice: Option<String>,
+    /// The whole output of the build.
+    pub log: String,
+}
+
+/// Words in a message or in a step's output, and what they mean for the user.
+const ADVICE: &[(&str, &str)] = &[
+    (
+        "no space left on device",
+        "free some space: `docker system df` shows what takes it, `docker buildx prune` frees the builder's",
+    ),
+    (
+        "checksum mismatch",
+        "a module is not what go.sum says: see who changed it; `go mod tidy` in builder/frankenphp only if the change is wanted",
+    ),
+    ("missing go.sum entry", "run `go mod tidy` in builder/frankenphp and commit go.sum"),
+    (
+        "certificate signed by unknown authority",
+        "name your company's CA bundle in SSL_CERT_FILE: it reaches the build as a secret",
+    ),
+    (
+        "failed to resolve source metadata",
+        "the image of a FROM cannot be had: see its name, the registry, `docker login`",
+    ),
+    ("pull access denied", "the image of a FROM cannot be had: see its name, the registry, `docker login`"),
+    ("dockerfile parse error", "correct the Dockerfile at the line named above"),
+    (
+        "failed to read dockerfile",
+        "there is no Dockerfile at that path: see `dockerfile:` and `context:` in the declaration",
+    ),
+    ("Could not resolve", "the network or its name server is gone: run it again, what was done is kept"),
+    (
+        "Temporary failure resolving",
+        "the network or its name server is gone: run it again, what was done is kept",
+    ),
+    ("connection refused", "a server that a step needs does not answer: run it again, what was done is kept"),
+];
+
+impl BuildFailure {
+    /// What the trace and bake's own text tell.
+    pub fn new(trace: &Trace, text: &[String], log: &Path) -> Self {
+        let failed = trace.failed();
+        let errors = || text.iter().rev().find_map(|line| line.strip_prefix("ERROR: "));
+        let message = errors().map(str::to_owned).or_else(|| failed.map(|state| state.error.clone()));
+        let message = message.unwrap_or_else(|| text.join("\n"));
+        let output: Vec<String> =
+            failed.map(|state| state.tail.iter().cloned().collect()).unwrap_or_default();
+        let said = |word: &str| message.contains(word) || output.iter().any(|line| line.contains(word));
+        let advice = ADVICE.iter().find(|(word, _)| said(word)).map(|(_, advice)| (*advice).to_owned());
+        Self {
+            step: failed.map(|state| state.name.clone()),
+            exit_code: failed.and_then(|state| state.exit_code()),
+            message,
+            output,
+            advice,
+            log: log.display().to_string(),
+        }
+    }
+}
+
+impl fmt::Display for BuildFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.step, self.exit_code) {
+            (Some(step), Some(code)) => write!(f, "the build failed with exit code {code} in `{step}`")?,
+            (Some(step), None) => write!(f, "the build failed in `{step}`: {}", self.message)?,
+            (None, _) => write!(f, "the build failed: {}", self.message)?,
+        }
+        for line in &self.output {
+            write!(f, "\n  | {line}")?;
+        }
+        if let Some(advice) = &self.advice {
+            write!(f, "\n{advice}")?;
+        }
+        write!(f, "\nthe whole log: {}", self.log)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::progress::Chunk;
+
+    #[test]
+    fn step_code_lines_advice_and_log_are_told() {
+        let mut trace = Trace::new(&["app".to_owned()]);
+        let chunk: Chunk = serde_json::from_str(
+            r#"{"vertexes":[{"digest":"d","name":"[s 2/3] RUN make","started":"2026-11-22T12:00:00Z"}],
+                "logs":[{"vertex":"d","data":"Y3A6IG5vIHNwYWNlIGxlZnQgb24gZGV2aWNlCg=="}]}"#,
+        )
+        .expect("well formed");
+        trace.apply(&chunk);
+        let error = r#"{"vertexes":[{"digest":"d","error":"process \"make\" did not complete successfully: exit code: 2"}]}"#;
+        trace.apply(&serde_json::from_str(error).expect("well formed"));
+        let said =
+            BuildFailure::new(&trace, &["ERROR: failed to solve".into()], Path::new("/log")).to_string();
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines[0], "the build failed with exit code 2 in `[s 2/3] RUN make`");
+        assert_eq!(lines[1], "  | cp: no space left on device");
+        assert!(lines[2].starts_with("free some space"));
+        assert_eq!(lines[3], "the whole log: /log");
+    }
+
+    #[test]
+    fn a_build_that_did_not_begin_tells_bakes_own_words() {
+        let text = ["#1 x".to_owned(), "ERROR: failed to read dockerfile: open nope".to_owned()];
+        let failure = BuildFailure::new(&Trace::default(), &text, Path::new("/log"));
+        assert_eq!((failure.step, failure.exit_code), (None, None));
+        assert_eq!(failure.message, "failed to read dockerfile: open nope");
+        assert!(failure.advice.is_some());
+    }
+}

@@ -1,0 +1,79 @@
+//! From a plan and what happened to the report.
+
+use std::collections::BTreeMap;
+
+use super::failure::BuildFailure;
+use super::json::SCHEMA;
+use super::{BuildReport, BuildResult, CacheReport, Cause, StepReport, TargetReport};
+use crate::exec::bake::Ended;
+use crate::exec::trace::{Label, State, Trace};
+use crate::plan::build::Plan;
+
+/// The report of a build before its save.
+pub fn report(
+    plan: &Plan,
+    ended: &Ended,
+    digests: &BTreeMap<String, String>,
+    failure: Option<BuildFailure>,
+) -> BuildReport {
+    let result = match (&failure, anything_ran(&ended.trace)) {
+        (Some(_), _) => BuildResult::Failed,
+        (None, true) => BuildResult::Built,
+        (None, false) => BuildResult::Cached,
+    };
+    let targets = plan.targets.iter().map(|target| TargetReport {
+        name: target.name.clone(),
+        image: target.image.clone(),
+        digest: digests.get(&target.name).cloned(),
+    });
+    let first = plan.targets.first();
+    BuildReport {
+        schema: SCHEMA,
+        build: plan.build.clone(),
+        result,
+        seconds: round(ended.seconds),
+        targets: targets.collect(),
+        steps: work(&ended.trace).flat_map(|(state, label)| steps(state, label)).collect(),
+        cache: CacheReport {
+            key: first.and_then(|target| Some(target.key.as_ref()?.short().to_owned())),
+            read: plan
+                .targets
+                .iter()
+                .flat_map(|target| &target.read)
+                .map(|dir| dir.display().to_string())
+                .collect(),
+            ..CacheReport::default()
+        },
+        failure,
+        warnings: plan.warnings.clone(),
+    }
+}
+
+/// Whether any step had to run.
+pub fn anything_ran(trace: &Trace) -> bool {
+    work(trace).any(|(state, _)| !state.cached)
+}
+
+/// Steps that do something. FROM does not: BuildKit looks it up in every build and calls that a run; where it changed, what
+/// follows runs.
+fn work(trace: &Trace) -> impl Iterator<Item = (&State, &Label)> {
+    trace.steps().filter(|(_, label)| !label.instruction.starts_with("FROM "))
+}
+
+/// A vertex that several targets share comes once under each.
+fn steps(state: &State, label: &Label) -> Vec<StepReport> {
+    let step = |target: &String| StepReport {
+        target: target.clone(),
+        stage: label.stage.clone(),
+        instruction: label.instruction.clone(),
+        cached: state.cached,
+        seconds: round(state.seconds()),
+        cause: (!state.cached).then(|| Cause { kind: "unknown".into(), detail: String::new() }),
+    };
+    state.targets.iter().map(step).collect()
+}
+
+/// Milliseconds are enough.
+pub fn round(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}

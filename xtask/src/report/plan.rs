@@ -1,0 +1,26 @@
+//! A plan for people: what is built, what BuildKit is shown, then every step as the line that a shell would run.
+
+use std::fmt::Write;
+
+use crate::plan::build::Plan;
+
+/// The plan as `plan` and `--dry-run` show it.
+pub fn text(plan: &Plan) -> String {
+    let mut text = String::new();
+    for target in &plan.targets {
+        let image = target.image.as_deref().unwrap_or("no tag");
+        let asked = if target.requested { "" } else { ", which another target builds upon" };
+        let key = target.key.as_ref().map_or("none".to_owned(), ToString::to_string);
+        let _ = writeln!(text, "{} ({image}{asked}): key {key}", target.name);
+        for dir in &target.read {
+            let _ = writeln!(text, "  reads {}", dir.display());
+        }
+    }
+    for warning in &plan.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    for line in plan.to_shell() {
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}

@@ -1,0 +1,71 @@
+//! Reports for people.
+
+use std::fmt::Write;
+
+use super::{BuildReport, BuildResult};
+
+/// The end of a build, as the terminal shows it.
+pub fn build(report: &BuildReport) -> String {
+    let mut text = String::new();
+    let ran = report.steps.iter().filter(|step| !step.cached).count();
+    let result = match report.result {
+        BuildResult::Built => "built",
+        BuildResult::Cached => "cached",
+        BuildResult::Failed => "failed",
+    };
+    let _ =
+        writeln!(text, "{result} in {}: {ran} of {} steps ran", seconds(report.seconds), report.steps.len());
+    let mut slow: Vec<_> = report.steps.iter().filter(|step| !step.cached && step.seconds >= 1.0).collect();
+    slow.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    for step in slow.iter().take(8) {
+        let _ = writeln!(
+            text,
+            "  {:>8}  {}: {}",
+            seconds(step.seconds),
+            step.stage,
+            one_line(&step.instruction, 80)
+        );
+    }
+    for target in &report.targets {
+        let digest = target.digest.as_deref().map_or("", |digest| &digest[..digest.len().min(19)]);
+        let _ = writeln!(text, "  {} {digest}", target.image.as_deref().unwrap_or(&target.name));
+    }
+    if report.cache.save_seconds > 0.0 {
+        let _ = writeln!(text, "  layers saved in {}", seconds(report.cache.save_seconds));
+    }
+    text
+}
+
+/// A time as people read it.
+pub fn seconds(seconds: f64) -> String {
+    if seconds < 9.95 {
+        format!("{seconds:.1} s")
+    } else if seconds < 120.0 {
+        format!("{seconds:.0} s")
+    } else {
+        format!("{:.0} min {:02.0} s", (seconds / 60.0).floor(), (seconds % 60.0).floor())
+    }
+}
+
+/// The first `width` characters of a text's first line.
+pub fn one_line(text: &str, width: usize) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_long_lines() {
+        assert_eq!(seconds(0.34), "0.3 s");
+        assert_eq!(seconds(61.7), "62 s");
+        assert_eq!(seconds(532.0), "8 min 52 s");
+        assert_eq!(one_line("RUN a\nb", 80), "RUN a");
+        assert_eq!(one_line("abcdef", 4), "abc…");
+    }
+}

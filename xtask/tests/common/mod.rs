@@ -1,0 +1,141 @@
+//! What the end-to-end tests share: the binary with a cleared environment, and small projects in folders of their own.
+#![allow(dead_code, unreachable_pub, missing_docs)] // each test binary uses its part
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A project in a temporary folder, with a home and a store of its own.
+pub struct Project {
+    dir: tempfile::TempDir,
+    env: Vec<(String, String)>,
+}
+
+/// What a run of the binary came to.
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Project {
+    /// A project with these files.
+    pub fn new(files: &[(&str, &str)]) -> Self {
+        let dir = tempfile::Builder::new().prefix("durango-test-").tempdir().expect("a temporary folder");
+        let project = Self { dir, env: Vec::new() };
+        fs::create_dir_all(project.path("home")).expect("a home");
+        for (name, text) in files {
+            project.write(name, text);
+        }
+        project
+    }
+
+    /// Adds a variable to the cleared environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.path("store")
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, text).expect("written");
+    }
+
+    /// The binary with these arguments, in the project's folder.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(args).current_dir(self.dir.path()).env_clear();
+        command.env("PATH", std::env::var("PATH").unwrap_or_default());
+        command.env("HOME", self.path("home")).env("DURANGO_CACHE_DIR", self.store());
+        for name in ["SSL_CERT_FILE", "DOCKER_HOST"] {
+            if let Ok(value) = std::env::var(name) {
+                command.env(name, value);
+            }
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Run {
+        Run::from(self.command(args).output().expect("the binary runs"))
+    }
+
+    /// A build of the project's own declaration; its JSON and its exit code.
+    pub fn build(&self, args: &[&str]) -> (Value, Run) {
+        let mut all = vec!["build", "--json", "--file", "compose.yaml"];
+        all.extend(args);
+        let run = self.run(&all);
+        let json =
+            serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one JSON document: {}", run.all()));
+        (json, run)
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Run {
+    pub fn all(&self) -> String {
+        format!("exit code {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
+    }
+
+    /// Asserts the exit code and that stderr has each of the words.
+    #[track_caller]
+    pub fn fails(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "{}", self.all());
+        for word in words {
+            assert!(self.stderr.contains(word), "`{word}` is not said: {}", self.all());
+        }
+    }
+
+    #[track_caller]
+    pub fn succeeds(&self) {
+        assert_eq!(self.code, 0, "{}", self.all());
+    }
+}
+
+/// A Compose file with one service `app`; `BASE_IMAGE` is the pinned one, so that xtask brings the base about.
+pub const COMPOSE: &str = r"
+services:
+  app:
+    image: durango-test/app
+    build:
+      context: .
+      args:
+        BASE_IMAGE: debian:13-slim
+";
+
+/// The steps of a report as `instruction -> cached`.
+pub fn cached(report: &Value, instruction: &str) -> bool {
+    let steps = report["steps"].as_array().expect("steps");
+    let found =
+        steps.iter().find(|step| step["instruction"].as_str().is_some_and(|text| text.contains(instruction)));
+    found.unwrap_or_else(|| panic!("no step `{instruction}` in {report}"))["cached"]
+        .as_bool()
+        .expect("a flag")
+}
+
+/// Every file below a folder with its size, for growth and leftovers.
+pub fn files(dir: &Path) -> Vec<(PathBuf, u64)> {
+    let entries =
+        walkdir::WalkDir::new(dir).into_iter().flatten().filter(|entry| entry.file_type().is_file());
+    entries.map(|entry| (entry.path().to_path_buf(), entry.metadata().map_or(0, |meta| meta.len()))).collect()
+}
