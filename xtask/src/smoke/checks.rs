@@ -76,7 +76,9 @@ impl Check {
 }
 
 /// A row of the table.
-type Row = (&'static str, Stage, fn(&Scene<'_>) -> Result<String>);
+type Row = (&'static str, Stage, Proof);
+/// What proves a row, and tells what it saw.
+type Proof = fn(&Scene<'_>) -> Result<String>;
 
 /// The table, in the order of a run; `stop` ends the image as it is shipped, so it is that stage's last.
 const TABLE: &[Row] = &[
@@ -108,8 +110,8 @@ const TABLE: &[Row] = &[
     ("busy", Busy, requests::busy),
 ];
 
-/// Rows that need an extension beside.
-const NEED: &[(&str, &str, fn(&Scene<'_>) -> Result<String>)] = &[
+/// Rows that need an extension: name, extension, check.
+const NEED: &[(&str, &str, Proof)] = &[
     ("https", "openssl", |scene| extensions::call(scene, "tls.php", "stream")),
     ("https-curl", "curl", |scene| extensions::call(scene, "tls.php", "curl")),
     ("authorities", "openssl", |scene| extensions::call(scene, "tls.php", "roots")),

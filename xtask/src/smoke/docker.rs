@@ -110,7 +110,7 @@ pub struct Start<'a> {
 
 impl<'a> Container<'a> {
     /// Creates a container, puts its pages in, starts it, and finds its port.
-    pub fn start(docker: &'a Docker<'a>, reach: &Reach, start: Start<'_>) -> Result<Self> {
+    pub fn start(docker: &'a Docker<'a>, reach: &Reach, start: &Start<'_>) -> Result<Self> {
         let mut container = Self { docker, name: start.name.clone(), http: String::new(), keep: start.keep };
         let publish = format!("{}::80", reach.publish);
         let mut create = vec!["create", "--name", &start.name, "--publish", &publish];
@@ -154,7 +154,7 @@ impl<'a> Container<'a> {
 
     /// Stops it as `docker stop` does.
     pub fn stop(&self) -> Result<()> {
-        self.docker.must(&["stop", "--time", "10", &self.name], LIMIT).map(drop)
+        self.docker.must(&["stop", "-t", "10", &self.name], LIMIT).map(drop)
     }
 
     /// Whether it runs.

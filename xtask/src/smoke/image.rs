@@ -37,7 +37,7 @@ struct Healthcheck {
 /// Ports of the convention: HTTP, HTTPS by TCP and by QUIC, the admin API.
 const PORTS: [&str; 4] = ["80/tcp", "443/tcp", "443/udp", "2019/tcp"];
 /// What an image must tell about itself, after `org.opencontainers.image.`.
-const LABELS: [&str; 3] = ["title", "description", "version"];
+const LABELS: [&str; 3] = ["title", "description", "licenses"];
 
 impl Image {
     /// Asks the engine.
@@ -132,12 +132,12 @@ mod tests {
     fn a_good_declaration_passes() {
         let config = image(
             r#"{"Labels":{"org.opencontainers.image.title":"a","org.opencontainers.image.description":"b",
-                "org.opencontainers.image.version":"1","other":"c"},
+                "org.opencontainers.image.licenses":"1","other":"c"},
                 "ExposedPorts":{"80/tcp":{},"443/tcp":{},"443/udp":{},"2019/tcp":{}},
                 "Env":["PATH=/bin","XDG_CONFIG_HOME=/config","XDG_DATA_HOME=/data"],"WorkingDir":"/app",
                 "Healthcheck":{"Test":["CMD","frankenphp","php-cli"],"Interval":1}}"#,
         );
-        assert_eq!(config.labels().unwrap(), "description, title, version");
+        assert_eq!(config.labels().unwrap(), "description, licenses, title");
         assert_eq!(config.ports().unwrap(), "2019/tcp 443/tcp 443/udp 80/tcp");
         assert_eq!(config.folders().unwrap(), "/app, /config, /data");
         assert_eq!(config.health_command().unwrap(), ["frankenphp", "php-cli"]);

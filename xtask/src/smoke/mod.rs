@@ -61,9 +61,9 @@ pub fn run(session: &Session, options: &Options, show: &mut dyn FnMut(&Outcome))
         return Err(Problem::NoDocker.into_error());
     }
     let docker = Docker { sh: &session.sh, verbose: session.globals.verbose };
-    let image = Image::read(&docker, &options.image)?;
     let endpoint = docker.must(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], LIMIT)?;
     let reach = Reach::of(&endpoint)?;
+    let image = Image::read(&docker, &options.image)?;
     let pages = stage::write_pages()?;
     let report = Report { image: options.image.clone(), ..Report::default() };
     let started = Instant::now();
@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
             pages: stage.has_pages().then_some((&*pages, ROOT)),
             keep: self.options.keep,
         };
-        let container = Container::start(self.docker, &self.reach, start)?;
+        let container = Container::start(self.docker, &self.reach, &start)?;
         let begun = Instant::now();
         loop {
             let answer = http::send(&container.http, &Request::get("/hello.php"), Duration::from_secs(5));

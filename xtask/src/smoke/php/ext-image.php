@@ -58,7 +58,7 @@ answer([
         imagettftext($image, 20, 0, 100, 40, imagecolorallocate($image, 0, 0, 0), font_file(), 'AA');
         $boxes = dark($image) - $drawn;
         expect($boxes > 100, "imagettftext: expected two boxes, saw $boxes dark pixels");
-        return 'png, jpeg, webp, gif with text; TrueType text by FreeType ' . (gd_info()['GD Version'] ?? '');
+        return 'png, jpeg, webp, gif with text; TrueType text by FreeType; GD ' . (gd_info()['GD Version'] ?? '');
     },
     'exif' => function (): string {
         $stream = fopen('php://memory', 'w+');

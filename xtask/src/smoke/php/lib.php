@@ -50,6 +50,8 @@ function answer(array $checks): void
         $where = basename($thrown->getFile()) . ':' . $thrown->getLine();
         $answer = ['ok' => false, 'detail' => "{$thrown->getMessage()} ($where)"];
     }
+    // What a check calls may have set headers of its own, as SoapServer does.
+    header_remove();
     json($answer);
 }
 

@@ -3,4 +3,4 @@
 require __DIR__ . '/lib.php';
 
 $names = array_map(strtolower(...), array_merge(get_loaded_extensions(), get_loaded_extensions(true)));
-json(['php' => PHP_VERSION, 'sapi' => PHP_SAPI, 'zts' => PHP_ZTS === 1, 'debug' => PHP_DEBUG === 1, 'extensions' => array_values(array_unique($names))]);
+json(['php' => PHP_VERSION, 'sapi' => PHP_SAPI, 'zts' => (bool) PHP_ZTS, 'debug' => (bool) PHP_DEBUG, 'extensions' => array_values(array_unique($names))]);
