@@ -8,6 +8,7 @@ use xshell::{Shell, cmd};
 
 use crate::engine::ask::{self, Answer};
 use crate::engine::problem::Problem;
+use crate::exec::signals;
 
 /// Longer than any of these commands takes on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -21,8 +22,14 @@ pub struct Docker<'a> {
 }
 
 impl Docker<'_> {
-    /// Runs a command, whatever it answers.
+    /// Runs a command, whatever it answers; what Ctrl-C has ended is no answer.
     pub fn ask(&self, args: &[&str], limit: Duration) -> Result<Answer> {
+        let answer = self.ask_even_interrupted(args, limit);
+        signals::check()?;
+        answer
+    }
+
+    fn ask_even_interrupted(&self, args: &[&str], limit: Duration) -> Result<Answer> {
         if self.verbose {
             eprintln!("$ docker {}", shell_words::join(args));
         }
@@ -172,18 +179,32 @@ impl<'a> Container<'a> {
     }
 }
 
+impl Container<'_> {
+    /// Removes it; whether there was one.
+    fn removed(&self) -> bool {
+        match self.docker.ask_even_interrupted(&["rm", "--force", "--volumes", &self.name], LIMIT) {
+            // With --force that is no failure to every version of the engine's command line.
+            Ok(answer) if answer.stderr.contains("No such container") => {}
+            Ok(answer) if answer.success => return true,
+            _ => eprintln!(
+                "warning: failed to remove the container {0}\n`docker rm -f -v {0}` does",
+                self.name
+            ),
+        }
+        false
+    }
+}
+
 impl Drop for Container<'_> {
     fn drop(&mut self) {
         if self.keep {
             eprintln!("kept {} at http://{}/; docker rm -f -v {}", self.name, self.http, self.name);
             return;
         }
-        match self.docker.ask(&["rm", "--force", "--volumes", &self.name], LIMIT) {
-            Ok(answer) if answer.success || answer.stderr.contains("No such container") => {}
-            _ => eprintln!(
-                "warning: failed to remove the container {0}\n`docker rm -f -v {0}` does",
-                self.name
-            ),
+        if !self.removed() && signals::interrupted() {
+            // Ctrl-C ends a `docker create` as well, but what it asked for may still come about.
+            std::thread::sleep(Duration::from_millis(500));
+            self.removed();
         }
     }
 }
