@@ -26,6 +26,15 @@ pub fn run(steps: &[Step], verbose: bool) -> Result<()> {
     Ok(())
 }
 
+/// Runs the steps that clear up, whatever came before: also after Ctrl-C, and each whether or not another failed.
+pub fn clean(steps: &[Step]) {
+    for step in steps {
+        if let Err(error) = run_one(&step.action, false) {
+            eprintln!("warning: {error:#}");
+        }
+    }
+}
+
 fn run_one(action: &Action, verbose: bool) -> Result<()> {
     match action {
         Action::Run(command) => run_command(command, verbose),
@@ -38,7 +47,7 @@ fn run_one(action: &Action, verbose: bool) -> Result<()> {
 /// The process of a command, with nothing on its stdin.
 pub fn process(command: &Command) -> process::Command {
     let mut process = process::Command::new(&command.argv[0]);
-    process.args(&command.argv[1..]).envs(&command.env).stdin(Stdio::null());
+    process.args(&command.argv[1..]).envs(&command.env).envs(&command.secret_env).stdin(Stdio::null());
     if let Some(dir) = &command.cwd {
         process.current_dir(dir);
     }

@@ -172,12 +172,12 @@ impl Trace {
         self.vertices.values().any(|state| is_run(state) && state.started.is_some() && !state.cached)
     }
 
-    /// Steps of Dockerfiles, in the order in which they were first seen.
+    /// Steps of Dockerfiles, in the order in which they started; those that never did come last.
     pub fn steps(&self) -> impl Iterator<Item = (&State, &Label)> {
-        self.order.iter().filter_map(|digest| {
-            let state = &self.vertices[digest];
-            Some((state, state.label.as_ref()?))
-        })
+        let known = self.order.iter().map(|digest| &self.vertices[digest]);
+        let mut steps: Vec<_> = known.filter_map(|state| Some((state, state.label.as_ref()?))).collect();
+        steps.sort_by_key(|(state, _)| (state.started.is_none(), state.started));
+        steps.into_iter()
     }
 
     /// The vertex that failed, if one did. Those that were cancelled with it say so and are not it.

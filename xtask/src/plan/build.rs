@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::options::BuildOptions;
 use super::save::{self, Save};
-use super::step::{Action, Command, Step};
+use super::step::{Command, Step};
 use crate::cache::entry::Found;
 use crate::cache::key::Key;
 use crate::engine::{Driver, Engine};
@@ -112,7 +112,7 @@ const FALLBACKS: usize = 2;
 /// Makes the plan.
 pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
     let targets: Vec<PlannedTarget> =
-        facts.names.iter().map(|name| planned(facts, name, build_index(facts, name))).collect();
+        facts.names.iter().enumerate().map(|(index, name)| planned(facts, options, index, name)).collect();
     let mut warnings = facts.secrets.warnings.clone();
     warnings.extend(facts.stored.values().flat_map(|stored| stored.found.warnings.clone()));
     warnings.dedup();
@@ -154,15 +154,12 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
     }
 }
 
-fn build_index(facts: &Facts, name: &str) -> usize {
-    facts.names.iter().position(|other| other == name).unwrap_or(usize::MAX)
-}
-
-fn planned(facts: &Facts, name: &str, index: usize) -> PlannedTarget {
+fn planned(facts: &Facts, options: &BuildOptions, index: usize, name: &str) -> PlannedTarget {
     let stored = facts.stored.get(name);
+    let declared = facts.declaration.targets[name].tags.first();
     PlannedTarget {
         name: name.to_owned(),
-        image: facts.declaration.targets[name].tags.first().cloned(),
+        image: options.tags.first().filter(|_| index == 0).or(declared).cloned(),
         requested: index < facts.requested,
         key: stored.map(|stored| stored.key.clone()),
         read: stored.map(reading_order).unwrap_or_default(),
@@ -189,6 +186,7 @@ fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget]) -> C
     }
     command = command.args(["--progress", "rawjson"]).cwd(&facts.declaration.dir);
     command.env = environment(facts);
+    command.secret_env = facts.secrets.contents();
     let mut sets = options.sets.clone();
     for target in targets {
         let declared = &facts.declaration.targets[&target.name];
@@ -210,14 +208,9 @@ fn environment(facts: &Facts) -> BTreeMap<String, String> {
         ("BUILDX_NO_DEFAULT_ATTESTATIONS", "1"),
         ("BUILDX_BAKE_ENTITLEMENTS_FS", "0"),
     ];
-    let mut env = facts.secrets.variables(&goenv(&facts.scratch));
+    let mut env = facts.secrets.paths();
     env.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
     env
-}
-
-/// Where a build's GOENV file is.
-pub fn goenv(scratch: &Path) -> PathBuf {
-    scratch.join("goenv")
 }
 
 /// What one target needs beside the declaration.
@@ -281,10 +274,6 @@ fn prepare(facts: &Facts) -> Vec<Step> {
             steps.push(Step::run("", Command::new(["docker", "save", "-o", &tar, &base.image])));
             steps.push(Step::run("", Command::new(["tar", "-xf", &tar, "-C", &dir])));
         }
-    }
-    if let Some(content) = facts.secrets.goenv.clone() {
-        let action = Action::Write { path: goenv(&facts.scratch), content, mode: 0o600, secret: true };
-        steps.push(Step { why: String::new(), action });
     }
     steps
 }

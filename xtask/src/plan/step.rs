@@ -32,17 +32,14 @@ pub enum Action {
         /// How long that may take.
         seconds: u64,
     },
-    /// Writes a file, beside and then renamed; folders above it are made. `secret` content is never shown.
+    /// Writes a file, beside and then renamed; folders above it are made.
     Write {
         /// Where.
         path: PathBuf,
-        /// Its whole content; left out of JSON where it is secret.
-        #[serde(skip_serializing)]
+        /// Its whole content.
         content: String,
         /// Permission bits.
         mode: u32,
-        /// Whether the content must not be shown.
-        secret: bool,
     },
     /// Removes a file or a folder; nothing happens where there is none.
     Remove {
@@ -58,6 +55,9 @@ pub struct Command {
     pub argv: Vec<String>,
     /// Variables added to the environment.
     pub env: BTreeMap<String, String>,
+    /// Variables added to it that are never shown or kept.
+    #[serde(skip)]
+    pub secret_env: BTreeMap<String, String>,
     /// Where it runs; the current folder where none is given.
     pub cwd: Option<PathBuf>,
 }
@@ -90,6 +90,7 @@ impl Command {
     pub fn to_shell(&self) -> String {
         let mut words: Vec<String> =
             self.env.iter().map(|(name, value)| format!("{name}={}", shell_words::quote(value))).collect();
+        words.extend(self.secret_env.keys().map(|name| format!("{name}=...")));
         words.extend(self.argv.iter().map(|arg| shell_words::quote(arg).into_owned()));
         match &self.cwd {
             Some(dir) => {
@@ -108,7 +109,7 @@ impl Step {
 
     /// A file that anybody may read.
     pub fn write(why: impl Into<String>, path: impl Into<PathBuf>, content: impl Into<String>) -> Self {
-        let action = Action::Write { path: path.into(), content: content.into(), mode: 0o644, secret: false };
+        let action = Action::Write { path: path.into(), content: content.into(), mode: 0o644 };
         Self { why: why.into(), action }
     }
 
@@ -128,7 +129,6 @@ impl Step {
                     shell_words::quote(&log.to_string_lossy())
                 )
             }
-            Action::Write { path, secret: true, .. } => format!("write {} (secret)", path.display()),
             Action::Write { path, content, .. } => {
                 format!("write {}:\n    {}", path.display(), content.trim_end().replace('\n', "\n    "))
             }

@@ -24,7 +24,7 @@ pub struct BuildFailure {
     pub log: String,
 }
 
-/// Words in a message or in a step's output, and what they mean for the user.
+/// Words, in small letters, in a message or in a step's output, and what they mean for the user.
 const ADVICE: &[(&str, &str)] = &[
     (
         "no space left on device",
@@ -49,9 +49,9 @@ const ADVICE: &[(&str, &str)] = &[
         "failed to read dockerfile",
         "there is no Dockerfile at that path: see `dockerfile:` and `context:` in the declaration",
     ),
-    ("Could not resolve", "the network or its name server is gone: run it again, what was done is kept"),
+    ("could not resolve", "the network or its name server is gone: run it again, what was done is kept"),
     (
-        "Temporary failure resolving",
+        "temporary failure resolving",
         "the network or its name server is gone: run it again, what was done is kept",
     ),
     ("connection refused", "a server that a step needs does not answer: run it again, what was done is kept"),
@@ -66,7 +66,9 @@ impl BuildFailure {
         let message = message.unwrap_or_else(|| text.join("\n"));
         let output: Vec<String> =
             failed.map(|state| state.tail.iter().cloned().collect()).unwrap_or_default();
-        let said = |word: &str| message.contains(word) || output.iter().any(|line| line.contains(word));
+        let said = |word: &str| {
+            std::iter::once(&message).chain(&output).any(|line| line.to_lowercase().contains(word))
+        };
         let advice = ADVICE.iter().find(|(word, _)| said(word)).map(|(_, advice)| (*advice).to_owned());
         Self {
             step: failed.map(|state| state.name.clone()),
