@@ -1,7 +1,7 @@
 //! Asking the engine what it is. The answers are remembered while the files they depend on stay the same: asking costs
 //! 90 ms, reading the memo one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::{Driver, Engine, OLDEST_BUILDX, Version};
 use crate::cache::memo;
 use crate::cli::Session;
+use crate::host::Host;
 
 /// No engine takes longer to answer; one that does is down for us.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -91,9 +92,9 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
 /// What `docker info --format '{{json .}}'` prints, as far as we read it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Info {
+pub(crate) struct Info {
     #[serde(default)]
-    server_version: String,
+    pub(crate) server_version: String,
     #[serde(default, rename = "OSType")]
     os_type: String,
     #[serde(default)]
@@ -101,7 +102,11 @@ struct Info {
     #[serde(default)]
     driver_status: Option<Vec<[String; 2]>>,
     #[serde(default)]
-    server_errors: Vec<String>,
+    pub(crate) server_errors: Vec<String>,
+    #[serde(default)]
+    pub(crate) images: u64,
+    #[serde(default)]
+    pub(crate) docker_root_dir: String,
     client_info: ClientInfo,
 }
 
@@ -114,23 +119,36 @@ struct ClientInfo {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Plugin {
+pub(crate) struct Plugin {
     name: String,
     #[serde(default)]
-    version: String,
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) path: String,
 }
 
 impl Info {
-    fn buildx(&self) -> Option<Version> {
-        let plugins = self.client_info.plugins.as_deref()?;
-        plugins
-            .iter()
-            .find(|plugin| plugin.name == "buildx")
-            .and_then(|plugin| Version::parse(&plugin.version))
+    pub(crate) fn buildx(&self) -> Option<Version> {
+        Version::parse(&self.plugin("buildx")?.version)
+    }
+
+    /// A plugin that the client finds.
+    pub(crate) fn plugin(&self, name: &str) -> Option<&Plugin> {
+        self.client_info.plugins.as_deref()?.iter().find(|plugin| plugin.name == name)
+    }
+
+    /// Whether the daemon answered.
+    pub(crate) fn is_up(&self) -> bool {
+        !self.server_version.is_empty()
+    }
+
+    /// Whether the daemon is there but not for this user.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.server_errors.iter().any(|words| words.contains("permission denied"))
     }
 
     /// The daemon says so in its driver status (moby 26: `driver-type io.containerd.snapshotter.v1`).
-    fn containerd_store(&self) -> bool {
+    pub(crate) fn containerd_store(&self) -> bool {
         let status = self.driver_status.as_deref().unwrap_or_default();
         status
             .iter()
@@ -156,6 +174,11 @@ fn go_arch(kernel: &str) -> &str {
     }
 }
 
+/// The folder of the client's configuration.
+pub fn client_config(host: &Host) -> PathBuf {
+    host.var("DOCKER_CONFIG").map_or_else(|| host.home().join(".docker"), |dir| host.absolute(dir))
+}
+
 /// Covers what the answers depend on: the client and its plugin, docker's configuration, the choice of builder, and the
 /// daemon's socket, which is made anew whenever it starts.
 fn fingerprint(session: &Session, docker: &Path) -> String {
@@ -165,8 +188,7 @@ fn fingerprint(session: &Session, docker: &Path) -> String {
         hash.update(format!("{name}={:?};", host.var(name)));
     }
     hash.update(format!("{:?};", builder_name(session)));
-    let config =
-        host.var("DOCKER_CONFIG").map_or_else(|| host.home().join(".docker"), |dir| host.absolute(dir));
+    let config = client_config(host);
     let socket =
         host.var("DOCKER_HOST").and_then(|url| url.strip_prefix("unix://")).unwrap_or("/var/run/docker.sock");
     let plugins = [

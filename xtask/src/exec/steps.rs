@@ -39,6 +39,7 @@ fn run_one(action: &Action, verbose: bool) -> Result<()> {
     match action {
         Action::Run(command) => run_command(command, verbose),
         Action::Start { command, log, ready, seconds } => start(command, log, ready, *seconds),
+        Action::Wait { ready, seconds } => wait(ready, *seconds),
         Action::Write { path, content, mode, .. } => write(path, content, *mode),
         Action::Remove { path } => remove(path),
     }
@@ -88,15 +89,14 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
         fs::create_dir_all(dir)?;
     }
     let output = OpenOptions::new().create(true).append(true).open(log)?;
-    let mut process = process(&detached(command));
+    let mut process = process(&command.detached());
     process.stdout(output.try_clone()?).stderr(output);
     let line = command.to_shell();
     let mut child = process.spawn().with_context(|| format!("failed to start `{line}`"))?;
     let started = Instant::now();
     loop {
         signals::check()?;
-        let answer = self::process(ready).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        if answer.is_ok_and(|status| status.success()) {
+        if is_ready(ready) {
             return Ok(());
         }
         if let Some(status) = child.try_wait()? {
@@ -109,10 +109,21 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
     }
 }
 
-/// The command in a session of its own, so that neither Ctrl-C nor the end of the terminal reaches it.
-fn detached(command: &Command) -> Command {
-    let argv = std::iter::once("setsid".to_owned()).chain(command.argv.iter().cloned()).collect();
-    Command { argv, ..command.clone() }
+fn is_ready(ready: &Command) -> bool {
+    let answer = process(ready).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    answer.is_ok_and(|status| status.success())
+}
+
+fn wait(ready: &Command, seconds: u64) -> Result<()> {
+    let started = Instant::now();
+    while !is_ready(ready) {
+        signals::check()?;
+        if started.elapsed() > Duration::from_secs(seconds) {
+            bail!("`{}` still fails after {seconds} s\nrun it yourself to see why", ready.to_shell());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
 }
 
 fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
