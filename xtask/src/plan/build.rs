@@ -12,8 +12,8 @@ use super::step::{Command, Step};
 use crate::cache::entry::Found;
 use crate::cache::key::Key;
 use crate::engine::{Driver, Engine};
-use crate::project::secrets::Secrets;
 use crate::project::Declaration;
+use crate::project::secrets::Secrets;
 use crate::report::json::SCHEMA;
 
 /// Everything that a plan is made of.
@@ -148,10 +148,10 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
 
 fn planned(facts: &Facts, options: &BuildOptions, index: usize, name: &str) -> PlannedTarget {
     let stored = facts.stored.get(name);
-    let declared = facts.declaration.targets[name].tags.first();
+    let declared = facts.declaration.targets[name].tags.first().map(String::as_str);
     PlannedTarget {
         name: name.to_owned(),
-        image: options.tags.first().filter(|_| index == 0).or(declared).cloned(),
+        image: options.chosen_tag(name, index == 0).or(declared).map(str::to_owned),
         requested: index < facts.requested,
         key: stored.map(|stored| stored.key.clone()),
         read: stored.map(reading_order).unwrap_or_default(),
