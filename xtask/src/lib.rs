@@ -17,6 +17,7 @@ pub mod plan;
 pub mod project;
 pub mod record;
 pub mod report;
+pub mod smoke;
 
 use std::process::ExitCode;
 
