@@ -46,6 +46,50 @@ pub fn with_features(text: &str, names: &[&str]) -> Result<Option<String>> {
     Ok(Some(new))
 }
 
+/// The text without the features that `original` did not have; one that it had is put back to what it was.
+pub fn without_features(text: &str, original: &str, names: &[&str]) -> Result<String> {
+    let (mut wanted, old) = (parse(text)?, parse(original)?);
+    let mut new = text.to_owned();
+    for name in names {
+        match feature(&old, name) {
+            Some(true) => {}
+            Some(false) => {
+                wanted["features"][*name] = Value::Bool(false);
+                new = new.replacen(&format!("\"{name}\": true"), &format!("\"{name}\": false"), 1);
+            }
+            None => {
+                wanted.get_mut("features").and_then(Value::as_object_mut).map(|map| map.remove(*name));
+                let features = new.find('{').and_then(|outer| value_of(&new, outer, "features"));
+                new = features.map_or(new.clone(), |inner| without_member(&new, inner, name));
+            }
+        }
+    }
+    let is_empty = wanted.get("features").and_then(Value::as_object).is_some_and(|map| map.is_empty());
+    if is_empty && old.get("features").is_none() {
+        wanted.as_object_mut().map(|map| map.remove("features"));
+        new = new.find('{').map_or(new.clone(), |outer| without_member(&new, outer, "features"));
+    }
+    if parse(&new).ok().as_ref() != Some(&wanted) {
+        new = serde_json::to_string_pretty(&wanted)? + "\n";
+    }
+    Ok(new)
+}
+
+/// Takes out a member with the space before it and the comma that parted it from the next or the one before.
+fn without_member(text: &str, brace: usize, name: &str) -> String {
+    let Some((start, value)) = member(text, brace, name) else { return text.to_owned() };
+    let mut values = serde_json::Deserializer::from_str(&text[value..]).into_iter::<Value>();
+    if !matches!(values.next(), Some(Ok(_))) {
+        return text.to_owned();
+    }
+    let after = &text[value + values.byte_offset()..];
+    let before = text[..start].trim_end();
+    match after.trim_start().strip_prefix(',') {
+        Some(rest) => format!("{before}{rest}"),
+        None => format!("{}{after}", before.strip_suffix(',').unwrap_or(before)),
+    }
+}
+
 fn with_feature(text: &str, name: &str) -> String {
     let Some(outer) = text.find('{') else { return text.to_owned() };
     let Some(inner) = value_of(text, outer, "features") else {
@@ -71,8 +115,8 @@ fn insert_first(text: &str, brace: usize, member: &str, close: &str) -> String {
     }
 }
 
-/// Where the value of a member begins, in the object whose brace is at `brace`.
-fn value_of(text: &str, brace: usize, name: &str) -> Option<usize> {
+/// Where a member and its value begin, in the object whose brace is at `brace`.
+fn member(text: &str, brace: usize, name: &str) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let (mut depth, mut at) = (0_usize, brace);
     while at < bytes.len() {
@@ -84,7 +128,7 @@ fn value_of(text: &str, brace: usize, name: &str) -> Option<usize> {
                 let end = string_end(bytes, at)?;
                 let after = text[end..].trim_start();
                 if depth == 1 && &text[at + 1..end - 1] == name && after.starts_with(':') {
-                    return Some(text.len() - after[1..].trim_start().len());
+                    return Some((at, text.len() - after[1..].trim_start().len()));
                 }
                 at = end - 1;
             }
@@ -93,6 +137,11 @@ fn value_of(text: &str, brace: usize, name: &str) -> Option<usize> {
         at += 1;
     }
     None
+}
+
+/// Where the value of a member begins.
+fn value_of(text: &str, brace: usize, name: &str) -> Option<usize> {
+    member(text, brace, name).map(|(_, value)| value)
 }
 
 /// One past the closing quote of the string that begins at `start`.
@@ -148,6 +197,26 @@ mod tests {
             (&"/x".into(), &1400.into(), Some(true))
         );
         assert!(BOTH.iter().all(|name| feature(&new, name) == Some(true)));
+    }
+
+    #[test]
+    fn only_what_was_added_is_taken_out_of_a_file_that_changed_since() {
+        for original in [
+            "{\"mtu\": 1400}\n",
+            "{\"features\": {\"cdi\": true}}",
+            "{\n  \"features\": {\"buildkit\": false}\n}",
+        ] {
+            let ours = with_features(original, BOTH).expect("valid").expect("changed");
+            let edited = ours.replacen('{', "{\"debug\": true, ", 1);
+            let expected = original.replacen('{', "{\"debug\": true, ", 1);
+            let undone = without_features(&edited, original, BOTH).expect("valid");
+            assert_eq!(parse(&undone).expect("valid"), parse(&expected).expect("valid"), "{undone}");
+        }
+        let none = with_features("", BOTH).expect("valid").expect("changed");
+        assert_eq!(
+            parse(&without_features(&none, "", BOTH).expect("valid")).expect("valid"),
+            serde_json::json!({})
+        );
     }
 
     #[test]

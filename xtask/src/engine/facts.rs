@@ -25,6 +25,14 @@ pub fn builder_name(session: &Session) -> Option<String> {
     given.or(host.var("DURANGO_BUILDER")).or(host.var("BUILDX_BUILDER")).map(str::to_owned)
 }
 
+/// What `docker info` says, also where only the client answers.
+pub(crate) fn info(session: &Session) -> Option<Info> {
+    session.host.which("docker")?;
+    let sh = &session.sh;
+    let answer = ask::ask(cmd!(sh, "docker info --format '{{json .}}'"), LIMIT).ok()?;
+    serde_json::from_str(&answer.stdout).ok()
+}
+
 /// The engine, from memory where nothing it depends on has changed.
 pub fn read(session: &Session) -> Result<Engine, Problem> {
     let Some(docker) = session.host.which("docker") else { return Err(Problem::NoDocker) };
@@ -114,6 +122,8 @@ pub(crate) struct Info {
 #[serde(rename_all = "PascalCase")]
 struct ClientInfo {
     #[serde(default)]
+    version: String,
+    #[serde(default)]
     plugins: Option<Vec<Plugin>>,
 }
 
@@ -130,6 +140,11 @@ pub(crate) struct Plugin {
 impl Info {
     pub(crate) fn buildx(&self) -> Option<Version> {
         Version::parse(&self.plugin("buildx")?.version)
+    }
+
+    /// Version of the client.
+    pub(crate) fn client(&self) -> &str {
+        &self.client_info.version
     }
 
     /// A plugin that the client finds.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{self, Stdio};
 use std::time::{Duration, Instant};
@@ -41,6 +41,7 @@ fn run_one(action: &Action, verbose: bool) -> Result<()> {
         Action::Start { command, log, ready, seconds } => start(command, log, ready, *seconds),
         Action::Wait { ready, seconds } => wait(ready, *seconds),
         Action::Write { path, content, mode, .. } => write(path, content, *mode),
+        Action::Append { path, content } => append(path, content),
         Action::Remove { path } => remove(path),
     }
 }
@@ -133,11 +134,29 @@ fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
         let mut beside = tempfile::Builder::new().prefix(".durango-").tempfile_in(dir)?;
         beside.write_all(content.as_bytes())?;
         beside.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        keep_owner(path, beside.path());
         beside.as_file().sync_all()?;
         beside.persist(path)?;
         Ok(())
     };
     written().with_context(|| format!("failed to write `{}`", path.display()))
+}
+
+/// Root may write another user's file, which stays that user's. Anybody else could not, and has nothing to keep.
+fn keep_owner(old: &Path, new: &Path) {
+    if let Ok(meta) = fs::metadata(old) {
+        let _ = std::os::unix::fs::chown(new, Some(meta.uid()), Some(meta.gid()));
+    }
+}
+
+fn append(path: &Path, content: &str) -> Result<()> {
+    let written = || -> io::Result<()> {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        OpenOptions::new().create(true).append(true).open(path)?.write_all(content.as_bytes())
+    };
+    written().with_context(|| format!("failed to add to `{}`", path.display()))
 }
 
 /// Removes a file or folder, if it is there.

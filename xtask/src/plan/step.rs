@@ -51,6 +51,13 @@ pub enum Action {
         /// Whether the content must not be shown.
         secret: bool,
     },
+    /// Adds to the end of a file, which stays the same file; one that is missing is made.
+    Append {
+        /// Where.
+        path: PathBuf,
+        /// What is added.
+        content: String,
+    },
     /// Removes a file or a folder; nothing happens where there is none.
     Remove {
         /// What.
@@ -148,6 +155,9 @@ impl Step {
             Action::Write { path, secret: true, .. } => format!("write {} (secret)", path.display()),
             Action::Write { path, content, .. } => {
                 format!("write {}:\n    {}", path.display(), content.trim_end().replace('\n', "\n    "))
+            }
+            Action::Append { path, content } => {
+                format!("append to {}:\n    {}", path.display(), content.trim_end().replace('\n', "\n    "))
             }
             Action::Remove { path } => format!("rm -rf {}", shell_words::quote(&path.to_string_lossy())),
         }

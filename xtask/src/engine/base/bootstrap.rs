@@ -7,18 +7,22 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use jiff::fmt::rfc2822;
-use xshell::cmd;
+use xshell::{Shell, cmd};
 
 use super::KEYRING;
 use super::mirror::Mirror;
 use crate::cli::Session;
+use crate::engine::ask::{self, Asking};
 use crate::engine::os::Distribution;
 use crate::engine::provision::Root;
-use crate::engine::{Engine, apt, ask};
+use crate::engine::{Engine, apt};
 use crate::plan::step::{Action, Command, Step};
 
 /// apt tries again and gives up within this time.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// Downloads a file as apt does.
+const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
 
 /// As in Debian's own slim images; packages that are installed later keep to it too.
 const LEFT_OUT: [&str; 9] = [
@@ -71,9 +75,7 @@ pub fn check_tools(session: &Session) -> Result<()> {
 impl Facts {
     /// Looks at the host and at the mirror.
     pub fn read(session: &Session, engine: &Engine) -> Result<Self> {
-        let read = |path: &Path| fs::read_to_string(path).ok();
-        let mirror = Mirror::derive(&apt::read(Path::new("/etc/apt")), &Distribution::read(), &read);
-        let (suites, epoch) = ask_mirror(session, &mirror)?;
+        let (suites, epoch) = ask_mirror(session, &host_mirror())?;
         let sh = &session.sh;
         let config = ask::ask(cmd!(sh, "apt-config dump"), LIMIT)?.stdout;
         Ok(Self {
@@ -89,17 +91,33 @@ impl Facts {
     }
 }
 
+/// Whether the mirror that an image would be made from answers; `None` where there is no apt to ask with.
+pub fn mirror_answers() -> Option<(String, bool)> {
+    let sh = Shell::new().ok().filter(|_| Path::new(APT_HELPER).exists())?;
+    let (mirror, dir) = (host_mirror(), tempfile::tempdir().ok()?);
+    let answer = ask_release(&sh, &mirror.main, "trixie", dir.path()).ok()?.answer(LIMIT);
+    Some((mirror.main, answer.is_ok_and(|answer| answer.success)))
+}
+
+fn host_mirror() -> Mirror {
+    let read = |path: &Path| fs::read_to_string(path).ok();
+    Mirror::derive(&apt::read(Path::new("/etc/apt")), &Distribution::read(), &read)
+}
+
+/// Starts asking for a suite's Release file, with apt's own settings for proxies and the like.
+fn ask_release(sh: &Shell, archive: &str, suite: &str, dir: &Path) -> Result<Asking> {
+    let (url, file) = (format!("{archive}/dists/{suite}/Release"), dir.join(suite));
+    let options =
+        ["-o", "Acquire::http::Timeout=8", "-o", "Acquire::https::Timeout=8", "-o", "Acquire::Retries=1"];
+    ask::start(cmd!(sh, "{APT_HELPER} {options...} download-file {url} {file}"))
+}
+
 /// Asks for each suite's Release file at once: which suites there are, and the release's date.
 fn ask_mirror(session: &Session, mirror: &Mirror) -> Result<(Vec<(String, String)>, i64)> {
     let dir = tempfile::tempdir()?;
-    let sh = &session.sh;
     let mut asked = Vec::new();
     for (archive, suite) in mirror.suites() {
-        let (url, file) = (format!("{archive}/dists/{suite}/Release"), dir.path().join(suite));
-        let options =
-            ["-o", "Acquire::http::Timeout=8", "-o", "Acquire::https::Timeout=8", "-o", "Acquire::Retries=1"];
-        let command = cmd!(sh, "/usr/lib/apt/apt-helper {options...} download-file {url} {file}");
-        asked.push((archive, suite, ask::start(command)?));
+        asked.push((archive, suite, ask_release(&session.sh, archive, suite, dir.path())?));
     }
     let mut suites = Vec::new();
     for (archive, suite, question) in asked {

@@ -5,12 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
 use xshell::cmd;
 
 use super::packages;
 use crate::cli::Session;
-use crate::engine::facts::{Info, client_config};
+use crate::engine::facts::{Info, client_config, info};
 use crate::engine::os::Distribution;
 use crate::engine::{Version, apt, ask, base, daemon_json};
 use crate::host::Host;
@@ -100,9 +99,9 @@ pub enum User {
 
 impl Facts {
     /// Looks at this machine.
-    pub fn read(session: &Session) -> Result<Self> {
+    pub fn read(session: &Session) -> Self {
         let host = &session.host;
-        let info = info(session)?;
+        let info = info(session);
         let has = |programs: &[&str]| programs.iter().any(|name| program(host, name).is_some());
         let plugin = |name| info.as_ref().and_then(|info| info.plugin(name));
         let buildx =
@@ -110,7 +109,7 @@ impl Facts {
         let config = fs::read_to_string(daemon_json::PATH).ok();
         let preferences = fs::read_to_string(packages::PREFERENCES).unwrap_or_default();
         let apparmor = fs::read_to_string("/sys/module/apparmor/parameters/enabled").unwrap_or_default();
-        Ok(Self {
+        Self {
             distribution: Distribution::read(),
             sources: apt::read(Path::new("/etc/apt")),
             pinned: packages::pinned(&preferences),
@@ -134,18 +133,8 @@ impl Facts {
                 .filter(|path| !path.split(':').any(|dir| dir == "/usr/sbin"))
                 .map(str::to_owned),
             tmp: session.layout.tmp(),
-        })
+        }
     }
-}
-
-/// What the engine says of itself; an engine that is down still tells what the client has.
-fn info(session: &Session) -> Result<Option<Info>> {
-    if session.host.which("docker").is_none() {
-        return Ok(None);
-    }
-    let sh = &session.sh;
-    let answer = ask::ask(cmd!(sh, "docker info --format '{{json .}}'"), LIMIT)?;
-    Ok(serde_json::from_str(&answer.stdout).ok())
 }
 
 /// A program, also where daemons are installed but a plain user's PATH does not lead.
