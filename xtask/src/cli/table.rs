@@ -125,7 +125,7 @@ pub const COMMANDS: &[Command] = &[
         args: "",
         summary: "say what is wrong on this machine and which command mends it",
         example: "doctor",
-        options: &[PROVISION],
+        options: &[PROVISION, DRY_RUN],
         run: commands::doctor::run,
     },
     Command {

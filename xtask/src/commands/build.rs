@@ -107,7 +107,7 @@ fn execute(session: &Session, plan: &Plan) -> Result<u8> {
     }
     let record = Record::open(&session.layout, plan)?;
     let result = build_and_save(session, plan, &record);
-    steps::run(&plan.cleanup, false)?;
+    steps::clean(&plan.cleanup);
     let report = result?;
     record.close(&report)?;
     if session.globals.json {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{self, Stdio};
 use std::time::{Duration, Instant};
@@ -26,11 +26,22 @@ pub fn run(steps: &[Step], verbose: bool) -> Result<()> {
     Ok(())
 }
 
+/// Runs the steps that clear up, whatever came before: also after Ctrl-C, and each whether or not another failed.
+pub fn clean(steps: &[Step]) {
+    for step in steps {
+        if let Err(error) = run_one(&step.action, false) {
+            eprintln!("warning: {error:#}");
+        }
+    }
+}
+
 fn run_one(action: &Action, verbose: bool) -> Result<()> {
     match action {
         Action::Run(command) => run_command(command, verbose),
         Action::Start { command, log, ready, seconds } => start(command, log, ready, *seconds),
+        Action::Wait { ready, seconds } => wait(ready, *seconds),
         Action::Write { path, content, mode, .. } => write(path, content, *mode),
+        Action::Append { path, content } => append(path, content),
         Action::Remove { path } => remove(path),
     }
 }
@@ -38,7 +49,7 @@ fn run_one(action: &Action, verbose: bool) -> Result<()> {
 /// The process of a command, with nothing on its stdin.
 pub fn process(command: &Command) -> process::Command {
     let mut process = process::Command::new(&command.argv[0]);
-    process.args(&command.argv[1..]).envs(&command.env).stdin(Stdio::null());
+    process.args(&command.argv[1..]).envs(&command.env).envs(&command.secret_env).stdin(Stdio::null());
     if let Some(dir) = &command.cwd {
         process.current_dir(dir);
     }
@@ -79,15 +90,14 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
         fs::create_dir_all(dir)?;
     }
     let output = OpenOptions::new().create(true).append(true).open(log)?;
-    let mut process = process(&detached(command));
+    let mut process = process(&command.detached());
     process.stdout(output.try_clone()?).stderr(output);
     let line = command.to_shell();
     let mut child = process.spawn().with_context(|| format!("failed to start `{line}`"))?;
     let started = Instant::now();
     loop {
         signals::check()?;
-        let answer = self::process(ready).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        if answer.is_ok_and(|status| status.success()) {
+        if is_ready(ready) {
             return Ok(());
         }
         if let Some(status) = child.try_wait()? {
@@ -100,10 +110,21 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
     }
 }
 
-/// The command in a session of its own, so that neither Ctrl-C nor the end of the terminal reaches it.
-fn detached(command: &Command) -> Command {
-    let argv = std::iter::once("setsid".to_owned()).chain(command.argv.iter().cloned()).collect();
-    Command { argv, ..command.clone() }
+fn is_ready(ready: &Command) -> bool {
+    let answer = process(ready).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    answer.is_ok_and(|status| status.success())
+}
+
+fn wait(ready: &Command, seconds: u64) -> Result<()> {
+    let started = Instant::now();
+    while !is_ready(ready) {
+        signals::check()?;
+        if started.elapsed() > Duration::from_secs(seconds) {
+            bail!("`{}` still fails after {seconds} s\nrun it yourself to see why", ready.to_shell());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
 }
 
 fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
@@ -113,11 +134,29 @@ fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
         let mut beside = tempfile::Builder::new().prefix(".durango-").tempfile_in(dir)?;
         beside.write_all(content.as_bytes())?;
         beside.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        keep_owner(path, beside.path());
         beside.as_file().sync_all()?;
         beside.persist(path)?;
         Ok(())
     };
     written().with_context(|| format!("failed to write `{}`", path.display()))
+}
+
+/// Root may write another user's file, which stays that user's. Anybody else could not, and has nothing to keep.
+fn keep_owner(old: &Path, new: &Path) {
+    if let Ok(meta) = fs::metadata(old) {
+        let _ = std::os::unix::fs::chown(new, Some(meta.uid()), Some(meta.gid()));
+    }
+}
+
+fn append(path: &Path, content: &str) -> Result<()> {
+    let written = || -> io::Result<()> {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        OpenOptions::new().create(true).append(true).open(path)?.write_all(content.as_bytes())
+    };
+    written().with_context(|| format!("failed to add to `{}`", path.display()))
 }
 
 /// Removes a file or folder, if it is there.

@@ -78,6 +78,26 @@ impl BuildOptions {
     }
 }
 
+impl BuildOptions {
+    /// The sets that may change what is declared. Tags may not: a target that builds upon another's image knows it by its
+    /// declared name.
+    pub fn declaring_sets(&self) -> Vec<String> {
+        self.sets.iter().filter(|set| tags_set(set).is_none()).cloned().collect()
+    }
+
+    /// The first tag that the user chose for a target; `is_main` for the one that `--tag` speaks of.
+    pub fn chosen_tag(&self, name: &str, is_main: bool) -> Option<&str> {
+        let by_set = |set: &&String| tags_set(set).is_some_and(|target| target == name || target == "*");
+        let of_main = self.tags.first().filter(|_| is_main);
+        of_main.map(String::as_str).or_else(|| Some(self.sets.iter().find(by_set)?.split_once('=')?.1))
+    }
+}
+
+/// The target whose tags a `--set` sets.
+fn tags_set(set: &str) -> Option<&str> {
+    set.split_once('=')?.0.strip_suffix(".tags")
+}
+
 /// `OS/ARCH` or `OS/ARCH/VARIANT`.
 fn platform_name(text: &str) -> Result<&str> {
     let parts: Vec<&str> = text.split('/').collect();

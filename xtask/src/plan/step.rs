@@ -32,17 +32,31 @@ pub enum Action {
         /// How long that may take.
         seconds: u64,
     },
+    /// Polls `ready` until it exits with 0 or `seconds` are over.
+    Wait {
+        /// Exits with 0 once what is waited for is there.
+        ready: Command,
+        /// How long that may take.
+        seconds: u64,
+    },
     /// Writes a file, beside and then renamed; folders above it are made. `secret` content is never shown.
     Write {
         /// Where.
         path: PathBuf,
-        /// Its whole content; left out of JSON where it is secret.
+        /// Its whole content; in no JSON, since it may be secret.
         #[serde(skip_serializing)]
         content: String,
         /// Permission bits.
         mode: u32,
         /// Whether the content must not be shown.
         secret: bool,
+    },
+    /// Adds to the end of a file, which stays the same file; one that is missing is made.
+    Append {
+        /// Where.
+        path: PathBuf,
+        /// What is added.
+        content: String,
     },
     /// Removes a file or a folder; nothing happens where there is none.
     Remove {
@@ -58,6 +72,9 @@ pub struct Command {
     pub argv: Vec<String>,
     /// Variables added to the environment.
     pub env: BTreeMap<String, String>,
+    /// Variables added to it that are never shown or kept.
+    #[serde(skip)]
+    pub secret_env: BTreeMap<String, String>,
     /// Where it runs; the current folder where none is given.
     pub cwd: Option<PathBuf>,
 }
@@ -86,10 +103,17 @@ impl Command {
         self
     }
 
+    /// The command in a session of its own, so that neither Ctrl-C nor the end of the terminal reaches it.
+    pub fn detached(&self) -> Self {
+        let argv = std::iter::once("setsid".to_owned()).chain(self.argv.iter().cloned()).collect();
+        Self { argv, ..self.clone() }
+    }
+
     /// The line that a POSIX shell would run, safe to paste.
     pub fn to_shell(&self) -> String {
         let mut words: Vec<String> =
             self.env.iter().map(|(name, value)| format!("{name}={}", shell_words::quote(value))).collect();
+        words.extend(self.secret_env.keys().map(|name| format!("{name}=...")));
         words.extend(self.argv.iter().map(|arg| shell_words::quote(arg).into_owned()));
         match &self.cwd {
             Some(dir) => {
@@ -122,15 +146,18 @@ impl Step {
         match &self.action {
             Action::Run(command) => command.to_shell(),
             Action::Start { command, log, .. } => {
-                format!(
-                    "setsid {} >{} 2>&1 &",
-                    command.to_shell(),
-                    shell_words::quote(&log.to_string_lossy())
-                )
+                let log = log.to_string_lossy();
+                format!("{} >>{} 2>&1 &", command.detached().to_shell(), shell_words::quote(&log))
+            }
+            Action::Wait { ready, .. } => {
+                format!("until {} >/dev/null 2>&1; do sleep 1; done", ready.to_shell())
             }
             Action::Write { path, secret: true, .. } => format!("write {} (secret)", path.display()),
             Action::Write { path, content, .. } => {
                 format!("write {}:\n    {}", path.display(), content.trim_end().replace('\n', "\n    "))
+            }
+            Action::Append { path, content } => {
+                format!("append to {}:\n    {}", path.display(), content.trim_end().replace('\n', "\n    "))
             }
             Action::Remove { path } => format!("rm -rf {}", shell_words::quote(&path.to_string_lossy())),
         }
