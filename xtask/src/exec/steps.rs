@@ -161,12 +161,5 @@ fn append(path: &Path, content: &str) -> Result<()> {
 
 /// Removes a file or folder, if it is there.
 pub fn remove(path: &Path) -> Result<()> {
-    let removed =
-        if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("failed to remove `{}`", path.display()))
-        }
-        _ => Ok(()),
-    }
+    fs_extra::remove_items(&[path]).with_context(|| format!("failed to remove `{}`", path.display()))
 }

@@ -12,9 +12,7 @@ use crate::project::Target;
 /// The build's own call.
 pub fn bake(facts: &Facts, options: &BuildOptions, common: &Command, metadata: &Path) -> Command {
     let mut bake = common.clone().args(["--metadata-file", &metadata.display().to_string()]);
-    if options.push {
-        bake = bake.args(["--push"]);
-    } else if needs_load(facts, options) {
+    if needs_load(facts, options) {
         bake = bake.args(["--load"]);
     }
     if options.no_cache {
@@ -98,13 +96,16 @@ fn output_sets(facts: &Facts, options: &BuildOptions) -> Vec<String> {
     let main = &facts.names[0];
     let tags = options.tags.iter().map(|tag| format!("{main}.tags={tag}"));
     let outputs = options.outputs.iter().map(|output| format!("{main}.output={output}"));
-    tags.chain(outputs).flat_map(|set| ["--set".to_owned(), set]).collect()
+    // bake's own --push would push what the requested targets build upon as well, to wherever its name points.
+    let pushed = facts.names.iter().take(facts.requested).filter(|_| options.push);
+    let pushed = pushed.map(|name| format!("{name}.output=type=image,push=true"));
+    tags.chain(outputs).chain(pushed).flat_map(|set| ["--set".to_owned(), set]).collect()
 }
 
 /// Other drivers than `docker` keep a result to themselves; users expect the image in their engine.
 fn needs_load(facts: &Facts, options: &BuildOptions) -> bool {
     let declared = facts.names.iter().any(|name| !facts.declaration.targets[name].output.is_empty());
-    facts.engine.driver != Driver::Docker && options.outputs.is_empty() && !declared
+    facts.engine.driver != Driver::Docker && options.outputs.is_empty() && !options.push && !declared
 }
 
 /// `type=local` with a folder, quoted where a comma or a quote would end the field.

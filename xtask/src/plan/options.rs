@@ -60,12 +60,18 @@ impl BuildOptions {
         if let Some(dir) = app.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(usage(format!("there is no folder `{}`\ncorrect --app", dir.display())));
         }
+        let (outputs, push) = (parsed.many("--output"), parsed.flag("--push"));
+        if push && !outputs.is_empty() {
+            return Err(usage(
+                "`--push` and `--output` exclude each other\nuse --output type=image,push=true,...",
+            ));
+        }
         Ok(Self {
             targets,
             files,
             sets,
             tags: parsed.many("--tag"),
-            outputs: parsed.many("--output"),
+            outputs,
             secrets: parsed.many("--secret"),
             app,
             provision: parsed.flag("--provision"),
@@ -73,7 +79,7 @@ impl BuildOptions {
             locked: parsed.flag("--locked"),
             no_cache: parsed.flag("--no-cache"),
             no_save: parsed.flag("--no-save"),
-            push: parsed.flag("--push"),
+            push,
         })
     }
 }
