@@ -19,6 +19,7 @@ pub mod project;
 pub mod record;
 pub mod report;
 pub mod setup;
+pub mod smoke;
 
 use std::process::ExitCode;
 
@@ -32,10 +33,12 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error:#}");
-            if json {
+            let code = error::exit_code(&error);
+            // A build that failed has printed its report.
+            if json && code != error::BUILD_FAILED {
                 println!("{}", report::json::error(&error));
             }
-            ExitCode::from(error::exit_code(&error))
+            ExitCode::from(code)
         }
     }
 }

@@ -69,7 +69,7 @@ fn an_edit_runs_what_depends_on_it_and_reads_the_generation_before() {
 #[ignore = "needs an engine"]
 fn a_failing_step_is_told_with_its_lines_code_and_log() {
     let project = project("failing", "RUN for i in $(seq 1 40); do echo line $i; done; exit 42");
-    let (report, run) = project.build(&["app"]);
+    let (report, run) = project.build(&["app", "--progress", "quiet"]);
     run.fails(3, &["exit code 42", "RUN for i in", "| line 40", "| line 11", "the whole log: "]);
     assert!(!run.stderr.contains("| line 10\n"), "30 lines: {}", run.all());
     assert_eq!(
@@ -162,7 +162,7 @@ fn options_reach_the_build() {
 fn what_the_host_lends_is_in_no_key() {
     let mount = "RUN --mount=type=secret,id=ca --mount=type=secret,id=goenv wc -c /run/secrets/* >/seen";
     let compose = COMPOSE.replace("durango-test/app", "durango-test/secrets")
-        + "      secrets: [ca, goenv]\nsecrets:\n  ca: {file: \"${DURANGO_CA_BUNDLE:-/dev/null}\"}\n  goenv: {file: \"${DURANGO_GOENV:-/dev/null}\"}\n";
+        + "      secrets: [ca, goenv]\nsecrets:\n  ca: {file: \"${DURANGO_CA_BUNDLE:-/dev/null}\"}\n  goenv: {environment: DURANGO_GOENV}\n";
     let project = Project::new(&[
         ("compose.yaml", &compose),
         ("Dockerfile", &dockerfile("secrets", mount)),

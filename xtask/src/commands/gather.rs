@@ -11,7 +11,7 @@ use crate::cache::key::Key;
 use crate::cli::Session;
 use crate::engine::{Engine, base};
 use crate::error::usage;
-use crate::plan::build::{Base, Facts, Stored, goenv};
+use crate::plan::build::{Base, Facts, Stored};
 use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, Declaration, Question};
 use crate::project::{pins, secrets};
@@ -31,13 +31,13 @@ pub fn check_files(files: &[PathBuf]) -> Result<()> {
 pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &str) -> Result<Facts> {
     let scratch = session.layout.tmp().join(build);
     let secrets = secrets::read(&session.host);
-    let env = secrets.variables(&goenv(&scratch));
+    let env = secrets.paths();
     let declaration = declaration::read(
         session,
         &Question {
             files: &options.files,
             requested: &options.targets,
-            sets: &options.sets,
+            sets: &options.declaring_sets(),
             env: &env,
             remember: options.secrets.is_empty(),
         },

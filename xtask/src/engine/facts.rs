@@ -219,9 +219,14 @@ fn fingerprint(session: &Session, docker: &Path) -> String {
     let mut paths = vec![docker.to_path_buf(), socket.into(), "/etc/docker/daemon.json".into()];
     paths.extend(plugins.iter().map(|dir| Path::new(dir).join("docker-buildx")));
     paths.push(config.join("cli-plugins/docker-buildx"));
-    paths.extend(["config.json", "buildx/current", "buildx/instances"].map(|name| config.join(name)));
+    paths.push(config.join("buildx/instances"));
     for path in paths {
         hash.update(memo::stamp(&path));
+    }
+    // buildx writes the name of its current builder anew at every call.
+    for name in ["config.json", "buildx/current"] {
+        hash.update(std::fs::read(config.join(name)).unwrap_or_default());
+        hash.update([0]);
     }
     format!("{:x}", hash.finalize())
 }

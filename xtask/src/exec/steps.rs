@@ -26,6 +26,15 @@ pub fn run(steps: &[Step], verbose: bool) -> Result<()> {
     Ok(())
 }
 
+/// Runs the steps that clear up, whatever came before: also after Ctrl-C, and each whether or not another failed.
+pub fn clean(steps: &[Step]) {
+    for step in steps {
+        if let Err(error) = run_one(&step.action, false) {
+            eprintln!("warning: {error:#}");
+        }
+    }
+}
+
 fn run_one(action: &Action, verbose: bool) -> Result<()> {
     match action {
         Action::Run(command) => run_command(command, verbose),
@@ -40,7 +49,7 @@ fn run_one(action: &Action, verbose: bool) -> Result<()> {
 /// The process of a command, with nothing on its stdin.
 pub fn process(command: &Command) -> process::Command {
     let mut process = process::Command::new(&command.argv[0]);
-    process.args(&command.argv[1..]).envs(&command.env).stdin(Stdio::null());
+    process.args(&command.argv[1..]).envs(&command.env).envs(&command.secret_env).stdin(Stdio::null());
     if let Some(dir) = &command.cwd {
         process.current_dir(dir);
     }
@@ -152,12 +161,5 @@ fn append(path: &Path, content: &str) -> Result<()> {
 
 /// Removes a file or folder, if it is there.
 pub fn remove(path: &Path) -> Result<()> {
-    let removed =
-        if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("failed to remove `{}`", path.display()))
-        }
-        _ => Ok(()),
-    }
+    fs_extra::remove_items(&[path]).with_context(|| format!("failed to remove `{}`", path.display()))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
-use super::progress::{Chunk, Vertex};
+use super::progress::{Chunk, Vertex, Warning};
 
 /// How many lines of a step's output are kept for an error.
 pub const TAIL: usize = 30;
@@ -104,7 +104,12 @@ pub struct Trace {
     pub vertices: BTreeMap<String, State>,
     /// Digests in the order in which they were first seen.
     pub order: Vec<String>,
+    /// What steps and the frontend warn of: lines that begin with `WARNING: `.
+    pub warnings: Vec<String>,
 }
+
+/// More warnings than this are noise.
+const MOST_WARNINGS: usize = 20;
 
 impl Trace {
     /// A trace of a build of these targets.
@@ -129,10 +134,16 @@ impl Trace {
                 if state.tail.len() > TAIL {
                     state.tail.pop_front();
                 }
+                if line.starts_with("WARNING: ") {
+                    warn(&mut self.warnings, line.clone());
+                }
                 events.push(Event::Line(log.vertex.clone(), line));
             }
         }
-        events.extend(chunk.warnings.iter().map(|warning| Event::Warning(warning.text())));
+        for text in chunk.warnings.iter().map(Warning::text) {
+            warn(&mut self.warnings, text.clone());
+            events.push(Event::Warning(text));
+        }
         events
     }
 
@@ -172,18 +183,24 @@ impl Trace {
         self.vertices.values().any(|state| is_run(state) && state.started.is_some() && !state.cached)
     }
 
-    /// Steps of Dockerfiles, in the order in which they were first seen.
+    /// Steps of Dockerfiles, in the order in which they started; those that never did come last.
     pub fn steps(&self) -> impl Iterator<Item = (&State, &Label)> {
-        self.order.iter().filter_map(|digest| {
-            let state = &self.vertices[digest];
-            Some((state, state.label.as_ref()?))
-        })
+        let known = self.order.iter().map(|digest| &self.vertices[digest]);
+        let mut steps: Vec<_> = known.filter_map(|state| Some((state, state.label.as_ref()?))).collect();
+        steps.sort_by_key(|(state, _)| (state.started.is_none(), state.started));
+        steps.into_iter()
     }
 
     /// The vertex that failed, if one did. Those that were cancelled with it say so and are not it.
     pub fn failed(&self) -> Option<&State> {
         let failed = || self.vertices.values().filter(|state| !state.error.is_empty());
         failed().find(|state| !state.error.contains("context canceled")).or_else(|| failed().next())
+    }
+}
+
+fn warn(warnings: &mut Vec<String>, text: String) {
+    if warnings.len() < MOST_WARNINGS && !warnings.contains(&text) {
+        warnings.push(text);
     }
 }
 

@@ -43,7 +43,7 @@ pub enum Action {
     Write {
         /// Where.
         path: PathBuf,
-        /// Its whole content; left out of JSON where it is secret.
+        /// Its whole content; in no JSON, since it may be secret.
         #[serde(skip_serializing)]
         content: String,
         /// Permission bits.
@@ -72,6 +72,9 @@ pub struct Command {
     pub argv: Vec<String>,
     /// Variables added to the environment.
     pub env: BTreeMap<String, String>,
+    /// Variables added to it that are never shown or kept.
+    #[serde(skip)]
+    pub secret_env: BTreeMap<String, String>,
     /// Where it runs; the current folder where none is given.
     pub cwd: Option<PathBuf>,
 }
@@ -110,6 +113,7 @@ impl Command {
     pub fn to_shell(&self) -> String {
         let mut words: Vec<String> =
             self.env.iter().map(|(name, value)| format!("{name}={}", shell_words::quote(value))).collect();
+        words.extend(self.secret_env.keys().map(|name| format!("{name}=...")));
         words.extend(self.argv.iter().map(|arg| shell_words::quote(arg).into_owned()));
         match &self.cwd {
             Some(dir) => {

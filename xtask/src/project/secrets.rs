@@ -37,17 +37,18 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// The variables that `builder/compose.yaml` reads; `goenv` is where the GOENV file will be written.
-    pub fn variables(&self, goenv: &Path) -> BTreeMap<String, String> {
-        let goenv = self.goenv.as_ref().map(|_| goenv);
-        let paths = [
-            ("DURANGO_CA_BUNDLE", self.ca_bundle.as_deref()),
-            ("DURANGO_GOENV", goenv),
-            ("DURANGO_NETRC", self.netrc.as_deref()),
-        ];
-        let set =
-            paths.into_iter().filter_map(|(name, path)| Some((name.to_owned(), path?.display().to_string())));
+    /// The paths that `builder/compose.yaml` reads from variables.
+    pub fn paths(&self) -> BTreeMap<String, String> {
+        let paths = [("DURANGO_CA_BUNDLE", &self.ca_bundle), ("DURANGO_NETRC", &self.netrc)];
+        let set = paths
+            .into_iter()
+            .filter_map(|(name, path)| Some((name.to_owned(), path.as_ref()?.display().to_string())));
         set.collect()
+    }
+
+    /// The variables whose very content is a secret: how modules are fetched may hold a password.
+    pub fn contents(&self) -> BTreeMap<String, String> {
+        self.goenv.iter().map(|content| ("DURANGO_GOENV".to_owned(), content.clone())).collect()
     }
 }
 

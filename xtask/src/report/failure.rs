@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::text;
 use crate::exec::trace::Trace;
 
 /// Why a build failed.
@@ -24,7 +25,7 @@ pub struct BuildFailure {
     pub log: String,
 }
 
-/// Words in a message or in a step's output, and what they mean for the user.
+/// Words, in small letters, in a message or in a step's output, and what they mean for the user.
 const ADVICE: &[(&str, &str)] = &[
     (
         "no space left on device",
@@ -49,9 +50,9 @@ const ADVICE: &[(&str, &str)] = &[
         "failed to read dockerfile",
         "there is no Dockerfile at that path: see `dockerfile:` and `context:` in the declaration",
     ),
-    ("Could not resolve", "the network or its name server is gone: run it again, what was done is kept"),
+    ("could not resolve", "the network or its name server is gone: run it again, what was done is kept"),
     (
-        "Temporary failure resolving",
+        "temporary failure resolving",
         "the network or its name server is gone: run it again, what was done is kept",
     ),
     ("connection refused", "a server that a step needs does not answer: run it again, what was done is kept"),
@@ -66,7 +67,9 @@ impl BuildFailure {
         let message = message.unwrap_or_else(|| text.join("\n"));
         let output: Vec<String> =
             failed.map(|state| state.tail.iter().cloned().collect()).unwrap_or_default();
-        let said = |word: &str| message.contains(word) || output.iter().any(|line| line.contains(word));
+        let said = |word: &str| {
+            std::iter::once(&message).chain(&output).any(|line| line.to_lowercase().contains(word))
+        };
         let advice = ADVICE.iter().find(|(word, _)| said(word)).map(|(_, advice)| (*advice).to_owned());
         Self {
             step: failed.map(|state| state.name.clone()),
@@ -79,11 +82,21 @@ impl BuildFailure {
     }
 }
 
+/// `[php 4/4] RUN --mount=... make` without its mounts.
+fn plain(step: &str) -> String {
+    match step.split_once("] ") {
+        Some((place, instruction)) => format!("{place}] {}", text::plain(instruction)),
+        None => step.to_owned(),
+    }
+}
+
 impl fmt::Display for BuildFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.step, self.exit_code) {
-            (Some(step), Some(code)) => write!(f, "the build failed with exit code {code} in `{step}`")?,
-            (Some(step), None) => write!(f, "the build failed in `{step}`: {}", self.message)?,
+            (Some(step), Some(code)) => {
+                write!(f, "the build failed with exit code {code} in `{}`", plain(step))?;
+            }
+            (Some(step), None) => write!(f, "the build failed in `{}`: {}", plain(step), self.message)?,
             (None, _) => write!(f, "the build failed: {}", self.message)?,
         }
         for line in &self.output {

@@ -8,7 +8,7 @@ use super::{Changes, TextFile};
 use crate::cli::Session;
 use crate::engine::daemon_json::{self, BUILDKIT, CONTAINERD_STORE};
 use crate::engine::facts as engine_facts;
-use crate::engine::provision::facts::chosen_place;
+use crate::engine::provision::probe::chosen_place;
 use crate::plan::step::{Action, Step};
 
 /// Names another file than the daemon's usual one: for a daemon with a `--config-file` of its own, and for tests.

@@ -4,6 +4,7 @@
 pub mod daemon;
 pub mod facts;
 pub mod packages;
+pub mod probe;
 
 use std::path::{Path, PathBuf};
 
