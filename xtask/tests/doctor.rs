@@ -5,9 +5,8 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Command;
 
-use common::{Project, Run, files};
+use common::{Project, Run, files, run_as_nobody};
 use serde_json::Value;
 
 fn project() -> Project {
@@ -153,22 +152,7 @@ fn an_unknown_builder() {
 #[test]
 #[ignore = "needs an engine"]
 fn no_permission() {
-    if !is_root() {
-        return; // another user cannot become one with fewer rights
-    }
-    let project = project();
-    let binary = project.path("xtask");
-    fs::copy(env!("CARGO_BIN_EXE_xtask"), &binary).expect("copied");
-    for folder in ["", "home"] {
-        fs::set_permissions(project.path(folder), fs::Permissions::from_mode(0o777)).expect("opened");
-    }
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(&binary)
-        .args(["doctor", "--json"]);
-    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", project.path("home"));
-    let run = Run::from(command.current_dir(project.path("")).output().expect("setpriv runs"));
+    let Some(run) = run_as_nobody(&project(), &["doctor", "--json"]) else { return };
     assert_eq!(run.code, 1, "{}", run.all());
     let document: Value = serde_json::from_str(&run.stdout).expect("JSON");
     let failed: Vec<&Value> = document["checks"]
@@ -184,8 +168,4 @@ fn no_permission() {
         "{}",
         run.all()
     );
-}
-
-fn is_root() -> bool {
-    xtask::host::Host::read().is_root
 }

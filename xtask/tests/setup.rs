@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use common::{Project, Run};
+use common::{Project, Run, run_as_nobody};
 use serde_json::Value;
 
 /// Every file of the home and of the daemon's folder: content, mode, and where a link leads.
@@ -161,4 +161,16 @@ fn the_document_names_what_was_changed() {
     let changed = document["changed"].as_array().expect("a list");
     assert!(changed.iter().any(|path| path.as_str().is_some_and(|path| path.ends_with("home/.bashrc"))));
     project.run(&["setup", "now"]).fails(2, &["does not take the argument `now`"]);
+}
+
+#[test]
+fn a_daemon_of_roots_is_left_alone_and_the_command_is_said() {
+    let project = home(&[("home/.bashrc", "a"), ("etc/daemon.json", "{}")]);
+    fs::set_permissions(project.path("home/.bashrc"), fs::Permissions::from_mode(0o666)).expect("opened");
+    let Some(run) = run_as_nobody(&project, &["setup"]) else { return };
+    run.succeeds();
+    assert_eq!(read(&project, "etc/daemon.json"), "{}");
+    let line = run.stdout.lines().find(|line| line.contains("this does it: sudo env ")).expect("a command");
+    assert!(line.contains("DURANGO_DAEMON_JSON=") && line.ends_with(" setup"), "{line}");
+    assert!(read(&project, "home/.bashrc").contains("DOCKER_BUILDKIT=1"));
 }
