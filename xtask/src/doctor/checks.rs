@@ -163,11 +163,13 @@ fn base_image(base: BaseImage, facts: &Facts) -> Check {
         }
         BaseImage::Local => Check::ok(name, format!("{pinned}, in the engine")),
         BaseImage::Registry => Check::ok(name, format!("{pinned}, from its registry")),
-        BaseImage::Missing if facts.can_bootstrap => {
-            Check::ok(name, "no registry answers; the first build makes one from the Debian mirror")
-        }
         BaseImage::Missing => {
-            Check::fail(name, "no registry answers, and the tool that would make one is missing", PROVISION)
+            match facts.cannot_bootstrap.as_ref().and_then(|words| words.split_once('\n')) {
+                None => {
+                    Check::ok(name, "no registry answers; the first build makes one from the Debian mirror")
+                }
+                Some((what, remedy)) => Check::fail(name, what, remedy),
+            }
         }
     }
 }

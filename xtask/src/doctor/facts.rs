@@ -35,8 +35,8 @@ pub struct Facts {
     pub pins: Result<String, String>,
     /// Where the base image comes from, where that can be asked.
     pub base: Option<BaseImage>,
-    /// Whether a base image can be made here.
-    pub can_bootstrap: bool,
+    /// Why a base image cannot be made here, and on the next line what to do, where it cannot.
+    pub cannot_bootstrap: Option<String>,
     /// The Debian mirror and whether it answers; `None` where that was not asked.
     pub mirror: Option<(String, bool)>,
     /// DOCKER_BUILDKIT.
@@ -65,7 +65,7 @@ impl Facts {
             disks: disks(session, info.as_ref()),
             memory: memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
             lost_bundle: named.filter(|path| !Path::new(path).is_file()).map(str::to_owned),
-            can_bootstrap: bootstrap::check_tools(session).is_ok(),
+            cannot_bootstrap: cannot_bootstrap(session),
             mirror: mirror_answer.join().unwrap_or_default(),
             buildkit: host.var("DOCKER_BUILDKIT").map(str::to_owned),
             is_set_up: setup::shell::is_set_up(host),
@@ -76,6 +76,11 @@ impl Facts {
             base,
         }
     }
+}
+
+fn cannot_bootstrap(session: &Session) -> Option<String> {
+    let checked = bootstrap::check_tools(session).and_then(|()| bootstrap::check_keyring());
+    checked.err().map(|error| error.to_string())
 }
 
 fn read_pins(session: &Session) -> Result<String, String> {

@@ -36,7 +36,7 @@ fn well() -> Facts {
         lost_bundle: None,
         pins: Ok("debian:13-slim".into()),
         base: Some(BaseImage::Registry),
-        can_bootstrap: true,
+        cannot_bootstrap: None,
         mirror: Some(("http://m.test".into(), true)),
         buildkit: None,
         is_set_up: false,
@@ -116,7 +116,7 @@ fn what_the_host_lends_is_named_and_never_shown() {
 fn a_base_image_must_come_from_somewhere() {
     let missing = Facts { base: Some(BaseImage::Missing), ..well() };
     assert!(bad(&missing).is_empty());
-    assert_eq!(bad(&Facts { can_bootstrap: false, ..missing }), ["BASE IMAGE"]);
+    assert_eq!(bad(&Facts { cannot_bootstrap: Some("no\nrun x".into()), ..missing }), ["BASE IMAGE"]);
     assert_eq!(bad(&Facts { pins: Err("gone".into()), base: None, ..well() }), ["PINS"]);
     assert_eq!(bad(&Facts { mirror: Some(("http://m".into(), false)), ..well() }), ["Debian mirror"]);
     assert_eq!(bad(&Facts { buildkit: Some("0".into()), ..well() }), ["BuildKit"]);

@@ -1,6 +1,7 @@
 //! Making a Debian 13 image from the mirror alone. The same packages give the same image: the clock is the release's own
 //! date, and what mmdebstrap copies from the host is taken out again.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -61,9 +62,31 @@ pub fn check_tools(session: &Session) -> Result<()> {
     Ok(())
 }
 
+/// Debian 13 is signed with the key of Debian 12 and with its own; a keyring that is there and has neither, as on Ubuntu
+/// 22.04, would fail in the middle.
+pub fn check_keyring() -> Result<()> {
+    let files =
+        fs::read_dir(Path::new(KEYRING).parent().unwrap_or(Path::new("/"))).into_iter().flatten().flatten();
+    let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+    if Path::new(KEYRING).exists() && !names.into_iter().any(|name| is_new_key(&name)) {
+        bail!(
+            "failed to make a base image: no registry answers, and the keys in `{KEYRING}` are older than Debian 13\n\
+             install Debian's own package debian-archive-keyring, or bring the pinned image with `docker load`"
+        );
+    }
+    Ok(())
+}
+
+fn is_new_key(name: &str) -> bool {
+    ["bookworm", "trixie"]
+        .iter()
+        .any(|release| name.starts_with(&format!("debian-archive-{release}-automatic")))
+}
+
 impl Facts {
     /// Looks at the host and at the mirror.
     pub fn read(session: &Session, engine: &Engine) -> Result<Self> {
+        check_keyring()?;
         let (suites, epoch) = mirror::ask_mirror(session, &Mirror::of_host())?;
         let sh = &session.sh;
         let config = ask::ask(cmd!(sh, "apt-config dump"), LIMIT)?.stdout;
@@ -129,7 +152,7 @@ pub fn steps(facts: &Facts, tag: &str) -> Result<Vec<Step>> {
 fn mmdebstrap(facts: &Facts, tar: &Path, apt_conf: Option<&Path>) -> Command {
     let epoch = facts.epoch.to_string();
     let mut argv = vec!["mmdebstrap".to_owned()];
-    let options = ["--variant=minbase", "--include=ca-certificates", "--format=tar", "--quiet"];
+    let options = ["--variant=minbase", "--include=ca-certificates", "--format=tar"];
     argv.extend(options.map(Into::into));
     argv.push(format!("--architectures={}", facts.architecture));
     argv.extend(LEFT_OUT.map(|option| format!("--dpkgopt={option}")));
@@ -159,6 +182,17 @@ mod tests {
             tmp: "/s/tmp".into(),
             id: 42,
         }
+    }
+
+    #[test]
+    fn keys_of_the_release_before_will_do() {
+        assert!(
+            is_new_key("debian-archive-bookworm-automatic.gpg")
+                && is_new_key("debian-archive-trixie-automatic.pgp")
+        );
+        assert!(
+            !is_new_key("debian-archive-bullseye-automatic.gpg") && !is_new_key("debian-archive-keyring.gpg")
+        );
     }
 
     #[test]
