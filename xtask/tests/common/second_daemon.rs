@@ -20,10 +20,10 @@ impl SecondDaemon {
         let dir = tempfile::Builder::new().prefix("dd-").tempdir_in("/tmp").expect("a temporary folder");
         let config = r#"{"features": {"containerd-snapshotter": true}}"#;
         fs::write(dir.path().join("daemon.json"), config).expect("written");
-        let (number, bridge) = make_bridge();
+        let bridge = make_bridge();
         let child = spawn(dir.path(), &bridge);
         let daemon = Self { dir, bridge, child };
-        daemon.wait(number);
+        daemon.wait();
         daemon
     }
 
@@ -50,14 +50,14 @@ impl SecondDaemon {
         self.child.wait().expect("waited for");
         fs::remove_file(self.path("docker.pid")).expect("it left its number");
         self.child = spawn(self.dir.path(), &self.bridge);
-        self.wait(0);
+        self.wait();
     }
 
-    fn wait(&self, number: u32) {
+    fn wait(&self) {
         let started = Instant::now();
         while !self.docker(&["version"]).status.success() {
             let log = || fs::read_to_string(self.path("log")).unwrap_or_default();
-            assert!(started.elapsed() < Duration::from_secs(60), "daemon {number} is not up: {}", log());
+            assert!(started.elapsed() < Duration::from_secs(60), "the second daemon is not up: {}", log());
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -75,27 +75,26 @@ impl Drop for SecondDaemon {
             std::thread::sleep(Duration::from_millis(100));
         }
         unmount_below(self.dir.path());
-        let _ = Command::new("ip").args(["link", "del", &self.bridge]).status();
+        first_docker(&["network", "rm", &self.bridge]);
     }
 }
 
-/// A bridge that no other daemon has.
-fn make_bridge() -> (u32, String) {
+/// A bridge that no other daemon has, made by the first daemon: a bare machine has no `ip` to make one with.
+fn make_bridge() -> String {
     let first = std::process::id() % 200;
     for number in (first..255).chain(1..first) {
         let bridge = format!("durango{number}");
-        let made = ip(&["link", "add", &bridge, "type", "bridge"]);
-        if made {
-            assert!(ip(&["addr", "add", &format!("10.211.{number}.1/24"), "dev", &bridge]));
-            assert!(ip(&["link", "set", &bridge, "up"]));
-            return (number, bridge);
+        let name = format!("com.docker.network.bridge.name={bridge}");
+        let subnet = format!("10.211.{number}.0/24");
+        if first_docker(&["network", "create", "--subnet", &subnet, "-o", &name, &bridge]) {
+            return bridge;
         }
     }
-    panic!("no bridge can be made: is this root?");
+    panic!("the first daemon makes no bridge");
 }
 
-fn ip(args: &[&str]) -> bool {
-    Command::new("ip").args(args).stderr(Stdio::null()).status().expect("ip runs").success()
+fn first_docker(args: &[&str]) -> bool {
+    Command::new("docker").args(args).output().expect("docker runs").status.success()
 }
 
 fn spawn(dir: &Path, bridge: &str) -> Child {
