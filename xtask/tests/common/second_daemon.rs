@@ -104,6 +104,8 @@ fn spawn(dir: &Path, bridge: &str) -> Child {
     command.args(["--config-file", &file("daemon.json"), "--data-root", &file("data")]);
     command.args(["--exec-root", &file("exec"), "--pidfile", &file("docker.pid")]);
     command.args(["--host", &format!("unix://{}", file("docker.sock")), "--bridge", bridge]);
+    // The first daemon masquerades what its bridge carries; a second one setting up rules would wipe the first one's.
+    command.args(["--iptables=false", "--ip6tables=false"]);
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
     command.spawn().expect("dockerd starts")
 }
