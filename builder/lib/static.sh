@@ -37,9 +37,10 @@ build_binary() {
         -X 'github.com/caddyserver/caddy/v2/modules/caddyhttp.ServerHeader=FrankenPHP Caddy' -extldflags '$flags'" .
 }
 
-# The packages behind the libraries that are really linked: the runtime image installs these and nothing else.
+# The packages behind the libraries that are really linked: the runtime image installs these, certificates and file types.
 runtime_packages() {
     local library path
+    printf 'ca-certificates\nmedia-types\n'
     for path in $out/usr/local/bin/frankenphp $out/usr/local/lib/php/extensions/*.so; do
         [ ! -f "$path" ] || ldd "$path" | awk '$2 == "=>" { print $3 }'
     done | sort -u | while read -r library; do
