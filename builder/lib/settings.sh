@@ -9,9 +9,10 @@ field() { awk -v name="$1" -v n="$2" '/^[^#]/ && $1 == name { print $n }' "$conf
 reason() { sed -n "s/^$1 .*# //p" "$conf"; }
 options() { sed -n "s/^$1  *[^ ]*  *[^ ]*  *[^ ]*  *//p" "$conf" | sed 's/ *#.*//'; }
 
-# wanted_extensions "REQUEST" : a full list ("gd intl"), or changes to the default ("+dba -xsl"); commas do as well as spaces.
+# wanted_extensions REQUEST : a full list ("gd intl") or changes to the default ("+dba -xsl"), with what they need, in /tmp/wanted.
+# Commas do as well as spaces.
 wanted_extensions() {
-    local word request=${1//,/ }
+    local word request=${1//,/ } removed=
     local -A wanted=()
     # Changes alone start from the default set; a list starts from nothing, and changes after it apply to it.
     if [[ ! " $request" =~ \ [a-z0-9] ]]; then
@@ -20,11 +21,22 @@ wanted_extensions() {
     for word in $request; do
         [ -n "$(field "${word#[+-]}" 1)" ] || unknown_extension "${word#[+-]}"
         case $word in
-        -*) unset "wanted[${word#-}]" ;;
+        -*) unset "wanted[${word#-}]" && removed+=" ${word#-}" ;;
         *) wanted[${word#+}]=1 ;;
         esac
     done
-    printf '%s\n' "${!wanted[@]}" | sort
+    printf '%s\n' "${!wanted[@]}" | sed '/^$/d' | with_needed >/tmp/wanted
+    for word in $removed; do
+        ! grep -qx "$word" /tmp/wanted || still_needed "$word"
+    done
+}
+
+still_needed() {
+    local name by=
+    for name in $(cat /tmp/wanted); do
+        [[ ",$(field "$name" 4)," != *",$1,"* ]] || by+=" $name"
+    done
+    fail "PHP_EXTENSIONS takes out \`$1\`, which is needed by:$by" "Take these out as well."
 }
 
 unknown_extension() {
@@ -67,7 +79,7 @@ check_versions() {
 }
 
 stage_settings() {
-    local out=/settings name wanted
+    local out=/settings name
     mkdir -p "$out"
     check_versions
     case $LINK in
@@ -75,9 +87,9 @@ stage_settings() {
     *) fail "LINK is \`$LINK\`; it can be \`shared\` or \`static\`" ;;
     esac
 
-    wanted=$(wanted_extensions "$PHP_EXTENSIONS")
+    wanted_extensions "$PHP_EXTENSIONS"
     : >"$out/extensions" >"$out/left-out"
-    with_needed <<<"$wanted" | sed '/^$/d' | choose_for_link "$out"
+    choose_for_link "$out" </tmp/wanted
     for name in $(cat "$out/extensions"); do options "$name"; done >"$out/configure-options"
 
     say "$(wc -l <"$out/extensions") extensions, LINK=$LINK: $(xargs <"$out/extensions")"
