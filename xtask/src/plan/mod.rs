@@ -2,5 +2,6 @@
 
 pub mod build;
 pub mod options;
+pub mod pins;
 pub mod save;
 pub mod step;
