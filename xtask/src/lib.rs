@@ -8,6 +8,7 @@ pub mod bench;
 pub mod cache;
 pub mod cli;
 pub mod commands;
+pub mod doctor;
 pub mod engine;
 pub mod error;
 pub mod exec;
@@ -17,6 +18,8 @@ pub mod plan;
 pub mod project;
 pub mod record;
 pub mod report;
+pub mod setup;
+pub mod smoke;
 
 use std::process::ExitCode;
 

@@ -38,8 +38,19 @@ impl Memo {
     pub fn write<T: Serialize>(&self, answer: &T) {
         let Some(dir) = self.path.parent() else { return };
         if let (Ok(()), Ok(json)) = (fs::create_dir_all(dir), serde_json::to_vec(answer)) {
+            forget_old(dir);
             let beside = self.path.with_extension(std::process::id().to_string());
             let _ = fs::write(&beside, json).and_then(|()| fs::rename(&beside, &self.path));
+        }
+    }
+}
+
+/// What is past its lifetime answers nobody.
+fn forget_old(dir: &Path) {
+    for file in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let age = file.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age > LIFETIME) {
+            let _ = fs::remove_file(file.path());
         }
     }
 }

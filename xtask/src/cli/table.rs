@@ -73,6 +73,11 @@ const PLAN: &[Opt] = &[
 const DRY_RUN: &[Opt] = &[switch("--dry-run", "print the plan and its steps, do none of them")];
 const APP: &[Opt] = &[value("--app", "DIR", "the application to put into the image [docker/app]")];
 
+const SMOKE: &[Opt] = &[
+    value("--only", "CHECK", "only this check or extension, as gd or sessions (repeatable)"),
+    switch("--keep", "leave the containers running, to look at them"),
+];
+
 /// Every command, in the order of the help.
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -112,7 +117,7 @@ pub const COMMANDS: &[Command] = &[
         args: "[IMAGE]",
         summary: "start a built image and prove it: PHP, HTTP, worker mode, each extension",
         example: "smoke durango/frankenphp:latest",
-        options: &[],
+        options: &[SMOKE],
         run: commands::smoke::run,
     },
     Command {
@@ -120,7 +125,7 @@ pub const COMMANDS: &[Command] = &[
         args: "",
         summary: "say what is wrong on this machine and which command mends it",
         example: "doctor",
-        options: &[PROVISION],
+        options: &[PROVISION, DRY_RUN],
         run: commands::doctor::run,
     },
     Command {

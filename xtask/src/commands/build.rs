@@ -38,9 +38,10 @@ pub fn build(session: &Session, parsed: &Parsed) -> Result<u8> {
     run(session, &BuildOptions::new(session, parsed, parsed.free.clone())?)
 }
 
-/// `plan TARGET...`.
+/// `plan TARGET...`; who types the command `base-build` for its target is understood.
 pub fn plan(session: &Session, parsed: &Parsed) -> Result<u8> {
-    let options = BuildOptions::new(session, parsed, parsed.free.clone())?;
+    let target = |word: &String| if word == "base-build" { BASE.to_owned() } else { word.clone() };
+    let options = BuildOptions::new(session, parsed, parsed.free.iter().map(target).collect())?;
     run(session, &BuildOptions { dry_run: true, ..options })
 }
 

@@ -1,7 +1,43 @@
-//! `doctor`.
-use crate::cli::{Session, parse::Parsed};
-use anyhow::{Result, bail};
+//! `doctor`: what is wrong on this machine; with `--provision`, after mending what it can.
+
+use anyhow::Result;
+
+use crate::cli::Session;
+use crate::cli::parse::Parsed;
+use crate::doctor::facts::Facts;
+use crate::doctor::{self, State, checks};
+use crate::engine::provision;
+use crate::exec::{signals, steps};
+use crate::plan::step::Step;
+use crate::report::json::SCHEMA;
+
 /// Runs `doctor`.
-pub fn run(_session: &Session, _parsed: &Parsed) -> Result<u8> {
-    bail!("not yet")
+pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    signals::install();
+    if parsed.flag("--provision") {
+        let steps = provision::steps(session)?;
+        if parsed.flag("--dry-run") {
+            show(session, &steps);
+            return Ok(0);
+        }
+        steps::run(&steps, session.globals.verbose)?;
+    }
+    let checks = checks::all(&Facts::read(session));
+    if session.globals.json {
+        println!("{}", serde_json::json!({"schema": SCHEMA, "checks": checks}));
+    } else {
+        print!("{}", doctor::text(&checks));
+    }
+    Ok(u8::from(doctor::worst(&checks) == State::Fail))
+}
+
+/// The steps of a dry run.
+fn show(session: &Session, steps: &[Step]) {
+    if session.globals.json {
+        println!("{}", serde_json::json!({"schema": SCHEMA, "provision": steps}));
+    } else if steps.is_empty() {
+        println!("nothing is missing");
+    } else {
+        steps.iter().for_each(|step| println!("{}", step.to_shell()));
+    }
 }

@@ -37,7 +37,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
         &Question {
             files: &options.files,
             requested: &options.targets,
-            sets: &options.sets,
+            sets: &options.declaring_sets(),
             env: &env,
             remember: options.secrets.is_empty(),
         },

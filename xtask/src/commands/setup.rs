@@ -1,7 +1,55 @@
-//! `setup`.
-use crate::cli::{Session, parse::Parsed};
-use anyhow::{Result, bail};
+//! `setup`: BuildKit on for good, in the shell and in the daemon; `--undo` takes it back.
+
+use anyhow::Result;
+
+use crate::cli::Session;
+use crate::cli::parse::Parsed;
+use crate::exec::{signals, steps};
+use crate::plan::step::{Action, Step};
+use crate::report::json::SCHEMA;
+use crate::setup::{self, Changes};
+
 /// Runs `setup`.
-pub fn run(_session: &Session, _parsed: &Parsed) -> Result<u8> {
-    bail!("not yet")
+pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    signals::install();
+    let changes = if parsed.flag("--undo") { setup::undo(session)? } else { setup::changes(session)? };
+    let is_dry = parsed.flag("--dry-run");
+    if !is_dry {
+        steps::run(&changes.steps, session.globals.verbose)?;
+    }
+    if session.globals.json {
+        let files: Vec<_> = changes.steps.iter().filter_map(|step| file(&step.action)).collect();
+        let steps = is_dry.then_some(&changes.steps);
+        println!(
+            "{}",
+            serde_json::json!({"schema": SCHEMA, "changed": files, "notes": changes.notes, "steps": steps})
+        );
+    } else {
+        show(&changes, is_dry);
+    }
+    Ok(0)
+}
+
+fn show(changes: &Changes, is_dry: bool) {
+    if changes.steps.is_empty() {
+        println!("nothing to change");
+    }
+    for step in changes.steps.iter().filter(|_| is_dry) {
+        show_step(step);
+    }
+    changes.notes.iter().for_each(|note| println!("{note}"));
+}
+
+fn show_step(step: &Step) {
+    if !step.why.is_empty() {
+        println!("# {}", step.why);
+    }
+    println!("{}", step.to_shell());
+}
+
+fn file(action: &Action) -> Option<&std::path::Path> {
+    match action {
+        Action::Append { path, .. } | Action::Write { path, .. } | Action::Remove { path } => Some(path),
+        _ => None,
+    }
 }

@@ -1,7 +1,33 @@
-//! `smoke`.
-use crate::cli::{Session, parse::Parsed};
-use anyhow::{Result, bail};
-/// Runs `smoke`.
-pub fn run(_session: &Session, _parsed: &Parsed) -> Result<u8> {
-    bail!("not yet")
+//! `smoke`: proves a built image, one line a check.
+
+use anyhow::Result;
+
+use crate::cli::Session;
+use crate::cli::parse::{Parsed, Progress};
+use crate::smoke::report::{Outcome, State};
+use crate::smoke::{self, DEFAULT_IMAGE, Options};
+
+/// Runs `smoke`; 1 where a check failed.
+pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let options = Options {
+        image: parsed.free.first().map_or(DEFAULT_IMAGE, String::as_str).to_owned(),
+        only: parsed.many("--only"),
+        keep: parsed.flag("--keep"),
+    };
+    let json = session.globals.json;
+    let terminal = if json { session.host.stderr_is_terminal } else { session.host.stdout_is_terminal };
+    let color = session.globals.color.unwrap_or(terminal && session.host.var("NO_COLOR").is_none());
+    let quiet = session.globals.progress == Progress::Quiet;
+    let say = |line: String| if json { eprintln!("{line}") } else { println!("{line}") };
+    let mut show = |outcome: &Outcome| {
+        if !quiet || outcome.state == State::Fail {
+            say(outcome.line(color));
+        }
+    };
+    let report = smoke::run(session, &options, &mut show)?;
+    say(report.summary());
+    if json {
+        println!("{}", report.json());
+    }
+    Ok(u8::from(!report.passed()))
 }

@@ -1,7 +1,7 @@
 //! Asking the engine what it is. The answers are remembered while the files they depend on stay the same: asking costs
 //! 90 ms, reading the memo one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::{Driver, Engine, OLDEST_BUILDX, Version};
 use crate::cache::memo;
 use crate::cli::Session;
+use crate::host::Host;
 
 /// No engine takes longer to answer; one that does is down for us.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -22,6 +23,14 @@ pub fn builder_name(session: &Session) -> Option<String> {
     let host = &session.host;
     let given = session.globals.builder.as_deref();
     given.or(host.var("DURANGO_BUILDER")).or(host.var("BUILDX_BUILDER")).map(str::to_owned)
+}
+
+/// What `docker info` says, also where only the client answers.
+pub(crate) fn info(session: &Session) -> Option<Info> {
+    session.host.which("docker")?;
+    let sh = &session.sh;
+    let answer = ask::ask(cmd!(sh, "docker info --format '{{json .}}'"), LIMIT).ok()?;
+    serde_json::from_str(&answer.stdout).ok()
 }
 
 /// The engine, from memory where nothing it depends on has changed.
@@ -91,9 +100,9 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
 /// What `docker info --format '{{json .}}'` prints, as far as we read it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Info {
+pub(crate) struct Info {
     #[serde(default)]
-    server_version: String,
+    pub(crate) server_version: String,
     #[serde(default, rename = "OSType")]
     os_type: String,
     #[serde(default)]
@@ -101,7 +110,11 @@ struct Info {
     #[serde(default)]
     driver_status: Option<Vec<[String; 2]>>,
     #[serde(default)]
-    server_errors: Vec<String>,
+    pub(crate) server_errors: Vec<String>,
+    #[serde(default)]
+    pub(crate) images: u64,
+    #[serde(default)]
+    pub(crate) docker_root_dir: String,
     client_info: ClientInfo,
 }
 
@@ -109,28 +122,48 @@ struct Info {
 #[serde(rename_all = "PascalCase")]
 struct ClientInfo {
     #[serde(default)]
+    version: String,
+    #[serde(default)]
     plugins: Option<Vec<Plugin>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Plugin {
+pub(crate) struct Plugin {
     name: String,
     #[serde(default)]
-    version: String,
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) path: String,
 }
 
 impl Info {
-    fn buildx(&self) -> Option<Version> {
-        let plugins = self.client_info.plugins.as_deref()?;
-        plugins
-            .iter()
-            .find(|plugin| plugin.name == "buildx")
-            .and_then(|plugin| Version::parse(&plugin.version))
+    pub(crate) fn buildx(&self) -> Option<Version> {
+        Version::parse(&self.plugin("buildx")?.version)
+    }
+
+    /// Version of the client.
+    pub(crate) fn client(&self) -> &str {
+        &self.client_info.version
+    }
+
+    /// A plugin that the client finds.
+    pub(crate) fn plugin(&self, name: &str) -> Option<&Plugin> {
+        self.client_info.plugins.as_deref()?.iter().find(|plugin| plugin.name == name)
+    }
+
+    /// Whether the daemon answered.
+    pub(crate) fn is_up(&self) -> bool {
+        !self.server_version.is_empty()
+    }
+
+    /// Whether the daemon is there but not for this user.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.server_errors.iter().any(|words| words.contains("permission denied"))
     }
 
     /// The daemon says so in its driver status (moby 26: `driver-type io.containerd.snapshotter.v1`).
-    fn containerd_store(&self) -> bool {
+    pub(crate) fn containerd_store(&self) -> bool {
         let status = self.driver_status.as_deref().unwrap_or_default();
         status
             .iter()
@@ -156,6 +189,11 @@ fn go_arch(kernel: &str) -> &str {
     }
 }
 
+/// The folder of the client's configuration.
+pub fn client_config(host: &Host) -> PathBuf {
+    host.var("DOCKER_CONFIG").map_or_else(|| host.home().join(".docker"), |dir| host.absolute(dir))
+}
+
 /// Covers what the answers depend on: the client and its plugin, docker's configuration, the choice of builder, and the
 /// daemon's socket, which is made anew whenever it starts.
 fn fingerprint(session: &Session, docker: &Path) -> String {
@@ -165,8 +203,7 @@ fn fingerprint(session: &Session, docker: &Path) -> String {
         hash.update(format!("{name}={:?};", host.var(name)));
     }
     hash.update(format!("{:?};", builder_name(session)));
-    let config =
-        host.var("DOCKER_CONFIG").map_or_else(|| host.home().join(".docker"), |dir| host.absolute(dir));
+    let config = client_config(host);
     let socket =
         host.var("DOCKER_HOST").and_then(|url| url.strip_prefix("unix://")).unwrap_or("/var/run/docker.sock");
     let plugins = [
@@ -177,9 +214,14 @@ fn fingerprint(session: &Session, docker: &Path) -> String {
     let mut paths = vec![docker.to_path_buf(), socket.into(), "/etc/docker/daemon.json".into()];
     paths.extend(plugins.iter().map(|dir| Path::new(dir).join("docker-buildx")));
     paths.push(config.join("cli-plugins/docker-buildx"));
-    paths.extend(["config.json", "buildx/current", "buildx/instances"].map(|name| config.join(name)));
+    paths.push(config.join("buildx/instances"));
     for path in paths {
         hash.update(memo::stamp(&path));
+    }
+    // buildx writes the name of its current builder anew at every call.
+    for name in ["config.json", "buildx/current"] {
+        hash.update(std::fs::read(config.join(name)).unwrap_or_default());
+        hash.update([0]);
     }
     format!("{:x}", hash.finalize())
 }

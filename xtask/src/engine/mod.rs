@@ -1,9 +1,12 @@
 //! What runs the builds: Docker Engine, buildx and a builder; what they can do, what is wrong with them ([`problem`]),
 //! and how they are installed ([`provision`]).
 
+pub mod apt;
 pub mod ask;
 pub mod base;
+pub mod daemon_json;
 pub mod facts;
+pub mod os;
 pub mod problem;
 pub mod provision;
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{self, Stdio};
 use std::time::{Duration, Instant};
@@ -39,7 +39,9 @@ fn run_one(action: &Action, verbose: bool) -> Result<()> {
     match action {
         Action::Run(command) => run_command(command, verbose),
         Action::Start { command, log, ready, seconds } => start(command, log, ready, *seconds),
+        Action::Wait { ready, seconds } => wait(ready, *seconds),
         Action::Write { path, content, mode, .. } => write(path, content, *mode),
+        Action::Append { path, content } => append(path, content),
         Action::Remove { path } => remove(path),
     }
 }
@@ -88,15 +90,14 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
         fs::create_dir_all(dir)?;
     }
     let output = OpenOptions::new().create(true).append(true).open(log)?;
-    let mut process = process(&detached(command));
+    let mut process = process(&command.detached());
     process.stdout(output.try_clone()?).stderr(output);
     let line = command.to_shell();
     let mut child = process.spawn().with_context(|| format!("failed to start `{line}`"))?;
     let started = Instant::now();
     loop {
         signals::check()?;
-        let answer = self::process(ready).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        if answer.is_ok_and(|status| status.success()) {
+        if is_ready(ready) {
             return Ok(());
         }
         if let Some(status) = child.try_wait()? {
@@ -109,10 +110,21 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
     }
 }
 
-/// The command in a session of its own, so that neither Ctrl-C nor the end of the terminal reaches it.
-fn detached(command: &Command) -> Command {
-    let argv = std::iter::once("setsid".to_owned()).chain(command.argv.iter().cloned()).collect();
-    Command { argv, ..command.clone() }
+fn is_ready(ready: &Command) -> bool {
+    let answer = process(ready).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    answer.is_ok_and(|status| status.success())
+}
+
+fn wait(ready: &Command, seconds: u64) -> Result<()> {
+    let started = Instant::now();
+    while !is_ready(ready) {
+        signals::check()?;
+        if started.elapsed() > Duration::from_secs(seconds) {
+            bail!("`{}` still fails after {seconds} s\nrun it yourself to see why", ready.to_shell());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
 }
 
 fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
@@ -122,6 +134,7 @@ fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
         let mut beside = tempfile::Builder::new().prefix(".durango-").tempfile_in(dir)?;
         beside.write_all(content.as_bytes())?;
         beside.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        keep_owner(path, beside.path());
         beside.as_file().sync_all()?;
         beside.persist(path)?;
         Ok(())
@@ -129,14 +142,24 @@ fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
     written().with_context(|| format!("failed to write `{}`", path.display()))
 }
 
+/// Root may write another user's file, which stays that user's. Anybody else could not, and has nothing to keep.
+fn keep_owner(old: &Path, new: &Path) {
+    if let Ok(meta) = fs::metadata(old) {
+        let _ = std::os::unix::fs::chown(new, Some(meta.uid()), Some(meta.gid()));
+    }
+}
+
+fn append(path: &Path, content: &str) -> Result<()> {
+    let written = || -> io::Result<()> {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        OpenOptions::new().create(true).append(true).open(path)?.write_all(content.as_bytes())
+    };
+    written().with_context(|| format!("failed to add to `{}`", path.display()))
+}
+
 /// Removes a file or folder, if it is there.
 pub fn remove(path: &Path) -> Result<()> {
-    let removed =
-        if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("failed to remove `{}`", path.display()))
-        }
-        _ => Ok(()),
-    }
+    fs_extra::remove_items(&[path]).with_context(|| format!("failed to remove `{}`", path.display()))
 }

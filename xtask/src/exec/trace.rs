@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
-use super::progress::{Chunk, Vertex};
+use super::progress::{Chunk, Vertex, Warning};
 
 /// How many lines of a step's output are kept for an error.
 pub const TAIL: usize = 30;
@@ -104,7 +104,12 @@ pub struct Trace {
     pub vertices: BTreeMap<String, State>,
     /// Digests in the order in which they were first seen.
     pub order: Vec<String>,
+    /// What steps and the frontend warn of: lines that begin with `WARNING: `.
+    pub warnings: Vec<String>,
 }
+
+/// More warnings than this are noise.
+const MOST_WARNINGS: usize = 20;
 
 impl Trace {
     /// A trace of a build of these targets.
@@ -129,10 +134,16 @@ impl Trace {
                 if state.tail.len() > TAIL {
                     state.tail.pop_front();
                 }
+                if line.starts_with("WARNING: ") {
+                    warn(&mut self.warnings, line.clone());
+                }
                 events.push(Event::Line(log.vertex.clone(), line));
             }
         }
-        events.extend(chunk.warnings.iter().map(|warning| Event::Warning(warning.text())));
+        for text in chunk.warnings.iter().map(Warning::text) {
+            warn(&mut self.warnings, text.clone());
+            events.push(Event::Warning(text));
+        }
         events
     }
 
@@ -184,6 +195,12 @@ impl Trace {
     pub fn failed(&self) -> Option<&State> {
         let failed = || self.vertices.values().filter(|state| !state.error.is_empty());
         failed().find(|state| !state.error.contains("context canceled")).or_else(|| failed().next())
+    }
+}
+
+fn warn(warnings: &mut Vec<String>, text: String) {
+    if warnings.len() < MOST_WARNINGS && !warnings.contains(&text) {
+        warnings.push(text);
     }
 }
 

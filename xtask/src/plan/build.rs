@@ -1,18 +1,19 @@
 //! From facts and options to the plan of a build.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::call;
 use super::options::BuildOptions;
 use super::save::{self, Save};
 use super::step::{Command, Step};
 use crate::cache::entry::Found;
 use crate::cache::key::Key;
 use crate::engine::{Driver, Engine};
+use crate::project::Declaration;
 use crate::project::secrets::Secrets;
-use crate::project::{Declaration, Target};
 use crate::report::json::SCHEMA;
 
 /// Everything that a plan is made of.
@@ -128,17 +129,8 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         warnings.push("BuildKit empties the cache mounts of the steps that --no-cache runs again".into());
     }
     let metadata = facts.scratch.join("metadata.json");
-    let common = common(facts, options, &targets);
-    let mut bake = common.clone().args(["--metadata-file", &metadata.display().to_string()]);
-    if options.push {
-        bake = bake.args(["--push"]);
-    } else if needs_load(facts, options) {
-        bake = bake.args(["--load"]);
-    }
-    if options.no_cache {
-        bake = bake.args(["--no-cache"]);
-    }
-    bake = bake.args(output_sets(facts, options)).args(facts.names.iter().cloned());
+    let common = call::common(facts, options, &targets);
+    let bake = call::bake(facts, options, &common, &metadata);
     let saves = if can_save && !options.no_save { save::plan(facts, &common) } else { Vec::new() };
     Plan {
         schema: SCHEMA,
@@ -156,10 +148,10 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
 
 fn planned(facts: &Facts, options: &BuildOptions, index: usize, name: &str) -> PlannedTarget {
     let stored = facts.stored.get(name);
-    let declared = facts.declaration.targets[name].tags.first();
+    let declared = facts.declaration.targets[name].tags.first().map(String::as_str);
     PlannedTarget {
         name: name.to_owned(),
-        image: options.tags.first().filter(|_| index == 0).or(declared).cloned(),
+        image: options.chosen_tag(name, index == 0).or(declared).map(str::to_owned),
         requested: index < facts.requested,
         key: stored.map(|stored| stored.key.clone()),
         read: stored.map(reading_order).unwrap_or_default(),
@@ -177,95 +169,12 @@ fn reading_order(stored: &Stored) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What the build and each save share, so that a save finds all of the build's work: files, builder, contexts, arguments,
-/// caches to read.
-fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget]) -> Command {
-    let mut command = Command::new(["docker", "buildx", "--builder", &facts.engine.builder, "bake"]);
-    for file in &facts.declaration.files {
-        command = command.args(["-f", &file.display().to_string()]);
-    }
-    command = command.args(["--progress", "rawjson"]).cwd(&facts.declaration.dir);
-    command.env = environment(facts);
-    command.secret_env = facts.secrets.contents();
-    let mut sets = options.sets.clone();
-    for target in targets {
-        let declared = &facts.declaration.targets[&target.name];
-        sets.extend(target_sets(facts, options, &target.name, declared));
-        if !target.read.is_empty() {
-            let from = |source: String| format!("{}.cache-from={source}", target.name);
-            sets.extend(declared.cache_from.iter().map(to_csv).map(from));
-            sets.extend(target.read.iter().map(|dir| local_cache("src", dir)).map(from));
-        }
-    }
-    command.args(sets.into_iter().flat_map(|set| ["--set".to_owned(), set]))
-}
-
-/// BuildKit on; no attestations unless asked for (with the default provenance each cached build has another digest, measured);
-/// bake may read what the user names, wherever it is (from 0.20 on it asks about paths outside its folder).
-fn environment(facts: &Facts) -> BTreeMap<String, String> {
-    let fixed = [
-        ("DOCKER_BUILDKIT", "1"),
-        ("BUILDX_NO_DEFAULT_ATTESTATIONS", "1"),
-        ("BUILDX_BAKE_ENTITLEMENTS_FS", "0"),
-    ];
-    let mut env = facts.secrets.paths();
-    env.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    env
-}
-
-/// What one target needs beside the declaration.
-fn target_sets(facts: &Facts, options: &BuildOptions, name: &str, declared: &Target) -> Vec<String> {
-    let links =
-        facts.declaration.links(declared).filter(|(_, owner)| facts.names.iter().any(|other| other == owner));
-    let mut sets: Vec<String> =
-        links.map(|(context, owner)| format!("{name}.contexts.{context}=target:{owner}")).collect();
-    if let Some(base) = facts.base.as_ref().filter(|base| declared.builds_upon(&base.pinned)) {
-        sets.push(format!("{name}.args.BASE_IMAGE={}", base.image));
-        if base.local && facts.engine.driver != Driver::Docker {
-            let dir = base_layout(&facts.scratch);
-            let tag = base.image.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-            sets.push(format!("{name}.contexts.{}=oci-layout://{}:{tag}", base.image, dir.display()));
-        }
-    }
-    if let Some(app) = options.app.as_ref().filter(|_| declared.contexts.contains_key("app")) {
-        sets.push(format!("{name}.contexts.app={}", app.display()));
-    }
-    if options.locked && declared.args.contains_key("LOCKED") {
-        sets.push(format!("{name}.args.LOCKED=1"));
-    }
-    if !options.secrets.is_empty() {
-        let declared = declared.secret.iter().map(to_csv);
-        sets.extend(
-            declared.chain(options.secrets.iter().cloned()).map(|spec| format!("{name}.secrets={spec}")),
-        );
-    }
-    sets
-}
-
-fn base_layout(scratch: &Path) -> PathBuf {
-    scratch.join("base")
-}
-
-/// Tags and outputs, which a save leaves out.
-fn output_sets(facts: &Facts, options: &BuildOptions) -> Vec<String> {
-    let main = &facts.names[0];
-    let tags = options.tags.iter().map(|tag| format!("{main}.tags={tag}"));
-    let outputs = options.outputs.iter().map(|output| format!("{main}.output={output}"));
-    tags.chain(outputs).flat_map(|set| ["--set".to_owned(), set]).collect()
-}
-
-/// Other drivers than `docker` keep a result to themselves; users expect the image in their engine.
-fn needs_load(facts: &Facts, options: &BuildOptions) -> bool {
-    let declared = facts.names.iter().any(|name| !facts.declaration.targets[name].output.is_empty());
-    facts.engine.driver != Driver::Docker && options.outputs.is_empty() && !declared
-}
-
 fn prepare(facts: &Facts) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some(base) = &facts.base {
         steps.extend(base.steps.iter().cloned());
         if base.local && facts.engine.driver != Driver::Docker {
-            let (dir, tar) = (base_layout(&facts.scratch), facts.scratch.join("base.tar"));
+            let (dir, tar) = (call::base_layout(&facts.scratch), facts.scratch.join("base.tar"));
             let (dir, tar) = (dir.display().to_string(), tar.display().to_string());
             steps.push(Step::run(
                 "handing the base image to the builder",
@@ -276,27 +185,6 @@ fn prepare(facts: &Facts) -> Vec<Step> {
         }
     }
     steps
-}
-
-/// `type=local` with a folder, quoted where a comma or a quote would end the field.
-pub fn local_cache(field: &str, dir: &Path) -> String {
-    let value = format!("{field}={}", dir.display());
-    let quoted = value.contains([',', '"']);
-    let value = if quoted { format!("\"{}\"", value.replace('"', "\"\"")) } else { value };
-    format!("type=local,{value}")
-}
-
-/// A setting that newer versions of bake print as an object, in the form that `--set` takes.
-fn to_csv(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Object(fields) => {
-            let text =
-                |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            fields.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(",")
-        }
-        other => other.to_string(),
-    }
 }
 
 impl Plan {

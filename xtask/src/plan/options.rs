@@ -60,12 +60,18 @@ impl BuildOptions {
         if let Some(dir) = app.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(usage(format!("there is no folder `{}`\ncorrect --app", dir.display())));
         }
+        let (outputs, push) = (parsed.many("--output"), parsed.flag("--push"));
+        if push && !outputs.is_empty() {
+            return Err(usage(
+                "`--push` and `--output` exclude each other\nuse --output type=image,push=true,...",
+            ));
+        }
         Ok(Self {
             targets,
             files,
             sets,
             tags: parsed.many("--tag"),
-            outputs: parsed.many("--output"),
+            outputs,
             secrets: parsed.many("--secret"),
             app,
             provision: parsed.flag("--provision"),
@@ -73,9 +79,29 @@ impl BuildOptions {
             locked: parsed.flag("--locked"),
             no_cache: parsed.flag("--no-cache"),
             no_save: parsed.flag("--no-save"),
-            push: parsed.flag("--push"),
+            push,
         })
     }
+}
+
+impl BuildOptions {
+    /// The sets that may change what is declared. Tags may not: a target that builds upon another's image knows it by its
+    /// declared name.
+    pub fn declaring_sets(&self) -> Vec<String> {
+        self.sets.iter().filter(|set| tags_set(set).is_none()).cloned().collect()
+    }
+
+    /// The first tag that the user chose for a target; `is_main` for the one that `--tag` speaks of.
+    pub fn chosen_tag(&self, name: &str, is_main: bool) -> Option<&str> {
+        let by_set = |set: &&String| tags_set(set).is_some_and(|target| target == name || target == "*");
+        let of_main = self.tags.first().filter(|_| is_main);
+        of_main.map(String::as_str).or_else(|| Some(self.sets.iter().find(by_set)?.split_once('=')?.1))
+    }
+}
+
+/// The target whose tags a `--set` sets.
+fn tags_set(set: &str) -> Option<&str> {
+    set.split_once('=')?.0.strip_suffix(".tags")
 }
 
 /// `OS/ARCH` or `OS/ARCH/VARIANT`.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::build::{Facts, Stored, local_cache};
+use super::build::{Facts, Stored};
+use super::call::local_cache;
 use super::step::Command;
 use crate::cache::key::Key;
 

@@ -32,14 +32,31 @@ pub enum Action {
         /// How long that may take.
         seconds: u64,
     },
-    /// Writes a file, beside and then renamed; folders above it are made.
+    /// Polls `ready` until it exits with 0 or `seconds` are over.
+    Wait {
+        /// Exits with 0 once what is waited for is there.
+        ready: Command,
+        /// How long that may take.
+        seconds: u64,
+    },
+    /// Writes a file, beside and then renamed; folders above it are made. `secret` content is never shown.
     Write {
         /// Where.
         path: PathBuf,
-        /// Its whole content.
+        /// Its whole content; in no JSON, since it may be secret.
+        #[serde(skip_serializing)]
         content: String,
         /// Permission bits.
         mode: u32,
+        /// Whether the content must not be shown.
+        secret: bool,
+    },
+    /// Adds to the end of a file, which stays the same file; one that is missing is made.
+    Append {
+        /// Where.
+        path: PathBuf,
+        /// What is added.
+        content: String,
     },
     /// Removes a file or a folder; nothing happens where there is none.
     Remove {
@@ -86,6 +103,12 @@ impl Command {
         self
     }
 
+    /// The command in a session of its own, so that neither Ctrl-C nor the end of the terminal reaches it.
+    pub fn detached(&self) -> Self {
+        let argv = std::iter::once("setsid".to_owned()).chain(self.argv.iter().cloned()).collect();
+        Self { argv, ..self.clone() }
+    }
+
     /// The line that a POSIX shell would run, safe to paste.
     pub fn to_shell(&self) -> String {
         let mut words: Vec<String> =
@@ -109,7 +132,7 @@ impl Step {
 
     /// A file that anybody may read.
     pub fn write(why: impl Into<String>, path: impl Into<PathBuf>, content: impl Into<String>) -> Self {
-        let action = Action::Write { path: path.into(), content: content.into(), mode: 0o644 };
+        let action = Action::Write { path: path.into(), content: content.into(), mode: 0o644, secret: false };
         Self { why: why.into(), action }
     }
 
@@ -123,14 +146,18 @@ impl Step {
         match &self.action {
             Action::Run(command) => command.to_shell(),
             Action::Start { command, log, .. } => {
-                format!(
-                    "setsid {} >{} 2>&1 &",
-                    command.to_shell(),
-                    shell_words::quote(&log.to_string_lossy())
-                )
+                let log = log.to_string_lossy();
+                format!("{} >>{} 2>&1 &", command.detached().to_shell(), shell_words::quote(&log))
             }
+            Action::Wait { ready, .. } => {
+                format!("until {} >/dev/null 2>&1; do sleep 1; done", ready.to_shell())
+            }
+            Action::Write { path, secret: true, .. } => format!("write {} (secret)", path.display()),
             Action::Write { path, content, .. } => {
                 format!("write {}:\n    {}", path.display(), content.trim_end().replace('\n', "\n    "))
+            }
+            Action::Append { path, content } => {
+                format!("append to {}:\n    {}", path.display(), content.trim_end().replace('\n', "\n    "))
             }
             Action::Remove { path } => format!("rm -rf {}", shell_words::quote(&path.to_string_lossy())),
         }

@@ -45,7 +45,7 @@ pub fn report(
             ..CacheReport::default()
         },
         failure,
-        warnings: plan.warnings.clone(),
+        warnings: plan.warnings.iter().chain(&ended.trace.warnings).cloned().collect(),
     }
 }
 

@@ -30,6 +30,10 @@ pub fn build(report: &BuildReport) -> String {
         let digest = target.digest.as_deref().map_or("", |digest| &digest[..digest.len().min(19)]);
         let _ = writeln!(text, "  {} {digest}", target.image.as_deref().unwrap_or(&target.name));
     }
+    // Those of the plan and of saves were said when they arose.
+    for warning in report.warnings.iter().filter(|warning| warning.starts_with("WARNING: ")) {
+        let _ = writeln!(text, "  {warning}");
+    }
     if report.cache.save_seconds > 0.0 {
         let _ = writeln!(text, "  layers saved in {}", seconds(report.cache.save_seconds));
     }
@@ -45,6 +49,15 @@ pub fn seconds(seconds: f64) -> String {
     } else {
         format!("{:.0} min {:02.0} s", (seconds / 60.0).floor(), (seconds % 60.0).floor())
     }
+}
+
+/// An instruction without what says nothing to a reader: mounts and networks of a RUN.
+pub fn plain(instruction: &str) -> String {
+    let is_option =
+        |word: &&str| ["--mount=", "--network=", "--security="].iter().any(|option| word.starts_with(option));
+    let mut words = instruction.split(' ').filter(|word| !word.is_empty());
+    let first: Vec<&str> = words.by_ref().take(1).collect();
+    first.into_iter().chain(words.skip_while(is_option)).collect::<Vec<_>>().join(" ")
 }
 
 /// The first `width` characters of a text's first line.
@@ -65,6 +78,11 @@ mod tests {
         assert_eq!(seconds(0.34), "0.3 s");
         assert_eq!(seconds(61.7), "62 s");
         assert_eq!(seconds(532.0), "8 min 52 s");
+        assert_eq!(
+            plain("RUN --mount=type=cache,target=/a     --mount=type=secret,id=b  make  x --mount=y"),
+            "RUN make x --mount=y"
+        );
+        assert_eq!(plain("COPY a b"), "COPY a b");
         assert_eq!(one_line("RUN a\nb", 80), "RUN a");
         assert_eq!(one_line("abcdef", 4), "abc…");
     }

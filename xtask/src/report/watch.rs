@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::text::{one_line, seconds};
+use super::text::{one_line, plain, seconds};
 use crate::cli::Session;
 use crate::cli::parse::Progress;
 use crate::exec::bake::Watcher;
@@ -82,7 +82,7 @@ fn stage(state: &State) -> &str {
 fn heading(state: &State) -> Option<String> {
     match &state.label {
         Some(label) if label.instruction.starts_with("FROM ") => None,
-        Some(label) => Some(format!("{}: {}", label.stage, one_line(&label.instruction, 100))),
+        Some(label) => Some(format!("{}: {}", label.stage, one_line(&plain(&label.instruction), 100))),
         None => state.name.contains("exporting").then(|| state.name.clone()),
     }
 }

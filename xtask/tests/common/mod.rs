@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: the binary with a cleared environment, and small projects in folders of their own.
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test binary uses its part
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,6 +13,17 @@ use serde_json::Value;
 pub struct Project {
     dir: tempfile::TempDir,
     env: Vec<(String, String)>,
+    images: RefCell<BTreeSet<String>>,
+}
+
+/// Images of tests do not stay in the engine.
+impl Drop for Project {
+    fn drop(&mut self) {
+        let images = self.images.borrow();
+        if !images.is_empty() {
+            let _ = Command::new("docker").args(["image", "rm", "--force"]).args(images.iter()).output();
+        }
+    }
 }
 
 /// What a run of the binary came to.
@@ -24,7 +37,7 @@ impl Project {
     /// A project with these files.
     pub fn new(files: &[(&str, &str)]) -> Self {
         let dir = tempfile::Builder::new().prefix("durango-test-").tempdir().expect("a temporary folder");
-        let project = Self { dir, env: Vec::new() };
+        let project = Self { dir, env: Vec::new(), images: RefCell::default() };
         fs::create_dir_all(project.path("home")).expect("a home");
         for (name, text) in files {
             project.write(name, text);

@@ -1,0 +1,194 @@
+//! From facts to checks: pure, so that every finding is a unit test.
+
+use super::Check;
+use super::facts::Facts;
+use crate::engine::base::{BaseImage, TAG};
+use crate::engine::facts::Info;
+use crate::engine::problem::Problem;
+use crate::engine::{Driver, Engine};
+
+const GIB: u64 = 1 << 30;
+/// A cold build of both images and its saved layers need about this much.
+const ROOMY: u64 = 12 * GIB;
+/// With less than this nothing can be built.
+const CRAMPED: u64 = 2 * GIB;
+/// Less makes the compiler of a large file fail.
+const MEMORY: u64 = 2 * GIB;
+
+const PROVISION: &str = "cargo xtask doctor --provision";
+
+/// Every check that can be made.
+pub fn all(facts: &Facts) -> Vec<Check> {
+    let mut checks = engine(facts);
+    checks
+        .extend(facts.disks.iter().map(|(name, path, free)| disk(name, &path.display().to_string(), *free)));
+    checks.extend(facts.memory.map(memory));
+    checks.extend([ca_bundle(facts), go(facts), pins(facts)]);
+    checks.extend(facts.base.map(|base| base_image(base, facts)));
+    checks.extend(facts.mirror.as_ref().map(|(mirror, answers)| network(mirror, *answers)));
+    checks.push(buildkit(facts));
+    checks
+}
+
+/// Client, plugins, daemon and builder; the first that is broken is the last that is told.
+fn engine(facts: &Facts) -> Vec<Check> {
+    let (Some(client), Some(info)) = (&facts.client, &facts.info) else {
+        return vec![problem("docker client", &no_client(facts))];
+    };
+    let mut checks = vec![Check::ok("docker client", format!("{} at {}", info.client(), client.display()))];
+    checks.push(match (&facts.engine, info.plugin("buildx")) {
+        (Err(found @ (Problem::NoBuildx | Problem::OldBuildx(_))), _) => problem("buildx", found),
+        (_, Some(plugin)) => Check::ok("buildx", format!("{} at {}", plugin.version, plugin.path)),
+        (_, None) => problem("buildx", &Problem::NoBuildx),
+    });
+    checks.push(match info.plugin("compose") {
+        Some(plugin) => Check::ok("compose", plugin.version.clone()),
+        None => {
+            Check::warn("compose", "missing; xtask does without, `docker compose up` does not", PROVISION)
+        }
+    });
+    checks.extend(daemon(facts, info));
+    checks
+}
+
+/// A client that cannot even tell of itself is none.
+fn no_client(facts: &Facts) -> Problem {
+    match &facts.engine {
+        Err(problem) => problem.clone(),
+        Ok(_) => Problem::Other("`docker info` failed".into()),
+    }
+}
+
+fn daemon(facts: &Facts, info: &Info) -> Vec<Check> {
+    let place = facts.place.as_ref().map_or(String::new(), |place| format!(" ({place})"));
+    if !info.is_up() {
+        let words = || info.server_errors.first().cloned().unwrap_or_default();
+        if info.is_forbidden() {
+            return vec![problem("permission", &Problem::NoPermission(words()))];
+        }
+        let found = match &facts.engine {
+            Err(found @ Problem::DaemonDown(_)) => found.clone(),
+            _ => Problem::DaemonDown(words()),
+        };
+        return vec![problem("daemon", &found)];
+    }
+    let mut checks = vec![
+        Check::ok("daemon", format!("{}{place}", info.server_version)),
+        Check::ok("permission", "this user reaches the daemon"),
+    ];
+    match &facts.engine {
+        Ok(engine) => checks.extend([store(engine), builder(engine)]),
+        Err(Problem::NoBuildx | Problem::OldBuildx(_)) => {}
+        Err(found) => checks.push(problem("builder", found)),
+    }
+    checks
+}
+
+fn store(engine: &Engine) -> Check {
+    let name = "image store";
+    match (engine.containerd_store, engine.driver) {
+        (true, _) => Check::ok(name, "containerd"),
+        (false, Driver::Docker) => Check::warn(
+            name,
+            "the classic one: builds work, their layers cannot be saved to the local store",
+            "cargo xtask setup, then restart the daemon; images in the classic store are hidden until `setup --undo`",
+        ),
+        (false, _) => Check::ok(name, "the classic one; this builder does not depend on it"),
+    }
+}
+
+fn builder(engine: &Engine) -> Check {
+    let driver = serde_json::to_value(engine.driver).ok();
+    let driver = driver.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
+    Check::ok("builder", format!("{} (driver {driver}, {})", engine.builder, engine.platform))
+}
+
+fn problem(name: &'static str, problem: &Problem) -> Check {
+    Check::fail(name, problem.what(), problem.remedy())
+}
+
+fn disk(name: &'static str, path: &str, free: u64) -> Check {
+    let detail = format!("{:.1} GiB free at {path}", free as f64 / GIB as f64);
+    let remedy = "make room: `cargo xtask cache gc` for the store, `docker system df` for the engine";
+    match free {
+        free if free < CRAMPED => Check::fail(name, detail, remedy),
+        free if free < ROOMY => Check::warn(name, detail + ", a cold build may need more", remedy),
+        _ => Check::ok(name, detail),
+    }
+}
+
+fn memory(bytes: u64) -> Check {
+    let detail = format!("{:.1} GiB", bytes as f64 / GIB as f64);
+    if bytes < MEMORY {
+        Check::warn("memory", detail + ", little for compiling PHP", "add memory or swap")
+    } else {
+        Check::ok("memory", detail)
+    }
+}
+
+fn ca_bundle(facts: &Facts) -> Check {
+    let name = "CA bundle";
+    match (&facts.lost_bundle, &facts.secrets.ca_bundle) {
+        (Some(path), _) => Check::warn(
+            name,
+            format!("SSL_CERT_FILE names `{path}`, which is not there"),
+            "correct or unset SSL_CERT_FILE",
+        ),
+        (None, Some(path)) => Check::ok(name, path.display().to_string()),
+        (None, None) => Check::ok(name, "none on this host; builds use those of their image"),
+    }
+}
+
+/// Names alone: a proxy's address may hold a password.
+fn go(facts: &Facts) -> Check {
+    let lines = facts.secrets.goenv.iter().flat_map(|text| text.lines());
+    let mut names: Vec<&str> = lines.filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    names.extend(facts.secrets.netrc.as_ref().map(|_| ".netrc"));
+    let detail = if names.is_empty() { "Go's own defaults".to_owned() } else { names.join(", ") };
+    Check::ok("Go modules", detail)
+}
+
+fn pins(facts: &Facts) -> Check {
+    match &facts.pins {
+        Ok(pinned) => Check::ok("pins", format!("readable; base image {pinned}")),
+        Err(error) => Check::fail("pins", error.replace('\n', " "), "git checkout builder/pins.env"),
+    }
+}
+
+fn base_image(base: BaseImage, facts: &Facts) -> Check {
+    let (name, pinned) = ("base image", facts.pins.as_deref().unwrap_or("the pinned one"));
+    match base {
+        BaseImage::Bootstrapped => {
+            Check::ok(name, format!("{TAG}, made here (`docker rmi {TAG}` goes back to {pinned})"))
+        }
+        BaseImage::Local => Check::ok(name, format!("{pinned}, in the engine")),
+        BaseImage::Registry => Check::ok(name, format!("{pinned}, from its registry")),
+        BaseImage::Missing if facts.can_bootstrap => {
+            Check::ok(name, "no registry answers; the first build makes one from the Debian mirror")
+        }
+        BaseImage::Missing => {
+            Check::fail(name, "no registry answers, and the tool that would make one is missing", PROVISION)
+        }
+    }
+}
+
+fn network(mirror: &str, answers: bool) -> Check {
+    if answers {
+        Check::ok("Debian mirror", mirror)
+    } else {
+        let remedy = "check the network and its proxy; builds from the cache work without";
+        Check::warn("Debian mirror", format!("{mirror} does not answer"), remedy)
+    }
+}
+
+fn buildkit(facts: &Facts) -> Check {
+    let name = "BuildKit";
+    match facts.buildkit.as_deref() {
+        Some("0") => {
+            Check::warn(name, "DOCKER_BUILDKIT=0 turns it off for plain docker", "unset DOCKER_BUILDKIT")
+        }
+        Some(_) => Check::ok(name, "on, also for plain docker"),
+        None if facts.is_set_up => Check::ok(name, "set up; shells that start from now on have it"),
+        None => Check::ok(name, "on under xtask; `cargo xtask setup` turns it on for plain docker too"),
+    }
+}

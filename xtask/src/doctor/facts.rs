@@ -1,0 +1,121 @@
+//! What the doctor looks at. The slow questions, to the registry and to the mirror, are asked side by side.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::cli::Session;
+use crate::engine::base::{self, BaseImage};
+use crate::engine::facts::{self as engine_facts, Info};
+use crate::engine::problem::Problem;
+use crate::engine::provision::facts::chosen_place;
+use crate::engine::{Engine, base::bootstrap};
+use crate::project::pins;
+use crate::project::secrets::{self, Secrets};
+use crate::setup;
+
+/// This machine, as far as builds go.
+pub struct Facts {
+    /// The client on the PATH.
+    pub client: Option<PathBuf>,
+    /// What the client says.
+    pub(crate) info: Option<Info>,
+    /// The engine, or what keeps it from being used.
+    pub engine: Result<Engine, Problem>,
+    /// Address or context that the user chose.
+    pub place: Option<String>,
+    /// Folders that fill up, each with its free bytes.
+    pub disks: Vec<(&'static str, PathBuf, u64)>,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// What the host lends to builds.
+    pub secrets: Secrets,
+    /// A CA bundle that the environment names and that is not there.
+    pub lost_bundle: Option<String>,
+    /// The pinned base image, or why the pins cannot be read.
+    pub pins: Result<String, String>,
+    /// Where the base image comes from, where that can be asked.
+    pub base: Option<BaseImage>,
+    /// Whether a base image can be made here.
+    pub can_bootstrap: bool,
+    /// The Debian mirror and whether it answers; `None` where that was not asked.
+    pub mirror: Option<(String, bool)>,
+    /// DOCKER_BUILDKIT.
+    pub buildkit: Option<String>,
+    /// Whether `setup` was done for this user's shells.
+    pub is_set_up: bool,
+}
+
+impl Facts {
+    /// Looks at this machine.
+    pub fn read(session: &Session) -> Self {
+        let host = &session.host;
+        let engine = engine_facts::ask_engine(session);
+        let info = engine_facts::info(session);
+        let secrets = secrets::read(host);
+        let pins = read_pins(session);
+        let mirror = std::thread::spawn(bootstrap::mirror_answers);
+        let base = match (&engine, &pins) {
+            (Ok(engine), Ok(pinned)) => base::state(session, engine, pinned).ok(),
+            _ => None,
+        };
+        let named = host.var("DURANGO_CA_BUNDLE").or(host.var("SSL_CERT_FILE"));
+        Self {
+            client: host.which("docker"),
+            place: chosen_place(host),
+            disks: disks(session, info.as_ref()),
+            memory: memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+            lost_bundle: named.filter(|path| !Path::new(path).is_file()).map(str::to_owned),
+            can_bootstrap: bootstrap::check_tools(session).is_ok(),
+            mirror: mirror.join().unwrap_or_default(),
+            buildkit: host.var("DOCKER_BUILDKIT").map(str::to_owned),
+            is_set_up: setup::shell::is_set_up(host),
+            info,
+            engine,
+            secrets,
+            pins,
+            base,
+        }
+    }
+}
+
+fn read_pins(session: &Session) -> Result<String, String> {
+    let pins = pins::read(&session.layout.pins()).map_err(|error| format!("{error:#}"))?;
+    pins.get("BASE_IMAGE").cloned().ok_or_else(|| "they name no BASE_IMAGE".to_owned())
+}
+
+fn disks(session: &Session, info: Option<&Info>) -> Vec<(&'static str, PathBuf, u64)> {
+    let mut folders = vec![("store", session.layout.store.clone())];
+    let root = info.filter(|info| info.is_up()).map(|info| PathBuf::from(&info.docker_root_dir));
+    // The engine of another machine has a folder of that name too, but its disk is not this one.
+    let is_here = chosen_place(&session.host).is_none();
+    folders.extend(root.filter(|root| is_here && root.exists()).map(|root| ("engine's disk", root)));
+    folders.into_iter().filter_map(|(name, path)| Some((name, path.clone(), free(&path)?))).collect()
+}
+
+/// Free bytes for this user where the folder is or will be.
+fn free(path: &Path) -> Option<u64> {
+    let there = path.ancestors().find(|path| path.exists())?;
+    let stat = rustix::fs::statvfs(there).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn memory(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_as_the_kernel_writes_it() {
+        assert_eq!(memory("MemTotal:       24684092 kB\nMemFree: 1 kB\n"), Some(24_684_092 * 1024));
+        assert_eq!(memory(""), None);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_yet_has_the_room_of_the_one_above() {
+        assert!(free(Path::new("/tmp/no/such/folder")).is_some_and(|bytes| bytes > 0));
+    }
+}

@@ -1,0 +1,260 @@
+//! Making a Debian 13 image from the mirror alone. The same packages give the same image: the clock is the release's own
+//! date, and what mmdebstrap copies from the host is taken out again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use jiff::fmt::rfc2822;
+use xshell::{Shell, cmd};
+
+use super::KEYRING;
+use super::mirror::Mirror;
+use crate::cli::Session;
+use crate::engine::ask::{self, Asking};
+use crate::engine::os::Distribution;
+use crate::engine::provision::Root;
+use crate::engine::{Engine, apt};
+use crate::plan::step::{Action, Command, Step};
+
+/// apt tries again and gives up within this time.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Downloads a file as apt does.
+const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
+
+/// As in Debian's own slim images; packages that are installed later keep to it too.
+const LEFT_OUT: [&str; 9] = [
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/linda/*",
+    "path-exclude=/usr/share/lintian/overrides/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-include=/usr/share/locale/locale.alias",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/groff/*",
+];
+
+/// What the host leaves in the image: its name, its resolver, how its apt reaches the mirror.
+const CLEAN: &str = r#"rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/apt.conf.d/99mmdebstrap""#;
+
+/// What bootstrapping depends on.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The suites that answer, each with its archive.
+    pub suites: Vec<(String, String)>,
+    /// The release's date, in seconds since 1970.
+    pub epoch: i64,
+    /// The host's settings for reaching a mirror, as apt.conf has them; may hold a proxy's password.
+    pub apt_conf: String,
+    /// Debian's name of the architecture.
+    pub architecture: String,
+    /// The engine's platform.
+    pub platform: String,
+    /// How mmdebstrap gets the rights that it needs.
+    pub root: Root,
+    /// Scratch space, and a name in it that no other run uses.
+    pub tmp: PathBuf,
+    /// The process's id.
+    pub id: u32,
+}
+
+/// An error that names the command where the tools are missing.
+pub fn check_tools(session: &Session) -> Result<()> {
+    if session.host.which("mmdebstrap").is_none() || !Path::new(KEYRING).exists() {
+        bail!(
+            "failed to find a base image: no registry answers, and `mmdebstrap`, which would make one, or Debian's keyring is \
+             not installed\nrun the same command with `--provision`, or: sudo apt-get install mmdebstrap debian-archive-keyring"
+        );
+    }
+    Ok(())
+}
+
+impl Facts {
+    /// Looks at the host and at the mirror.
+    pub fn read(session: &Session, engine: &Engine) -> Result<Self> {
+        let (suites, epoch) = ask_mirror(session, &host_mirror())?;
+        let sh = &session.sh;
+        let config = ask::ask(cmd!(sh, "apt-config dump"), LIMIT)?.stdout;
+        Ok(Self {
+            suites,
+            epoch,
+            apt_conf: network_settings(&config),
+            architecture: debian_architecture(&engine.platform).to_owned(),
+            platform: engine.platform.clone(),
+            root: Root::of(&session.host, &session.layout),
+            tmp: session.layout.tmp(),
+            id: std::process::id(),
+        })
+    }
+}
+
+/// Whether the mirror that an image would be made from answers; `None` where there is no apt to ask with.
+pub fn mirror_answers() -> Option<(String, bool)> {
+    let sh = Shell::new().ok().filter(|_| Path::new(APT_HELPER).exists())?;
+    let (mirror, dir) = (host_mirror(), tempfile::tempdir().ok()?);
+    let answer = ask_release(&sh, &mirror.main, "trixie", dir.path()).ok()?.answer(LIMIT);
+    Some((mirror.main, answer.is_ok_and(|answer| answer.success)))
+}
+
+fn host_mirror() -> Mirror {
+    let read = |path: &Path| fs::read_to_string(path).ok();
+    Mirror::derive(&apt::read(Path::new("/etc/apt")), &Distribution::read(), &read)
+}
+
+/// Starts asking for a suite's Release file, with apt's own settings for proxies and the like.
+fn ask_release(sh: &Shell, archive: &str, suite: &str, dir: &Path) -> Result<Asking> {
+    let (url, file) = (format!("{archive}/dists/{suite}/Release"), dir.join(suite));
+    let options =
+        ["-o", "Acquire::http::Timeout=8", "-o", "Acquire::https::Timeout=8", "-o", "Acquire::Retries=1"];
+    ask::start(cmd!(sh, "{APT_HELPER} {options...} download-file {url} {file}"))
+}
+
+/// Asks for each suite's Release file at once: which suites there are, and the release's date.
+fn ask_mirror(session: &Session, mirror: &Mirror) -> Result<(Vec<(String, String)>, i64)> {
+    let dir = tempfile::tempdir()?;
+    let mut asked = Vec::new();
+    for (archive, suite) in mirror.suites() {
+        asked.push((archive, suite, ask_release(&session.sh, archive, suite, dir.path())?));
+    }
+    let mut suites = Vec::new();
+    for (archive, suite, question) in asked {
+        if question.answer(LIMIT).is_ok_and(|answer| answer.success) {
+            suites.push((archive.to_owned(), suite.to_owned()));
+        }
+    }
+    let release = fs::read_to_string(dir.path().join("trixie")).unwrap_or_default();
+    match release_date(&release) {
+        Some(epoch) => Ok((suites, epoch)),
+        None => bail!(
+            "failed to make a base image: neither a registry nor the Debian mirror `{}` answers\n\
+             check the network, or bring the pinned image with `docker load`",
+            mirror.main
+        ),
+    }
+}
+
+/// The date of a Release file.
+fn release_date(release: &str) -> Option<i64> {
+    let date = release.lines().find_map(|line| line.strip_prefix("Date:"))?.trim().replace("UTC", "+0000");
+    Some(rfc2822::parse(&date).ok()?.timestamp().as_second())
+}
+
+/// Of apt's configuration, how it reaches a mirror; mmdebstrap reads none of it.
+fn network_settings(config: &str) -> String {
+    const KEPT: [&str; 6] = [
+        "Acquire::http::Proxy",
+        "Acquire::https::Proxy",
+        "Acquire::https::CAInfo",
+        "Acquire::https::CaInfo",
+        "Acquire::Check-Valid-Until ",
+        "Acquire::Check-Date ",
+    ];
+    let is_kept = |line: &&str| KEPT.iter().any(|name| line.starts_with(name)) && !line.ends_with("\"\";");
+    config.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Debian's name of what OCI calls `linux/arm/v7` and the like.
+fn debian_architecture(platform: &str) -> &str {
+    match platform.trim_start_matches("linux/") {
+        "386" => "i386",
+        "arm" | "arm/v7" => "armhf",
+        "ppc64le" => "ppc64el",
+        "arm64/v8" => "arm64",
+        other => other,
+    }
+}
+
+/// The steps that make the image and load it into the engine.
+pub fn steps(facts: &Facts, tag: &str) -> Result<Vec<Step>> {
+    let file = |name: &str| facts.tmp.join(format!("{name}-{}", facts.id));
+    let (tar, conf) = (file("debian-trixie.tar"), file("apt.conf"));
+    let mut steps = vec![Step::run("", Command::new(["mkdir", "-p", &facts.tmp.to_string_lossy()]))];
+    let settings = (!facts.apt_conf.is_empty()).then_some(&conf);
+    if let Some(path) = settings {
+        let content = facts.apt_conf.clone();
+        let action = Action::Write { path: path.clone(), content, mode: 0o600, secret: true };
+        steps.push(Step { why: String::new(), action });
+    }
+    let why = "making a Debian 13 base image, as no registry answers";
+    steps.push(Step::run(why, mmdebstrap(facts, &tar, settings.map(PathBuf::as_path))));
+    let import = ["docker", "import", "--platform", &facts.platform, "--change", r#"CMD ["bash"]"#];
+    let import = Command::new(import).args([tar.to_string_lossy().into_owned(), tag.to_owned()]);
+    steps.push(Step::run(format!("loading it into the engine as {tag}"), import));
+    steps.push(Step::remove("", &tar));
+    steps.extend(settings.map(|path| Step::remove("", path)));
+    Ok(steps)
+}
+
+fn mmdebstrap(facts: &Facts, tar: &Path, apt_conf: Option<&Path>) -> Command {
+    let epoch = facts.epoch.to_string();
+    let mut argv = vec!["mmdebstrap".to_owned()];
+    let options = ["--variant=minbase", "--include=ca-certificates", "--format=tar", "--quiet"];
+    argv.extend(options.map(Into::into));
+    argv.push(format!("--architectures={}", facts.architecture));
+    argv.extend(LEFT_OUT.map(|option| format!("--dpkgopt={option}")));
+    argv.extend(apt_conf.map(|path| format!("--aptopt={}", path.display())));
+    argv.push(format!("--customize-hook={CLEAN}"));
+    argv.extend(["trixie".to_owned(), tar.to_string_lossy().into_owned()]);
+    argv.extend(
+        facts.suites.iter().map(|(uri, suite)| format!("deb [signed-by={KEYRING}] {uri} {suite} main")),
+    );
+    facts.root.command_with(("SOURCE_DATE_EPOCH", &epoch), argv.iter().map(String::as_str))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::provision::facts::User;
+
+    fn facts() -> Facts {
+        let suites = [("http://m.test/debian", "trixie"), ("http://m.test/security", "trixie-security")];
+        Facts {
+            suites: suites.map(|(uri, suite)| (uri.to_owned(), suite.to_owned())).to_vec(),
+            epoch: 7,
+            apt_conf: String::new(),
+            architecture: "arm64".into(),
+            platform: "linux/arm64".into(),
+            root: Root::for_test(User::Root),
+            tmp: "/s/tmp".into(),
+            id: 42,
+        }
+    }
+
+    #[test]
+    fn the_clock_is_the_release_s() {
+        let release = "Origin: Debian\nDate: Sat, 12 Sep 2026 07:55:41 UTC\nAcquire-By-Hash: yes\n";
+        assert_eq!(release_date(release), Some(1_789_199_741));
+        assert_eq!(release_date("<html>"), None);
+    }
+
+    #[test]
+    fn the_steps_are_make_load_and_tidy_up() {
+        let lines: Vec<String> = steps(&facts(), "t/x:y").unwrap().iter().map(Step::to_shell).collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[1].starts_with("SOURCE_DATE_EPOCH=7 mmdebstrap '--variant=minbase'"), "{}", lines[1]);
+        assert!(lines[1].contains("'--architectures=arm64'") && lines[1].contains("trixie-security main'"));
+        let tar = "/s/tmp/debian-trixie.tar-42";
+        assert_eq!(
+            lines[2],
+            format!("docker import --platform linux/arm64 --change 'CMD [\"bash\"]' {tar} t/x:y")
+        );
+        assert_eq!(lines[3], format!("rm -rf {tar}"));
+    }
+
+    #[test]
+    fn a_proxy_s_password_is_neither_shown_nor_left_behind() {
+        let config = "Acquire::http::Proxy \"http://me:secret@p.test\";\nAcquire::https::Proxy \"\";\nAPT::Sandbox::User \"x\";\n";
+        let facts = Facts { apt_conf: network_settings(config), root: Root::for_test(User::Sudo), ..facts() };
+        assert_eq!(facts.apt_conf, "Acquire::http::Proxy \"http://me:secret@p.test\";\n");
+        let lines: Vec<String> = steps(&facts, "t").unwrap().iter().map(Step::to_shell).collect();
+        assert!(!lines.join("\n").contains("secret@"));
+        assert!(
+            lines[2].starts_with("sudo env 'SOURCE_DATE_EPOCH=7' mmdebstrap")
+                && lines[2].contains("--aptopt=/s/tmp/apt.conf-42")
+        );
+        assert_eq!(lines[5], "rm -rf /s/tmp/apt.conf-42");
+    }
+}

@@ -1,0 +1,152 @@
+//! The image that the base image is built on: the pinned one where it is in the engine or a registry has it, else one
+//! that is bootstrapped from the Debian mirror ([`bootstrap`]), under a name of ours and never an official one.
+
+pub mod bootstrap;
+pub mod mirror;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use xshell::cmd;
+
+use super::{Engine, ask, facts};
+use crate::cache::memo::Memo;
+use crate::cli::Session;
+use crate::plan::build::Base;
+use crate::plan::options::BuildOptions;
+use crate::plan::step::Step;
+
+/// What a bootstrapped image is called.
+pub const TAG: &str = "durango/debian:trixie";
+/// Debian's keys, where Debian and Ubuntu keep them and the bootstrapped image will.
+pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// A registry that takes longer is taken for none.
+const REGISTRY_LIMIT: Duration = Duration::from_secs(8);
+const ENGINE_LIMIT: Duration = Duration::from_secs(20);
+
+/// Where the base of the base comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BaseImage {
+    /// One that was bootstrapped is in the engine. It stays in use even when a registry answers again, since switching
+    /// rebuilds everything; `docker rmi durango/debian:trixie` goes back to the pinned one.
+    Bootstrapped,
+    /// The pinned one is in the engine.
+    Local,
+    /// A registry has the pinned one.
+    Registry,
+    /// There is none: [`steps`] bootstrap one.
+    Missing,
+}
+
+impl BaseImage {
+    /// What to build upon.
+    pub fn reference(self, pinned: &str) -> &str {
+        match self {
+            Self::Bootstrapped | Self::Missing => TAG,
+            Self::Local | Self::Registry => pinned,
+        }
+    }
+}
+
+/// Looks for the base image: one question to the engine, and only where it has neither image one to the registry.
+pub fn state(session: &Session, engine: &Engine, pinned: &str) -> Result<BaseImage> {
+    let (bootstrapped, local) = in_engine(session, pinned)?;
+    if bootstrapped {
+        return Ok(BaseImage::Bootstrapped);
+    }
+    if local && engine.capabilities().sees_local_images {
+        return Ok(BaseImage::Local);
+    }
+    Ok(match (registry_has(session, engine, pinned), local) {
+        (true, _) => BaseImage::Registry,
+        (false, true) => BaseImage::Local,
+        (false, false) => BaseImage::Missing,
+    })
+}
+
+/// The image for a build, with the steps that bring it about.
+pub fn choose(session: &Session, options: &BuildOptions, engine: &Engine, pinned: &str) -> Result<Base> {
+    let state = state(session, engine, pinned)?;
+    let steps = match state {
+        BaseImage::Missing => {
+            // With `--provision` the tool is there, or a dry run has shown that it will be.
+            if !options.provision {
+                bootstrap::check_tools(session)?;
+            }
+            steps(session, engine, TAG)?
+        }
+        _ => Vec::new(),
+    };
+    let image = state.reference(pinned).to_owned();
+    Ok(Base { pinned: pinned.to_owned(), image, steps, local: state != BaseImage::Registry })
+}
+
+/// The steps that bootstrap an image; of any name, so that a test need not touch the one in use.
+pub fn steps(session: &Session, engine: &Engine, tag: &str) -> Result<Vec<Step>> {
+    bootstrap::steps(&bootstrap::Facts::read(session, engine)?, tag)
+}
+
+fn in_engine(session: &Session, pinned: &str) -> Result<(bool, bool)> {
+    let sh = &session.sh;
+    let command = cmd!(sh, "docker image inspect --format '{{.Id}}' {TAG} {pinned}");
+    let answer = ask::ask(command, ENGINE_LIMIT)?;
+    match found(&answer.stdout, &answer.stderr) {
+        Some(found) => Ok(found),
+        None => bail!(
+            "failed to look for `{pinned}` in the engine: {}\n`docker images` may tell more",
+            answer.stderr.trim()
+        ),
+    }
+}
+
+/// The engine prints a line for each image it has and a complaint for each it has not, by the name it was asked for.
+fn found(stdout: &str, stderr: &str) -> Option<(bool, bool)> {
+    let lines = stdout.lines().filter(|line| !line.trim().is_empty()).count();
+    let complaints = stderr.lines().filter(|line| line.to_lowercase().contains("no such image")).count();
+    let has_ours = !stderr.lines().any(|line| line.ends_with(&format!(": {TAG}")));
+    (lines + complaints == 2).then(|| (has_ours, lines > usize::from(has_ours)))
+}
+
+/// Whether a registry has the pinned image; a yes is remembered, since asking costs a good part of a second.
+fn registry_has(session: &Session, engine: &Engine, pinned: &str) -> bool {
+    let question = format!("{:x}", Sha256::digest(format!("{pinned} {}", engine.builder)));
+    let memo = Memo::new(&session.layout, "registry", &question);
+    if memo.read() == Some(true) {
+        return true;
+    }
+    let sh = &session.sh;
+    let builder: Vec<String> =
+        facts::builder_name(session).into_iter().flat_map(|name| ["--builder".to_owned(), name]).collect();
+    let command = cmd!(sh, "docker buildx imagetools inspect {builder...} {pinned}");
+    let has = ask::ask(command, REGISTRY_LIMIT).is_ok_and(|answer| answer.success);
+    if has {
+        memo.write(&true);
+    }
+    has
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_answer_tells_of_both_images() {
+        let no = |name: &str| format!("Error response from daemon: No such image: {name}\n");
+        let (ours, pinned) = (no(TAG), no("debian:13-slim"));
+        assert_eq!(found("sha256:1\nsha256:2\n", ""), Some((true, true)));
+        assert_eq!(found("sha256:1\n", &pinned), Some((true, false)));
+        assert_eq!(found("sha256:1\n", &ours), Some((false, true)));
+        assert_eq!(found("\n", &format!("{ours}{pinned}")), Some((false, false)));
+        assert_eq!(found("", "Cannot connect to the Docker daemon"), None);
+    }
+
+    #[test]
+    fn a_missing_image_is_built_upon_by_the_name_it_will_have() {
+        assert_eq!(BaseImage::Missing.reference("debian:13-slim"), TAG);
+        assert_eq!(BaseImage::Registry.reference("debian:13-slim"), "debian:13-slim");
+    }
+}

@@ -1,0 +1,202 @@
+//! Which packages are missing and where they come from. Only what is missing is installed: a client of another origin
+//! is fine as long as it finds a buildx that is new enough.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::Root;
+use super::facts::{Daemon, Facts, User};
+use crate::engine::os::Distribution;
+use crate::engine::{OLDEST_BUILDX, Version, apt};
+use crate::plan::step::Step;
+
+/// Names Debian 13 as an additional source.
+const SOURCES: &str = "/etc/apt/sources.list.d/durango-engine.sources";
+/// Says what may come from there.
+pub const PREFERENCES: &str = "/etc/apt/preferences.d/durango-engine";
+/// Packages of Docker's own archive; they and the distribution's exclude each other.
+pub const FOREIGN: [&str; 4] = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-ce-rootless-extras"];
+/// What Debian 12 has too old or not at all.
+const FROM_TRIXIE: [&str; 5] = ["docker.io", "docker-cli", "docker-buildx", "docker-compose", "containerd"];
+
+/// The packages that bring each part of an engine.
+struct Names {
+    client: &'static str,
+    daemon: &'static [&'static str],
+    buildx: &'static str,
+    compose: &'static str,
+}
+
+const DEBIAN: Names = Names {
+    client: "docker-cli",
+    daemon: &["docker.io", "containerd", "runc", "iptables"],
+    buildx: "docker-buildx",
+    compose: "docker-compose",
+};
+const UBUNTU: Names = Names { client: "docker.io", compose: "docker-compose-v2", ..DEBIAN };
+const DOCKER: Names = Names {
+    client: "docker-ce-cli",
+    daemon: &["docker-ce", "containerd.io"],
+    buildx: "docker-buildx-plugin",
+    compose: "docker-compose-plugin",
+};
+
+/// The packages that are to be installed, or why that cannot be done here.
+pub fn missing(facts: &Facts) -> Result<Vec<&'static str>> {
+    if let (Daemon::Elsewhere(place), true) = (&facts.daemon, facts.client) {
+        bail!(
+            "failed to provision: {place} is chosen, and no engine answers there\n\
+             start it there, or drop that choice to use an engine on this machine"
+        );
+    }
+    let mut list = engine_parts(facts)?;
+    if !list.is_empty() && !is_supported(&facts.distribution) {
+        bail!(
+            "failed to provision: xtask installs engines on Debian 12 and Ubuntu 22.04 or newer, and this is {}\n\
+             install Docker Engine with buildx {OLDEST_BUILDX} or newer and Compose yourself",
+            facts.distribution
+        );
+    }
+    // A machine whose engine works must not fail for want of root: its base image may come from a registry.
+    if is_supported(&facts.distribution) && !(list.is_empty() && facts.user == User::Plain) {
+        list.extend(bootstrap_parts(facts));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    list.retain(|name| seen.insert(*name));
+    Ok(list)
+}
+
+fn is_supported(distribution: &Distribution) -> bool {
+    match distribution {
+        Distribution::Debian { version, .. } => version.is_none_or(|version| version >= 12),
+        Distribution::Ubuntu(version) => *version >= Version(22, 4),
+        Distribution::Other(_) => false,
+    }
+}
+
+fn names(facts: &Facts) -> &'static Names {
+    match facts.distribution {
+        _ if !facts.installed.is_empty() => &DOCKER,
+        Distribution::Ubuntu(_) => &UBUNTU,
+        _ => &DEBIAN,
+    }
+}
+
+fn engine_parts(facts: &Facts) -> Result<Vec<&'static str>> {
+    let names = names(facts);
+    let mut list = Vec::new();
+    if facts.daemon == Daemon::Down && !facts.dockerd {
+        list.extend(names.daemon);
+        list.extend((!facts.certificates).then_some("ca-certificates"));
+        list.extend(facts.lacks_apparmor.then_some("apparmor"));
+    }
+    if !facts.client {
+        list.push(names.client);
+    }
+    match &facts.buildx {
+        Some((version, _)) if *version >= OLDEST_BUILDX => {}
+        Some((version, path)) if !is_system(path) => bail!(
+            "failed to provision: `{}` is buildx {version}, too old, and hides the system's\n\
+             remove it or replace it by {OLDEST_BUILDX} or newer",
+            path.display()
+        ),
+        _ => list.push(names.buildx),
+    }
+    if !facts.compose {
+        list.push(names.compose);
+    }
+    Ok(list)
+}
+
+/// Whether packages put plugins there.
+fn is_system(path: &Path) -> bool {
+    path.as_os_str().is_empty()
+        || path.starts_with("/usr/libexec/docker")
+        || path.starts_with("/usr/lib/docker")
+}
+
+/// What a base image is made with where no registry answers.
+fn bootstrap_parts(facts: &Facts) -> impl Iterator<Item = &'static str> {
+    let tool = (!facts.mmdebstrap).then_some("mmdebstrap");
+    tool.into_iter().chain((!facts.keyring).then_some("debian-archive-keyring"))
+}
+
+/// The steps that install packages.
+pub fn install(facts: &Facts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    if packages.is_empty() {
+        return Ok(steps);
+    }
+    if needs_trixie(facts, packages) {
+        steps.extend(add_trixie(facts, packages, root)?);
+    }
+    let patience = ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"];
+    let update = root.command(["apt-get", "-qq"].into_iter().chain(patience).chain(["update"]));
+    steps.push(Step::run("reading the package lists", update));
+    // Files of configuration that the user changed stay as they are; nobody is there to be asked.
+    let keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"];
+    let argv = ["apt-get", "-y", "--no-install-recommends"].into_iter().chain(patience).chain(keep);
+    let argv = argv.chain(["install"]).chain(packages.iter().copied());
+    let install = root.command_with(("DEBIAN_FRONTEND", "noninteractive"), argv);
+    steps.push(Step::run(format!("installing {}", packages.join(" ")), install));
+    Ok(steps)
+}
+
+fn needs_trixie(facts: &Facts, packages: &[&str]) -> bool {
+    let is_old =
+        matches!(facts.distribution, Distribution::Debian { version: Some(version), .. } if version < 13);
+    is_old && packages.iter().any(|name| FROM_TRIXIE.contains(name))
+}
+
+/// Debian 13 as a source for the engine and for nothing else.
+fn add_trixie(facts: &Facts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
+    let Some(main) = apt::debian_main(&facts.sources, &facts.distribution) else {
+        bail!(
+            "failed to provision: apt has no source for {} itself, whose mirror would have the engine too\n\
+             name one in `/etc/apt/sources.list.d`",
+            facts.distribution
+        );
+    };
+    let mut pinned: Vec<&str> = facts.pinned.iter().map(String::as_str).collect();
+    pinned.extend(
+        packages
+            .iter()
+            .filter(|name| FROM_TRIXIE.contains(name) && !facts.pinned.iter().any(|old| old == *name)),
+    );
+    let has_trixie = |source: &apt::Source| source.suites.iter().any(|suite| suite == "trixie");
+    let is_theirs = facts.pinned.is_empty() && facts.sources.iter().any(has_trixie);
+    let mut steps = Vec::new();
+    if !is_theirs {
+        let why =
+            format!("adding Debian 13 as a source of packages, as {} has no buildx", facts.distribution);
+        steps.extend(root.write(&why, Path::new(SOURCES), &sources_file(main)));
+    }
+    let why = "allowing nothing but the engine from there";
+    steps.extend(root.write(why, Path::new(PREFERENCES), &preferences_file(&pinned, is_theirs)));
+    Ok(steps)
+}
+
+fn sources_file(main: &apt::Source) -> String {
+    let mut text = format!(
+        "# The container engine, from Debian 13. {PREFERENCES} lets nothing else in.\n\
+         Types: deb\nURIs: {}\nSuites: trixie\nComponents: main\n",
+        main.uri
+    );
+    if let Some(key) = &main.signed_by {
+        text.push_str(&format!("Signed-By: {key}\n"));
+    }
+    text
+}
+
+/// Low for everything, high for the engine. Where the user has that suite already, its priority is the user's.
+fn preferences_file(pinned: &[&str], is_theirs: bool) -> String {
+    let everything = if is_theirs { "" } else { "Package: *\nPin: release n=trixie\nPin-Priority: 100\n\n" };
+    format!("{everything}Package: {}\nPin: release n=trixie\nPin-Priority: 990\n", pinned.join(" "))
+}
+
+/// The packages that an earlier preferences file of ours names.
+pub fn pinned(preferences: &str) -> Vec<String> {
+    let lines = preferences.lines().filter_map(|line| line.strip_prefix("Package: "));
+    lines.flat_map(str::split_whitespace).filter(|name| *name != "*").map(str::to_owned).collect()
+}

@@ -1,0 +1,227 @@
+//! From recorded facts to steps, for each kind of machine.
+
+use super::facts::{Daemon, Facts, Init, User};
+use super::*;
+use crate::engine::os::Distribution;
+use crate::engine::{Version, apt};
+use crate::plan::step::Action;
+
+/// A bare Debian of that version.
+fn debian(version: u32, codename: &str) -> Facts {
+    let list = format!(
+        "deb [signed-by=/usr/share/keyrings/k.gpg] http://m.test/debian {codename} main\n\
+         deb http://m.test/security {codename}-security main\n"
+    );
+    Facts {
+        distribution: Distribution::Debian { version: Some(version), codename: codename.into() },
+        sources: apt::parse_list(&list),
+        pinned: Vec::new(),
+        installed: Default::default(),
+        client: false,
+        buildx: None,
+        compose: false,
+        dockerd: false,
+        mmdebstrap: false,
+        keyring: true,
+        certificates: true,
+        lacks_apparmor: false,
+        daemon: Daemon::Down,
+        init: Init::None,
+        user: User::Root,
+        config: None,
+        has_images: false,
+        stale: Vec::new(),
+        path: None,
+        tmp: "/tmp/x".into(),
+    }
+}
+
+fn ubuntu(year: u32) -> Facts {
+    Facts { distribution: Distribution::Ubuntu(Version(year, 4)), keyring: false, ..debian(0, "noble") }
+}
+
+/// A machine that lacks nothing.
+fn complete() -> Facts {
+    Facts {
+        client: true,
+        buildx: Some((Version(0, 13), "/usr/libexec/docker/cli-plugins/docker-buildx".into())),
+        compose: true,
+        dockerd: true,
+        mmdebstrap: true,
+        daemon: Daemon::Runs,
+        ..debian(12, "bookworm")
+    }
+}
+
+fn shell(facts: &Facts) -> Vec<String> {
+    decide(facts).unwrap().iter().map(Step::to_shell).collect()
+}
+
+fn refusal(facts: &Facts) -> String {
+    decide(facts).unwrap_err().to_string()
+}
+
+/// The names after `install` in the step that installs.
+fn installed(facts: &Facts) -> String {
+    let lines = shell(facts);
+    let line = lines.iter().find(|line| line.contains("apt-get -y")).map_or("", String::as_str);
+    line.split_once(" install ").map_or("", |(_, names)| names).to_owned()
+}
+
+#[test]
+fn a_bare_debian_12_gets_the_engine_from_debian_13_and_nothing_else_from_there() {
+    let lines = shell(&debian(12, "bookworm"));
+    assert_eq!(
+        lines,
+        [
+            "write /etc/docker/daemon.json:\n    {\n      \"features\": {\n        \"containerd-snapshotter\": true\n      }\n    }",
+            "write /etc/apt/sources.list.d/durango-engine.sources:\n    \
+             # The container engine, from Debian 13. /etc/apt/preferences.d/durango-engine lets nothing else in.\n    \
+             Types: deb\n    URIs: http://m.test/debian\n    Suites: trixie\n    Components: main\n    \
+             Signed-By: /usr/share/keyrings/k.gpg",
+            "write /etc/apt/preferences.d/durango-engine:\n    Package: *\n    Pin: release n=trixie\n    Pin-Priority: 100\n    \n    \
+             Package: docker.io containerd docker-cli docker-buildx docker-compose\n    Pin: release n=trixie\n    Pin-Priority: 990",
+            "apt-get -qq -o 'DPkg::Lock::Timeout=120' -o 'Acquire::Retries=3' update",
+            "DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends -o 'DPkg::Lock::Timeout=120' -o 'Acquire::Retries=3' \
+             -o 'Dpkg::Options::=--force-confdef' -o 'Dpkg::Options::=--force-confold' install \
+             docker.io containerd runc iptables docker-cli docker-buildx docker-compose mmdebstrap",
+            "setsid dockerd >>/var/log/durango-dockerd.log 2>&1 &",
+        ]
+    );
+}
+
+#[test]
+fn what_a_machine_has_is_not_installed() {
+    let other_client = Facts { client: true, ..debian(12, "bookworm") };
+    assert_eq!(
+        installed(&other_client),
+        "docker.io containerd runc iptables docker-buildx docker-compose mmdebstrap"
+    );
+    let old_plugin = Facts {
+        buildx: Some((Version(0, 12), "/usr/libexec/docker/cli-plugins/docker-buildx".into())),
+        ..complete()
+    };
+    assert_eq!(installed(&old_plugin), "docker-buildx");
+    assert_eq!(installed(&Facts { mmdebstrap: false, ..complete() }), "mmdebstrap");
+    assert!(shell(&Facts { mmdebstrap: false, ..complete() }).iter().all(|line| !line.contains("trixie")));
+    let docker_s_own = Facts { installed: ["docker-ce".to_owned()].into(), buildx: None, ..complete() };
+    assert_eq!(installed(&docker_s_own), "docker-buildx-plugin");
+    assert!(shell(&complete()).is_empty());
+}
+
+#[test]
+fn other_releases_have_the_engine_themselves() {
+    assert!(shell(&debian(13, "trixie")).iter().all(|line| !line.contains("sources.list.d")));
+    let names = "docker.io containerd runc iptables docker-buildx docker-compose-v2 mmdebstrap debian-archive-keyring";
+    assert_eq!(installed(&ubuntu(24)), names);
+    assert_eq!(installed(&ubuntu(22)), names);
+    let bare = Facts { certificates: false, lacks_apparmor: true, ..debian(13, "trixie") };
+    assert!(
+        installed(&bare)
+            .starts_with("docker.io containerd runc iptables ca-certificates apparmor docker-cli")
+    );
+}
+
+#[test]
+fn a_suite_that_the_user_has_keeps_the_user_s_priority() {
+    let mut facts = debian(12, "bookworm");
+    facts.sources.extend(apt::parse_list("deb http://m.test/debian trixie main\n"));
+    let lines = shell(&facts);
+    assert!(
+        lines.iter().all(|line| !line.contains("durango-engine.sources") && !line.contains("Package: *"))
+    );
+    let again = Facts { pinned: vec!["docker-buildx".into()], ..facts };
+    assert!(shell(&again).iter().any(|line| line.contains("Package: docker-buildx docker.io")));
+    assert_eq!(packages::pinned("Package: *\nPin: x\n\nPackage: a b\n"), ["a", "b"]);
+}
+
+#[test]
+fn what_cannot_be_provisioned_is_refused_and_says_why() {
+    let fedora = Facts { distribution: Distribution::Other("Fedora Linux 44".into()), ..debian(0, "") };
+    assert!(refusal(&fedora).contains("this is Fedora Linux 44\ninstall Docker Engine"));
+    assert!(refusal(&debian(11, "bullseye")).contains("this is Debian 11"));
+    assert!(refusal(&ubuntu(20)).contains("this is Ubuntu 20.04"));
+    let plain = Facts { user: User::Plain, ..debian(12, "bookworm") };
+    assert!(refusal(&plain).contains("no `sudo`\nrun the same command as root"));
+    let elsewhere = Facts { daemon: Daemon::Elsewhere("DOCKER_HOST=tcp://a:1".into()), ..complete() };
+    assert!(refusal(&elsewhere).contains("DOCKER_HOST=tcp://a:1 is chosen"));
+    let hidden = Facts {
+        buildx: Some((Version(0, 9), "/root/.docker/cli-plugins/docker-buildx".into())),
+        ..complete()
+    };
+    assert!(
+        refusal(&hidden)
+            .contains("`/root/.docker/cli-plugins/docker-buildx` is buildx 0.9, too old, and hides")
+    );
+    assert!(
+        refusal(&Facts { sources: Vec::new(), ..debian(12, "bookworm") }).contains("no source for Debian 12")
+    );
+    assert!(refusal(&Facts { config: Some("{".into()), ..debian(13, "trixie") }).contains("not JSON"));
+}
+
+#[test]
+fn an_engine_that_works_asks_for_nothing_more() {
+    let fedora =
+        Facts { distribution: Distribution::Other("Fedora".into()), mmdebstrap: false, ..complete() };
+    assert!(shell(&fedora).is_empty());
+    assert!(shell(&Facts { user: User::Plain, mmdebstrap: false, ..complete() }).is_empty());
+    assert!(shell(&Facts { has_images: true, config: Some("{".into()), ..complete() }).is_empty());
+}
+
+#[test]
+fn the_image_store_is_switched_only_where_it_is_empty_and_undecided() {
+    let writes = |facts: Facts| shell(&facts).iter().any(|line| line.contains("daemon.json"));
+    let stopped = Facts { daemon: Daemon::Down, ..complete() };
+    assert!(writes(stopped.clone()));
+    assert!(!writes(Facts { has_images: true, ..stopped.clone() }));
+    assert!(!writes(Facts {
+        config: Some("{\"features\":{\"containerd-snapshotter\":false}}".into()),
+        ..stopped.clone()
+    }));
+    let kept = shell(&Facts { config: Some("{\"mtu\": 1400}".into()), ..stopped });
+    assert_eq!(kept[0], "cp -p /etc/docker/daemon.json /etc/docker/daemon.json.before-durango-provision");
+    assert!(kept[1].contains("\"mtu\": 1400"));
+}
+
+#[test]
+fn the_daemon_is_started_by_what_starts_services_here() {
+    let stopped = Facts {
+        daemon: Daemon::Down,
+        has_images: true,
+        stale: vec!["/var/run/docker.pid".into()],
+        ..complete()
+    };
+    assert_eq!(
+        shell(&Facts { init: Init::Systemd, ..stopped.clone() }),
+        ["systemctl start docker", "until docker version >/dev/null 2>&1; do sleep 1; done"]
+    );
+    assert_eq!(shell(&Facts { init: Init::Service, ..stopped.clone() })[0], "service docker start");
+    let by_hand = shell(&Facts { path: Some("/bin".into()), ..stopped.clone() });
+    assert_eq!(
+        by_hand,
+        [
+            "rm -rf /var/run/docker.pid",
+            "PATH=/bin:/usr/sbin:/sbin setsid dockerd >>/var/log/durango-dockerd.log 2>&1 &"
+        ]
+    );
+    let sudo = shell(&Facts { user: User::Sudo, ..stopped });
+    assert_eq!(sudo[0], "sudo rm -f /var/run/docker.pid");
+    assert_eq!(
+        sudo[1],
+        "sudo sh -c 'exec setsid --fork dockerd >>/var/log/durango-dockerd.log 2>&1 </dev/null'"
+    );
+    assert_eq!(sudo[2], "until sudo docker version >/dev/null 2>&1; do sleep 1; done");
+}
+
+#[test]
+fn root_s_files_go_through_sudo_where_we_are_not_root() {
+    let lines = shell(&Facts { user: User::Sudo, ..debian(13, "trixie") });
+    assert_eq!(lines[1], "sudo install -D -m 0644 /tmp/x/daemon.json /etc/docker/daemon.json");
+    assert_eq!(lines[2], "rm -rf /tmp/x/daemon.json");
+}
+
+#[test]
+fn a_daemon_that_is_starting_is_waited_for() {
+    let steps = decide(&Facts { daemon: Daemon::Hangs(7), ..complete() }).unwrap();
+    assert!(matches!(steps.as_slice(), [Step { action: Action::Wait { .. }, .. }]));
+}

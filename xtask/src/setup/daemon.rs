@@ -1,0 +1,148 @@
+//! The daemon's side. The file as it was is kept beside it; where it changed since, only our settings are taken out.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+
+use super::{Changes, TextFile};
+use crate::cli::Session;
+use crate::engine::daemon_json::{self, BUILDKIT, CONTAINERD_STORE};
+use crate::engine::facts as engine_facts;
+use crate::engine::provision::facts::chosen_place;
+use crate::plan::step::{Action, Step};
+
+/// Names another file than the daemon's usual one: for a daemon with a `--config-file` of its own, and for tests.
+pub const PATH_VARIABLE: &str = "DURANGO_DAEMON_JSON";
+const BACKUP: &str = "before-durango-setup";
+/// What the backup says where there was no file; no daemon.json can say that.
+const NONE: &str = "# there was no file before `cargo xtask setup`\n";
+const FEATURES: [&str; 2] = [BUILDKIT, CONTAINERD_STORE];
+
+/// The daemon's configuration and what hangs on it.
+#[derive(Debug)]
+pub struct Facts {
+    /// The file.
+    pub file: TextFile,
+    /// What was kept of it by an earlier setup.
+    pub backup: TextFile,
+    /// Why this machine's daemon is not to be configured, where it is not.
+    pub absent: Option<String>,
+    /// How many images a change of the image store would hide.
+    pub hidden: u64,
+    /// What this user would run to write the file.
+    pub as_root: String,
+}
+
+impl Facts {
+    /// Looks at this machine.
+    pub fn read(session: &Session) -> Result<Self> {
+        let host = &session.host;
+        let named = host.var(PATH_VARIABLE).map(|path| host.absolute(path));
+        let path = named.clone().unwrap_or_else(|| PathBuf::from(daemon_json::PATH));
+        let has_daemon =
+            host.which("dockerd").is_some() || Path::new("/usr/sbin/dockerd").exists() || path.exists();
+        let absent = match chosen_place(host) {
+            _ if named.is_some() => None,
+            Some(place) => Some(format!("{place} is chosen: the daemon there is configured there")),
+            None => (!has_daemon).then(|| "no daemon is installed on this machine".to_owned()),
+        };
+        let info = engine_facts::info(session).filter(|info| absent.is_none() && !info.containerd_store());
+        let exe = std::env::current_exe().unwrap_or_else(|_| "cargo xtask".into());
+        let extension = format!("json.{BACKUP}");
+        Ok(Self {
+            backup: TextFile::read(&path.with_extension(extension))?,
+            file: TextFile::read(&path)?,
+            absent,
+            hidden: info.map_or(0, |info| info.images),
+            as_root: format!("sudo env HOME={} {} setup", host.home().display(), exe.display()),
+        })
+    }
+}
+
+/// Turns the features on.
+pub fn setup(facts: &Facts, changes: &mut Changes) -> Result<()> {
+    if let Some(reason) = &facts.absent {
+        changes.notes.push(format!("the daemon is left as it is: {reason}"));
+        return Ok(());
+    }
+    let text = facts.file.text.as_deref();
+    let Some(new) = daemon_json::with_features(text.unwrap_or_default(), &FEATURES)
+        .map_err(|error| unreadable(facts, &error))?
+    else {
+        return Ok(());
+    };
+    if !facts.file.writable {
+        changes.notes.push(format!(
+            "{} is not this user's to write; this does it: {}",
+            facts.file.path.display(),
+            facts.as_root
+        ));
+        return Ok(());
+    }
+    if facts.backup.text.is_none() {
+        let content = text.unwrap_or(NONE).to_owned();
+        changes.steps.push(write("", &facts.backup.path, content, facts.file.mode));
+    }
+    let path = facts.file.path.display();
+    let why = format!("turning BuildKit and the containerd image store on in {path}");
+    changes.steps.push(write(&why, &facts.file.path, new, facts.file.mode));
+    changes.notes.push("restart the daemon for it to take effect: sudo systemctl restart docker".into());
+    if facts.hidden > 0 {
+        changes.notes.push(format!(
+            "then the engine's {} images, which are in the classic image store, are hidden until `cargo xtask setup --undo`",
+            facts.hidden
+        ));
+    }
+    Ok(())
+}
+
+/// Puts the file back.
+pub fn undo(facts: &Facts, changes: &mut Changes) -> Result<()> {
+    let Some(backup) = facts.backup.text.as_deref() else { return Ok(()) };
+    if !facts.file.writable || !facts.backup.writable {
+        let path = facts.file.path.display();
+        changes
+            .notes
+            .push(format!("{path} is not this user's to write; this does it: {} --undo", facts.as_root));
+        return Ok(());
+    }
+    let original = (backup != NONE).then_some(backup);
+    let before = original_or_rest(facts, original)?;
+    if before.as_deref() != facts.file.text.as_deref() {
+        let why = format!("putting {} back", facts.file.path.display());
+        changes.steps.push(match before {
+            Some(content) => write(&why, &facts.file.path, content, facts.file.mode),
+            None => Step::remove(why, &facts.file.path),
+        });
+        changes.notes.push("restart the daemon for it to take effect: sudo systemctl restart docker".into());
+    }
+    changes.steps.push(Step::remove("", &facts.backup.path));
+    Ok(())
+}
+
+/// The file as it was, or as it is now without what setup added.
+fn original_or_rest(facts: &Facts, original: Option<&str>) -> Result<Option<String>> {
+    let Some(current) = facts.file.text.as_deref() else { return Ok(None) };
+    let failed = |error| unreadable(facts, &error);
+    let ours = daemon_json::with_features(original.unwrap_or_default(), &FEATURES).map_err(failed)?;
+    if ours.as_deref() == Some(current) {
+        return Ok(original.map(str::to_owned));
+    }
+    let rest =
+        daemon_json::without_features(current, original.unwrap_or_default(), &FEATURES).map_err(failed)?;
+    let is_empty =
+        daemon_json::parse(&rest).is_ok_and(|value| value.as_object().is_some_and(|map| map.is_empty()));
+    Ok((original.is_some() || !is_empty).then_some(rest))
+}
+
+fn unreadable(facts: &Facts, error: &anyhow::Error) -> anyhow::Error {
+    anyhow!(
+        "failed to read `{}`: {error}\nnothing was changed; correct it and repeat",
+        facts.file.path.display()
+    )
+}
+
+fn write(why: &str, path: &Path, content: String, mode: u32) -> Step {
+    let action = Action::Write { path: path.to_path_buf(), content, mode, secret: false };
+    Step { why: why.to_owned(), action }
+}

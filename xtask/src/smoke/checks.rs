@@ -1,0 +1,162 @@
+//! THE table of checks: name, how the image is started for it, and what proves it. The extensions' checks are made from the
+//! image's own list ([`super::extensions`]).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::docker::Container;
+use super::http::{self, Request, Response};
+use super::image::Image;
+use super::stage::Stage::{self, Busy, Declared, NonRoot, Shipped, Web};
+use super::{extensions, requests, runtime};
+
+/// How long one request or command of a check may take.
+pub const LIMIT: Duration = Duration::from_secs(15);
+
+/// What a check found, where it did not fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Proven; what was seen.
+    Ok(String),
+    /// Not asked of this image; why.
+    Skip(String),
+}
+
+/// What a check is given.
+pub struct Scene<'a> {
+    /// The check's name.
+    pub name: &'a str,
+    /// What the engine knows of the image.
+    pub image: &'a Image,
+    /// The container, started as the check's stage says; none for [`Stage::Declared`].
+    pub container: Option<&'a Container<'a>>,
+    /// What PHP has loaded, once it was asked.
+    pub facts: &'a extensions::Facts,
+}
+
+impl Scene<'_> {
+    /// The container.
+    pub fn container(&self) -> Result<&Container<'_>> {
+        self.container.ok_or_else(|| anyhow::anyhow!("no container was started"))
+    }
+
+    /// Sends a request; where the server has died, its last words are the error.
+    pub fn send(&self, request: &Request<'_>) -> Result<Response> {
+        let container = self.container()?;
+        http::send(&container.http, request, LIMIT).map_err(|error| {
+            if container.is_running() {
+                error.context(format!("GET {}", request.path))
+            } else {
+                container.obituary()
+            }
+        })
+    }
+}
+
+/// How a check is run.
+pub type Run = Box<dyn Fn(&Scene<'_>) -> Result<Verdict>>;
+
+/// One check.
+pub struct Check {
+    /// Its name, for `--only` and for the line.
+    pub name: Cow<'static, str>,
+    /// How the image is started for it.
+    pub stage: Stage,
+    /// What proves it.
+    pub run: Run,
+}
+
+impl Check {
+    /// A check made at run time.
+    pub fn owned(name: String, stage: Stage, run: Run) -> Self {
+        Self { name: name.into(), stage, run }
+    }
+}
+
+/// A row of the table.
+type Row = (&'static str, Stage, Proof);
+/// What proves a row, and tells what it saw.
+type Proof = fn(&Scene<'_>) -> Result<String>;
+
+/// The table, in the order of a run; `stop` ends the image as it is shipped, so it is that stage's last.
+const TABLE: &[Row] = &[
+    ("labels", Declared, |scene| scene.image.config.labels()),
+    ("ports", Declared, |scene| scene.image.config.ports()),
+    ("folders", Declared, |scene| scene.image.config.folders()),
+    ("healthy", Shipped, runtime::healthy),
+    ("health-command", Shipped, runtime::health_command),
+    ("version", Shipped, runtime::version),
+    ("build-info", Shipped, runtime::build_info),
+    ("list-modules", Shipped, runtime::list_modules),
+    ("php-cli", Shipped, runtime::php_cli),
+    ("own-page", Shipped, runtime::own_page),
+    ("stop", Shipped, runtime::stop),
+    ("page", Web, requests::page),
+    ("php", Web, requests::php),
+    ("server-fields", Web, requests::server_fields),
+    ("large-body", Web, requests::large_body),
+    ("sessions", Web, requests::sessions),
+    ("upload", Web, requests::upload),
+    ("early-hints", Web, requests::early_hints),
+    ("worker", Web, requests::worker),
+    ("worker-restart", Web, requests::worker_restart),
+    ("names", Web, |scene| extensions::call(scene, "ext-system.php", "names")),
+    ("non-root-page", NonRoot, requests::page),
+    ("non-root-user", NonRoot, requests::user),
+    ("non-root-sessions", NonRoot, requests::sessions),
+    ("non-root-upload", NonRoot, requests::upload),
+    ("busy", Busy, requests::busy),
+];
+
+/// Rows that need an extension: name, extension, check.
+const NEED: &[(&str, &str, Proof)] = &[
+    ("https", "openssl", |scene| extensions::call(scene, "tls.php", "stream")),
+    ("https-curl", "curl", |scene| extensions::call(scene, "tls.php", "curl")),
+    ("authorities", "openssl", |scene| extensions::call(scene, "tls.php", "roots")),
+];
+
+/// Every check that is known before PHP was asked for its extensions.
+pub fn all() -> Vec<Check> {
+    let table = TABLE.iter().map(|&(name, stage, run)| Check {
+        name: name.into(),
+        stage,
+        run: Box::new(move |scene| run(scene).map(Verdict::Ok)),
+    });
+    let need = NEED.iter().map(|&(name, extension, run)| Check {
+        name: name.into(),
+        stage: Web,
+        run: Box::new(move |scene| {
+            if scene.facts.has(extension) {
+                run(scene).map(Verdict::Ok)
+            } else {
+                Ok(Verdict::Skip(format!("it needs {extension}, which is not in this image")))
+            }
+        }),
+    });
+    table.chain(need).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_no_extension_s() {
+        let loaded = serde_json::json!({"extensions": []});
+        let extensions = extensions::checks(&extensions::Facts::read("yaml", "", &loaded));
+        let mut names: Vec<String> =
+            all().iter().chain(&extensions).map(|check| check.name.to_string()).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn the_shipped_image_is_stopped_last() {
+        let shipped: Vec<_> = all().into_iter().filter(|check| check.stage == Shipped).collect();
+        assert_eq!(shipped.last().unwrap().name, "stop");
+    }
+}

@@ -1,0 +1,218 @@
+//! Which extensions an image must have, by its own list, and how each is proven: by one call into it in a served page, or
+//! at least by being loaded.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::checks::{Check, LIMIT, Scene, Verdict};
+use super::docker::Container;
+use super::http::{self, Request};
+use super::judge;
+use super::stage::Stage;
+
+/// The image's list, one name a line.
+pub const LIST: &str = "/usr/local/share/durango/extensions";
+/// What the link left out, as `NAME: WHY` lines.
+pub const LEFT_OUT: &str = "/usr/local/share/durango/left-out";
+
+/// Check scripts and the extensions that each calls into.
+const SCRIPTS: &[(&str, &[&str])] = &[
+    ("ext-opcache.php", &["opcache"]),
+    ("ext-image.php", &["gd", "exif", "fileinfo"]),
+    (
+        "ext-text.php",
+        &["intl", "mbstring", "iconv", "ctype", "tokenizer", "filter", "calendar", "gettext", "tidy"],
+    ),
+    ("ext-xml.php", &["dom", "simplexml", "xml", "xmlreader", "xmlwriter", "xsl", "soap"]),
+    (
+        "ext-data.php",
+        &[
+            "sqlite3",
+            "pdo_sqlite",
+            "mysqli",
+            "pdo_mysql",
+            "pgsql",
+            "pdo_pgsql",
+            "redis",
+            "apcu",
+            "igbinary",
+            "dba",
+            "ldap",
+        ],
+    ),
+    ("ext-code.php", &["openssl", "sodium", "zip", "phar", "bz2", "zlib", "gmp", "bcmath"]),
+    (
+        "ext-system.php",
+        &[
+            "curl", "ftp", "sockets", "session", "readline", "posix", "pcntl", "shmop", "sysvmsg", "sysvsem",
+            "sysvshm",
+        ],
+    ),
+];
+
+/// What the image says and what PHP says.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Names on the image's list; none where it has no list.
+    pub listed: Vec<String>,
+    /// Names left out, and why.
+    pub left_out: Vec<(String, String)>,
+    /// Names that the serving PHP has loaded, in lower case.
+    pub loaded: Vec<String>,
+}
+
+impl Facts {
+    /// Reads the two files' text and the answer of `loaded.php`.
+    pub fn read(list: &str, left_out: &str, loaded: &Value) -> Self {
+        let names = loaded["extensions"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        Self {
+            listed: list.split_whitespace().map(str::to_lowercase).collect(),
+            left_out: left_out
+                .lines()
+                .filter_map(|line| line.split_once(':'))
+                .map(|(name, why)| (name.trim().to_lowercase(), why.trim().to_owned()))
+                .collect(),
+            loaded: names.map(canonical).collect(),
+        }
+    }
+
+    /// Whether PHP has it.
+    pub fn has(&self, name: &str) -> bool {
+        self.loaded.iter().any(|loaded| loaded == name)
+    }
+
+    fn why_not(&self, name: &str) -> String {
+        match self.left_out.iter().find(|(left, _)| left == name) {
+            Some((_, why)) => format!("not in this image (LINK=static leaves it out: {why})"),
+            None => "not in this image (its list of extensions does not name it)".into(),
+        }
+    }
+}
+
+/// Asks the serving PHP, and its command line for the image's two files.
+pub fn ask(container: &Container<'_>) -> Result<Facts> {
+    let loaded = judge::json(&http::send(&container.http, &Request::get("/loaded.php"), LIMIT)?)?;
+    let file = |path: &str| {
+        let code = format!("is_file('{path}') && readfile('{path}');");
+        container.frankenphp(&["php-cli", "-r", &code], LIMIT)
+    };
+    Ok(Facts::read(&file(LIST)?, &file(LEFT_OUT)?, &loaded))
+}
+
+/// PHP's name of an extension, as lists and switches write it.
+fn canonical(name: &str) -> String {
+    match name.to_lowercase().as_str() {
+        "zend opcache" => "opcache".into(),
+        other => other.into(),
+    }
+}
+
+/// How one extension is dealt with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// A call by this script.
+    Script(&'static str),
+    /// It is loaded, and no script knows it.
+    Loaded,
+    /// The list names it and PHP lacks it.
+    Missing,
+    /// It is not in this image, for this reason.
+    Absent(String),
+}
+
+/// One proof for every extension that a script knows or the list names; what PHP has beyond a list is proven as well.
+pub fn plan(facts: &Facts) -> Vec<(String, Proof)> {
+    let mut plan: Vec<(String, Proof)> = Vec::new();
+    for (script, names) in SCRIPTS {
+        for name in *names {
+            let listed = facts.listed.iter().any(|known| known == name);
+            let proof = match (facts.has(name), listed) {
+                (true, _) => Proof::Script(script),
+                (false, true) => Proof::Missing,
+                (false, false) => Proof::Absent(facts.why_not(name)),
+            };
+            plan.push(((*name).to_owned(), proof));
+        }
+    }
+    for name in &facts.listed {
+        if !plan.iter().any(|(known, _)| known == name) {
+            plan.push((name.clone(), if facts.has(name) { Proof::Loaded } else { Proof::Missing }));
+        }
+    }
+    plan
+}
+
+/// The plan as checks.
+pub fn checks(facts: &Facts) -> Vec<Check> {
+    plan(facts)
+        .into_iter()
+        .map(|(name, proof)| Check::owned(name, Stage::Web, Box::new(move |scene| prove(scene, &proof))))
+        .collect()
+}
+
+fn prove(scene: &Scene<'_>, proof: &Proof) -> Result<Verdict> {
+    match proof {
+        Proof::Script(script) => call(scene, script, scene.name).map(Verdict::Ok),
+        Proof::Loaded => Ok(Verdict::Ok("loaded".into())),
+        Proof::Missing => anyhow::bail!(
+            "expected it to be loaded: the image's list names it (`{LIST}`), and PHP has not got it"
+        ),
+        Proof::Absent(why) => Ok(Verdict::Skip(why.clone())),
+    }
+}
+
+/// One check of a script, in a served page. Every script is asked twice, so that what is compiled once and kept (opcache),
+/// or left behind by the first call, shows.
+pub fn call(scene: &Scene<'_>, script: &str, check: &str) -> Result<String> {
+    let mut detail = String::new();
+    for round in 1..=2 {
+        let path = format!("/{script}?check={check}&n={round}");
+        let answer = judge::json(&scene.send(&Request::get(&path))?)?;
+        detail = judge::verdict(&answer)?;
+    }
+    ensure!(!detail.is_empty(), "the script gave no detail");
+    Ok(detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn proof(facts: &Facts, name: &str) -> Option<Proof> {
+        plan(facts).into_iter().find(|(known, _)| known == name).map(|(_, proof)| proof)
+    }
+
+    #[test]
+    fn each_listed_extension_is_proven_or_missed() {
+        let loaded = json!({"extensions": ["gd", "Zend OPcache", "snuffleupagus", "Core"]});
+        let facts =
+            Facts::read("gd\nopcache\nintl\nsnuffleupagus\nyaml\n", "xsl: no static libxslt\n", &loaded);
+        assert_eq!(proof(&facts, "gd"), Some(Proof::Script("ext-image.php")));
+        assert_eq!(proof(&facts, "opcache"), Some(Proof::Script("ext-opcache.php")));
+        assert_eq!(proof(&facts, "intl"), Some(Proof::Missing));
+        assert_eq!(proof(&facts, "snuffleupagus"), Some(Proof::Loaded));
+        assert_eq!(proof(&facts, "yaml"), Some(Proof::Missing));
+        let why = "not in this image (LINK=static leaves it out: no static libxslt)";
+        assert_eq!(proof(&facts, "xsl"), Some(Proof::Absent(why.into())));
+        assert_eq!(proof(&facts, "core"), None);
+    }
+
+    #[test]
+    fn without_a_list_all_that_is_loaded_is_proven() {
+        let facts = Facts::read("", "", &json!({"extensions": ["gd"]}));
+        assert_eq!(proof(&facts, "gd"), Some(Proof::Script("ext-image.php")));
+        assert!(matches!(proof(&facts, "intl"), Some(Proof::Absent(_))));
+    }
+
+    #[test]
+    fn each_script_is_there_and_knows_its_checks() {
+        for (script, names) in SCRIPTS {
+            let text = super::super::stage::page(script).unwrap();
+            for name in *names {
+                assert!(text.contains(&format!("'{name}' => function")), "{script} has no check `{name}`");
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! A client for what the checks must see exactly: heads with 1xx before the answer, and when the first byte came.
+//! One request a connection, no TLS, no redirects; `httparse` reads the heads.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::exec::signals;
+
+/// How long a wait is blind to Ctrl-C.
+const BLINK: Duration = Duration::from_millis(200);
+/// No page of ours is larger.
+const LARGEST: usize = 64 * 1024 * 1024;
+
+/// A request.
+#[derive(Debug, Default, Clone)]
+pub struct Request<'a> {
+    /// Path and query.
+    pub path: &'a str,
+    /// Headers beside `Host`, `Connection` and `Content-Length`.
+    pub headers: Vec<(&'a str, String)>,
+    /// Sent by POST where there is one, else it is a GET.
+    pub body: Option<&'a [u8]>,
+}
+
+impl<'a> Request<'a> {
+    /// A GET without headers of its own.
+    pub fn get(path: &'a str) -> Self {
+        Self { path, ..Self::default() }
+    }
+
+    /// A POST.
+    pub fn post(path: &'a str, body: &'a [u8]) -> Self {
+        Self { path, body: Some(body), ..Self::default() }
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: &'a str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    fn head(&self, host: &str) -> String {
+        let method = if self.body.is_some() { "POST" } else { "GET" };
+        let mut head = format!("{method} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", self.path);
+        if let Some(body) = self.body {
+            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        self.headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        head + "\r\n"
+    }
+}
+
+/// A status and its headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The status code.
+    pub status: u16,
+    /// Names as they were sent.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Head {
+    /// The first header of that name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// Heads with a 1xx status, in their order before the answer's own.
+    pub early: Vec<Head>,
+    /// The answer's own head.
+    pub head: Head,
+    /// The whole body, out of its chunks.
+    pub body: Vec<u8>,
+    /// From the request's end to the first byte.
+    pub first_byte: Duration,
+    /// From the request's end to the last byte.
+    pub last_byte: Duration,
+}
+
+impl Response {
+    /// The body, for people.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Sends a request to `HOST:PORT` and reads the answer, within `limit`.
+pub fn send(address: &str, request: &Request<'_>, limit: Duration) -> Result<Response> {
+    let deadline = Instant::now() + limit;
+    let target = address.to_socket_addrs()?.next().context("no address")?;
+    let mut stream = TcpStream::connect_timeout(&target, limit).context("failed to connect")?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(BLINK))?;
+    stream.set_write_timeout(Some(limit))?;
+    // A server may refuse a body before it has read it: its answer tells more than the broken pipe.
+    let head = request.head(address);
+    let written =
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(request.body.unwrap_or_default()));
+    let sent = Instant::now();
+    let (bytes, first_byte) = read(&mut stream, deadline, sent)?;
+    let last_byte = sent.elapsed();
+    if let (true, Err(error)) = (bytes.is_empty(), written) {
+        return Err(error).context("failed to send the request");
+    }
+    let (early, head, body) = parse(&bytes)?;
+    Ok(Response { early, head, body, first_byte, last_byte })
+}
+
+fn read(stream: &mut TcpStream, deadline: Instant, sent: Instant) -> Result<(Vec<u8>, Duration)> {
+    let mut bytes = Vec::new();
+    let mut first_byte = Duration::ZERO;
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        signals::check()?;
+        if Instant::now() > deadline {
+            bail!("no end of the answer within the time limit; so far {} bytes", bytes.len());
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) => return Ok((bytes, first_byte)),
+            Ok(count) => {
+                if bytes.is_empty() {
+                    first_byte = sent.elapsed();
+                }
+                bytes.extend_from_slice(&buffer[..count]);
+                if bytes.len() > LARGEST {
+                    bail!("the answer is larger than {LARGEST} bytes");
+                }
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset && !bytes.is_empty() => {
+                return Ok((bytes, first_byte));
+            }
+            Err(error) => return Err(error).context("failed to read the answer"),
+        }
+    }
+}
+
+/// Early heads, the answer's head, its body.
+type Parts = (Vec<Head>, Head, Vec<u8>);
+
+/// Takes a connection's bytes apart.
+pub fn parse(mut bytes: &[u8]) -> Result<Parts> {
+    if bytes.is_empty() {
+        bail!("the connection was closed without an answer");
+    }
+    let mut early = Vec::new();
+    loop {
+        let (head, length) = parse_head(bytes)?;
+        bytes = &bytes[length..];
+        if (100..200).contains(&head.status) {
+            early.push(head);
+        } else {
+            let body = body(&head, bytes)?;
+            return Ok((early, head, body));
+        }
+    }
+}
+
+fn parse_head(bytes: &[u8]) -> Result<(Head, usize)> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(length) =
+        response.parse(bytes).map_err(|error| anyhow!("not HTTP: {error}"))?
+    else {
+        bail!("the answer ended within its head");
+    };
+    let headers = response
+        .headers
+        .iter()
+        .map(|header| (header.name.to_owned(), String::from_utf8_lossy(header.value).into_owned()))
+        .collect();
+    Ok((Head { status: response.code.unwrap_or(0), headers }, length))
+}
+
+fn body(head: &Head, bytes: &[u8]) -> Result<Vec<u8>> {
+    if head.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+        return unchunk(bytes);
+    }
+    if let Some(length) = head.header("content-length") {
+        let length: usize = length.parse().context("a wrong content-length")?;
+        if length != bytes.len() {
+            bail!("the body has {} bytes in place of {length}", bytes.len());
+        }
+    }
+    Ok(bytes.to_vec())
+}
+
+fn unchunk(mut bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let status = httparse::parse_chunk_size(bytes).map_err(|_| anyhow!("a broken chunk"))?;
+        let httparse::Status::Complete((start, size)) = status else {
+            bail!("the body ended within a chunk")
+        };
+        if size == 0 {
+            return Ok(body);
+        }
+        let end = start + usize::try_from(size)?;
+        body.extend_from_slice(bytes.get(start..end).context("the body ended within a chunk")?);
+        bytes = bytes.get(end + 2..).context("the body ended within a chunk")?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn early_heads_come_before_the_answer() {
+        let bytes =
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let (early, head, body) = parse(bytes).unwrap();
+        assert_eq!((early.len(), early[0].status, early[0].header("link")), (1, 103, Some("</a>")));
+        assert_eq!((head.status, body.as_slice()), (200, b"ok".as_slice()));
+    }
+
+    #[test]
+    fn chunks_are_put_together() {
+        let bytes =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1;x=y\r\nd\r\n0\r\n\r\n";
+        assert_eq!(parse(bytes).unwrap().2, b"abcd");
+    }
+
+    #[test]
+    fn a_cut_answer_is_an_error() {
+        let cut: [&[u8]; 5] = [
+            b"",
+            b"HTTP/1.1 200 OK\r\nContent-Le",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nab",
+            b"HTTP/1.1 103 Early Hints\r\n\r\n",
+        ];
+        for bytes in cut {
+            assert!(parse(bytes).is_err(), "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn a_request_has_the_length_of_its_body() {
+        let request = Request::post("/a?b=1", b"four").header("Cookie", "c=d");
+        assert_eq!(
+            request.head("127.0.0.1:80"),
+            "POST /a?b=1 HTTP/1.1\r\nHost: 127.0.0.1:80\r\nConnection: close\r\nContent-Length: 4\r\nCookie: c=d\r\n\r\n"
+        );
+    }
+}

@@ -1,0 +1,161 @@
+//! The image's own declaration, read from the engine, and whether it follows the conventions of a FrankenPHP image.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::Deserialize;
+
+use super::docker::{self, Docker, LIMIT};
+
+/// What `docker image inspect` tells, as far as it is judged.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Image {
+    /// Its digest in the engine.
+    pub id: String,
+    /// How it runs.
+    pub config: Config,
+}
+
+/// How an image runs.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Config {
+    labels: Option<BTreeMap<String, String>>,
+    exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
+    env: Option<Vec<String>>,
+    working_dir: String,
+    healthcheck: Option<Healthcheck>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Healthcheck {
+    test: Vec<String>,
+}
+
+/// Ports of the convention: HTTP, HTTPS by TCP and by QUIC, the admin API.
+const PORTS: [&str; 4] = ["80/tcp", "443/tcp", "443/udp", "2019/tcp"];
+/// What an image must tell about itself, after `org.opencontainers.image.`.
+const LABELS: [&str; 3] = ["title", "description", "licenses"];
+
+impl Image {
+    /// Asks the engine.
+    pub fn read(docker: &Docker<'_>, name: &str) -> Result<Self> {
+        let answer = docker.ask(&["image", "inspect", "--format", "{{json .}}", name], LIMIT)?;
+        if answer.success {
+            return serde_json::from_str(&answer.stdout)
+                .context("failed to read what the engine says of the image");
+        }
+        let words = answer.stderr.trim();
+        if words.contains("No such image") {
+            bail!(
+                "there is no image `{name}` in this engine\nbuild one with `cargo xtask frankenphp`, or name another: \
+                 cargo xtask smoke IMAGE; `docker image ls` lists them"
+            );
+        }
+        if words.contains("invalid reference format") {
+            return Err(crate::error::usage(format!(
+                "`{name}` cannot be an image's name\nit looks like durango/frankenphp:latest"
+            )));
+        }
+        Err(docker::problem(words).into_error())
+    }
+}
+
+impl Config {
+    /// Judges the labels.
+    pub fn labels(&self) -> Result<String> {
+        let prefix = "org.opencontainers.image.";
+        let all = self
+            .labels
+            .iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value)));
+        let found: BTreeMap<&str, &String> = all.filter(|(_, value)| !value.is_empty()).collect();
+        let missing: Vec<&str> = LABELS.into_iter().filter(|name| !found.contains_key(name)).collect();
+        if !missing.is_empty() {
+            bail!("expected labels {prefix}*, without a value: {}", missing.join(", "));
+        }
+        Ok(found.keys().copied().collect::<Vec<_>>().join(", "))
+    }
+
+    /// Judges the ports.
+    pub fn ports(&self) -> Result<String> {
+        let found: BTreeSet<&str> =
+            self.exposed_ports.iter().flatten().map(|(port, _)| port.as_str()).collect();
+        let missing: Vec<&str> = PORTS.into_iter().filter(|port| !found.contains(port)).collect();
+        if !missing.is_empty() {
+            bail!("expected EXPOSE {}, missing: {}", PORTS.join(" "), missing.join(" "));
+        }
+        Ok(found.into_iter().collect::<Vec<_>>().join(" "))
+    }
+
+    /// Judges folders: where applications are put and where Caddy keeps its state.
+    pub fn folders(&self) -> Result<String> {
+        let variable = |name: &str| {
+            let line = self.env.iter().flatten().find_map(|line| line.strip_prefix(&format!("{name}=")));
+            line.unwrap_or("unset").to_owned()
+        };
+        let seen = [self.working_dir.clone(), variable("XDG_CONFIG_HOME"), variable("XDG_DATA_HOME")];
+        if seen != ["/app", "/config", "/data"] {
+            bail!(
+                "expected WORKDIR /app, XDG_CONFIG_HOME=/config, XDG_DATA_HOME=/data, saw {}",
+                seen.join(", ")
+            );
+        }
+        Ok(seen.join(", "))
+    }
+
+    /// The arguments that the health check runs inside, shell or not.
+    pub fn health_command(&self) -> Result<Vec<String>> {
+        let test = self.healthcheck.as_ref().map(|check| check.test.as_slice()).unwrap_or_default();
+        match test.split_first() {
+            Some((kind, argv)) if kind == "CMD" && !argv.is_empty() => Ok(argv.to_vec()),
+            Some((kind, [line])) if kind == "CMD-SHELL" => {
+                Ok(["/bin/sh", "-c", line].map(str::to_owned).to_vec())
+            }
+            _ => Err(anyhow!("expected a HEALTHCHECK, saw none")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(config: &str) -> Config {
+        serde_json::from_str::<Image>(&format!(r#"{{"Id":"sha256:1","Config":{config}}}"#)).unwrap().config
+    }
+
+    #[test]
+    fn a_good_declaration_passes() {
+        let config = image(
+            r#"{"Labels":{"org.opencontainers.image.title":"a","org.opencontainers.image.description":"b",
+                "org.opencontainers.image.licenses":"1","other":"c"},
+                "ExposedPorts":{"80/tcp":{},"443/tcp":{},"443/udp":{},"2019/tcp":{}},
+                "Env":["PATH=/bin","XDG_CONFIG_HOME=/config","XDG_DATA_HOME=/data"],"WorkingDir":"/app",
+                "Healthcheck":{"Test":["CMD","frankenphp","php-cli"],"Interval":1}}"#,
+        );
+        assert_eq!(config.labels().unwrap(), "description, licenses, title");
+        assert_eq!(config.ports().unwrap(), "2019/tcp 443/tcp 443/udp 80/tcp");
+        assert_eq!(config.folders().unwrap(), "/app, /config, /data");
+        assert_eq!(config.health_command().unwrap(), ["frankenphp", "php-cli"]);
+    }
+
+    #[test]
+    fn an_empty_declaration_fails_each_judge() {
+        let config = image(r#"{"Labels":null,"ExposedPorts":{"80/tcp":{}},"Env":null,"WorkingDir":""}"#);
+        assert!(config.labels().unwrap_err().to_string().contains("title"));
+        assert!(config.ports().unwrap_err().to_string().ends_with("missing: 443/tcp 443/udp 2019/tcp"));
+        assert!(config.folders().unwrap_err().to_string().contains("unset"));
+        assert!(config.health_command().is_err());
+    }
+
+    #[test]
+    fn a_health_check_by_shell_is_run_by_the_shell() {
+        let config = image(r#"{"Healthcheck":{"Test":["CMD-SHELL","curl -f localhost"]}}"#);
+        assert_eq!(config.health_command().unwrap(), ["/bin/sh", "-c", "curl -f localhost"]);
+        assert!(image(r#"{"Healthcheck":{"Test":["NONE"]}}"#).health_command().is_err());
+    }
+}

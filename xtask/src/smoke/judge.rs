@@ -1,0 +1,186 @@
+//! What the pages of the checks must answer: pure functions from answers to a line about what was seen, or an error that
+//! says what was expected.
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::extensions::Facts;
+use super::http::Response;
+
+/// The JSON of a page that must answer with 200.
+pub fn json(response: &Response) -> Result<Value> {
+    let text = response.text();
+    let start: String = text.chars().take(200).collect();
+    ensure!(response.head.status == 200, "expected status 200, saw {}: {start}", response.head.status);
+    serde_json::from_str(&text).with_context(|| format!("expected JSON, saw `{start}`"))
+}
+
+/// What a check script says of itself.
+pub fn verdict(answer: &Value) -> Result<String> {
+    let detail = answer["detail"].as_str().unwrap_or("the script gave no detail");
+    ensure!(answer["ok"] == true, "{detail}");
+    Ok(detail.to_owned())
+}
+
+/// A page.
+pub fn page(response: &Response) -> Result<String> {
+    let text = response.text();
+    ensure!(
+        response.head.status == 200 && text == "Hello from frankenphp",
+        "expected `Hello from frankenphp`, saw status {}: {text}",
+        response.head.status
+    );
+    Ok(format!("{text}, by {}", response.head.header("server").unwrap_or("a server without a name")))
+}
+
+/// The serving PHP: with threads, for the many that FrankenPHP serves with, and without debugging.
+pub fn php(seen: &Value) -> Result<String> {
+    let version = seen["php"].as_str().context("expected a version of PHP, saw none")?;
+    ensure!(seen["sapi"] == "frankenphp", "expected the SAPI `frankenphp`, saw {}", seen["sapi"]);
+    ensure!(seen["zts"] == true, "expected a thread-safe PHP (ZTS), saw one for a single thread");
+    ensure!(seen["debug"] == false, "expected a release build, saw a debug build");
+    Ok(format!("PHP {version}, thread-safe"))
+}
+
+/// The image's list of extensions against what PHP has loaded.
+pub fn extensions(facts: &Facts) -> Result<String> {
+    let missing: Vec<&str> =
+        facts.listed.iter().map(String::as_str).filter(|name| !facts.has(name)).collect();
+    ensure!(
+        missing.is_empty(),
+        "the image's list names them, and PHP has not got them: {}",
+        missing.join(", ")
+    );
+    let listed = facts.listed.len();
+    let loaded = facts.loaded.len();
+    Ok(if listed == 0 {
+        format!("{loaded} loaded; the image has no list to hold them against")
+    } else {
+        format!("all {listed} that the image lists, {loaded} in all")
+    })
+}
+
+/// `$_SERVER`, for `GET /server.php?a=1&b=%20x` with `X-Durango: ride`, served from `root`.
+pub fn server(seen: &Value, root: &str) -> Result<String> {
+    let script = format!("{root}/server.php");
+    let expected = [
+        ("REQUEST_METHOD", "GET"),
+        ("QUERY_STRING", "a=1&b=%20x"),
+        ("REQUEST_URI", "/server.php?a=1&b=%20x"),
+        ("SCRIPT_NAME", "/server.php"),
+        ("SCRIPT_FILENAME", &script),
+        ("DOCUMENT_ROOT", root),
+        ("SERVER_SOFTWARE", "FrankenPHP"),
+        ("SERVER_PROTOCOL", "HTTP/1.1"),
+        ("HTTP_X_DURANGO", "ride"),
+    ];
+    for (name, value) in expected {
+        ensure!(seen[name] == value, "{name}: expected `{value}`, saw {}", seen[name]);
+    }
+    ensure!(seen["GET"]["b"] == " x", "$_GET: expected b=` x`, saw {}", seen["GET"]);
+    let client = seen["REMOTE_ADDR"].as_str().unwrap_or_default();
+    ensure!(client.parse::<std::net::IpAddr>().is_ok(), "REMOTE_ADDR: expected an address, saw `{client}`");
+    Ok(format!("{} fields as they were sent, from {client}", expected.len()))
+}
+
+/// A body as PHP read it.
+pub fn body(seen: &Value, bytes: usize, sha256: &str) -> Result<String> {
+    ensure!(seen["bytes"] == bytes, "expected {bytes} bytes, saw {}", seen["bytes"]);
+    ensure!(seen["sha256"] == sha256, "expected the SHA-256 {sha256}, saw {}", seen["sha256"]);
+    Ok(format!("{bytes} bytes arrived unchanged"))
+}
+
+/// The cookie that a first answer sets, to be sent back.
+pub fn cookie(first: &Response) -> Result<String> {
+    let cookie = first.head.header("set-cookie").and_then(|value| value.split(';').next());
+    cookie
+        .map(str::to_owned)
+        .with_context(|| format!("expected a Set-Cookie header, saw none; {}", first.text()))
+}
+
+/// Two visits with one cookie, and one without.
+pub fn sessions(visits: [&Value; 3]) -> Result<String> {
+    let [first, second, stranger] = visits;
+    ensure!(first["visits"] == 1, "first visit: expected 1, saw {first}");
+    ensure!(second["visits"] == 2, "second visit with the cookie: expected 2, saw {second}");
+    ensure!(stranger["visits"] == 1, "a visit without a cookie: expected 1, saw {stranger}");
+    Ok("cookie kept over two requests".into())
+}
+
+/// An uploaded file and a field beside it.
+pub fn upload(seen: &Value, sha256: &str) -> Result<String> {
+    let holds = seen["error"] == 0 && seen["uploaded"] == true && seen["name"] == "Ä b.bin";
+    ensure!(holds && seen["field"] == "beside", "expected the file `Ä b.bin` and a field, saw {seen}");
+    ensure!(seen["sha256"] == sha256, "expected the SHA-256 {sha256}, saw {}", seen["sha256"]);
+    Ok("a file and a field of multipart/form-data".into())
+}
+
+/// Hints before the answer, and not together with it: the page sleeps 300 ms in between.
+pub fn hints(response: &Response) -> Result<String> {
+    let statuses: Vec<u16> = response.early.iter().map(|head| head.status).collect();
+    let link = response.early.first().and_then(|head| head.header("link")).unwrap_or_default();
+    ensure!(
+        statuses == [103] && response.head.status == 200,
+        "expected 103 and 200, saw {statuses:?} and {}",
+        response.head.status
+    );
+    ensure!(link.contains("</style.css>"), "expected a Link header in the 103, saw `{link}`");
+    ensure!(response.text() == "after the hints", "saw the body `{}`", response.text());
+    let ahead = response.last_byte.saturating_sub(response.first_byte).as_millis();
+    ensure!(ahead >= 150, "expected the 103 some 300 ms ahead of the answer, saw {ahead} ms");
+    Ok(format!("103 with its Link, {ahead} ms ahead of the 200"))
+}
+
+/// A worker's counter, asked three times; then once more where it has started anew.
+pub fn rises(counts: &[u64]) -> Result<String> {
+    let rising = counts.len() > 1 && counts.windows(2).all(|pair| pair[1] == pair[0] + 1);
+    ensure!(rising, "expected a counter that rises by one a request, saw {counts:?}");
+    Ok(format!("its counter rose over {} requests: {counts:?}", counts.len()))
+}
+
+/// The counter before and after a restart.
+pub fn restarted(before: u64, after: u64) -> Result<String> {
+    ensure!(
+        before > 1 && after == 1,
+        "expected a counter above 1, then 1 after the restart, saw {before} and {after}"
+    );
+    Ok(format!("the counter was {before}, and {after} after the restart"))
+}
+
+/// The one that sleeps is served, the one that waits too long is not.
+pub fn busy(sleeper: u16, waiter: &Response) -> Result<String> {
+    ensure!(sleeper == 200, "the request that holds the thread: expected 200, saw {sleeper}");
+    ensure!(waiter.head.status == 503, "the request that waits: expected 503, saw {}", waiter.head.status);
+    Ok(format!("503 after {} ms of waiting", waiter.first_byte.as_millis()))
+}
+
+/// Who serves, where the engine was told a user.
+pub fn user(seen: &Value, uid: u64) -> Result<String> {
+    ensure!(seen["uid"] == uid, "expected user {uid}, saw {}", seen["uid"]);
+    ensure!(seen["writable"] == true, "the folder for temporary files is not writable for user {uid}");
+    ensure!(seen["data"] == true, "`/data/caddy` is not writable for user {uid}: no certificate can be kept");
+    Ok(format!("user {uid} serves, writes temporary files and keeps certificates"))
+}
+
+/// All that must be in a list.
+pub fn lists(text: &str, needed: &[&str]) -> Result<String> {
+    let lines: Vec<&str> =
+        text.lines().map(|line| line.split_whitespace().next().unwrap_or_default()).collect();
+    let missing: Vec<&str> = needed.iter().copied().filter(|name| !lines.contains(name)).collect();
+    if !missing.is_empty() {
+        bail!("expected {}, missing: {}", needed.join(", "), missing.join(", "));
+    }
+    Ok(format!("{} among {}", needed.join(", "), lines.len()))
+}
+
+/// The image's own page: whatever the application says, it is the server's answer and no error of it.
+pub fn own_page(seen: &Value) -> Result<String> {
+    let status = seen["status"].as_str().unwrap_or("no answer");
+    let code: u16 = status.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    ensure!((200..500).contains(&code), "https://localhost/: expected an answer, saw {status}");
+    Ok(format!("https://localhost/ verified: {status}, {} bytes", seen["bytes"]))
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

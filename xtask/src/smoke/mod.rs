@@ -1,0 +1,206 @@
+//! Proving a built image: it is started in each way that matters ([`stage`]), and a table of checks ([`checks`]) asks it over
+//! HTTP and by its commands. Each check has a time limit and so has the run; containers are gone at the end, whatever the end
+//! is. Limits: one platform, the engine's own; nothing is proven under load.
+
+pub mod checks;
+pub mod docker;
+pub mod extensions;
+pub mod http;
+pub mod image;
+pub mod judge;
+pub mod report;
+mod requests;
+mod runtime;
+pub mod stage;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+
+use crate::cli::Session;
+use crate::engine::problem::Problem;
+use crate::error;
+use crate::exec::signals;
+use checks::{Check, Scene, Verdict};
+use docker::{Container, Docker, LIMIT, Reach, Start};
+use extensions::Facts;
+use http::Request;
+use image::Image;
+use report::{Outcome, Report, State};
+use stage::{ROOT, STAGES, Stage};
+
+/// The image of the declaration's target `frankenphp`.
+pub const DEFAULT_IMAGE: &str = "durango/frankenphp:latest";
+/// After this no check is begun.
+const TOTAL: Duration = Duration::from_secs(160);
+/// How long a server may take until it answers.
+const READY: Duration = Duration::from_secs(30);
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The image.
+    pub image: String,
+    /// Names of checks; all where there are none.
+    pub only: Vec<String>,
+    /// Whether the containers stay.
+    pub keep: bool,
+}
+
+impl Options {
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+}
+
+/// Proves an image; every outcome is shown as soon as it is there.
+pub fn run(session: &Session, options: &Options, show: &mut dyn FnMut(&Outcome)) -> Result<Report> {
+    signals::install();
+    if session.host.which("docker").is_none() {
+        return Err(Problem::NoDocker.into_error());
+    }
+    let docker = Docker { sh: &session.sh, verbose: session.globals.verbose };
+    let endpoint = docker.must(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], LIMIT)?;
+    let reach = Reach::of(&endpoint)?;
+    let image = Image::read(&docker, &options.image)?;
+    let pages = stage::write_pages()?;
+    let report = Report { image: options.image.clone(), ..Report::default() };
+    let started = Instant::now();
+    let mut run =
+        Run { docker: &docker, image: &image, reach, pages: pages.path(), options, started, report, show };
+    for stage in STAGES {
+        run.stage(stage)?;
+    }
+    let mut report = run.report;
+    report.seconds = started.elapsed();
+    every_name_known(options, &report)?;
+    Ok(report)
+}
+
+/// `--only` with a name that no check has is a slip of the pen.
+fn every_name_known(options: &Options, report: &Report) -> Result<()> {
+    let unknown = |only: &&String| !report.checks.iter().any(|outcome| outcome.name == **only);
+    match options.only.iter().find(unknown) {
+        Some(name) => {
+            Err(error::usage(format!("no check is named `{name}`\nwithout `--only`, smoke lists them all")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A run under way.
+struct Run<'a> {
+    docker: &'a Docker<'a>,
+    image: &'a Image,
+    reach: Reach,
+    pages: &'a Path,
+    options: &'a Options,
+    started: Instant,
+    report: Report,
+    show: &'a mut dyn FnMut(&Outcome),
+}
+
+impl<'a> Run<'a> {
+    fn stage(&mut self, stage: Stage) -> Result<()> {
+        signals::check()?;
+        let mut checks: Vec<Check> = checks::all().into_iter().filter(|check| check.stage == stage).collect();
+        if !self.is_needed(stage, &checks) {
+            return Ok(());
+        }
+        if stage == Stage::Declared {
+            return self.checks(&checks, None, &Facts::default());
+        }
+        let begun = Instant::now();
+        let container = self.start(stage);
+        signals::check()?;
+        let answers = container.as_ref().map(|_| Verdict::Ok("started, answers".into()));
+        self.record(stage.start(), begun, answers.map_err(|error| anyhow!("{error:#}")));
+        let Ok(container) = container else { return self.skip(&checks, &stage.start()) };
+        let mut facts = Facts::default();
+        if stage == Stage::Web {
+            facts = self.ask_extensions(&container);
+            checks.extend(extensions::checks(&facts));
+        }
+        self.checks(&checks, Some(&container), &facts)
+    }
+
+    /// Names that no table knows are extensions', which are proven on the web stage.
+    fn is_needed(&self, stage: Stage, checks: &[Check]) -> bool {
+        let all = checks::all();
+        let is_extension = |only: &String| !all.iter().any(|check| check.name == *only);
+        checks.iter().any(|check| self.options.wants(&check.name))
+            || (stage == Stage::Web && self.options.only.iter().any(is_extension))
+    }
+
+    /// Starts a container and waits until its server answers, whatever it answers.
+    fn start(&self, stage: Stage) -> Result<Container<'a>> {
+        let pages = self.pages.to_string_lossy();
+        let run = self.pages.file_name().unwrap_or_default().to_string_lossy();
+        let start = Start {
+            name: format!("{run}-{}", stage.name()),
+            image: &self.options.image,
+            args: stage.args(),
+            pages: stage.has_pages().then_some((&*pages, ROOT)),
+            keep: self.options.keep,
+        };
+        let container = Container::start(self.docker, &self.reach, &start)?;
+        let begun = Instant::now();
+        loop {
+            let answer = http::send(&container.http, &Request::get("/hello.php"), Duration::from_secs(5));
+            match answer {
+                Ok(_) => return Ok(container),
+                Err(_) if !container.is_running() => return Err(container.obituary()),
+                Err(error) if begun.elapsed() > READY => {
+                    return Err(error.context("the server does not answer"));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+            signals::check()?;
+        }
+    }
+
+    /// What PHP has and what the image says it has; recorded as a check, since all others of extensions hang on it.
+    fn ask_extensions(&mut self, container: &Container<'_>) -> Facts {
+        let begun = Instant::now();
+        let facts = extensions::ask(container);
+        let seen = facts.as_ref().map_err(|error| anyhow!("{error:#}")).and_then(judge::extensions);
+        self.record("extensions".into(), begun, seen.map(Verdict::Ok));
+        facts.unwrap_or_default()
+    }
+
+    fn checks(&mut self, checks: &[Check], container: Option<&Container<'_>>, facts: &Facts) -> Result<()> {
+        for check in checks.iter().filter(|check| self.options.wants(&check.name)) {
+            let begun = Instant::now();
+            let scene = Scene { name: &check.name, image: self.image, container, facts };
+            let verdict = if self.started.elapsed() > TOTAL {
+                Err(anyhow!("not begun: the {} s of the whole run are over", TOTAL.as_secs()))
+            } else {
+                (check.run)(&scene)
+            };
+            // A command that Ctrl-C ended has proven nothing.
+            signals::check()?;
+            self.record(check.name.to_string(), begun, verdict);
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, checks: &[Check], needs: &str) -> Result<()> {
+        for check in checks.iter().filter(|check| self.options.wants(&check.name)) {
+            let verdict = Ok(Verdict::Skip(format!("it needs {needs}")));
+            self.record(check.name.to_string(), Instant::now(), verdict);
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, name: String, begun: Instant, verdict: Result<Verdict>) {
+        let (state, detail) = match verdict {
+            Ok(Verdict::Ok(seen)) => (State::Ok, seen),
+            Ok(Verdict::Skip(why)) => (State::Skip, why),
+            Err(error) => (State::Fail, format!("{error:#}")),
+        };
+        let outcome = Outcome { name, state, detail, seconds: begun.elapsed() };
+        (self.show)(&outcome);
+        self.report.checks.push(outcome);
+    }
+}

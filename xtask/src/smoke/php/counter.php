@@ -1,0 +1,13 @@
+<?php
+// A worker: what it keeps between requests rises, and is gone after a restart.
+
+$requests = 0;
+$handle = function () use (&$requests): void {
+    $requests++;
+    header('Content-Type: application/json');
+    echo json_encode(['requests' => $requests, 'query' => $_GET['n'] ?? null]);
+};
+
+while (frankenphp_handle_request($handle)) {
+    gc_collect_cycles();
+}

@@ -1,0 +1,144 @@
+//! Checks by HTTP requests from outside; [`judge`] says what is right.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::checks::{LIMIT, Scene};
+use super::http::Request;
+use super::judge;
+use super::stage::{self, NOBODY, ROOT};
+
+const RESTART: &str = include_str!("php/restart-workers.php");
+/// More than the buffers on the way hold, and than PHP keeps in memory.
+const LARGE: usize = 6 * 1024 * 1024;
+
+fn get_json(scene: &Scene<'_>, path: &str) -> Result<Value> {
+    judge::json(&scene.send(&Request::get(path))?)
+}
+
+/// Bytes that no compression and no repetition could make right by chance.
+fn noise(bytes: usize) -> Vec<u8> {
+    let blocks = (0u64..).map(|n| Sha256::digest(n.to_le_bytes()));
+    blocks.flatten().take(bytes).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// A page over HTTP.
+pub(super) fn page(scene: &Scene<'_>) -> Result<String> {
+    judge::page(&scene.send(&Request::get("/hello.php"))?)
+}
+
+/// The serving PHP is thread-safe and no debug build.
+pub(super) fn php(scene: &Scene<'_>) -> Result<String> {
+    let seen = get_json(scene, "/loaded.php")?;
+    judge::php(&seen)
+}
+
+/// `$_SERVER`.
+pub(super) fn server_fields(scene: &Scene<'_>) -> Result<String> {
+    let request = Request::get("/server.php?a=1&b=%20x").header("X-Durango", "ride");
+    judge::server(&judge::json(&scene.send(&request)?)?, ROOT)
+}
+
+/// 6 MB of noise.
+pub(super) fn large_body(scene: &Scene<'_>) -> Result<String> {
+    let bytes = noise(LARGE);
+    let request = Request::post("/body.php", &bytes).header("Content-Type", "application/octet-stream");
+    judge::body(&judge::json(&scene.send(&request)?)?, bytes.len(), &sha256(&bytes))
+}
+
+/// Two visits of one, and one of a stranger.
+pub(super) fn sessions(scene: &Scene<'_>) -> Result<String> {
+    let first = scene.send(&Request::get("/session.php"))?;
+    let visit = judge::json(&first)?;
+    let request = Request::get("/session.php").header("Cookie", judge::cookie(&first)?);
+    let again = judge::json(&scene.send(&request)?)?;
+    let stranger = get_json(scene, "/session.php")?;
+    judge::sessions([&visit, &again, &stranger])
+}
+
+/// A file of noise and a field in one form.
+pub(super) fn upload(scene: &Scene<'_>) -> Result<String> {
+    let bytes = noise(300_000);
+    let boundary = "----durango-smoke-boundary";
+    let mut form = format!(
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"field\"\r\n\r\nbeside\r\n--{boundary}\r\n\
+         Content-Disposition: form-data; name=\"file\"; filename=\"Ä b.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n"
+    )
+    .into_bytes();
+    form.extend_from_slice(&bytes);
+    form.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    let kind = format!("multipart/form-data; boundary={boundary}");
+    let answer = scene.send(&Request::post("/upload.php", &form).header("Content-Type", kind))?;
+    judge::upload(&judge::json(&answer)?, &sha256(&bytes))
+}
+
+/// 103 before the 200.
+pub(super) fn early_hints(scene: &Scene<'_>) -> Result<String> {
+    judge::hints(&scene.send(&Request::get("/hints.php"))?)
+}
+
+fn count(scene: &Scene<'_>) -> Result<u64> {
+    let seen = get_json(scene, "/counter.php?n=1")?;
+    seen["requests"].as_u64().with_context(|| format!("expected a count, saw {seen}"))
+}
+
+/// One worker keeps its state over requests.
+pub(super) fn worker(scene: &Scene<'_>) -> Result<String> {
+    judge::rises(&[count(scene)?, count(scene)?, count(scene)?])
+}
+
+/// The admin API restarts the workers.
+pub(super) fn worker_restart(scene: &Scene<'_>) -> Result<String> {
+    count(scene)?;
+    let before = count(scene)?;
+    let printed = scene.container()?.frankenphp(&["php-cli", "-r", stage::code(RESTART)], LIMIT)?;
+    let line = printed.lines().last().unwrap_or_default();
+    let seen: Value =
+        serde_json::from_str(line).with_context(|| format!("expected JSON, saw `{}`", printed.trim()))?;
+    let status = seen["status"].as_str().unwrap_or_default();
+    anyhow::ensure!(status.contains(" 200"), "POST /frankenphp/workers/restart: expected 200, saw {seen}");
+    judge::restarted(before, count(scene)?)
+}
+
+/// Another user than root serves.
+pub(super) fn user(scene: &Scene<'_>) -> Result<String> {
+    judge::user(&get_json(scene, "/process.php")?, NOBODY)
+}
+
+/// One request holds the only thread, another waits in vain.
+pub(super) fn busy(scene: &Scene<'_>) -> Result<String> {
+    let address = &scene.container()?.http;
+    let hold = || super::http::send(address, &Request::get("/sleep.php?ms=1500"), LIMIT);
+    let (sleeper, waiter) = std::thread::scope(|scope| {
+        let sleeper = scope.spawn(hold);
+        std::thread::sleep(Duration::from_millis(500));
+        let waiter = scene.send(&Request::get("/hello.php"));
+        (sleeper.join(), waiter)
+    });
+    let sleeper = sleeper.map_err(|_| anyhow!("the request that holds the thread broke off"))??;
+    judge::busy(sleeper.head.status, &waiter?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_is_the_same_each_time_and_never_repeats() {
+        let bytes = noise(1000);
+        assert_eq!((bytes.len(), noise(1000) == bytes), (1000, true));
+        assert_ne!(bytes[..32], bytes[32..64]);
+        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

@@ -1,0 +1,113 @@
+//! Checks of the image as it is shipped: its commands, its health, its own page, its end.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::checks::{LIMIT, Scene};
+use super::{judge, stage};
+use crate::exec::signals;
+
+const OWN_PAGE: &str = include_str!("php/own-page.php");
+/// Docker calls a container healthy after one good answer; the first is asked for after a second.
+const HEALTH: Duration = Duration::from_secs(20);
+/// Nothing is under way, so the end needs no grace.
+const STOP: Duration = Duration::from_secs(5);
+
+/// The engine calls it healthy, by the image's own command.
+pub(super) fn healthy(scene: &Scene<'_>) -> Result<String> {
+    let container = scene.container()?;
+    scene.image.config.health_command()?;
+    let started = Instant::now();
+    loop {
+        signals::check()?;
+        match container.inspect("{{.State.Health.Status}}")?.as_str() {
+            "healthy" => return Ok("by its own HEALTHCHECK".into()),
+            _ if !container.is_running() => return Err(container.obituary()),
+            status => ensure!(
+                started.elapsed() < HEALTH,
+                "expected healthy within {} s, saw {status}: {}",
+                HEALTH.as_secs(),
+                container.inspect(
+                    "{{with .State.Health}}{{range .Log}}{{.ExitCode}} {{.Output}} {{end}}{{end}}"
+                )?
+            ),
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The health command by hand: what an orchestrator that reads it would run.
+pub(super) fn health_command(scene: &Scene<'_>) -> Result<String> {
+    let argv = scene.image.config.health_command()?;
+    let args: Vec<&str> = argv.iter().map(String::as_str).collect();
+    let answer = scene.container()?.exec(&args, LIMIT)?;
+    let line = shell_words::join(&argv);
+    ensure!(answer.success, "`{line}` failed: {}{}", answer.stdout.trim(), answer.stderr.trim());
+    Ok(format!("`{line}` exits with 0"))
+}
+
+/// `frankenphp version` names FrankenPHP, PHP and Caddy.
+pub(super) fn version(scene: &Scene<'_>) -> Result<String> {
+    let version = scene.container()?.frankenphp(&["version"], LIMIT)?.trim().to_owned();
+    let missing: Vec<&str> =
+        ["FrankenPHP", "PHP", "Caddy"].into_iter().filter(|word| !version.contains(word)).collect();
+    ensure!(missing.is_empty(), "expected {} to be named, saw `{version}`", missing.join(" and "));
+    Ok(version)
+}
+
+/// `frankenphp build-info` names the modules it was built of.
+pub(super) fn build_info(scene: &Scene<'_>) -> Result<String> {
+    let info = scene.container()?.frankenphp(&["build-info"], LIMIT)?;
+    let version_of = |module: &str| {
+        let line = info.lines().find(|line| line.split_whitespace().any(|word| word == module));
+        let version = line.and_then(|line| line.split_whitespace().skip_while(|word| *word != module).nth(1));
+        version.map(str::to_owned).with_context(|| format!("expected the module `{module}`, saw none"))
+    };
+    let go =
+        info.split_whitespace().find(|word| word.starts_with("go1.")).unwrap_or("Go of an unknown version");
+    Ok(format!(
+        "{go}, frankenphp {}, caddy {}",
+        version_of("github.com/dunglas/frankenphp")?,
+        version_of("github.com/caddyserver/caddy/v2")?
+    ))
+}
+
+/// `frankenphp list-modules` has both halves of FrankenPHP.
+pub(super) fn list_modules(scene: &Scene<'_>) -> Result<String> {
+    let modules = scene.container()?.frankenphp(&["list-modules"], LIMIT)?;
+    judge::lists(&modules, &["frankenphp", "http.handlers.php"])
+}
+
+/// `frankenphp php-cli -r` runs code and passes its exit code on.
+pub(super) fn php_cli(scene: &Scene<'_>) -> Result<String> {
+    let container = scene.container()?;
+    let seen =
+        container.frankenphp(&["php-cli", "-r", "echo PHP_SAPI, ' ', PHP_VERSION, ' ', 6 * 7;"], LIMIT)?;
+    ensure!(seen.starts_with("cli ") && seen.ends_with(" 42"), "expected `cli VERSION 42`, saw `{seen}`");
+    let failing = container.exec(&["frankenphp", "php-cli", "-r", "exit(7);"], LIMIT)?;
+    ensure!(!failing.success, "`exit(7)`: expected a failure, saw exit code 0");
+    Ok(format!("{seen}; exit(7) fails"))
+}
+
+/// The image's own page over HTTPS, its certificate verified.
+pub(super) fn own_page(scene: &Scene<'_>) -> Result<String> {
+    let printed = scene.container()?.frankenphp(&["php-cli", "-r", stage::code(OWN_PAGE)], LIMIT)?;
+    let answer = printed.lines().last().unwrap_or_default();
+    let seen: Value =
+        serde_json::from_str(answer).with_context(|| format!("expected JSON, saw `{}`", printed.trim()))?;
+    judge::own_page(&seen)
+}
+
+/// `docker stop` ends it soon and with exit code 0.
+pub(super) fn stop(scene: &Scene<'_>) -> Result<String> {
+    let container = scene.container()?;
+    let started = Instant::now();
+    container.stop()?;
+    let took = started.elapsed();
+    let code = container.inspect("{{.State.ExitCode}}")?;
+    ensure!(code == "0", "expected exit code 0, saw {code} after {} ms", took.as_millis());
+    ensure!(took < STOP, "expected an end within {} s, saw {} ms", STOP.as_secs(), took.as_millis());
+    Ok("exit code 0".into())
+}

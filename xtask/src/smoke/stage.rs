@@ -1,0 +1,175 @@
+//! The ways an image is started to be proven, and the pages that are put into it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+/// One way of starting the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Not at all: what the engine knows of it.
+    Declared,
+    /// As it is shipped, with no setting of ours.
+    Shipped,
+    /// Our pages over HTTP and HTTPS, one of them a worker.
+    Web,
+    /// The same pages served by another user than root.
+    NonRoot,
+    /// One thread, and little patience.
+    Busy,
+}
+
+/// Every stage, in the order of a run.
+pub const STAGES: [Stage; 5] = [Stage::Declared, Stage::Shipped, Stage::Web, Stage::NonRoot, Stage::Busy];
+
+/// Where our pages are inside; an application's own folder is left alone.
+pub const ROOT: &str = "/durango-smoke";
+/// The user of [`Stage::NonRoot`]: `nobody`, who owns nothing.
+pub const NOBODY: u64 = 65534;
+
+const WEB: &str = "SERVER_NAME=:80, localhost";
+const PAGES: &str = "SERVER_ROOT=/durango-smoke";
+
+impl Stage {
+    /// Its name in the containers' names and in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Declared => "image",
+            Self::Shipped => "shipped",
+            Self::Web => "web",
+            Self::NonRoot => "non-root",
+            Self::Busy => "busy",
+        }
+    }
+
+    /// Arguments of `docker create`.
+    pub fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::Declared => &[],
+            // The image's own health command, asked every second in place of every half minute.
+            Self::Shipped => &["--health-interval", "1s", "--health-start-period", "0s"],
+            Self::Web => &[
+                "--env",
+                WEB,
+                "--env",
+                PAGES,
+                "--env",
+                "FRANKENPHP_CONFIG=num_threads 6\nworker /durango-smoke/counter.php 1",
+            ],
+            Self::NonRoot => &["--user", "65534:65534", "--env", WEB, "--env", PAGES],
+            Self::Busy => &[
+                "--env",
+                "SERVER_NAME=:80",
+                "--env",
+                PAGES,
+                "--env",
+                "FRANKENPHP_CONFIG=num_threads 1\nmax_threads 1\nmax_wait_time 200ms",
+            ],
+        }
+    }
+
+    /// Whether our pages are put in.
+    pub fn has_pages(self) -> bool {
+        matches!(self, Self::Web | Self::NonRoot | Self::Busy)
+    }
+
+    /// The check that it starts at all.
+    pub fn start(self) -> String {
+        format!("start-{}", self.name())
+    }
+}
+
+macro_rules! pages {
+    ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!("php/", $name)))),*] };
+}
+
+/// The pages that are served.
+const SERVED: &[(&str, &str)] = pages![
+    "lib.php",
+    "hello.php",
+    "server.php",
+    "body.php",
+    "session.php",
+    "upload.php",
+    "hints.php",
+    "counter.php",
+    "sleep.php",
+    "process.php",
+    "loaded.php",
+    "tls.php",
+    "font.php",
+    "ext-opcache.php",
+    "ext-image.php",
+    "ext-text.php",
+    "ext-xml.php",
+    "ext-data.php",
+    "ext-code.php",
+    "ext-system.php",
+];
+
+/// The text of a page.
+pub fn page(name: &str) -> Option<&'static str> {
+    SERVED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// A script for `php-cli -r`: the code after the opening tag.
+pub fn code(script: &'static str) -> &'static str {
+    script.trim_start().trim_start_matches("<?php")
+}
+
+/// Writes the pages into a new folder whose random name is the run's. Everybody may read them, and they are a day old:
+/// opcache leaves a file alone that has just been written.
+pub fn write_pages() -> Result<TempDir> {
+    let dir = tempfile::Builder::new().prefix("durango-smoke-").tempdir()?;
+    let written = || -> Result<()> {
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
+        SERVED.iter().try_for_each(|(name, text)| write_page(&dir.path().join(name), text))
+    };
+    written().with_context(|| format!("failed to write the pages to `{}`", dir.path().display()))?;
+    Ok(dir)
+}
+
+fn write_page(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))?;
+    let yesterday = SystemTime::now() - Duration::from_secs(24 * 3600);
+    Ok(fs::File::options().write(true).open(path)?.set_modified(yesterday)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_old_and_readable_by_all() {
+        let dir = write_pages().unwrap();
+        for (name, text) in SERVED {
+            let meta = fs::metadata(dir.path().join(name)).unwrap();
+            assert_eq!(meta.permissions().mode() & 0o777, 0o644);
+            assert!(meta.modified().unwrap().elapsed().unwrap() > Duration::from_secs(3600));
+            assert!(text.starts_with("<?php"), "{name}");
+        }
+        assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o755);
+    }
+
+    #[test]
+    fn every_script_beside_this_file_is_included() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/smoke/php");
+        let code = ["own-page.php", "restart-workers.php"];
+        for entry in fs::read_dir(dir).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(page(&name).is_some() || code.contains(&name.as_str()), "{name} is served by nothing");
+        }
+    }
+
+    #[test]
+    fn settings_name_the_folder_of_our_pages() {
+        assert!(PAGES.ends_with(ROOT));
+        assert!(Stage::Web.args().iter().any(|arg| arg.contains(&format!("worker {ROOT}/counter.php"))));
+        assert!(Stage::NonRoot.args().contains(&"65534:65534"));
+    }
+}

@@ -1,0 +1,100 @@
+//! Bootstrapping a base image on the real engine and mirror, under a name that no build uses.
+
+use std::fs;
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+use xtask::cli::Session;
+use xtask::cli::parse::{Globals, Parsed};
+use xtask::engine::base::{self, BaseImage, bootstrap};
+use xtask::engine::facts;
+use xtask::exec::steps;
+use xtask::host::Host;
+use xtask::layout::Layout;
+use xtask::plan::step::Action;
+
+fn session(store: &std::path::Path) -> Session {
+    let host = Host::read();
+    let globals = Globals::from_parsed(&Parsed::default()).expect("no options");
+    let layout = Layout::find(&host, store.to_str());
+    Session { sh: xshell::Shell::new().expect("a folder"), host, layout, globals }
+}
+
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).output().expect("docker runs");
+    assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The tar that a bootstrap makes, before it is loaded.
+fn tar(facts: &bootstrap::Facts) -> String {
+    let all = bootstrap::steps(facts, "unused").expect("steps");
+    let is_import = |action: &Action| matches!(action, Action::Run(command) if command.argv[0] == "docker");
+    let import = all.iter().position(|step| is_import(&step.action)).expect("it is loaded");
+    steps::run(&all[..import], false).expect("made");
+    let path = facts.tmp.join(format!("debian-trixie.tar-{}", facts.id));
+    let digest = format!("{:x}", Sha256::digest(fs::read(&path).expect("a tar")));
+    fs::remove_file(path).expect("removed");
+    digest
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn two_bootstraps_are_byte_for_byte_the_same() {
+    let store = tempfile::tempdir().expect("a folder");
+    let session = session(store.path());
+    let engine = facts::ask_engine(&session).expect("an engine");
+    let first = bootstrap::Facts::read(&session, &engine).expect("a mirror");
+    let second = bootstrap::Facts { id: first.id + 1, ..first.clone() };
+    assert_eq!(tar(&first), tar(&second));
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_bootstrapped_image_installs_packages_and_holds_nothing_of_the_host() {
+    let store = tempfile::tempdir().expect("a folder");
+    let session = session(store.path());
+    let engine = facts::ask_engine(&session).expect("an engine");
+    let tag = format!("durango-test/debian:{}", std::process::id());
+    let all = base::steps(&session, &engine, &tag).expect("steps");
+    steps::run(&all, false).expect("made and loaded");
+    assert_eq!(
+        fs::read_dir(session.layout.tmp()).expect("scratch space").count(),
+        0,
+        "nothing is left behind"
+    );
+    let container = docker(&["create", &tag]);
+    let list = Command::new("sh")
+        .args(["-c", &format!("docker export {} | tar -t", container.trim())])
+        .output()
+        .expect("a list");
+    docker(&["rm", container.trim()]);
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert!(list.contains("etc/ssl/certs/ca-certificates.crt"));
+    assert!(!list.contains("apt.conf.d/99mmdebstrap") && !list.contains("usr/share/man/man1/"));
+    let sources = docker(&["run", "--rm", "--network", "host", &tag, "cat", "/etc/apt/sources.list"]);
+    assert!(sources.contains(" trixie main"), "{sources}");
+    docker(&[
+        "run",
+        "--rm",
+        "--network",
+        "host",
+        &tag,
+        "apt-get",
+        "-qq",
+        "-o",
+        "APT::Update::Error-Mode=any",
+        "update",
+    ]);
+    docker(&["rmi", &tag]);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_image_in_the_engine_is_found_by_its_pinned_name() {
+    let store = tempfile::tempdir().expect("a folder");
+    let session = session(store.path());
+    let engine = facts::ask_engine(&session).expect("an engine");
+    let state = base::state(&session, &engine, "durango-test/no-such-image:1").expect("an answer");
+    assert!(matches!(state, BaseImage::Bootstrapped | BaseImage::Missing), "{state:?}");
+}
