@@ -80,16 +80,18 @@ wait_for_page() {
 require cargo "get Rust from https://rustup.rs, open a new terminal and run this again"
 require curl "install it with your system's packages (Debian, Ubuntu: apt-get install curl)"
 
+# Plain HTTP on the first day: no certificate that a browser would warn of.
+export SERVER_NAME=${SERVER_NAME:-:80}
+# Before the build, which takes minutes the first time.
+DURANGO_HTTP_PORT=$(http_port)
+DURANGO_HTTPS_PORT=$(https_port)
+export DURANGO_HTTP_PORT DURANGO_HTTPS_PORT
+
 cargo xtask base-build --provision
 cargo xtask frankenphp
 cargo xtask doctor
 
 docker compose version >/dev/null 2>&1 || fail "\`docker\` has no Compose plugin"$'\n'"run: cargo xtask doctor --provision"
-# Plain HTTP on the first day: no certificate that a browser would warn of.
-export SERVER_NAME=${SERVER_NAME:-:80}
-DURANGO_HTTP_PORT=$(http_port)
-DURANGO_HTTPS_PORT=$(https_port)
-export DURANGO_HTTP_PORT DURANGO_HTTPS_PORT
 compose up --detach --no-build frankenphp
 url=http://localhost:$DURANGO_HTTP_PORT/
 wait_for_page "$url"
