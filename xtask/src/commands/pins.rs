@@ -11,7 +11,7 @@ use crate::cli::parse::Parsed;
 use crate::engine::facts as engine_facts;
 use crate::error::{self, usage};
 use crate::exec::bake::{self, Call};
-use crate::exec::{signals, steps};
+use crate::exec::steps;
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::pins::{self as planned, Held, Newest, Update};
 use crate::project::pins::{self, Pin, Pins};
@@ -42,7 +42,6 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
 }
 
 fn update(session: &Session, list: &[Pin], dry_run: bool) -> Result<u8> {
-    signals::install();
     let newest = ask(session, &planned::held(list))?;
     let path = session.layout.pins();
     let text = fs::read_to_string(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
