@@ -27,11 +27,14 @@ use host::Host;
 
 /// Runs `cargo xtask` for this process: its arguments, its environment, its exit code.
 pub fn main() -> ExitCode {
+    exec::signals::install();
     let host = Host::read();
     let (json, result) = cli::run(std::env::args_os().skip(1).collect(), host);
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
+            // Whatever failed once the user asked to stop, failed for that.
+            let error = if exec::signals::interrupted() { error::interrupted() } else { error };
             eprintln!("error: {error:#}");
             let code = error::exit_code(&error);
             // A build that failed has printed its report.

@@ -6,12 +6,10 @@ use crate::bench::{self, Bench};
 use crate::cli::Session;
 use crate::cli::parse::{Parsed, suggestion};
 use crate::error::usage;
-use crate::exec::signals;
 use crate::report;
 
 /// Runs `bench`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
-    signals::install();
     let known = || bench::CASES.iter().map(|case| case.name);
     if let Some(unknown) = parsed.free.iter().find(|name| !known().any(|case| case == *name)) {
         let names: Vec<&str> = known().collect();

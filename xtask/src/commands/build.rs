@@ -46,7 +46,6 @@ pub fn plan(session: &Session, parsed: &Parsed) -> Result<u8> {
 }
 
 fn run(session: &Session, options: &BuildOptions) -> Result<u8> {
-    signals::install();
     gather::check_files(&options.files)?;
     let missing = if options.provision { provision::steps(session)? } else { Vec::new() };
     if !options.dry_run {

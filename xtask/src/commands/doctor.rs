@@ -7,13 +7,12 @@ use crate::cli::parse::Parsed;
 use crate::doctor::facts::Facts;
 use crate::doctor::{self, State, checks};
 use crate::engine::provision;
-use crate::exec::{signals, steps};
+use crate::exec::steps;
 use crate::plan::step::Step;
 use crate::report::json::SCHEMA;
 
 /// Runs `doctor`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
-    signals::install();
     if parsed.flag("--provision") {
         let steps = provision::steps(session)?;
         if parsed.flag("--dry-run") {

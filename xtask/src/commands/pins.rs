@@ -1,7 +1,106 @@
-//! `pins`.
-use crate::cli::{Session, parse::Parsed};
-use anyhow::{Result, bail};
+//! `pins`: the pinned versions; with `--update` a builder is asked for the newest, and the files are rewritten.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::gather;
+use crate::cli::Session;
+use crate::cli::parse::Parsed;
+use crate::engine::facts as engine_facts;
+use crate::error::{self, usage};
+use crate::exec::bake::{self, Call};
+use crate::exec::steps;
+use crate::plan::build::{self as planning, Plan};
+use crate::plan::pins::{self as planned, Held, Newest, Update};
+use crate::project::pins::{self, Pin, Pins};
+use crate::record;
+use crate::report::failure::BuildFailure;
+use crate::report::{self, watch};
+
 /// Runs `pins`.
-pub fn run(_session: &Session, _parsed: &Parsed) -> Result<u8> {
-    bail!("not yet")
+pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let list = pins::list(&session.layout.pins())?;
+    if parsed.flag("--update") {
+        return update(session, &list, parsed.flag("--dry-run"));
+    }
+    if parsed.flag("--dry-run") {
+        return Err(usage(
+            "`--dry-run` is for `pins --update`\n`cargo xtask pins` alone only shows the pins",
+        ));
+    }
+    if session.globals.json {
+        let pins: Pins = list.iter().map(|pin| (pin.name.clone(), pin.value.clone())).collect();
+        let document =
+            serde_json::json!({"schema": report::json::SCHEMA, "pins": pins, "held": planned::held(&list)});
+        println!("{}", report::json::line(&document)?);
+    } else {
+        print!("{}", report::pins::list(&list));
+    }
+    Ok(0)
+}
+
+fn update(session: &Session, list: &[Pin], dry_run: bool) -> Result<u8> {
+    let newest = ask(session, &planned::held(list))?;
+    let path = session.layout.pins();
+    let text = fs::read_to_string(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let update: Update = planned::update(&session.layout, &text, &newest)?;
+    if !dry_run {
+        steps::run(&update.steps, session.globals.verbose)?;
+    }
+    if session.globals.json {
+        println!("{}", report::json::line(&update)?);
+    } else {
+        update.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        print!("{}", report::pins::update(&update, dry_run));
+    }
+    Ok(0)
+}
+
+/// Asks a builder. Nothing of the host is changed by that, so that a dry run asks, too.
+fn ask(session: &Session, held: &[Held]) -> Result<Newest> {
+    let engine = engine_facts::read(session).map_err(|problem| problem.into_error())?;
+    let id = record::new_id(session.host.now, std::process::id());
+    let scratch = session.layout.tmp().join(&id);
+    let options = planned::question(&session.layout, &scratch, held, &id);
+    let facts = gather::facts(session, &options, engine, &id)?;
+    let mut plan = planning::plan(&facts, &options, &id);
+    let dockerfile = session.layout.compose().with_file_name("base-build.Dockerfile");
+    let text = fs::read_to_string(&dockerfile)
+        .with_context(|| format!("failed to read `{}`", dockerfile.display()))?;
+    plan.prepare.push(planned::write_question(&scratch, &text));
+    let answer = build(session, &plan).and_then(|()| read(&scratch.join("newest")));
+    steps::clean(&plan.cleanup);
+    answer
+}
+
+fn build(session: &Session, plan: &Plan) -> Result<()> {
+    fs::create_dir_all(&plan.scratch)?;
+    steps::run(&plan.prepare, session.globals.verbose)?;
+    if session.globals.verbose {
+        eprintln!("$ {}", plan.bake.to_shell());
+    }
+    let log = session.layout.tmp().join("pins.log");
+    steps::remove(&log)?;
+    let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
+    let call = Call { command: &plan.bake, targets: &names, log: &log, stop: |_| false };
+    let ended = bake::run(&call, &mut *watch::watcher(session))?;
+    if !ended.success {
+        return Err(error::build_failed(BuildFailure::new(&ended.trace, &ended.text, &log).to_string()));
+    }
+    Ok(())
+}
+
+/// What the build left: what Debian has, what Go's proxy has, and go.mod with go.sum where they change.
+fn read(dir: &Path) -> Result<Newest> {
+    let file = |name: &str| {
+        fs::read_to_string(dir.join(name)).with_context(|| format!("failed to read the answer's `{name}`"))
+    };
+    let mut pins = pins::parse(&file("debian.env")?)?;
+    pins.extend(pins::parse(&file("go.env")?)?);
+    let has = |name: &str| dir.join(name).is_file();
+    let go = if has("go.mod") { Some([file("go.mod")?, file("go.sum")?]) } else { None };
+    let unknown = if has("unknown") { file("unknown")? } else { String::new() };
+    Ok(Newest { pins, go, unknown: unknown.lines().map(str::to_owned).collect() })
 }

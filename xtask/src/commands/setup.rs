@@ -4,14 +4,13 @@ use anyhow::Result;
 
 use crate::cli::Session;
 use crate::cli::parse::Parsed;
-use crate::exec::{signals, steps};
+use crate::exec::steps;
 use crate::plan::step::{Action, Step};
 use crate::report::json::SCHEMA;
 use crate::setup::{self, Changes};
 
 /// Runs `setup`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
-    signals::install();
     let changes = if parsed.flag("--undo") { setup::undo(session)? } else { setup::changes(session)? };
     let is_dry = parsed.flag("--dry-run");
     if !is_dry {

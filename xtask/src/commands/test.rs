@@ -13,7 +13,6 @@ use crate::plan::step::Command;
 
 /// Runs `test`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
-    signals::install();
     if parsed.flag("--provision") {
         steps::run(&provision::steps(session)?, session.globals.verbose)?;
     }

@@ -3,5 +3,6 @@
 pub mod build;
 pub mod call;
 pub mod options;
+pub mod pins;
 pub mod save;
 pub mod step;

@@ -1,4 +1,5 @@
-//! `builder/pins.env`: the pinned versions, `NAME=VALUE` a line, `#` before a comment.
+//! `builder/pins.env`: the pinned versions, `NAME=VALUE` a line, `#` before a comment. A comment `# hold: REASON` right above
+//! a pin keeps it where it is when the others are refreshed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,38 +10,112 @@ use anyhow::{Context, Result, bail};
 /// The pinned versions by name.
 pub type Pins = BTreeMap<String, String>;
 
+/// What a comment begins with that holds the pin below it.
+const HOLD: &str = "hold:";
+
+/// One pin as its file has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// Its name.
+    pub name: String,
+    /// The version.
+    pub value: String,
+    /// Why it is not to be refreshed.
+    pub hold: Option<String>,
+}
+
 /// Reads the pins.
 pub fn read(path: &Path) -> Result<Pins> {
+    Ok(list(path)?.into_iter().map(|pin| (pin.name, pin.value)).collect())
+}
+
+/// Reads the pins in their file's order, with what holds them.
+pub fn list(path: &Path) -> Result<Vec<Pin>> {
     let text = fs::read_to_string(path).with_context(|| format!("failed to read `{}`", path.display()))?;
-    parse(&text).with_context(|| format!("`{}`", path.display()))
+    parse_list(&text).with_context(|| format!("`{}`", path.display()))
 }
 
 /// Parses the text of a pins file.
 pub fn parse(text: &str) -> Result<Pins> {
-    let mut pins = Pins::new();
+    Ok(parse_list(text)?.into_iter().map(|pin| (pin.name, pin.value)).collect())
+}
+
+/// Parses it in order.
+pub fn parse_list(text: &str) -> Result<Vec<Pin>> {
+    let mut pins: Vec<Pin> = Vec::new();
+    let mut hold = None;
     for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let Some((name, value)) = line.split_once('=') else {
+        if let Some(comment) = line.trim().strip_prefix('#') {
+            let reason = comment.trim().strip_prefix(HOLD).map(|reason| reason.trim().to_owned());
+            hold = reason.or(hold);
+        } else if let Some((name, value)) = assignment(line) {
+            pins.push(Pin { name: name.to_owned(), value: value.to_owned(), hold: hold.take() });
+        } else if line.trim().is_empty() {
+            hold = None;
+        } else {
             bail!("line {} is not NAME=VALUE: `{line}`", number + 1);
-        };
-        pins.insert(name.trim().to_owned(), value.trim().trim_matches('"').to_owned());
+        }
     }
     Ok(pins)
+}
+
+/// The text with these values; comments, order, quotes and every other line stay.
+pub fn with_values(text: &str, values: &Pins) -> String {
+    let mut new = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let change = assignment(line).and_then(|(name, old)| Some((line.find('=')?, old, values.get(name)?)));
+        match change {
+            Some((equals, old, value)) if !old.is_empty() => {
+                let (head, tail) = line.split_at(equals);
+                new.push_str(head);
+                new.push_str(&tail.replacen(old, value, 1));
+            }
+            _ => new.push_str(line),
+        }
+    }
+    new
+}
+
+/// Name and value of a line that pins something.
+fn assignment(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim();
+    let (name, value) = line.split_once('=').filter(|_| !line.starts_with('#'))?;
+    Some((name.trim(), value.trim().trim_matches('"')))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const TEXT: &str =
+        "# why\n\nPHP_VERSION=8.4.24-1\n# hold: it crashes\n# in worker mode\nX_VERSION=\"v1.2\"\r\nY = v1\n";
+
+    fn values(list: &[(&str, &str)]) -> Pins {
+        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
     #[test]
     fn comments_and_quotes_are_no_part_of_a_pin() {
-        let pins =
-            parse("# why\nPHP_VERSION=8.4.24-1\n\nBASE_IMAGE=\"debian:13-slim\"\n").expect("well formed");
+        let pins = parse(TEXT).expect("well formed");
         assert_eq!(pins["PHP_VERSION"], "8.4.24-1");
-        assert_eq!(pins["BASE_IMAGE"], "debian:13-slim");
+        assert_eq!(pins["X_VERSION"], "v1.2");
         assert!(parse("PHP").is_err());
+    }
+
+    #[test]
+    fn a_hold_is_for_the_pin_right_below_it() {
+        let pins = parse_list(TEXT).expect("well formed");
+        let holds: Vec<_> = pins.iter().map(|pin| pin.hold.as_deref()).collect();
+        assert_eq!(holds, [None, Some("it crashes"), None]);
+        let far = parse_list("# hold: x\n\nA=1\n").expect("well formed");
+        assert_eq!(far[0].hold, None, "an empty line ends the comment");
+    }
+
+    #[test]
+    fn new_values_leave_every_other_byte() {
+        let new = with_values(TEXT, &values(&[("PHP_VERSION", "8.4.25-1"), ("X_VERSION", "v2"), ("Z", "9")]));
+        assert_eq!(new, TEXT.replace("8.4.24-1", "8.4.25-1").replace("\"v1.2\"", "\"v2\""));
+        assert_eq!(with_values(TEXT, &Pins::new()), TEXT);
+        assert_eq!(with_values("A=A", &values(&[("A", "B")])), "A=B", "the name is not the value");
     }
 }

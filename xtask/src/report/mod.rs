@@ -3,6 +3,7 @@
 pub mod failure;
 pub mod json;
 pub mod outcome;
+pub mod pins;
 pub mod plan;
 pub mod text;
 pub mod watch;

@@ -56,7 +56,6 @@ impl Options {
 
 /// Proves an image; every outcome is shown as soon as it is there.
 pub fn run(session: &Session, options: &Options, show: &mut dyn FnMut(&Outcome)) -> Result<Report> {
-    signals::install();
     if session.host.which("docker").is_none() {
         return Err(Problem::NoDocker.into_error());
     }

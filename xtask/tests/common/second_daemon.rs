@@ -14,11 +14,15 @@ pub struct SecondDaemon {
 }
 
 impl SecondDaemon {
-    /// Starts one and waits until it answers.
+    /// Starts one that keeps images in containerd, as `--provision` sets it up, and waits until it answers.
     pub fn start() -> Self {
+        Self::start_with(r#"{"features": {"containerd-snapshotter": true}}"#)
+    }
+
+    /// Starts one with this `daemon.json`.
+    pub fn start_with(config: &str) -> Self {
         // Short, since a socket's path may have 107 bytes.
         let dir = tempfile::Builder::new().prefix("dd-").tempdir_in("/tmp").expect("a temporary folder");
-        let config = r#"{"features": {"containerd-snapshotter": true}}"#;
         fs::write(dir.path().join("daemon.json"), config).expect("written");
         let bridge = make_bridge();
         let child = spawn(dir.path(), &bridge);
@@ -42,6 +46,16 @@ impl SecondDaemon {
         let mut command = Command::new("docker");
         command.args(args).env("DOCKER_HOST", self.host()).env_remove("DOCKER_CONTEXT");
         command.output().expect("docker runs")
+    }
+
+    /// Gives it an image of the first daemon.
+    pub fn receive(&self, image: &str) {
+        let tar = self.path("image.tar");
+        let tar = tar.to_str().expect("a path");
+        let saved = Command::new("docker").args(["save", "-o", tar, image]).output().expect("docker runs");
+        assert!(saved.status.success(), "{}", String::from_utf8_lossy(&saved.stderr));
+        let loaded = self.docker(&["load", "-i", tar]);
+        assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
     }
 
     /// Ends it as a power cut would, and starts another on the same data.

@@ -1,0 +1,197 @@
+//! The plan of `pins --update`: first what a builder is asked, then what its answer changes. Pure.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use super::options::BuildOptions;
+use super::step::Step;
+use crate::layout::Layout;
+use crate::project::pins::{self, Pin, Pins};
+use crate::report::json::SCHEMA;
+
+/// The target whose declaration the question borrows: its base image, arguments and secrets.
+const TARGET: &str = "frankenphp-base-builder";
+/// Stages after those of the base image; the last one holds the answer.
+const STAGES: &str = include_str!("newest.Dockerfile");
+
+/// What was learnt.
+#[derive(Debug, Clone, Default)]
+pub struct Newest {
+    /// The newest versions by name of their pin.
+    pub pins: Pins,
+    /// `go.mod` and `go.sum` for them, where FrankenPHP or Caddy move.
+    pub go: Option<[String; 2]>,
+    /// `NAME: reason` for each pin whose newest version nobody would tell.
+    pub unknown: Vec<String>,
+}
+
+/// What an update does.
+#[derive(Debug, Clone, Serialize)]
+pub struct Update {
+    /// Version of the document.
+    pub schema: u32,
+    /// All pins as they will be.
+    pub pins: Pins,
+    /// Those that move.
+    pub changes: Vec<Change>,
+    /// Those that are held.
+    pub held: Vec<Held>,
+    /// The files that are written.
+    pub steps: Vec<Step>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// One pin that moves.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Change {
+    /// The pin.
+    pub name: String,
+    /// The version it had.
+    pub from: String,
+    /// The version it gets.
+    pub to: String,
+}
+
+/// One pin that stays because its file says so.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Held {
+    /// The pin.
+    pub name: String,
+    /// The version it keeps.
+    pub version: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The pins that are held.
+pub fn held(pins: &[Pin]) -> Vec<Held> {
+    let hold = |pin: &Pin| {
+        let reason = pin.hold.clone()?;
+        Some(Held { name: pin.name.clone(), version: pin.value.clone(), reason })
+    };
+    pins.iter().filter_map(hold).collect()
+}
+
+/// The build that asks: the Dockerfile of the base image with stages of ours, its result a folder.
+pub fn question(layout: &Layout, scratch: &Path, held: &[Held], nonce: &str) -> BuildOptions {
+    let names: Vec<&str> = held.iter().map(|pin| pin.name.as_str()).collect();
+    let set = |field: &str, value: &str| format!("{TARGET}.{field}={value}");
+    BuildOptions {
+        targets: vec![TARGET.into()],
+        files: vec![layout.compose()],
+        sets: vec![
+            set("dockerfile", &scratch.join("Dockerfile").display().to_string()),
+            set("target", "newest"),
+            set("args.NONCE", nonce),
+            set("args.HELD", &names.join(" ")),
+        ],
+        outputs: vec![format!("type=local,dest={}", scratch.join("newest").display())],
+        no_save: true,
+        ..BuildOptions::default()
+    }
+}
+
+/// The step that writes the question's Dockerfile.
+pub fn write_question(scratch: &Path, dockerfile: &str) -> Step {
+    Step::write(
+        "",
+        scratch.join("Dockerfile"),
+        format!("{}{STAGES}", dockerfile.trim_end().to_owned() + "\n"),
+    )
+}
+
+/// What the answer changes.
+pub fn update(layout: &Layout, text: &str, newest: &Newest) -> Result<Update> {
+    let old = pins::parse_list(text)?;
+    let changes: Vec<Change> = old.iter().filter_map(|pin| change(pin, newest)).collect();
+    let moved: Pins = changes.iter().map(|change| (change.name.clone(), change.to.clone())).collect();
+    let new = pins::with_values(text, &moved);
+    let mut steps = Vec::new();
+    if new != text {
+        steps.push(Step::write("writing the pins", layout.pins(), new.clone()));
+    }
+    let moves_go = ["FRANKENPHP_VERSION", "CADDY_VERSION"].iter().any(|name| moved.contains_key(*name));
+    match &newest.go {
+        Some([go_mod, go_sum]) if moves_go => {
+            steps.push(Step::write("writing the Go module", layout.go_mod(), go_mod.clone()));
+            steps.push(Step::write("", layout.go_mod().with_file_name("go.sum"), go_sum.clone()));
+        }
+        None if moves_go => bail!("failed to read the newest versions: the answer has no go.mod for them"),
+        _ => {}
+    }
+    let warn = |unknown: &String| format!("its newest version is not known, so it stays: {unknown}");
+    let warnings = newest.unknown.iter().map(warn).collect();
+    Ok(Update { schema: SCHEMA, pins: pins::parse(&new)?, changes, held: held(&old), steps, warnings })
+}
+
+fn change(pin: &Pin, newest: &Newest) -> Option<Change> {
+    let to = newest.pins.get(&pin.name).filter(|to| !to.is_empty() && **to != pin.value)?;
+    pin.hold.is_none().then(|| Change { name: pin.name.clone(), from: pin.value.clone(), to: to.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::step::Action;
+
+    const TEXT: &str =
+        "# PHP\nPHP_VERSION=8.4.1\n\n# hold: it crashes\nFRANKENPHP_VERSION=v1.12.6\nCADDY_VERSION=v2.11.4\n";
+
+    fn layout() -> Layout {
+        Layout { root: "/r".into(), store: "/s".into() }
+    }
+
+    fn newest(pins: &[(&str, &str)], go: bool) -> Newest {
+        let pins = pins.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let go = go.then(|| ["module".to_owned(), "sums".to_owned()]);
+        Newest { pins, go, unknown: Vec::new() }
+    }
+
+    fn written(update: &Update) -> Vec<(String, String)> {
+        let file = |step: &Step| match &step.action {
+            Action::Write { path, content, .. } => (path.display().to_string(), content.clone()),
+            other => panic!("only files are written: {other:?}"),
+        };
+        update.steps.iter().map(file).collect()
+    }
+
+    #[test]
+    fn what_is_newer_is_written_and_a_hold_is_kept() {
+        let newest = newest(&[("PHP_VERSION", "8.4.2"), ("FRANKENPHP_VERSION", "v1.12.7")], false);
+        let update = update(&layout(), TEXT, &newest).expect("a plan");
+        assert_eq!(written(&update), [("/r/builder/pins.env".into(), TEXT.replace("8.4.1", "8.4.2"))]);
+        assert_eq!(update.changes.len(), 1);
+        assert_eq!(update.held[0].reason, "it crashes");
+        assert_eq!(update.pins["FRANKENPHP_VERSION"], "v1.12.6");
+    }
+
+    #[test]
+    fn a_go_version_that_moves_takes_go_mod_and_go_sum_along() {
+        let newer = newest(&[("CADDY_VERSION", "v2.12.0")], true);
+        let files = written(&update(&layout(), TEXT, &newer).expect("a plan"));
+        let paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(
+            paths,
+            ["/r/builder/pins.env", "/r/builder/frankenphp/go.mod", "/r/builder/frankenphp/go.sum"]
+        );
+        assert!(update(&layout(), TEXT, &newest(&[("CADDY_VERSION", "v2.12.0")], false)).is_err());
+    }
+
+    #[test]
+    fn nothing_newer_writes_nothing() {
+        let same = newest(&[("PHP_VERSION", "8.4.1"), ("CADDY_VERSION", "v2.11.4"), ("OTHER", "1")], true);
+        let update = update(&layout(), TEXT, &same).expect("a plan");
+        assert!(update.steps.is_empty() && update.changes.is_empty());
+    }
+
+    #[test]
+    fn the_question_names_what_is_held() {
+        let pins = pins::parse_list(TEXT).expect("well formed");
+        let options = question(&layout(), Path::new("/s/tmp/1"), &held(&pins), "n");
+        assert!(options.sets.contains(&"frankenphp-base-builder.args.HELD=FRANKENPHP_VERSION".to_owned()));
+        assert!(options.no_save);
+    }
+}
