@@ -85,6 +85,23 @@ fn no_docker() {
 }
 
 #[test]
+fn a_client_that_is_not_dockers() {
+    let project = project();
+    project.write("bin/docker", "#!/bin/sh\necho '{\"host\": {}}'\n");
+    fs::set_permissions(project.path("bin/docker"), fs::Permissions::from_mode(0o755))
+        .expect("made executable");
+    let path = format!("{}:/usr/bin:/bin", project.path("bin").display());
+    let project = project.env("PATH", &path);
+    fails(
+        &project,
+        &[],
+        "docker client",
+        "does not answer as Docker's client does; is it Podman's?",
+        "docker info",
+    );
+}
+
+#[test]
 fn leftover_arguments_are_refused() {
     project().run(&["doctor", "now"]).fails(2, &["does not take the argument `now`"]);
 }

@@ -63,8 +63,7 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
     let info = start(cmd!(sh, "docker info --format '{{json .}}'"))?;
     let inspect = start(cmd!(sh, "docker buildx inspect {named...}"))?;
     let info = info.answer(LIMIT).map_err(|error| Problem::DaemonDown(error.to_string()))?;
-    let parsed: Info = serde_json::from_str(&info.stdout)
-        .map_err(|error| daemon_problem(&format!("{} {error}", info.stderr.trim())))?;
+    let parsed: Info = serde_json::from_str(&info.stdout).map_err(|_| unread(&info))?;
     let buildx = parsed.buildx().ok_or(Problem::NoBuildx)?;
     if buildx < OLDEST_BUILDX {
         return Err(Problem::OldBuildx(buildx));
@@ -173,6 +172,14 @@ impl Info {
         status
             .iter()
             .any(|[name, value]| name == "driver-type" && value.starts_with("io.containerd.snapshotter"))
+    }
+}
+
+/// An answer that is not what Docker's client says: words alone, or a document of another kind.
+fn unread(answer: &ask::Answer) -> Problem {
+    match answer.stdout.trim().is_empty() {
+        true => daemon_problem(&answer.stderr),
+        false => Problem::Other("`docker` does not answer as Docker's client does; is it Podman's?".into()),
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Facts {
     pub installed: BTreeSet<String>,
     /// Whether there is a docker client on the PATH.
     pub client: bool,
+    /// A client on the PATH that does not answer as Docker's does: Podman's has that name too.
+    pub stranger: Option<PathBuf>,
     /// The buildx that this client finds, and where.
     pub buildx: Option<(Version, PathBuf)>,
     /// Whether this client finds Compose.
@@ -116,6 +118,7 @@ impl Facts {
             pinned: packages::pinned(&preferences),
             installed: installed(session),
             client: host.which("docker").is_some(),
+            stranger: host.which("docker").filter(|_| info.is_none()),
             buildx,
             compose: plugin("compose").is_some(),
             dockerd: has(&["dockerd"]),

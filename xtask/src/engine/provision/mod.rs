@@ -23,10 +23,10 @@ pub fn steps(session: &Session) -> Result<Vec<Step>> {
 
 /// From facts to steps.
 pub fn decide(facts: &Facts) -> Result<Vec<Step>> {
-    let missing = packages::missing(facts)?;
     if let Daemon::Hangs(pid) = facts.daemon {
         return Ok(vec![daemon::await_process(pid)]);
     }
+    let missing = packages::missing(facts)?;
     let must_start = facts.daemon == Daemon::Down;
     if missing.is_empty() && !must_start {
         return Ok(Vec::new());

@@ -50,6 +50,13 @@ pub fn missing(facts: &Facts) -> Result<Vec<&'static str>> {
              start it there, or drop that choice to use an engine on this machine"
         );
     }
+    if let Some(path) = &facts.stranger {
+        bail!(
+            "failed to provision: `{}` does not answer as Docker's client does\n\
+             if it is Podman's, remove it (package podman-docker) or put another folder first on the PATH",
+            path.display()
+        );
+    }
     let mut list = engine_parts(facts)?;
     if !list.is_empty() && !is_supported(&facts.distribution) {
         bail!(

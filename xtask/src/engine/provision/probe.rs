@@ -20,8 +20,8 @@ pub(crate) fn daemon(host: &Host, info: Option<&Info>) -> Daemon {
         return Daemon::Elsewhere(place);
     }
     match (pid_of("/var/run/docker.pid", "dockerd"), info) {
-        (Some(_), None) => Daemon::Runs,
-        (Some(pid), Some(_)) => Daemon::Hangs(pid),
+        (Some(_), None) if host.which("docker").is_none() => Daemon::Runs,
+        (Some(pid), _) => Daemon::Hangs(pid),
         (None, _) => Daemon::Down,
     }
 }

@@ -18,6 +18,7 @@ fn debian(version: u32, codename: &str) -> Facts {
         pinned: Vec::new(),
         installed: Default::default(),
         client: false,
+        stranger: None,
         buildx: None,
         compose: false,
         dockerd: false,
@@ -141,6 +142,11 @@ fn what_cannot_be_provisioned_is_refused_and_says_why() {
     assert!(refusal(&fedora).contains("this is Fedora Linux 44\ninstall Docker Engine"));
     assert!(refusal(&debian(11, "bullseye")).contains("this is Debian 11"));
     assert!(refusal(&ubuntu(20)).contains("this is Ubuntu 20.04"));
+    let podman = Facts { client: true, stranger: Some("/usr/bin/docker".into()), ..debian(13, "trixie") };
+    assert!(
+        refusal(&podman)
+            .contains("`/usr/bin/docker` does not answer as Docker's client does\nif it is Podman's")
+    );
     let plain = Facts { user: User::Plain, ..debian(12, "bookworm") };
     assert!(refusal(&plain).contains("no `sudo`\nrun the same command as root"));
     let elsewhere = Facts { daemon: Daemon::Elsewhere("DOCKER_HOST=tcp://a:1".into()), ..complete() };
