@@ -34,7 +34,7 @@ VOLUME ["/config", "/data"]
 EXPOSE 80 443 443/udp 2019
 
 # The program itself asks, since a static image holds no other one.
-HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
+HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --start-interval=1s \
     CMD ["frankenphp", "php-cli", "-r", "exit(@file_get_contents('http://localhost:2019/metrics') === false ? 1 : 0);"]
 
 LABEL org.opencontainers.image.title="FrankenPHP" \

@@ -8,10 +8,9 @@ go_setup() {
     # the key of each package that uses cgo, and so of nearly everything.
     export CGO_CFLAGS="-I/opt/php/include/php -I/opt/php/include/php/main -I/opt/php/include/php/TSRM -I/opt/php/include/php/Zend -I/opt/php/include/php/ext -D_GNU_SOURCE -O2 -w"
     export CGO_LDFLAGS="-L/opt/php/lib"
-    tags=nowatcher,nomercure,nobadger,nomysql,nopgx
-    if [ "$LINK" = static ]; then
-        tags+=,netgo,osusergo
-    fi
+    # Without netgo and osusergo a static binary would ask glibc for names and users, which it then cannot; the same for both
+    # links, so that they share what is compiled.
+    tags=nowatcher,nomercure,nobadger,nomysql,nopgx,netgo,osusergo
     cd /src
 }
 

@@ -9,7 +9,7 @@ compiler_identity() { dpkg-query -W -f '${Package}=${Version} ' "gcc-*" "g++-*" 
 
 # configure remembers what it found out. That depends on compiler, flags, PHP, and on every package that is installed.
 configure_cache_key() {
-    { cat /pins/php.env && echo "$CFLAGS $LINK" && dpkg-query -W && sha256sum /usr/src/php/configure; } | sha256sum | cut -c1-16
+    { cat /pins/php.env && echo "$CFLAGS" && dpkg-query -W && sha256sum /usr/src/php/configure; } | sha256sum | cut -c1-16
 }
 
 configure_options() {

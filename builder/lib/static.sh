@@ -19,12 +19,12 @@ headers_digest() { (cd /opt/php/include && find . -type f -print0 | LC_ALL=C sor
 
 # opcache.so and others take their symbols from the binary. The two of the JIT live in an archive member nobody else asks for.
 shared_flags() {
-    echo "-Wl,--export-dynamic,-u,__jit_debug_descriptor,-u,__jit_debug_register_code -Wl,--as-needed $(cat /opt/php/libs) -lstdc++"
+    echo "-Wl,-z,pack-relative-relocs -Wl,--export-dynamic,-u,__jit_debug_descriptor,-u,__jit_debug_register_code -Wl,--as-needed $(cat /opt/php/libs) -lstdc++"
 }
 
 # The libraries once more as a group, with what they need in turn: archives do not say so themselves.
 static_flags() {
-    echo "-static-pie -Wl,-z,stack-size=0x80000 -Wl,--start-group $(cat /opt/php/libs) $(pkg-config --static --libs-only-l libssl libxml-2.0 libpng libwebp freetype2 2>/dev/null) -lstdc++ -Wl,--end-group"
+    echo "-static-pie -Wl,-z,pack-relative-relocs -Wl,-z,stack-size=0x80000 -Wl,--start-group $(cat /opt/php/libs) $(pkg-config --static --libs-only-l libssl libxml-2.0 libpng libwebp freetype2 2>/dev/null) -lstdc++ -Wl,--end-group"
 }
 
 build_binary() {
@@ -37,15 +37,14 @@ build_binary() {
         -X 'github.com/caddyserver/caddy/v2/modules/caddyhttp.ServerHeader=FrankenPHP Caddy' -extldflags '$flags'" .
 }
 
-# The packages behind the libraries that are really linked: the runtime image installs these and nothing else.
+# The packages behind the libraries that are really linked: the runtime image installs these, certificates and file types.
 runtime_packages() {
-    local library path
-    for path in $out/usr/local/bin/frankenphp $out/usr/local/lib/php/extensions/*.so; do
-        [ ! -f "$path" ] || ldd "$path" | awk '$2 == "=>" { print $3 }'
-    done | sort -u | while read -r library; do
-        # A merged /usr: dpkg knows a library by one of its two paths.
-        { dpkg -S "$(readlink -f "$library")" || dpkg -S "$library"; } 2>/dev/null | head -n 1 | cut -d: -f1
-    done | sort -u | grep -vxE 'libc6|libgcc-s1|gcc-14-base'
+    local libraries
+    libraries=$(ldd $out/usr/local/bin/frankenphp $out/usr/local/lib/php/extensions/*.so | awk '$2 == "=>" { print $3 }' | sort -u)
+    printf 'ca-certificates\nmedia-types\n'
+    # A merged /usr: dpkg knows a library by one of its two paths, and complains about the other.
+    # shellcheck disable=SC2086  # one path a word
+    { dpkg -S $libraries $(readlink -f $libraries) 2>/dev/null || true; } | cut -d: -f1 | sort -u | grep -vxE 'libc6|libgcc-s1|gcc-.*-base'
 }
 
 # What both kinds of runtime image have. Any user may write Caddy's state, so that the image runs as any user.
@@ -73,9 +72,12 @@ lay_out_shared() {
 
 # All that a program expects to find, since nothing lies under it.
 lay_out_static() {
-    mkdir -p $out/etc/ssl/certs
+    mkdir -p $out/etc/ssl/certs $out/usr/lib/ssl
     install -d -m 1777 $out/tmp
     cp /etc/ssl/certs/ca-certificates.crt $out/etc/ssl/certs/
+    cp /etc/ssl/openssl.cnf $out/etc/ssl/
+    ln -s /etc/ssl/openssl.cnf $out/usr/lib/ssl/openssl.cnf # OpenSSL's own names for both
+    ln -s /etc/ssl/certs/ca-certificates.crt $out/usr/lib/ssl/cert.pem
     cp /etc/mime.types $out/etc/
     printf 'root:x:0:0:root:/root:/sbin/nologin\nwww-data:x:33:33:www-data:/app:/sbin/nologin\n' >$out/etc/passwd
     printf 'root:x:0:\nwww-data:x:33:\n' >$out/etc/group

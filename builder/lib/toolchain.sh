@@ -4,14 +4,12 @@
 # shellcheck source=apt.sh
 source "$here/lib/apt.sh"
 
-tools=(
-    autoconf bison ccache file g++ gcc git libc6-dev libcap2-bin make patch pkgconf re2c xz-utils
-    ca-certificates media-types
-)
+tools=(autoconf ca-certificates ccache file g++ gcc git libcap2-bin make media-types pkgconf xz-utils)
 libraries=(
     libbrotli-dev libbz2-dev libcurl4-openssl-dev libedit-dev libffi-dev libfreetype-dev libgmp-dev libicu-dev libjpeg-dev
     libldap-dev libonig-dev libpng-dev libpq-dev libsodium-dev libsqlite3-dev libssl-dev libtidy-dev libwebp-dev libxml2-dev
     libxslt1-dev libzip-dev zlib1g-dev
+    liblzma-dev libzstd-dev # what the static ones of these need in turn
 )
 
 stage_toolchain() {

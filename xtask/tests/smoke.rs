@@ -146,13 +146,27 @@ fn an_image_without_opcache_fails_for_opcache_alone() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn an_image_with_opcache_off_fails() {
-    let broken = Derived::new(
-        "LABEL durango.test=1",
-        Some(("/etc/frankenphp/php.ini.d/off.ini", "opcache.enable = 0\n")),
-    );
-    let (json, run) = smoke(&[&broken.0, "--only", "opcache"]);
-    assert_eq!((run.code, with_state(&json, "fail")), (1, vec!["opcache"]), "{}", run.all());
+fn each_fault_is_seen_by_its_own_check() {
+    let faults = "opcache.enable = 0\napc.enabled = 0\nfile_uploads = Off\nsession.save_path = /nowhere\n";
+    let ini = Some(("/etc/frankenphp/php.ini.d/faults.ini", faults));
+    let broken = Derived::new(r#"ENV CADDY_GLOBAL_OPTIONS="admin off""#, ini);
+    let (json, run) = smoke(&[&broken.0]);
+    assert_eq!(run.code, 1, "{}", run.all());
+    let mut failed = with_state(&json, "fail");
+    failed.sort_unstable();
+    let expected = [
+        "apcu",
+        "health-command",
+        "healthy",
+        "non-root-sessions",
+        "non-root-upload",
+        "opcache",
+        "session",
+        "sessions",
+        "upload",
+        "worker-restart",
+    ];
+    assert_eq!(failed, expected, "{}", run.all());
 }
 
 #[test]

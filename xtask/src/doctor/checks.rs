@@ -192,3 +192,6 @@ fn buildkit(facts: &Facts) -> Check {
         None => Check::ok(name, "on under xtask; `cargo xtask setup` turns it on for plain docker too"),
     }
 }
+
+#[cfg(test)]
+mod tests;

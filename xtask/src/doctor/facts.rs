@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cli::Session;
-use crate::engine::base::{self, BaseImage};
+use crate::engine::Engine;
+use crate::engine::base::{self, BaseImage, bootstrap, mirror};
 use crate::engine::facts::{self as engine_facts, Info};
 use crate::engine::problem::Problem;
-use crate::engine::provision::facts::chosen_place;
-use crate::engine::{Engine, base::bootstrap};
+use crate::engine::provision::probe::chosen_place;
 use crate::project::pins;
 use crate::project::secrets::{self, Secrets};
 use crate::setup;
@@ -53,7 +53,7 @@ impl Facts {
         let info = engine_facts::info(session);
         let secrets = secrets::read(host);
         let pins = read_pins(session);
-        let mirror = std::thread::spawn(bootstrap::mirror_answers);
+        let mirror_answer = std::thread::spawn(mirror::mirror_answers);
         let base = match (&engine, &pins) {
             (Ok(engine), Ok(pinned)) => base::state(session, engine, pinned).ok(),
             _ => None,
@@ -66,7 +66,7 @@ impl Facts {
             memory: memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
             lost_bundle: named.filter(|path| !Path::new(path).is_file()).map(str::to_owned),
             can_bootstrap: bootstrap::check_tools(session).is_ok(),
-            mirror: mirror.join().unwrap_or_default(),
+            mirror: mirror_answer.join().unwrap_or_default(),
             buildkit: host.var("DOCKER_BUILDKIT").map(str::to_owned),
             is_set_up: setup::shell::is_set_up(host),
             info,

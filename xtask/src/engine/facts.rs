@@ -30,7 +30,12 @@ pub(crate) fn info(session: &Session) -> Option<Info> {
     session.host.which("docker")?;
     let sh = &session.sh;
     let answer = ask::ask(cmd!(sh, "docker info --format '{{json .}}'"), LIMIT).ok()?;
-    serde_json::from_str(&answer.stdout).ok()
+    let mut info: Info = serde_json::from_str(&answer.stdout).ok()?;
+    // Some clients say beside the document why the daemon did not answer, others in it.
+    if !info.is_up() && info.server_errors.is_empty() {
+        info.server_errors.push(answer.stderr.trim().to_owned());
+    }
+    Some(info)
 }
 
 /// The engine, from memory where nothing it depends on has changed.

@@ -70,3 +70,32 @@ impl Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Version;
+    use crate::error::exit_code;
+
+    #[test]
+    fn each_problem_is_one_line_and_what_to_do_on_the_next() {
+        let words = || "dial unix: x".to_owned();
+        let all = [
+            (Problem::NoDocker, true, 1),
+            (Problem::NoBuildx, true, 1),
+            (Problem::OldBuildx(Version(0, 12)), true, 1),
+            (Problem::DaemonDown(words()), true, 1),
+            (Problem::NoPermission(words()), false, 1),
+            (Problem::UnknownBuilder("x".into()), false, 2),
+            (Problem::Other(words()), false, 1),
+        ];
+        for (problem, can_provision, code) in all {
+            assert_eq!(problem.can_provision(), can_provision, "{problem:?}");
+            assert!(!problem.what().contains('\n') && !problem.remedy().contains('\n'), "{problem:?}");
+            assert_eq!(problem.remedy().contains("--provision"), can_provision, "{problem:?}");
+            let text = format!("{}\n{}", problem.what(), problem.remedy());
+            let error = problem.into_error();
+            assert_eq!((error.to_string(), exit_code(&error)), (text, code));
+        }
+    }
+}

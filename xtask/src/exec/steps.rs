@@ -12,6 +12,9 @@ use anyhow::{Context, Result, bail};
 use super::signals;
 use crate::plan::step::{Action, Command, Step};
 
+/// How long one question whether something is ready may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Runs steps in their order and stops at the first that fails. With `verbose` each is shown and commands print as they run.
 pub fn run(steps: &[Step], verbose: bool) -> Result<()> {
     for step in steps {
@@ -101,7 +104,7 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
             return Ok(());
         }
         if let Some(status) = child.try_wait()? {
-            bail!("`{line}` ended at once ({status}){}", tail(&mut File::open(log)?, 15)?);
+            bail!("`{line}` ended before it was ready ({status}){}", tail(&mut File::open(log)?, 15)?);
         }
         if started.elapsed() > Duration::from_secs(seconds) {
             bail!("`{line}` is not ready after {seconds} s\nits log: {}", log.display());
@@ -110,9 +113,21 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
     }
 }
 
+/// Asks once. A daemon that hangs gives no answer at all, which is a no.
 fn is_ready(ready: &Command) -> bool {
-    let answer = process(ready).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    answer.is_ok_and(|status| status.success())
+    let Ok(mut child) = process(ready).stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
+        return false;
+    };
+    let asked = Instant::now();
+    while asked.elapsed() < PATIENCE && !signals::interrupted() {
+        match child.try_wait() {
+            Ok(Some(status)) => return status.success(),
+            Ok(None) => std::thread::sleep(Duration::from_millis(10)),
+            Err(_) => return false,
+        }
+    }
+    let _ = child.kill().and_then(|()| child.wait());
+    false
 }
 
 fn wait(ready: &Command, seconds: u64) -> Result<()> {
@@ -162,4 +177,66 @@ fn append(path: &Path, content: &str) -> Result<()> {
 /// Removes a file or folder, if it is there.
 pub fn remove(path: &Path) -> Result<()> {
     fs_extra::remove_items(&[path]).with_context(|| format!("failed to remove `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn act(action: &Action) -> Result<()> {
+        run_one(action, false)
+    }
+
+    #[test]
+    fn what_was_started_is_waited_for_and_goes_on() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| dir.path().join(name);
+        let line = format!("sleep 0.3; echo up; echo $$ >{}; exec sleep 60", file("pid").display());
+        let command = Command::new(["sh", "-c", &line]);
+        let ready = Command::new(["test", "-s", &file("pid").display().to_string()]);
+        let log = file("log");
+        act(&Action::Start { command, log: log.clone(), ready: ready.clone(), seconds: 20 }).expect("ready");
+        act(&Action::Wait { ready, seconds: 5 }).expect("still ready");
+        assert_eq!(fs::read_to_string(log).expect("a log"), "up\n");
+        let pid = fs::read_to_string(file("pid")).expect("a number");
+        assert!(Path::new("/proc").join(pid.trim()).exists(), "it runs on");
+        let ended = process::Command::new("kill").arg(pid.trim()).status().expect("kill runs");
+        assert!(ended.success());
+    }
+
+    #[test]
+    fn what_is_never_ready_is_an_error() {
+        let never = Command::new(["false"]);
+        let log = tempfile::NamedTempFile::new().expect("a file").path().to_path_buf();
+        let command = Command::new(["sh", "-c", "echo no such option; exit 3"]);
+        let error =
+            act(&Action::Start { command, log, ready: never.clone(), seconds: 20 }).expect_err("ended");
+        assert!(
+            error.to_string().contains("before it was ready (exit status: 3)\n  no such option"),
+            "{error}"
+        );
+        let error = act(&Action::Wait { ready: never, seconds: 0 }).expect_err("too late");
+        assert!(error.to_string().contains("`false` still fails after 0 s"), "{error}");
+    }
+
+    #[test]
+    fn writing_keeps_the_mode_that_was_asked_for_and_appending_the_file() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("new/file");
+        let write = |content: &str| Action::Write {
+            path: path.clone(),
+            content: content.into(),
+            mode: 0o600,
+            secret: true,
+        };
+        act(&write("a")).expect("written");
+        let inode = fs::metadata(&path).expect("there").ino();
+        act(&Action::Append { path: path.clone(), content: "b".into() }).expect("added");
+        let meta = fs::metadata(&path).expect("there");
+        assert_eq!((meta.ino(), meta.permissions().mode() & 0o777), (inode, 0o600));
+        assert_eq!(fs::read_to_string(&path).expect("read"), "ab");
+        assert!(!Step { why: String::new(), action: write("hidden") }.to_shell().contains("hidden"));
+        act(&Action::Remove { path: path.clone() }).expect("removed");
+        act(&Action::Remove { path }).expect("nothing to remove");
+    }
 }

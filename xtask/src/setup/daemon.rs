@@ -8,7 +8,8 @@ use super::{Changes, TextFile};
 use crate::cli::Session;
 use crate::engine::daemon_json::{self, BUILDKIT, CONTAINERD_STORE};
 use crate::engine::facts as engine_facts;
-use crate::engine::provision::facts::chosen_place;
+use crate::engine::provision::probe::chosen_place;
+use crate::host::Host;
 use crate::plan::step::{Action, Step};
 
 /// Names another file than the daemon's usual one: for a daemon with a `--config-file` of its own, and for tests.
@@ -47,16 +48,25 @@ impl Facts {
             None => (!has_daemon).then(|| "no daemon is installed on this machine".to_owned()),
         };
         let info = engine_facts::info(session).filter(|info| absent.is_none() && !info.containerd_store());
-        let exe = std::env::current_exe().unwrap_or_else(|_| "cargo xtask".into());
         let extension = format!("json.{BACKUP}");
         Ok(Self {
             backup: TextFile::read(&path.with_extension(extension))?,
             file: TextFile::read(&path)?,
             absent,
             hidden: info.map_or(0, |info| info.images),
-            as_root: format!("sudo env HOME={} {} setup", host.home().display(), exe.display()),
+            as_root: as_root(host),
         })
     }
+}
+
+/// The line that does the same with root's rights, for the same home and the same file.
+fn as_root(host: &Host) -> String {
+    let exe = std::env::current_exe().unwrap_or_else(|_| "xtask".into());
+    let home = format!("HOME={}", host.home().display());
+    let named =
+        host.var(PATH_VARIABLE).map(|path| format!("{PATH_VARIABLE}={}", host.absolute(path).display()));
+    let words = ["sudo".to_owned(), "env".to_owned(), home].into_iter().chain(named);
+    shell_words::join(words.chain([exe.display().to_string(), "setup".to_owned()]))
 }
 
 /// Turns the features on.

@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: the binary with a cleared environment, and small projects in folders of their own.
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test binary uses its part
 
+pub mod second_daemon;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
@@ -93,6 +95,25 @@ impl Project {
             serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one JSON document: {}", run.all()));
         (json, run)
     }
+}
+
+/// The binary, run by a user who may do nothing; `None` where we are not root and cannot become one. The project's folder
+/// and its home are opened to that user.
+pub fn run_as_nobody(project: &Project, args: &[&str]) -> Option<Run> {
+    use std::os::unix::fs::PermissionsExt;
+    if !xtask::host::Host::read().is_root {
+        return None;
+    }
+    let binary = project.path("xtask");
+    fs::copy(env!("CARGO_BIN_EXE_xtask"), &binary).expect("copied");
+    for folder in ["", "home"] {
+        fs::set_permissions(project.path(folder), fs::Permissions::from_mode(0o777)).expect("opened");
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).args(args);
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", project.path("home"));
+    command.envs(project.env.iter().map(|(name, value)| (name, value)));
+    Some(Run::from(command.current_dir(project.path("")).output().expect("setpriv runs")))
 }
 
 impl From<Output> for Run {

@@ -1,28 +1,17 @@
 //! Making a Debian 13 image from the mirror alone. The same packages give the same image: the clock is the release's own
 //! date, and what mmdebstrap copies from the host is taken out again.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Result, bail};
-use jiff::fmt::rfc2822;
-use xshell::{Shell, cmd};
+use xshell::cmd;
 
 use super::KEYRING;
-use super::mirror::Mirror;
+use super::mirror::{self, LIMIT, Mirror};
 use crate::cli::Session;
-use crate::engine::ask::{self, Asking};
-use crate::engine::os::Distribution;
 use crate::engine::provision::Root;
-use crate::engine::{Engine, apt};
+use crate::engine::{Engine, ask};
 use crate::plan::step::{Action, Command, Step};
-
-/// apt tries again and gives up within this time.
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// Downloads a file as apt does.
-const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
 
 /// As in Debian's own slim images; packages that are installed later keep to it too.
 const LEFT_OUT: [&str; 9] = [
@@ -75,7 +64,7 @@ pub fn check_tools(session: &Session) -> Result<()> {
 impl Facts {
     /// Looks at the host and at the mirror.
     pub fn read(session: &Session, engine: &Engine) -> Result<Self> {
-        let (suites, epoch) = ask_mirror(session, &host_mirror())?;
+        let (suites, epoch) = mirror::ask_mirror(session, &Mirror::of_host())?;
         let sh = &session.sh;
         let config = ask::ask(cmd!(sh, "apt-config dump"), LIMIT)?.stdout;
         Ok(Self {
@@ -89,57 +78,6 @@ impl Facts {
             id: std::process::id(),
         })
     }
-}
-
-/// Whether the mirror that an image would be made from answers; `None` where there is no apt to ask with.
-pub fn mirror_answers() -> Option<(String, bool)> {
-    let sh = Shell::new().ok().filter(|_| Path::new(APT_HELPER).exists())?;
-    let (mirror, dir) = (host_mirror(), tempfile::tempdir().ok()?);
-    let answer = ask_release(&sh, &mirror.main, "trixie", dir.path()).ok()?.answer(LIMIT);
-    Some((mirror.main, answer.is_ok_and(|answer| answer.success)))
-}
-
-fn host_mirror() -> Mirror {
-    let read = |path: &Path| fs::read_to_string(path).ok();
-    Mirror::derive(&apt::read(Path::new("/etc/apt")), &Distribution::read(), &read)
-}
-
-/// Starts asking for a suite's Release file, with apt's own settings for proxies and the like.
-fn ask_release(sh: &Shell, archive: &str, suite: &str, dir: &Path) -> Result<Asking> {
-    let (url, file) = (format!("{archive}/dists/{suite}/Release"), dir.join(suite));
-    let options =
-        ["-o", "Acquire::http::Timeout=8", "-o", "Acquire::https::Timeout=8", "-o", "Acquire::Retries=1"];
-    ask::start(cmd!(sh, "{APT_HELPER} {options...} download-file {url} {file}"))
-}
-
-/// Asks for each suite's Release file at once: which suites there are, and the release's date.
-fn ask_mirror(session: &Session, mirror: &Mirror) -> Result<(Vec<(String, String)>, i64)> {
-    let dir = tempfile::tempdir()?;
-    let mut asked = Vec::new();
-    for (archive, suite) in mirror.suites() {
-        asked.push((archive, suite, ask_release(&session.sh, archive, suite, dir.path())?));
-    }
-    let mut suites = Vec::new();
-    for (archive, suite, question) in asked {
-        if question.answer(LIMIT).is_ok_and(|answer| answer.success) {
-            suites.push((archive.to_owned(), suite.to_owned()));
-        }
-    }
-    let release = fs::read_to_string(dir.path().join("trixie")).unwrap_or_default();
-    match release_date(&release) {
-        Some(epoch) => Ok((suites, epoch)),
-        None => bail!(
-            "failed to make a base image: neither a registry nor the Debian mirror `{}` answers\n\
-             check the network, or bring the pinned image with `docker load`",
-            mirror.main
-        ),
-    }
-}
-
-/// The date of a Release file.
-fn release_date(release: &str) -> Option<i64> {
-    let date = release.lines().find_map(|line| line.strip_prefix("Date:"))?.trim().replace("UTC", "+0000");
-    Some(rfc2822::parse(&date).ok()?.timestamp().as_second())
 }
 
 /// Of apt's configuration, how it reaches a mirror; mmdebstrap reads none of it.
@@ -221,13 +159,6 @@ mod tests {
             tmp: "/s/tmp".into(),
             id: 42,
         }
-    }
-
-    #[test]
-    fn the_clock_is_the_release_s() {
-        let release = "Origin: Debian\nDate: Sat, 12 Sep 2026 07:55:41 UTC\nAcquire-By-Hash: yes\n";
-        assert_eq!(release_date(release), Some(1_789_199_741));
-        assert_eq!(release_date("<html>"), None);
     }
 
     #[test]

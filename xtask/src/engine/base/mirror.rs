@@ -1,10 +1,24 @@
 //! The Debian mirror that an image can be made from and later install packages from: the one this machine uses, where a
 //! container could use it too.
 
+use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
+use anyhow::{Result, bail};
+use jiff::fmt::rfc2822;
+use xshell::{Shell, cmd};
+
+use crate::cli::Session;
 use crate::engine::apt::{self, Source};
+use crate::engine::ask::{self, Asking};
 use crate::engine::os::Distribution;
+
+/// apt tries again and gives up within this time.
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
+
+/// Downloads a file as apt does.
+const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
 
 const MAIN: &str = "http://deb.debian.org/debian";
 const SECURITY: &str = "http://deb.debian.org/debian-security";
@@ -34,6 +48,12 @@ impl Mirror {
         }
     }
 
+    /// This machine's.
+    pub fn of_host() -> Self {
+        let read = |path: &Path| fs::read_to_string(path).ok();
+        Self::derive(&apt::read(Path::new("/etc/apt")), &Distribution::read(), &read)
+    }
+
     /// Suites of Debian 13, each with its archive.
     pub fn suites(&self) -> [(&str, &str); 3] {
         [
@@ -55,6 +75,52 @@ fn usable(uri: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<String> {
     let host = rest.split('/').next()?;
     let is_local = host.starts_with("localhost") || host.starts_with("127.") || host.starts_with("[::1]");
     (!is_local && !host.contains('@')).then(|| uri.trim_end_matches('/').to_owned())
+}
+
+/// Whether the mirror that an image would be made from answers; `None` where there is no apt to ask with.
+pub fn mirror_answers() -> Option<(String, bool)> {
+    let sh = Shell::new().ok().filter(|_| Path::new(APT_HELPER).exists())?;
+    let (mirror, dir) = (Mirror::of_host(), tempfile::tempdir().ok()?);
+    let answer = ask_release(&sh, &mirror.main, "trixie", dir.path()).ok()?.answer(LIMIT);
+    Some((mirror.main, answer.is_ok_and(|answer| answer.success)))
+}
+
+/// Starts asking for a suite's Release file, with apt's own settings for proxies and the like.
+fn ask_release(sh: &Shell, archive: &str, suite: &str, dir: &Path) -> Result<Asking> {
+    let (url, file) = (format!("{archive}/dists/{suite}/Release"), dir.join(suite));
+    let options =
+        ["-o", "Acquire::http::Timeout=8", "-o", "Acquire::https::Timeout=8", "-o", "Acquire::Retries=1"];
+    ask::start(cmd!(sh, "{APT_HELPER} {options...} download-file {url} {file}"))
+}
+
+/// Asks for each suite's Release file at once: which suites there are, and the release's date.
+pub fn ask_mirror(session: &Session, mirror: &Mirror) -> Result<(Vec<(String, String)>, i64)> {
+    let dir = tempfile::tempdir()?;
+    let mut asked = Vec::new();
+    for (archive, suite) in mirror.suites() {
+        asked.push((archive, suite, ask_release(&session.sh, archive, suite, dir.path())?));
+    }
+    let mut suites = Vec::new();
+    for (archive, suite, question) in asked {
+        if question.answer(LIMIT).is_ok_and(|answer| answer.success) {
+            suites.push((archive.to_owned(), suite.to_owned()));
+        }
+    }
+    let release = fs::read_to_string(dir.path().join("trixie")).unwrap_or_default();
+    match release_date(&release) {
+        Some(epoch) => Ok((suites, epoch)),
+        None => bail!(
+            "failed to make a base image: neither a registry nor the Debian mirror `{}` answers\n\
+             check the network, or bring the pinned image with `docker load`",
+            mirror.main
+        ),
+    }
+}
+
+/// The date of a Release file.
+fn release_date(release: &str) -> Option<i64> {
+    let date = release.lines().find_map(|line| line.strip_prefix("Date:"))?.trim().replace("UTC", "+0000");
+    Some(rfc2822::parse(&date).ok()?.timestamp().as_second())
 }
 
 #[cfg(test)]
@@ -88,5 +154,12 @@ mod tests {
         let list = "deb http://m.test/debian bookworm main\ndeb http://m.test/sec bookworm-security main\n";
         assert_eq!(derived(list), ("http://m.test/debian".into(), "http://m.test/sec".into()));
         assert_eq!(derived(""), (MAIN.into(), SECURITY.into()));
+    }
+
+    #[test]
+    fn the_clock_is_the_release_s() {
+        let release = "Origin: Debian\nDate: Sat, 12 Sep 2026 07:55:41 UTC\nAcquire-By-Hash: yes\n";
+        assert_eq!(release_date(release), Some(1_789_199_741));
+        assert_eq!(release_date("<html>"), None);
     }
 }

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use xshell::cmd;
 
-use super::packages;
+use super::{packages, probe};
 use crate::cli::Session;
-use crate::engine::facts::{Info, client_config, info};
+use crate::engine::facts::info;
 use crate::engine::os::Distribution;
 use crate::engine::{Version, apt, ask, base, daemon_json};
 use crate::host::Host;
 use crate::project::secrets;
 
-const LIMIT: Duration = Duration::from_secs(20);
+/// For questions to the machine itself.
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
 /// The machine, as far as installing and starting an engine goes.
 #[derive(Debug, Clone)]
@@ -122,12 +123,12 @@ impl Facts {
             keyring: Path::new(base::KEYRING).exists(),
             certificates: secrets::read(host).ca_bundle.is_some(),
             lacks_apparmor: apparmor.starts_with('Y') && !has(&["apparmor_parser"]),
-            daemon: daemon(host, info.as_ref()),
-            init: init(session),
+            daemon: probe::daemon(host, info.as_ref()),
+            init: probe::init(session),
             user: user(host),
-            has_images: has_images(config.as_deref()),
+            has_images: probe::has_images(config.as_deref()),
             config,
-            stale: stale_pid_files(),
+            stale: probe::stale_pid_files(),
             path: host
                 .var("PATH")
                 .filter(|path| !path.split(':').any(|dir| dir == "/usr/sbin"))
@@ -152,117 +153,11 @@ fn installed(session: &Session) -> BTreeSet<String> {
     answer.stdout.lines().filter_map(|line| line.strip_suffix(" installed")).map(str::to_owned).collect()
 }
 
-fn daemon(host: &Host, info: Option<&Info>) -> Daemon {
-    if info.is_some_and(|info| info.is_up() || info.is_forbidden()) {
-        return Daemon::Runs;
-    }
-    if let Some(place) = chosen_place(host) {
-        return Daemon::Elsewhere(place);
-    }
-    match (pid_of("/var/run/docker.pid", "dockerd"), info) {
-        (Some(_), None) => Daemon::Runs,
-        (Some(pid), Some(_)) => Daemon::Hangs(pid),
-        (None, _) => Daemon::Down,
-    }
-}
-
-/// The address or context that the user chose, where it is not this machine's usual daemon.
-pub fn chosen_place(host: &Host) -> Option<String> {
-    const USUAL: [&str; 2] = ["unix:///var/run/docker.sock", "unix:///run/docker.sock"];
-    if let Some(address) = host.var("DOCKER_HOST") {
-        return (!USUAL.contains(&address)).then(|| format!("DOCKER_HOST={}", without_password(address)));
-    }
-    let config = client_config(host).join("config.json");
-    let config: Option<serde_json::Value> =
-        fs::read_to_string(config).ok().and_then(|text| serde_json::from_str(&text).ok());
-    let current = config.as_ref().and_then(|config| config["currentContext"].as_str());
-    let context = host.var("DOCKER_CONTEXT").or(current)?;
-    (!context.is_empty() && context != "default").then(|| format!("the docker context {context}"))
-}
-
-fn without_password(address: &str) -> String {
-    match (address.split_once("://"), address.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://...@{rest}"),
-        _ => address.to_owned(),
-    }
-}
-
-fn init(session: &Session) -> Init {
-    if Path::new("/run/systemd/system").is_dir() {
-        return Init::Systemd;
-    }
-    let first = fs::read_to_string("/proc/1/comm").unwrap_or_default();
-    if matches!(first.trim(), "init" | "openrc-init") && policy_allows(session) {
-        Init::Service
-    } else {
-        Init::None
-    }
-}
-
-/// Debian's policy-rc.d: 101 forbids an action; where there is none, everything is allowed.
-fn policy_allows(session: &Session) -> bool {
-    let policy = "/usr/sbin/policy-rc.d";
-    let sh = &session.sh;
-    !Path::new(policy).exists()
-        || ask::ask(cmd!(sh, "{policy} docker start"), LIMIT).is_ok_and(|answer| answer.success)
-}
-
 /// Who we are, by what we may do.
 pub fn user(host: &Host) -> User {
     match (host.is_root, host.which("sudo")) {
         (true, _) => User::Root,
         (false, Some(_)) => User::Sudo,
         (false, None) => User::Plain,
-    }
-}
-
-/// Whether the classic store below the data root holds anything that switching to containerd would hide.
-fn has_images(config: Option<&str>) -> bool {
-    let config = config.and_then(|text| daemon_json::parse(text).ok()).unwrap_or_default();
-    let root = Path::new(config["data-root"].as_str().unwrap_or("/var/lib/docker"));
-    match fs::read_dir(root.join("image")) {
-        Ok(drivers) => drivers.flatten().any(|driver| {
-            let images = fs::read_dir(driver.path().join("imagedb/content/sha256"));
-            images.is_ok_and(|mut found| found.next().is_some())
-        }),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    }
-}
-
-fn stale_pid_files() -> Vec<PathBuf> {
-    let files =
-        [("/var/run/docker.pid", "dockerd"), ("/var/run/docker/containerd/containerd.pid", "containerd")];
-    let is_stale = |(path, name): &(&str, &str)| Path::new(path).exists() && pid_of(path, name).is_none();
-    files.iter().filter(|file| is_stale(file)).map(|(path, _)| PathBuf::from(path)).collect()
-}
-
-/// The process that a pid file names, where it lives and is what it should be.
-fn pid_of(file: &str, name: &str) -> Option<i32> {
-    let pid: i32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    is_alive(&stat, name).then_some(pid)
-}
-
-/// Reads `PID (NAME) STATE ...`; a process that nobody waited for is as dead as any.
-fn is_alive(stat: &str, name: &str) -> bool {
-    let parts = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(") "));
-    parts.is_some_and(|(found, state)| found == name && !state.starts_with(['Z', 'X']))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_given_out_again_is_no_daemon() {
-        assert!(is_alive("7 (dockerd) S 1 7", "dockerd"));
-        assert!(!is_alive("7 (dockerd) Z 1 7", "dockerd"));
-        assert!(!is_alive("7 (a) (b) S 1 7", "dockerd"));
-    }
-
-    #[test]
-    fn a_place_is_shown_without_its_password() {
-        assert_eq!(without_password("ssh://me:secret@host"), "ssh://...@host");
-        assert_eq!(without_password("tcp://host:2375"), "tcp://host:2375");
     }
 }

@@ -4,6 +4,7 @@
 pub mod daemon;
 pub mod facts;
 pub mod packages;
+pub mod probe;
 
 use std::path::{Path, PathBuf};
 
@@ -31,11 +32,11 @@ pub fn decide(facts: &Facts) -> Result<Vec<Step>> {
         return Ok(Vec::new());
     }
     let root = Root::new(facts)?;
-    let mut steps = Vec::new();
-    if must_start {
-        steps.extend(daemon::configure(facts, &root)?);
-    }
-    steps.extend(packages::install(facts, &missing, &root)?);
+    let configure = if must_start { daemon::configure(facts, &root)? } else { Vec::new() };
+    let mut steps = packages::prepare(facts, &missing, &root)?;
+    // Between the two: the package starts the daemon where services may start, and a mirror that is down changes little.
+    steps.extend(configure);
+    steps.extend(packages::install(&missing, &root));
     if must_start {
         steps.extend(daemon::start(facts, &root));
     }

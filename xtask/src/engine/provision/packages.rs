@@ -122,25 +122,30 @@ fn bootstrap_parts(facts: &Facts) -> impl Iterator<Item = &'static str> {
     tool.into_iter().chain((!facts.keyring).then_some("debian-archive-keyring"))
 }
 
-/// The steps that install packages.
-pub fn install(facts: &Facts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
+/// Nobody is there to try again or to release a lock.
+const PATIENCE: [&str; 4] = ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"];
+
+/// The steps that tell apt where the packages are.
+pub fn prepare(facts: &Facts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
-    if packages.is_empty() {
-        return Ok(steps);
-    }
     if needs_trixie(facts, packages) {
         steps.extend(add_trixie(facts, packages, root)?);
     }
-    let patience = ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"];
-    let update = root.command(["apt-get", "-qq"].into_iter().chain(patience).chain(["update"]));
-    steps.push(Step::run("reading the package lists", update));
+    if !packages.is_empty() {
+        let update = root.command(["apt-get", "-qq"].into_iter().chain(PATIENCE).chain(["update"]));
+        steps.push(Step::run("reading the package lists", update));
+    }
+    Ok(steps)
+}
+
+/// The step that installs packages.
+pub fn install(packages: &[&str], root: &Root) -> Option<Step> {
     // Files of configuration that the user changed stay as they are; nobody is there to be asked.
     let keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"];
-    let argv = ["apt-get", "-y", "--no-install-recommends"].into_iter().chain(patience).chain(keep);
+    let argv = ["apt-get", "-y", "--no-install-recommends"].into_iter().chain(PATIENCE).chain(keep);
     let argv = argv.chain(["install"]).chain(packages.iter().copied());
     let install = root.command_with(("DEBIAN_FRONTEND", "noninteractive"), argv);
-    steps.push(Step::run(format!("installing {}", packages.join(" ")), install));
-    Ok(steps)
+    (!packages.is_empty()).then(|| Step::run(format!("installing {}", packages.join(" ")), install))
 }
 
 fn needs_trixie(facts: &Facts, packages: &[&str]) -> bool {

@@ -74,7 +74,6 @@ fn a_bare_debian_12_gets_the_engine_from_debian_13_and_nothing_else_from_there()
     assert_eq!(
         lines,
         [
-            "write /etc/docker/daemon.json:\n    {\n      \"features\": {\n        \"containerd-snapshotter\": true\n      }\n    }",
             "write /etc/apt/sources.list.d/durango-engine.sources:\n    \
              # The container engine, from Debian 13. /etc/apt/preferences.d/durango-engine lets nothing else in.\n    \
              Types: deb\n    URIs: http://m.test/debian\n    Suites: trixie\n    Components: main\n    \
@@ -82,6 +81,7 @@ fn a_bare_debian_12_gets_the_engine_from_debian_13_and_nothing_else_from_there()
             "write /etc/apt/preferences.d/durango-engine:\n    Package: *\n    Pin: release n=trixie\n    Pin-Priority: 100\n    \n    \
              Package: docker.io containerd docker-cli docker-buildx docker-compose\n    Pin: release n=trixie\n    Pin-Priority: 990",
             "apt-get -qq -o 'DPkg::Lock::Timeout=120' -o 'Acquire::Retries=3' update",
+            "write /etc/docker/daemon.json:\n    {\n      \"features\": {\n        \"containerd-snapshotter\": true\n      }\n    }",
             "DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends -o 'DPkg::Lock::Timeout=120' -o 'Acquire::Retries=3' \
              -o 'Dpkg::Options::=--force-confdef' -o 'Dpkg::Options::=--force-confold' install \
              docker.io containerd runc iptables docker-cli docker-buildx docker-compose mmdebstrap",
@@ -216,8 +216,9 @@ fn the_daemon_is_started_by_what_starts_services_here() {
 #[test]
 fn root_s_files_go_through_sudo_where_we_are_not_root() {
     let lines = shell(&Facts { user: User::Sudo, ..debian(13, "trixie") });
-    assert_eq!(lines[1], "sudo install -D -m 0644 /tmp/x/daemon.json /etc/docker/daemon.json");
-    assert_eq!(lines[2], "rm -rf /tmp/x/daemon.json");
+    let at = lines.iter().position(|line| line.starts_with("write /tmp/x/daemon.json")).expect("a draft");
+    assert_eq!(lines[at + 1], "sudo install -D -m 0644 /tmp/x/daemon.json /etc/docker/daemon.json");
+    assert_eq!(lines[at + 2], "rm -rf /tmp/x/daemon.json");
 }
 
 #[test]

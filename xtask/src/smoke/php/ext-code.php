@@ -64,7 +64,7 @@ answer([
     },
     'gmp' => function (): string {
         same('30414093201713378043612608166064768844377641568960512000000000000', gmp_strval(gmp_fact(50)), '50!');
-        same(2, gmp_prob_prime('170141183460469231731687303715884105727') ? 2 : 0, 'a prime');
+        expect(gmp_prob_prime('170141183460469231731687303715884105727') > 0, 'a Mersenne prime: expected a prime, saw none');
         same('4', gmp_strval(gmp_powm(2, 10, 10)), 'a power, modulo');
         return '50!, a Mersenne prime; GMP ' . GMP_VERSION;
     },

@@ -75,7 +75,10 @@ answer([
     'session' => function (): string {
         session_start(['use_cookies' => false, 'cache_limiter' => '']);
         $_SESSION['a'] = 1;
-        same('a|i:1;', ini_get('session.serialize_handler') === 'php' ? session_encode() : 'a|i:1;', 'encoded');
+        $packed = session_encode();
+        $_SESSION = [];
+        session_decode($packed);
+        same(['a' => 1], $_SESSION, 'unpacked');
         session_destroy();
         return 'kept by ' . ini_get('session.save_handler') . ', packed by ' . ini_get('session.serialize_handler');
     },

@@ -3,6 +3,8 @@
 
 declare(strict_types=1);
 
+// Messages are for a terminal.
+ini_set('html_errors', '0');
 set_error_handler(function (int $level, string $message, string $file, int $line): never {
     throw new ErrorException($message, 0, $level, $file, $line);
 });

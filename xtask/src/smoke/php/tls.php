@@ -61,7 +61,7 @@ answer([
         } else {
             $count = is_dir($folder) ? count(glob("$folder/*.[0-9]")) : 0;
         }
-        expect($count > 20, "found $count authorities in `$file` and `$folder`: PHP cannot verify any server on the internet");
+        expect($count > 0, "found no authorities in `$file` and `$folder`: PHP cannot verify any server on the internet");
         return "$count authorities in " . (is_file($file) ? $file : $folder);
     },
 ]);

@@ -1,0 +1,129 @@
+//! Each finding, from recorded facts.
+
+use serde_json::json;
+
+use super::*;
+use crate::doctor::{State, text, worst};
+use crate::engine::Version;
+use crate::project::secrets::Secrets;
+
+fn info(server: &str, errors: &[&str], plugins: &[(&str, &str)]) -> Info {
+    let plugins: Vec<_> =
+        plugins.iter().map(|(name, version)| json!({"Name": name, "Version": version})).collect();
+    let document = json!({
+        "ServerVersion": server, "ServerErrors": errors, "ClientInfo": {"Version": "26.1.5", "Plugins": plugins},
+    });
+    serde_json::from_value(document).expect("as docker prints it")
+}
+
+/// A machine that is well.
+fn well() -> Facts {
+    Facts {
+        client: Some("/usr/bin/docker".into()),
+        info: Some(info("26.1.5", &[], &[("buildx", "0.13.1"), ("compose", "2.26.1")])),
+        engine: Ok(Engine {
+            server: "26.1.5".into(),
+            buildx: Version(0, 13),
+            builder: "default".into(),
+            driver: Driver::Docker,
+            containerd_store: true,
+            platform: "linux/amd64".into(),
+        }),
+        place: None,
+        disks: vec![("store", "/s".into(), 50 * GIB)],
+        memory: Some(8 * GIB),
+        secrets: Secrets::default(),
+        lost_bundle: None,
+        pins: Ok("debian:13-slim".into()),
+        base: Some(BaseImage::Registry),
+        can_bootstrap: true,
+        mirror: Some(("http://m.test".into(), true)),
+        buildkit: None,
+        is_set_up: false,
+    }
+}
+
+/// Names of the checks that are not ok, the failures in capitals.
+fn bad(facts: &Facts) -> Vec<String> {
+    let bad = all(facts).into_iter().filter(|check| check.state != State::Ok);
+    bad.map(|check| if check.state == State::Fail { check.name.to_uppercase() } else { check.name.into() })
+        .collect()
+}
+
+fn engine_of(facts: Facts, change: impl Fn(&mut Engine)) -> Facts {
+    let mut engine = facts.engine.clone().expect("an engine");
+    change(&mut engine);
+    Facts { engine: Ok(engine), ..facts }
+}
+
+#[test]
+fn a_machine_that_is_well_has_nothing_to_mend() {
+    assert!(bad(&well()).is_empty());
+    assert_eq!(worst(&all(&well())), State::Ok);
+}
+
+#[test]
+fn one_cause_is_told_once() {
+    let down = info("", &["Cannot connect"], &[("buildx", "0.13.1"), ("compose", "2")]);
+    let forbidden = info("", &["permission denied"], &[("buildx", "0.13.1"), ("compose", "2")]);
+    let cases = [
+        (Facts { client: None, info: None, engine: Err(Problem::NoDocker), ..well() }, vec!["DOCKER CLIENT"]),
+        (
+            Facts { info: Some(info("26", &[], &[])), engine: Err(Problem::NoBuildx), ..well() },
+            vec!["BUILDX", "compose"],
+        ),
+        (Facts { engine: Err(Problem::OldBuildx(Version(0, 9))), ..well() }, vec!["BUILDX"]),
+        (Facts { info: Some(down), engine: Err(Problem::DaemonDown("x".into())), ..well() }, vec!["DAEMON"]),
+        (
+            Facts { info: Some(forbidden), engine: Err(Problem::NoPermission("x".into())), ..well() },
+            vec!["PERMISSION"],
+        ),
+        (Facts { engine: Err(Problem::UnknownBuilder("x".into())), ..well() }, vec!["BUILDER"]),
+    ];
+    for (facts, names) in cases {
+        assert_eq!(bad(&facts), names);
+    }
+}
+
+#[test]
+fn the_image_store_matters_to_the_docker_driver_alone() {
+    let classic = engine_of(well(), |engine| engine.containerd_store = false);
+    assert_eq!(bad(&classic), ["image store"]);
+    assert!(bad(&engine_of(classic, |engine| engine.driver = Driver::DockerContainer)).is_empty());
+}
+
+#[test]
+fn room_is_judged_by_what_a_cold_build_needs() {
+    let with = |free| Facts { disks: vec![("store", "/s".into(), free)], ..well() };
+    assert_eq!(bad(&with(5 * GIB)), ["store"]);
+    assert_eq!(bad(&with(GIB)), ["STORE"]);
+    assert_eq!(bad(&Facts { memory: Some(GIB), ..well() }), ["memory"]);
+}
+
+#[test]
+fn what_the_host_lends_is_named_and_never_shown() {
+    let secrets = Secrets {
+        goenv: Some("GOPROXY=https://me:secret@p\n".into()),
+        netrc: Some("/n".into()),
+        ..Secrets::default()
+    };
+    let text = text(&all(&Facts { secrets, ..well() }));
+    assert!(text.contains("GOPROXY, .netrc\n") && !text.contains("secret"), "{text}");
+    assert_eq!(bad(&Facts { lost_bundle: Some("/x".into()), ..well() }), ["CA bundle"]);
+}
+
+#[test]
+fn a_base_image_must_come_from_somewhere() {
+    let missing = Facts { base: Some(BaseImage::Missing), ..well() };
+    assert!(bad(&missing).is_empty());
+    assert_eq!(bad(&Facts { can_bootstrap: false, ..missing }), ["BASE IMAGE"]);
+    assert_eq!(bad(&Facts { pins: Err("gone".into()), base: None, ..well() }), ["PINS"]);
+    assert_eq!(bad(&Facts { mirror: Some(("http://m".into(), false)), ..well() }), ["Debian mirror"]);
+    assert_eq!(bad(&Facts { buildkit: Some("0".into()), ..well() }), ["BuildKit"]);
+}
+
+#[test]
+fn a_remedy_stands_below_its_finding() {
+    let text = text(&all(&Facts { buildkit: Some("0".into()), ..well() }));
+    assert!(text.ends_with("warn  BuildKit          DOCKER_BUILDKIT=0 turns it off for plain docker\n      -> unset DOCKER_BUILDKIT\n"));
+}
