@@ -10,6 +10,7 @@ go_setup() {
     export CGO_LDFLAGS="-L/opt/php/lib"
     # Without netgo and osusergo a static binary would ask glibc for names and users, which it then cannot; the same for both
     # links, so that they share what is compiled.
+    # shellcheck disable=SC2034  # read by the stages
     tags=nowatcher,nomercure,nobadger,nomysql,nopgx,netgo,osusergo
     cd /src
 }

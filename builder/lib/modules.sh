@@ -21,7 +21,6 @@ stage_modules() {
     say "modules"
     download
     say "Caddy"
-    # shellcheck disable=SC2086
     run_go build -trimpath -buildmode=pie -tags "$tags" github.com/caddyserver/caddy/v2/cmd github.com/caddyserver/caddy/v2/modules/standard
     # What `static` takes from here: the same text as long as go.mod and go.sum are the same.
     cat go.mod go.sum >/modules.list

@@ -12,30 +12,17 @@ configure_cache_key() {
     { cat /pins/php.env && echo "$CFLAGS" && dpkg-query -W && sha256sum /usr/src/php/configure; } | sha256sum | cut -c1-16
 }
 
-configure_options() {
-    local wants
-    wants=$(xargs </settings/extensions)
-    cat /settings/configure-options
-    if [[ " $wants " == *" redis "* && " $wants " == *" igbinary "* ]]; then
-        echo --enable-redis-igbinary
-    fi
-    if [[ " $wants " == *" mbstring "* && $LINK = static ]]; then
-        echo --disable-mbregex # Debian has no static libonig
-    fi
-}
-
 configure() {
-    local kept
+    local kept flags="$CFLAGS -fPIC -w"
     kept=/root/.cache/php-config/$(configure_cache_key)
     cp "$kept" config.cache 2>/dev/null || true
     # shellcheck disable=SC2046  # one option a word
-    CC="ccache gcc" CXX="ccache g++" CFLAGS="$CFLAGS -fPIC -w" CXXFLAGS="$CFLAGS -fPIC -w" \
-        /usr/src/php/configure --quiet --cache-file=config.cache --prefix=$prefix --with-pic \
+    CC="ccache gcc" CXX="ccache g++" CFLAGS="$flags" CXXFLAGS="$flags" /usr/src/php/configure --quiet --cache-file=config.cache --prefix=$prefix --with-pic \
         --disable-all --disable-cli --disable-cgi --disable-phpdbg --without-pear \
         --enable-embed=static --enable-zts --enable-zend-max-execution-timers --disable-zend-signals \
         --with-config-file-path=/etc/frankenphp --with-config-file-scan-dir=/etc/frankenphp/php.ini.d \
         EXTENSION_DIR=/usr/local/lib/php/extensions \
-        $(configure_options) >configure.log 2>&1 || {
+        $(cat /settings/configure-options) >configure.log 2>&1 || {
         tail -n 30 configure.log config.log >&2
         fail "PHP's configure failed; its last lines are above"
     }

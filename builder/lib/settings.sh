@@ -33,9 +33,9 @@ wanted_extensions() {
 
 still_needed() {
     local name by=
-    for name in $(cat /tmp/wanted); do
+    while read -r name; do
         [[ ",$(field "$name" 4)," != *",$1,"* ]] || by+=" $name"
-    done
+    done </tmp/wanted
     fail "PHP_EXTENSIONS takes out \`$1\`, which is needed by:$by" "Take these out as well."
 }
 
@@ -78,8 +78,21 @@ check_versions() {
     done
 }
 
+# configure's options for the names in $1/extensions, and what depends on more than one name.
+configure_options() {
+    local name
+    while read -r name; do options "$name"; done <"$1/extensions"
+    if grep -qx redis "$1/extensions" && grep -qx igbinary "$1/extensions"; then
+        echo --enable-redis-igbinary
+    fi
+    if grep -qx mbstring "$1/extensions" && [ "$LINK" = static ]; then
+        echo --disable-mbregex
+        echo "mb_ereg functions of mbstring: Debian has no static libonig" >>"$1/left-out"
+    fi
+}
+
 stage_settings() {
-    local out=/settings name
+    local out=/settings
     mkdir -p "$out"
     check_versions
     case $LINK in
@@ -88,11 +101,11 @@ stage_settings() {
     esac
 
     wanted_extensions "$PHP_EXTENSIONS"
-    : >"$out/extensions" >"$out/left-out"
+    touch "$out/extensions" "$out/left-out"
     choose_for_link "$out" </tmp/wanted
-    for name in $(cat "$out/extensions"); do options "$name"; done >"$out/configure-options"
+    configure_options "$out" >"$out/configure-options"
 
     say "$(wc -l <"$out/extensions") extensions, LINK=$LINK: $(xargs <"$out/extensions")"
-    [ ! -s "$out/left-out" ] || warn "left out of a static binary: 
+    [ ! -s "$out/left-out" ] || warn "left out of a static binary:
 $(sed 's/^/    /' "$out/left-out")"
 }

@@ -43,7 +43,7 @@ runtime_packages() {
     libraries=$(ldd $out/usr/local/bin/frankenphp $out/usr/local/lib/php/extensions/*.so | awk '$2 == "=>" { print $3 }' | sort -u)
     printf 'ca-certificates\nmedia-types\n'
     # A merged /usr: dpkg knows a library by one of its two paths, and complains about the other.
-    # shellcheck disable=SC2086  # one path a word
+    # shellcheck disable=SC2086,SC2046  # one path a word
     { dpkg -S $libraries $(readlink -f $libraries) 2>/dev/null || true; } | cut -d: -f1 | sort -u | grep -vxE 'libc6|libgcc-s1|gcc-.*-base'
 }
 
@@ -60,7 +60,7 @@ lay_out() {
 lay_out_shared() {
     local object name
     install -D -m 644 -t $out/usr/local/lib/php/extensions /opt/php/extensions/*.so
-    for object in $out/usr/local/lib/php/extensions/*.so; do
+    for object in "$out"/usr/local/lib/php/extensions/*.so; do
         name=$(basename "$object" .so)
         case $name in
         opcache) echo "zend_extension=$name" ;;
