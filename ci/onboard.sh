@@ -18,50 +18,37 @@ require() {
     command -v "$1" >/dev/null || fail "no \`$1\` on the PATH"$'\n'"$2"
 }
 
-# Something listens there, or answers that it must not be tried.
+# Whether something listens there.
 in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-free_port() {
-    local port
-    for port in "$@"; do
-        if ! in_use "$port"; then
-            echo "$port"
-            return
-        fi
-    done
-    fail "the ports $1 to ${*: -1} are all in use"$'\n'"name a free one: DURANGO_HTTP_PORT=9000 ci/onboard.sh"
-}
 
 compose() { docker compose --file builder/compose.yaml "$@"; }
 
-# The port that the container already has, else the one that was asked for, else a free one. Prints nothing but the port.
-http_port() {
-    local running
-    running=$(compose port frankenphp 80 2>/dev/null || true)
+# port VARIABLE CONTAINER-PORT CANDIDATE... : the one that was asked for, else that of the running container, else the first free one.
+# Prints nothing but the port.
+port() {
+    local variable=$1 inside=$2 running candidate
+    local asked=${!variable:-}
+    shift 2
+    running=$(compose port frankenphp "$inside" 2>/dev/null || true)
     running=${running##*:}
-    if [ -n "${DURANGO_HTTP_PORT:-}" ]; then
-        if [ "$DURANGO_HTTP_PORT" != "$running" ] && in_use "$DURANGO_HTTP_PORT"; then
-            fail "port $DURANGO_HTTP_PORT is in use by another program"$'\n'"name a free one in DURANGO_HTTP_PORT, or leave it out"
+    if [ -n "$asked" ]; then
+        if [ "$asked" != "$running" ] && in_use "$asked"; then
+            fail "port $asked is in use by another program"$'\n'"name a free one in $variable, or leave it out"
         fi
-        echo "$DURANGO_HTTP_PORT"
-    elif [ "${running:-0}" != 0 ]; then
-        echo "$running"
-    else
-        free_port 80 $(seq 8080 8099)
+        echo "$asked"
+        return
     fi
-}
-
-https_port() {
-    local running
-    running=$(compose port frankenphp 443 2>/dev/null || true)
-    running=${running##*:}
-    if [ -n "${DURANGO_HTTPS_PORT:-}" ]; then
-        echo "$DURANGO_HTTPS_PORT"
-    elif [ "${running:-0}" != 0 ]; then
+    if [ "${running:-0}" != 0 ]; then
         echo "$running"
-    else
-        free_port 443 $(seq 8443 8462)
+        return
     fi
+    for candidate in "$@"; do
+        if ! in_use "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "the ports $1 to $candidate are all in use"$'\n'"name a free one in $variable"
 }
 
 # The container needs a moment; one that does not answer within a minute has something to say in its log.
@@ -83,8 +70,8 @@ require curl "install it with your system's packages (Debian, Ubuntu: apt-get in
 # Plain HTTP on the first day: no certificate that a browser would warn of.
 export SERVER_NAME=${SERVER_NAME:-:80}
 # Before the build, which takes minutes the first time.
-DURANGO_HTTP_PORT=$(http_port)
-DURANGO_HTTPS_PORT=$(https_port)
+DURANGO_HTTP_PORT=$(port DURANGO_HTTP_PORT 80 80 $(seq 8080 8099))
+DURANGO_HTTPS_PORT=$(port DURANGO_HTTPS_PORT 443 443 $(seq 8443 8462))
 export DURANGO_HTTP_PORT DURANGO_HTTPS_PORT
 
 cargo xtask base-build --provision
