@@ -1,21 +1,22 @@
 //! Reports for people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::{BuildReport, BuildResult};
+use super::{BuildReport, BuildResult, StepReport};
 
 /// The end of a build, as the terminal shows it.
 pub fn build(report: &BuildReport) -> String {
     let mut text = String::new();
-    let ran = report.steps.iter().filter(|step| !step.cached).count();
+    let steps = once_each(&report.steps);
+    let ran = steps.iter().filter(|step| !step.cached).count();
     let result = match report.result {
         BuildResult::Built => "built",
         BuildResult::Cached => "cached",
         BuildResult::Failed => "failed",
     };
-    let _ =
-        writeln!(text, "{result} in {}: {ran} of {} steps ran", seconds(report.seconds), report.steps.len());
-    let mut slow: Vec<_> = report.steps.iter().filter(|step| !step.cached && step.seconds >= 1.0).collect();
+    let _ = writeln!(text, "{result} in {}: {ran} of {} steps ran", seconds(report.seconds), steps.len());
+    let mut slow: Vec<_> = steps.into_iter().filter(|step| !step.cached && step.seconds >= 1.0).collect();
     slow.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     for step in slow.iter().take(8) {
         let _ = writeln!(
@@ -38,6 +39,15 @@ pub fn build(report: &BuildReport) -> String {
         let _ = writeln!(text, "  layers saved in {}", seconds(report.cache.save_seconds));
     }
     text
+}
+
+/// A step that several targets share is under each of them in the report, and for people one step.
+fn once_each(steps: &[StepReport]) -> Vec<&StepReport> {
+    let mut seen = BTreeSet::new();
+    steps
+        .iter()
+        .filter(|step| seen.insert((&step.stage, &step.instruction, step.seconds.to_bits())))
+        .collect()
 }
 
 /// A time as people read it.
