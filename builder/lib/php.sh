@@ -7,17 +7,20 @@ build=/usr/src/build
 
 compiler_identity() { dpkg-query -W -f '${Package}=${Version} ' "gcc-*" "g++-*" "cpp-*" binutils libc6-dev; }
 
-# configure remembers what it found out. That depends on compiler, flags, PHP, and on every package that is installed.
+# configure remembers what it found out. That depends on these settings, on PHP, and on every package that is installed; it does
+# not depend on the set of extensions: with what another set left behind, the outcome is the same to the byte.
+environment=(CC="ccache gcc" CXX="ccache g++" CFLAGS="$CFLAGS -fPIC -w" CXXFLAGS="$CFLAGS -fPIC -w")
+
 configure_cache_key() {
-    { cat /pins/php.env && echo "$CFLAGS" && dpkg-query -W && sha256sum /usr/src/php/configure; } | sha256sum | cut -c1-16
+    { echo "${environment[@]}" && cat /pins/php.env && dpkg-query -W && sha256sum /usr/src/php/configure; } | sha256sum | cut -c1-16
 }
 
 configure() {
-    local kept flags="$CFLAGS -fPIC -w"
+    local kept
     kept=/root/.cache/php-config/$(configure_cache_key)
     cp "$kept" config.cache 2>/dev/null || true
     # shellcheck disable=SC2046  # one option a word
-    CC="ccache gcc" CXX="ccache g++" CFLAGS="$flags" CXXFLAGS="$flags" /usr/src/php/configure --quiet --cache-file=config.cache --prefix=$prefix --with-pic \
+    env "${environment[@]}" /usr/src/php/configure --quiet --cache-file=config.cache --prefix=$prefix --with-pic \
         --disable-all --disable-cli --disable-cgi --disable-phpdbg --without-pear \
         --enable-embed=static --enable-zts --enable-zend-max-execution-timers --disable-zend-signals \
         --with-config-file-path=/etc/frankenphp --with-config-file-scan-dir=/etc/frankenphp/php.ini.d \
@@ -43,11 +46,10 @@ install_lean() {
 }
 
 stage_php() {
-    export CCACHE_COMPILERCHECK
+    export CCACHE_COMPILERCHECK CCACHE_STATSLOG=/tmp/ccache.log # the mount's own counters also count other builds
     CCACHE_COMPILERCHECK="string:$(compiler_identity)"
     mkdir -p $build
     cd $build
-    ccache --zero-stats >/dev/null
     say "configure"
     configure
     say "make, with $(nproc) jobs"
@@ -57,6 +59,6 @@ stage_php() {
         fail "PHP's make failed; its last lines are above"
     }
     install_lean
-    say "compiler cache: $(ccache --print-stats | awk '$1 ~ /^(direct_cache_hit|preprocessed_cache_hit)$/ { h += $2 } $1 == "cache_miss" { m = $2 } END { print h + 0 " hits, " m + 0 " misses" }')"
+    say "compiler cache: $(grep -cE '^(direct|preprocessed)_cache_hit' "$CCACHE_STATSLOG") hits, $(grep -c '^cache_miss' "$CCACHE_STATSLOG") misses"
     cd / && rm -rf $build
 }
