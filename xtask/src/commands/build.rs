@@ -131,7 +131,11 @@ fn build_and_save(session: &Session, plan: &Plan, record: &Record) -> Result<Bui
     let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
     let call = Call { command: &plan.bake, targets: &names, log: &record.log(), stop: |_| false };
     let reading = Lock::shared(&session.layout)?;
-    let ended = bake::run(&call, &mut *watch::watcher(session))?;
+    let mut ended = bake::run(&call, &mut *watch::watcher(session))?;
+    if ended.lost_a_snapshot() {
+        eprintln!("warning: the engine removed a layer while it was unpacked; unpacking again");
+        ended = bake::run(&call, &mut *watch::watcher(session))?;
+    }
     drop(reading);
     let failure = (!ended.success).then(|| BuildFailure::new(&ended.trace, &ended.text, &record.log()));
     let digests = bake::digests(&plan.metadata);

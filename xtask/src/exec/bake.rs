@@ -41,6 +41,16 @@ pub struct Ended {
     pub seconds: f64,
 }
 
+impl Ended {
+    /// Whether only the unpacking of an image failed, because somebody removed another image that shared a layer (a race in the
+    /// containerd image store, seen with Docker 26.1). All steps are cached by then: once more costs a second.
+    pub fn lost_a_snapshot(&self) -> bool {
+        let lost =
+            |message: &str| message.contains("snapshot") && message.contains("does not exist: not found");
+        !self.success && self.trace.failed().is_some_and(|state| state.label.is_none() && lost(&state.error))
+    }
+}
+
 /// A call to be made.
 pub struct Call<'a> {
     /// The command.
@@ -163,4 +173,23 @@ pub fn digests(metadata: &Path) -> BTreeMap<String, String> {
     let targets = json.as_object().cloned().unwrap_or_default();
     let digest = |value: &serde_json::Value| Some(value.get("containerimage.digest")?.as_str()?.to_owned());
     targets.iter().filter_map(|(name, value)| Some((name.clone(), digest(value)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_unpacking_of_an_image_is_tried_again() {
+        let ended = |name: &str, error: &str| {
+            let mut trace = Trace::new(&["app".to_owned()]);
+            let json = serde_json::json!({"vertexes": [{"digest": "d", "name": name, "error": error}]});
+            trace.apply(&serde_json::from_value(json).expect("well formed"));
+            Ended { success: false, stopped: false, trace, text: Vec::new(), seconds: 0.0 }
+        };
+        let lost = "failed to prepare extraction snapshot \"x\": parent snapshot sha256:b0 does not exist: not found";
+        assert!(ended("exporting to image", lost).lost_a_snapshot());
+        assert!(!ended("[2/2] RUN x", lost).lost_a_snapshot());
+        assert!(!ended("exporting to image", "no space left on device").lost_a_snapshot());
+    }
 }
