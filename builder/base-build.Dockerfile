@@ -104,8 +104,9 @@ RUN --mount=type=bind,from=static,source=/out,target=/out \
     --mount=type=bind,from=settings,source=/settings,target=/settings \
     /builder/build-static.sh layout
 
+# The binary below, so that another set of extensions does not write it again.
 FROM scratch AS base
-COPY --from=layout /layout /
 COPY --from=static /out /
+COPY --from=layout /layout /
 LABEL org.opencontainers.image.title="FrankenPHP base" \
       org.opencontainers.image.description="FrankenPHP, built from source: what a runtime image is laid under"
