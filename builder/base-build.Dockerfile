@@ -7,7 +7,8 @@
 #   php        the library                                      <- sources, settings  \  these two
 #   modules    Go's modules, and Caddy compiled                 <- toolchain          /  side by side
 #   static     the binary                                       <- php, modules, main.go
-#   base       the result                                       <- static
+#   layout     shared objects and what else stands beside it    <- static, php, settings
+#   base       the result                                       <- layout, static
 #
 # A stage takes just what it reads. What changes often is bound, not copied: each layer more costs a flush of the disk.
 # Secrets and cache mounts are in no key and in no layer.
@@ -59,7 +60,7 @@ COPY libtool-lean /builder/
 COPY lib/php.sh /builder/lib/
 ARG LINK=shared
 ARG CFLAGS="-O2 -fstack-protector-strong -fno-semantic-interposition"
-RUN --mount=type=bind,from=settings,source=/settings,target=/settings \
+RUN --mount=type=bind,from=settings,source=/settings/configure-options,target=/settings/configure-options \
     --mount=type=cache,id=durango-ccache,target=/root/.cache/ccache,sharing=shared \
     --mount=type=cache,id=durango-php-config,target=/root/.cache/php-config,sharing=shared \
     /builder/build-static.sh php
@@ -85,7 +86,6 @@ ARG GO111MODULE=on
 RUN --mount=type=bind,source=frankenphp,target=/src \
     --mount=type=bind,from=modules,source=/modules.list,target=/modules.list \
     --mount=type=bind,from=pins,source=/pins,target=/pins \
-    --mount=type=bind,from=settings,source=/settings,target=/settings \
     --mount=type=bind,from=php,source=/opt/php,target=/opt/php \
     --mount=type=cache,id=durango-gomod,target=/go/pkg/mod,sharing=shared \
     --mount=type=cache,id=durango-gobuild,target=/root/.cache/go-build,sharing=shared \
@@ -95,7 +95,18 @@ RUN --mount=type=bind,source=frankenphp,target=/src \
     --mount=type=secret,id=netrc,mode=0444 \
     /builder/build-static.sh static
 
+FROM toolchain AS layout
+COPY lib/layout.sh /builder/lib/
+ARG LINK=shared
+RUN --mount=type=bind,from=static,source=/out,target=/out \
+    --mount=type=bind,from=php,source=/opt/php,target=/opt/php \
+    --mount=type=bind,from=pins,source=/pins,target=/pins \
+    --mount=type=bind,from=settings,source=/settings,target=/settings \
+    /builder/build-static.sh layout
+
+# The binary below, so that another set of extensions does not write it again.
 FROM scratch AS base
 COPY --from=static /out /
+COPY --from=layout /layout /
 LABEL org.opencontainers.image.title="FrankenPHP base" \
       org.opencontainers.image.description="FrankenPHP, built from source: what a runtime image is laid under"

@@ -36,13 +36,15 @@ configure() {
 }
 
 # Headers, library, and what a program must be linked with; `make install` would take four times as long for files nobody reads.
+# FrankenPHP's own code asks the linker for -lphp. It finds an empty archive: the real one is named by the last link, which must
+# take the whole of it where shared objects will look for symbols that the program itself does not use.
 install_lean() {
     make -s INSTALL_ROOT= install-headers >/dev/null
     mkdir -p $prefix/lib $prefix/extensions
-    cp libs/libphp.a $prefix/lib/
-    find modules -name '*.so' -exec cp {} $prefix/extensions/ \;
+    ar cr $prefix/lib/libphp.a
+    cp libs/libphp.a /usr/src/php/LICENSE $prefix/
+    find modules -name '*.so' -exec strip --strip-unneeded {} + -exec cp {} $prefix/extensions/ \;
     sh scripts/php-config --libs >$prefix/libs
-    cp /usr/src/php/LICENSE $prefix/LICENSE
 }
 
 stage_php() {

@@ -13,7 +13,7 @@ fetch() {
     for attempt in 1 2 3; do
         "fetch_$1" "$2" "$3" >"$log" 2>&1 && return 0
         # An index may name what the pool no longer has, and a pin what the index no longer names.
-        grep -qE ' 404 |Can.t find|Unable to find|was not found' "$log" && return 1
+        grep -qE ' 404 |Can.t find|Unable to (find|locate)|was not found|no installation candidate' "$log" && return 1
         sleep $((attempt * 5))
     done
     cat "$log" >&2

@@ -7,7 +7,7 @@ conf=$here/extensions.conf
 known() { awk -v set="$1" '/^[^#]/ && (set == "any" || $2 == set) { print $1 }' "$conf"; }
 field() { awk -v name="$1" -v n="$2" '/^[^#]/ && $1 == name { print $n }' "$conf"; }
 reason() { sed -n "s/^$1 .*# //p" "$conf"; }
-options() { sed -n "s/^$1  *[^ ]*  *[^ ]*  *[^ ]*  *//p" "$conf" | sed 's/ *#.*//'; }
+options() { sed -nE "s/^$1( +[^ ]+){4} +//p" "$conf" | sed 's/ *#.*//'; }
 
 # wanted_extensions REQUEST : a full list ("gd intl") or changes to the default ("+dba -xsl"), with what they need, in /tmp/wanted.
 # Commas do as well as spaces.
@@ -34,7 +34,7 @@ wanted_extensions() {
 still_needed() {
     local name by=
     while read -r name; do
-        [[ ",$(field "$name" 4)," != *",$1,"* ]] || by+=" $name"
+        [[ ",$(field "$name" 5)," != *",$1,"* ]] || by+=" $name"
     done </tmp/wanted
     fail "PHP_EXTENSIONS takes out \`$1\`, which is needed by:$by" "Take these out as well."
 }
@@ -49,7 +49,7 @@ with_needed() {
     local name need
     while read -r name; do
         echo "$name"
-        for need in $(field "$name" 4 | tr , ' '); do
+        for need in $(field "$name" 5 | tr , ' '); do
             [ "$need" = - ] || with_needed <<<"$need"
         done
     done | sort -u
@@ -59,7 +59,7 @@ with_needed() {
 choose_for_link() {
     local name
     while read -r name; do
-        if [ "$LINK" = static ] && [ "$(field "$name" 3)" = no ]; then
+        if [ "$LINK" = static ] && [ "$(field "$name" 4)" = no ]; then
             printf '%s: %s\n' "$name" "$(reason "$name")" >>"$1/left-out"
         else
             echo "$name" >>"$1/extensions"
@@ -78,17 +78,48 @@ check_versions() {
     done
 }
 
-# configure's options for the names in $1/extensions, and what depends on more than one name.
-configure_options() {
+# Those of the names on stdin whose form is $1.
+of_form() {
     local name
-    while read -r name; do options "$name"; done <"$1/extensions"
-    if grep -qx redis "$1/extensions" && grep -qx igbinary "$1/extensions"; then
-        echo --enable-redis-igbinary
+    while read -r name; do
+        [ "$(field "$name" 3)" != "$1" ] || echo "$name"
+    done
+}
+
+# With shared objects the options depend on what is compiled in, not on the whole set: see extensions.conf.
+configure_options() {
+    local name need
+    if [ "$LINK" = static ]; then
+        while read -r name; do options "$name"; done <"$1/extensions"
+        if grep -qx mbstring "$1/extensions"; then
+            echo --disable-mbregex
+            echo "mb_ereg functions of mbstring: Debian has no static libonig" >>"$1/left-out"
+        fi
+        return
     fi
-    if grep -qx mbstring "$1/extensions" && [ "$LINK" = static ]; then
-        echo --disable-mbregex
-        echo "mb_ereg functions of mbstring: Debian has no static libonig" >>"$1/left-out"
-    fi
+    of_form in <"$1/extensions" | while read -r name; do options "$name"; done
+    known any | of_form so | while read -r name; do
+        for need in $(field "$name" 5 | tr , ' '); do
+            [ "$(field "$need" 3)" != in ] || grep -qx "$need" "$1/extensions" || continue 2
+        done
+        options "$name" | sed -E 's/^([^ ]+)/\1=shared/'
+    done
+}
+
+# Each shared object after what it needs.
+load_order() {
+    local name
+    of_form so <"$1/extensions" | while read -r name; do
+        with_needed_first "$name"
+    done | awk '!seen[$1]++' | of_form so
+}
+
+with_needed_first() {
+    local need
+    for need in $(field "$1" 5 | tr , ' '); do
+        [ "$need" = - ] || with_needed_first "$need"
+    done
+    echo "$1"
 }
 
 stage_settings() {
@@ -104,6 +135,7 @@ stage_settings() {
     touch "$out/extensions" "$out/left-out"
     choose_for_link "$out" </tmp/wanted
     configure_options "$out" >"$out/configure-options"
+    if [ "$LINK" = shared ]; then load_order "$out"; fi >"$out/shared-objects"
 
     say "$(wc -l <"$out/extensions") extensions, LINK=$LINK: $(xargs <"$out/extensions")"
     [ ! -s "$out/left-out" ] || warn "left out of a static binary:

@@ -1,0 +1,73 @@
+# shellcheck shell=bash
+# Lays out what stands beside the binary: shared objects, their ini file, the list of packages they need, and where a static binary
+# has nothing under it, the few files that every program expects.
+
+binary=/out/usr/local/bin/frankenphp
+out=/layout
+objects=$out/usr/local/lib/php/extensions
+share=$out/usr/local/share/durango
+
+# What both kinds of runtime image have. Any user may write Caddy's state, so that the image runs as any user.
+lay_out() {
+    install -d -m 1777 $out/config $out/config/caddy $out/data $out/data/caddy
+    mkdir -p $out/etc/frankenphp/Caddyfile.d $out/etc/frankenphp/php.ini.d
+    ln -s frankenphp $out/etc/caddy # the other well-known place of a Caddyfile
+    install -D -m 644 -t $share /settings/extensions /settings/left-out
+    install -m 644 /pins/resolved.env $share/pins.resolved.env
+    install -m 644 /opt/php/LICENSE $share/LICENSE.php
+}
+
+lay_out_shared() {
+    local name directive
+    mkdir -p $objects
+    while read -r name; do
+        install -m 644 "/opt/php/extensions/$name.so" $objects/
+        [ "$name" = opcache ] && directive=zend_extension || directive=extension
+        echo "$directive=$name"
+    done </settings/shared-objects >$out/etc/frankenphp/php.ini.d/00-shared-objects.ini
+    try_extensions
+    runtime_packages >$share/runtime-packages
+}
+
+# Every extension asked for must load, with all its symbols and at once: not in the first request that calls one.
+try_extensions() {
+    local ini=/tmp/try
+    mkdir -p $ini
+    echo "extension_dir=$objects" >$ini/dir.ini
+    # shellcheck disable=SC2016  # PHP's variables
+    LD_BIND_NOW=1 PHP_INI_SCAN_DIR=$ini:$out/etc/frankenphp/php.ini.d $binary php-cli -r '
+        foreach (file("/settings/extensions", FILE_IGNORE_NEW_LINES) as $name) {
+            if (!extension_loaded($name) && !extension_loaded("zend $name")) { fprintf(STDERR, "%s does not load\n", $name); $failed = 1; }
+        }
+        exit($failed ?? 0);' || fail "an extension does not load into the binary; its message is above"
+}
+
+# The packages behind the libraries that are really linked: the runtime image installs these, certificates and file types.
+runtime_packages() {
+    local libraries
+    libraries=$(find $binary $objects -type f -exec ldd {} + | awk '$2 == "=>" { print $3 }' | sort -u)
+    printf 'ca-certificates\nmedia-types\n'
+    # A merged /usr: dpkg knows a library by one of its two paths, and complains about the other.
+    # shellcheck disable=SC2086,SC2046  # one path a word
+    { dpkg -S $libraries $(readlink -f $libraries) 2>/dev/null || true; } | cut -d: -f1 | sort -u | grep -vxE 'libc6|libgcc-s1|gcc-.*-base'
+}
+
+# All that a program expects to find, since nothing lies under it.
+lay_out_static() {
+    mkdir -p $out/etc/ssl/certs $out/usr/lib/ssl
+    install -d -m 1777 $out/tmp
+    cp /etc/ssl/certs/ca-certificates.crt $out/etc/ssl/certs/
+    cp /etc/ssl/openssl.cnf $out/etc/ssl/
+    ln -s /etc/ssl/openssl.cnf $out/usr/lib/ssl/openssl.cnf # OpenSSL's own names for both
+    ln -s /etc/ssl/certs/ca-certificates.crt $out/usr/lib/ssl/cert.pem
+    cp /etc/mime.types $out/etc/
+    printf 'root:x:0:0:root:/root:/sbin/nologin\nwww-data:x:33:33:www-data:/app:/sbin/nologin\n' >$out/etc/passwd
+    printf 'root:x:0:\nwww-data:x:33:\n' >$out/etc/group
+    echo 'hosts: files dns' >$out/etc/nsswitch.conf
+    : >$share/runtime-packages
+}
+
+stage_layout() {
+    lay_out
+    "lay_out_$LINK"
+}
