@@ -15,20 +15,28 @@ configure_cache_key() {
     { echo "${environment[@]}" && cat /pins/php.env && dpkg-query -W && sha256sum /usr/src/php/configure; } | sha256sum | cut -c1-16
 }
 
-configure() {
-    local kept
-    kept=/root/.cache/php-config/$(configure_cache_key)
-    cp "$kept" config.cache 2>/dev/null || true
+run_configure() {
     # shellcheck disable=SC2046  # one option a word
     env "${environment[@]}" /usr/src/php/configure --quiet --cache-file=config.cache --prefix=$prefix --with-pic \
         --disable-all --disable-cli --disable-cgi --disable-phpdbg --without-pear \
         --enable-embed=static --enable-zts --enable-zend-max-execution-timers --disable-zend-signals \
         --with-config-file-path=/etc/frankenphp --with-config-file-scan-dir=/etc/frankenphp/php.ini.d \
         EXTENSION_DIR=/usr/local/lib/php/extensions \
-        $(cat /settings/configure-options) >configure.log 2>&1 || {
-        tail -n 30 configure.log config.log >&2
+        $(cat /settings/configure-options) >configure.log 2>&1
+}
+
+# Answers that do not fit cost the time to find them again, never the build.
+configure() {
+    local kept
+    kept=/root/.cache/php-config/$(configure_cache_key)
+    if cp "$kept" config.cache 2>/dev/null && ! run_configure; then
+        say "configure, without what it remembered"
+        rm -f config.cache
+    fi
+    if [[ ! -e config.cache ]] && ! run_configure; then
+        tail -n 30 configure.log >&2
         fail "PHP's configure failed; its last lines are above"
-    }
+    fi
     if grep -q '^configure: WARNING: unrecognized options' configure.log; then
         fail "$(grep '^configure: WARNING: unrecognized options' configure.log)"
     fi

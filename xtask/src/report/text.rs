@@ -24,7 +24,7 @@ pub fn build(report: &BuildReport) -> String {
             "  {:>8}  {}: {}",
             seconds(step.seconds),
             step.stage,
-            one_line(&step.instruction, 80)
+            one_line(&plain(&step.instruction), 80)
         );
     }
     for target in &report.targets {
