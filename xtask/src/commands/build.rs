@@ -141,8 +141,9 @@ fn build_and_save(session: &Session, plan: &Plan, record: &Record) -> Result<Bui
     let digests = bake::digests(&plan.metadata);
     let mut report = outcome::report(plan, &ended, &digests, failure);
     if report.failure.is_none() {
-        let ran = outcome::anything_ran(&ended.trace);
-        let needed = |save: &&Save| save::is_needed(save, digests.get(&save.target), ran);
+        let needed = |save: &&Save| {
+            save::is_needed(save, digests.get(&save.target), outcome::ran(&ended.trace, &save.target))
+        };
         for save in plan.saves.iter().filter(needed) {
             save_one(session, save, record, &mut report)?;
         }

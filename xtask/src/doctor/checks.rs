@@ -109,7 +109,7 @@ fn problem(name: &'static str, problem: &Problem) -> Check {
 
 fn disk(name: &'static str, path: &str, free: u64) -> Check {
     let detail = format!("{:.1} GiB free at {path}", free as f64 / GIB as f64);
-    let remedy = "make room: `cargo xtask cache gc` for the store, `docker system df` for the engine";
+    let remedy = "make room: `docker system df` tells what the engine holds, folders below `layers/` of the store may be removed";
     match free {
         free if free < CRAMPED => Check::fail(name, detail, remedy),
         free if free < ROOMY => Check::warn(name, detail + ", a cold build may need more", remedy),

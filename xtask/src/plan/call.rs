@@ -31,7 +31,7 @@ pub fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget]) 
     command = command.args(["--progress", "rawjson"]).cwd(&facts.declaration.dir);
     command.env = environment(facts);
     command.secret_env = facts.secrets.contents();
-    let mut sets = options.sets.clone();
+    let mut sets: Vec<String> = options.sets.iter().filter(|set| !is_output(set)).cloned().collect();
     for target in targets {
         let declared = &facts.declaration.targets[&target.name];
         sets.extend(target_sets(facts, options, &target.name, declared));
@@ -91,6 +91,12 @@ pub fn base_layout(scratch: &Path) -> PathBuf {
     scratch.join("base")
 }
 
+/// Whether a `--set` says where a result goes: a save has a place of its own.
+fn is_output(set: &str) -> bool {
+    let field = set.split('=').next().unwrap_or_default().trim_end_matches('+');
+    ["cache-to", "output", "push", "load", "tags"].iter().any(|key| field.ends_with(&format!(".{key}")))
+}
+
 /// Tags and outputs, which a save leaves out.
 fn output_sets(facts: &Facts, options: &BuildOptions) -> Vec<String> {
     let main = &facts.names[0];
@@ -99,7 +105,8 @@ fn output_sets(facts: &Facts, options: &BuildOptions) -> Vec<String> {
     // bake's own --push would push what the requested targets build upon as well, to wherever its name points.
     let pushed = facts.names.iter().take(facts.requested).filter(|_| options.push);
     let pushed = pushed.map(|name| format!("{name}.output=type=image,push=true"));
-    tags.chain(outputs).chain(pushed).flat_map(|set| ["--set".to_owned(), set]).collect()
+    let given = options.sets.iter().filter(|set| is_output(set)).cloned();
+    given.chain(tags).chain(outputs).chain(pushed).flat_map(|set| ["--set".to_owned(), set]).collect()
 }
 
 /// Other drivers than `docker` keep a result to themselves; users expect the image in their engine.

@@ -6,3 +6,6 @@ pub mod options;
 pub mod pins;
 pub mod save;
 pub mod step;
+
+#[cfg(test)]
+mod tests;

@@ -50,8 +50,13 @@ pub fn report(
 }
 
 /// Whether any step had to run.
-pub fn anything_ran(trace: &Trace) -> bool {
+fn anything_ran(trace: &Trace) -> bool {
     work(trace).any(|(state, _)| !state.cached)
+}
+
+/// Whether any step of a target had to run.
+pub fn ran(trace: &Trace, target: &str) -> bool {
+    work(trace).any(|(state, _)| !state.cached && state.targets.iter().any(|name| name == target))
 }
 
 /// Steps that do something. FROM does not: BuildKit looks it up in every build and calls that a run; where it changed, what
@@ -76,4 +81,22 @@ fn steps(state: &State, label: &Label) -> Vec<StepReport> {
 /// Milliseconds are enough.
 pub fn round(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_ran_for_the_targets_that_it_is_in() {
+        let mut trace = Trace::new(&["app".to_owned(), "base".to_owned()]);
+        let chunk = serde_json::json!({"vertexes": [
+            {"digest": "1", "name": "[app 1/2] FROM x", "started": "2026-11-22T12:00:00Z"},
+            {"digest": "2", "name": "[app 2/2] COPY a b", "started": "2026-11-22T12:00:00Z"},
+            {"digest": "3", "name": "[base php 2/2] RUN x", "started": "2026-11-22T12:00:00Z", "cached": true},
+        ]});
+        trace.apply(&serde_json::from_value(chunk).expect("well formed"));
+        assert!(ran(&trace, "app") && !ran(&trace, "base"));
+        assert_eq!(work(&trace).count(), 2);
+    }
 }

@@ -1,0 +1,173 @@
+//! Facts to plan, without an engine.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::build::{Base, Facts, Plan, Stored, plan};
+use super::options::BuildOptions;
+use crate::cache::entry::{Entry, Found, Generation};
+use crate::cache::key::{FORMAT, Key};
+use crate::engine::{Driver, Engine, Version};
+use crate::project::secrets::Secrets;
+use crate::project::{Declaration, Target};
+
+fn engine() -> Engine {
+    Engine {
+        server: "26.1.5".into(),
+        buildx: Version(0, 13),
+        builder: "default".into(),
+        driver: Driver::Docker,
+        containerd_store: true,
+        platform: "linux/amd64".into(),
+    }
+}
+
+fn declaration() -> Declaration {
+    let arg = |value: &str| Some(value.to_owned());
+    let base = Target {
+        tags: vec!["own/base:latest".into()],
+        args: [("BASE_IMAGE".to_owned(), arg("debian:13-slim")), ("LOCKED".to_owned(), None)].into(),
+        ..Target::default()
+    };
+    let app = Target {
+        tags: vec!["own/app".into()],
+        contexts: [("base".to_owned(), "docker-image://own/base".to_owned())].into(),
+        ..Target::default()
+    };
+    Declaration {
+        files: vec!["/p/compose.yaml".into()],
+        dir: "/p".into(),
+        targets: [("app".to_owned(), app), ("base".to_owned(), base)].into(),
+        groups: BTreeMap::new(),
+    }
+}
+
+fn generation(key: &Key, second: i64) -> Generation {
+    let entry = Entry {
+        format: FORMAT,
+        image: "own/app".into(),
+        platform: "linux/amd64".into(),
+        key: key.clone(),
+        digest: Some(format!("sha256:{second}")),
+        saved: Timestamp::from_second(second).expect("in range"),
+        bytes: 1,
+    };
+    Generation { dir: format!("/store/{second}").into(), entry }
+}
+
+fn stored(name: &str, generations: Vec<Generation>) -> Stored {
+    let image = format!("own/{name}");
+    let key = Key::new(&image, "linux/amd64", b"FROM x");
+    let generation = format!("/store/{name}").into();
+    let found = Found { generations, warnings: Vec::new() };
+    Stored { image, platform: "linux/amd64".into(), key, generation, found }
+}
+
+fn facts() -> Facts {
+    let stored = [("app", stored("app", vec![])), ("base", stored("base", vec![]))];
+    Facts {
+        engine: engine(),
+        declaration: declaration(),
+        names: vec!["app".into(), "base".into()],
+        requested: 1,
+        base: Some(Base {
+            pinned: "debian:13-slim".into(),
+            image: "own/debian".into(),
+            local: true,
+            steps: vec![],
+        }),
+        secrets: Secrets { goenv: Some("GOAUTH=word".into()), ..Secrets::default() },
+        stored: stored.map(|(name, stored)| (name.to_owned(), stored)).into(),
+        seeds: vec!["/store/seed".into()],
+        scratch: "/store/tmp/id".into(),
+    }
+}
+
+fn line(plan: &Plan) -> String {
+    plan.bake.to_shell()
+}
+
+#[test]
+fn what_is_linked_is_built_in_the_same_call_upon_the_chosen_base() {
+    let plan = plan(&facts(), &BuildOptions::default(), "id");
+    let line = line(&plan);
+    assert!(line.contains("'app.contexts.base=target:base'"), "{line}");
+    assert!(line.contains("'base.args.BASE_IMAGE=own/debian'"), "{line}");
+    assert!(line.ends_with(" app base)") && line.starts_with("(cd /p && "), "{line}");
+    assert_eq!(plan.targets.iter().map(|target| target.requested).collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
+fn a_secret_is_in_no_line_and_in_no_record() {
+    let plan = plan(&facts(), &BuildOptions::default(), "id");
+    assert!(line(&plan).contains("DURANGO_GOENV=..."));
+    let kept = serde_json::to_string(&plan).expect("it is data") + &plan.to_shell().join("\n");
+    assert!(!kept.contains("word"), "{kept}");
+}
+
+#[test]
+fn saves_follow_each_other_so_that_the_later_shares_with_the_earlier() {
+    let options = BuildOptions { sets: vec!["app.cache-to=type=inline".into()], ..BuildOptions::default() };
+    let plan = plan(&facts(), &options, "id");
+    let order: Vec<&str> = plan.saves.iter().map(|save| save.target.as_str()).collect();
+    assert_eq!(order, ["base", "app"]);
+    assert_eq!(plan.saves[1].seeds, ["/store/seed", "/store/base"].map(std::path::PathBuf::from));
+    let save = plan.saves[1].command.to_shell();
+    assert!(
+        save.contains("'app.cache-to=type=local,dest=/store/tmp/id/layers/app,mode=max,compression=zstd'")
+    );
+    assert!(save.contains("'*.output=type=cacheonly'") && !save.contains("type=inline"), "{save}");
+    assert!(line(&plan).contains("type=inline"), "the user's own export is the build's");
+}
+
+#[test]
+fn the_exact_key_is_read_first_and_old_generations_go() {
+    let mut facts = facts();
+    let other = |n: u8| Key::new("own/app", "linux/amd64", &[n]);
+    let exact = facts.stored["app"].key.clone();
+    let generations = vec![
+        generation(&other(4), 40),
+        generation(&other(3), 30),
+        generation(&exact, 20),
+        generation(&other(1), 10),
+    ];
+    facts.stored.insert("app".into(), stored("app", generations));
+    let plan = plan(&facts, &BuildOptions::default(), "id");
+    assert_eq!(plan.targets[0].read, ["/store/20", "/store/40", "/store/30"].map(std::path::PathBuf::from));
+    let save = plan.saves.iter().find(|save| save.target == "app").expect("a save");
+    assert_eq!(save.held.as_deref(), Some("sha256:20"));
+    assert_eq!(save.drop, [std::path::PathBuf::from("/store/10")]);
+}
+
+#[test]
+fn an_engine_that_cannot_export_saves_nothing_and_is_told() {
+    let mut facts = facts();
+    facts.engine.containerd_store = false;
+    let plan = plan(&facts, &BuildOptions::default(), "id");
+    assert!(plan.saves.is_empty());
+    assert!(plan.warnings.iter().any(|warning| warning.contains("nothing is saved")));
+}
+
+#[test]
+fn options_are_for_what_was_asked_for() {
+    let options =
+        BuildOptions { push: true, locked: true, tags: vec!["reg/app:1".into()], ..BuildOptions::default() };
+    let plan = plan(&facts(), &options, "id");
+    let line = line(&plan);
+    assert!(line.contains("'app.output=type=image,push=true'") && !line.contains("base.output"), "{line}");
+    assert!(line.contains("'app.tags=reg/app:1'") && !line.contains("base.tags"), "{line}");
+    assert!(line.contains("'base.args.LOCKED=1'") && !line.contains("app.args.LOCKED"), "{line}");
+    assert_eq!(plan.targets[0].image.as_deref(), Some("reg/app:1"));
+}
+
+#[test]
+fn a_builder_that_does_not_see_local_images_is_handed_the_base() {
+    let mut facts = facts();
+    facts.engine.driver = Driver::Remote;
+    let plan = plan(&facts, &BuildOptions::default(), "id");
+    assert!(plan.prepare.iter().any(|step| step.to_shell().starts_with("docker save ")));
+    let line = line(&plan);
+    assert!(line.contains("'base.contexts.own/debian=oci-layout:///store/tmp/id/base:latest'"), "{line}");
+    assert!(line.contains(" --load "), "{line}");
+}
