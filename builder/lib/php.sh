@@ -63,7 +63,7 @@ stage_php() {
     say "configure"
     configure
     say "make, with $(nproc) jobs"
-    make -s -j"$(nproc)" LIBTOOL="$here/libtool-lean ./libtool" >make.log 2>&1 || {
+    make -s -j"$(nproc)" LIBTOOL="$here/libtool-lean" >make.log 2>&1 || {
         grep -nE 'error|Error|undefined' make.log | tail -n 15 >&2
         tail -n 15 make.log >&2
         fail "PHP's make failed; its last lines are above"

@@ -17,7 +17,7 @@ unpack() {
 
 stage_sources() {
     local pins=/pins/php.env name key
-    apt_sources
+    use_secrets # the toolchain has extended the list of suites already
     apt_lists
     mkdir -p /var/cache/apt/archives/sources /usr/src/php
     cd /var/cache/apt/archives/sources
