@@ -1,6 +1,8 @@
 //! The benchmark: builds a copy of the images cold, with cache mounts of its own, edits the copy and builds again. Nothing of
 //! the user's is edited, and no number is kept: all ratios are of one run on one machine.
 
+mod cases;
+
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,63 +17,11 @@ use crate::cli::Session;
 use crate::exec::signals;
 use crate::layout::Layout;
 use crate::report::text::seconds;
-
-/// The images of the declaration.
-const BASE: &str = "frankenphp-base-builder";
-const RUNTIME: &str = "frankenphp";
+pub use cases::CASES;
+use cases::{BASE, Case, Edit, RUNTIME};
 
 /// How often the runs that take under a second are repeated; the median counts.
 const REPEATS: usize = 7;
-
-/// One edit and what its rebuild may cost.
-pub struct Case {
-    /// Its name on the command line.
-    pub name: &'static str,
-    /// What is built.
-    target: &'static str,
-    edit: Edit,
-    /// At most this part of the cold build.
-    limit: f64,
-}
-
-enum Edit {
-    /// Nothing; compared with plain bake in place of the cold build.
-    None,
-    /// Text added to the end of a file of the copy.
-    Append(&'static str, &'static str),
-    /// An argument of the command line.
-    Arg(&'static str),
-}
-
-/// Every case, in the order in which they are run.
-pub const CASES: &[Case] = &[
-    Case { name: "unchanged", target: BASE, edit: Edit::None, limit: 1.3 },
-    Case {
-        name: "main.go",
-        target: BASE,
-        edit: Edit::Append("builder/frankenphp/main.go", "\nvar _ = \"bench\"\n"),
-        limit: 0.04,
-    },
-    Case { name: "extension", target: BASE, edit: Edit::Arg("PHP_EXTENSIONS=+dba"), limit: 0.12 },
-    Case {
-        name: "comment",
-        target: BASE,
-        edit: Edit::Append("builder/base-build.Dockerfile", "\n# bench\n"),
-        limit: 0.02,
-    },
-    Case {
-        name: "Caddyfile",
-        target: RUNTIME,
-        edit: Edit::Append("docker/Caddyfile", "\n# bench\n"),
-        limit: 0.02,
-    },
-    Case {
-        name: "page",
-        target: RUNTIME,
-        edit: Edit::Append("docker/app/public/index.php", "\n<!-- bench -->\n"),
-        limit: 0.02,
-    },
-];
 
 /// One line of the result.
 #[derive(Debug, Clone, Serialize)]
