@@ -129,7 +129,7 @@ fn build_and_save(session: &Session, plan: &Plan, record: &Record) -> Result<Bui
         eprintln!("$ {}", plan.bake.to_shell());
     }
     let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
-    let call = Call { command: &plan.bake, targets: &names, log: &record.log(), stop: |_| false };
+    let call = Call { command: &plan.bake, targets: &names, log: &record.log(), stop: &|_| false };
     let reading = Lock::shared(&session.layout)?;
     let mut ended = bake::run(&call, &mut *watch::watcher(session))?;
     if ended.lost_a_snapshot() {

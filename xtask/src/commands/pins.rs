@@ -84,7 +84,7 @@ fn build(session: &Session, plan: &Plan) -> Result<()> {
     let log = session.layout.tmp().join("pins.log");
     steps::remove(&log)?;
     let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
-    let call = Call { command: &plan.bake, targets: &names, log: &log, stop: |_| false };
+    let call = Call { command: &plan.bake, targets: &names, log: &log, stop: &|_| false };
     let ended = bake::run(&call, &mut *watch::watcher(session))?;
     if !ended.success {
         return Err(error::build_failed(BuildFailure::new(&ended.trace, &ended.text, &log).to_string()));

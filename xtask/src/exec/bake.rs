@@ -60,7 +60,7 @@ pub struct Call<'a> {
     /// The whole output of steps goes here as well.
     pub log: &'a Path,
     /// Ends the call early where it says so.
-    pub stop: fn(&Trace) -> bool,
+    pub stop: &'a dyn Fn(&Trace) -> bool,
 }
 
 /// Makes the call. Ctrl-C stops bake and gives an error.

@@ -43,13 +43,12 @@ pub fn run(
     let started = Instant::now();
     let reading = Lock::shared(layout)?;
     seed(save)?;
-    // A RUN that starts here was edited after the build: exporting it would save what nobody saw built.
-    let call = Call {
-        command: &save.command,
-        targets: std::slice::from_ref(&save.target),
-        log,
-        stop: Trace::ran_a_command,
-    };
+    // A RUN that starts from now on was edited after the build: exporting it would save what nobody saw built. One that
+    // started before is another build's, whose progress BuildKit replays to all who wait for the same step.
+    let begun = Timestamp::now();
+    let stop = |trace: &Trace| trace.ran_a_command_since(begun);
+    let targets = std::slice::from_ref(&save.target);
+    let call = Call { command: &save.command, targets, log, stop: &stop };
     let ended = bake::run(&call, watcher)?;
     drop(reading);
     if ended.stopped {

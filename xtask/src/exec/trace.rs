@@ -176,11 +176,12 @@ impl Trace {
         flush_partial(state, vertex, events);
     }
 
-    /// Whether a RUN is running or has run: its work was not there.
-    pub fn ran_a_command(&self) -> bool {
+    /// Whether a RUN has started since: its work was not there.
+    pub fn ran_a_command_since(&self, begun: Timestamp) -> bool {
         let is_run =
             |state: &State| state.label.as_ref().is_some_and(|label| label.instruction.starts_with("RUN "));
-        self.vertices.values().any(|state| is_run(state) && state.started.is_some() && !state.cached)
+        let is_new = |state: &State| state.started.is_some_and(|started| started >= begun);
+        self.vertices.values().any(|state| is_run(state) && is_new(state) && !state.cached)
     }
 
     /// Steps of Dockerfiles, in the order in which they started; those that never did come last.
@@ -260,7 +261,9 @@ mod tests {
         assert_eq!(events, []);
         let (state, _) = trace.steps().next().expect("one step");
         assert_eq!((state.targets.join(" "), state.seconds()), ("a b".into(), 2.5));
-        assert!(trace.ran_a_command());
+        let at = |time: &str| time.parse().expect("a time");
+        assert!(trace.ran_a_command_since(at("2026-11-22T11:59:59Z")));
+        assert!(!trace.ran_a_command_since(at("2026-11-22T12:00:01Z")), "another build's step, replayed");
     }
 
     #[test]
