@@ -253,6 +253,7 @@ fn a_dry_run_prints_what_a_run_executes_and_does_nothing() {
 fn memory_stays_small_whatever_a_step_prints() {
     let noisy = "ENV BUILDKIT_STEP_LOG_MAX_SIZE=-1\nRUN head -c 60000000 /dev/zero | tr '\\0' 'x' | fold -w 200; sleep 2";
     let project = project("noisy", noisy);
+    project.owns("durango-test/noisy");
     let mut child = project
         .command(&["build", "app", "--file", "compose.yaml", "--no-save", "--progress", "quiet"])
         .stdout(Stdio::null())

@@ -207,6 +207,20 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What names the copy's images and cache mounts.
+fn id(dir: &Path) -> String {
+    dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().to_lowercase())
+}
+
+/// The copy's images go with it; its cache mounts stay until the builder's own limit takes them.
+impl Drop for Bench<'_> {
+    fn drop(&mut self) {
+        let id = id(self.dir.path());
+        let images = ["frankenphp", "frankenphp-base"].map(|name| format!("{id}/{name}:latest"));
+        let _ = Command::new("docker").args(["image", "rm", "--force"]).args(images).output();
+    }
+}
+
 struct Time {
     build: f64,
     total: f64,

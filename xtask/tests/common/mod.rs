@@ -53,6 +53,11 @@ impl Project {
         self
     }
 
+    /// An image that goes with the project; those of [`Self::build`] are known.
+    pub fn owns(&self, image: &str) {
+        self.images.borrow_mut().insert(image.to_owned());
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -91,8 +96,12 @@ impl Project {
         let mut all = vec!["build", "--json", "--file", "compose.yaml"];
         all.extend(args);
         let run = self.run(&all);
-        let json =
+        let json: Value =
             serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one JSON document: {}", run.all()));
+        let images =
+            json["targets"].as_array().into_iter().flatten().filter_map(|target| target["image"].as_str());
+        let own = images.filter(|image| image.starts_with("durango-test/")).map(str::to_owned);
+        self.images.borrow_mut().extend(own);
         (json, run)
     }
 }
