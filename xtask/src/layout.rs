@@ -46,11 +46,6 @@ impl Layout {
         self.root.join("builder/frankenphp/go.mod")
     }
 
-    /// The list of commands in the README is tested against the table.
-    pub fn readme(&self) -> PathBuf {
-        self.root.join("README.md")
-    }
-
     /// Format number of the store.
     pub fn version_file(&self) -> PathBuf {
         self.store.join("VERSION")
@@ -84,11 +79,6 @@ impl Layout {
     /// Plan, log and outcome of one build.
     pub fn build(&self, id: &str) -> PathBuf {
         self.builds().join(id)
-    }
-
-    /// Where damaged generations are set aside.
-    pub fn quarantine(&self, id: &str) -> PathBuf {
-        self.store.join("quarantine").join(id)
     }
 
     /// Scratch space on the store's own file system, so that a rename can move out of it.

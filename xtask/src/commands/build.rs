@@ -1,5 +1,7 @@
 //! `base-build`, `frankenphp`, `build` and `plan`: from options to facts, plan, execution and report.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::gather;
@@ -8,7 +10,7 @@ use crate::cli::parse::Parsed;
 use crate::engine::facts as engine_facts;
 use crate::engine::problem::Problem;
 use crate::engine::provision;
-use crate::exec::bake::{self, Call};
+use crate::exec::bake::{self, Call, Ended};
 use crate::exec::{lock::Lock, save, signals, steps};
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::options::BuildOptions;
@@ -122,21 +124,26 @@ fn execute(session: &Session, plan: &Plan) -> Result<u8> {
     Ok(0)
 }
 
-fn build_and_save(session: &Session, plan: &Plan, record: &Record) -> Result<BuildReport> {
+/// Prepares and makes a plan's one call of bake, with its output in `log`; the store is read-locked meanwhile.
+pub(super) fn bake(session: &Session, plan: &Plan, log: &Path) -> Result<Ended> {
     std::fs::create_dir_all(&plan.scratch)?;
     steps::run(&plan.prepare, session.globals.verbose)?;
     if session.globals.verbose {
         eprintln!("$ {}", plan.bake.to_shell());
     }
     let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
-    let call = Call { command: &plan.bake, targets: &names, log: &record.log(), stop: &|_| false };
-    let reading = Lock::shared(&session.layout)?;
-    let mut ended = bake::run(&call, &mut *watch::watcher(session))?;
-    if ended.lost_a_snapshot() {
-        eprintln!("warning: the engine removed a layer while it was unpacked; unpacking again");
-        ended = bake::run(&call, &mut *watch::watcher(session))?;
+    let call = Call { command: &plan.bake, targets: &names, log, stop: &|_| false };
+    let _reading = Lock::shared(&session.layout)?;
+    let ended = bake::run(&call, &mut *watch::watcher(session))?;
+    if !ended.lost_a_snapshot() {
+        return Ok(ended);
     }
-    drop(reading);
+    eprintln!("warning: the engine removed a layer while it was unpacked; unpacking again");
+    bake::run(&call, &mut *watch::watcher(session))
+}
+
+fn build_and_save(session: &Session, plan: &Plan, record: &Record) -> Result<BuildReport> {
+    let ended = bake(session, plan, &record.log())?;
     let failure = (!ended.success).then(|| BuildFailure::new(&ended.trace, &ended.text, &record.log()));
     let digests = bake::digests(&plan.metadata);
     let mut report = outcome::report(plan, &ended, &digests, failure);

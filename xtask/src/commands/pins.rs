@@ -10,14 +10,13 @@ use crate::cli::Session;
 use crate::cli::parse::Parsed;
 use crate::engine::facts as engine_facts;
 use crate::error::{self, usage};
-use crate::exec::bake::{self, Call};
 use crate::exec::steps;
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::pins::{self as planned, Held, Newest, Update};
 use crate::project::pins::{self, Pin, Pins};
 use crate::record;
+use crate::report;
 use crate::report::failure::BuildFailure;
-use crate::report::{self, watch};
 
 /// Runs `pins`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -76,16 +75,9 @@ fn ask(session: &Session, held: &[Held]) -> Result<Newest> {
 }
 
 fn build(session: &Session, plan: &Plan) -> Result<()> {
-    fs::create_dir_all(&plan.scratch)?;
-    steps::run(&plan.prepare, session.globals.verbose)?;
-    if session.globals.verbose {
-        eprintln!("$ {}", plan.bake.to_shell());
-    }
     let log = session.layout.tmp().join("pins.log");
     steps::remove(&log)?;
-    let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
-    let call = Call { command: &plan.bake, targets: &names, log: &log, stop: &|_| false };
-    let ended = bake::run(&call, &mut *watch::watcher(session))?;
+    let ended = super::build::bake(session, plan, &log)?;
     if !ended.success {
         return Err(error::build_failed(BuildFailure::new(&ended.trace, &ended.text, &log).to_string()));
     }
