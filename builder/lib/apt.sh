@@ -52,7 +52,26 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive "${get[@]}" -o DPkg::Options::=--force-unsafe-io -o Dpkg::Use-Pty=0 install "$@" >/dev/null
 }
 
-# apt_source PACKAGE VERSION : the upstream tarball in the current directory, checked against the mirror's signed list.
+# apt_source PACKAGE VERSION [SHA256] : the upstream tarball in the current directory, checked against the mirror's signed list; one
+# that the list no longer names is looked for in the pool and checked against the digest.
 apt_source() {
-    apt-get -qq -o Acquire::Retries=2 -o APT::Sandbox::User=root --only-source --download-only --tar-only source "$1=$2"
+    apt-get -qq -o Acquire::Retries=2 -o APT::Sandbox::User=root --only-source --download-only --tar-only source "$1=$2" && return
+    [ -n "${3:-}" ] && pool_source "$@"
+}
+
+# Debian keeps superseded files in its pool for a while; apt's own helper fetches and checks them.
+pool_source() {
+    local package=$1 version=${2#*:} sha256=$3 letter=${1:0:1} uri pool ending file
+    version=${version%-*}
+    [[ $package != lib* ]] || letter=${package:0:4}
+    for uri in $(apt-get indextargets --format '$(REPO_URI)' | sort -u); do
+        for pool in pool/main pool/updates/main; do
+            for ending in xz gz; do
+                file="${package}_$version.orig.tar.$ending"
+                /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file \
+                    "${uri%/}/$pool/$letter/$package/$file" "$file" "SHA256:$sha256" >/dev/null && return
+            done
+        done
+    done
+    return 1
 }

@@ -7,11 +7,11 @@ source "$here/lib/apt.sh"
 
 log=/tmp/fetch.log
 
-# fetch KIND PACKAGE VERSION : into the archives, where the stage that needs it finds it. 0: here; 1: it is gone. No answer: fails.
+# fetch KIND PACKAGE VERSION [SHA256] : into the archives, where the stage that needs it finds it. 0: here; 1: it is gone. No answer: fails.
 fetch() {
     local attempt
     for attempt in 1 2 3; do
-        "fetch_$1" "$2" "$3" >"$log" 2>&1 && return 0
+        "fetch_$1" "${@:2}" >"$log" 2>&1 && return 0
         # An index may name what the pool no longer has, and a pin what the index no longer names.
         grep -qE ' 404 |Can.t find|Unable to (find|locate)|was not found|no installation candidate' "$log" && return 1
         sleep $((attempt * 5))
@@ -20,7 +20,7 @@ fetch() {
     fail "failed to download $2 $3, after 3 attempts" "Check the network and any proxy of this machine."
 }
 
-fetch_source() { (mkdir -p /var/cache/apt/archives/sources && cd /var/cache/apt/archives/sources && apt_source "$1" "$2"); }
+fetch_source() { (mkdir -p /var/cache/apt/archives/sources && cd /var/cache/apt/archives/sources && apt_source "$@"); }
 fetch_binary() { apt-get -qq -y --no-install-recommends -o Acquire::Retries=2 -o APT::Keep-Downloaded-Packages=true --download-only install "$1=$2"; }
 
 versions() {
@@ -31,12 +31,17 @@ versions() {
     fi | sort -rVu
 }
 
-# resolve KEY KIND PACKAGE : prints KEY=VERSION.
+# digest KEY VERSION : the pinned digest of a source, where VERSION is the pinned one.
+digest() { [ "$2" != "$(pin "$1" "$here/pins.env")" ] || pin "${1%_VERSION}_SHA256" "$here/pins.env"; }
+
+# resolve KEY KIND PACKAGE : prints KEY=VERSION, and the digest where there is one.
 resolve() {
-    local key=$1 kind=$2 package=$3 pinned version
+    local key=$1 kind=$2 package=$3 pinned version sha256
     pinned=${!key:-$(pin "$key" "$here/pins.env")}
-    if fetch "$kind" "$package" "$pinned"; then
+    sha256=$(digest "$key" "$pinned")
+    if fetch "$kind" "$package" "$pinned" $sha256; then
         echo "$key=$pinned"
+        [ -z "$sha256" ] || echo "${key%_VERSION}_SHA256=$sha256"
         return
     fi
     [ "$LOCKED" != 1 ] || fail "pins: $key $pinned is gone from the package mirror, and LOCKED=1 forbids to take another" \

@@ -5,26 +5,26 @@
 # shellcheck source=apt.sh
 source "$here/lib/apt.sh"
 
-# unpack PACKAGE VERSION DIR LEVELS : upstream's tarball as released. Tests are the larger part of it, and only slow the layer down.
+# unpack PACKAGE KEY DIR : upstream's tarball as released. Tests are the larger part of it, and only slow the layer down.
 unpack() {
-    local package=$1 version=$2 dir=$3 levels=$4 upstream archive
-    retry "the source of $package $version" apt_source "$package" "$version"
+    local package=$1 key=$2 dir=$3 version upstream archive
+    version=$(pin "${key}_VERSION" $pins)
+    retry "the source of $package $version" apt_source "$package" "$version" "$(pin "${key}_SHA256" $pins)"
     upstream=${version#*:} upstream=${upstream%-*}
     archive=$(ls "${package}_$upstream".orig.tar.?z)
     mkdir -p "$dir"
-    tar -xf "$archive" -C "$dir" --strip-components="$levels" --no-same-owner --exclude='*/tests'
+    tar -xf "$archive" -C "$dir" --strip-components=1 --no-same-owner --exclude='*/tests'
 }
 
 stage_sources() {
-    local pins=/pins/php.env name key
+    local pins=/pins/php.env name
     use_secrets # the toolchain has extended the list of suites already
     apt_lists
     mkdir -p /var/cache/apt/archives/sources /usr/src/php
     cd /var/cache/apt/archives/sources
-    unpack php8.4 "$(pin PHP_VERSION $pins)" /usr/src/php 1
+    unpack php8.4 PHP /usr/src/php
     for name in apcu igbinary redis; do
-        key=PHP_${name^^}_VERSION
-        unpack "php-$name" "$(pin "$key" $pins)" "/usr/src/php/ext/$name" 1
+        unpack "php-$name" "PHP_${name^^}" "/usr/src/php/ext/$name"
     done
     cd /usr/src/php
     rm -f configure main/php_config.h.in

@@ -71,6 +71,16 @@ impl Layout {
         self.layers(image).join(key)
     }
 
+    /// Saved cache mounts, one folder a mount.
+    pub fn all_mounts(&self) -> PathBuf {
+        self.store.join("mounts")
+    }
+
+    /// What was found damaged, one folder each with the reason beside.
+    pub fn quarantine(&self) -> PathBuf {
+        self.store.join("quarantine")
+    }
+
     /// Builds so far.
     pub fn builds(&self) -> PathBuf {
         self.store.join("builds")

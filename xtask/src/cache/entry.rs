@@ -93,7 +93,8 @@ fn read(dir: &Path) -> anyhow::Result<Entry> {
     Ok(entry)
 }
 
-fn folders(dir: &Path) -> Vec<PathBuf> {
+/// The folders in a folder, by name.
+pub(super) fn folders(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut dirs: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
     dirs.sort();

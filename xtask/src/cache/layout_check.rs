@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Media type of the cache configuration (BuildKit's `cache/remotecache/v1/spec.go`).
@@ -40,7 +40,7 @@ struct Manifest {
 }
 
 /// A blob: digest without its algorithm, size in bytes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Blob {
     /// SHA-256 in hex.
     pub digest: String,
@@ -72,13 +72,20 @@ pub fn shape(dir: &Path) -> Result<Vec<Blob>> {
         .collect()
 }
 
-/// Checks a blob's size and digest.
-pub fn verify(dir: &Path, blob: &Blob) -> Result<()> {
+/// Checks that a blob is there and has its size.
+pub fn has(dir: &Path, blob: &Blob) -> Result<()> {
     let path = blobs(dir).join(&blob.digest);
     let size = fs::metadata(&path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
     if size != blob.size {
         bail!("`{}` has {size} bytes in place of {}", path.display(), blob.size);
     }
+    Ok(())
+}
+
+/// Checks a blob's size and digest.
+pub fn verify(dir: &Path, blob: &Blob) -> Result<()> {
+    has(dir, blob)?;
+    let path = blobs(dir).join(&blob.digest);
     let mut hash = Sha256::new();
     io::copy(&mut File::open(&path)?, &mut hash)?;
     let digest = format!("{:x}", hash.finalize());

@@ -17,21 +17,32 @@ here=/builder
 source $here/lib/common.sh
 source $here/lib/pins.sh
 
+source_digest() {
+    local upstream=${2#*:}
+    sha256sum </var/cache/apt/archives/sources/"$1_${upstream%-*}".orig.tar.?z | cut -d' ' -f1
+}
+
 # The stage `pins` knows which package is behind which pin; here it takes the newest in place of the pinned version.
 apt_lists() { apt_update; }
 resolve() {
-    local version
+    local version pinned
+    pinned=$(pin "$1" $here/pins.env)
     if [[ " $HELD " == *" $1 "* ]]; then
-        echo "$1=$(pin "$1" $here/pins.env)"
+        echo "$1=$pinned"
         return
     fi
     for version in $(versions "$2" "$3"); do
         if fetch "$2" "$3" "$version"; then
             echo "$1=$version"
+            [ "$2" != source ] || echo "${1%_VERSION}_SHA256=$(source_digest "$3" "$version")"
             return
         fi
         warn "$3 $version is listed, but its mirror does not have it"
     done
+    if fetch "$2" "$3" "$pinned" "$(digest "$1" "$pinned")"; then
+        echo "$1=$pinned"
+        return
+    fi
     fail "no version of $3 can be had" "Does the package mirror of the base image carry it?"
 }
 stage_pins

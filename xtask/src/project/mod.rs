@@ -2,6 +2,7 @@
 //! versions, and what the host lends a build as secrets. Reads only.
 
 pub mod declaration;
+pub mod dockerfile;
 pub mod overrides;
 pub mod pins;
 pub mod secrets;

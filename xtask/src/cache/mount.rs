@@ -1,0 +1,168 @@
+//! What the store holds of cache mounts: `mounts/<name>/` has `entry.json`, which names every blob, and `blobs/sha256/`
+//! with packs (`tar | zstd`) and the list of files. Renaming `entry.json` is what makes a save count; a blob that it does
+//! not name is garbage.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::entry::{folders, foreign_format};
+use super::key::FORMAT;
+use super::layout_check::Blob;
+use crate::layout::Layout;
+
+/// How a cache mount may be used by several steps at once, as its `sharing=` says.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "lowercase")]
+pub enum Sharing {
+    /// By all at once; the default.
+    #[default]
+    Shared,
+    /// A second one gets another, empty mount.
+    Private,
+    /// A second one waits.
+    Locked,
+}
+
+impl fmt::Display for Sharing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shared => "shared",
+            Self::Private => "private",
+            Self::Locked => "locked",
+        })
+    }
+}
+
+/// What BuildKit tells one cache mount from another by; a difference silently addresses another, empty mount. `uid=0` alone
+/// equals `mode=0755`, and neither equals no option at all (measured), hence the options.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MountIdentity {
+    /// `BUILDKIT_CACHE_MOUNT_NS`; empty where it is not set.
+    pub namespace: String,
+    /// `id=`, else the cleaned target.
+    pub id: String,
+    /// `from=` with the target of the declaration that owns that stage, as `app/seed`.
+    pub from: Option<String>,
+    /// `source=` within it.
+    pub source: Option<String>,
+    /// `uid=`.
+    pub uid: Option<u32>,
+    /// `gid=`.
+    pub gid: Option<u32>,
+    /// `mode=`, in octal as it is written.
+    pub mode: Option<String>,
+}
+
+impl MountIdentity {
+    /// Its folder in the store: its id as far as a file name takes it, and a digest of all of it.
+    pub fn slug(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+        let id: String = self.id.trim_matches('/').chars().map(plain).take(40).collect();
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        format!("{id}-{}", &format!("{:x}", Sha256::digest(json))[..8])
+    }
+}
+
+/// One mount as it was last saved.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct MountEntry {
+    /// [`FORMAT`] of the store that wrote it.
+    pub format: u32,
+    /// What it is.
+    pub identity: MountIdentity,
+    /// Its sharing, which every access repeats: a locked reader beside a shared mount orphans its content (measured).
+    pub sharing: Sharing,
+    /// Where it is mounted, as it was last declared; for people.
+    pub target: String,
+    /// The platform it was filled on.
+    pub platform: String,
+    /// When it was saved.
+    pub saved: Timestamp,
+    /// How many files and folders it has.
+    pub files: u64,
+    /// Their size in bytes, unpacked.
+    pub bytes: u64,
+    /// The list of its files.
+    pub manifest: Blob,
+    /// Its packs, oldest first: each holds what was new or changed when it was made.
+    pub packs: Vec<Blob>,
+}
+
+impl MountEntry {
+    /// Every blob it names.
+    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
+        std::iter::once(&self.manifest).chain(&self.packs)
+    }
+
+    /// What it takes in the store, in bytes.
+    pub fn stored_bytes(&self) -> u64 {
+        self.blobs().map(|blob| blob.size).sum()
+    }
+}
+
+/// A mount that is saved, and where.
+#[derive(Debug, Clone)]
+pub struct SavedMount {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// What it says of itself.
+    pub entry: MountEntry,
+}
+
+/// Every saved mount; those that are damaged come as warnings, never as mounts.
+pub fn all(layout: &Layout) -> (Vec<SavedMount>, Vec<String>) {
+    if let Some(warning) = foreign_format(layout) {
+        return (Vec::new(), vec![warning]);
+    }
+    let (mut mounts, mut warnings) = (Vec::new(), Vec::new());
+    for dir in folders(&layout.all_mounts()) {
+        match read(&dir) {
+            Ok(entry) => mounts.push(SavedMount { dir, entry }),
+            Err(reason) => {
+                warnings.push(format!("the mount in `{}` is left out: {reason:#}", dir.display()));
+            }
+        }
+    }
+    (mounts, warnings)
+}
+
+/// Reads one mount's folder and checks that its blobs are there with their sizes.
+pub fn read(dir: &Path) -> Result<MountEntry> {
+    let path = dir.join("entry.json");
+    let bytes = fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let entry: MountEntry = serde_json::from_slice(&bytes)
+        .with_context(|| format!("`{}` is not what it should be", path.display()))?;
+    if entry.format != FORMAT {
+        bail!("`{}` has format {}, this xtask knows {FORMAT}", path.display(), entry.format);
+    }
+    entry.blobs().try_for_each(|blob| super::layout_check::has(dir, blob))?;
+    Ok(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_an_identity_gives_another_folder() {
+        let base = || MountIdentity { id: "/go/pkg/mod".into(), ..MountIdentity::default() };
+        let slug = base().slug();
+        assert!(slug.starts_with("go_pkg_mod-"), "{slug}");
+        for other in [
+            MountIdentity { namespace: "ns".into(), ..base() },
+            MountIdentity { from: Some("app/seed".into()), ..base() },
+            MountIdentity { source: Some("/x".into()), ..base() },
+            MountIdentity { uid: Some(0), ..base() },
+            MountIdentity { gid: Some(0), ..base() },
+            MountIdentity { mode: Some("0755".into()), ..base() },
+        ] {
+            assert_ne!(other.slug(), slug);
+        }
+    }
+}
