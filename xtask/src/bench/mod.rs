@@ -2,6 +2,7 @@
 //! the user's is edited, and no number is kept: all ratios are of one run on one machine.
 
 mod cases;
+pub mod machine;
 
 use std::fmt::Write;
 use std::fs;
