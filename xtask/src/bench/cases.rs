@@ -5,19 +5,33 @@ pub(super) const BASE: &str = "frankenphp-base-builder";
 /// The image that is served.
 pub(super) const RUNTIME: &str = "frankenphp";
 
-/// One edit and what its rebuild may cost.
+/// One thing that is measured.
 pub struct Case {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What is built.
-    pub target: &'static str,
-    /// What is edited before.
-    pub edit: Edit,
-    /// At most this part of the cold build.
+    /// What is done.
+    pub kind: Kind,
+    /// At most this ratio.
     pub limit: f64,
 }
 
+/// What a case does.
+pub enum Kind {
+    /// A rebuild here after an edit of the copy, as a part of the cold build.
+    Edit {
+        /// What is built.
+        target: &'static str,
+        /// What is edited before.
+        edit: Edit,
+    },
+    /// A build on a second machine, which has nothing but a bundle.
+    Away(Away),
+    /// A cache mount of that many megabytes taken out and put back, as a multiple of `tar | zstd`.
+    Mounts(u64),
+}
+
 /// An edit of the copy.
+#[derive(Clone, Copy)]
 pub enum Edit {
     /// Nothing; compared with plain bake in place of the cold build.
     None,
@@ -27,34 +41,38 @@ pub enum Edit {
     Arg(&'static str),
 }
 
-/// Every case, in the order in which they are run.
+/// What is done on the second machine, in this order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    /// From the bundle to the image, nothing changed: part of cold.
+    Unchanged,
+    /// A line of Go, mounts put back included: part of cold, and compared with plain buildx and its local cache.
+    Go,
+    /// PHP built again with another built-in extension: compared with the same at home.
+    BuiltIn,
+}
+
+/// The line of Go.
+pub(super) const GO: Edit = Edit::Append("builder/frankenphp/main.go", "\nvar _ = \"bench\"\n");
+/// Another set of the extensions that are compiled in: PHP is built again.
+pub(super) const BUILT_IN: Edit = Edit::Arg("PHP_EXTENSIONS=-tokenizer");
+
+const fn edit(name: &'static str, target: &'static str, edit: Edit, limit: f64) -> Case {
+    Case { name, kind: Kind::Edit { target, edit }, limit }
+}
+
+/// Every case.
 pub const CASES: &[Case] = &[
-    Case { name: "unchanged", target: BASE, edit: Edit::None, limit: 1.3 },
-    Case {
-        name: "main.go",
-        target: BASE,
-        edit: Edit::Append("builder/frankenphp/main.go", "\nvar _ = \"bench\"\n"),
-        limit: 0.04,
-    },
-    Case { name: "extension", target: BASE, edit: Edit::Arg("PHP_EXTENSIONS=+dba"), limit: 0.12 },
-    // Another set of those that are compiled in: PHP is built again.
-    Case { name: "built-in", target: BASE, edit: Edit::Arg("PHP_EXTENSIONS=-tokenizer"), limit: 0.12 },
-    Case {
-        name: "comment",
-        target: BASE,
-        edit: Edit::Append("builder/base-build.Dockerfile", "\n# bench\n"),
-        limit: 0.02,
-    },
-    Case {
-        name: "Caddyfile",
-        target: RUNTIME,
-        edit: Edit::Append("docker/Caddyfile", "\n# bench\n"),
-        limit: 0.02,
-    },
-    Case {
-        name: "page",
-        target: RUNTIME,
-        edit: Edit::Append("docker/app/public/index.php", "\n<!-- bench -->\n"),
-        limit: 0.02,
-    },
+    edit("unchanged", BASE, Edit::None, 1.3),
+    edit("main.go", BASE, GO, 0.04),
+    edit("extension", BASE, Edit::Arg("PHP_EXTENSIONS=+dba"), 0.12),
+    edit("built-in", BASE, BUILT_IN, 0.12),
+    edit("comment", BASE, Edit::Append("builder/base-build.Dockerfile", "\n# bench\n"), 0.02),
+    edit("Caddyfile", RUNTIME, Edit::Append("docker/Caddyfile", "\n# bench\n"), 0.02),
+    edit("page", RUNTIME, Edit::Append("docker/app/public/index.php", "\n<!-- bench -->\n"), 0.02),
+    Case { name: "away-unchanged", kind: Kind::Away(Away::Unchanged), limit: 0.04 },
+    Case { name: "away-main.go", kind: Kind::Away(Away::Go), limit: 0.10 },
+    Case { name: "away-built-in", kind: Kind::Away(Away::BuiltIn), limit: 1.3 },
+    Case { name: "mounts-500MB", kind: Kind::Mounts(500), limit: 2.0 },
+    Case { name: "mounts-2GB", kind: Kind::Mounts(2000), limit: 2.0 },
 ];

@@ -1,0 +1,201 @@
+//! A copy of the images with names of its own, and the builds of it: by xtask and by plain buildx, on any engine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use walkdir::WalkDir;
+
+use super::cases::{BASE, Edit};
+use crate::exec::signals;
+use crate::layout::Layout;
+
+/// A machine: an engine and the store beside it.
+pub(super) struct Home {
+    /// DOCKER_HOST; the user's own engine where there is none.
+    pub docker: Option<String>,
+    /// Its store.
+    pub store: PathBuf,
+}
+
+/// How long a build took, in seconds.
+#[derive(Clone, Copy)]
+pub(super) struct Time {
+    /// To the image.
+    pub build: f64,
+    /// With its saves.
+    pub total: f64,
+}
+
+/// The copy; its images go with it, its cache mounts stay until the builder's own limit takes them.
+pub(super) struct Copy {
+    root: PathBuf,
+    dir: tempfile::TempDir,
+    id: String,
+}
+
+impl Copy {
+    /// Copies what is built from; cache mounts and images of the copy have names of their own.
+    pub(super) fn new(root: &Path) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("durango-bench-").tempdir()?;
+        for room in Layout::image_rooms() {
+            copy(&root.join(room), &dir.path().join(room))
+                .with_context(|| format!("failed to copy `{room}`"))?;
+        }
+        let id =
+            dir.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().to_lowercase());
+        for file in WalkDir::new(dir.path()).into_iter().flatten().filter(|file| file.file_type().is_file()) {
+            let Ok(text) = fs::read_to_string(file.path()) else { continue };
+            let own = text
+                .replace("id=durango-", &format!("id={id}-"))
+                .replace("durango/frankenphp", &format!("{id}/frankenphp"));
+            if own != text {
+                fs::write(file.path(), own)?;
+            }
+        }
+        Ok(Self { root: root.to_path_buf(), dir, id })
+    }
+
+    /// A file of the copy's folder.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Its declaration.
+    pub(super) fn compose(&self) -> PathBuf {
+        self.path("builder/compose.yaml")
+    }
+
+    /// Makes an edit; gives what the command line needs for it.
+    pub(super) fn edit(&self, edit: Edit) -> Result<Vec<&'static str>> {
+        match edit {
+            Edit::Append(file, text) => {
+                let path = self.path(file);
+                let content = fs::read_to_string(&path)?;
+                fs::write(&path, content + text)?;
+                Ok(Vec::new())
+            }
+            Edit::Arg(arg) => Ok(vec!["--build-arg", arg]),
+            Edit::None => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes an edit back.
+    pub(super) fn undo(&self, edit: Edit) -> Result<()> {
+        if let Edit::Append(file, text) = edit {
+            let path = self.path(file);
+            let content = fs::read_to_string(&path)?;
+            fs::write(&path, content.strip_suffix(text).unwrap_or(&content))?;
+        }
+        Ok(())
+    }
+
+    /// A build by `cargo xtask`, as users call it.
+    pub(super) fn xtask(&self, home: &Home, target: &str, args: &[&str]) -> Result<Time> {
+        let mut all = vec!["build", target, "--json", "--progress", "quiet"];
+        let compose = self.compose().display().to_string();
+        all.extend(["--file", &compose]);
+        all.extend(args);
+        let started = Instant::now();
+        let output = self.command(home, &all)?;
+        let total = started.elapsed().as_secs_f64();
+        let report: serde_json::Value =
+            serde_json::from_slice(&output).context("failed to read the build's JSON")?;
+        let saving = report["cache"]["save_seconds"].as_f64().unwrap_or(0.0);
+        Ok(Time { build: total - saving, total })
+    }
+
+    /// `cargo xtask` with these arguments on that machine.
+    pub(super) fn command(&self, home: &Home, args: &[&str]) -> Result<Vec<u8>> {
+        let mut command = Command::new("cargo");
+        command.arg("xtask").args(args).arg("--cache-dir").arg(&home.store).current_dir(&self.root);
+        run(on(home, command))
+    }
+
+    /// The base image that xtask chose for the copy.
+    pub(super) fn base_image(&self, home: &Home) -> Result<String> {
+        let compose = self.compose().display().to_string();
+        let plan = String::from_utf8(self.command(home, &["plan", BASE, "--file", &compose])?)?;
+        let found =
+            plan.split_once(".args.BASE_IMAGE=").and_then(|(_, rest)| rest.split([' ', '\'', '\n']).next());
+        Ok(found.context("the plan names no base image")?.to_owned())
+    }
+
+    /// The same without us, and without attestations, which xtask leaves out too; seconds.
+    pub(super) fn bake(&self, home: &Home, base: &str, sets: &[&str]) -> Result<f64> {
+        let mut command = Command::new("docker");
+        command.args(["buildx", "bake", "--progress", "quiet", "-f"]).arg(self.compose()).arg(BASE);
+        command.args(sets.iter().flat_map(|set| ["--set", set]));
+        command
+            .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
+            .env("BASE_IMAGE", base)
+            .env("DURANGO_CA_BUNDLE", std::env::var("SSL_CERT_FILE").unwrap_or_else(|_| "/dev/null".into()))
+            .current_dir(self.path("builder"));
+        let started = Instant::now();
+        run(on(home, command))?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let images = ["frankenphp", "frankenphp-base"].map(|name| format!("{}/{name}:latest", self.id));
+        let _ = Command::new("docker").args(["image", "rm", "--force"]).args(images).output();
+    }
+}
+
+pub(super) fn on(home: &Home, mut command: Command) -> Command {
+    if let Some(host) = &home.docker {
+        command.env("DOCKER_HOST", host).env_remove("DOCKER_CONTEXT");
+    }
+    command
+}
+
+/// Runs a command to its end and gives its stdout.
+pub(super) fn run(mut command: Command) -> Result<Vec<u8>> {
+    signals::check()?;
+    let output = command.stdin(Stdio::null()).output().context("failed to start a build")?;
+    if !output.status.success() {
+        bail!("a build of the benchmark failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(output.stdout)
+}
+
+/// Runs a command to its end and gives the peak memory of its own process, in MB.
+pub(super) fn peak_memory(mut command: Command) -> Result<f64> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut peak = 0;
+    let status = loop {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let high = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = high.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        peak = peak.max(kib.unwrap_or(0));
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        signals::check()?;
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    if !status.success() {
+        bail!("`{command:?}` failed ({status})");
+    }
+    Ok(peak as f64 / 1024.0)
+}
+
+/// Copies a folder; links stay links (`builder/builder` is one to its own folder).
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    for entry in WalkDir::new(from) {
+        let entry = entry?;
+        let target = to.join(entry.path().strip_prefix(from)?);
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(target)?;
+        } else if entry.path_is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path())?, target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

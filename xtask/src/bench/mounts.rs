@@ -1,0 +1,129 @@
+//! One cache mount of a known size, taken out and put back, beside `tar | zstd -3 -T0` of the same files in a container.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::cases::{Case, Kind};
+use super::copy::{Home, on, peak_memory, run};
+use super::machine::{CONTAINERD_STORE, SecondDaemon};
+use super::{Bench, Row};
+
+/// Files as Go's build cache has them: 64 KB each, half of it hard to compress. FILL writes one in a hundred of them anew.
+const DOCKERFILE: &str = r#"ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+RUN command -v zstd || (apt-get update && apt-get install -y --no-install-recommends zstd)
+ARG MEGABYTES FILL
+RUN --mount=type=cache,id=@ID@,target=/cache,sharing=shared perl -e ' \
+    open my $random, q(<), q(/dev/urandom); \
+    for my $i (0 .. $ENV{MEGABYTES} * 16 - 1) { \
+        my ($dir, $noise) = sprintf q(/cache/%02x), $i % 256; mkdir $dir; \
+        next if -e "$dir/$i" && ($ENV{FILL} =~ /same/ || $i % 100); \
+        read $random, $noise, 32768; open my $out, q(>), "$dir/$i" or die; print $out $noise, qq($ENV{FILL} $i ) x 2400; \
+    }'
+ARG REFERENCE=
+RUN --mount=type=cache,id=@ID@,target=/cache,sharing=shared \
+    test -z "$REFERENCE" || tar -C /cache -cf - . | zstd -q -3 -T0 >/reference
+"#;
+
+const COMPOSE: &str = "
+services:
+  mount:
+    image: @ID@/mount
+    build:
+      context: .
+      args: {BASE_IMAGE: 'debian:13-slim'}
+";
+
+/// A project with one mount.
+struct Project<'a> {
+    bench: &'a Bench,
+    dir: tempfile::TempDir,
+    megabytes: u64,
+}
+
+impl Bench {
+    /// Out, in, the second save, the save of nothing, and xtask's memory.
+    pub(super) fn mounts(&self, case: &Case) -> Result<Vec<Row>> {
+        let Kind::Mounts(megabytes) = case.kind else { return Ok(Vec::new()) };
+        eprintln!("{}", case.name);
+        let project = Project::new(self, megabytes)?;
+        let here = Home { docker: None, store: project.dir.path().join("store") };
+        let first = project.build(&here, &["FILL=first"])?;
+        let referred = project.build(&here, &["FILL=first", "REFERENCE=1"])?;
+        let reference = step_seconds(&referred, "zstd -q -3").context("the reference did not run")?;
+        let again = project.build(&here, &["FILL=second"])?;
+        let nothing = project.build(&here, &["FILL=same"])?;
+        let peak = project.peak(&here)?;
+        let second = SecondDaemon::start(CONTAINERD_STORE)?;
+        second.receive(&self.copy.base_image(&self.here)?)?;
+        let away = Home { docker: Some(second.host()), store: here.store };
+        let back = project.build(&away, &["FILL=same2"])?;
+        let seconds = |report: &Value, field: &str| report["cache"][field].as_f64().unwrap_or(f64::NAN);
+        let (out, field) = (seconds(&first, "take_out_seconds"), "take_out_seconds");
+        let name = |what: &str| format!("{} {what}", case.name);
+        Ok(vec![
+            Row::ratio(&name("out"), "tar | zstd", out, reference, case.limit),
+            Row::ratio(&name("in"), "tar | zstd", seconds(&back, "put_back_seconds"), reference, case.limit),
+            Row::ratio(&name("1 % changed"), "the first save", seconds(&again, field), out, 0.2),
+            Row::ratio(&name("unchanged"), "1 s", seconds(&nothing, field), 1.0, 1.0),
+            Row::ratio(&name("memory"), "100 MB", peak, 100.0, 1.0),
+        ])
+    }
+}
+
+/// How long a step took that ran.
+fn step_seconds(report: &Value, words: &str) -> Option<f64> {
+    let ran = |step: &&Value| step["instruction"].as_str().is_some_and(|text| text.contains(words));
+    report["steps"].as_array()?.iter().find(ran)?["seconds"].as_f64()
+}
+
+impl<'a> Project<'a> {
+    fn new(bench: &'a Bench, megabytes: u64) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("durango-bench-").tempdir()?;
+        let id =
+            dir.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().to_lowercase());
+        fs::write(dir.path().join("Dockerfile"), DOCKERFILE.replace("@ID@", &id))?;
+        fs::write(dir.path().join("compose.yaml"), COMPOSE.replace("@ID@", &id))?;
+        Ok(Self { bench, dir, megabytes })
+    }
+
+    fn args(&self, build_args: &[&str]) -> Vec<String> {
+        let compose = self.dir.path().join("compose.yaml").display().to_string();
+        let megabytes = format!("MEGABYTES={}", self.megabytes);
+        let args = ["build", "mount", "--json", "--progress", "quiet", "--file", &compose];
+        let build_args = std::iter::once(megabytes.as_str()).chain(build_args.iter().copied());
+        args.into_iter().chain(build_args.flat_map(|arg| ["--build-arg", arg])).map(str::to_owned).collect()
+    }
+
+    fn build(&self, home: &Home, build_args: &[&str]) -> Result<Value> {
+        let args = self.args(build_args);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        serde_json::from_slice(&self.bench.copy.command(home, &args)?)
+            .context("failed to read the build's JSON")
+    }
+
+    /// Of xtask itself, in MB, while it takes all of it out once more.
+    fn peak(&self, home: &Home) -> Result<f64> {
+        let fresh = Home { docker: None, store: self.dir.path().join("fresh-store") };
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(self.args(&["FILL=same3"])).arg("--cache-dir").arg(&fresh.store);
+        peak_memory(on(home, command))
+    }
+}
+
+/// The project's image goes with it; its mount stays until the builder's own limit takes it.
+impl Drop for Project<'_> {
+    fn drop(&mut self) {
+        let id = self
+            .dir
+            .path()
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().to_lowercase());
+        let mut command = Command::new("docker");
+        command.args(["image", "rm", "--force", &format!("{id}/mount")]);
+        let _ = run(command);
+    }
+}

@@ -1,0 +1,56 @@
+//! Rebuilds here: an edit, and what building again costs as a part of the cold build of the same run.
+
+use anyhow::Result;
+
+use super::cases::{Case, Edit, Kind, RUNTIME};
+use super::{Bench, Row};
+
+/// How often the runs that take under a second are repeated; the median counts.
+const REPEATS: usize = 7;
+
+impl Bench {
+    pub(super) fn rebuilds(&self, cases: impl Iterator<Item = &'static Case>, cold: f64) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        let mut primed = false;
+        for case in cases {
+            let Kind::Edit { target, edit } = case.kind else { continue };
+            if target == RUNTIME && !primed {
+                self.copy.xtask(&self.here, RUNTIME, &[])?;
+                primed = true;
+            }
+            eprintln!("{}", case.name);
+            rows.push(self.rebuild(case, target, edit, cold)?);
+        }
+        Ok(rows)
+    }
+
+    fn rebuild(&self, case: &Case, target: &str, edit: Edit, cold: f64) -> Result<Row> {
+        if matches!(edit, Edit::None) {
+            return self.unchanged(case, target);
+        }
+        let args = self.copy.edit(edit)?;
+        let time = self.copy.xtask(&self.here, target, &args)?;
+        let row = Row::ratio(case.name, "cold", time.build, cold, case.limit);
+        Ok(Row { with_save: time.total, ..row })
+    }
+
+    /// Alternately, so that a noisy neighbour hits both.
+    fn unchanged(&self, case: &Case, target: &str) -> Result<Row> {
+        let base = self.copy.base_image(&self.here)?;
+        self.copy.bake(&self.here, &base, &[])?;
+        self.copy.xtask(&self.here, target, &[])?;
+        let (mut ours, mut plain) = (Vec::new(), Vec::new());
+        for _ in 0..REPEATS {
+            plain.push(self.copy.bake(&self.here, &base, &[])?);
+            ours.push(self.copy.xtask(&self.here, target, &[])?.total);
+        }
+        let (ours, plain) = (median(ours), median(plain));
+        let row = Row::ratio(case.name, "docker buildx bake", ours, plain, case.limit);
+        Ok(Row { within: ours <= (plain * case.limit).max(plain + 0.15), ..row })
+    }
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}

@@ -1,0 +1,68 @@
+//! One line of the result, and all of them as text.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+pub(super) use crate::report::text::seconds;
+
+/// One line of the result.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// The case.
+    pub name: String,
+    /// What it is compared with.
+    pub against: String,
+    /// How long it took, in seconds, to the image.
+    pub seconds: f64,
+    /// How long it took with the saves.
+    pub with_save: f64,
+    /// How long the other took.
+    pub reference: f64,
+    /// The ratio of the two.
+    pub ratio: f64,
+    /// What it may be.
+    pub limit: f64,
+    /// Whether it is.
+    pub within: bool,
+}
+
+impl Row {
+    /// `seconds` as a multiple of `reference`.
+    pub(super) fn ratio(name: &str, against: &str, seconds: f64, reference: f64, limit: f64) -> Self {
+        let ratio = seconds / reference;
+        Self {
+            name: name.into(),
+            against: against.into(),
+            seconds,
+            with_save: seconds,
+            reference,
+            ratio,
+            limit,
+            within: ratio <= limit,
+        }
+    }
+}
+
+/// The rows as text.
+pub fn table(rows: &[Row]) -> String {
+    let mut text = format!(
+        "{:<22} {:>11} {:>11} {:>11}  {:>7} {:>7}\n",
+        "case", "time", "with saves", "reference", "ratio", "limit"
+    );
+    for row in rows {
+        let verdict = if row.within { "ok" } else { "OVER" };
+        let _ = writeln!(
+            text,
+            "{:<22} {:>11} {:>11} {:>11}  {:>7.3} {:>7.3}  {verdict} (of {})",
+            row.name,
+            seconds(row.seconds),
+            seconds(row.with_save),
+            seconds(row.reference),
+            row.ratio,
+            row.limit,
+            row.against
+        );
+    }
+    text
+}
