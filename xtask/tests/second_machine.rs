@@ -3,15 +3,7 @@
 mod common;
 
 use common::second_daemon::SecondDaemon;
-use common::{COMPOSE, Project, cached};
-
-/// The image that the first engine builds upon, as its plan names it.
-fn base_of(project: &Project) -> String {
-    let plan = project.run(&["plan", "app", "--file", "compose.yaml"]);
-    plan.succeeds();
-    let (_, rest) = plan.stdout.split_once("app.args.BASE_IMAGE=").expect("a base image");
-    rest.split([' ', '\'']).next().expect("a name").to_owned()
-}
+use common::{COMPOSE, Project, base_of, cached};
 
 fn project(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());

@@ -166,6 +166,14 @@ services:
         BASE_IMAGE: debian:13-slim
 ";
 
+/// The image that the first engine builds upon, as its plan names it.
+pub fn base_of(project: &Project) -> String {
+    let plan = project.run(&["plan", "default", "--file", "compose.yaml"]);
+    plan.succeeds();
+    let (_, rest) = plan.stdout.split_once(".args.BASE_IMAGE=").expect("a base image");
+    rest.split([' ', '\'']).next().expect("a name").to_owned()
+}
+
 /// The steps of a report as `instruction -> cached`.
 pub fn cached(report: &Value, instruction: &str) -> bool {
     let steps = report["steps"].as_array().expect("steps");
