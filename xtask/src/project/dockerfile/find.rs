@@ -95,7 +95,7 @@ mod tests {
         for (stage, step, line) in [
             ("php", "RUN echo 1   && \"make\" 1 all", Some(2)),
             ("php", "RUN echo $V   && make ${V:-x} all", Some(2)),
-            ("php", "RUN <<EOF (apt-get update)", Some(4)),
+            ("php", "RUN <<EOF (apt-get update...)", Some(4)),
             ("php", "RUN echo $HOME", Some(8)),
             ("php", "RUN echo 1 && make 1 more", Some(9)),
             ("stage-1", "COPY --from=php /a /b", Some(11)),

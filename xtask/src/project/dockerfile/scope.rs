@@ -43,8 +43,10 @@ impl Inputs {
 /// Variables and folder at one place of a stage.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scope {
+    /// What a stage upon this one inherits.
     env: BTreeMap<String, Value>,
-    args: BTreeMap<String, Value>,
+    /// What holds here: of an ENV and an ARG the later one, as BuildKit has it (measured).
+    variables: BTreeMap<String, Value>,
     /// Whether an image that is not ours may set variables.
     foreign: bool,
     /// The current folder; unknown below a foreign image until an absolute WORKDIR.
@@ -52,10 +54,10 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    /// A variable's state: ENV wins over ARG.
+    /// A variable's state.
     pub(super) fn value(&self, name: &str) -> Value {
         let otherwise = if self.foreign { Value::Unknown } else { Value::Unset };
-        self.env.get(name).or_else(|| self.args.get(name)).cloned().unwrap_or(otherwise)
+        self.variables.get(name).cloned().unwrap_or(otherwise)
     }
 
     pub(super) fn expand(&self, text: &str, escape: char) -> Expanded {
@@ -107,11 +109,11 @@ impl Dockerfile {
 
     /// ARGs before the first FROM, and what BuildKit sets by itself.
     fn globals(&self, inputs: &Inputs) -> BTreeMap<String, Value> {
-        let mut scope = Scope { args: inputs.predefined(), ..Scope::default() };
+        let mut scope = Scope { variables: inputs.predefined(), ..Scope::default() };
         for instruction in self.arguments.iter().filter(|one| one.keyword == "ARG") {
             self.argument(instruction, inputs, &BTreeMap::new(), &mut scope);
         }
-        scope.args
+        scope.variables
     }
 
     /// Takes an ARG in: the target's value, else the default, else that of the ARG before the first FROM.
@@ -126,7 +128,7 @@ impl Dockerfile {
             let given = inputs.args.get(&name).cloned().map(Value::Set);
             let default = default.map(|text| scope.resolved(&text, self.escape));
             if let Some(value) = given.or(default).or_else(|| globals.get(&name).cloned()) {
-                scope.args.insert(name, value);
+                scope.variables.insert(name, value);
             }
         }
     }
@@ -141,7 +143,10 @@ impl Dockerfile {
         let mut scope = match self.base(stage, inputs) {
             Base::Scratch => Scope { workdir: Some("/".into()), ..Scope::default() },
             Base::Foreign(_) => Scope { foreign: true, ..Scope::default() },
-            Base::Stage(base) => Scope { args: BTreeMap::new(), ..self.walk(base, inputs, &mut |_, _| {}) },
+            Base::Stage(base) => {
+                let below = self.walk(base, inputs, &mut |_, _| {});
+                Scope { variables: below.env.clone(), ..below }
+            }
         };
         let globals = self.globals(inputs);
         for instruction in self.effective(stage, inputs) {
@@ -152,7 +157,8 @@ impl Dockerfile {
                     let before = scope.clone();
                     for (name, value) in pairs(&instruction.rest, self.escape) {
                         let value = before.resolved(value.as_deref().unwrap_or_default(), self.escape);
-                        scope.env.insert(name, value);
+                        scope.env.insert(name.clone(), value.clone());
+                        scope.variables.insert(name, value);
                     }
                 }
                 "WORKDIR" => {
@@ -199,7 +205,10 @@ mod tests {
             ("global, declared", "ARG X=g\nFROM scratch\nARG X\nRUN a", &[], "g"),
             ("global, a default again", "ARG X=g\nFROM scratch\nARG X=d\nRUN a", &[], "d"),
             ("of another argument", "FROM scratch\nARG A=1\nARG X=${A}2\nRUN a", &[], "12"),
-            ("ENV wins", "FROM scratch\nENV X=e\nARG X=d\nRUN a", given, "e"),
+            ("an ENV after an ARG", "FROM scratch\nARG X=d\nENV X=e\nRUN a", given, "e"),
+            ("an ARG after an ENV", "FROM scratch\nENV X=e\nARG X=d\nRUN a", given, "given"),
+            ("an ARG of no value after an ENV", "FROM scratch\nENV X=e\nARG X\nRUN a", &[], "e"),
+            ("that ENV is what is inherited", "FROM scratch AS a\nENV X=e\nARG X=d\nFROM a\nRUN a", &[], "e"),
             ("old ENV", "FROM scratch\nENV X the rest\nRUN a", &[], "the rest"),
             ("ENV sees what was", "FROM scratch\nENV X=1\nENV X=2 Y=$X\nENV X=$Y\nRUN a", &[], "1"),
             ("ENV is inherited", "FROM scratch AS a\nENV X=e\nFROM a\nRUN a", &[], "e"),
