@@ -33,7 +33,8 @@ pub fn label(name: &str, targets: &[String]) -> Option<Label> {
     if !words.pop().is_some_and(is_count) {
         return None;
     }
-    words.retain(|word| !word.contains('/'));
+    // A count is padded, as in `[php  2/10]`.
+    words.retain(|word| !word.contains('/') && !word.is_empty());
     let several = targets.len() > 1;
     let target = (several && words.first().is_some_and(|word| targets.iter().any(|name| name == word)))
         .then(|| words.remove(0));
@@ -232,6 +233,8 @@ mod tests {
             ("[base php 2/3] RUN x", &two, Some((Some("base"), "php", "RUN x"))),
             ("[base 3/3] COPY a b", &one, Some((None, "base", "COPY a b"))),
             ("[2/4] RUN x", &one, Some((None, "stage-0", "RUN x"))),
+            ("[ 2/10] RUN x", &one, Some((None, "stage-0", "RUN x"))),
+            ("[app stage-0  2/10] RUN x", &two, Some((Some("app"), "stage-0", "RUN x"))),
             ("[app linux/arm64 php 2/3] RUN x", &two, Some((Some("app"), "php", "RUN x"))),
             ("[internal] load metadata", &one, None),
             ("[app internal] load build definition", &two, None),

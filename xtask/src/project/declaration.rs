@@ -39,6 +39,8 @@ pub struct Target {
     pub contexts: BTreeMap<String, String>,
     /// The Dockerfile, relative to the context.
     pub dockerfile: Option<String>,
+    /// The stage to build; the last where there is none.
+    pub target: Option<String>,
     /// A Dockerfile inside the declaration.
     pub dockerfile_inline: Option<String>,
     /// Build arguments.
@@ -82,12 +84,15 @@ pub struct Question<'a> {
     pub remember: bool,
 }
 
+/// The name of the remembered answers; another number for other fields of [`Target`], which an old answer lacks.
+const MEMO: &str = "bake-2";
+
 /// Reads the declaration with the user's overrides applied.
 pub fn read(session: &Session, question: &Question<'_>) -> Result<Declaration> {
     let files = question.files;
     let dir = files.first().and_then(|file| file.parent()).unwrap_or(Path::new("/")).to_path_buf();
     let fingerprint = fingerprint(session, files, &dir, question.sets).filter(|_| question.remember);
-    let memo = fingerprint.map(|print| Memo::new(&session.layout, "bake", &print));
+    let memo = fingerprint.map(|print| Memo::new(&session.layout, MEMO, &print));
     let remembered: Option<Printed> = memo.as_ref().and_then(Memo::read);
     let printed = match remembered {
         Some(printed) => printed,

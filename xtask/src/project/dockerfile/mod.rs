@@ -1,4 +1,15 @@
-//! A Dockerfile as far as decisions need it: its stages, their instructions, and the cache mounts of its RUNs.
+//! A Dockerfile as far as decisions need it: its stages, their instructions, and the cache mounts of its RUNs. Pure: bytes in,
+//! values out. BuildKit has the last word on what a Dockerfile means; where this and BuildKit differ, a forecast or the list of
+//! mounts is wrong, never a build.
+
+mod find;
+mod lexer;
+pub mod mounts;
+mod scope;
+mod stages;
+mod words;
+
+pub use scope::Inputs;
 
 use crate::cache::mount::{MountIdentity, Sharing};
 
@@ -11,4 +22,112 @@ pub struct CacheMount {
     pub sharing: Sharing,
     /// Where it is mounted.
     pub target: String,
+}
+
+/// A Dockerfile, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dockerfile {
+    /// What continues a line; `\` unless `# escape=` says otherwise.
+    pub escape: char,
+    /// ARGs before the first FROM.
+    pub arguments: Vec<Instruction>,
+    /// Stages in order.
+    pub stages: Vec<Stage>,
+}
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// Its name in lower case, as BuildKit prints it; `stage-N`, counted from 0, where it has none.
+    pub name: String,
+    /// Whether the file names it.
+    pub is_named: bool,
+    /// What follows FROM, unexpanded: an image or a stage.
+    pub base: String,
+    /// `--platform=`, unexpanded.
+    pub platform: Option<String>,
+    /// The line of its FROM, counted from 0.
+    pub line: usize,
+    /// What follows its FROM.
+    pub instructions: Vec<Instruction>,
+}
+
+/// One instruction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instruction {
+    /// In upper case.
+    pub keyword: String,
+    /// All of it in one line, continuations taken away and heredocs left out, as BuildKit names it.
+    pub text: String,
+    /// Flags without their dashes, as (`mount`, `type=cache,...`), quotes taken away.
+    pub flags: Vec<(String, String)>,
+    /// What follows the flags.
+    pub rest: String,
+    /// Its first line, counted from 0.
+    pub line: usize,
+    /// The first line of its first heredoc.
+    pub document: Option<String>,
+    /// What an ONBUILD holds.
+    pub inner: Option<Box<Instruction>>,
+}
+
+impl Dockerfile {
+    /// Takes a Dockerfile apart; never fails, since what it cannot read BuildKit will refuse.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let (mut arguments, mut stages) = (Vec::new(), Vec::<Stage>::new());
+        for instruction in lexer::instructions(&text) {
+            if instruction.keyword == "FROM" {
+                stages.push(Stage::new(&instruction, stages.len()));
+            } else if let Some(stage) = stages.last_mut() {
+                stage.instructions.push(instruction);
+            } else {
+                arguments.push(instruction);
+            }
+        }
+        Self { escape: lexer::escape(&text), arguments, stages }
+    }
+}
+
+impl Stage {
+    fn new(from: &Instruction, index: usize) -> Self {
+        let words: Vec<&str> = from.rest.split_whitespace().collect();
+        let name = match words.as_slice() {
+            [_, word, name, ..] if word.eq_ignore_ascii_case("as") => Some(name.to_ascii_lowercase()),
+            _ => None,
+        };
+        Self {
+            is_named: name.is_some(),
+            name: name.unwrap_or_else(|| format!("stage-{index}")),
+            base: words.first().map_or_else(String::new, |word| (*word).to_owned()),
+            platform: from.flag("platform").map(str::to_owned),
+            line: from.line,
+            instructions: Vec::new(),
+        }
+    }
+}
+
+impl Instruction {
+    /// The value of a flag that is given once.
+    pub fn flag(&self, name: &str) -> Option<&str> {
+        self.flags.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The options of each `--mount=`, unexpanded: (key in lower case, value).
+    pub fn mounts(&self) -> impl Iterator<Item = Vec<(String, Option<&str>)>> {
+        let mounts = self.flags.iter().filter(|(name, _)| self.keyword == "RUN" && name == "mount");
+        mounts.map(|(_, value)| {
+            let field = |field: &'_ str| match field.find('=') {
+                Some(at) => (field[..at].to_ascii_lowercase(), true, at + 1),
+                None => (field.to_ascii_lowercase(), false, 0),
+            };
+            value
+                .split(',')
+                .map(|text| {
+                    let (key, has_value, at) = field(text.trim());
+                    (key, has_value.then(|| &text.trim()[at..]))
+                })
+                .collect()
+        })
+    }
 }

@@ -1,0 +1,109 @@
+//! From a step in BuildKit's progress back to its instruction.
+
+use super::{Dockerfile, Instruction, Stage};
+
+impl Dockerfile {
+    /// The instruction of a step: `stage` and `instruction` as the progress names them. BuildKit replaces the variables that it
+    /// knows, drops escapes, and adds the beginning of a heredoc in parentheses; so variables match anything here.
+    pub fn find(&self, stage: &str, instruction: &str) -> Option<&Instruction> {
+        let wanted = squeeze(instruction, self.escape);
+        let stages = self.stages.iter().filter(|one| one.name == stage || self.stages.len() == 1);
+        let own = stages.flat_map(|one| one.instructions.iter());
+        // An ONBUILD's step runs in a stage whose base declares it.
+        let triggers = self.stages.iter().flat_map(Stage::triggers);
+        let all: Vec<&Instruction> = own.filter(|one| one.inner.is_none()).chain(triggers).collect();
+        let exact = all.iter().find(|one| squeeze(&one.label(), self.escape) == wanted);
+        let likely = || {
+            let fitting = all.iter().filter_map(|one| Some((one.fits(&wanted, self.escape)?, one)));
+            // Of several that fit, the one with the most text of its own; the first of equals.
+            fitting.rev().max_by_key(|(length, _)| *length).map(|(_, one)| one)
+        };
+        exact.or_else(likely).copied()
+    }
+}
+
+impl Stage {
+    fn triggers(&self) -> impl Iterator<Item = &Instruction> {
+        self.instructions.iter().filter_map(|one| one.inner.as_deref())
+    }
+}
+
+impl Instruction {
+    /// Its text with the keyword in upper case.
+    fn label(&self) -> String {
+        format!("{}{}", self.keyword, &self.text[self.keyword.len().min(self.text.len())..])
+    }
+
+    /// How much of a step's name, squeezed, is this instruction's own text; `None` where it cannot be its name.
+    fn fits(&self, wanted: &str, escape: char) -> Option<usize> {
+        let pieces = pieces(&squeeze(&self.label(), escape));
+        let (first, others) = pieces.split_first()?;
+        let mut rest = wanted.strip_prefix(first.as_str())?;
+        let is_open = self.document.is_some();
+        if let Some((last, between)) = others.split_last() {
+            for piece in between {
+                rest = &rest[rest.find(piece.as_str())? + piece.len()..];
+            }
+            let at =
+                if is_open { rest.find(last.as_str())? } else { rest.strip_suffix(last.as_str())?.len() };
+            rest = &rest[at + last.len()..];
+        }
+        (rest.is_empty() || (is_open && rest.starts_with('('))).then(|| pieces.iter().map(String::len).sum())
+    }
+}
+
+/// Without spaces, quotes and escapes, which BuildKit keeps or drops by rules of its own.
+fn squeeze(text: &str, escape: char) -> String {
+    text.chars().filter(|c| !c.is_whitespace() && !"'\"".contains(*c) && *c != escape).collect()
+}
+
+/// What stands between variables.
+fn pieces(text: &str) -> Vec<String> {
+    let (mut pieces, mut piece, mut chars) = (Vec::new(), String::new(), text.chars().peekable());
+    while let Some(c) = chars.next() {
+        let is_variable = c == '$'
+            && chars.peek().is_some_and(|next| *next == '{' || *next == '_' || next.is_ascii_alphabetic());
+        if !is_variable {
+            piece.push(c);
+            continue;
+        }
+        pieces.push(std::mem::take(&mut piece));
+        if chars.next_if_eq(&'{').is_some() {
+            let mut depth = 1;
+            while depth > 0
+                && let Some(c) = chars.next()
+            {
+                depth += i32::from(c == '{') - i32::from(c == '}');
+            }
+        } else {
+            while chars.next_if(|c| *c == '_' || c.is_ascii_alphanumeric()).is_some() {}
+        }
+    }
+    pieces.push(piece);
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_find_their_instructions() {
+        let file = "FROM debian AS Php\nARG V=1\nRUN echo $V \\\n  && \"make\" ${V:-x} all\nrun <<EOF\napt-get update\nEOF\n\
+            ONBUILD RUN later\nRUN echo $HOME\nRUN echo $V && make ${V} more\nFROM php\nCOPY --from=php /a$V /b\n";
+        let file = Dockerfile::parse(file.as_bytes());
+        for (stage, step, line) in [
+            ("php", "RUN echo 1   && \"make\" 1 all", Some(2)),
+            ("php", "RUN echo $V   && make ${V:-x} all", Some(2)),
+            ("php", "RUN <<EOF (apt-get update...)", Some(4)),
+            ("php", "RUN echo $HOME", Some(8)),
+            ("php", "RUN echo 1 && make 1 more", Some(9)),
+            ("stage-1", "COPY --from=php /a /b", Some(11)),
+            ("stage-1", "RUN later", Some(7)),
+            ("php", "COPY --from=php /a /b", None),
+            ("stage-1", "RUN other", None),
+        ] {
+            assert_eq!(file.find(stage, step).map(|found| found.line), line, "{stage}: {step}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a stage needs, and what needs it.
+
+use std::collections::BTreeSet;
+
+use super::scope::Inputs;
+use super::{Dockerfile, Instruction};
+
+/// What a stage starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// Nothing.
+    Scratch,
+    /// An earlier stage, by its index.
+    Stage(usize),
+    /// An image, or a named context: another's work.
+    Foreign(String),
+}
+
+impl Dockerfile {
+    /// The stage that a target builds: the one it names, else the last.
+    pub fn goal(&self, inputs: &Inputs) -> Option<usize> {
+        match &inputs.stage {
+            Some(word) => self.stage(word, self.stages.len(), inputs),
+            None => self.stages.len().checked_sub(1),
+        }
+    }
+
+    /// What a stage starts from, its expression expanded with the ARGs before the first FROM.
+    pub fn base(&self, stage: usize, inputs: &Inputs) -> Base {
+        let name = self.global(inputs, &self.stages[stage].base);
+        match self.by_name(&name, stage, inputs) {
+            Some(index) => Base::Stage(index),
+            None if name == "scratch" => Base::Scratch,
+            None => Base::Foreign(name),
+        }
+    }
+
+    /// The stage of a name or an index before `end`; none where a named context stands in for it.
+    pub fn stage(&self, word: &str, end: usize, inputs: &Inputs) -> Option<usize> {
+        let by_index = || word.parse().ok().filter(|index| *index < end);
+        self.by_name(word, end, inputs).or_else(by_index)
+    }
+
+    fn by_name(&self, word: &str, end: usize, inputs: &Inputs) -> Option<usize> {
+        let name = word.to_ascii_lowercase();
+        let index = self.stages[..end].iter().rposition(|stage| stage.is_named && stage.name == name)?;
+        (!inputs.contexts.contains(&name)).then_some(index)
+    }
+
+    /// What is run in a stage: its base's ONBUILDs, then its own instructions.
+    pub fn effective(&self, stage: usize, inputs: &Inputs) -> Vec<&Instruction> {
+        let mut found = Vec::new();
+        if let Base::Stage(base) = self.base(stage, inputs) {
+            found.extend(self.stages[base].instructions.iter().filter_map(|one| one.inner.as_deref()));
+        }
+        found.extend(self.stages[stage].instructions.iter().filter(|one| one.inner.is_none()));
+        found
+    }
+
+    /// Stages that a stage draws on at once: FROM, COPY --from, RUN --mount from=.
+    fn sources(&self, stage: usize, inputs: &Inputs) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        if let Base::Stage(base) = self.base(stage, inputs) {
+            found.insert(base);
+        }
+        for instruction in self.effective(stage, inputs) {
+            if instruction.keyword == "COPY"
+                && let Some(from) = instruction.flag("from")
+            {
+                found.extend(self.stage(from, stage, inputs));
+            }
+            for mount in instruction.mounts() {
+                let from = mount.iter().find(|(key, _)| key == "from").and_then(|(_, value)| *value);
+                found.extend(from.and_then(|from| self.by_name(from, self.stages.len(), inputs)));
+            }
+        }
+        found
+    }
+
+    /// The stages that a stage needs, itself among them.
+    pub fn needs(&self, stage: usize, inputs: &Inputs) -> BTreeSet<usize> {
+        let (mut found, mut next) = (BTreeSet::new(), vec![stage]);
+        while let Some(stage) = next.pop() {
+            if found.insert(stage) {
+                next.extend(self.sources(stage, inputs));
+            }
+        }
+        found
+    }
+
+    /// The stages that need a stage, itself left out.
+    pub fn dependents(&self, stage: usize, inputs: &Inputs) -> BTreeSet<usize> {
+        let needs = |other: &usize| *other != stage && self.needs(*other, inputs).contains(&stage);
+        (0..self.stages.len()).filter(needs).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "ARG BASE=debian\nARG FLAVOUR=two\nFROM ${BASE} AS One\nONBUILD COPY --from=tools /t /t\n\
+        FROM scratch AS tools\nFROM one AS two\nFROM one\nFROM $FLAVOUR AS last\n\
+        RUN --mount=type=bind,from=tools,target=/x make\nCOPY --from=3 /a /b\nFROM one AS aside\n";
+
+    fn names(file: &Dockerfile, found: &BTreeSet<usize>) -> String {
+        found.iter().map(|index| file.stages[*index].name.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_stages_need_and_who_needs_them() {
+        let file = Dockerfile::parse(FILE.as_bytes());
+        let inputs = Inputs::default();
+        let stage = |name: &str| file.stage(name, file.stages.len(), &inputs).expect("it is there");
+        for (name, needs, dependents) in [
+            ("one", "one", "two stage-3 last aside"),
+            ("tools", "tools", "two stage-3 last aside"),
+            ("two", "one tools two", "last"),
+            ("last", "one tools two stage-3 last", ""),
+            ("3", "one tools stage-3", "last"),
+        ] {
+            assert_eq!(names(&file, &file.needs(stage(name), &inputs)), needs, "{name}");
+            assert_eq!(names(&file, &file.dependents(stage(name), &inputs)), dependents, "{name}");
+        }
+        assert_eq!(file.base(0, &inputs), Base::Foreign("debian".into()));
+        assert_eq!(file.base(1, &inputs), Base::Scratch);
+        assert_eq!(file.goal(&inputs), Some(5));
+    }
+
+    #[test]
+    fn arguments_and_contexts_change_what_is_needed() {
+        let file = Dockerfile::parse(FILE.as_bytes());
+        let inputs = |args: &[(&str, &str)], contexts: &[&str]| Inputs {
+            args: args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            contexts: contexts.iter().map(|name| (*name).to_owned()).collect(),
+            stage: Some("LAST".into()),
+            ..Inputs::default()
+        };
+        let needs =
+            |inputs: &Inputs| names(&file, &file.needs(file.goal(inputs).expect("it is there"), inputs));
+        assert_eq!(needs(&inputs(&[("FLAVOUR", "one")], &[])), "one tools stage-3 last");
+        assert_eq!(needs(&inputs(&[], &["tools"])), "one two stage-3 last");
+        assert_eq!(needs(&inputs(&[], &["two"])), "one tools stage-3 last");
+    }
+}
