@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::cache::mount_image::{self, RemoteMount};
 use crate::cli::Session;
 use crate::engine::Engine;
 use crate::engine::registry::{Question, Wanted, cache_digest};
@@ -53,4 +54,35 @@ fn tags(targets: &[String], references: &[String], documents: &[Option<String>])
     };
     let tags = |at: usize| Tags { exact: tag(2 * at), newest: tag(2 * at + 1) };
     targets.iter().enumerate().map(|(at, target)| (target.clone(), tags(at))).collect()
+}
+
+/// Which of these cache mounts the registries have: the first that has one serves it. `wanted` are slugs of
+/// [`crate::cache::mount::MountIdentity`] with the platform each was filled on. A registry that gave no layers is not asked.
+pub fn mounts<'a>(
+    session: &'a Session,
+    engine: &'a Engine,
+    registries: &'a [Held],
+    wanted: &[(String, String)],
+) -> BTreeMap<String, RemoteMount> {
+    let ask = |held: &'a Held| {
+        let reference =
+            |(slug, platform): &(String, String)| (held.registry.mount(slug, platform), Wanted::Config);
+        let asked: Vec<_> = wanted.iter().map(reference).collect();
+        let references: Vec<String> = asked.iter().map(|(reference, _)| reference.clone()).collect();
+        (references, Question::start(session, &engine.builder, &held.registry.reference, &asked))
+    };
+    let answering = registries.iter().filter(|held| held.said.is_ok());
+    let asked: Vec<_> = answering.map(ask).collect();
+    let mut found = Vec::new();
+    for (references, question) in asked {
+        let documents = question.answers().unwrap_or_default();
+        for (reference, document) in references.into_iter().zip(documents) {
+            let entry = document.and_then(|config| mount_image::entry(&config).ok());
+            found.extend(entry.map(|entry| RemoteMount { reference, entry }));
+        }
+    }
+    let is_wanted =
+        |mount: &RemoteMount| wanted.contains(&(mount.entry.identity.slug(), mount.entry.platform.clone()));
+    found.retain(is_wanted);
+    mount_image::first_of_each(found)
 }

@@ -16,7 +16,7 @@ use crate::plan::push::Push;
 use crate::plan::step::Command;
 
 /// BuildKit says nothing while one layer is on its way. After this long the registry is asked whether it is still there.
-const SILENCE: Duration = Duration::from_secs(30);
+pub const SILENCE: Duration = Duration::from_secs(30);
 /// One layer that takes longer is given up, whatever the registry says.
 const LONGEST: Duration = Duration::from_secs(1200);
 
@@ -35,13 +35,18 @@ pub fn run(layout: &Layout, push: &Push, log: &Path, watcher: &mut dyn Watcher) 
     Ok(started.elapsed().as_secs_f64())
 }
 
+/// Whether a registry that was silent is gone: asked, it does not answer, or it has been silent for too long.
+pub fn gone<'a>(builder: &'a str, reference: &'a str) -> impl Fn(Duration) -> bool + Sync + 'a {
+    move |silent| silent > LONGEST || !registry::answers(builder, reference)
+}
+
 fn export(push: &Push, command: &Command, log: &Path, watcher: &mut dyn Watcher) -> Result<()> {
     // As in a save: a RUN that starts now was edited after the build.
     let begun = Timestamp::now();
     let stop = |trace: &Trace| trace.ran_a_command_since(begun);
     let targets = std::slice::from_ref(&push.target);
     let call = Call { command, targets, log, stop: &stop };
-    let gone = |silent: Duration| silent > LONGEST || !registry::answers(&push.builder, &push.reference);
+    let gone = gone(&push.builder, &push.reference);
     let ended = bake::run_watched(&call, watcher, Some(Stall { after: SILENCE, is_gone: &gone }))?;
     if ended.stalled {
         bail!("the registry stopped answering");
@@ -56,7 +61,7 @@ fn export(push: &Push, command: &Command, log: &Path, watcher: &mut dyn Watcher)
 }
 
 /// The line of bake's output that says why: the last one that is not about how to see more.
-fn reason(text: &[String]) -> &str {
+pub fn reason(text: &[String]) -> &str {
     let line = text.iter().rev().find(|line| line.starts_with("ERROR: ")).or(text.last());
     line.map_or("no reason given", |line| {
         line.trim_start_matches("ERROR: ").trim_start_matches("failed to solve: ")
