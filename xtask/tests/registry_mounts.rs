@@ -170,7 +170,7 @@ fn mounts_that_cannot_travel_cost_a_warning_each_and_leave_the_store_as_it_was()
         ..there.clone()
     };
     let (fetched, warnings) =
-        other.fetch(&[foreign, RemoteMount { reference: cache.mount("none", "x"), ..there.clone() }]);
+        other.fetch(&[foreign, RemoteMount { reference: cache.mount("none", "x"), ..there }]);
     assert!(
         fetched.is_empty() && warnings[0].contains("another mount") && warnings[1].contains("not found"),
         "{warnings:?}"

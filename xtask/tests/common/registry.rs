@@ -122,7 +122,10 @@ impl Drop for Registry {
 
 fn serve(dir: &Path) -> Child {
     let log = fs::File::create(dir.join("log")).expect("a log");
-    let mut command = Command::new("docker-registry");
+    let host = xtask::host::Host::read();
+    let tools = xtask::layout::Layout::find(&host, None).test_tools();
+    let program = host.which("docker-registry").unwrap_or_else(|| tools.join("usr/bin/docker-registry"));
+    let mut command = Command::new(program);
     command.arg("serve").arg(dir.join("config.yml")).stdin(Stdio::null());
     command.stdout(log.try_clone().expect("a log")).stderr(log);
     command.spawn().expect("docker-registry runs: `cargo xtask test --provision` installs it")
