@@ -46,6 +46,11 @@ impl Layout {
         self.root.join("builder/frankenphp/go.mod")
     }
 
+    /// Programs of the tests' own, unpacked from packages.
+    pub fn test_tools(&self) -> PathBuf {
+        self.root.join("target/test-tools")
+    }
+
     /// Format number of the store.
     pub fn version_file(&self) -> PathBuf {
         self.store.join("VERSION")

@@ -5,3 +5,4 @@ pub mod key;
 pub mod layout_check;
 pub mod memo;
 pub mod mount;
+pub mod mount_image;

@@ -61,6 +61,11 @@ const PLAN: &[Opt] = &[
     switch("--no-cache", "run every step again"),
     switch("--no-save", "do not save the result's layers to the store"),
     switch("--push", "push the images to their registry"),
+    value(
+        "--cache",
+        "CACHE",
+        "registry=REF[,ro] beside the store, or none to leave that out (repeatable) [DURANGO_CACHE]",
+    ),
     value("--file", "FILE", "a Compose or bake file in place of builder/compose.yaml (repeatable)"),
     value("--platform", "PLATFORM", "build for this platform, as linux/arm64 (repeatable)"),
     value("--tag", "TAG", "name of the image, in place of the declared one (one target; repeatable)"),

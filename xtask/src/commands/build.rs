@@ -11,9 +11,10 @@ use crate::engine::facts as engine_facts;
 use crate::engine::problem::Problem;
 use crate::engine::provision;
 use crate::exec::bake::{self, Call, Ended};
-use crate::exec::{lock::Lock, save, signals, steps};
+use crate::exec::{lock::Lock, push, save, signals, steps};
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::options::BuildOptions;
+use crate::plan::push::Push;
 use crate::plan::step::Step;
 use crate::record::{self, Record};
 use crate::report::failure::BuildFailure;
@@ -154,6 +155,10 @@ fn build_and_save(session: &Session, plan: &Plan, record: &Record) -> Result<Bui
         for save in plan.saves.iter().filter(needed) {
             save_one(session, save, record, &mut report)?;
         }
+        let needed = |push: &&Push| push::is_needed(push, outcome::ran(&ended.trace, &push.target));
+        for push in plan.pushes.iter().filter(needed) {
+            push_one(session, push, record, &mut report)?;
+        }
     }
     Ok(report)
 }
@@ -177,12 +182,35 @@ fn save_one(session: &Session, save: &Save, record: &Record, report: &mut BuildR
             report.cache.saved = Some(saved.entry.key.short().to_owned());
         }
         Err(error) => {
-            let warning = format!("the layers of {} are not saved: {error:#}", save.image);
-            if !session.globals.json {
-                eprintln!("warning: {warning}");
-            }
-            report.warnings.push(warning);
+            warn(session, report, format!("the layers of {} are not saved: {error:#}", save.image));
         }
     }
     Ok(())
+}
+
+/// A push that fails costs a warning as well.
+fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildReport) -> Result<()> {
+    if !session.globals.json {
+        eprintln!("pushing the layers of {} to {}", push.image, push.reference);
+    }
+    let pushed = push::run(&session.layout, push, &record.log(), &mut watch::Quiet);
+    signals::check()?;
+    match pushed {
+        Ok(seconds) => {
+            report.cache.push_seconds = outcome::round(report.cache.push_seconds + seconds);
+            report.cache.pushed.push(push.reference.clone());
+        }
+        Err(error) => {
+            let (image, to) = (&push.image, &push.registry.reference);
+            warn(session, report, format!("the layers of {image} are not pushed to `{to}`: {error:#}"));
+        }
+    }
+    Ok(())
+}
+
+fn warn(session: &Session, report: &mut BuildReport, warning: String) {
+    if !session.globals.json {
+        eprintln!("warning: {warning}");
+    }
+    report.warnings.push(warning);
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use super::registries;
 use crate::cache::entry;
 use crate::cache::key::Key;
 use crate::cli::Session;
@@ -46,12 +47,16 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
     let requested = names.len();
     add_linked(&declaration, &mut names);
     check_single(options, &names[..requested], &declaration)?;
-    let base = base_image(session, options, &engine, &declaration, &names)?;
-    let stored =
-        names.iter().filter_map(|name| Some((name.clone(), stored(session, &engine, &declaration, name)?)));
+    let stored = names
+        .iter()
+        .filter_map(|name| Some((name.clone(), stored(session, options, &engine, &declaration, name)?)));
     let stored: BTreeMap<_, _> = stored.collect();
-    let seeds = entry::all(&session.layout);
-    Ok(Facts { engine, declaration, names, requested, base, secrets, stored, seeds, scratch })
+    // Registries are asked while the base image is looked for.
+    let asked = registries::ask(session, options, &engine, &stored);
+    let base = base_image(session, options, &engine, &declaration, &names)?;
+    let seeds = if options.caches.local { entry::all(&session.layout) } else { Vec::new() };
+    let registries = asked.into_iter().map(registries::Asked::answers).collect();
+    Ok(Facts { engine, declaration, names, requested, base, secrets, stored, seeds, registries, scratch })
 }
 
 /// Targets that others build upon are built with them, so that their images exist under their own names too.
@@ -105,7 +110,13 @@ fn base_image(
     Ok(Some(base::choose(session, options, engine, &pinned)?))
 }
 
-fn stored(session: &Session, engine: &Engine, declaration: &Declaration, name: &str) -> Option<Stored> {
+fn stored(
+    session: &Session,
+    options: &BuildOptions,
+    engine: &Engine,
+    declaration: &Declaration,
+    name: &str,
+) -> Option<Stored> {
     let target = &declaration.targets[name];
     let dockerfile = match &target.dockerfile_inline {
         Some(text) => text.clone().into_bytes(),
@@ -116,6 +127,7 @@ fn stored(session: &Session, engine: &Engine, declaration: &Declaration, name: &
         if target.platforms.is_empty() { engine.platform.clone() } else { target.platforms.join(",") };
     let key = Key::new(&image, &platform, &dockerfile);
     let generation = session.layout.generation(&image, &key.0);
-    let found = entry::find(&session.layout, &image, &platform);
+    let found = options.caches.local.then(|| entry::find(&session.layout, &image, &platform));
+    let found = found.unwrap_or_default();
     Some(Stored { image, platform, key, generation, found })
 }

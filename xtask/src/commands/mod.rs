@@ -5,6 +5,7 @@ pub mod build;
 pub mod doctor;
 pub mod gather;
 pub mod pins;
+pub mod registries;
 pub mod setup;
 pub mod smoke;
 pub mod test;

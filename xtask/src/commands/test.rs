@@ -15,6 +15,8 @@ use crate::plan::step::Command;
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     if parsed.flag("--provision") {
         steps::run(&provision::steps(session)?, session.globals.verbose)?;
+        let tools = provision::test_tools::steps(&session.host, &session.layout);
+        steps::run(&tools, session.globals.verbose)?;
     }
     let quick = parsed.flag("--quick");
     if !quick {

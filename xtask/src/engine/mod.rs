@@ -9,6 +9,7 @@ pub mod facts;
 pub mod os;
 pub mod problem;
 pub mod provision;
+pub mod registry;
 
 use serde::{Deserialize, Serialize};
 

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -33,6 +34,8 @@ pub struct Ended {
     pub success: bool,
     /// Whether it was stopped because of what `stop` saw.
     pub stopped: bool,
+    /// Whether it was stopped because nothing moved any more.
+    pub stalled: bool,
     /// What happened.
     pub trace: Trace,
     /// Text outside the stream: bake's own error.
@@ -63,8 +66,22 @@ pub struct Call<'a> {
     pub stop: &'a dyn Fn(&Trace) -> bool,
 }
 
+/// When a call that says nothing is taken for dead.
+#[derive(Clone, Copy)]
+pub struct Stall<'a> {
+    /// Silence of this length is looked into.
+    pub after: Duration,
+    /// Whether whoever the call waits for is gone, given how long the silence has lasted.
+    pub is_gone: &'a (dyn Fn(Duration) -> bool + Sync),
+}
+
 /// Makes the call. Ctrl-C stops bake and gives an error.
 pub fn run(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<Ended> {
+    run_watched(call, watcher, None)
+}
+
+/// Makes a call that may wait for somebody who never answers.
+pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Stall<'_>>) -> Result<Ended> {
     let started = Instant::now();
     let log = File::options().create(true).append(true).open(call.log);
     let mut log = log.with_context(|| format!("failed to write `{}`", call.log.display()))?;
@@ -77,19 +94,28 @@ pub fn run(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<Ended> {
     let mut ended = Ended {
         success: false,
         stopped: false,
+        stalled: false,
         trace: Trace::new(call.targets),
         text: Vec::new(),
         seconds: 0.0,
     };
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let over = AtomicBool::new(false);
+    let (stalled, last) = (AtomicBool::new(false), Mutex::new(Instant::now()));
     std::thread::scope(|scope| -> Result<()> {
         scope.spawn(|| pass_on_interrupt(group, &over));
-        let read = follow(Decoder::new(BufReader::new(stderr)), call, &mut log, &mut ended, watcher, group);
+        if let Some(stall) = stall {
+            let (stalled, over, last) = (&stalled, &over, &last);
+            scope.spawn(move || stalled.store(end_a_stall(&stall, group, over, last), Ordering::Relaxed));
+        }
+        let heard = || *last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let stream = Decoder::new(BufReader::new(stderr));
+        let read = follow(stream, call, &mut log, &mut ended, watcher, group, &heard);
         over.store(true, Ordering::Relaxed);
         read
     })?;
     ended.success = child.wait()?.success();
+    ended.stalled = stalled.into_inner();
     watcher.end();
     signals::check()?;
     ended.seconds = started.elapsed().as_secs_f64();
@@ -103,8 +129,10 @@ fn follow(
     ended: &mut Ended,
     watcher: &mut dyn Watcher,
     group: Option<Pid>,
+    heard: &dyn Fn(),
 ) -> Result<()> {
     while let Some((item, raw)) = stream.next_item()? {
+        heard();
         watcher.raw(&raw);
         match item {
             Item::Text(line) => {
@@ -160,6 +188,25 @@ fn pass_on_interrupt(group: Option<Pid>, over: &AtomicBool) {
     }
 }
 
+/// Ends the call where nothing moves and nobody is there to wait for; says whether it did.
+fn end_a_stall(stall: &Stall<'_>, group: Option<Pid>, over: &AtomicBool, last: &Mutex<Instant>) -> bool {
+    let mut looked = Instant::now();
+    while !over.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(20));
+        let silent = last.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        if silent < stall.after || looked.elapsed() < stall.after {
+            continue;
+        }
+        looked = Instant::now();
+        if (stall.is_gone)(silent) && !over.load(Ordering::Relaxed) {
+            // It would wait for its connections to end well.
+            tell(group, Signal::KILL);
+            return true;
+        }
+    }
+    false
+}
+
 fn tell(group: Option<Pid>, signal: Signal) {
     if let Some(group) = group {
         let _ = kill_process_group(group, signal);
@@ -185,7 +232,7 @@ mod tests {
             let mut trace = Trace::new(&["app".to_owned()]);
             let json = serde_json::json!({"vertexes": [{"digest": "d", "name": name, "error": error}]});
             trace.apply(&serde_json::from_value(json).expect("well formed"));
-            Ended { success: false, stopped: false, trace, text: Vec::new(), seconds: 0.0 }
+            Ended { success: false, stopped: false, stalled: false, trace, text: Vec::new(), seconds: 0.0 }
         };
         let lost = "failed to prepare extraction snapshot \"x\": parent snapshot sha256:b0 does not exist: not found";
         assert!(ended("exporting to image", lost).lost_a_snapshot());

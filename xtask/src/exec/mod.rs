@@ -3,6 +3,8 @@
 pub mod bake;
 pub mod lock;
 pub mod progress;
+pub mod push;
+pub mod registry;
 pub mod save;
 pub mod signals;
 pub mod steps;

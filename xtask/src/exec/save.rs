@@ -26,9 +26,9 @@ pub struct Saved {
     pub seconds: f64,
 }
 
-/// Whether a save is needed: not where its generation holds this very result and nothing ran.
+/// Whether a save is needed: not where its generation holds this very result and nothing ran, nor where a registry served all.
 pub fn is_needed(save: &Save, digest: Option<&String>, anything_ran: bool) -> bool {
-    anything_ran || save.held.is_none() || save.held.as_ref() != digest
+    anything_ran || (!save.elsewhere && (save.held.is_none() || save.held.as_ref() != digest))
 }
 
 /// Does one save.

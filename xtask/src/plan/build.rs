@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::caches::{Held, Read};
 use super::call;
 use super::options::BuildOptions;
+use super::push::{self, Push};
 use super::save::{self, Save};
 use super::step::{Command, Step};
 use crate::cache::entry::Found;
@@ -34,6 +36,8 @@ pub struct Facts {
     pub stored: BTreeMap<String, Stored>,
     /// Blob folders that a new generation can share with.
     pub seeds: Vec<PathBuf>,
+    /// What registries hold, in the order in which they serve.
+    pub registries: Vec<Held>,
     /// A folder of this build's own; removed at its end.
     pub scratch: PathBuf,
 }
@@ -85,6 +89,8 @@ pub struct Plan {
     pub metadata: PathBuf,
     /// Saves, each done where the store lacks the result.
     pub saves: Vec<Save>,
+    /// Pushes to registries, each done where something ran or the registry lacks the key.
+    pub pushes: Vec<Push>,
     /// Steps after the build, whatever came of it.
     pub cleanup: Vec<Step>,
     /// What the user should know.
@@ -104,6 +110,8 @@ pub struct PlannedTarget {
     pub key: Option<Key>,
     /// Cache folders that BuildKit is shown, best first.
     pub read: Vec<PathBuf>,
+    /// What BuildKit is shown in registries, after those.
+    pub remote: Vec<Read>,
 }
 
 /// How many older generations stand in where the exact key has none: each costs the builder the reading of its
@@ -118,6 +126,7 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
     warnings.extend(facts.stored.values().flat_map(|stored| stored.found.warnings.clone()));
     warnings.dedup();
     let can_save = facts.engine.capabilities().local_cache_export;
+    warnings.extend(facts.registries.iter().filter_map(Held::warning));
     if !can_save && !options.no_save {
         warnings.push(
             "this engine keeps images in the classic store and cannot export a cache to a folder: nothing is saved; \
@@ -131,7 +140,9 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
     let metadata = facts.scratch.join("metadata.json");
     let common = call::common(facts, options, &targets);
     let bake = call::bake(facts, options, &common, &metadata);
-    let saves = if can_save && !options.no_save { save::plan(facts, &common) } else { Vec::new() };
+    let saves_layers = can_save && !options.no_save;
+    let saves = if saves_layers && options.caches.local { save::plan(facts, &common) } else { Vec::new() };
+    let pushes = if saves_layers { push::plan(facts, &common) } else { Vec::new() };
     Plan {
         schema: SCHEMA,
         build: build.to_owned(),
@@ -141,6 +152,7 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         scratch: facts.scratch.clone(),
         metadata,
         saves,
+        pushes,
         cleanup: vec![Step::remove("", &facts.scratch)],
         warnings,
     }
@@ -155,6 +167,7 @@ fn planned(facts: &Facts, options: &BuildOptions, index: usize, name: &str) -> P
         requested: index < facts.requested,
         key: stored.map(|stored| stored.key.clone()),
         read: stored.map(reading_order).unwrap_or_default(),
+        remote: facts.registries.iter().flat_map(|held| held.reads(name)).collect(),
     }
 }
 
@@ -193,6 +206,7 @@ impl Plan {
         let mut lines: Vec<String> = self.prepare.iter().map(Step::to_shell).collect();
         lines.push(self.bake.to_shell());
         lines.extend(self.saves.iter().flat_map(Save::to_shell));
+        lines.extend(self.pushes.iter().flat_map(Push::to_shell));
         lines.extend(self.cleanup.iter().map(Step::to_shell));
         lines
     }

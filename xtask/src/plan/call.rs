@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::build::{Facts, PlannedTarget};
+use super::caches::Read;
 use super::options::BuildOptions;
 use super::step::Command;
 use crate::engine::Driver;
@@ -35,10 +36,11 @@ pub fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget]) 
     for target in targets {
         let declared = &facts.declaration.targets[&target.name];
         sets.extend(target_sets(facts, options, &target.name, declared));
-        if !target.read.is_empty() {
+        if !target.read.is_empty() || !target.remote.is_empty() {
             let from = |source: String| format!("{}.cache-from={source}", target.name);
             sets.extend(declared.cache_from.iter().map(to_csv).map(from));
             sets.extend(target.read.iter().map(|dir| local_cache("src", dir)).map(from));
+            sets.extend(target.remote.iter().map(Read::cache_from).map(from));
         }
     }
     command.args(sets.into_iter().flat_map(|set| ["--set".to_owned(), set]))

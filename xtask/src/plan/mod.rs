@@ -1,9 +1,12 @@
 //! The plan: what will be done and why, resolved and serialisable. Pure: made of facts, executed as it stands.
 
 pub mod build;
+pub mod caches;
 pub mod call;
+pub mod mount_image;
 pub mod options;
 pub mod pins;
+pub mod push;
 pub mod save;
 pub mod step;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use super::caches::Caches;
 use crate::cli::Session;
 use crate::cli::parse::Parsed;
 use crate::error::usage;
@@ -38,6 +39,8 @@ pub struct BuildOptions {
     pub no_save: bool,
     /// `--push`.
     pub push: bool,
+    /// `--cache`, else `DURANGO_CACHE`.
+    pub caches: Caches,
 }
 
 impl BuildOptions {
@@ -80,6 +83,7 @@ impl BuildOptions {
             no_cache: parsed.flag("--no-cache"),
             no_save: parsed.flag("--no-save"),
             push,
+            caches: Caches::parse(&parsed.many("--cache"), host.var("DURANGO_CACHE"))?,
         })
     }
 }

@@ -25,6 +25,9 @@ pub struct Save {
     pub key: Key,
     /// Digest that the generation of this key holds now.
     pub held: Option<String>,
+    /// Whether a registry has this key: copying layers that nobody here needed, whole toolchains among them, would fetch all
+    /// of them first.
+    pub elsewhere: bool,
     /// The export goes here first,
     pub beside: PathBuf,
     /// and is then renamed to here.
@@ -62,6 +65,7 @@ fn save(facts: &Facts, common: &Command, name: &str, stored: &Stored) -> Save {
         image: stored.image.clone(),
         platform: stored.platform.clone(),
         key: stored.key.clone(),
+        elsewhere: facts.registries.iter().any(|held| held.has_exact(name)),
         held: exact.and_then(|generation| generation.entry.digest.clone()),
         beside,
         generation: stored.generation.clone(),

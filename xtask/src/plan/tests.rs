@@ -80,6 +80,7 @@ fn facts() -> Facts {
         secrets: Secrets { goenv: Some("GOAUTH=word".into()), ..Secrets::default() },
         stored: stored.map(|(name, stored)| (name.to_owned(), stored)).into(),
         seeds: vec!["/store/seed".into()],
+        registries: Vec::new(),
         scratch: "/store/tmp/id".into(),
     }
 }

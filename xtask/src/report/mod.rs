@@ -88,12 +88,18 @@ pub struct Cause {
 pub struct CacheReport {
     /// Key of the first requested target, 12 hex digits.
     pub key: Option<String>,
-    /// Generations that BuildKit was shown.
+    /// What BuildKit was shown: generations of the store, then tags of registries.
     pub read: Vec<String>,
     /// The generation that was saved for the first requested target.
     pub saved: Option<String>,
     /// How long saving took, all targets together.
     pub save_seconds: f64,
+    /// Registry tags that the layers were pushed to.
+    #[serde(default)]
+    pub pushed: Vec<String>,
+    /// How long pushing took, all targets together.
+    #[serde(default)]
+    pub push_seconds: f64,
     /// Cache mounts that travelled.
     pub mounts: Vec<serde_json::Value>,
 }

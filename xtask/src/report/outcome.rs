@@ -39,8 +39,10 @@ pub fn report(
             read: plan
                 .targets
                 .iter()
-                .flat_map(|target| &target.read)
-                .map(|dir| dir.display().to_string())
+                .flat_map(|target| {
+                    let local = target.read.iter().map(|dir| dir.display().to_string());
+                    local.chain(target.remote.iter().map(|read| read.reference.clone()))
+                })
                 .collect(),
             ..CacheReport::default()
         },

@@ -15,6 +15,9 @@ pub fn text(plan: &Plan) -> String {
         for dir in &target.read {
             let _ = writeln!(text, "  reads {}", dir.display());
         }
+        for read in &target.remote {
+            let _ = writeln!(text, "  reads {}", read.reference);
+        }
     }
     for warning in &plan.warnings {
         let _ = writeln!(text, "warning: {warning}");

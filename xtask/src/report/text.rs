@@ -38,6 +38,9 @@ pub fn build(report: &BuildReport) -> String {
     if report.cache.save_seconds > 0.0 {
         let _ = writeln!(text, "  layers saved in {}", seconds(report.cache.save_seconds));
     }
+    if report.cache.push_seconds > 0.0 {
+        let _ = writeln!(text, "  layers pushed in {}", seconds(report.cache.push_seconds));
+    }
     text
 }
 

@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod facts;
 pub mod packages;
 pub mod probe;
+pub mod test_tools;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,88 @@
+//! What the registries of a build hold, asked all at once while other facts are gathered.
+
+use std::collections::BTreeMap;
+
+use crate::cache::mount_image::{self, RemoteMount};
+use crate::cli::Session;
+use crate::engine::Engine;
+use crate::engine::registry::{Question, Wanted, cache_digest};
+use crate::plan::build::Stored;
+use crate::plan::caches::{Held, Registry, Tag, Tags};
+use crate::plan::options::BuildOptions;
+
+/// A registry that is being asked.
+pub struct Asked<'a> {
+    registry: &'a Registry,
+    targets: Vec<String>,
+    /// Two a target: exact and newest.
+    references: Vec<String>,
+    question: Question<'a>,
+}
+
+/// Asks them all for the tags of all targets. With `--no-cache` nothing is read, and whoever runs every step pushes all.
+pub fn ask<'a>(
+    session: &'a Session,
+    options: &'a BuildOptions,
+    engine: &'a Engine,
+    stored: &BTreeMap<String, Stored>,
+) -> Vec<Asked<'a>> {
+    let ask = |registry: &'a Registry| {
+        let tags = |stored: &Stored| {
+            [registry.exact(&stored.image, &stored.key), registry.newest(&stored.image, &stored.platform)]
+        };
+        let references: Vec<String> = stored.values().flat_map(tags).collect();
+        let wanted: Vec<_> =
+            references.iter().map(|reference| (reference.clone(), Wanted::Manifest)).collect();
+        let question = Question::start(session, &engine.builder, &registry.reference, &wanted);
+        Asked { registry, targets: stored.keys().cloned().collect(), references, question }
+    };
+    options.caches.registries.iter().map(ask).collect()
+}
+
+impl Asked<'_> {
+    /// Waits for the answers, which are bounded.
+    pub fn answers(self) -> Held {
+        let said = self.question.answers().map(|documents| tags(&self.targets, &self.references, &documents));
+        Held { registry: self.registry.clone(), said }
+    }
+}
+
+fn tags(targets: &[String], references: &[String], documents: &[Option<String>]) -> BTreeMap<String, Tags> {
+    let tag = |at: usize| {
+        let digest = cache_digest(documents[at].as_ref()?)?;
+        Some(Tag { reference: references[at].clone(), digest })
+    };
+    let tags = |at: usize| Tags { exact: tag(2 * at), newest: tag(2 * at + 1) };
+    targets.iter().enumerate().map(|(at, target)| (target.clone(), tags(at))).collect()
+}
+
+/// Which of these cache mounts the registries have: the first that has one serves it. `wanted` are slugs of
+/// [`crate::cache::mount::MountIdentity`] with the platform each was filled on. A registry that gave no layers is not asked.
+pub fn mounts<'a>(
+    session: &'a Session,
+    engine: &'a Engine,
+    registries: &'a [Held],
+    wanted: &[(String, String)],
+) -> BTreeMap<String, RemoteMount> {
+    let ask = |held: &'a Held| {
+        let reference =
+            |(slug, platform): &(String, String)| (held.registry.mount(slug, platform), Wanted::Config);
+        let asked: Vec<_> = wanted.iter().map(reference).collect();
+        let references: Vec<String> = asked.iter().map(|(reference, _)| reference.clone()).collect();
+        (references, Question::start(session, &engine.builder, &held.registry.reference, &asked))
+    };
+    let answering = registries.iter().filter(|held| held.said.is_ok());
+    let asked: Vec<_> = answering.map(ask).collect();
+    let mut found = Vec::new();
+    for (references, question) in asked {
+        let documents = question.answers().unwrap_or_default();
+        for (reference, document) in references.into_iter().zip(documents) {
+            let entry = document.and_then(|config| mount_image::entry(&config).ok());
+            found.extend(entry.map(|entry| RemoteMount { reference, entry }));
+        }
+    }
+    let is_wanted =
+        |mount: &RemoteMount| wanted.contains(&(mount.entry.identity.slug(), mount.entry.platform.clone()));
+    found.retain(is_wanted);
+    mount_image::first_of_each(found)
+}

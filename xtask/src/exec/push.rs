@@ -1,0 +1,69 @@
+//! Pushing layers to a registry: two exports of a build that is cached by then. What fails here is a warning, and a registry
+//! that stops answering holds nobody up.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+
+use super::bake::{self, Call, Stall, Watcher};
+use super::lock::Lock;
+use super::trace::Trace;
+use crate::engine::registry;
+use crate::layout::Layout;
+use crate::plan::push::Push;
+use crate::plan::step::Command;
+
+/// BuildKit says nothing while one layer is on its way. After this long the registry is asked whether it is still there.
+pub const SILENCE: Duration = Duration::from_secs(30);
+/// One layer that takes longer is given up, whatever the registry says.
+const LONGEST: Duration = Duration::from_secs(1200);
+
+/// Whether a push is needed: where one of the target's steps ran, or the registry has nothing under its key.
+pub fn is_needed(push: &Push, anything_ran: bool) -> bool {
+    anything_ran || push.lacking
+}
+
+/// Does one push; gives the seconds it took.
+pub fn run(layout: &Layout, push: &Push, log: &Path, watcher: &mut dyn Watcher) -> Result<f64> {
+    let started = Instant::now();
+    let _reading = Lock::shared(layout)?;
+    for command in [&push.exact, &push.newest] {
+        export(push, command, log, watcher)?;
+    }
+    Ok(started.elapsed().as_secs_f64())
+}
+
+/// Whether a registry that was silent is gone: asked, it does not answer, or it has been silent for too long.
+pub fn gone<'a>(builder: &'a str, reference: &'a str) -> impl Fn(Duration) -> bool + Sync + 'a {
+    move |silent| silent > LONGEST || !registry::answers(builder, reference)
+}
+
+fn export(push: &Push, command: &Command, log: &Path, watcher: &mut dyn Watcher) -> Result<()> {
+    // As in a save: a RUN that starts now was edited after the build.
+    let begun = Timestamp::now();
+    let stop = |trace: &Trace| trace.ran_a_command_since(begun);
+    let targets = std::slice::from_ref(&push.target);
+    let call = Call { command, targets, log, stop: &stop };
+    let gone = gone(&push.builder, &push.reference);
+    let ended = bake::run_watched(&call, watcher, Some(Stall { after: SILENCE, is_gone: &gone }))?;
+    if ended.stalled {
+        bail!("the registry stopped answering");
+    }
+    if ended.stopped {
+        bail!("a file changed while `{}` was built; the next build pushes it", push.target);
+    }
+    if !ended.success {
+        bail!("{}", reason(&ended.text));
+    }
+    Ok(())
+}
+
+/// The line of bake's output that says why: the last one that is not about how to see more.
+pub fn reason(text: &[String]) -> &str {
+    let line = text.iter().rev().find(|line| line.starts_with("ERROR: ")).or(text.last());
+    line.map_or("no reason given", |line| {
+        line.trim_start_matches("ERROR: ").trim_start_matches("failed to solve: ")
+    })
+}

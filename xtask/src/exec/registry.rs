@@ -1,0 +1,210 @@
+//! Cache mounts in registries: fetched into the store and published from it. One mount's trouble is a warning and leaves the
+//! store and the registry as they were.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::bake::{self, Call, Stall, Watcher};
+use super::lock::Lock;
+use super::push::{self, SILENCE};
+use super::steps;
+use crate::cache::key::FORMAT;
+use crate::cache::layout_check::{self, Blob};
+use crate::cache::mount::{MountEntry, SavedMount};
+use crate::cache::mount_image::{self, RemoteMount};
+use crate::engine::registry::{self, Wanted};
+use crate::layout::Layout;
+use crate::plan::caches::Registry;
+use crate::plan::mount_image::Way;
+use crate::plan::step::Command;
+
+/// What both directions need.
+pub struct Transport<'a> {
+    /// The store.
+    pub layout: &'a Layout,
+    /// The builder.
+    pub builder: &'a str,
+    /// A folder of this build's own on the store's file system.
+    pub scratch: &'a Path,
+    /// The log of the build.
+    pub log: &'a Path,
+    /// Variables for docker beside this process's own, as DOCKER_HOST.
+    pub env: &'a BTreeMap<String, String>,
+}
+
+/// Fetches mounts into the store; gives those that are there now, and a warning for each other.
+pub fn fetch_mounts(
+    transport: &Transport<'_>,
+    mounts: &[RemoteMount],
+    watcher: &mut dyn Watcher,
+) -> Result<(Vec<SavedMount>, Vec<String>)> {
+    let (mut fetched, mut warnings) = (Vec::new(), Vec::new());
+    for mount in mounts {
+        match fetch(transport, mount, watcher) {
+            Ok(saved) => fetched.push(saved),
+            Err(error) => warnings.push(format!(
+                "the cache mount `{}` is not fetched from `{}`: {error:#}",
+                mount.entry.identity.id, mount.reference
+            )),
+        }
+        super::signals::check()?;
+    }
+    Ok((fetched, warnings))
+}
+
+/// Publishes mounts of the store to a registry; gives the references that were written, and a warning for each that could not be.
+pub fn publish_mounts(
+    transport: &Transport<'_>,
+    registry: &Registry,
+    mounts: &[SavedMount],
+    watcher: &mut dyn Watcher,
+) -> Result<(Vec<String>, Vec<String>)> {
+    let (mut published, mut warnings) = (Vec::new(), Vec::new());
+    let writable = mounts.iter().filter(|_| !registry.read_only);
+    for mount in writable {
+        match publish(transport, registry, mount, watcher) {
+            Ok(written) => published.extend(written),
+            Err(error) => warnings.push(format!(
+                "the cache mount `{}` is not pushed to `{}`: {error:#}",
+                mount.entry.identity.id, registry.reference
+            )),
+        }
+        super::signals::check()?;
+    }
+    Ok((published, warnings))
+}
+
+fn publish(
+    transport: &Transport<'_>,
+    registry: &Registry,
+    mount: &SavedMount,
+    watcher: &mut dyn Watcher,
+) -> Result<Option<String>> {
+    let slug = mount.entry.identity.slug();
+    let reference = registry.mount(&slug, &mount.entry.platform);
+    let held = registry::document(transport.builder, &reference, Wanted::Config);
+    let held = held.and_then(|config| mount_image::entry(&config).ok());
+    // What somebody else saved later stays.
+    if held.is_some_and(|held| held.manifest == mount.entry.manifest || held.saved > mount.entry.saved) {
+        return Ok(None);
+    }
+    let way = Way::new(transport.scratch, &format!("out-{slug}"));
+    let reading = Lock::shared(transport.layout)?;
+    lay_out(&way, mount)?;
+    drop(reading);
+    call(transport, way.publish(transport.builder, &reference), &reference, watcher)?;
+    Ok(Some(reference))
+}
+
+/// The mount as an OCI layout: links to its blobs, and the documents around them.
+fn lay_out(way: &Way, mount: &SavedMount) -> Result<()> {
+    let blobs = layout_check::blobs(&way.layout);
+    fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
+    for blob in mount.entry.blobs() {
+        link(&layout_check::blobs(&mount.dir).join(&blob.digest), &blobs.join(&blob.digest))?;
+    }
+    let documents = mount_image::documents(&mount.entry)?;
+    for (digest, bytes) in [&documents.manifest, &documents.config] {
+        fs::write(blobs.join(digest), bytes)?;
+    }
+    fs::write(way.layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    fs::write(way.layout.join("index.json"), &documents.index)?;
+    write_dockerfile(way, mount_image::TAG)
+}
+
+fn write_dockerfile(way: &Way, image: &str) -> Result<()> {
+    fs::create_dir_all(&way.context)?;
+    fs::write(way.context.join("Dockerfile"), Way::dockerfile(image))?;
+    Ok(())
+}
+
+/// A hard link, or a copy where the file system has none.
+fn link(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() || fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    fs::copy(from, to).with_context(|| format!("failed to copy `{}`", from.display()))?;
+    Ok(())
+}
+
+fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watcher) -> Result<SavedMount> {
+    let slug = mount.entry.identity.slug();
+    let way = Way::new(transport.scratch, &format!("in-{slug}"));
+    let dir = transport.layout.all_mounts().join(&slug);
+    let blobs = layout_check::blobs(&way.layout);
+    fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
+    let mut had = BTreeSet::new();
+    for blob in mount.entry.blobs().filter(|blob| layout_check::has(&dir, blob).is_ok()) {
+        link(&layout_check::blobs(&dir).join(&blob.digest), &blobs.join(&blob.digest))?;
+        had.insert(blob.digest.clone());
+    }
+    write_dockerfile(&way, &mount.reference)?;
+    call(transport, way.fetch(transport.builder), &mount.reference, watcher)?;
+    let entry = arrived(&way.layout, mount)?;
+    let is_new = |blob: &&Blob| !had.contains(&blob.digest);
+    entry.blobs().filter(is_new).try_for_each(|blob| layout_check::verify(&way.layout, blob))?;
+    commit(transport.layout, &way.layout, &dir, &entry)?;
+    Ok(SavedMount { dir, entry })
+}
+
+/// The entry of what arrived, which may be newer than what was asked about; never another mount.
+fn arrived(dir: &Path, wanted: &RemoteMount) -> Result<MountEntry> {
+    let file = |path: &Path| fs::read_to_string(path).context("what arrived is no OCI layout");
+    let blob = |digest: &serde_json::Value| -> Result<String> {
+        let digest = digest.as_str().and_then(|text| text.strip_prefix("sha256:")).unwrap_or_default();
+        if digest.contains(['/', '.']) {
+            bail!("`{digest}` is not a SHA-256 digest");
+        }
+        file(&layout_check::blobs(dir).join(digest))
+    };
+    let index: serde_json::Value = serde_json::from_str(&file(&dir.join("index.json"))?)?;
+    let manifest: serde_json::Value = serde_json::from_str(&blob(&index["manifests"][0]["digest"])?)?;
+    let entry = mount_image::entry(&blob(&manifest["config"]["digest"])?)?;
+    if entry.identity != wanted.entry.identity || entry.platform != wanted.entry.platform {
+        bail!("it holds `{}` for {}, another mount", entry.identity.id, entry.platform);
+    }
+    Ok(entry)
+}
+
+/// Moves blobs into the mount's folder; the renaming of `entry.json` is what makes them count.
+fn commit(layout: &Layout, from: &Path, dir: &Path, entry: &MountEntry) -> Result<()> {
+    let _lock = Lock::exclusive(layout)?;
+    if !layout.version_file().exists() {
+        fs::write(layout.version_file(), FORMAT.to_string())?;
+    }
+    let blobs = layout_check::blobs(dir);
+    fs::create_dir_all(&blobs)?;
+    for blob in entry.blobs() {
+        let (new, old) = (layout_check::blobs(from).join(&blob.digest), blobs.join(&blob.digest));
+        if layout_check::has(dir, blob).is_err() {
+            fs::rename(&new, &old).with_context(|| format!("failed to move `{}`", new.display()))?;
+        }
+    }
+    let beside = dir.join("entry.json.new");
+    fs::write(&beside, serde_json::to_vec_pretty(entry)?)?;
+    fs::rename(&beside, dir.join("entry.json"))?;
+    steps::remove(from)
+}
+
+/// One call of buildx, with the patience of a push.
+fn call(
+    transport: &Transport<'_>,
+    command: Command,
+    reference: &str,
+    watcher: &mut dyn Watcher,
+) -> Result<()> {
+    let command = transport.env.iter().fold(command, |command, (name, value)| command.env(name, value));
+    let call = Call { command: &command, targets: &[], log: transport.log, stop: &|_| false };
+    let is_gone = push::gone(transport.builder, reference);
+    let ended = bake::run_watched(&call, watcher, Some(Stall { after: SILENCE, is_gone: &is_gone }))?;
+    if ended.stalled {
+        bail!("the registry stopped answering");
+    }
+    if !ended.success {
+        bail!("{}", push::reason(&ended.text));
+    }
+    Ok(())
+}

@@ -1,0 +1,313 @@
+//! The caches of a build: the store on this machine and registries, as `--cache` and `DURANGO_CACHE` name them. The store is
+//! always among them and always first, being the nearest, unless `none` leaves it out.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::cache::key::Key;
+use crate::engine::registry::Said;
+use crate::error::usage;
+
+/// Where a build looks and saves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caches {
+    /// Whether the store is used.
+    pub local: bool,
+    /// Registries in the order in which they are asked: the first that has a thing serves it.
+    pub registries: Vec<Registry>,
+}
+
+/// A repository in a registry that holds layers, and cache mounts beside them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Registry {
+    /// Its name without a tag, as `registry.example/team/cache`.
+    pub reference: String,
+    /// Whether it is never written.
+    pub read_only: bool,
+    /// What is saved there.
+    pub mode: Mode,
+}
+
+/// Which layers an export holds, as BuildKit's `mode=` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Those of every stage.
+    Max,
+    /// Those of the result.
+    Min,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self { local: true, registries: Vec::new() }
+    }
+}
+
+impl Caches {
+    /// Reads what was given; `variable` stands in where no option was, with its caches parted by spaces.
+    pub fn parse(options: &[String], variable: Option<&str>) -> Result<Self> {
+        let (name, specs): (_, Vec<&str>) = if options.is_empty() {
+            ("DURANGO_CACHE=", variable.unwrap_or_default().split_whitespace().collect())
+        } else {
+            ("--cache ", options.iter().map(|option| option.trim()).collect())
+        };
+        let mut caches = Self::default();
+        for spec in specs {
+            caches.add(spec, &|why| usage(format!("`{name}{spec}` {why}")))?;
+        }
+        Ok(caches)
+    }
+
+    fn add(&mut self, spec: &str, wrong: &dyn Fn(String) -> anyhow::Error) -> Result<()> {
+        match spec.split_once('=') {
+            None if spec == "local" => self.local = true,
+            None if spec == "none" => self.local = false,
+            Some(("registry", rest)) => {
+                let registry = registry(rest).map_err(wrong)?;
+                if self.registries.iter().any(|known| known.reference == registry.reference) {
+                    return Err(wrong("is given twice\ngive it once".into()));
+                }
+                self.registries.push(registry);
+            }
+            _ => {
+                return Err(wrong(
+                    "names no kind of cache\nuse local, none or registry=REF[,ro][,mode=max|min]".into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `REF[,ro][,mode=max|min]`; what is wrong with it otherwise.
+fn registry(text: &str) -> Result<Registry, String> {
+    let mut parts = text.split(',');
+    let reference = parts.next().unwrap_or_default().trim_end_matches('/').to_owned();
+    check(&reference)?;
+    let mut registry = Registry { reference, read_only: false, mode: Mode::Max };
+    for part in parts {
+        match part {
+            "ro" => registry.read_only = true,
+            "mode=max" => registry.mode = Mode::Max,
+            "mode=min" => registry.mode = Mode::Min,
+            _ => return Err(format!("has the unknown part `{part}`\nknown are ro, mode=max and mode=min")),
+        }
+    }
+    Ok(registry)
+}
+
+/// A repository's name without tag and digest.
+fn check(reference: &str) -> Result<(), String> {
+    let example = "for example: registry=registry.example/team/cache";
+    let (host, path) = reference.split_once('/').unwrap_or(("", reference));
+    if path.contains(['@', ':']) {
+        return Err(format!("has a tag or a digest, and every image gets a tag of its own there\n{example}"));
+    }
+    let is_part = |part: &str| {
+        let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+        let outside = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+        part.bytes().all(inside) && outside(part.as_bytes().first()) && outside(part.as_bytes().last())
+    };
+    let is_host = |b: u8| b.is_ascii_alphanumeric() || b"._-:[]".contains(&b);
+    if host.is_empty() || !host.bytes().all(is_host) || !path.split('/').all(is_part) {
+        return Err(format!("is not the name of a repository\n{example}"));
+    }
+    Ok(())
+}
+
+impl Registry {
+    /// Where the layers of exactly this Dockerfile are.
+    pub fn exact(&self, image: &str, key: &Key) -> String {
+        self.tag(&[&plain(image, 80), key.short()])
+    }
+
+    /// Where the layers that were pushed last for this image and platform are, whatever their key.
+    pub fn newest(&self, image: &str, platform: &str) -> String {
+        self.tag(&[&plain(image, 80), &plain(platform, 40)])
+    }
+
+    /// Where a cache mount is; `slug` is [`crate::cache::mount::MountIdentity::slug`].
+    pub fn mount(&self, slug: &str, platform: &str) -> String {
+        self.tag(&["mounts", &plain(slug, 60), &plain(platform, 40)])
+    }
+
+    fn tag(&self, parts: &[&str]) -> String {
+        format!("{}:{}", self.reference, parts.join("-"))
+    }
+
+    /// The value of `cache-to` for one of its tags. An image manifest is what most registries take: an index of layers is
+    /// refused by some.
+    pub fn cache_to(&self, reference: &str) -> String {
+        let mode = match self.mode {
+            Mode::Max => "max",
+            Mode::Min => "min",
+        };
+        format!(
+            "type=registry,ref={reference},mode={mode},compression=zstd,oci-mediatypes=true,image-manifest=true"
+        )
+    }
+}
+
+/// What a registry said before the build.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The registry.
+    pub registry: Registry,
+    /// What it holds for each target, or why it is left out.
+    pub said: Result<BTreeMap<String, Tags>, Said>,
+}
+
+/// What a registry holds for one target, as digests of manifests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tags {
+    /// Under the key of its Dockerfile.
+    pub exact: Option<Tag>,
+    /// What was pushed last, whatever its key.
+    pub newest: Option<Tag>,
+}
+
+/// A tag and what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// The whole reference.
+    pub reference: String,
+    /// Digest of its manifest.
+    pub digest: String,
+}
+
+/// Layers in a registry that BuildKit is shown.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Read {
+    /// The whole reference.
+    pub reference: String,
+}
+
+impl Read {
+    /// The value of `cache-from`.
+    pub fn cache_from(&self) -> String {
+        format!("type=registry,ref={}", self.reference)
+    }
+}
+
+impl Held {
+    /// The exact key first, then what was pushed last, where that is another one.
+    pub fn reads(&self, target: &str) -> Vec<Read> {
+        let Some(tags) = self.tags(target) else { return Vec::new() };
+        let digest = tags.exact.as_ref().map(|tag| &tag.digest);
+        let newest = tags.newest.iter().filter(|tag| Some(&tag.digest) != digest);
+        tags.exact.iter().chain(newest).map(|tag| Read { reference: tag.reference.clone() }).collect()
+    }
+
+    /// Whether it holds a result of exactly this Dockerfile.
+    pub fn has_exact(&self, target: &str) -> bool {
+        self.tags(target).is_some_and(|tags| tags.exact.is_some())
+    }
+
+    /// Whether a push is worth trying. A registry that refuses to be read may only lack the repository, which some make with
+    /// the first push and refuse until then.
+    pub fn takes_pushes(&self) -> bool {
+        !self.registry.read_only && matches!(self.said, Ok(_) | Err(Said::Denied(_)))
+    }
+
+    /// Why it is left out, with the remedy.
+    pub fn warning(&self) -> Option<String> {
+        let name = &self.registry.reference;
+        Some(match self.said.as_ref().err()? {
+            Said::Denied(why) => format!(
+                "the cache `{name}` is not read, since the registry refuses: {why}\n\
+                 `docker login` to it, or see that this account may read there"
+            ),
+            Said::Unreachable(why) => format!(
+                "the cache `{name}` is left out, since the registry cannot be reached: {why}\n\
+                 the build goes on without; leave out --cache to be spared the question"
+            ),
+            Said::Has(_) | Said::Empty => return None,
+        })
+    }
+
+    fn tags(&self, target: &str) -> Option<&Tags> {
+        self.said.as_ref().ok()?.get(target)
+    }
+}
+
+/// A text as a tag takes it: 128 letters, digits, `_`, `.` and `-`, the first no `.` or `-`. One that is too long ends in its
+/// digest.
+fn plain(text: &str, width: usize) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' };
+    let plain: String = text.chars().map(allowed).collect();
+    let plain = plain.trim_start_matches(['.', '-']);
+    if plain.len() <= width {
+        return plain.to_owned();
+    }
+    let digest = format!("{:x}", Sha256::digest(text));
+    format!("{}-{}", &plain[..width - 9], &digest[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(options: &[&str], variable: Option<&str>) -> Result<Caches> {
+        Caches::parse(&options.iter().map(ToString::to_string).collect::<Vec<_>>(), variable)
+    }
+
+    fn names(caches: &Caches) -> Vec<(&str, bool)> {
+        caches.registries.iter().map(|registry| (registry.reference.as_str(), registry.read_only)).collect()
+    }
+
+    #[test]
+    fn the_store_is_implied_and_options_stand_in_for_the_variable() {
+        assert_eq!(parse(&[], None).expect("nothing"), Caches::default());
+        let both = parse(&["registry=a.example/x", "registry=b.example:5000/y/z,ro"], Some("none"));
+        let both = both.expect("two");
+        assert!(both.local, "the variable's `none` is not the option's");
+        assert_eq!(names(&both), [("a.example/x", false), ("b.example:5000/y/z", true)]);
+        let ci = parse(&[], Some(" none  registry=127.0.0.1:5000/c,mode=min,ro\n")).expect("CI's");
+        assert!(!ci.local);
+        assert_eq!(ci.registries[0].mode, Mode::Min);
+    }
+
+    #[test]
+    fn what_is_no_cache_is_told_with_its_place() {
+        for (spec, words) in [
+            ("registery=a/b", "names no kind"),
+            ("gha", "names no kind"),
+            ("registry=", "is not the name"),
+            ("registry=cache", "is not the name"),
+            ("registry=a.example/Upper", "is not the name"),
+            ("registry=a.example/x y", "is not the name"),
+            ("registry=https://a.example/x", "is not the name"),
+            ("registry=a.example/x:tag", "tag or a digest"),
+            ("registry=a.example/x@sha256:0", "tag or a digest"),
+            ("registry=a.example/x,rw", "unknown part `rw`"),
+        ] {
+            let error = format!("{:#}", parse(&[spec], None).expect_err(spec));
+            assert!(error.contains(words) && error.contains(&format!("`--cache {spec}`")), "{error}");
+        }
+        let error = parse(&[], Some("registry=a.example/x registry=a.example/x,ro")).expect_err("twice");
+        assert!(error.to_string().contains("DURANGO_CACHE="), "{error}");
+    }
+
+    #[test]
+    fn tags_are_ones_that_a_registry_takes() {
+        let registry = registry("r.example/c").expect("a registry");
+        let key = Key::new("i", "p", b"FROM x");
+        let long = "registry.example/".to_owned() + &"deep/".repeat(40) + "name:latest";
+        let tags = [
+            registry.exact("own/base:latest", &key),
+            registry.exact(&long, &key),
+            registry.newest(&long, &"linux/amd64,".repeat(9)),
+            registry.mount(&"m".repeat(200), "linux/arm64"),
+        ];
+        assert!(tags[0].starts_with("r.example/c:own_base_latest-"), "{}", tags[0]);
+        for tag in &tags {
+            let tag = tag.strip_prefix("r.example/c:").expect("its repository");
+            assert!(tag.len() <= 128 && !tag.contains(['/', ':', ',']), "{tag}");
+        }
+        assert_ne!(plain(&long, 80), plain(&(long.clone() + "2"), 80));
+    }
+}

@@ -1,0 +1,75 @@
+//! The plan of a push: layers into a registry, by calls of their own like a save, so that neither a slow nor a broken
+//! registry touches the build.
+
+use serde::Serialize;
+
+use super::build::{Facts, Stored};
+use super::caches::{Held, Registry};
+use super::step::Command;
+use crate::cache::key::Key;
+
+/// One target's layers, into one registry.
+#[derive(Debug, Clone, Serialize)]
+pub struct Push {
+    /// The target.
+    pub target: String,
+    /// Its image in the store.
+    pub image: String,
+    /// Its key.
+    pub key: Key,
+    /// Where to.
+    pub registry: Registry,
+    /// The tag of exactly this key.
+    pub reference: String,
+    /// Whether the registry answered and has nothing under that tag.
+    pub lacking: bool,
+    /// The builder, which is also who asks the registry.
+    pub builder: String,
+    /// Exports the layers to the exact tag.
+    pub exact: Command,
+    /// Exports them once more to the tag of the newest: all blobs are there by then, which takes 0.3 s. Both tags in one
+    /// call upload everything twice, side by side (measured), and copying a tag with `imagetools` wraps it into an index
+    /// that BuildKit does not read as a cache.
+    pub newest: Command,
+}
+
+/// The push of each target to each registry that may be written; those that others build upon come first.
+pub fn plan(facts: &Facts, common: &Command) -> Vec<Push> {
+    let writable: Vec<&Held> = facts.registries.iter().filter(|held| held.takes_pushes()).collect();
+    let targets = facts.names.iter().rev().filter_map(|name| Some((name, facts.stored.get(name)?)));
+    targets
+        .flat_map(|(name, stored)| writable.iter().map(|held| push(facts, common, held, name, stored)))
+        .collect()
+}
+
+fn push(facts: &Facts, common: &Command, held: &Held, name: &str, stored: &Stored) -> Push {
+    let registry = &held.registry;
+    let export = |reference: &str| {
+        let export = format!("{name}.cache-to={}", registry.cache_to(reference));
+        common.clone().args(["--set", &export, "--set", "*.output=type=cacheonly", name])
+    };
+    let reference = registry.exact(&stored.image, &stored.key);
+    Push {
+        target: name.to_owned(),
+        image: stored.image.clone(),
+        key: stored.key.clone(),
+        registry: registry.clone(),
+        lacking: held.said.is_ok() && !held.has_exact(name),
+        builder: facts.engine.builder.clone(),
+        exact: export(&reference),
+        newest: export(&registry.newest(&stored.image, &stored.platform)),
+        reference,
+    }
+}
+
+impl Push {
+    /// What happens where something ran or the registry lacks the key.
+    pub fn to_shell(&self) -> Vec<String> {
+        let when = if self.lacking {
+            format!("# `{}` is not there yet:", self.reference)
+        } else {
+            format!("# where a step of `{}` ran, to `{}`:", self.target, self.reference)
+        };
+        vec![when, self.exact.to_shell(), self.newest.to_shell()]
+    }
+}

@@ -1,0 +1,167 @@
+//! A registry of a test's own: Debian's `docker-registry` on a free port of this machine, which BuildKit speaks plain HTTP
+//! to; and servers that are none.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A registry; it and its data end with the test.
+pub struct Registry {
+    dir: tempfile::TempDir,
+    port: u16,
+    child: Child,
+    is_mounted: bool,
+}
+
+/// Name and password that [`Registry::guarded`] takes.
+pub const USER: (&str, &str) = ("team", "right");
+/// The line of an htpasswd file for [`USER`].
+const HTPASSWD: &str = "team:$2b$04$97HA6FZaLlbtM9eWm.XY..zn6QkR8qjgCaWFbX248wV5oWZAXxmk6";
+
+impl Registry {
+    /// One for everybody.
+    pub fn start() -> Self {
+        Self::launch("", None)
+    }
+
+    /// One that wants [`USER`].
+    pub fn guarded() -> Self {
+        Self::launch("auth: {htpasswd: {realm: test, path: DIR/htpasswd}}\n", None)
+    }
+
+    /// One whose disk holds that many KiB.
+    pub fn small(kib: u32) -> Self {
+        Self::launch("", Some(kib))
+    }
+
+    fn launch(more: &str, kib: Option<u32>) -> Self {
+        let dir =
+            tempfile::Builder::new().prefix("registry-").tempdir_in("/tmp").expect("a temporary folder");
+        let data = dir.path().join("data");
+        fs::create_dir(&data).expect("made");
+        if let Some(kib) = kib {
+            let size = format!("size={kib}k");
+            let mut mount = Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&data);
+            assert!(mount.status().expect("mount runs").success(), "a small disk needs root");
+        }
+        let port = free_port();
+        let root = dir.path().display().to_string();
+        let config = format!(
+            "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {root}/data}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n{}",
+            more.replace("DIR", &root)
+        );
+        fs::write(dir.path().join("htpasswd"), HTPASSWD).expect("written");
+        fs::write(dir.path().join("config.yml"), config).expect("written");
+        let child = serve(dir.path());
+        let registry = Self { dir, port, child, is_mounted: kib.is_some() };
+        registry.wait();
+        registry
+    }
+
+    /// `--cache` for a repository of it.
+    pub fn cache(&self) -> String {
+        format!("registry={}", self.repository())
+    }
+
+    pub fn repository(&self) -> String {
+        format!("127.0.0.1:{}/team/cache", self.port)
+    }
+
+    /// Tags of the repository, sorted.
+    pub fn tags(&self) -> Vec<String> {
+        let dir = self.dir.path().join("data/docker/registry/v2/repositories/team/cache/_manifests/tags");
+        let tags = fs::read_dir(dir).into_iter().flatten().flatten();
+        let mut tags: Vec<String> =
+            tags.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        tags.sort();
+        tags
+    }
+
+    /// Its whole data with sizes.
+    pub fn blobs(&self) -> Vec<(PathBuf, u64)> {
+        let mut files = super::files(&self.dir.path().join("data/docker/registry/v2/blobs"));
+        files.sort();
+        files
+    }
+
+    /// How many requests of that kind it has answered, as `PUT`.
+    pub fn requests(&self, method: &str) -> usize {
+        let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+        log.lines().filter(|line| line.contains(&format!("] \"{method} "))).count()
+    }
+
+    /// Ends it; its address stays and nobody is there.
+    pub fn stop(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("waited for");
+    }
+
+    fn wait(&self) {
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let log = || fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            assert!(started.elapsed() < Duration::from_secs(20), "the registry is not up: {}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if self.is_mounted {
+            let _ = Command::new("umount").arg("-l").arg(self.dir.path().join("data")).status();
+        }
+    }
+}
+
+fn serve(dir: &Path) -> Child {
+    let log = fs::File::create(dir.join("log")).expect("a log");
+    let host = xtask::host::Host::read();
+    let tools = xtask::layout::Layout::find(&host, None).test_tools();
+    let program = host.which("docker-registry").unwrap_or_else(|| tools.join("usr/bin/docker-registry"));
+    let mut command = Command::new(program);
+    command.arg("serve").arg(dir.join("config.yml")).stdin(Stdio::null());
+    command.stdout(log.try_clone().expect("a log")).stderr(log);
+    command.spawn().expect("docker-registry runs: `cargo xtask test --provision` installs it")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// A server that is no registry: every connection is accepted and gets this answer, or none ever. It lasts as long as the
+/// test's process.
+pub fn impostor(answer: Option<&'static str>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for connection in listener.incoming().flatten() {
+            match answer {
+                None => held.push(connection),
+                Some(answer) => {
+                    std::thread::spawn(move || reply(connection, answer));
+                }
+            }
+        }
+    });
+    format!("registry=127.0.0.1:{port}/team/cache")
+}
+
+fn reply(mut connection: TcpStream, answer: &str) {
+    let mut request = [0; 4096];
+    if connection.read(&mut request).is_ok() {
+        let length = answer.len();
+        let _ = write!(
+            connection,
+            "HTTP/1.1 {answer}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{answer}"
+        );
+    }
+}
