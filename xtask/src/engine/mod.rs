@@ -10,6 +10,7 @@ pub mod os;
 pub mod problem;
 pub mod provision;
 pub mod registry;
+pub mod usage;
 
 use serde::{Deserialize, Serialize};
 

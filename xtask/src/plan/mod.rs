@@ -4,6 +4,8 @@ pub mod build;
 pub mod caches;
 pub mod call;
 pub mod mount_image;
+mod mount_file;
+pub mod mounts;
 pub mod options;
 pub mod pins;
 pub mod push;

@@ -1,0 +1,114 @@
+//! What a builder holds, as `docker buildx du --verbose` prints it: blocks of `Field: value` lines, an empty line between them,
+//! and a summary at the end.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+use xshell::{Shell, cmd};
+
+use super::ask;
+
+/// It takes a quarter of a second (measured); a builder that is not there may take for ever.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// One record of a builder's cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its id, which `prune --filter id=` takes.
+    pub id: String,
+    /// When it was made, by the builder's clock.
+    pub created: Option<Timestamp>,
+    /// `regular`, `exec.cachemount`, `source.local` and the like.
+    pub kind: String,
+    /// Its size in bytes, as exact as the client's rounding.
+    pub bytes: u64,
+    /// Whether nobody is using it.
+    pub reclaimable: bool,
+    /// What made it, as `cached mount /go/pkg/mod from exec ... with id "/durango-gomod"`.
+    pub description: String,
+}
+
+impl Record {
+    /// For a cache mount: namespace and id with a slash between them, as BuildKit knows it.
+    pub fn mount_id(&self) -> Option<&str> {
+        let (_, id) = self.description.strip_prefix("cached mount ")?.rsplit_once(" with id \"")?;
+        id.strip_suffix('"')
+    }
+
+    /// For a cache mount: where it was mounted when it was made.
+    pub fn mount_target(&self) -> Option<&str> {
+        Some(self.description.strip_prefix("cached mount ")?.split_once(" from exec ")?.0)
+    }
+}
+
+/// Asks a builder for all its records.
+pub fn read(sh: &Shell, builder: &str) -> Result<Vec<Record>> {
+    let answer = ask::ask(cmd!(sh, "docker buildx --builder {builder} du --verbose"), LIMIT)?;
+    if !answer.success {
+        bail!("the builder `{builder}` does not say what it holds: {}", answer.stderr.trim());
+    }
+    Ok(parse(&answer.stdout))
+}
+
+/// Reads what it prints.
+pub fn parse(text: &str) -> Vec<Record> {
+    text.split("\n\n").filter_map(record).collect()
+}
+
+fn record(block: &str) -> Option<Record> {
+    let field = |name: &str| {
+        let line = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map(str::trim)
+    };
+    Some(Record {
+        id: field("ID")?.to_owned(),
+        created: field("Created at").and_then(time),
+        kind: field("Type").unwrap_or_default().to_owned(),
+        bytes: field("Size").and_then(bytes).unwrap_or(0),
+        reclaimable: field("Reclaimable") == Some("true"),
+        description: field("Description").unwrap_or_default().to_owned(),
+    })
+}
+
+/// `2026-11-25 05:49:49.337580989 +0000 UTC`, as Go prints a time.
+fn time(text: &str) -> Option<Timestamp> {
+    let mut words = text.split(' ');
+    let (date, time, zone) = (words.next()?, words.next()?, words.next()?);
+    let (hours, minutes) = zone.split_at_checked(3)?;
+    format!("{date}T{time}{hours}:{minutes}").parse().ok()
+}
+
+/// `1.274GB` in powers of 1000, as docker's client rounds them.
+fn bytes(text: &str) -> Option<u64> {
+    let at = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let number: f64 = text[..at].trim().parse().ok()?;
+    let power = ["B", "KB", "MB", "GB", "TB"].iter().position(|unit| text[at..].eq_ignore_ascii_case(unit))?;
+    Some((number * 1000_f64.powi(i32::try_from(power).ok()?)).round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Printed by buildx 0.13.1, shortened.
+    const TEXT: &str = "ID:\t\tltqn\nCreated at:\t2026-11-25 05:49:49.337580989 +0000 UTC\nMutable:\ttrue\nReclaimable:\tfalse
+Shared:\t\tfalse\nSize:\t\t1.274GB\nDescription:\tcached mount /go/pkg/mod from exec /bin/sh -c echo \"x\" with id \"ns/gomod\"
+Usage count:\t6\nLast used:\t11 minutes ago\nType:\t\texec.cachemount
+
+ID:\t\tv31s\nParent:\t\tmrce\nCreated at:\t2026-11-25 05:49:44 +0200 CEST\nReclaimable:\ttrue\nSize:\t\t22.24kB
+Description:\tmount / from exec /bin/sh -c true\nType:\t\tregular
+
+Private:\t5.358GB\nTotal:\t\t6.431GB\n";
+
+    #[test]
+    fn records_are_read_as_they_are_printed() {
+        let records = parse(TEXT);
+        assert_eq!(records.len(), 2);
+        assert_eq!((records[0].bytes, records[0].reclaimable), (1_274_000_000, false));
+        assert_eq!((records[0].mount_id(), records[0].mount_target()), (Some("ns/gomod"), Some("/go/pkg/mod")));
+        assert_eq!(records[0].created.map(|time| time.as_second()), Some(1_795_585_789));
+        assert_eq!((records[1].bytes, records[1].mount_id()), (22_240, None));
+        assert_eq!(records[1].created.map(|time| time.as_second()), Some(1_795_578_584));
+    }
+}

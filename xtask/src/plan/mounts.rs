@@ -1,0 +1,244 @@
+//! The cache mounts of a build: which of them the store holds, and the call that takes some out or puts some back. Which ones is
+//! known when steps run; what is done with each is planned here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::mount_file;
+use super::step::Command;
+use crate::cache::layout_check;
+use crate::cache::mount::{MountEntry, MountIdentity, Sharing};
+use crate::project::dockerfile::mounts::Use;
+
+/// A cache mount of the build that may travel.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedMount {
+    /// Its folder in the store.
+    pub dir: PathBuf,
+    /// What it is.
+    pub identity: MountIdentity,
+    /// Its declared sharing, which every access repeats.
+    pub sharing: Sharing,
+    /// Where it is mounted.
+    pub target: String,
+    /// What the store holds of it for the builder's platform.
+    pub held: Option<MountEntry>,
+    /// The steps that use it.
+    #[serde(skip)]
+    pub uses: Vec<Use>,
+}
+
+/// What every transfer of a build needs.
+#[derive(Debug, Clone, Default)]
+pub struct Carrier {
+    /// A call of bake without targets, with the declaration's files and nothing set.
+    pub bake: Command,
+    /// The image whose tools pack and unpack, and the context that stands in for it where the builder does not see it.
+    pub tools: (String, Option<String>),
+    /// The host's CA bundle, for whoever has to install a tool.
+    pub ca_bundle: Option<PathBuf>,
+    /// Owners of `from=` mounts: their Dockerfile and what else their build is told.
+    pub owners: BTreeMap<String, Owner>,
+    /// A folder of this build's own on the store's file system.
+    pub scratch: PathBuf,
+}
+
+/// The owner of a `from=` mount, whose stages are needed to reach it.
+#[derive(Debug, Clone, Default)]
+pub struct Owner {
+    /// Text of its Dockerfile.
+    pub dockerfile: String,
+    /// Text of the `.dockerignore` that goes with that very file.
+    pub dockerignore: Option<String>,
+    /// `--set`s of its build as (KEY, VALUE).
+    pub sets: Vec<(String, String)>,
+}
+
+/// Which way.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// From the builder to the store.
+    Out,
+    /// From the store to the builder.
+    In,
+}
+
+/// One call that moves some mounts, one RUN each: two locked ones in one RUN deadlock (measured).
+#[derive(Debug, Clone)]
+pub struct Transfer {
+    /// Which way.
+    pub way: Way,
+    /// What is moved; the stage of each is `durango-N`.
+    pub items: Vec<PlannedMount>,
+    /// Files of the call.
+    pub files: Vec<(PathBuf, String)>,
+    /// Blobs of the store that the call reads, as (blob, link).
+    pub links: Vec<(PathBuf, PathBuf)>,
+    /// Its targets.
+    pub targets: Vec<String>,
+    /// The call.
+    pub command: Command,
+    /// What is in no other call: it makes each RUN run and names what the call leaves in the builder.
+    pub nonce: String,
+    /// Its folder.
+    pub dir: PathBuf,
+}
+
+/// A chain of packs this long is packed anew.
+const MOST_PACKS: usize = 8;
+
+impl PlannedMount {
+    /// What a new pack adds to; nothing where the whole mount is packed anew: the packs are many, or the later ones as large as the
+    /// first, so that about half of what is stored is out of date.
+    pub fn previous(&self) -> Option<&MountEntry> {
+        self.held.as_ref().filter(|held| {
+            let sizes: Vec<u64> = held.packs.iter().map(|pack| pack.size).collect();
+            let later: u64 = sizes.iter().skip(1).sum();
+            sizes.len() < MOST_PACKS && later <= sizes.first().copied().unwrap_or(0).max(1 << 20)
+        })
+    }
+
+    /// BuildKit's own key of it: namespace and id.
+    pub fn builder_id(&self) -> String {
+        format!("{}/{}", self.identity.namespace, self.identity.id)
+    }
+}
+
+impl Carrier {
+    /// The call that moves these mounts. `now` is the time in seconds since 1970.
+    pub fn transfer(&self, way: Way, mounts: &[PlannedMount], nonce: &str, now: i64) -> Transfer {
+        let dir = self.scratch.join(format!("mounts-{nonce}"));
+        let mut transfer = Transfer {
+            way,
+            items: mounts.to_vec(),
+            files: mount_file::scripts(&dir.join("scripts")),
+            links: Vec::new(),
+            targets: Vec::new(),
+            command: Command::default(),
+            nonce: nonce.to_owned(),
+            dir: dir.clone(),
+        };
+        let mut groups: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
+        for (number, mount) in mounts.iter().enumerate() {
+            let owner = mount.identity.from.as_deref().and_then(|from| Some(from.split_once('/')?.0));
+            groups.entry((owner, &mount.identity.namespace)).or_default().push(number);
+            transfer.link(number, mount);
+        }
+        let mut bake = serde_json::Map::new();
+        let mut command = self.bake.clone().args(["-f", &text(&dir.join("bake.json"))]);
+        for (index, ((owner, namespace), numbers)) in groups.into_iter().enumerate() {
+            let name = format!("durango-mounts-{index}");
+            let owner = owner.and_then(|name| Some((name, self.owners.get(name)?)));
+            transfer.files.extend(self.dockerfiles(&transfer, &name, owner, &numbers, now));
+            bake.insert(name.clone(), self.target(&transfer, &name, owner, namespace));
+            let sets = owner.iter().flat_map(|(_, owner)| &owner.sets);
+            command = command
+                .args(sets.flat_map(|(key, value)| ["--set".to_owned(), format!("{name}.{key}={value}")]));
+            transfer.targets.push(name);
+        }
+        let bake = serde_json::json!({ "target": bake });
+        transfer.files.push((dir.join("bake.json"), format!("{bake:#}\n")));
+        transfer.command = command.args(transfer.targets.iter().cloned());
+        transfer
+    }
+
+    fn dockerfiles(
+        &self,
+        transfer: &Transfer,
+        name: &str,
+        owner: Option<(&str, &Owner)>,
+        numbers: &[usize],
+        now: i64,
+    ) -> Vec<(PathBuf, String)> {
+        let path = transfer.dockerfile(name);
+        let mut text = owner.map_or_else(String::new, |(_, owner)| format!("{}\n", owner.dockerfile));
+        text.push_str(&mount_file::stages(transfer, &self.tools.0, numbers, now));
+        let ignore = owner.and_then(|(_, owner)| owner.dockerignore.clone());
+        let ignore = ignore.map(|text| (path.with_extension("Dockerfile.dockerignore"), text));
+        std::iter::once((path, text)).chain(ignore).collect()
+    }
+
+    /// What bake is told of one group: all by itself, or as the owner's target has it.
+    fn target(
+        &self,
+        transfer: &Transfer,
+        name: &str,
+        owner: Option<(&str, &Owner)>,
+        namespace: &str,
+    ) -> serde_json::Value {
+        let dir = &transfer.dir;
+        let mut contexts = BTreeMap::from([
+            ("durango-transfer".to_owned(), text(&dir.join("scripts"))),
+            (format!("durango-in-{}", transfer.nonce), text(&dir.join("in"))),
+        ]);
+        if let Some(context) = &self.tools.1 {
+            contexts.insert(self.tools.0.clone(), context.clone());
+        }
+        let output = match transfer.way {
+            Way::Out => format!("type=local,dest={}", transfer.out().display()),
+            Way::In => "type=cacheonly".to_owned(),
+        };
+        let mut args = BTreeMap::new();
+        if !namespace.is_empty() {
+            args.insert("BUILDKIT_CACHE_MOUNT_NS", namespace);
+        }
+        let mut target = serde_json::json!({
+            "dockerfile": transfer.dockerfile(name), "target": "durango-result", "contexts": contexts,
+            "args": args, "output": [output], "tags": [], "cache-to": [],
+        });
+        match owner {
+            Some((owner, _)) => target["inherits"] = serde_json::json!([owner]),
+            None => {
+                target["context"] = text(&dir.join("empty")).into();
+                let ca = self.ca_bundle.as_deref().unwrap_or(Path::new("/dev/null"));
+                target["secret"] = serde_json::json!([format!("id=ca_certificates,src={}", ca.display())]);
+            }
+        }
+        target
+    }
+}
+
+impl Transfer {
+    /// Where a stage's results arrive.
+    pub fn out(&self) -> PathBuf {
+        self.dir.join("out")
+    }
+
+    /// Where the result of one item arrives.
+    pub fn result(&self, number: usize) -> PathBuf {
+        self.out().join(number.to_string())
+    }
+
+    fn dockerfile(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.Dockerfile"))
+    }
+
+    /// What the item's RUN finds in `/durango/in`.
+    fn link(&mut self, number: usize, mount: &PlannedMount) {
+        let previous = match self.way {
+            Way::Out => mount.previous(),
+            Way::In => mount.held.as_ref(),
+        };
+        let Some(entry) = previous else { return };
+        let at = self.dir.join("in").join(number.to_string());
+        let blob = |digest: &str| layout_check::blobs(&mount.dir).join(digest);
+        self.links.push((blob(&entry.manifest.digest), at.join("manifest")));
+        if self.way == Way::In {
+            let packs = entry.packs.iter().enumerate();
+            self.links
+                .extend(packs.map(|(index, pack)| (blob(&pack.digest), at.join(format!("pack-{index:03}")))));
+        }
+    }
+
+    /// Items whose RUN said nothing so far: they wait for a lock that another build holds.
+    pub fn silent(&self, spoken: &BTreeSet<usize>) -> BTreeSet<usize> {
+        (0..self.items.len()).filter(|number| !spoken.contains(number)).collect()
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
