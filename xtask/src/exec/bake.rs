@@ -54,6 +54,26 @@ impl Ended {
     }
 }
 
+impl Ended {
+    /// Whether what failed is the fetching of something from a registry, in the words of containerd's resolver.
+    pub fn lacked_a_layer(&self) -> bool {
+        let words = [
+            "httpReadSeeker",
+            "could not fetch content",
+            "failed to do request",
+            "failed to copy",
+            "from remote",
+        ];
+        let is_fetch = |message: &str| words.iter().any(|word| message.contains(word));
+        !self.success
+            && !self.stopped
+            && self.trace.failed().map_or_else(
+                || self.text.iter().any(|line| is_fetch(line)),
+                |state| is_fetch(&state.error) && !state.error.contains("exit code:"),
+            )
+    }
+}
+
 /// A call to be made.
 pub struct Call<'a> {
     /// The command.
@@ -238,5 +258,45 @@ mod tests {
         assert!(ended("exporting to image", lost).lost_a_snapshot());
         assert!(!ended("[2/2] RUN x", lost).lost_a_snapshot());
         assert!(!ended("exporting to image", "no space left on device").lost_a_snapshot());
+        let fetch = "failed to copy: httpReadSeeker: failed open: could not fetch content descriptor x from remote: not found";
+        assert!(ended("exporting to image", fetch).lacked_a_layer());
+        assert!(ended("[2/2] COPY a /", fetch).lacked_a_layer());
+        assert!(
+            !ended("[2/2] RUN x", "process \"x; failed to do request\" did not complete: exit code: 1")
+                .lacked_a_layer()
+        );
+    }
+
+    struct Nobody;
+    impl Watcher for Nobody {
+        fn event(&mut self, _trace: &Trace, _event: &Event) {}
+    }
+
+    /// A call that prints a line and then nothing more for an hour, watched.
+    fn silent(is_gone: &(dyn Fn(Duration) -> bool + Sync), seconds: &str) -> Ended {
+        let command = Command::new(["sh", "-c", &format!("echo here >&2; exec sleep {seconds}")]);
+        let log = tempfile::NamedTempFile::new().expect("a log");
+        let call = Call { command: &command, targets: &[], log: log.path(), stop: &|_| false };
+        let stall = Stall { after: Duration::from_millis(100), is_gone };
+        run_watched(&call, &mut Nobody, Some(stall)).expect("it ran")
+    }
+
+    #[test]
+    fn a_call_that_waits_for_somebody_who_is_gone_is_ended() {
+        let ended = silent(&|silence| silence >= Duration::from_millis(100), "3600");
+        assert!(ended.stalled && !ended.success);
+        assert_eq!(ended.text, ["here"]);
+    }
+
+    #[test]
+    fn a_call_that_waits_for_somebody_slow_is_left_alone() {
+        let asked = std::sync::atomic::AtomicU32::new(0);
+        let is_there = |_| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        let ended = silent(&is_there, "0.5");
+        assert!(ended.success && !ended.stalled);
+        assert!(asked.into_inner() > 0, "somebody asked");
     }
 }
