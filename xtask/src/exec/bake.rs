@@ -7,13 +7,13 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::progress::{Decoder, Item};
+use super::stall::{LastHeard, Stall};
 use super::trace::{Event, State, Trace};
 use super::{signals, steps};
 use crate::plan::step::Command;
@@ -86,15 +86,6 @@ pub struct Call<'a> {
     pub stop: &'a dyn Fn(&Trace) -> bool,
 }
 
-/// When a call that says nothing is taken for dead.
-#[derive(Clone, Copy)]
-pub struct Stall<'a> {
-    /// Silence of this length is looked into.
-    pub after: Duration,
-    /// Whether whoever the call waits for is gone, given how long the silence has lasted.
-    pub is_gone: &'a (dyn Fn(Duration) -> bool + Sync),
-}
-
 /// Makes the call. Ctrl-C stops bake and gives an error.
 pub fn run(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<Ended> {
     run_watched(call, watcher, None)
@@ -121,14 +112,16 @@ pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Sta
     };
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let over = AtomicBool::new(false);
-    let (stalled, last) = (AtomicBool::new(false), Mutex::new(Instant::now()));
+    let (stalled, last) = (AtomicBool::new(false), LastHeard::begin());
     std::thread::scope(|scope| -> Result<()> {
         scope.spawn(|| pass_on_interrupt(group, &over));
         if let Some(stall) = stall {
             let (stalled, over, last) = (&stalled, &over, &last);
-            scope.spawn(move || stalled.store(end_a_stall(&stall, group, over, last), Ordering::Relaxed));
+            scope.spawn(move || {
+                stalled.store(stall.watch(last, over, &|| tell(group, Signal::KILL)), Ordering::Relaxed);
+            });
         }
-        let heard = || *last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let heard = || last.now();
         let stream = Decoder::new(BufReader::new(stderr));
         let read = follow(stream, call, &mut log, &mut ended, watcher, group, &heard);
         over.store(true, Ordering::Relaxed);
@@ -208,25 +201,6 @@ fn pass_on_interrupt(group: Option<Pid>, over: &AtomicBool) {
     }
 }
 
-/// Ends the call where nothing moves and nobody is there to wait for; says whether it did.
-fn end_a_stall(stall: &Stall<'_>, group: Option<Pid>, over: &AtomicBool, last: &Mutex<Instant>) -> bool {
-    let mut looked = Instant::now();
-    while !over.load(Ordering::Relaxed) {
-        std::thread::sleep(Duration::from_millis(20));
-        let silent = last.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if silent < stall.after || looked.elapsed() < stall.after {
-            continue;
-        }
-        looked = Instant::now();
-        if (stall.is_gone)(silent) && !over.load(Ordering::Relaxed) {
-            // It would wait for its connections to end well.
-            tell(group, Signal::KILL);
-            return true;
-        }
-    }
-    false
-}
-
 fn tell(group: Option<Pid>, signal: Signal) {
     if let Some(group) = group {
         let _ = kill_process_group(group, signal);
@@ -265,38 +239,5 @@ mod tests {
             !ended("[2/2] RUN x", "process \"x; failed to do request\" did not complete: exit code: 1")
                 .lacked_a_layer()
         );
-    }
-
-    struct Nobody;
-    impl Watcher for Nobody {
-        fn event(&mut self, _trace: &Trace, _event: &Event) {}
-    }
-
-    /// A call that prints a line and then nothing more for an hour, watched.
-    fn silent(is_gone: &(dyn Fn(Duration) -> bool + Sync), seconds: &str) -> Ended {
-        let command = Command::new(["sh", "-c", &format!("echo here >&2; exec sleep {seconds}")]);
-        let log = tempfile::NamedTempFile::new().expect("a log");
-        let call = Call { command: &command, targets: &[], log: log.path(), stop: &|_| false };
-        let stall = Stall { after: Duration::from_millis(100), is_gone };
-        run_watched(&call, &mut Nobody, Some(stall)).expect("it ran")
-    }
-
-    #[test]
-    fn a_call_that_waits_for_somebody_who_is_gone_is_ended() {
-        let ended = silent(&|silence| silence >= Duration::from_millis(100), "3600");
-        assert!(ended.stalled && !ended.success);
-        assert_eq!(ended.text, ["here"]);
-    }
-
-    #[test]
-    fn a_call_that_waits_for_somebody_slow_is_left_alone() {
-        let asked = std::sync::atomic::AtomicU32::new(0);
-        let is_there = |_| {
-            asked.fetch_add(1, Ordering::Relaxed);
-            false
-        };
-        let ended = silent(&is_there, "0.5");
-        assert!(ended.success && !ended.stalled);
-        assert!(asked.into_inner() > 0, "somebody asked");
     }
 }

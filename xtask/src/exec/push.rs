@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use jiff::Timestamp;
 
-use super::bake::{self, Call, Stall, Watcher};
+use super::bake::{self, Call, Watcher};
 use super::lock::Lock;
+use super::stall::Stall;
 use super::trace::Trace;
 use crate::engine::registry;
 use crate::layout::Layout;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::caches::{Held, Read};
 use super::call;
+use super::held::{Held, Read};
 use super::options::BuildOptions;
 use super::push::{self, Push};
 use super::save::{self, Save};
