@@ -242,3 +242,22 @@ fn a_registry_that_lost_its_layers_costs_a_rebuild_and_not_the_build() {
     // What it lost comes back.
     assert!(registry.blobs().iter().any(|(_, size)| *size > 1_000_000), "{}", run.all());
 }
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_push_is_not_waited_for_when_the_registry_goes_silent_in_it() {
+    let registry = Registry::start();
+    let project = project("gate");
+    let started = Instant::now();
+    let (report, run) = project.build(&["app", "--cache", &registry::behind_a_gate(&registry)]);
+    run.succeeds();
+    assert_eq!(report["result"], "built");
+    assert!(warnings(&report).contains("the registry stopped answering"), "{}", run.all());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    assert!(registry.tags().is_empty());
+    // The store has it all the same, and the next build, over a way that holds, pushes it.
+    assert_eq!(report["cache"]["saved"], report["cache"]["key"]);
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!((report["result"].as_str(), registry.tags().len()), (Some("cached"), 2), "{report}");
+}
