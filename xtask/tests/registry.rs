@@ -138,8 +138,8 @@ fn a_plan_tells_what_was_found_and_what_would_be_pushed() {
     assert_eq!(second.tags(), first.tags());
 }
 
-/// A build with a cache that is of no use: it succeeds with a warning that has these words, soon. BuildKit's own patience
-/// with such registries is 30 s and more, hence the bound.
+/// A build with a cache that is of no use: it succeeds with a warning that has these words, soon. BuildKit by itself waits 10 s
+/// for each tag of a registry that is silent.
 fn shrugs(name: &str, cache: &str, words: &str) -> (Project, Value) {
     let project = project(name);
     project.build(&["app"]).1.succeeds();
@@ -221,4 +221,43 @@ fn a_registry_whose_disk_is_full_costs_a_warning_and_keeps_what_it_has() {
     assert_eq!(report["result"], "built");
     assert!(warnings(&report).contains("are not pushed to"), "{}", run.all());
     assert_eq!(report["cache"]["saved"], report["cache"]["key"], "the store has it all the same: {report}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_registry_that_lost_its_layers_costs_a_rebuild_and_not_the_build() {
+    let registry = Registry::start();
+    let project = project("lost");
+    let base = base_of(&project);
+    project.build(&["app", "--cache", &registry.cache()]).1.succeeds();
+    for (path, size) in registry.blobs() {
+        if size > 100_000 {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    let (project, _second) = another(project, &base);
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!(report["result"], "built", "{}", run.all());
+    // What it lost comes back.
+    assert!(registry.blobs().iter().any(|(_, size)| *size > 1_000_000), "{}", run.all());
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_push_is_not_waited_for_when_the_registry_goes_silent_in_it() {
+    let registry = Registry::start();
+    let project = project("gate");
+    let started = Instant::now();
+    let (report, run) = project.build(&["app", "--cache", &registry::behind_a_gate(&registry)]);
+    run.succeeds();
+    assert_eq!(report["result"], "built");
+    assert!(warnings(&report).contains("the registry stopped answering"), "{}", run.all());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    assert!(registry.tags().is_empty());
+    // The store has it all the same, and the next build, over a way that holds, pushes it.
+    assert_eq!(report["cache"]["saved"], report["cache"]["key"]);
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!((report["result"].as_str(), registry.tags().len()), (Some("cached"), 2), "{report}");
 }

@@ -125,6 +125,10 @@ fn execute(session: &Session, plan: &Plan) -> Result<u8> {
     Ok(0)
 }
 
+/// Said where a build is made again without registries.
+const UNDELIVERED: &str =
+    "a registry does not deliver layers that its cache promised; building without registries";
+
 /// Prepares and makes a plan's one call of bake, with its output in `log`; the store is read-locked meanwhile.
 pub(super) fn bake(session: &Session, plan: &Plan, log: &Path) -> Result<Ended> {
     std::fs::create_dir_all(&plan.scratch)?;
@@ -135,7 +139,13 @@ pub(super) fn bake(session: &Session, plan: &Plan, log: &Path) -> Result<Ended> 
     let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
     let call = Call { command: &plan.bake, targets: &names, log, stop: &|_| false };
     let _reading = Lock::shared(&session.layout)?;
-    let ended = bake::run(&call, &mut *watch::watcher(session))?;
+    let mut ended = bake::run(&call, &mut *watch::watcher(session))?;
+    if let Some(command) = plan.without_registries.as_ref().filter(|_| ended.lacked_a_layer()) {
+        eprintln!("warning: {UNDELIVERED}");
+        let call = Call { command, ..call };
+        ended = bake::run(&call, &mut *watch::watcher(session))?;
+        ended.trace.warnings.push(UNDELIVERED.into());
+    }
     if !ended.lost_a_snapshot() {
         return Ok(ended);
     }

@@ -7,7 +7,8 @@ use crate::cli::Session;
 use crate::engine::Engine;
 use crate::engine::registry::{Question, Wanted, cache_digest};
 use crate::plan::build::Stored;
-use crate::plan::caches::{Held, Registry, Tag, Tags};
+use crate::plan::caches::Registry;
+use crate::plan::held::{Held, Tag, Tags};
 use crate::plan::options::BuildOptions;
 
 /// A registry that is being asked.

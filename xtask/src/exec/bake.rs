@@ -7,13 +7,13 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::progress::{Decoder, Item};
+use super::stall::{LastHeard, Stall};
 use super::trace::{Event, State, Trace};
 use super::{signals, steps};
 use crate::plan::step::Command;
@@ -54,6 +54,26 @@ impl Ended {
     }
 }
 
+impl Ended {
+    /// Whether what failed is the fetching of something from a registry, in the words of containerd's resolver.
+    pub fn lacked_a_layer(&self) -> bool {
+        let words = [
+            "httpReadSeeker",
+            "could not fetch content",
+            "failed to do request",
+            "failed to copy",
+            "from remote",
+        ];
+        let is_fetch = |message: &str| words.iter().any(|word| message.contains(word));
+        !self.success
+            && !self.stopped
+            && self.trace.failed().map_or_else(
+                || self.text.iter().any(|line| is_fetch(line)),
+                |state| is_fetch(&state.error) && !state.error.contains("exit code:"),
+            )
+    }
+}
+
 /// A call to be made.
 pub struct Call<'a> {
     /// The command.
@@ -64,15 +84,6 @@ pub struct Call<'a> {
     pub log: &'a Path,
     /// Ends the call early where it says so.
     pub stop: &'a dyn Fn(&Trace) -> bool,
-}
-
-/// When a call that says nothing is taken for dead.
-#[derive(Clone, Copy)]
-pub struct Stall<'a> {
-    /// Silence of this length is looked into.
-    pub after: Duration,
-    /// Whether whoever the call waits for is gone, given how long the silence has lasted.
-    pub is_gone: &'a (dyn Fn(Duration) -> bool + Sync),
 }
 
 /// Makes the call. Ctrl-C stops bake and gives an error.
@@ -101,14 +112,16 @@ pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Sta
     };
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let over = AtomicBool::new(false);
-    let (stalled, last) = (AtomicBool::new(false), Mutex::new(Instant::now()));
+    let (stalled, last) = (AtomicBool::new(false), LastHeard::begin());
     std::thread::scope(|scope| -> Result<()> {
         scope.spawn(|| pass_on_interrupt(group, &over));
         if let Some(stall) = stall {
             let (stalled, over, last) = (&stalled, &over, &last);
-            scope.spawn(move || stalled.store(end_a_stall(&stall, group, over, last), Ordering::Relaxed));
+            scope.spawn(move || {
+                stalled.store(stall.watch(last, over, &|| tell(group, Signal::KILL)), Ordering::Relaxed);
+            });
         }
-        let heard = || *last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let heard = || last.now();
         let stream = Decoder::new(BufReader::new(stderr));
         let read = follow(stream, call, &mut log, &mut ended, watcher, group, &heard);
         over.store(true, Ordering::Relaxed);
@@ -188,25 +201,6 @@ fn pass_on_interrupt(group: Option<Pid>, over: &AtomicBool) {
     }
 }
 
-/// Ends the call where nothing moves and nobody is there to wait for; says whether it did.
-fn end_a_stall(stall: &Stall<'_>, group: Option<Pid>, over: &AtomicBool, last: &Mutex<Instant>) -> bool {
-    let mut looked = Instant::now();
-    while !over.load(Ordering::Relaxed) {
-        std::thread::sleep(Duration::from_millis(20));
-        let silent = last.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if silent < stall.after || looked.elapsed() < stall.after {
-            continue;
-        }
-        looked = Instant::now();
-        if (stall.is_gone)(silent) && !over.load(Ordering::Relaxed) {
-            // It would wait for its connections to end well.
-            tell(group, Signal::KILL);
-            return true;
-        }
-    }
-    false
-}
-
 fn tell(group: Option<Pid>, signal: Signal) {
     if let Some(group) = group {
         let _ = kill_process_group(group, signal);
@@ -238,5 +232,12 @@ mod tests {
         assert!(ended("exporting to image", lost).lost_a_snapshot());
         assert!(!ended("[2/2] RUN x", lost).lost_a_snapshot());
         assert!(!ended("exporting to image", "no space left on device").lost_a_snapshot());
+        let fetch = "failed to copy: httpReadSeeker: failed open: could not fetch content descriptor x from remote: not found";
+        assert!(ended("exporting to image", fetch).lacked_a_layer());
+        assert!(ended("[2/2] COPY a /", fetch).lacked_a_layer());
+        assert!(
+            !ended("[2/2] RUN x", "process \"x; failed to do request\" did not complete: exit code: 1")
+                .lacked_a_layer()
+        );
     }
 }

@@ -7,5 +7,6 @@ pub mod push;
 pub mod registry;
 pub mod save;
 pub mod signals;
+pub mod stall;
 pub mod steps;
 pub mod trace;

@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use jiff::Timestamp;
 
-use super::bake::{self, Call, Stall, Watcher};
+use super::bake::{self, Call, Watcher};
 use super::lock::Lock;
+use super::stall::Stall;
 use super::trace::Trace;
 use crate::engine::registry;
 use crate::layout::Layout;
 use crate::plan::push::Push;
 use crate::plan::step::Command;
 
-/// BuildKit says nothing while one layer is on its way. After this long the registry is asked whether it is still there.
-pub const SILENCE: Duration = Duration::from_secs(30);
+/// BuildKit says nothing while one layer is on its way. After this long, and every so long from then on, the registry is asked
+/// whether it is still there.
+pub const SILENCE: Duration = Duration::from_secs(5);
 /// One layer that takes longer is given up, whatever the registry says.
 const LONGEST: Duration = Duration::from_secs(1200);
 

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::bake::{self, Call, Stall, Watcher};
+use super::bake::{self, Call, Watcher};
 use super::lock::Lock;
 use super::push::{self, SILENCE};
+use super::stall::Stall;
 use super::steps;
 use crate::cache::key::FORMAT;
 use crate::cache::layout_check::{self, Blob};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::caches::{Held, Read};
 use super::call;
+use super::held::{Held, Read};
 use super::options::BuildOptions;
 use super::push::{self, Push};
 use super::save::{self, Save};
@@ -83,6 +83,9 @@ pub struct Plan {
     pub prepare: Vec<Step>,
     /// The build: one call of `docker buildx bake`.
     pub bake: Command,
+    /// The same without registries, for where one promised layers that it does not deliver: that ends a build (measured), and
+    /// a cache must not.
+    pub without_registries: Option<Command>,
     /// A folder of this build's own; removed at its end.
     pub scratch: PathBuf,
     /// Where bake writes the digests.
@@ -140,6 +143,11 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
     let metadata = facts.scratch.join("metadata.json");
     let common = call::common(facts, options, &targets);
     let bake = call::bake(facts, options, &common, &metadata);
+    let without_registries = targets.iter().any(|target| !target.remote.is_empty()).then(|| {
+        let targets: Vec<_> =
+            targets.iter().cloned().map(|target| PlannedTarget { remote: Vec::new(), ..target }).collect();
+        call::bake(facts, options, &call::common(facts, options, &targets), &metadata)
+    });
     let saves_layers = can_save && !options.no_save;
     let saves = if saves_layers && options.caches.local { save::plan(facts, &common) } else { Vec::new() };
     let pushes = if saves_layers { push::plan(facts, &common) } else { Vec::new() };
@@ -149,6 +157,7 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         targets,
         prepare: prepare(facts),
         bake,
+        without_registries,
         scratch: facts.scratch.clone(),
         metadata,
         saves,
@@ -205,6 +214,10 @@ impl Plan {
     pub fn to_shell(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.prepare.iter().map(Step::to_shell).collect();
         lines.push(self.bake.to_shell());
+        if let Some(again) = &self.without_registries {
+            lines.push("# where a registry fails to deliver what it promised:".into());
+            lines.push(again.to_shell());
+        }
         lines.extend(self.saves.iter().flat_map(Save::to_shell));
         lines.extend(self.pushes.iter().flat_map(Push::to_shell));
         lines.extend(self.cleanup.iter().map(Step::to_shell));

@@ -1,14 +1,11 @@
 //! The caches of a build: the store on this machine and registries, as `--cache` and `DURANGO_CACHE` name them. The store is
 //! always among them and always first, being the nearest, unless `none` leaves it out.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::cache::key::Key;
-use crate::engine::registry::Said;
 use crate::error::usage;
 
 /// Where a build looks and saves.
@@ -149,88 +146,6 @@ impl Registry {
         format!(
             "type=registry,ref={reference},mode={mode},compression=zstd,oci-mediatypes=true,image-manifest=true"
         )
-    }
-}
-
-/// What a registry said before the build.
-#[derive(Debug, Clone)]
-pub struct Held {
-    /// The registry.
-    pub registry: Registry,
-    /// What it holds for each target, or why it is left out.
-    pub said: Result<BTreeMap<String, Tags>, Said>,
-}
-
-/// What a registry holds for one target, as digests of manifests.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tags {
-    /// Under the key of its Dockerfile.
-    pub exact: Option<Tag>,
-    /// What was pushed last, whatever its key.
-    pub newest: Option<Tag>,
-}
-
-/// A tag and what it stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tag {
-    /// The whole reference.
-    pub reference: String,
-    /// Digest of its manifest.
-    pub digest: String,
-}
-
-/// Layers in a registry that BuildKit is shown.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-pub struct Read {
-    /// The whole reference.
-    pub reference: String,
-}
-
-impl Read {
-    /// The value of `cache-from`.
-    pub fn cache_from(&self) -> String {
-        format!("type=registry,ref={}", self.reference)
-    }
-}
-
-impl Held {
-    /// The exact key first, then what was pushed last, where that is another one.
-    pub fn reads(&self, target: &str) -> Vec<Read> {
-        let Some(tags) = self.tags(target) else { return Vec::new() };
-        let digest = tags.exact.as_ref().map(|tag| &tag.digest);
-        let newest = tags.newest.iter().filter(|tag| Some(&tag.digest) != digest);
-        tags.exact.iter().chain(newest).map(|tag| Read { reference: tag.reference.clone() }).collect()
-    }
-
-    /// Whether it holds a result of exactly this Dockerfile.
-    pub fn has_exact(&self, target: &str) -> bool {
-        self.tags(target).is_some_and(|tags| tags.exact.is_some())
-    }
-
-    /// Whether a push is worth trying. A registry that refuses to be read may only lack the repository, which some make with
-    /// the first push and refuse until then.
-    pub fn takes_pushes(&self) -> bool {
-        !self.registry.read_only && matches!(self.said, Ok(_) | Err(Said::Denied(_)))
-    }
-
-    /// Why it is left out, with the remedy.
-    pub fn warning(&self) -> Option<String> {
-        let name = &self.registry.reference;
-        Some(match self.said.as_ref().err()? {
-            Said::Denied(why) => format!(
-                "the cache `{name}` is not read, since the registry refuses: {why}\n\
-                 `docker login` to it, or see that this account may read there"
-            ),
-            Said::Unreachable(why) => format!(
-                "the cache `{name}` is left out, since the registry cannot be reached: {why}\n\
-                 the build goes on without; leave out --cache to be spared the question"
-            ),
-            Said::Has(_) | Said::Empty => return None,
-        })
-    }
-
-    fn tags(&self, target: &str) -> Option<&Tags> {
-        self.said.as_ref().ok()?.get(target)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::build::{Facts, PlannedTarget};
-use super::caches::Read;
+use super::held::Read;
 use super::options::BuildOptions;
 use super::step::Command;
 use crate::engine::Driver;

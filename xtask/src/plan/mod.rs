@@ -3,6 +3,7 @@
 pub mod build;
 pub mod caches;
 pub mod call;
+pub mod held;
 pub mod mount_image;
 mod mount_file;
 pub mod mounts;

@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use super::build::{Facts, Stored};
-use super::caches::{Held, Registry};
+use super::caches::Registry;
+use super::held::Held;
 use super::step::Command;
 use crate::cache::key::Key;
 
@@ -28,8 +29,8 @@ pub struct Push {
     /// Exports the layers to the exact tag.
     pub exact: Command,
     /// Exports them once more to the tag of the newest: all blobs are there by then, which takes 0.3 s. Both tags in one
-    /// call upload everything twice, side by side (measured), and copying a tag with `imagetools` wraps it into an index
-    /// that BuildKit does not read as a cache.
+    /// call upload everything twice, side by side (measured), and copying a tag with `imagetools` wraps it into an index,
+    /// which is no shape of a cache.
     pub newest: Command,
 }
 

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::build::{Base, Facts, Plan, Stored, plan};
+use super::caches::{Caches, Mode, Registry};
+use super::held::{Held, Tag, Tags};
 use super::options::BuildOptions;
 use crate::cache::entry::{Entry, Found, Generation};
 use crate::cache::key::{FORMAT, Key};
+use crate::engine::registry::Said;
 use crate::engine::{Driver, Engine, Version};
 use crate::project::secrets::Secrets;
 use crate::project::{Declaration, Target};
@@ -171,4 +174,87 @@ fn a_builder_that_does_not_see_local_images_is_handed_the_base() {
     let line = line(&plan);
     assert!(line.contains("'base.contexts.own/debian=oci-layout:///store/tmp/id/base:latest'"), "{line}");
     assert!(line.contains(" --load "), "{line}");
+}
+
+/// A registry that answered: what it has for `app`, as digests of the exact and the newest tag.
+fn registry(name: &str, read_only: bool, exact: Option<&str>, newest: Option<&str>) -> Held {
+    let tag = |kind: &str, digest: Option<&str>| {
+        Some(Tag { reference: format!("{name}/c:{kind}"), digest: digest?.into() })
+    };
+    let tags = Tags { exact: tag("exact", exact), newest: tag("newest", newest) };
+    let registry = Registry { reference: format!("{name}/c"), read_only, mode: Mode::Max };
+    Held { registry, said: Ok([("app".to_owned(), tags)].into()) }
+}
+
+fn silent(name: &str, said: Said) -> Held {
+    Held { said: Err(said), ..registry(name, false, None, None) }
+}
+
+#[test]
+fn registries_are_read_after_the_store_in_their_order_and_nothing_is_read_twice() {
+    let mut facts = facts();
+    let exact = facts.stored["app"].key.clone();
+    facts.stored.insert("app".into(), stored("app", vec![generation(&exact, 20)]));
+    facts.registries = vec![
+        registry("a", true, Some("1"), Some("1")),
+        silent("gone", Said::Unreachable("it is down".into())),
+        registry("b", true, None, Some("2")),
+        registry("c", true, Some("3"), Some("4")),
+    ];
+    let plan = plan(&facts, &BuildOptions::default(), "id");
+    let read = ["a/c:exact", "b/c:newest", "c/c:exact", "c/c:newest"];
+    assert_eq!(plan.targets[0].remote.iter().map(|read| read.reference.as_str()).collect::<Vec<_>>(), read);
+    let line = line(&plan);
+    let places: Vec<_> = ["src=/store/20'", "a/c:exact'", "b/c:newest'", "c/c:exact'", "c/c:newest'"]
+        .map(|text| line.find(text).unwrap_or_else(|| panic!("{text}: {line}")))
+        .into();
+    assert!(places.is_sorted(), "{line}");
+    // What a build falls back to when one of them does not deliver.
+    let again = plan.without_registries.as_ref().expect("another call").to_shell();
+    assert!(again.contains("src=/store/20") && !again.contains("type=registry"), "{again}");
+    assert!(plan.warnings.iter().any(|warning| warning.contains("gone/c") && warning.contains("it is down")));
+    assert!(plan.pushes.is_empty(), "none of them may be written");
+    // The save repeats what was read, and is not needed where a registry served all.
+    let save = plan.saves.iter().find(|save| save.target == "app").expect("a save");
+    assert!(save.elsewhere && save.command.to_shell().contains("a/c:exact"));
+}
+
+#[test]
+fn pushes_go_to_what_may_be_written_once_for_each_tag() {
+    let mut facts = facts();
+    facts.registries = vec![
+        registry("own", false, Some("1"), Some("1")),
+        registry("theirs", true, None, None),
+        registry("empty", false, None, None),
+        silent("refuses", Said::Denied("no".into())),
+        silent("gone", Said::Unreachable("down".into())),
+    ];
+    let planned = plan(&facts, &BuildOptions::default(), "id");
+    let to: Vec<(&str, &str, bool)> = planned
+        .pushes
+        .iter()
+        .map(|push| (push.target.as_str(), push.registry.reference.as_str(), push.lacking))
+        .collect();
+    // The base, which the first registry was not asked about, comes first; a registry that refuses is tried only where something ran.
+    let of_base = [("base", "own/c", true), ("base", "empty/c", true), ("base", "refuses/c", false)];
+    let of_app = [("app", "own/c", false), ("app", "empty/c", true), ("app", "refuses/c", false)];
+    assert_eq!(to, [of_base, of_app].concat());
+    let push = &planned.pushes[3];
+    let (exact, newest) = (push.exact.to_shell(), push.newest.to_shell());
+    assert!(exact.contains(&format!("ref=own/c:own_app-{},mode=max,compression=zstd", push.key)), "{exact}");
+    assert!(newest.contains("ref=own/c:own_app-linux_amd64,mode=max"), "{newest}");
+    for line in [exact, newest] {
+        assert!(
+            line.matches("cache-to=").count() == 1 && line.contains("'*.output=type=cacheonly' app"),
+            "{line}"
+        );
+    }
+    let options = BuildOptions { no_save: true, ..BuildOptions::default() };
+    assert!(plan(&facts, &options, "id").pushes.is_empty());
+    let caches = Caches { local: false, ..Caches::default() };
+    let planned = plan(&facts, &BuildOptions { caches, ..BuildOptions::default() }, "id");
+    assert!(
+        planned.saves.is_empty() && planned.pushes.len() == 6,
+        "without the store registries are still written"
+    );
 }

@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A registry; it and its data end with the test.
@@ -153,6 +155,44 @@ pub fn impostor(answer: Option<&'static str>) -> String {
         }
     });
     format!("registry=127.0.0.1:{port}/team/cache")
+}
+
+/// The way to a registry through a gate that falls shut for good when the first upload begins: as a network that breaks down.
+/// Gives `--cache`.
+pub fn behind_a_gate(registry: &Registry) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let behind = registry.port;
+    std::thread::spawn(move || {
+        let shut = Arc::new(AtomicBool::new(false));
+        for near in listener.incoming().flatten() {
+            let far = TcpStream::connect(("127.0.0.1", behind)).expect("the registry");
+            for (from, to) in [(&near, &far), (&far, &near)] {
+                let (from, to) = (from.try_clone().expect("a copy"), to.try_clone().expect("a copy"));
+                let shut = Arc::clone(&shut);
+                std::thread::spawn(move || pass(from, to, &shut));
+            }
+        }
+    });
+    format!("registry=127.0.0.1:{port}/team/cache")
+}
+
+/// Passes on what comes, until the gate is shut; then nothing, with the connection left open.
+fn pass(mut from: TcpStream, mut to: TcpStream, shut: &AtomicBool) {
+    let mut bytes = [0; 16384];
+    loop {
+        let count = from.read(&mut bytes).unwrap_or(0);
+        if bytes[..count].starts_with(b"POST ") {
+            shut.store(true, Ordering::SeqCst);
+        }
+        if shut.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
+        if count == 0 || to.write_all(&bytes[..count]).is_err() {
+            let _ = to.shutdown(std::net::Shutdown::Write);
+            return;
+        }
+    }
 }
 
 fn reply(mut connection: TcpStream, answer: &str) {

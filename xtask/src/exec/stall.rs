@@ -1,0 +1,95 @@
+//! Ending a call that waits for somebody who never answers: BuildKit says nothing while one layer is on its way, and nothing
+//! either when nobody takes it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// When a call that says nothing is taken for dead.
+#[derive(Clone, Copy)]
+pub struct Stall<'a> {
+    /// Silence of this length is looked into.
+    pub after: Duration,
+    /// Whether whoever the call waits for is gone, given how long the silence has lasted.
+    pub is_gone: &'a (dyn Fn(Duration) -> bool + Sync),
+}
+
+/// When a call said something last.
+pub struct LastHeard(Mutex<Instant>);
+
+impl LastHeard {
+    /// Now, since it begins.
+    pub fn begin() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+
+    /// It said something.
+    pub fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn silence(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+impl Stall<'_> {
+    /// Watches until `over`. Where nothing moves and nobody is there to wait for, `end` ends the call; whether it did.
+    pub fn watch(&self, last: &LastHeard, over: &AtomicBool, end: &dyn Fn()) -> bool {
+        let mut looked = Instant::now();
+        while !over.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(20));
+            let silence = last.silence();
+            if silence < self.after || looked.elapsed() < self.after {
+                continue;
+            }
+            looked = Instant::now();
+            if (self.is_gone)(silence) && !over.load(Ordering::Relaxed) {
+                end();
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::bake::{Call, Ended, Watcher, run_watched};
+    use crate::exec::trace::{Event, Trace};
+    use crate::plan::step::Command;
+
+    struct Nobody;
+    impl Watcher for Nobody {
+        fn event(&mut self, _trace: &Trace, _event: &Event) {}
+    }
+
+    /// A call that prints a line and then nothing more for an hour, watched.
+    fn silent(is_gone: &(dyn Fn(Duration) -> bool + Sync), seconds: &str) -> Ended {
+        let command = Command::new(["sh", "-c", &format!("echo here >&2; exec sleep {seconds}")]);
+        let log = tempfile::NamedTempFile::new().expect("a log");
+        let call = Call { command: &command, targets: &[], log: log.path(), stop: &|_| false };
+        let stall = Stall { after: Duration::from_millis(100), is_gone };
+        run_watched(&call, &mut Nobody, Some(stall)).expect("it ran")
+    }
+
+    #[test]
+    fn a_call_that_waits_for_somebody_who_is_gone_is_ended() {
+        let ended = silent(&|silence| silence >= Duration::from_millis(100), "3600");
+        assert!(ended.stalled && !ended.success);
+        assert_eq!(ended.text, ["here"]);
+    }
+
+    #[test]
+    fn a_call_that_waits_for_somebody_slow_is_left_alone() {
+        let asked = std::sync::atomic::AtomicU32::new(0);
+        let is_there = |_| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        let ended = silent(&is_there, "0.5");
+        assert!(ended.success && !ended.stalled);
+        assert!(asked.into_inner() > 0, "somebody asked");
+    }
+}
