@@ -83,7 +83,8 @@ fn time(text: &str) -> Option<Timestamp> {
 fn bytes(text: &str) -> Option<u64> {
     let at = text.find(|c: char| c.is_ascii_alphabetic())?;
     let number: f64 = text[..at].trim().parse().ok()?;
-    let power = ["B", "KB", "MB", "GB", "TB"].iter().position(|unit| text[at..].eq_ignore_ascii_case(unit))?;
+    let power =
+        ["B", "KB", "MB", "GB", "TB"].iter().position(|unit| text[at..].eq_ignore_ascii_case(unit))?;
     Some((number * 1000_f64.powi(i32::try_from(power).ok()?)).round() as u64)
 }
 
@@ -106,7 +107,10 @@ Private:\t5.358GB\nTotal:\t\t6.431GB\n";
         let records = parse(TEXT);
         assert_eq!(records.len(), 2);
         assert_eq!((records[0].bytes, records[0].reclaimable), (1_274_000_000, false));
-        assert_eq!((records[0].mount_id(), records[0].mount_target()), (Some("ns/gomod"), Some("/go/pkg/mod")));
+        assert_eq!(
+            (records[0].mount_id(), records[0].mount_target()),
+            (Some("ns/gomod"), Some("/go/pkg/mod"))
+        );
         assert_eq!(records[0].created.map(|time| time.as_second()), Some(1_795_585_789));
         assert_eq!((records[1].bytes, records[1].mount_id()), (22_240, None));
         assert_eq!(records[1].created.map(|time| time.as_second()), Some(1_795_578_584));

@@ -2,6 +2,8 @@
 
 pub mod bake;
 pub mod lock;
+pub mod mount_store;
+pub mod mounts;
 pub mod progress;
 pub mod push;
 pub mod registry;

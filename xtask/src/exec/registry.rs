@@ -9,10 +9,9 @@ use anyhow::{Context, Result, bail};
 
 use super::bake::{self, Call, Watcher};
 use super::lock::Lock;
+use super::mount_store;
 use super::push::{self, SILENCE};
 use super::stall::Stall;
-use super::steps;
-use crate::cache::key::FORMAT;
 use crate::cache::layout_check::{self, Blob};
 use crate::cache::mount::{MountEntry, SavedMount};
 use crate::cache::mount_image::{self, RemoteMount};
@@ -105,7 +104,7 @@ fn lay_out(way: &Way, mount: &SavedMount) -> Result<()> {
     let blobs = layout_check::blobs(&way.layout);
     fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
     for blob in mount.entry.blobs() {
-        link(&layout_check::blobs(&mount.dir).join(&blob.digest), &blobs.join(&blob.digest))?;
+        mount_store::link(&layout_check::blobs(&mount.dir).join(&blob.digest), &blobs.join(&blob.digest))?;
     }
     let documents = mount_image::documents(&mount.entry)?;
     for (digest, bytes) in [&documents.manifest, &documents.config] {
@@ -122,15 +121,6 @@ fn write_dockerfile(way: &Way, image: &str) -> Result<()> {
     Ok(())
 }
 
-/// A hard link, or a copy where the file system has none.
-fn link(from: &Path, to: &Path) -> Result<()> {
-    if to.exists() || fs::hard_link(from, to).is_ok() {
-        return Ok(());
-    }
-    fs::copy(from, to).with_context(|| format!("failed to copy `{}`", from.display()))?;
-    Ok(())
-}
-
 fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watcher) -> Result<SavedMount> {
     let slug = mount.entry.identity.slug();
     let way = Way::new(transport.scratch, &format!("in-{slug}"));
@@ -139,7 +129,7 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
     fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
     let mut had = BTreeSet::new();
     for blob in mount.entry.blobs().filter(|blob| layout_check::has(&dir, blob).is_ok()) {
-        link(&layout_check::blobs(&dir).join(&blob.digest), &blobs.join(&blob.digest))?;
+        mount_store::link(&layout_check::blobs(&dir).join(&blob.digest), &blobs.join(&blob.digest))?;
         had.insert(blob.digest.clone());
     }
     write_dockerfile(&way, &mount.reference)?;
@@ -147,7 +137,7 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
     let entry = arrived(&way.layout, mount)?;
     let is_new = |blob: &&Blob| !had.contains(&blob.digest);
     entry.blobs().filter(is_new).try_for_each(|blob| layout_check::verify(&way.layout, blob))?;
-    commit(transport.layout, &way.layout, &dir, &entry)?;
+    mount_store::commit(transport.layout, &way.layout, &dir, &entry, None)?;
     Ok(SavedMount { dir, entry })
 }
 
@@ -168,26 +158,6 @@ fn arrived(dir: &Path, wanted: &RemoteMount) -> Result<MountEntry> {
         bail!("it holds `{}` for {}, another mount", entry.identity.id, entry.platform);
     }
     Ok(entry)
-}
-
-/// Moves blobs into the mount's folder; the renaming of `entry.json` is what makes them count.
-fn commit(layout: &Layout, from: &Path, dir: &Path, entry: &MountEntry) -> Result<()> {
-    let _lock = Lock::exclusive(layout)?;
-    if !layout.version_file().exists() {
-        fs::write(layout.version_file(), FORMAT.to_string())?;
-    }
-    let blobs = layout_check::blobs(dir);
-    fs::create_dir_all(&blobs)?;
-    for blob in entry.blobs() {
-        let (new, old) = (layout_check::blobs(from).join(&blob.digest), blobs.join(&blob.digest));
-        if layout_check::has(dir, blob).is_err() {
-            fs::rename(&new, &old).with_context(|| format!("failed to move `{}`", new.display()))?;
-        }
-    }
-    let beside = dir.join("entry.json.new");
-    fs::write(&beside, serde_json::to_vec_pretty(entry)?)?;
-    fs::rename(&beside, dir.join("entry.json"))?;
-    steps::remove(from)
 }
 
 /// One call of buildx, with the patience of a push.

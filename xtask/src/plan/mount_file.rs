@@ -15,7 +15,8 @@ const TOOLS: &str = r#"RUN --mount=type=secret,id=ca_certificates,mode=0444 comm
 
 /// What the scripts need of the image is below these; a mount there would hide it, and where it stands is of no account for what
 /// it is.
-const KEPT: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "usr", "etc", "durango", "dev", "proc", "sys"];
+const KEPT: &[&str] =
+    &["bin", "sbin", "lib", "lib32", "lib64", "usr", "etc", "durango", "dev", "proc", "sys"];
 
 /// The scripts, below `dir`.
 pub(super) fn scripts(dir: &Path) -> Vec<(PathBuf, String)> {
@@ -42,7 +43,10 @@ pub(super) fn stages(transfer: &Transfer, tools: &str, numbers: &[usize], now: i
             }
         };
         let words = std::iter::once("bash".to_owned()).chain(command).collect::<Vec<_>>();
-        let has_input = transfer.links.iter().any(|(_, link)| link.starts_with(transfer.dir.join("in").join(number.to_string())));
+        let has_input = transfer
+            .links
+            .iter()
+            .any(|(_, link)| link.starts_with(transfer.dir.join("in").join(number.to_string())));
         let input = if has_input {
             format!(" --mount=type=bind,from=durango-in-{nonce},source=/{number},target=/durango/in")
         } else {
@@ -85,14 +89,4 @@ fn cache(mount: &PlannedMount, target: &str) -> String {
 fn place(target: &str) -> String {
     let first = target.trim_start_matches('/').split('/').next().unwrap_or_default();
     if first.is_empty() || KEPT.contains(&first) { "/durango/mount".to_owned() } else { target.to_owned() }
-}
-
-/// Whether the mount's options can be written down again: BuildKit's own syntax has no way for every character.
-pub fn is_writable(mount: &PlannedMount) -> bool {
-    let odd = |text: &str| text.chars().any(|c| c.is_whitespace() || ",\"'$\\".contains(c));
-    let identity = &mount.identity;
-    !odd(&identity.id)
-        && !odd(&mount.target)
-        && !identity.from.as_deref().is_some_and(odd)
-        && !identity.source.as_deref().is_some_and(odd)
 }

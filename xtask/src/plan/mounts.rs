@@ -101,6 +101,14 @@ impl PlannedMount {
         })
     }
 
+    /// Whether its options can be written down again: BuildKit's syntax has no way for every character.
+    pub fn is_writable(&self) -> bool {
+        let odd = |text: &str| text.chars().any(|c| c.is_whitespace() || ",\"'$\\".contains(c));
+        let identity = &self.identity;
+        let optional = identity.from.iter().chain(&identity.source);
+        !odd(&identity.id) && !odd(&self.target) && !optional.map(String::as_str).any(odd)
+    }
+
     /// BuildKit's own key of it: namespace and id.
     pub fn builder_id(&self) -> String {
         format!("{}/{}", self.identity.namespace, self.identity.id)
@@ -108,8 +116,16 @@ impl PlannedMount {
 }
 
 impl Carrier {
-    /// The call that moves these mounts. `now` is the time in seconds since 1970.
-    pub fn transfer(&self, way: Way, mounts: &[PlannedMount], nonce: &str, now: i64) -> Transfer {
+    /// The call that moves these mounts but for those in `left`, which keep their numbers: what a call before did is cached then.
+    /// `now` is the time in seconds since 1970.
+    pub fn transfer(
+        &self,
+        way: Way,
+        mounts: &[PlannedMount],
+        left: &BTreeSet<usize>,
+        nonce: &str,
+        now: i64,
+    ) -> Transfer {
         let dir = self.scratch.join(format!("mounts-{nonce}"));
         let mut transfer = Transfer {
             way,
@@ -123,9 +139,12 @@ impl Carrier {
         };
         let mut groups: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
         for (number, mount) in mounts.iter().enumerate() {
+            transfer.link(number, mount);
+            if left.contains(&number) {
+                continue;
+            }
             let owner = mount.identity.from.as_deref().and_then(|from| Some(from.split_once('/')?.0));
             groups.entry((owner, &mount.identity.namespace)).or_default().push(number);
-            transfer.link(number, mount);
         }
         let mut bake = serde_json::Map::new();
         let mut command = self.bake.clone().args(["-f", &text(&dir.join("bake.json"))]);
@@ -231,11 +250,6 @@ impl Transfer {
             self.links
                 .extend(packs.map(|(index, pack)| (blob(&pack.digest), at.join(format!("pack-{index:03}")))));
         }
-    }
-
-    /// Items whose RUN said nothing so far: they wait for a lock that another build holds.
-    pub fn silent(&self, spoken: &BTreeSet<usize>) -> BTreeSet<usize> {
-        (0..self.items.len()).filter(|number| !spoken.contains(number)).collect()
     }
 }
 

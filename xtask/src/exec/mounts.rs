@@ -1,0 +1,230 @@
+//! Moving cache mounts between the builder and the store. One mount's trouble leaves the store and the builder as they were.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::bake::{self, Call, Ended, Watcher};
+use super::lock::Lock;
+use super::stall::Stall;
+use super::{mount_store, signals};
+use crate::cache::key::FORMAT;
+use crate::cache::layout_check::{self, Blob};
+use crate::cache::mount::MountEntry;
+use crate::layout::Layout;
+use crate::plan::mounts::{Carrier, PlannedMount, Transfer, Way};
+
+/// Who holds a lock for longer than this is not waited for; whoever works says so every five seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a transfer happens.
+pub struct Site<'a> {
+    /// The store.
+    pub layout: &'a Layout,
+    /// The log of the build.
+    pub log: &'a Path,
+    /// The time.
+    pub now: Timestamp,
+    /// The platform of the builder.
+    pub platform: &'a str,
+}
+
+/// What became of the mounts of one transfer.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// Mounts that were put back, or whose save is the newest there can be, with the bytes of new packs.
+    pub done: Vec<(MountEntry, u64)>,
+    /// What did not work, for people.
+    pub warnings: Vec<String>,
+    /// How long all of it took.
+    pub seconds: f64,
+    /// Bytes that it may have left in the builder.
+    pub left_over: u64,
+}
+
+/// Moves mounts. What goes wrong is in the warnings; an error is Ctrl-C alone.
+pub fn run(
+    site: &Site<'_>,
+    carrier: &Carrier,
+    way: Way,
+    mounts: &[PlannedMount],
+    watcher: &mut dyn Watcher,
+) -> Result<Moved> {
+    let started = Instant::now();
+    let nonce = format!("{:x}-{:x}", site.now.as_nanosecond(), std::process::id());
+    let mut moved = Moved::default();
+    let result = attempt(site, carrier, way, mounts, &nonce, watcher, &mut moved);
+    signals::check()?;
+    if let Err(error) = result {
+        let verb = if way == Way::In { "put back" } else { "saved" };
+        moved.warnings.push(format!("the cache mounts are not {verb}: {error:#}"));
+    }
+    moved.seconds = started.elapsed().as_secs_f64();
+    Ok(moved)
+}
+
+fn attempt(
+    site: &Site<'_>,
+    carrier: &Carrier,
+    way: Way,
+    mounts: &[PlannedMount],
+    nonce: &str,
+    watcher: &mut dyn Watcher,
+    moved: &mut Moved,
+) -> Result<()> {
+    let mut left = BTreeSet::new();
+    let transfer = loop {
+        let transfer = carrier.transfer(way, mounts, &left, nonce, site.now.as_second());
+        prepare(site, &transfer)?;
+        let ended = call(site, &transfer, watcher)?;
+        if ended.success {
+            break transfer;
+        }
+        if !ended.stalled {
+            bail!("{}", reason(&ended));
+        }
+        let silent = silent(&ended, mounts.len());
+        let blocked: Vec<usize> = silent.into_iter().filter(|number| left.insert(*number)).collect();
+        if blocked.is_empty() || left.len() == mounts.len() {
+            bail!("another build holds them");
+        }
+        moved.warnings.extend(blocked.iter().map(|number| {
+            let id = &mounts[*number].identity.id;
+            format!(
+                "the cache mount `{id}` is left alone: another build has been holding it for {} s",
+                PATIENCE.as_secs()
+            )
+        }));
+    };
+    let numbers = (0..mounts.len()).filter(|number| !left.contains(number));
+    for number in numbers {
+        let mount = &mounts[number];
+        match (way, &mount.held) {
+            (Way::In, Some(held)) => moved.done.push((held.clone(), 0)),
+            (Way::In, None) => {}
+            (Way::Out, _) => match arrived(site, &transfer, number) {
+                Ok(Some((entry, bytes))) => {
+                    moved.left_over += bytes;
+                    moved.done.push((entry, bytes));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    moved
+                        .warnings
+                        .push(format!("the cache mount `{}` is not saved: {error:#}", mount.identity.id));
+                }
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Writes the call's files and links what it reads; a pack that is not what it was is found here.
+fn prepare(site: &Site<'_>, transfer: &Transfer) -> Result<()> {
+    for dir in ["in", "empty"] {
+        fs::create_dir_all(transfer.dir.join(dir))?;
+    }
+    for (path, text) in &transfer.files {
+        fs::create_dir_all(path.parent().unwrap_or(path))?;
+        fs::write(path, text).with_context(|| format!("failed to write `{}`", path.display()))?;
+    }
+    let _reading = Lock::shared(site.layout)?;
+    if transfer.way == Way::In {
+        for mount in &transfer.items {
+            let Some(held) = &mount.held else { continue };
+            held.blobs().try_for_each(|blob| layout_check::verify(&mount.dir, blob))?;
+        }
+    }
+    for (blob, link) in &transfer.links {
+        fs::create_dir_all(link.parent().unwrap_or(link))?;
+        mount_store::link(blob, link)?;
+    }
+    Ok(())
+}
+
+fn call(site: &Site<'_>, transfer: &Transfer, watcher: &mut dyn Watcher) -> Result<Ended> {
+    let call =
+        Call { command: &transfer.command, targets: &transfer.targets, log: site.log, stop: &|_| false };
+    let stall = Stall { after: PATIENCE, is_gone: &|_| true };
+    bake::run_watched(&call, watcher, Some(stall))
+}
+
+/// Items whose RUN said nothing: BuildKit calls a RUN started that waits for its mount.
+fn silent(ended: &Ended, items: usize) -> BTreeSet<usize> {
+    let spoke = |number: &usize| {
+        let stage = format!("durango-{number}");
+        let mut runs = ended
+            .trace
+            .steps()
+            .filter(|(_, label)| label.stage == stage && label.instruction.starts_with("RUN "));
+        runs.any(|(state, _)| state.cached || !state.tail.is_empty())
+    };
+    (0..items).filter(|number| !spoke(number)).collect()
+}
+
+fn reason(ended: &Ended) -> String {
+    let failed = ended.trace.failed();
+    let said = failed.and_then(|state| state.tail.back().cloned()).filter(|line| line != "begun");
+    let words = || ended.text.iter().rev().find(|line| line.starts_with("ERROR: ")).cloned();
+    said.or_else(words).unwrap_or_else(|| "BuildKit gave no reason".to_owned())
+}
+
+/// What one item left: its new entry in the store, with the bytes that are new; nothing for a mount with nothing to keep.
+fn arrived(site: &Site<'_>, transfer: &Transfer, number: usize) -> Result<Option<(MountEntry, u64)>> {
+    let mount = &transfer.items[number];
+    let result = transfer.result(number);
+    let facts = fs::read_to_string(result.join("facts")).context("nothing arrived")?;
+    let figure =
+        |name: &str| facts.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    let (Some(files), Some(bytes)) = (figure("files "), figure("bytes ")) else { return Ok(None) };
+    let blobs = layout_check::blobs(&result);
+    fs::create_dir_all(&blobs)?;
+    let take = |name: &str| -> Result<Blob> {
+        let path = result.join(name);
+        let blob = digest(&path)?;
+        fs::rename(&path, blobs.join(&blob.digest))?;
+        Ok(blob)
+    };
+    let manifest = take("manifest")?;
+    let pack = result.join("pack").exists().then(|| take("pack")).transpose()?;
+    let previous = mount.previous();
+    if pack.is_none() && previous.is_some_and(|previous| previous.manifest == manifest) {
+        return Ok(previous.map(|previous| (previous.clone(), 0)));
+    }
+    let new = pack.as_ref().map_or(0, |pack| pack.size);
+    let older = previous.map(|previous| previous.packs.clone()).unwrap_or_default();
+    let entry = MountEntry {
+        format: FORMAT,
+        identity: mount.identity.clone(),
+        sharing: mount.sharing,
+        target: mount.target.clone(),
+        platform: site.platform.to_owned(),
+        saved: site.now,
+        files,
+        bytes,
+        manifest,
+        packs: older.into_iter().chain(pack).collect(),
+    };
+    mount_store::commit(site.layout, &result, &mount.dir, &entry, previous)?;
+    Ok(Some((entry, new)))
+}
+
+/// Digest and size, read once and in small pieces.
+fn digest(path: &Path) -> Result<Blob> {
+    let mut file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let (mut hash, mut size, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 20]);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(Blob { digest: format!("{:x}", hash.finalize()), size });
+        }
+        hash.write_all(&buffer[..read])?;
+        size += read as u64;
+    }
+}
