@@ -1,5 +1,6 @@
 //! `base-build`, `frankenphp`, `build` and `plan`: from options to facts, plan, execution and report.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
@@ -166,8 +167,13 @@ fn build_and_save(session: &Session, plan: &Plan, record: &Record) -> Result<Bui
             save_one(session, save, record, &mut report)?;
         }
         let needed = |push: &&Push| push::is_needed(push, outcome::ran(&ended.trace, &push.target));
+        // A registry that failed one target would fail the next one after as long a wait.
+        let mut failed = BTreeSet::new();
         for push in plan.pushes.iter().filter(needed) {
-            push_one(session, push, record, &mut report)?;
+            let to = &push.registry.reference;
+            if !failed.contains(to) && !push_one(session, push, record, &mut report)? {
+                failed.insert(to);
+            }
         }
     }
     Ok(report)
@@ -198,8 +204,8 @@ fn save_one(session: &Session, save: &Save, record: &Record, report: &mut BuildR
     Ok(())
 }
 
-/// A push that fails costs a warning as well.
-fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildReport) -> Result<()> {
+/// A push that fails costs a warning as well; whether it did not.
+fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildReport) -> Result<bool> {
     if !session.globals.json {
         eprintln!("pushing the layers of {} to {}", push.image, push.reference);
     }
@@ -209,13 +215,14 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
         Ok(seconds) => {
             report.cache.push_seconds = outcome::round(report.cache.push_seconds + seconds);
             report.cache.pushed.push(push.reference.clone());
+            Ok(true)
         }
         Err(error) => {
             let (image, to) = (&push.image, &push.registry.reference);
             warn(session, report, format!("the layers of {image} are not pushed to `{to}`: {error:#}"));
+            Ok(false)
         }
     }
-    Ok(())
 }
 
 fn warn(session: &Session, report: &mut BuildReport, warning: String) {

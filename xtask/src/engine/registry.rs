@@ -43,7 +43,6 @@ pub enum Wanted {
 /// Asks for several tags of one registry at once.
 pub struct Question<'a> {
     session: &'a Session,
-    builder: &'a str,
     repository: &'a str,
     asked: Result<Vec<Asking>, Said>,
     started: Instant,
@@ -53,7 +52,7 @@ impl<'a> Question<'a> {
     /// Starts asking; the answers come with [`Question::answers`].
     pub fn start(
         session: &'a Session,
-        builder: &'a str,
+        builder: &str,
         repository: &'a str,
         tags: &[(String, Wanted)],
     ) -> Self {
@@ -66,16 +65,18 @@ impl<'a> Question<'a> {
                 .collect::<anyhow::Result<Vec<_>>>()
                 .map_err(|error| Said::Unreachable(format!("{error:#}"))),
         };
-        Self { session, builder, repository, asked, started }
+        Self { session, repository, asked, started }
     }
 
     /// Waits for them, all within [`LIMIT`] of the start. The error is the reason to leave the registry out altogether.
     pub fn answers(self) -> Result<Vec<Option<String>>, Said> {
         let mut found = Vec::new();
-        let mut trouble = None;
+        let (mut trouble, mut let_us_wait) = (None, false);
         for asking in self.asked? {
             let left = LIMIT.saturating_sub(self.started.elapsed());
-            let said = asking.answer(left).map_or_else(
+            let answer = asking.answer(left);
+            let_us_wait |= answer.is_err();
+            let said = answer.map_or_else(
                 |_| Said::Unreachable(format!("it gave no answer within {} s", LIMIT.as_secs())),
                 |answer| read(&answer),
             );
@@ -88,8 +89,9 @@ impl<'a> Question<'a> {
         match trouble {
             None => Ok(found),
             Some(said) => {
-                if self.started.elapsed() >= LIMIT {
-                    rest(self.session, self.builder, self.repository);
+                if let_us_wait {
+                    let since = self.session.host.now.as_second();
+                    memo(self.session, self.repository).write(&since);
                 }
                 Err(said)
             }
@@ -161,10 +163,6 @@ fn resting(session: &Session, repository: &str) -> Option<Said> {
     (0..REST).contains(&ago).then(|| {
         Said::Unreachable(format!("it gave no answer {ago} s ago and is asked again after {REST} s"))
     })
-}
-
-fn rest(session: &Session, _builder: &str, repository: &str) {
-    memo(session, repository).write(&session.host.now.as_second());
 }
 
 fn memo(session: &Session, repository: &str) -> Memo {
