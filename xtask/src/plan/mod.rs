@@ -3,6 +3,7 @@
 pub mod build;
 pub mod caches;
 pub mod call;
+pub mod fresh;
 pub mod mount_image;
 pub mod options;
 pub mod pins;
