@@ -63,7 +63,17 @@ impl Layout {
 
     /// Layer generations of one image; `/` and `:` in its name become `_`.
     pub fn layers(&self, image: &str) -> PathBuf {
-        self.store.join("layers").join(image.replace(['/', ':', '@'], "_"))
+        self.store.join("layers").join(plain(image))
+    }
+
+    /// What was asked to run again, one file an image.
+    pub fn all_fresh(&self) -> PathBuf {
+        self.store.join("fresh")
+    }
+
+    /// What was asked to run again of one image.
+    pub fn fresh(&self, image: &str) -> PathBuf {
+        self.all_fresh().join(format!("{}.json", plain(image)))
     }
 
     /// All layer generations, one folder an image.
@@ -105,4 +115,9 @@ impl Layout {
     pub fn memo(&self, name: &str) -> PathBuf {
         self.tmp().join("facts").join(name)
     }
+}
+
+/// An image's name as a file's.
+fn plain(image: &str) -> String {
+    image.replace(['/', ':', '@'], "_")
 }

@@ -1,6 +1,7 @@
 //! The store: layers that BuildKit exported, one generation a key, and the content of cache mounts. Reads only; its writes are [`crate::exec::save`]'s.
 
 pub mod entry;
+pub mod fresh;
 pub mod key;
 pub mod layout_check;
 pub mod memo;

@@ -58,7 +58,8 @@ const PROVISION: &[Opt] = &[switch(
 
 const PLAN: &[Opt] = &[
     switch("--locked", "fail where a pinned version is gone, instead of taking the newest there is"),
-    switch("--no-cache", "run every step again"),
+    switch("--no-cache", "run every step again; cache mounts stay as they are"),
+    value("--fresh", "STEP", "run this stage or RUN again, and what builds upon it (repeatable)"),
     switch("--no-save", "do not save the result's layers to the store"),
     switch("--push", "push the images to their registry"),
     value(

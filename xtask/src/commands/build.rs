@@ -160,6 +160,13 @@ fn build_and_save(session: &Session, plan: &Plan, record: &Record) -> Result<Bui
     let digests = bake::digests(&plan.metadata);
     let mut report = outcome::report(plan, &ended, &digests, failure);
     if report.failure.is_none() {
+        // A build that finds the results from before is worse than none that is saved, so this comes first.
+        if let Err(error) = steps::run(&plan.remember, session.globals.verbose) {
+            let warning = format!(
+                "what was run again is not remembered, so the next build may find the results from before: {error:#}"
+            );
+            warn(session, &mut report, warning);
+        }
         let needed = |save: &&Save| {
             save::is_needed(save, digests.get(&save.target), outcome::ran(&ended.trace, &save.target))
         };

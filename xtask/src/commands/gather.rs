@@ -8,13 +8,16 @@ use anyhow::Result;
 
 use super::registries;
 use crate::cache::entry;
+use crate::cache::fresh::{FreshFile, Nonce};
 use crate::cache::key::Key;
 use crate::cli::Session;
 use crate::engine::{Engine, base};
 use crate::error::usage;
 use crate::plan::build::{Base, Facts, Stored};
+use crate::plan::fresh::{FreshFacts, Source, choose};
 use crate::plan::options::BuildOptions;
-use crate::project::declaration::{self, Declaration, Question};
+use crate::project::declaration::{self, Declaration, Question, Target};
+use crate::project::dockerfile::mounts;
 use crate::project::{pins, secrets};
 
 /// A file that is not there is told before anything else is asked.
@@ -56,7 +59,24 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
     let base = base_image(session, options, &engine, &declaration, &names)?;
     let seeds = if options.caches.local { entry::all(&session.layout) } else { Vec::new() };
     let registries = asked.into_iter().map(registries::Asked::answers).collect();
-    Ok(Facts { engine, declaration, names, requested, base, secrets, stored, seeds, registries, scratch })
+    let mut fresh: BTreeMap<_, _> =
+        names.iter().map(|name| (name.clone(), fresh(session, &engine, &declaration, name))).collect();
+    choose(&options.fresh, &mut fresh)?;
+    let nonce = Nonce::draw(session.host.now, std::process::id());
+    Ok(Facts {
+        engine,
+        declaration,
+        names,
+        requested,
+        base,
+        secrets,
+        stored,
+        seeds,
+        registries,
+        fresh,
+        nonce,
+        scratch,
+    })
 }
 
 /// Targets that others build upon are built with them, so that their images exist under their own names too.
@@ -110,6 +130,31 @@ fn base_image(
     Ok(Some(base::choose(session, options, engine, &pinned)?))
 }
 
+/// The image that a target makes, as the store names it, and its platforms, joined by commas.
+fn image(engine: &Engine, target: &Target, name: &str) -> (String, String) {
+    let image = target.tags.first().cloned().unwrap_or_else(|| name.to_owned());
+    let native = target.platforms.is_empty();
+    (image, if native { engine.platform.clone() } else { target.platforms.join(",") })
+}
+
+fn fresh(session: &Session, engine: &Engine, declaration: &Declaration, name: &str) -> FreshFacts {
+    let target = &declaration.targets[name];
+    let (image, platform) = image(engine, target, name);
+    let (file, warning) = FreshFile::read(&session.layout, &image);
+    let source = match &target.dockerfile_inline {
+        Some(text) => Some(Source { path: None, text: text.clone(), ignore: None }),
+        None => declaration.dockerfile(target).and_then(|path| {
+            let text = fs::read_to_string(&path).ok()?;
+            let ignore = fs::read_to_string(format!("{}.dockerignore", path.display())).ok();
+            Some(Source { path: Some(path), text, ignore })
+        }),
+    };
+    let first = target.platforms.first().unwrap_or(&engine.platform);
+    let inputs = mounts::inputs(target, first, &engine.platform);
+    let path = session.layout.fresh(&image);
+    FreshFacts { image, platform, path, file, warning, source, inputs, chosen: Vec::new() }
+}
+
 fn stored(
     session: &Session,
     options: &BuildOptions,
@@ -118,13 +163,8 @@ fn stored(
     name: &str,
 ) -> Option<Stored> {
     let target = &declaration.targets[name];
-    let dockerfile = match &target.dockerfile_inline {
-        Some(text) => text.clone().into_bytes(),
-        None => fs::read(declaration.dockerfile(target)?).ok()?,
-    };
-    let image = target.tags.first().cloned().unwrap_or_else(|| name.to_owned());
-    let platform =
-        if target.platforms.is_empty() { engine.platform.clone() } else { target.platforms.join(",") };
+    let dockerfile = mounts::read(declaration, target)?;
+    let (image, platform) = image(engine, target, name);
     let key = Key::new(&image, &platform, &dockerfile);
     let generation = session.layout.generation(&image, &key.0);
     let found = options.caches.local.then(|| entry::find(&session.layout, &image, &platform));

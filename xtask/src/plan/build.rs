@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::call;
+use super::fresh::{self, FreshFacts, FreshTarget};
 use super::held::{Held, Read};
 use super::options::BuildOptions;
 use super::push::{self, Push};
 use super::save::{self, Save};
 use super::step::{Command, Step};
 use crate::cache::entry::Found;
+use crate::cache::fresh::Nonce;
 use crate::cache::key::Key;
 use crate::engine::{Driver, Engine};
 use crate::project::Declaration;
@@ -38,6 +40,10 @@ pub struct Facts {
     pub seeds: Vec<PathBuf>,
     /// What registries hold, in the order in which they serve.
     pub registries: Vec<Held>,
+    /// What was run again of each target, and what is to be.
+    pub fresh: BTreeMap<String, FreshFacts>,
+    /// What sets the steps that this build runs again apart.
+    pub nonce: Nonce,
     /// A folder of this build's own; removed at its end.
     pub scratch: PathBuf,
 }
@@ -94,6 +100,10 @@ pub struct Plan {
     pub saves: Vec<Save>,
     /// Pushes to registries, each done where something ran or the registry lacks the key.
     pub pushes: Vec<Push>,
+    /// Steps that run again and keep their cache mounts, now or since an earlier build.
+    pub fresh: Vec<FreshTarget>,
+    /// What the store remembers of that, once the build is good.
+    pub remember: Vec<Step>,
     /// Steps after the build, whatever came of it.
     pub cleanup: Vec<Step>,
     /// What the user should know.
@@ -127,6 +137,8 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         facts.names.iter().enumerate().map(|(index, name)| planned(facts, options, index, name)).collect();
     let mut warnings = facts.secrets.warnings.clone();
     warnings.extend(facts.stored.values().flat_map(|stored| stored.found.warnings.clone()));
+    let fresh = fresh::plan(facts, options);
+    warnings.extend(fresh.warnings.iter().cloned());
     warnings.dedup();
     let can_save = facts.engine.capabilities().local_cache_export;
     warnings.extend(facts.registries.iter().filter_map(Held::warning));
@@ -137,16 +149,13 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
                 .into(),
         );
     }
-    if options.no_cache {
-        warnings.push("BuildKit empties the cache mounts of the steps that --no-cache runs again".into());
-    }
     let metadata = facts.scratch.join("metadata.json");
-    let common = call::common(facts, options, &targets);
+    let common = call::common(facts, options, &targets, &fresh);
     let bake = call::bake(facts, options, &common, &metadata);
     let without_registries = targets.iter().any(|target| !target.remote.is_empty()).then(|| {
         let targets: Vec<_> =
             targets.iter().cloned().map(|target| PlannedTarget { remote: Vec::new(), ..target }).collect();
-        call::bake(facts, options, &call::common(facts, options, &targets), &metadata)
+        call::bake(facts, options, &call::common(facts, options, &targets, &fresh), &metadata)
     });
     let saves_layers = can_save && !options.no_save;
     let saves = if saves_layers && options.caches.local { save::plan(facts, &common) } else { Vec::new() };
@@ -155,13 +164,15 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         schema: SCHEMA,
         build: build.to_owned(),
         targets,
-        prepare: prepare(facts),
+        prepare: prepare(facts).into_iter().chain(fresh.prepare).collect(),
         bake,
         without_registries,
         scratch: facts.scratch.clone(),
         metadata,
         saves,
         pushes,
+        fresh: fresh.targets,
+        remember: fresh.remember,
         cleanup: vec![Step::remove("", &facts.scratch)],
         warnings,
     }
@@ -218,6 +229,7 @@ impl Plan {
             lines.push("# where a registry fails to deliver what it promised:".into());
             lines.push(again.to_shell());
         }
+        lines.extend(self.remember.iter().map(Step::to_shell));
         lines.extend(self.saves.iter().flat_map(Save::to_shell));
         lines.extend(self.pushes.iter().flat_map(Push::to_shell));
         lines.extend(self.cleanup.iter().map(Step::to_shell));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::build::{Facts, PlannedTarget};
+use super::fresh::Fresh;
 use super::held::Read;
 use super::options::BuildOptions;
 use super::step::Command;
@@ -16,17 +17,14 @@ pub fn bake(facts: &Facts, options: &BuildOptions, common: &Command, metadata: &
     if needs_load(facts, options) {
         bake = bake.args(["--load"]);
     }
-    if options.no_cache {
-        bake = bake.args(["--no-cache"]);
-    }
     bake.args(output_sets(facts, options)).args(facts.names.iter().cloned())
 }
 
 /// What the build and each save share, so that a save finds all of the build's work: files, builder, contexts, arguments,
 /// caches to read.
-pub fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget]) -> Command {
+pub fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget], fresh: &Fresh) -> Command {
     let mut command = Command::new(["docker", "buildx", "--builder", &facts.engine.builder, "bake"]);
-    for file in &facts.declaration.files {
+    for file in facts.declaration.files.iter().chain(&fresh.inline) {
         command = command.args(["-f", &file.display().to_string()]);
     }
     command = command.args(["--progress", "rawjson"]).cwd(&facts.declaration.dir);
@@ -43,6 +41,7 @@ pub fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget]) 
             sets.extend(target.remote.iter().map(Read::cache_from).map(from));
         }
     }
+    sets.extend(fresh.sets.iter().cloned());
     command.args(sets.into_iter().flat_map(|set| ["--set".to_owned(), set]))
 }
 

@@ -35,6 +35,8 @@ pub struct BuildOptions {
     pub locked: bool,
     /// `--no-cache`.
     pub no_cache: bool,
+    /// `--fresh`: stages or steps, as typed.
+    pub fresh: Vec<String>,
     /// `--no-save`.
     pub no_save: bool,
     /// `--push`.
@@ -81,6 +83,7 @@ impl BuildOptions {
             dry_run: parsed.flag("--dry-run"),
             locked: parsed.flag("--locked"),
             no_cache: parsed.flag("--no-cache"),
+            fresh: parsed.many("--fresh"),
             no_save: parsed.flag("--no-save"),
             push,
             caches: Caches::parse(&parsed.many("--cache"), host.var("DURANGO_CACHE"))?,

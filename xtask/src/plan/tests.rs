@@ -9,6 +9,7 @@ use super::caches::{Caches, Mode, Registry};
 use super::held::{Held, Tag, Tags};
 use super::options::BuildOptions;
 use crate::cache::entry::{Entry, Found, Generation};
+use crate::cache::fresh::Nonce;
 use crate::cache::key::{FORMAT, Key};
 use crate::engine::registry::Said;
 use crate::engine::{Driver, Engine, Version};
@@ -67,7 +68,7 @@ fn stored(name: &str, generations: Vec<Generation>) -> Stored {
     Stored { image, platform: "linux/amd64".into(), key, generation, found }
 }
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     let stored = [("app", stored("app", vec![])), ("base", stored("base", vec![]))];
     Facts {
         engine: engine(),
@@ -84,6 +85,8 @@ fn facts() -> Facts {
         stored: stored.map(|(name, stored)| (name.to_owned(), stored)).into(),
         seeds: vec!["/store/seed".into()],
         registries: Vec::new(),
+        fresh: BTreeMap::new(),
+        nonce: Nonce { value: 7, at: Timestamp::UNIX_EPOCH },
         scratch: "/store/tmp/id".into(),
     }
 }

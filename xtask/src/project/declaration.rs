@@ -51,6 +51,8 @@ pub struct Target {
     pub secret: Vec<serde_json::Value>,
     /// Caches to read, in either form.
     pub cache_from: Vec<serde_json::Value>,
+    /// Size of `/dev/shm`, as `64MiB`; Docker's default where there is none.
+    pub shm_size: Option<String>,
     /// Platforms; the builder's own where there is none.
     pub platforms: Vec<String>,
     /// Outputs; the driver's default where there is none.
@@ -85,7 +87,7 @@ pub struct Question<'a> {
 }
 
 /// The name of the remembered answers; another number for other fields of [`Target`], which an old answer lacks.
-const MEMO: &str = "bake-2";
+const MEMO: &str = "bake-3";
 
 /// Reads the declaration with the user's overrides applied.
 pub fn read(session: &Session, question: &Question<'_>) -> Result<Declaration> {

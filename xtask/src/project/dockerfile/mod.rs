@@ -6,6 +6,7 @@ mod find;
 mod lexer;
 pub mod mounts;
 mod scope;
+pub mod spots;
 mod stages;
 mod words;
 

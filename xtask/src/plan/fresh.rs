@@ -1,0 +1,253 @@
+//! Steps that run again and keep their cache mounts, which BuildKit's own `--no-cache` empties. All steps of a target: its
+//! `/dev/shm` is some bytes larger, which is part of every RUN's key, ONBUILD's too, on every driver. Some steps: a copy of its
+//! Dockerfile, in the build's scratch folder, has an ARG in front of them. What was asked is remembered in the store and
+//! repeated by every later build, else that would find the results from before. COPY and ADD need none of it: BuildKit
+//! compares the files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::build::Facts;
+use super::options::BuildOptions;
+use super::step::Step;
+use crate::cache::fresh::{FreshFile, Nonce, Remembered, Spot};
+use crate::cli::parse::suggestion;
+use crate::error::usage;
+use crate::project::dockerfile::spots::{Word, with_arguments};
+use crate::project::dockerfile::{Dockerfile, Inputs};
+
+/// What is known of one target.
+#[derive(Debug, Clone)]
+pub struct FreshFacts {
+    /// Its image, as the store names it.
+    pub image: String,
+    /// Its platforms, joined by commas.
+    pub platform: String,
+    /// The file that remembers.
+    pub path: PathBuf,
+    /// What it remembers.
+    pub file: FreshFile,
+    /// Why that is less than it should be.
+    pub warning: Option<String>,
+    /// The Dockerfile; none in a remote context.
+    pub source: Option<Source>,
+    /// What the target adds to its Dockerfile.
+    pub inputs: Inputs,
+    /// What is to run again now: a stage, or a RUN of it.
+    pub chosen: Vec<(String, Option<String>)>,
+}
+
+/// A Dockerfile to be copied.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Where it is; none for one inside the declaration.
+    pub path: Option<PathBuf>,
+    /// Its text.
+    pub text: String,
+    /// What `<name>.dockerignore` beside it has: BuildKit looks for it beside the copy.
+    pub ignore: Option<String>,
+}
+
+/// What a plan does about one target.
+#[derive(Debug, Clone, Serialize)]
+pub struct FreshTarget {
+    /// The target.
+    pub target: String,
+    /// Its `/dev/shm` in bytes, where all of its steps were run again.
+    pub shm_size: Option<u64>,
+    /// Stages and steps that were.
+    pub spots: Vec<Spot>,
+}
+
+/// What a plan does about all of them.
+#[derive(Debug, Default)]
+pub struct Fresh {
+    /// By target, for the plan's document.
+    pub targets: Vec<FreshTarget>,
+    /// Copies of Dockerfiles.
+    pub prepare: Vec<Step>,
+    /// `--set` values.
+    pub sets: Vec<String>,
+    /// A file for bake beside the declaration's: Dockerfiles inside a declaration cannot be set otherwise.
+    pub inline: Option<PathBuf>,
+    /// What the store remembers once the build is good.
+    pub remember: Vec<Step>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// What Docker gives a container.
+const DEFAULT_SHM: u64 = 64 << 20;
+
+/// What the words of `--fresh` stand for in each target; one that stands for nothing anywhere is an error that names the near.
+pub fn choose(words: &[String], targets: &mut BTreeMap<String, FreshFacts>) -> Result<()> {
+    for word in words {
+        let (mut found, mut others) = (false, Vec::new());
+        for facts in targets.values_mut() {
+            let Some(source) = &facts.source else { continue };
+            match Dockerfile::parse(source.text.as_bytes()).word(word, &facts.inputs) {
+                Word::Stage(stage) => facts.chosen.push((stage, None)),
+                Word::Run(stage, text) => facts.chosen.push((stage, Some(text))),
+                other => {
+                    others.push(other);
+                    continue;
+                }
+            }
+            found = true;
+        }
+        if !found {
+            return Err(refuse(word, &others));
+        }
+    }
+    Ok(())
+}
+
+fn refuse(word: &str, others: &[Word]) -> anyhow::Error {
+    let several: Vec<&str> = others
+        .iter()
+        .filter_map(|other| if let Word::Several(several) = other { Some(several) } else { None })
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    if !several.is_empty() {
+        return usage(format!("`--fresh {word}` fits several steps\nname one of: {}", several.join("; ")));
+    }
+    if let Some(text) =
+        others.iter().find_map(|other| if let Word::NoCommand(text) = other { Some(text) } else { None })
+    {
+        return usage(format!(
+            "`{text}` runs no command, so `--fresh` has nothing to run again: BuildKit compares files by their content\n\
+             name a stage or a RUN"
+        ));
+    }
+    let mut known: Vec<&str> = Vec::new();
+    for other in others {
+        if let Word::Unknown(names) = other {
+            known.extend(names.iter().map(String::as_str));
+        }
+    }
+    known.dedup();
+    if known.is_empty() {
+        return usage(format!(
+            "`--fresh {word}` needs a Dockerfile on this machine\nuse --no-cache for all steps"
+        ));
+    }
+    usage(format!(
+        "no stage or RUN of what is built is `{word}`{}\nthere are: {}",
+        suggestion(word, known.iter().copied()),
+        known.join("; ")
+    ))
+}
+
+/// Plans it.
+pub fn plan(facts: &Facts, options: &BuildOptions) -> Fresh {
+    let mut fresh = Fresh::default();
+    let mut inline = serde_json::Map::new();
+    let mut files: BTreeMap<&Path, FreshFile> = BTreeMap::new();
+    for (name, known) in &facts.fresh {
+        fresh.warnings.extend(known.warning.clone());
+        let mut remembered = known.file.platforms.get(&known.platform).cloned().unwrap_or_default();
+        if ask(&mut remembered, known, options.no_cache, &facts.nonce) {
+            let file = files.entry(&known.path).or_insert_with(|| known.file.clone());
+            file.platforms.insert(known.platform.clone(), remembered.clone());
+        }
+        let shm_size = remembered.all.as_ref().map(|nonce| {
+            let declared = facts.declaration.targets[name].shm_size.as_deref().and_then(bytes);
+            declared.unwrap_or(DEFAULT_SHM) + u64::from(nonce.value)
+        });
+        fresh.sets.extend(shm_size.map(|bytes| format!("{name}.shm-size={bytes}")));
+        let insertions = insertions(known, &remembered);
+        if let Some(source) = known.source.as_ref().filter(|_| !insertions.is_empty()) {
+            let text = with_arguments(&source.text, &insertions);
+            match &source.path {
+                Some(path) => fresh.copy(&facts.scratch, name, path, &text, source.ignore.as_deref()),
+                None => {
+                    // bake reads `${` and `%{` in JSON as its own.
+                    let text = text.replace("${", "$${").replace("%{", "%%{");
+                    inline.insert(name.clone(), serde_json::json!({ "dockerfile-inline": text }));
+                }
+            }
+        }
+        if shm_size.is_some() || !insertions.is_empty() {
+            fresh.targets.push(FreshTarget { target: name.clone(), shm_size, spots: remembered.spots });
+        }
+    }
+    if !inline.is_empty() {
+        let path = facts.scratch.join("fresh/inline.json");
+        let text = serde_json::json!({ "target": inline }).to_string();
+        fresh.prepare.push(Step::write("", path.clone(), text));
+        fresh.inline = Some(path);
+    }
+    fresh.remember = files.into_iter().map(|(path, file)| remember(path, &file)).collect();
+    fresh
+}
+
+/// Adds what is asked for now; whether anything is.
+fn ask(remembered: &mut Remembered, known: &FreshFacts, no_cache: bool, nonce: &Nonce) -> bool {
+    if no_cache {
+        remembered.set_all(nonce.clone());
+        return true;
+    }
+    // What the Dockerfile has no more needs no remembering; before that, it does no harm.
+    if let Some(source) = known.source.as_ref().filter(|_| !known.chosen.is_empty()) {
+        let file = Dockerfile::parse(source.text.as_bytes());
+        let is_there = |spot: &Spot| {
+            !file.insertions(&spot.stage, spot.instruction.as_deref(), &known.inputs).is_empty()
+        };
+        remembered.spots.retain(is_there);
+    }
+    for (stage, instruction) in &known.chosen {
+        let (stage, instruction) = (stage.clone(), instruction.clone());
+        remembered.set_spot(Spot { stage, instruction, nonce: nonce.clone() });
+    }
+    !known.chosen.is_empty()
+}
+
+fn insertions(known: &FreshFacts, remembered: &Remembered) -> Vec<(usize, bool, u32)> {
+    let Some(source) = known.source.as_ref().filter(|_| !remembered.spots.is_empty()) else {
+        return Vec::new();
+    };
+    let file = Dockerfile::parse(source.text.as_bytes());
+    let lines = remembered.spots.iter().flat_map(|spot| {
+        let found = file.insertions(&spot.stage, spot.instruction.as_deref(), &known.inputs);
+        found.into_iter().map(|(line, is_onbuild)| (line, is_onbuild, spot.nonce.value))
+    });
+    lines.collect()
+}
+
+fn remember(path: &Path, file: &FreshFile) -> Step {
+    let text = serde_json::to_string_pretty(file).unwrap_or_default() + "\n";
+    Step::write("", path, text)
+}
+
+impl Fresh {
+    /// The copy has its file's own name, which errors show.
+    fn copy(&mut self, scratch: &Path, target: &str, path: &Path, text: &str, ignore: Option<&str>) {
+        let Some(name) = path.file_name() else { return };
+        let copy = scratch.join("fresh").join(target).join(name);
+        self.sets.push(format!("{target}.dockerfile={}", copy.display()));
+        if let Some(ignore) = ignore {
+            let beside = copy.with_file_name(format!("{}.dockerignore", name.to_string_lossy()));
+            self.prepare.push(Step::write("", beside, ignore));
+        }
+        self.prepare.push(Step::write("", copy, text));
+    }
+}
+
+/// A size as Docker reads it: `64m`, `1.5GiB`, `67108864`.
+fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let unit = text[at..].trim().trim_end_matches('b').trim_end_matches('i');
+    let power = ["", "k", "m", "g", "t"].iter().position(|known| *known == unit)?;
+    let number: f64 = text[..at].parse().ok()?;
+    let bytes = number * f64::from(1u32 << 10).powi(i32::try_from(power).ok()?);
+    (bytes >= 1.0).then_some(bytes as u64)
+}
+
+#[cfg(test)]
+#[path = "fresh_tests.rs"]
+mod tests;
