@@ -61,6 +61,11 @@ const PLAN: &[Opt] = &[
     switch("--no-cache", "run every step again; cache mounts stay as they are"),
     value("--fresh", "STEP", "run this stage or RUN again, and what builds upon it (repeatable)"),
     switch("--no-save", "do not save the result's layers to the store"),
+    value(
+        "--mounts",
+        "LIST",
+        "cache mounts that travel: all, none, or ids; -ID leaves one out [DURANGO_MOUNTS, else all]",
+    ),
     switch("--push", "push the images to their registry"),
     value(
         "--cache",

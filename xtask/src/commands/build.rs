@@ -1,26 +1,21 @@
 //! `base-build`, `frankenphp`, `build` and `plan`: from options to facts, plan, execution and report.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-
 use anyhow::Result;
 
-use super::gather;
+use super::{after, gather, run};
 use crate::cli::Session;
 use crate::cli::parse::Parsed;
 use crate::engine::facts as engine_facts;
 use crate::engine::problem::Problem;
 use crate::engine::provision;
-use crate::exec::bake::{self, Call, Ended};
-use crate::exec::{lock::Lock, push, save, signals, steps};
+use crate::error;
+use crate::exec::{bake, steps};
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::options::BuildOptions;
-use crate::plan::push::Push;
 use crate::plan::step::Step;
 use crate::record::{self, Record};
 use crate::report::failure::BuildFailure;
-use crate::report::{self, BuildReport, outcome, watch};
-use crate::{error, plan::save::Save};
+use crate::report::{self, BuildReport, outcome};
 
 /// The target of `base-build`.
 const BASE: &str = "frankenphp-base-builder";
@@ -29,27 +24,27 @@ const RUNTIME: &str = "frankenphp";
 
 /// `base-build`.
 pub fn base_build(session: &Session, parsed: &Parsed) -> Result<u8> {
-    run(session, &BuildOptions::new(session, parsed, vec![BASE.into()])?)
+    build_targets(session, &BuildOptions::new(session, parsed, vec![BASE.into()])?)
 }
 
 /// `frankenphp`.
 pub fn frankenphp(session: &Session, parsed: &Parsed) -> Result<u8> {
-    run(session, &BuildOptions::new(session, parsed, vec![RUNTIME.into()])?)
+    build_targets(session, &BuildOptions::new(session, parsed, vec![RUNTIME.into()])?)
 }
 
 /// `build TARGET...`.
 pub fn build(session: &Session, parsed: &Parsed) -> Result<u8> {
-    run(session, &BuildOptions::new(session, parsed, parsed.free.clone())?)
+    build_targets(session, &BuildOptions::new(session, parsed, parsed.free.clone())?)
 }
 
 /// `plan TARGET...`; who types the command `base-build` for its target is understood.
 pub fn plan(session: &Session, parsed: &Parsed) -> Result<u8> {
     let target = |word: &String| if word == "base-build" { BASE.to_owned() } else { word.clone() };
     let options = BuildOptions::new(session, parsed, parsed.free.iter().map(target).collect())?;
-    run(session, &BuildOptions { dry_run: true, ..options })
+    build_targets(session, &BuildOptions { dry_run: true, ..options })
 }
 
-fn run(session: &Session, options: &BuildOptions) -> Result<u8> {
+fn build_targets(session: &Session, options: &BuildOptions) -> Result<u8> {
     gather::check_files(&options.files)?;
     let missing = if options.provision { provision::steps(session)? } else { Vec::new() };
     if !options.dry_run {
@@ -110,7 +105,7 @@ fn execute(session: &Session, plan: &Plan) -> Result<u8> {
         plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     }
     let record = Record::open(&session.layout, plan)?;
-    let result = build_and_save(session, plan, &record);
+    let result = build_and_keep(session, plan, &record);
     steps::clean(&plan.cleanup);
     let report = result?;
     record.close(&report)?;
@@ -126,115 +121,13 @@ fn execute(session: &Session, plan: &Plan) -> Result<u8> {
     Ok(0)
 }
 
-/// Said where a build is made again without registries.
-const UNDELIVERED: &str =
-    "a registry does not deliver layers that its cache promised; building without registries";
-
-/// Prepares and makes a plan's one call of bake, with its output in `log`; the store is read-locked meanwhile.
-pub(super) fn bake(session: &Session, plan: &Plan, log: &Path) -> Result<Ended> {
-    std::fs::create_dir_all(&plan.scratch)?;
-    steps::run(&plan.prepare, session.globals.verbose)?;
-    if session.globals.verbose {
-        eprintln!("$ {}", plan.bake.to_shell());
-    }
-    let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
-    let call = Call { command: &plan.bake, targets: &names, log, stop: &|_| false };
-    let _reading = Lock::shared(&session.layout)?;
-    let mut ended = bake::run(&call, &mut *watch::watcher(session))?;
-    if let Some(command) = plan.without_registries.as_ref().filter(|_| ended.lacked_a_layer()) {
-        eprintln!("warning: {UNDELIVERED}");
-        let call = Call { command, ..call };
-        ended = bake::run(&call, &mut *watch::watcher(session))?;
-        ended.trace.warnings.push(UNDELIVERED.into());
-    }
-    if !ended.lost_a_snapshot() {
-        return Ok(ended);
-    }
-    eprintln!("warning: the engine removed a layer while it was unpacked; unpacking again");
-    bake::run(&call, &mut *watch::watcher(session))
-}
-
-fn build_and_save(session: &Session, plan: &Plan, record: &Record) -> Result<BuildReport> {
-    let ended = bake(session, plan, &record.log())?;
+fn build_and_keep(session: &Session, plan: &Plan, record: &Record) -> Result<BuildReport> {
+    let built = run::bake(session, plan, &record.log())?;
+    let ended = &built.ended;
     let failure = (!ended.success).then(|| BuildFailure::new(&ended.trace, &ended.text, &record.log()));
-    let digests = bake::digests(&plan.metadata);
-    let mut report = outcome::report(plan, &ended, &digests, failure);
+    let mut report = outcome::report(plan, ended, &bake::digests(&plan.metadata), failure);
     if report.failure.is_none() {
-        // A build that finds the results from before is worse than none that is saved, so this comes first.
-        if let Err(error) = steps::run(&plan.remember, session.globals.verbose) {
-            let warning = format!(
-                "what was run again is not remembered, so the next build may find the results from before: {error:#}"
-            );
-            warn(session, &mut report, warning);
-        }
-        let needed = |save: &&Save| {
-            save::is_needed(save, digests.get(&save.target), outcome::ran(&ended.trace, &save.target))
-        };
-        for save in plan.saves.iter().filter(needed) {
-            save_one(session, save, record, &mut report)?;
-        }
-        let needed = |push: &&Push| push::is_needed(push, outcome::ran(&ended.trace, &push.target));
-        // A registry that failed one target would fail the next one after as long a wait.
-        let mut failed = BTreeSet::new();
-        for push in plan.pushes.iter().filter(needed) {
-            let to = &push.registry.reference;
-            if !failed.contains(to) && !push_one(session, push, record, &mut report)? {
-                failed.insert(to);
-            }
-        }
+        after::keep(session, plan, &built, record, &mut report)?;
     }
     Ok(report)
-}
-
-/// A save that fails costs a warning, never the build; Ctrl-C ends it as it ends all else.
-fn save_one(session: &Session, save: &Save, record: &Record, report: &mut BuildReport) -> Result<()> {
-    if !session.globals.json {
-        eprintln!("saving the layers of {} for other builders ({})", save.image, save.key);
-    }
-    let digest = report
-        .targets
-        .iter()
-        .find(|target| target.name == save.target)
-        .and_then(|target| target.digest.clone());
-    let saved =
-        save::run(&session.layout, save, digest.as_ref(), &record.log(), session.host.now, &mut watch::Quiet);
-    signals::check()?;
-    match saved {
-        Ok(saved) => {
-            report.cache.save_seconds = outcome::round(report.cache.save_seconds + saved.seconds);
-            report.cache.saved = Some(saved.entry.key.short().to_owned());
-        }
-        Err(error) => {
-            warn(session, report, format!("the layers of {} are not saved: {error:#}", save.image));
-        }
-    }
-    Ok(())
-}
-
-/// A push that fails costs a warning as well; whether it did not.
-fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildReport) -> Result<bool> {
-    if !session.globals.json {
-        eprintln!("pushing the layers of {} to {}", push.image, push.reference);
-    }
-    let pushed = push::run(&session.layout, push, &record.log(), &mut watch::Quiet);
-    signals::check()?;
-    match pushed {
-        Ok(seconds) => {
-            report.cache.push_seconds = outcome::round(report.cache.push_seconds + seconds);
-            report.cache.pushed.push(push.reference.clone());
-            Ok(true)
-        }
-        Err(error) => {
-            let (image, to) = (&push.image, &push.registry.reference);
-            warn(session, report, format!("the layers of {image} are not pushed to `{to}`: {error:#}"));
-            Ok(false)
-        }
-    }
-}
-
-fn warn(session: &Session, report: &mut BuildReport, warning: String) {
-    if !session.globals.json {
-        eprintln!("warning: {warning}");
-    }
-    report.warnings.push(warning);
 }

@@ -10,8 +10,10 @@ use super::registries;
 use crate::cache::entry;
 use crate::cache::fresh::{FreshFile, Nonce};
 use crate::cache::key::Key;
+use crate::cache::mount;
 use crate::cli::Session;
-use crate::engine::{Engine, base};
+use crate::engine::Engine;
+use crate::engine::base::{self, BaseImage};
 use crate::error::usage;
 use crate::plan::build::{Base, Facts, Stored};
 use crate::plan::fresh::{FreshFacts, Source, choose};
@@ -59,6 +61,10 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
     let base = base_image(session, options, &engine, &declaration, &names)?;
     let seeds = if options.caches.local { entry::all(&session.layout) } else { Vec::new() };
     let registries = asked.into_iter().map(registries::Asked::answers).collect();
+    let tools = match &base {
+        Some(base) => Some(base.clone()),
+        None => tools(session, &engine)?,
+    };
     let mut fresh: BTreeMap<_, _> =
         names.iter().map(|name| (name.clone(), fresh(session, &engine, &declaration, name))).collect();
     choose(&options.fresh, &mut fresh)?;
@@ -73,6 +79,9 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
         stored,
         seeds,
         registries,
+        saved_mounts: mount::all(&session.layout),
+        mounts_dir: session.layout.all_mounts(),
+        tools,
         fresh,
         nonce,
         scratch,
@@ -153,6 +162,23 @@ fn fresh(session: &Session, engine: &Engine, declaration: &Declaration, name: &s
     let inputs = mounts::inputs(target, first, &engine.platform);
     let path = session.layout.fresh(&image);
     FreshFacts { image, platform, path, file, warning, source, inputs, chosen: Vec::new() }
+}
+
+/// Where no target builds upon the pinned base image, it may still be there, and has the tools that pack cache mounts. It is not
+/// made for that.
+fn tools(session: &Session, engine: &Engine) -> Result<Option<Base>> {
+    let pins = session.layout.pins();
+    let pinned = if pins.is_file() { pins::read(&pins)?.remove("BASE_IMAGE") } else { None };
+    let pinned = pinned.unwrap_or_else(|| base::PINNED.to_owned());
+    Ok(match base::state(session, engine, &pinned)? {
+        BaseImage::Missing => None,
+        state => Some(Base {
+            image: state.reference(&pinned).to_owned(),
+            local: state != BaseImage::Registry,
+            pinned,
+            steps: Vec::new(),
+        }),
+    })
 }
 
 fn stored(

@@ -77,7 +77,7 @@ fn ask(session: &Session, held: &[Held]) -> Result<Newest> {
 fn build(session: &Session, plan: &Plan) -> Result<()> {
     let log = session.layout.tmp().join("pins.log");
     steps::remove(&log)?;
-    let ended = super::build::bake(session, plan, &log)?;
+    let ended = super::run::bake(session, plan, &log)?.ended;
     if !ended.success {
         return Err(error::build_failed(BuildFailure::new(&ended.trace, &ended.text, &log).to_string()));
     }

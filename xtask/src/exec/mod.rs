@@ -1,6 +1,7 @@
 //! The only room that changes the world: runs steps and builds, decodes their progress, passes signals on.
 
 pub mod bake;
+pub mod garbage;
 pub mod lock;
 pub mod mount_store;
 pub mod mounts;

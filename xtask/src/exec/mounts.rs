@@ -48,6 +48,16 @@ pub struct Moved {
     pub left_over: u64,
 }
 
+impl Moved {
+    /// Takes in what another transfer of the same build did.
+    pub fn add(&mut self, other: Self) {
+        self.done.extend(other.done);
+        self.warnings.extend(other.warnings);
+        self.seconds += other.seconds;
+        self.left_over += other.left_over;
+    }
+}
+
 /// Moves mounts. What goes wrong is in the warnings; an error is Ctrl-C alone.
 pub fn run(
     site: &Site<'_>,

@@ -177,6 +177,22 @@ impl Trace {
         flush_partial(state, vertex, events);
     }
 
+    /// Takes over from a call that was stopped: a step that ran there and is cached here ran in this build.
+    pub fn recall(&mut self, before: &Self) {
+        for state in self.vertices.values_mut().filter(|state| state.cached) {
+            let same = |earlier: &&State| {
+                earlier.label.is_some() && earlier.label == state.label && earlier.targets == state.targets
+            };
+            let ran =
+                |earlier: &&State| !earlier.cached && earlier.completed.is_some() && earlier.error.is_empty();
+            if let Some(earlier) = before.vertices.values().filter(same).find(ran) {
+                *state = earlier.clone();
+            }
+        }
+        self.warnings.splice(0..0, before.warnings.iter().cloned());
+        self.warnings.dedup();
+    }
+
     /// Whether a RUN has started since: its work was not there.
     pub fn ran_a_command_since(&self, begun: Timestamp) -> bool {
         let is_run =

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::call;
 use super::fresh::{self, FreshFacts, FreshTarget};
 use super::held::{Held, Read};
+use super::mount_plan::{self, MountPlan};
 use super::options::BuildOptions;
 use super::push::{self, Push};
 use super::save::{self, Save};
@@ -15,6 +16,7 @@ use super::step::{Command, Step};
 use crate::cache::entry::Found;
 use crate::cache::fresh::Nonce;
 use crate::cache::key::Key;
+use crate::cache::mount::SavedMount;
 use crate::engine::{Driver, Engine};
 use crate::project::Declaration;
 use crate::project::secrets::Secrets;
@@ -44,6 +46,12 @@ pub struct Facts {
     pub fresh: BTreeMap<String, FreshFacts>,
     /// What sets the steps that this build runs again apart.
     pub nonce: Nonce,
+    /// What the store holds of cache mounts, and what is damaged of it.
+    pub saved_mounts: (Vec<SavedMount>, Vec<String>),
+    /// Where the store keeps them.
+    pub mounts_dir: PathBuf,
+    /// An image with the tools that pack and unpack; nothing where none can be had.
+    pub tools: Option<Base>,
     /// A folder of this build's own; removed at its end.
     pub scratch: PathBuf,
 }
@@ -83,6 +91,10 @@ pub struct Plan {
     pub schema: u32,
     /// The build's id.
     pub build: String,
+    /// The builder.
+    pub builder: String,
+    /// Its platform.
+    pub platform: String,
     /// What is built.
     pub targets: Vec<PlannedTarget>,
     /// Steps before the build.
@@ -104,6 +116,10 @@ pub struct Plan {
     pub fresh: Vec<FreshTarget>,
     /// What the store remembers of that, once the build is good.
     pub remember: Vec<Step>,
+    /// Cache mounts: put back where a step is about to run and the builder lacks them, taken out where a step ran.
+    pub mounts: MountPlan,
+    /// Whether mounts are taken out.
+    pub saves_mounts: bool,
     /// Steps after the build, whatever came of it.
     pub cleanup: Vec<Step>,
     /// What the user should know.
@@ -139,6 +155,8 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
     warnings.extend(facts.stored.values().flat_map(|stored| stored.found.warnings.clone()));
     let fresh = fresh::plan(facts, options);
     warnings.extend(fresh.warnings.iter().cloned());
+    let mounts = mount_plan::plan(facts, options);
+    warnings.extend(mounts.warnings.iter().cloned());
     warnings.dedup();
     let can_save = facts.engine.capabilities().local_cache_export;
     warnings.extend(facts.registries.iter().filter_map(Held::warning));
@@ -163,6 +181,8 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
     Plan {
         schema: SCHEMA,
         build: build.to_owned(),
+        builder: facts.engine.builder.clone(),
+        platform: facts.engine.platform.clone(),
         targets,
         prepare: prepare(facts).into_iter().chain(fresh.prepare).collect(),
         bake,
@@ -171,6 +191,8 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         metadata,
         saves,
         pushes,
+        mounts,
+        saves_mounts: !options.no_save && options.caches.local,
         fresh: fresh.targets,
         remember: fresh.remember,
         cleanup: vec![Step::remove("", &facts.scratch)],

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::build::{Facts, PlannedTarget};
+use super::build::{Base, Facts, PlannedTarget};
 use super::fresh::Fresh;
 use super::held::Read;
 use super::options::BuildOptions;
@@ -23,13 +23,8 @@ pub fn bake(facts: &Facts, options: &BuildOptions, common: &Command, metadata: &
 /// What the build and each save share, so that a save finds all of the build's work: files, builder, contexts, arguments,
 /// caches to read.
 pub fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget], fresh: &Fresh) -> Command {
-    let mut command = Command::new(["docker", "buildx", "--builder", &facts.engine.builder, "bake"]);
-    for file in facts.declaration.files.iter().chain(&fresh.inline) {
-        command = command.args(["-f", &file.display().to_string()]);
-    }
-    command = command.args(["--progress", "rawjson"]).cwd(&facts.declaration.dir);
-    command.env = environment(facts);
-    command.secret_env = facts.secrets.contents();
+    let inline = fresh.inline.iter().flat_map(|file| ["-f".to_owned(), file.display().to_string()]);
+    let command = bare(facts).args(inline);
     let mut sets: Vec<String> = options.sets.iter().filter(|set| !is_output(set)).cloned().collect();
     for target in targets {
         let declared = &facts.declaration.targets[&target.name];
@@ -43,6 +38,40 @@ pub fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget], 
     }
     sets.extend(fresh.sets.iter().cloned());
     command.args(sets.into_iter().flat_map(|set| ["--set".to_owned(), set]))
+}
+
+/// A call of bake with the declaration's files and nothing set.
+pub fn bare(facts: &Facts) -> Command {
+    let mut command = Command::new(["docker", "buildx", "--builder", &facts.engine.builder, "bake"]);
+    for file in &facts.declaration.files {
+        command = command.args(["-f", &file.display().to_string()]);
+    }
+    command = command.args(["--progress", "rawjson"]).cwd(&facts.declaration.dir);
+    command.env = environment(facts);
+    command.secret_env = facts.secrets.contents();
+    command
+}
+
+/// What the build of one target is told beside the declaration, as (KEY, VALUE): for a call that reaches its stages.
+pub fn owner_sets(facts: &Facts, options: &BuildOptions, name: &str) -> Vec<(String, String)> {
+    let key = |set: &String| {
+        let (field, value) = set.split_once('=')?;
+        let (pattern, key) = field.split_once('.')?;
+        let is_for = [name, "*"].contains(&pattern) && !is_output(set);
+        is_for.then(|| (key.to_owned(), value.to_owned()))
+    };
+    let own = target_sets(facts, options, name, &facts.declaration.targets[name]);
+    options.sets.iter().chain(&own).filter_map(key).collect()
+}
+
+/// What stands in for an image that the builder does not see.
+pub fn tools_context(facts: &Facts, base: &Base) -> Option<String> {
+    (base.local && facts.engine.driver != Driver::Docker).then(|| oci_layout(facts, base))
+}
+
+fn oci_layout(facts: &Facts, base: &Base) -> String {
+    let tag = base.image.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    format!("oci-layout://{}:{tag}", base_layout(&facts.scratch).display())
 }
 
 /// BuildKit on; no attestations unless asked for (with the default provenance each cached build has another digest, measured);
@@ -67,9 +96,7 @@ fn target_sets(facts: &Facts, options: &BuildOptions, name: &str, declared: &Tar
     if let Some(base) = facts.base.as_ref().filter(|base| declared.builds_upon(&base.pinned)) {
         sets.push(format!("{name}.args.BASE_IMAGE={}", base.image));
         if base.local && facts.engine.driver != Driver::Docker {
-            let dir = base_layout(&facts.scratch);
-            let tag = base.image.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-            sets.push(format!("{name}.contexts.{}=oci-layout://{}:{tag}", base.image, dir.display()));
+            sets.push(format!("{name}.contexts.{}={}", base.image, oci_layout(facts, base)));
         }
     }
     if let Some(app) = options.app.as_ref().filter(|_| declared.contexts.contains_key("app")) {

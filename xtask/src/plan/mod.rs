@@ -7,6 +7,7 @@ pub mod fresh;
 pub mod held;
 mod mount_file;
 pub mod mount_image;
+pub mod mount_plan;
 pub mod mounts;
 pub mod options;
 pub mod pins;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::caches::Caches;
+use super::mount_plan::Choice;
 use crate::cli::Session;
 use crate::cli::parse::Parsed;
 use crate::error::usage;
@@ -37,6 +38,8 @@ pub struct BuildOptions {
     pub no_cache: bool,
     /// `--fresh`: stages or steps, as typed.
     pub fresh: Vec<String>,
+    /// `--mounts`: which cache mounts travel.
+    pub mounts: Choice,
     /// `--no-save`.
     pub no_save: bool,
     /// `--push`.
@@ -71,6 +74,7 @@ impl BuildOptions {
                 "`--push` and `--output` exclude each other\nuse --output type=image,push=true,...",
             ));
         }
+        let mounts = parsed.one("--mounts")?.or_else(|| host.var("DURANGO_MOUNTS").map(str::to_owned));
         Ok(Self {
             targets,
             files,
@@ -84,6 +88,7 @@ impl BuildOptions {
             locked: parsed.flag("--locked"),
             no_cache: parsed.flag("--no-cache"),
             fresh: parsed.many("--fresh"),
+            mounts: Choice::parse(mounts.as_deref().unwrap_or("all"))?,
             no_save: parsed.flag("--no-save"),
             push,
             caches: Caches::parse(&parsed.many("--cache"), host.var("DURANGO_CACHE"))?,

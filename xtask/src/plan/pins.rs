@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
+use super::mount_plan::Choice;
 use super::options::BuildOptions;
 use super::step::Step;
 use crate::layout::Layout;
@@ -90,6 +91,7 @@ pub fn question(layout: &Layout, scratch: &Path, held: &[Held], nonce: &str) -> 
         ],
         outputs: vec![format!("type=local,dest={}", scratch.join("newest").display())],
         no_save: true,
+        mounts: Choice::none(),
         ..BuildOptions::default()
     }
 }

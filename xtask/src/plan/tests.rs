@@ -87,6 +87,9 @@ pub(super) fn facts() -> Facts {
         registries: Vec::new(),
         fresh: BTreeMap::new(),
         nonce: Nonce { value: 7, at: Timestamp::UNIX_EPOCH },
+        saved_mounts: (Vec::new(), Vec::new()),
+        mounts_dir: "/store/mounts".into(),
+        tools: None,
         scratch: "/store/tmp/id".into(),
     }
 }

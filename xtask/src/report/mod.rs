@@ -83,6 +83,21 @@ pub struct Cause {
     pub detail: String,
 }
 
+/// A cache mount that travelled.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct MountReport {
+    /// Its id.
+    pub id: String,
+    /// Where it is mounted.
+    pub target: String,
+    /// Whether it was put back for this build.
+    pub restored: bool,
+    /// Size of its files in bytes.
+    pub bytes: u64,
+    /// What was added to the store, in bytes.
+    pub saved_bytes: u64,
+}
+
 /// What the store gave and got.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct CacheReport {
@@ -101,5 +116,11 @@ pub struct CacheReport {
     #[serde(default)]
     pub push_seconds: f64,
     /// Cache mounts that travelled.
-    pub mounts: Vec<serde_json::Value>,
+    pub mounts: Vec<MountReport>,
+    /// How long it took to put them back, within the build's time.
+    #[serde(default)]
+    pub put_back_seconds: f64,
+    /// How long it took to take them out, after the build.
+    #[serde(default)]
+    pub take_out_seconds: f64,
 }

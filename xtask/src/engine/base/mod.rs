@@ -18,6 +18,8 @@ use crate::plan::build::Base;
 use crate::plan::options::BuildOptions;
 use crate::plan::step::Step;
 
+/// The image that pins.env names, where there is no pins.env.
+pub const PINNED: &str = "debian:13-slim";
 /// What a bootstrapped image is called.
 pub const TAG: &str = "durango/debian:trixie";
 /// Debian's keys, where Debian and Ubuntu keep them and the bootstrapped image will.

@@ -35,6 +35,19 @@ impl Dockerfile {
         }
     }
 
+    /// Whether one stage starts from another, directly or by others.
+    pub fn stands_upon(&self, stage: &str, other: &str, inputs: &Inputs) -> bool {
+        let index = |name: &str| self.stages.iter().position(|one| one.name == name);
+        let (Some(mut at), Some(other)) = (index(stage), index(other)) else { return false };
+        while let Base::Stage(below) = self.base(at, inputs) {
+            if below == other {
+                return true;
+            }
+            at = below;
+        }
+        false
+    }
+
     /// The stage of a name or an index before `end`; none where a named context stands in for it.
     pub fn stage(&self, word: &str, end: usize, inputs: &Inputs) -> Option<usize> {
         let by_index = || word.parse().ok().filter(|index| *index < end);

@@ -1,0 +1,162 @@
+//! After the build: what is kept of it, by the store and by registries. What fails here costs a warning, never the build.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::run::{Built, site};
+use crate::cli::Session;
+use crate::exec::mounts::{self, Moved};
+use crate::exec::{garbage, push, save, signals, steps};
+use crate::plan::build::Plan;
+use crate::plan::mounts::{PlannedMount, Way};
+use crate::plan::push::Push;
+use crate::plan::save::Save;
+use crate::record::Record;
+use crate::report::{BuildReport, MountReport, outcome, watch};
+
+/// Keeps what a build that succeeded came to.
+pub(super) fn keep(
+    session: &Session,
+    plan: &Plan,
+    built: &Built,
+    record: &Record,
+    report: &mut BuildReport,
+) -> Result<()> {
+    // A build that finds the results from before is worse than none that is saved, so this comes first.
+    if let Err(error) = steps::run(&plan.remember, session.globals.verbose) {
+        let why = "what was run again is not remembered, so the next build may find the results from before";
+        warn(session, report, format!("{why}: {error:#}"));
+    }
+    let trace = &built.ended.trace;
+    let digest = |report: &BuildReport, name: &str| {
+        report.targets.iter().find(|target| target.name == name).and_then(|target| target.digest.clone())
+    };
+    for save in &plan.saves {
+        let digest = digest(report, &save.target);
+        if save::is_needed(save, digest.as_ref(), outcome::ran(trace, &save.target)) {
+            save_one(session, save, digest.as_ref(), record, report)?;
+        }
+    }
+    let needed = |push: &&Push| push::is_needed(push, outcome::ran(trace, &push.target));
+    // A registry that failed one target would fail the next one after as long a wait.
+    let mut failed = BTreeSet::new();
+    for push in plan.pushes.iter().filter(needed) {
+        let to = &push.registry.reference;
+        if !failed.contains(to) && !push_one(session, push, record, report)? {
+            failed.insert(to);
+        }
+    }
+    take_out(session, plan, built, record, report)
+}
+
+/// The mounts of steps that ran, and those that the store lacks where it has just been given the layers.
+fn take_out(
+    session: &Session,
+    plan: &Plan,
+    built: &Built,
+    record: &Record,
+    report: &mut BuildReport,
+) -> Result<()> {
+    let trace = &built.ended.trace;
+    let mut used = BTreeSet::new();
+    for (state, label) in trace.steps().filter(|(state, _)| !state.cached && state.started.is_some()) {
+        used.extend(plan.mounts.of_step(&state.targets, label));
+    }
+    if report.cache.saved.is_some() {
+        used.extend((0..plan.mounts.mounts.len()).filter(|at| plan.mounts.mounts[*at].held.is_none()));
+    }
+    let mut moved = Moved::default();
+    if let Some(carrier) = plan.mounts.carrier.as_ref().filter(|_| plan.saves_mounts && !used.is_empty()) {
+        let mounts: Vec<PlannedMount> = used.iter().map(|at| plan.mounts.mounts[*at].clone()).collect();
+        if !session.globals.json {
+            let ids: Vec<&str> = mounts.iter().map(|mount| mount.identity.id.as_str()).collect();
+            eprintln!("saving cache mounts: {}", ids.join(", "));
+        }
+        let log = record.log();
+        moved = mounts::run(&site(session, plan, &log), carrier, Way::Out, &mounts, &mut watch::Quiet)?;
+        garbage::collect(&session.sh, &plan.builder, &moved);
+    }
+    report.cache.mounts = mount_reports(&built.put_back, &moved);
+    report.cache.put_back_seconds = outcome::round(built.put_back.seconds);
+    report.cache.take_out_seconds = outcome::round(moved.seconds);
+    report.warnings.extend(built.put_back.warnings.iter().cloned());
+    for warning in moved.warnings {
+        warn(session, report, warning);
+    }
+    Ok(())
+}
+
+/// Each mount once.
+fn mount_reports(put_back: &Moved, taken_out: &Moved) -> Vec<MountReport> {
+    let report = |restored: bool| {
+        move |(entry, new): &(crate::cache::mount::MountEntry, u64)| MountReport {
+            id: entry.identity.id.clone(),
+            target: entry.target.clone(),
+            restored,
+            bytes: entry.bytes,
+            saved_bytes: *new,
+        }
+    };
+    let mut all: Vec<MountReport> = put_back.done.iter().map(report(true)).collect();
+    for taken in taken_out.done.iter().map(report(false)) {
+        match all.iter_mut().find(|known| known.id == taken.id && known.target == taken.target) {
+            Some(known) => *known = MountReport { restored: true, ..taken },
+            None => all.push(taken),
+        }
+    }
+    all
+}
+
+/// A save that fails costs a warning, never the build; Ctrl-C ends it as it ends all else.
+fn save_one(
+    session: &Session,
+    save: &Save,
+    digest: Option<&String>,
+    record: &Record,
+    report: &mut BuildReport,
+) -> Result<()> {
+    if !session.globals.json {
+        eprintln!("saving the layers of {} for other builders ({})", save.image, save.key);
+    }
+    let saved = save::run(&session.layout, save, digest, &record.log(), session.host.now, &mut watch::Quiet);
+    signals::check()?;
+    match saved {
+        Ok(saved) => {
+            report.cache.save_seconds = outcome::round(report.cache.save_seconds + saved.seconds);
+            report.cache.saved = Some(saved.entry.key.short().to_owned());
+        }
+        Err(error) => {
+            warn(session, report, format!("the layers of {} are not saved: {error:#}", save.image));
+        }
+    }
+    Ok(())
+}
+
+/// A push that fails costs a warning as well; whether it did not.
+fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildReport) -> Result<bool> {
+    if !session.globals.json {
+        eprintln!("pushing the layers of {} to {}", push.image, push.reference);
+    }
+    let pushed = push::run(&session.layout, push, &record.log(), &mut watch::Quiet);
+    signals::check()?;
+    match pushed {
+        Ok(seconds) => {
+            report.cache.push_seconds = outcome::round(report.cache.push_seconds + seconds);
+            report.cache.pushed.push(push.reference.clone());
+            Ok(true)
+        }
+        Err(error) => {
+            let (image, to) = (&push.image, &push.registry.reference);
+            warn(session, report, format!("the layers of {image} are not pushed to `{to}`: {error:#}"));
+            Ok(false)
+        }
+    }
+}
+
+fn warn(session: &Session, report: &mut BuildReport, warning: String) {
+    if !session.globals.json {
+        eprintln!("warning: {warning}");
+    }
+    report.warnings.push(warning);
+}

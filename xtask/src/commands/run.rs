@@ -1,0 +1,161 @@
+//! A plan's one call of bake, made again where that mends it: cache mounts are put back when a step is about to run that lacks
+//! them, and what a registry or the engine lost is done without.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::cli::Session;
+use crate::engine::usage::{self, Record};
+use crate::exec::bake::{self, Call, Ended};
+use crate::exec::lock::Lock;
+use crate::exec::mounts::{self, Moved, Site};
+use crate::exec::steps;
+use crate::exec::trace::Trace;
+use crate::plan::build::Plan;
+use crate::plan::mount_plan::MountPlan;
+use crate::plan::mounts::{PlannedMount, Way};
+use crate::plan::step::Command;
+use crate::report::watch;
+
+/// Said where a build is made again without registries.
+const UNDELIVERED: &str =
+    "a registry does not deliver layers that its cache promised; building without registries";
+
+/// A build that came to its end, and the cache mounts that were put back for it.
+pub(super) struct Built {
+    /// How it ended, all its calls together.
+    pub ended: Ended,
+    /// What was put back.
+    pub put_back: Moved,
+}
+
+/// Prepares and makes the call, with its output in `log`; the store is read-locked while BuildKit may read it.
+pub(super) fn bake(session: &Session, plan: &Plan, log: &Path) -> Result<Built> {
+    std::fs::create_dir_all(&plan.scratch)?;
+    steps::run(&plan.prepare, session.globals.verbose)?;
+    let run =
+        Run { session, plan, log, names: plan.targets.iter().map(|target| target.name.clone()).collect() };
+    let (mut ended, put_back) = run.with_mounts()?;
+    if let Some(command) = plan.without_registries.as_ref().filter(|_| ended.lacked_a_layer()) {
+        eprintln!("warning: {UNDELIVERED}");
+        ended = run.call(command, &|_| false)?;
+        ended.trace.warnings.push(UNDELIVERED.into());
+    }
+    if ended.lost_a_snapshot() {
+        eprintln!("warning: the engine removed a layer while it was unpacked; unpacking again");
+        ended = run.call(&plan.bake, &|_| false)?;
+    }
+    Ok(Built { ended, put_back })
+}
+
+/// Where cache mounts are moved to and from.
+pub(super) fn site<'a>(session: &'a Session, plan: &'a Plan, log: &'a Path) -> Site<'a> {
+    Site { layout: &session.layout, log, now: session.host.now, platform: &plan.platform }
+}
+
+struct Run<'a> {
+    session: &'a Session,
+    plan: &'a Plan,
+    log: &'a Path,
+    names: Vec<String>,
+}
+
+impl Run<'_> {
+    fn call(&self, command: &Command, stop: &dyn Fn(&Trace) -> bool) -> Result<Ended> {
+        if self.session.globals.verbose {
+            eprintln!("$ {}", command.to_shell());
+        }
+        let call = Call { command, targets: &self.names, log: self.log, stop };
+        let _reading = Lock::shared(&self.session.layout)?;
+        bake::run(&call, &mut *watch::watcher(self.session))
+    }
+
+    /// Stops the build the moment a step begins whose mounts the builder lacks and the store has, puts them back and goes on. What ran
+    /// before is cached by then, and counted as what it was.
+    fn with_mounts(&self) -> Result<(Ended, Moved)> {
+        let started = Instant::now();
+        let asked = RefCell::new(BTreeSet::new());
+        let mut put_back = Moved::default();
+        let mut before: Option<Trace> = None;
+        loop {
+            let lacking = RefCell::new(Vec::new());
+            let stop = |trace: &Trace| {
+                let found = self.lacking(trace, &mut asked.borrow_mut());
+                let is_any = !found.is_empty();
+                lacking.borrow_mut().extend(found);
+                is_any
+            };
+            let mut ended = self.call(&self.plan.bake, &stop)?;
+            if let Some(before) = &before {
+                ended.trace.recall(before);
+            }
+            let lacking = lacking.into_inner();
+            let Some(carrier) = self.plan.mounts.carrier.as_ref().filter(|_| ended.stopped) else {
+                ended.seconds = started.elapsed().as_secs_f64();
+                return Ok((ended, put_back));
+            };
+            let mounts: Vec<PlannedMount> =
+                lacking.iter().map(|at| self.plan.mounts.mounts[*at].clone()).collect();
+            self.say(&mounts);
+            let site = site(self.session, self.plan, self.log);
+            let moved = mounts::run(&site, carrier, Way::In, &mounts, &mut watch::Quiet)?;
+            moved.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            put_back.add(moved);
+            before = Some(ended.trace);
+        }
+    }
+
+    fn say(&self, mounts: &[PlannedMount]) {
+        let ids: Vec<&str> = mounts.iter().map(|mount| mount.identity.id.as_str()).collect();
+        if !self.session.globals.json {
+            eprintln!("putting back what this builder lacks: {}", ids.join(", "));
+        }
+    }
+
+    /// Mounts of the plan that a step that runs now uses, or one built upon it, and that the builder made for this very build. Each is
+    /// looked at once; the builder is asked only where a step runs at all.
+    fn lacking(&self, trace: &Trace, asked: &mut BTreeSet<usize>) -> Vec<usize> {
+        let plan = &self.plan.mounts;
+        let mut wanted = BTreeSet::new();
+        for (state, label) in trace.steps() {
+            let runs = state.started.is_some() && !state.cached && label.instruction.starts_with("RUN ");
+            if runs {
+                let own = plan.of_step(&state.targets, label);
+                if own.iter().any(|at| !asked.contains(at)) {
+                    wanted.extend(own.into_iter().chain(plan.upon(&state.targets, label)));
+                }
+            }
+        }
+        let new: Vec<usize> =
+            wanted.into_iter().filter(|at| asked.insert(*at) && plan.mounts[*at].held.is_some()).collect();
+        if new.is_empty() || plan.carrier.is_none() {
+            return Vec::new();
+        }
+        match usage::read(&self.session.sh, &self.plan.builder) {
+            Ok(records) => lacks(plan, &records, trace, &new),
+            // A builder that does not say what it holds keeps what it has.
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+/// Those of which the builder has no record that is older than the build. Where it does not name its mounts, none is lacking: what is
+/// there must not be overwritten by what is older.
+fn lacks(plan: &MountPlan, records: &[Record], trace: &Trace, wanted: &[usize]) -> Vec<usize> {
+    let begun = trace.vertices.values().filter_map(|state| state.started).min();
+    let mounts: Vec<&Record> = records.iter().filter(|record| record.kind == "exec.cachemount").collect();
+    if mounts.iter().any(|record| record.mount_id().is_none()) {
+        return Vec::new();
+    }
+    let is_held = |at: usize| {
+        let id = plan.mounts[at].builder_id();
+        let older =
+            |record: &Record| record.created.is_none_or(|created| begun.is_none_or(|begun| created < begun));
+        mounts.iter().any(|record| record.mount_id() == Some(&id) && older(record))
+    };
+    wanted.iter().copied().filter(|at| !is_held(*at)).collect()
+}

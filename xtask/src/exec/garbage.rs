@@ -1,0 +1,36 @@
+//! What a transfer of cache mounts leaves in the builder: the packs, once in the layer of the RUN that made them and once in the
+//! layer that was exported. Nothing reads them again.
+
+use std::time::Duration;
+
+use xshell::{Shell, cmd};
+
+use super::mounts::Moved;
+use crate::engine::{ask, usage};
+
+/// Less than this waits for the builder's own garbage collector: asking and pruning take half a second.
+const WORTH: u64 = 64 << 20;
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Removes what transfers left, by its very records. What fails is left to the builder.
+pub fn collect(sh: &Shell, builder: &str, moved: &Moved) {
+    if moved.left_over < WORTH {
+        return;
+    }
+    let is_ours = |record: &usage::Record| {
+        let text = &record.description;
+        text.contains("/durango/transfer/")
+            || text.contains("] COPY --from=durango-")
+            || text.contains("durango-in-")
+    };
+    let records = usage::read(sh, builder).unwrap_or_default();
+    // Layers go before what they stand upon: the exported one was made last.
+    let mut ours: Vec<_> =
+        records.into_iter().filter(|record| record.kind != "exec.cachemount" && is_ours(record)).collect();
+    ours.sort_by_key(|record| std::cmp::Reverse(record.created));
+    for record in ours {
+        let filter = format!("id={}", record.id);
+        let _ =
+            ask::ask(cmd!(sh, "docker buildx --builder {builder} prune --force --filter {filter}"), LIMIT);
+    }
+}

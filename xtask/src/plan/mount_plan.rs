@@ -1,0 +1,169 @@
+//! Which cache mounts a build uses, which of them travel, and which step uses which.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::build::Facts;
+use super::call;
+use super::mounts::{Carrier, Owner, PlannedMount};
+use super::options::BuildOptions;
+use crate::error::usage;
+use crate::exec::trace::Label;
+use crate::project::dockerfile::mounts::{UsedMount, of_build};
+use crate::project::dockerfile::{Dockerfile, Inputs};
+
+/// Which mounts travel, as `--mounts` and `DURANGO_MOUNTS` have it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// These alone; all where none is named.
+    only: Vec<String>,
+    /// Never these.
+    never: Vec<String>,
+    /// None at all.
+    none: bool,
+}
+
+impl Choice {
+    /// Reads `all`, `none`, or ids with commas between them, those with a `-` in front left out.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut choice = Self::default();
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            match (word, word.strip_prefix('-')) {
+                ("all", _) => {}
+                ("none", _) => choice.none = true,
+                (_, Some("")) => {
+                    return Err(usage("`--mounts -` names no mount\nfor example: --mounts -durango-ccache"));
+                }
+                (_, Some(id)) => choice.never.push(id.to_owned()),
+                (id, None) => choice.only.push(id.to_owned()),
+            }
+        }
+        if choice.none && !(choice.only.is_empty() && choice.never.is_empty()) {
+            return Err(usage(format!("`--mounts {text}` is none and some\nuse all, none, or ids")));
+        }
+        Ok(choice)
+    }
+
+    /// No mount travels.
+    pub fn none() -> Self {
+        Self { none: true, ..Self::default() }
+    }
+
+    fn takes(&self, id: &str) -> bool {
+        let is = |known: &String| known == id;
+        !self.none && !self.never.iter().any(is) && (self.only.is_empty() || self.only.iter().any(is))
+    }
+
+    /// What is named and is no mount of the build.
+    fn unknown(&self, mounts: &[UsedMount]) -> Vec<String> {
+        let is_known = |id: &&String| mounts.iter().any(|used| used.mount.identity.id == **id);
+        let unknown = self.only.iter().chain(&self.never).filter(|id| !is_known(id));
+        unknown.map(|id| format!("`--mounts` names `{id}`, which no step of this build mounts")).collect()
+    }
+}
+
+/// The cache mounts of a build.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct MountPlan {
+    /// Those that travel, in the order in which they were found.
+    pub mounts: Vec<PlannedMount>,
+    /// What moves them; nothing where no image has the tools.
+    #[serde(skip)]
+    pub carrier: Option<Carrier>,
+    /// Dockerfiles by target, with what the target adds.
+    #[serde(skip)]
+    files: BTreeMap<String, (Dockerfile, Inputs)>,
+    /// What the user should know.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
+}
+
+/// Plans them.
+pub fn plan(facts: &Facts, options: &BuildOptions) -> MountPlan {
+    let parse = |(name, fresh): (&String, &super::fresh::FreshFacts)| {
+        Some((
+            name.clone(),
+            (Dockerfile::parse(fresh.source.as_ref()?.text.as_bytes()), fresh.inputs.clone()),
+        ))
+    };
+    let files: BTreeMap<_, _> = facts.fresh.iter().filter_map(parse).collect();
+    let parsed = files.iter().map(|(name, (file, _))| (name.clone(), file.clone())).collect();
+    let found = of_build(&facts.declaration, &facts.names, &parsed, &facts.engine.platform);
+    let mut plan = MountPlan { warnings: options.mounts.unknown(&found.mounts), ..MountPlan::default() };
+    if options.mounts.none {
+        return plan;
+    }
+    plan.warnings.extend(found.warnings);
+    let (saved, damaged) = &facts.saved_mounts;
+    plan.warnings.extend(damaged.iter().cloned());
+    for used in found.mounts.into_iter().filter(|used| options.mounts.takes(&used.mount.identity.id)) {
+        let identity = used.mount.identity;
+        let held = saved.iter().map(|saved| &saved.entry).find(|entry| entry.identity == identity);
+        let mount = PlannedMount {
+            dir: facts.mounts_dir.join(identity.slug()),
+            held: held.filter(|entry| entry.platform == facts.engine.platform).cloned(),
+            identity,
+            sharing: used.mount.sharing,
+            target: used.mount.target,
+            uses: used.uses,
+        };
+        if mount.is_writable() {
+            plan.mounts.push(mount);
+        } else {
+            let id = &mount.identity.id;
+            plan.warnings.push(format!(
+                "the cache mount `{id}` does not travel: a name in it has characters that no option takes"
+            ));
+        }
+    }
+    plan.files = files;
+    plan.carrier = carrier(facts, options, &plan.mounts);
+    plan
+}
+
+fn carrier(facts: &Facts, options: &BuildOptions, mounts: &[PlannedMount]) -> Option<Carrier> {
+    let tools = facts.tools.as_ref().filter(|_| !mounts.is_empty())?;
+    let from = mounts.iter().filter_map(|mount| Some(mount.identity.from.as_deref()?.split_once('/')?.0));
+    let owner = |name: &str| {
+        let source = facts.fresh.get(name)?.source.clone()?;
+        let sets = call::owner_sets(facts, options, name);
+        Some((name.to_owned(), Owner { dockerfile: source.text, dockerignore: source.ignore, sets }))
+    };
+    Some(Carrier {
+        bake: call::bare(facts),
+        tools: (tools.image.clone(), call::tools_context(facts, tools)),
+        ca_bundle: facts.secrets.ca_bundle.clone(),
+        owners: from.filter_map(owner).collect(),
+        scratch: facts.scratch.clone(),
+    })
+}
+
+impl MountPlan {
+    /// The mounts of a step, by their place in the plan.
+    pub fn of_step(&self, targets: &[String], label: &Label) -> Vec<usize> {
+        let uses = |mount: &PlannedMount| {
+            mount.uses.iter().any(|user| {
+                targets.contains(&user.target)
+                    && user.stage == label.stage
+                    && self.files.get(&user.target).is_some_and(|(file, _)| {
+                        let found = file.find(&label.stage, &label.instruction);
+                        found.is_some_and(|found| found.text == user.instruction)
+                    })
+            })
+        };
+        (0..self.mounts.len()).filter(|at| uses(&self.mounts[*at])).collect()
+    }
+
+    /// The mounts of the stages that are built upon the step's own, which will run when it runs.
+    pub fn upon(&self, targets: &[String], label: &Label) -> Vec<usize> {
+        let above = |(target, stage): (&String, &str)| {
+            self.files.get(target).is_some_and(|(file, inputs)| file.stands_upon(stage, &label.stage, inputs))
+        };
+        let uses = |mount: &PlannedMount| {
+            mount.uses.iter().any(|user| targets.contains(&user.target) && above((&user.target, &user.stage)))
+        };
+        (0..self.mounts.len()).filter(|at| uses(&self.mounts[*at])).collect()
+    }
+}
