@@ -149,7 +149,9 @@ fn image(engine: &Engine, target: &Target, name: &str) -> (String, String) {
 fn fresh(session: &Session, engine: &Engine, declaration: &Declaration, name: &str) -> FreshFacts {
     let target = &declaration.targets[name];
     let (image, platform) = image(engine, target, name);
-    let (file, warning) = FreshFile::read(&session.layout, &image);
+    let is_foreign = entry::foreign_format(&session.layout).is_some();
+    let (file, warning) =
+        if is_foreign { (FreshFile::new(&image), None) } else { FreshFile::read(&session.layout, &image) };
     let source = match &target.dockerfile_inline {
         Some(text) => Some(Source { path: None, text: text.clone(), ignore: None }),
         None => declaration.dockerfile(target).and_then(|path| {
@@ -160,7 +162,7 @@ fn fresh(session: &Session, engine: &Engine, declaration: &Declaration, name: &s
     };
     let first = target.platforms.first().unwrap_or(&engine.platform);
     let inputs = mounts::inputs(target, first, &engine.platform);
-    let path = session.layout.fresh(&image);
+    let path = (!is_foreign).then(|| session.layout.fresh(&image));
     FreshFacts { image, platform, path, file, warning, source, inputs, chosen: Vec::new() }
 }
 

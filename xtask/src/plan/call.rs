@@ -25,7 +25,7 @@ pub fn bake(facts: &Facts, options: &BuildOptions, common: &Command, metadata: &
 pub fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget], fresh: &Fresh) -> Command {
     let inline = fresh.inline.iter().flat_map(|file| ["-f".to_owned(), file.display().to_string()]);
     let command = bare(facts).args(inline);
-    let mut sets: Vec<String> = options.sets.iter().filter(|set| !is_output(set)).cloned().collect();
+    let mut sets: Vec<String> = options.sets.iter().filter(|set| !is_builds_own(set)).cloned().collect();
     for target in targets {
         let declared = &facts.declaration.targets[&target.name];
         sets.extend(target_sets(facts, options, &target.name, declared));
@@ -119,10 +119,12 @@ pub fn base_layout(scratch: &Path) -> PathBuf {
     scratch.join("base")
 }
 
-/// Whether a `--set` says where a result goes: a save has a place of its own.
-fn is_output(set: &str) -> bool {
-    let field = set.split('=').next().unwrap_or_default().trim_end_matches('+');
-    ["cache-to", "output", "push", "load", "tags"].iter().any(|key| field.ends_with(&format!(".{key}")))
+/// Whether a `--set` says where a result goes, or that what there is does not count: a save has a place of its own, and finds all
+/// of the build's work.
+fn is_builds_own(set: &str) -> bool {
+    let field = set.split('=').next().unwrap_or_default();
+    let key = field.split('.').nth(1).unwrap_or_default().trim_end_matches('+');
+    ["cache-to", "output", "push", "load", "tags", "no-cache", "no-cache-filter"].contains(&key)
 }
 
 /// Tags and outputs, which a save leaves out.
@@ -133,7 +135,7 @@ fn output_sets(facts: &Facts, options: &BuildOptions) -> Vec<String> {
     // bake's own --push would push what the requested targets build upon as well, to wherever its name points.
     let pushed = facts.names.iter().take(facts.requested).filter(|_| options.push);
     let pushed = pushed.map(|name| format!("{name}.output=type=image,push=true"));
-    let given = options.sets.iter().filter(|set| is_output(set)).cloned();
+    let given = options.sets.iter().filter(|set| is_builds_own(set)).cloned();
     given.chain(tags).chain(outputs).chain(pushed).flat_map(|set| ["--set".to_owned(), set]).collect()
 }
 

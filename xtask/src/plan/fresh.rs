@@ -26,8 +26,8 @@ pub struct FreshFacts {
     pub image: String,
     /// Its platforms, joined by commas.
     pub platform: String,
-    /// The file that remembers.
-    pub path: PathBuf,
+    /// The file that remembers; none where the store is left alone.
+    pub path: Option<PathBuf>,
     /// What it remembers.
     pub file: FreshFile,
     /// Why that is less than it should be.
@@ -78,6 +78,8 @@ pub struct Fresh {
     /// What the user should know.
     pub warnings: Vec<String>,
 }
+
+const NOT_REMEMBERED: &str = "what is run again is not remembered, since the store is left alone: the next build may find the results from before";
 
 /// What Docker gives a container.
 const DEFAULT_SHM: u64 = 64 << 20;
@@ -151,8 +153,11 @@ pub fn plan(facts: &Facts, options: &BuildOptions) -> Fresh {
         fresh.warnings.extend(known.warning.clone());
         let mut remembered = known.file.platforms.get(&known.platform).cloned().unwrap_or_default();
         if ask(&mut remembered, known, options.no_cache, &facts.nonce) {
-            let file = files.entry(&known.path).or_insert_with(|| known.file.clone());
-            file.platforms.insert(known.platform.clone(), remembered.clone());
+            fresh.warnings.extend(known.path.is_none().then(|| NOT_REMEMBERED.to_owned()));
+            if let Some(path) = &known.path {
+                let file = files.entry(path).or_insert_with(|| known.file.clone());
+                file.platforms.insert(known.platform.clone(), remembered.clone());
+            }
         }
         let shm_size = remembered.all.as_ref().map(|nonce| {
             let declared = facts.declaration.targets[name].shm_size.as_deref().and_then(bytes);

@@ -15,7 +15,7 @@ fn target(image: &str, path: Option<&str>) -> FreshFacts {
     FreshFacts {
         image: image.into(),
         platform: "linux/amd64".into(),
-        path: format!("/store/fresh/{image}.json").into(),
+        path: Some(format!("/store/fresh/{image}.json").into()),
         file: FreshFile::new(image),
         warning: None,
         source: Some(Source { path: path.map(PathBuf::from), text: FILE.into(), ignore: Some("x\n".into()) }),
@@ -52,6 +52,15 @@ fn no_cache_makes_shm_some_bytes_larger_and_is_remembered_for_every_target() {
     let file: FreshFile =
         serde_json::from_str(&remembered["/store/fresh/own_app.json"]).expect("what it reads");
     assert_eq!(file.platforms["linux/amd64"], Remembered { all: Some(nonce(7)), spots: vec![] });
+}
+
+#[test]
+fn a_store_that_is_left_alone_remembers_nothing_and_that_is_told() {
+    let mut facts = with_fresh();
+    facts.fresh.values_mut().for_each(|known| known.path = None);
+    let plan = whole(&facts, &BuildOptions { no_cache: true, ..BuildOptions::default() }, "id");
+    assert!(plan.remember.is_empty() && plan.bake.to_shell().contains("app.shm-size="));
+    assert_eq!(plan.warnings.iter().filter(|warning| warning.contains("not remembered")).count(), 1);
 }
 
 #[test]

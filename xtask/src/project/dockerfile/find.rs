@@ -39,16 +39,22 @@ impl Instruction {
         let pieces = pieces(&squeeze(&self.label(), escape));
         let (first, others) = pieces.split_first()?;
         let mut rest = wanted.strip_prefix(first.as_str())?;
-        let is_open = self.document.is_some();
-        if let Some((last, between)) = others.split_last() {
-            for piece in between {
-                rest = &rest[rest.find(piece.as_str())? + piece.len()..];
+        // A heredoc's beginning may follow in parentheses.
+        let ends = |rest: &str, last: &str| {
+            let open = self.document.is_some();
+            rest.ends_with(last)
+                || (open && rest.match_indices('(').any(|(at, _)| rest[..at].ends_with(last)))
+        };
+        let fits = match others.split_last() {
+            None => rest.is_empty() || (self.document.is_some() && rest.starts_with('(')),
+            Some((last, between)) => {
+                for piece in between {
+                    rest = &rest[rest.find(piece.as_str())? + piece.len()..];
+                }
+                ends(rest, last)
             }
-            let at =
-                if is_open { rest.find(last.as_str())? } else { rest.strip_suffix(last.as_str())?.len() };
-            rest = &rest[at + last.len()..];
-        }
-        (rest.is_empty() || (is_open && rest.starts_with('('))).then(|| pieces.iter().map(String::len).sum())
+        };
+        fits.then(|| pieces.iter().map(String::len).sum())
     }
 }
 
@@ -86,6 +92,25 @@ fn pieces(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_buildkit_gave() {
+        let file = Dockerfile::parse(include_bytes!("find_tests.Dockerfile"));
+        for (step, line) in [
+            (
+                "RUN --mount=type=cache,target=rel,id=x-1 echo \"quoted \"in\"\" 1 env  'single $E'    && echo a b",
+                4,
+            ),
+            ("RUN <<EOF (echo 1...)", 7),
+            ("RUN <<-EOF cat", 11),
+            ("COPY <<A /a-1", 14),
+            ("RUN echo fromarg", 19),
+            ("RUN [\"echo\", \"json fromarg\"]", 20),
+            ("WORKDIR /w", 21),
+        ] {
+            assert_eq!(file.find("first", step).map(|found| found.line), Some(line), "{step}");
+        }
+    }
 
     #[test]
     fn steps_find_their_instructions() {
