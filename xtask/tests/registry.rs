@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::registry::{self, Registry, USER};
 use common::second_daemon::SecondDaemon;
-use common::{COMPOSE, Project, cached};
+use common::{COMPOSE, Project, base_of, cached};
 use serde_json::Value;
 
 /// A project whose steps no other test shares. `made` stands for the expensive part.
@@ -19,14 +19,6 @@ fn project(name: &str) -> Project {
     );
     let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
     Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile), ("a.txt", "a\n")])
-}
-
-/// The image that the first engine builds upon, as its plan names it.
-fn base_of(project: &Project) -> String {
-    let plan = project.run(&["plan", "app", "--file", "compose.yaml"]);
-    plan.succeeds();
-    let (_, rest) = plan.stdout.split_once("app.args.BASE_IMAGE=").expect("a base image");
-    rest.split([' ', '\'']).next().expect("a name").to_owned()
 }
 
 fn list<'a>(report: &'a Value, name: &str) -> Vec<&'a str> {
@@ -260,4 +252,41 @@ fn a_push_is_not_waited_for_when_the_registry_goes_silent_in_it() {
     let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
     run.succeeds();
     assert_eq!((report["result"].as_str(), registry.tags().len()), (Some("cached"), 2), "{report}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn images_that_build_upon_each_other_share_one_repository() {
+    let registry = Registry::start();
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let compose = "
+services:
+  base:
+    image: durango-test/linked-base
+    build: {context: ., dockerfile: base.Dockerfile, args: {BASE_IMAGE: 'debian:13-slim'}}
+  app:
+    image: durango-test/linked-app:7
+    build: {context: ., additional_contexts: {base: 'docker-image://durango-test/linked-base'}}
+";
+    let base = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/base && head -c 400000 /dev/urandom >>/base\n"
+    );
+    let app = "FROM base\nRUN wc /base >/app\n";
+    let project = Project::new(&[("compose.yaml", compose), ("base.Dockerfile", &base), ("Dockerfile", app)]);
+    let image = base_of(&project);
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!((list(&report, "pushed").len(), registry.tags().len()), (2, 4), "{report}");
+    assert!(registry.tags().iter().any(|tag| tag == "durango-test_linked-app_7-linux_amd64"));
+    let heavy = registry.blobs().iter().filter(|(_, size)| *size > 300_000 && *size < 1_000_000).count();
+    assert_eq!(heavy, 1, "what both hold is there once");
+    let (project, _second) = another(project, &image);
+    let (report, run) = project.build(&["app", "--cache", &format!("{},ro", registry.cache())]);
+    run.succeeds();
+    assert_eq!(
+        (report["result"].as_str(), list(&report, "read").len()),
+        (Some("cached"), 2),
+        "{}",
+        run.all()
+    );
 }
