@@ -283,10 +283,8 @@ services:
     let (project, _second) = another(project, &image);
     let (report, run) = project.build(&["app", "--cache", &format!("{},ro", registry.cache())]);
     run.succeeds();
-    assert_eq!(
-        (report["result"].as_str(), list(&report, "read").len()),
-        (Some("cached"), 2),
-        "{}",
-        run.all()
-    );
+    assert_eq!(report["result"], "cached", "{}", run.all());
+    for image in ["linked-app", "linked-base"] {
+        assert!(list(&report, "read").iter().any(|read| read.contains(image)), "{report}");
+    }
 }
