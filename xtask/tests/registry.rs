@@ -292,3 +292,20 @@ services:
         assert!(list(&report, "read").iter().any(|read| read.contains(image)), "{report}");
     }
 }
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_cache_that_the_builder_alone_cannot_read_is_told_and_is_not_why_a_step_failed() {
+    let project = project("unread");
+    // As where the builder is on another network: xtask asks nobody about a cache of the user's own.
+    let set = ["app", "--set", "app.cache-from=type=registry,ref=127.0.0.1:1/team/cache:x"];
+    let (report, run) = project.build(&set);
+    run.succeeds();
+    let said = warnings(&report);
+    assert!(said.contains("could not read the cache `127.0.0.1:1/team/cache:x`"), "{}", run.all());
+    let text = fs::read_to_string(project.path("Dockerfile")).expect("a Dockerfile");
+    project.write("Dockerfile", &format!("{text}RUN exit 42\n"));
+    let (report, _) = project.build(&set);
+    assert_eq!(report["failure"]["exit_code"], 42, "{report}");
+    assert!(report["failure"]["step"].as_str().is_some_and(|step| step.contains("exit 42")), "{report}");
+}

@@ -159,6 +159,7 @@ fn build_and_save(session: &Session, plan: &Plan, record: &Record) -> Result<Bui
     let failure = (!ended.success).then(|| BuildFailure::new(&ended.trace, &ended.text, &record.log()));
     let digests = bake::digests(&plan.metadata);
     let mut report = outcome::report(plan, &ended, &digests, failure);
+    outcome::unread(&ended.trace).for_each(|warning| warn(session, &mut report, warning));
     if report.failure.is_none() {
         // A build that finds the results from before is worse than none that is saved, so this comes first.
         if let Err(error) = steps::run(&plan.remember, session.globals.verbose) {
