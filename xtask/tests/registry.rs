@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::registry::{self, Registry, USER};
 use common::second_daemon::SecondDaemon;
-use common::{COMPOSE, Project, cached};
+use common::{COMPOSE, Project, base_of, cached};
 use serde_json::Value;
 
 /// A project whose steps no other test shares. `made` stands for the expensive part.
@@ -19,14 +19,6 @@ fn project(name: &str) -> Project {
     );
     let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
     Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile), ("a.txt", "a\n")])
-}
-
-/// The image that the first engine builds upon, as its plan names it.
-fn base_of(project: &Project) -> String {
-    let plan = project.run(&["plan", "app", "--file", "compose.yaml"]);
-    plan.succeeds();
-    let (_, rest) = plan.stdout.split_once("app.args.BASE_IMAGE=").expect("a base image");
-    rest.split([' ', '\'']).next().expect("a name").to_owned()
 }
 
 fn list<'a>(report: &'a Value, name: &str) -> Vec<&'a str> {
@@ -128,7 +120,11 @@ fn a_plan_tells_what_was_found_and_what_would_be_pushed() {
     let run = project.run(&[&["plan"], &given[..]].concat());
     run.succeeds();
     let reads: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with("  reads 127.")).collect();
-    assert!(matches!(reads[..], [read] if read.contains(&first.repository())), "{}", run.all());
+    assert!(
+        !reads.is_empty() && reads.iter().all(|read| read.contains(&first.repository())),
+        "{}",
+        run.all()
+    );
     assert!(run.stdout.contains(&format!("# `{}", second.repository())), "{}", run.all());
     assert!(run.stdout.contains("is not there yet"), "{}", run.all());
     // Nothing has run since, but the second registry lacks the key and gets it.
@@ -260,4 +256,56 @@ fn a_push_is_not_waited_for_when_the_registry_goes_silent_in_it() {
     let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
     run.succeeds();
     assert_eq!((report["result"].as_str(), registry.tags().len()), (Some("cached"), 2), "{report}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn images_that_build_upon_each_other_share_one_repository() {
+    let registry = Registry::start();
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let compose = "
+services:
+  base:
+    image: durango-test/linked-base
+    build: {context: ., dockerfile: base.Dockerfile, args: {BASE_IMAGE: 'debian:13-slim'}}
+  app:
+    image: durango-test/linked-app:7
+    build: {context: ., additional_contexts: {base: 'docker-image://durango-test/linked-base'}}
+";
+    let base = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/base && head -c 400000 /dev/urandom >>/base\n"
+    );
+    let app = "FROM base\nRUN wc /base >/app\n";
+    let project = Project::new(&[("compose.yaml", compose), ("base.Dockerfile", &base), ("Dockerfile", app)]);
+    let image = base_of(&project);
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!((list(&report, "pushed").len(), registry.tags().len()), (2, 4), "{report}");
+    assert!(registry.tags().iter().any(|tag| tag == "durango-test_linked-app_7-linux_amd64"));
+    let heavy = registry.blobs().iter().filter(|(_, size)| *size > 300_000 && *size < 1_000_000).count();
+    assert_eq!(heavy, 1, "what both hold is there once");
+    let (project, _second) = another(project, &image);
+    let (report, run) = project.build(&["app", "--cache", &format!("{},ro", registry.cache())]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached", "{}", run.all());
+    for image in ["linked-app", "linked-base"] {
+        assert!(list(&report, "read").iter().any(|read| read.contains(image)), "{report}");
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_cache_that_the_builder_alone_cannot_read_is_told_and_is_not_why_a_step_failed() {
+    let project = project("unread");
+    // As where the builder is on another network: xtask asks nobody about a cache of the user's own.
+    let set = ["app", "--set", "app.cache-from=type=registry,ref=127.0.0.1:1/team/cache:x"];
+    let (report, run) = project.build(&set);
+    run.succeeds();
+    let said = warnings(&report);
+    assert!(said.contains("could not read the cache `127.0.0.1:1/team/cache:x`"), "{}", run.all());
+    let text = fs::read_to_string(project.path("Dockerfile")).expect("a Dockerfile");
+    project.write("Dockerfile", &format!("{text}RUN exit 42\n"));
+    let (report, _) = project.build(&set);
+    assert_eq!(report["failure"]["exit_code"], 42, "{report}");
+    assert!(report["failure"]["step"].as_str().is_some_and(|step| step.contains("exit 42")), "{report}");
 }

@@ -141,6 +141,8 @@ fn a_mount_goes_through_a_registry_and_only_its_increments_do_so_again() {
     let kept = fs::metadata(&stored).expect("a pack").modified().expect("a time");
     let (fetched, warnings) = home.fetch(&[held(&cache, &grown)]);
     assert_eq!((&fetched[0].entry, warnings), (&grown.entry, vec![]));
+    let names = fs::read_dir(layout_check::blobs(&first.dir)).expect("blobs").count();
+    assert_eq!(names, 3, "two packs and a list; the list of before is gone");
     assert_eq!(fs::metadata(&stored).expect("a pack").modified().expect("a time"), kept, "not written again");
 
     // An older state does not replace a newer one.
@@ -170,12 +172,22 @@ fn mounts_that_cannot_travel_cost_a_warning_each_and_leave_the_store_as_it_was()
         ..there.clone()
     };
     let (fetched, warnings) =
-        other.fetch(&[foreign, RemoteMount { reference: cache.mount("none", "x"), ..there }]);
+        other.fetch(&[foreign, RemoteMount { reference: cache.mount("none", "x"), ..there.clone() }]);
     assert!(
         fetched.is_empty() && warnings[0].contains("another mount") && warnings[1].contains("not found"),
         "{warnings:?}"
     );
     assert!(!other.layout.all_mounts().exists(), "nothing half fetched is left");
+
+    // What the store has for another platform, or newer, stays.
+    let elsewhere = Machine::new(None);
+    let theirs = elsewhere.save("durango-test-stays", 5);
+    let (fetched, warnings) = elsewhere.fetch(std::slice::from_ref(&there));
+    assert_eq!((&fetched[0].entry, warnings), (&theirs.entry, vec![]));
+    let arm = MountEntry { platform: "linux/arm64".into(), ..theirs.entry };
+    fs::write(theirs.dir.join("entry.json"), serde_json::to_vec(&arm).expect("JSON")).expect("written");
+    let (fetched, warnings) = elsewhere.fetch(std::slice::from_ref(&there));
+    assert!(fetched.is_empty() && warnings[0].contains("the store holds it for linux/arm64"), "{warnings:?}");
 
     registry.stop();
     let grown = machine.save("durango-test-stays", 2);

@@ -154,7 +154,8 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
     }
 }
 
-fn warn(session: &Session, report: &mut BuildReport, warning: String) {
+/// Says a warning and keeps it in the report.
+pub(super) fn warn(session: &Session, report: &mut BuildReport, warning: String) {
     if !session.globals.json {
         eprintln!("warning: {warning}");
     }

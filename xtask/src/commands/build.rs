@@ -126,6 +126,7 @@ fn build_and_keep(session: &Session, plan: &Plan, record: &Record) -> Result<Bui
     let ended = &built.ended;
     let failure = (!ended.success).then(|| BuildFailure::new(&ended.trace, &ended.text, &record.log()));
     let mut report = outcome::report(plan, ended, &bake::digests(&plan.metadata), failure);
+    outcome::unread(&ended.trace).for_each(|warning| after::warn(session, &mut report, warning));
     if report.failure.is_none() {
         after::keep(session, plan, &built, record, &mut report)?;
     }

@@ -13,7 +13,7 @@ use super::mount_store;
 use super::push::{self, SILENCE};
 use super::stall::Stall;
 use crate::cache::layout_check::{self, Blob};
-use crate::cache::mount::{MountEntry, SavedMount};
+use crate::cache::mount::{self, MountEntry, SavedMount};
 use crate::cache::mount_image::{self, RemoteMount};
 use crate::engine::registry::{self, Wanted};
 use crate::layout::Layout;
@@ -137,7 +137,13 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
     let entry = arrived(&way.layout, mount)?;
     let is_new = |blob: &&Blob| !had.contains(&blob.digest);
     entry.blobs().filter(is_new).try_for_each(|blob| layout_check::verify(&way.layout, blob))?;
-    mount_store::commit(transport.layout, &way.layout, &dir, &entry, None)?;
+    // What somebody saved here later stays, and so does another platform's.
+    let there = mount::read(&dir).ok();
+    match &there {
+        Some(there) if there.platform != entry.platform => bail!("the store holds it for {}", there.platform),
+        Some(there) if there.saved >= entry.saved => return Ok(SavedMount { entry: there.clone(), dir }),
+        _ => mount_store::commit(transport.layout, &way.layout, &dir, &entry, there.as_ref())?,
+    }
     Ok(SavedMount { dir, entry })
 }
 

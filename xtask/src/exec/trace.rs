@@ -109,6 +109,8 @@ pub struct Trace {
     pub warnings: Vec<String>,
 }
 
+/// How BuildKit names the reading of a cache.
+const IMPORT: &str = "importing cache manifest from ";
 /// More warnings than this are noise.
 const MOST_WARNINGS: usize = 20;
 
@@ -209,10 +211,21 @@ impl Trace {
         steps.into_iter()
     }
 
-    /// The vertex that failed, if one did. Those that were cancelled with it say so and are not it.
+    /// The vertex that failed, if one did. Those that were cancelled with it say so and are not it, nor is a cache that could
+    /// not be read, which BuildKit goes on without.
     pub fn failed(&self) -> Option<&State> {
-        let failed = || self.vertices.values().filter(|state| !state.error.is_empty());
+        let failed =
+            || self.vertices.values().filter(|state| !state.error.is_empty() && !state.name.contains(IMPORT));
         failed().find(|state| !state.error.contains("context canceled")).or_else(|| failed().next())
+    }
+}
+
+impl Trace {
+    /// Caches that the builder could not read, with its reason: it may see another network than whoever asked the registry.
+    pub fn unread(&self) -> impl Iterator<Item = (&str, &str)> {
+        let unread = |state: &'_ State| !state.error.is_empty() && !state.error.contains("context canceled");
+        let imports = self.vertices.values().filter(move |state| unread(state));
+        imports.filter_map(|state| Some((state.name.split_once(IMPORT)?.1, state.error.as_str())))
     }
 }
 

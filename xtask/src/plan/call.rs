@@ -57,7 +57,7 @@ pub fn owner_sets(facts: &Facts, options: &BuildOptions, name: &str) -> Vec<(Str
     let key = |set: &String| {
         let (field, value) = set.split_once('=')?;
         let (pattern, key) = field.split_once('.')?;
-        let is_for = [name, "*"].contains(&pattern) && !is_output(set);
+        let is_for = [name, "*"].contains(&pattern) && !is_builds_own(set);
         is_for.then(|| (key.to_owned(), value.to_owned()))
     };
     let own = target_sets(facts, options, name, &facts.declaration.targets[name]);

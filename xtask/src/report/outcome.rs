@@ -51,6 +51,16 @@ pub fn report(
     }
 }
 
+/// What BuildKit itself says of a cache in its log alone, where nobody looks.
+pub fn unread(trace: &Trace) -> impl Iterator<Item = String> + '_ {
+    trace.unread().map(|(cache, why)| {
+        format!(
+            "the builder could not read the cache `{cache}`, and built without: {why}\n\
+             it goes to registries from where it runs: see that it reaches this one"
+        )
+    })
+}
+
 /// Whether any step had to run.
 fn anything_ran(trace: &Trace) -> bool {
     work(trace).any(|(state, _)| !state.cached)
