@@ -1,13 +1,16 @@
 //! After the build: what is kept of it, by the store and by registries. What fails here costs a warning, never the build.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Instant;
 
 use anyhow::Result;
 
-use super::run::{Built, site};
+use super::run::{Built, site, transport};
+use crate::cache::mount::SavedMount;
 use crate::cli::Session;
 use crate::exec::mounts::{self, Moved};
-use crate::exec::{garbage, push, save, signals, steps};
+use crate::exec::{garbage, push, registry, save, signals, steps};
 use crate::plan::build::Plan;
 use crate::plan::mounts::{PlannedMount, Way};
 use crate::plan::push::Push;
@@ -76,6 +79,7 @@ fn take_out(
         let log = record.log();
         moved = mounts::run(&site(session, plan, &log), carrier, Way::Out, &mounts, &mut watch::Quiet)?;
         garbage::collect(&session.sh, &plan.builder, &moved);
+        publish(session, plan, &moved, &log, report)?;
     }
     report.cache.mounts = mount_reports(&built.put_back, &moved);
     report.cache.put_back_seconds = outcome::round(built.put_back.seconds);
@@ -83,6 +87,33 @@ fn take_out(
     report.warnings.extend(built.put_back.warnings.iter().cloned());
     for warning in moved.warnings {
         warn(session, report, warning);
+    }
+    Ok(())
+}
+
+/// Mounts go to each registry that takes pushes.
+fn publish(
+    session: &Session,
+    plan: &Plan,
+    moved: &Moved,
+    log: &Path,
+    report: &mut BuildReport,
+) -> Result<()> {
+    let saved = moved.done.iter().map(|(entry, _)| SavedMount {
+        dir: session.layout.all_mounts().join(entry.identity.slug()),
+        entry: entry.clone(),
+    });
+    let saved: Vec<SavedMount> = saved.collect();
+    let env = BTreeMap::new();
+    for held in plan.mounts.registries.iter().filter(|held| held.takes_pushes()) {
+        let started = Instant::now();
+        let transport = transport(session, plan, log, &env);
+        let (pushed, warnings) =
+            registry::publish_mounts(&transport, &held.registry, &saved, &mut watch::Quiet)?;
+        report.cache.pushed.extend(pushed);
+        report.cache.push_seconds =
+            outcome::round(report.cache.push_seconds + started.elapsed().as_secs_f64());
+        warnings.into_iter().for_each(|warning| warn(session, report, warning));
     }
     Ok(())
 }

@@ -61,7 +61,7 @@ fn tags(targets: &[String], references: &[String], documents: &[Option<String>])
 /// [`crate::cache::mount::MountIdentity`] with the platform each was filled on. A registry that gave no layers is not asked.
 pub fn mounts<'a>(
     session: &'a Session,
-    engine: &'a Engine,
+    builder: &'a str,
     registries: &'a [Held],
     wanted: &[(String, String)],
 ) -> BTreeMap<String, RemoteMount> {
@@ -70,7 +70,7 @@ pub fn mounts<'a>(
             |(slug, platform): &(String, String)| (held.registry.mount(slug, platform), Wanted::Config);
         let asked: Vec<_> = wanted.iter().map(reference).collect();
         let references: Vec<String> = asked.iter().map(|(reference, _)| reference.clone()).collect();
-        (references, Question::start(session, &engine.builder, &held.registry.reference, &asked))
+        (references, Question::start(session, builder, &held.registry.reference, &asked))
     };
     let answering = registries.iter().filter(|held| held.said.is_ok());
     let asked: Vec<_> = answering.map(ask).collect();

@@ -2,17 +2,20 @@
 //! them, and what a registry or the engine lost is done without.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
 
+use super::registries;
+use crate::cache::mount_image::RemoteMount;
 use crate::cli::Session;
 use crate::engine::usage::{self, Record};
 use crate::exec::bake::{self, Call, Ended};
 use crate::exec::lock::Lock;
 use crate::exec::mounts::{self, Moved, Site};
+use crate::exec::registry::{self, Transport};
 use crate::exec::steps;
 use crate::exec::trace::Trace;
 use crate::plan::build::Plan;
@@ -93,15 +96,14 @@ impl Run<'_> {
             if let Some(before) = &before {
                 ended.trace.recall(before);
             }
-            let lacking = lacking.into_inner();
+            let lacking: Vec<Lacking> = lacking.into_inner();
             let Some(carrier) = self.plan.mounts.carrier.as_ref().filter(|_| ended.stopped) else {
                 ended.seconds = started.elapsed().as_secs_f64();
                 return Ok((ended, put_back));
             };
-            let mounts: Vec<PlannedMount> =
-                lacking.iter().map(|at| self.plan.mounts.mounts[*at].clone()).collect();
-            self.say(&mounts);
             let site = site(self.session, self.plan, self.log);
+            let mounts = self.fetch(lacking, &mut put_back)?;
+            self.say(&mounts);
             let moved = mounts::run(&site, carrier, Way::In, &mounts, &mut watch::Quiet)?;
             moved.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             put_back.add(moved);
@@ -118,7 +120,7 @@ impl Run<'_> {
 
     /// Mounts of the plan that a step that runs now uses, or one built upon it, and that the builder made for this very build. Each is
     /// looked at once; the builder is asked only where a step runs at all.
-    fn lacking(&self, trace: &Trace, asked: &mut BTreeSet<usize>) -> Vec<usize> {
+    fn lacking(&self, trace: &Trace, asked: &mut BTreeSet<usize>) -> Vec<Lacking> {
         let plan = &self.plan.mounts;
         let mut wanted = BTreeSet::new();
         for (state, label) in trace.steps() {
@@ -130,17 +132,72 @@ impl Run<'_> {
                 }
             }
         }
-        let new: Vec<usize> =
-            wanted.into_iter().filter(|at| asked.insert(*at) && plan.mounts[*at].held.is_some()).collect();
+        let may_be_had = |at: &usize| plan.mounts[*at].held.is_some() || !plan.registries.is_empty();
+        let new: Vec<usize> = wanted.into_iter().filter(|at| asked.insert(*at) && may_be_had(at)).collect();
         if new.is_empty() || plan.carrier.is_none() {
             return Vec::new();
         }
         match usage::read(&self.session.sh, &self.plan.builder) {
-            Ok(records) => lacks(plan, &records, trace, &new),
+            Ok(records) => self.sources(&lacks(plan, &records, trace, &new)),
             // A builder that does not say what it holds keeps what it has.
             Err(_) => Vec::new(),
         }
     }
+
+    /// Where each of them can be had: the store, else the first registry that has it. Those that cannot be had are left out.
+    fn sources(&self, wanted: &[usize]) -> Vec<Lacking> {
+        let plan = &self.plan.mounts;
+        let slug = |at: usize| plan.mounts[at].identity.slug();
+        let remote: Vec<(String, String)> = wanted
+            .iter()
+            .filter(|at| plan.mounts[**at].held.is_none())
+            .map(|at| (slug(*at), self.plan.platform.clone()))
+            .collect();
+        let mut found = BTreeMap::new();
+        if !remote.is_empty() {
+            found = registries::mounts(self.session, &self.plan.builder, &plan.registries, &remote);
+        }
+        let source = |at: &usize| {
+            let mount = plan.mounts[*at].clone();
+            let remote = found.remove(&slug(*at));
+            (mount.held.is_some() || remote.is_some()).then_some(Lacking { mount, remote })
+        };
+        wanted.iter().filter_map(source).collect()
+    }
+
+    /// Brings into the store what a registry has; gives all that is there then.
+    fn fetch(&self, lacking: Vec<Lacking>, put_back: &mut Moved) -> Result<Vec<PlannedMount>> {
+        let (env, started) = (BTreeMap::new(), Instant::now());
+        let transport = transport(self.session, self.plan, self.log, &env);
+        let mut mounts = Vec::new();
+        for Lacking { mut mount, remote } in lacking {
+            if let Some(remote) = remote {
+                let (fetched, warnings) = registry::fetch_mounts(&transport, &[remote], &mut watch::Quiet)?;
+                warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+                put_back.warnings.extend(warnings);
+                mount.held = fetched.into_iter().next().map(|saved| saved.entry);
+            }
+            mounts.extend(mount.held.is_some().then_some(mount));
+        }
+        put_back.seconds += started.elapsed().as_secs_f64();
+        Ok(mounts)
+    }
+}
+
+/// A mount that the builder lacks, and the registry that has it where the store has not.
+struct Lacking {
+    mount: PlannedMount,
+    remote: Option<RemoteMount>,
+}
+
+/// How mounts go to registries and come from there.
+pub(super) fn transport<'a>(
+    session: &'a Session,
+    plan: &'a Plan,
+    log: &'a Path,
+    env: &'a BTreeMap<String, String>,
+) -> Transport<'a> {
+    Transport { layout: &session.layout, builder: &plan.builder, scratch: &plan.scratch, log, env }
 }
 
 /// Those of which the builder has no record that is older than the build. Where it does not name its mounts, none is lacking: what is

@@ -88,7 +88,10 @@ fn attempt(
     watcher: &mut dyn Watcher,
     moved: &mut Moved,
 ) -> Result<()> {
-    let mut left = BTreeSet::new();
+    let mut left = damaged(site, way, mounts, moved)?;
+    if left.len() == mounts.len() {
+        return Ok(());
+    }
     let transfer = loop {
         let transfer = carrier.transfer(way, mounts, &left, nonce, site.now.as_second());
         prepare(site, &transfer)?;
@@ -135,7 +138,24 @@ fn attempt(
     Ok(())
 }
 
-/// Writes the call's files and links what it reads; a pack that is not what it was is found here.
+/// Mounts whose packs are not what they were; they are not put back.
+fn damaged(site: &Site<'_>, way: Way, mounts: &[PlannedMount], moved: &mut Moved) -> Result<BTreeSet<usize>> {
+    let _reading = Lock::shared(site.layout)?;
+    let mut damaged = BTreeSet::new();
+    for (number, mount) in mounts.iter().enumerate().filter(|_| way == Way::In) {
+        let mut blobs = mount.held.iter().flat_map(MountEntry::blobs);
+        if let Err(why) = blobs.try_for_each(|blob| layout_check::verify(&mount.dir, blob)) {
+            let id = &mount.identity.id;
+            moved.warnings.push(format!(
+                "the cache mount `{id}` is not put back: {why:#}\n`cargo xtask cache verify` sets it aside"
+            ));
+            damaged.insert(number);
+        }
+    }
+    Ok(damaged)
+}
+
+/// Writes the call's files and links what it reads.
 fn prepare(site: &Site<'_>, transfer: &Transfer) -> Result<()> {
     for dir in ["in", "empty"] {
         fs::create_dir_all(transfer.dir.join(dir))?;
@@ -145,12 +165,6 @@ fn prepare(site: &Site<'_>, transfer: &Transfer) -> Result<()> {
         fs::write(path, text).with_context(|| format!("failed to write `{}`", path.display()))?;
     }
     let _reading = Lock::shared(site.layout)?;
-    if transfer.way == Way::In {
-        for mount in &transfer.items {
-            let Some(held) = &mount.held else { continue };
-            held.blobs().try_for_each(|blob| layout_check::verify(&mount.dir, blob))?;
-        }
-    }
     for (blob, link) in &transfer.links {
         fs::create_dir_all(link.parent().unwrap_or(link))?;
         mount_store::link(blob, link)?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::build::Facts;
 use super::call;
+use super::held::Held;
 use super::mounts::{Carrier, Owner, PlannedMount};
 use super::options::BuildOptions;
 use crate::error::usage;
@@ -69,6 +70,9 @@ impl Choice {
 pub struct MountPlan {
     /// Those that travel, in the order in which they were found.
     pub mounts: Vec<PlannedMount>,
+    /// What registries hold, who may have mounts as well.
+    #[serde(skip)]
+    pub registries: Vec<Held>,
     /// What moves them; nothing where no image has the tools.
     #[serde(skip)]
     pub carrier: Option<Carrier>,
@@ -119,6 +123,7 @@ pub fn plan(facts: &Facts, options: &BuildOptions) -> MountPlan {
         }
     }
     plan.files = files;
+    plan.registries.clone_from(&facts.registries);
     plan.carrier = carrier(facts, options, &plan.mounts);
     plan
 }
