@@ -118,13 +118,16 @@ impl Run<'_> {
         }
     }
 
-    /// Mounts of the plan that a step that runs now uses, or one built upon it, and that the builder made for this very build. Each is
+    /// Mounts of the plan that a step that runs now uses (one that is over already was not worth it), or one built upon it, and that the builder made for this very build. Each is
     /// looked at once; the builder is asked only where a step runs at all.
     fn lacking(&self, trace: &Trace, asked: &mut BTreeSet<usize>) -> Vec<Lacking> {
         let plan = &self.plan.mounts;
         let mut wanted = BTreeSet::new();
         for (state, label) in trace.steps() {
-            let runs = state.started.is_some() && !state.cached && label.instruction.starts_with("RUN ");
+            let runs = state.started.is_some()
+                && state.completed.is_none()
+                && !state.cached
+                && label.instruction.starts_with("RUN ");
             if runs {
                 let own = plan.of_step(&state.targets, label);
                 if own.iter().any(|at| !asked.contains(at)) {

@@ -1,5 +1,5 @@
-//! What a builder holds, as `docker buildx du --verbose` prints it: blocks of `Field: value` lines, an empty line between them,
-//! and a summary at the end.
+//! What a builder holds, as `docker buildx du --verbose` prints it: blocks of `Field: value` lines that begin with `ID:`, and a
+//! summary at the end. A description may have several lines, empty ones too: that of a RUN has its heredoc.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub fn read(sh: &Shell, builder: &str) -> Result<Vec<Record>> {
 
 /// Reads what it prints.
 pub fn parse(text: &str) -> Vec<Record> {
-    text.split("\n\n").filter_map(record).collect()
+    format!("\n{text}").split("\nID:").skip(1).filter_map(record).collect()
 }
 
 fn record(block: &str) -> Option<Record> {
@@ -61,13 +61,15 @@ fn record(block: &str) -> Option<Record> {
         let line = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(str::trim)
     };
+    let description = block.split_once("\nDescription:").map_or("", |(_, rest)| rest);
+    let end = ["\nUsage count:", "\nType:"].iter().filter_map(|next| description.rfind(next)).min();
     Some(Record {
-        id: field("ID")?.to_owned(),
+        id: block.lines().next()?.trim().trim_end_matches('*').to_owned(),
         created: field("Created at").and_then(time),
         kind: field("Type").unwrap_or_default().to_owned(),
         bytes: field("Size").and_then(bytes).unwrap_or(0),
         reclaimable: field("Reclaimable") == Some("true"),
-        description: field("Description").unwrap_or_default().to_owned(),
+        description: description[..end.unwrap_or(description.len())].trim().to_owned(),
     })
 }
 
@@ -94,7 +96,10 @@ mod tests {
 
     /// Printed by buildx 0.13.1, shortened.
     const TEXT: &str = "ID:\t\tltqn\nCreated at:\t2026-11-25 05:49:49.337580989 +0000 UTC\nMutable:\ttrue\nReclaimable:\tfalse
-Shared:\t\tfalse\nSize:\t\t1.274GB\nDescription:\tcached mount /go/pkg/mod from exec /bin/sh -c echo \"x\" with id \"ns/gomod\"
+Shared:\t\tfalse\nSize:\t\t1.274GB\nDescription:\tcached mount /go/pkg/mod from exec /bin/sh -c echo \"x\"
+
+Type: y
+ with id \"ns/gomod\"
 Usage count:\t6\nLast used:\t11 minutes ago\nType:\t\texec.cachemount
 
 ID:\t\tv31s\nParent:\t\tmrce\nCreated at:\t2026-11-25 05:49:44 +0200 CEST\nReclaimable:\ttrue\nSize:\t\t22.24kB

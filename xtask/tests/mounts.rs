@@ -1,0 +1,207 @@
+//! Cache mounts that leave a builder and come back, on the real engine.
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::{COMPOSE, Project, files};
+use serde_json::Value;
+use xtask::engine::usage;
+
+/// A project whose one RUN uses one mount, which no other test has.
+struct Mount {
+    project: Project,
+    id: String,
+}
+
+impl Mount {
+    /// `run` is the script of the RUN, which takes its time: who is done before the builder was asked had no use for more. The mount
+    /// is at /m, with these options, and EDIT makes it run again.
+    fn new(name: &str, options: &str, run: &str) -> Self {
+        let salt = format!("{name}-{}-{:?}", std::process::id(), Instant::now());
+        let id = format!("durango-test-{}", salt.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
+        let dockerfile = format!(
+            "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nARG EDIT\nRUN --mount=type=cache,id={id},target=/m,{options} <<'SCRIPT'\nset -e # {id}\nsleep 2; cd /m\n{run}\nSCRIPT\n"
+        );
+        let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
+        Self { project: Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile)]), id }
+    }
+
+    fn build(&self, edit: &str) -> Value {
+        let (report, run) = self.project.build(&["app", "--build-arg", &format!("EDIT={edit}")]);
+        run.succeeds();
+        report
+    }
+
+    /// Takes the mount away from the builder, as another builder or a prune would have it.
+    fn prune(&self) {
+        let records = self.records();
+        assert!(!records.is_empty(), "the builder has the mount");
+        for id in records {
+            let pruned = Command::new("docker")
+                .args(["buildx", "prune", "--force", "--filter", &format!("id={id}")])
+                .output()
+                .expect("docker runs");
+            assert!(pruned.status.success());
+        }
+        assert!(self.records().is_empty());
+    }
+
+    /// Ids of the builder's records of the mount.
+    fn records(&self) -> Vec<String> {
+        let sh = xshell::Shell::new().expect("a folder");
+        let records = usage::read(&sh, "default").expect("it says what it holds");
+        let wanted = format!("/{}", self.id);
+        records
+            .into_iter()
+            .filter(|record| record.mount_id() == Some(&wanted))
+            .map(|record| record.id)
+            .collect()
+    }
+
+    /// What the image has in a file.
+    fn image_file(&self, name: &str, file: &str) -> String {
+        let output = Command::new("docker")
+            .args(["run", "--rm", &format!("durango-test/{name}"), "cat", file])
+            .output()
+            .expect("docker runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+fn mount(report: &Value) -> &Value {
+    let mounts = report["cache"]["mounts"].as_array().expect("mounts");
+    assert_eq!(mounts.len(), 1, "{report}");
+    &mounts[0]
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn what_was_in_a_mount_is_in_it_again_to_the_nanosecond() {
+    let fill = r"
+if [ ! -e made ]; then
+    mkdir -p 'a b/deep' empty && echo one >'a b/deep/one' && ln 'a b/deep/one' hard && ln -s ../made 'a b/link'
+    printf x >'odd
+name' && chown -h 12:34 hard 'a b/link' && chmod 4750 hard && chmod 0511 empty && touch -d '2001-02-03 04:05:06.123456789' 'a b' hard && touch made
+fi
+find . -printf '%y %m %U %G %s %n %T@ %p %l\n' | sort >/list";
+    let mounted = Mount::new("identical", "sharing=shared", fill);
+    let saved = mounted.build("1");
+    assert!(mount(&saved)["saved_bytes"].as_u64() > Some(0), "{saved}");
+    let before = mounted.image_file("identical", "/list");
+    assert!(before.contains("4750") && before.contains("odd"), "{before}");
+    mounted.prune();
+    let restored = mounted.build("2");
+    assert_eq!(mount(&restored)["restored"], true, "{restored}");
+    assert_eq!(mounted.image_file("identical", "/list"), before);
+    assert_eq!(mount(&restored)["saved_bytes"], 0, "nothing changed by its way: {restored}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn only_what_is_new_is_packed_and_what_was_removed_stays_away() {
+    let step = "case $EDIT in
+1) head -c 300000 /dev/urandom >large; echo old >goes; mkdir dir; echo x >dir/goes ;;
+2) echo new >small; rm -r goes dir ;;
+esac
+find . | sort >/list; cat large | sha256sum >>/list";
+    let mounted = Mount::new("increments", "sharing=locked", step);
+    let first = mounted.build("1");
+    let second = mounted.build("2");
+    let (first, second) = (mount(&first)["saved_bytes"].as_u64(), mount(&second)["saved_bytes"].as_u64());
+    assert!(first > Some(300_000) && second > Some(0) && second < Some(5_000), "{first:?} {second:?}");
+    let before = mounted.image_file("increments", "/list");
+    mounted.prune();
+    assert_eq!(mount(&mounted.build("3"))["restored"], true);
+    assert_eq!(mounted.image_file("increments", "/list"), before);
+    assert!(!before.contains("goes"));
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_mount_that_the_builder_holds_is_left_alone_and_an_empty_one_replaces_nothing() {
+    let mounted = Mount::new(
+        "held",
+        "sharing=shared",
+        "[ $EDIT = 2 ] && rm -f log || echo $EDIT >>log; touch /list; cat log >/list || true",
+    );
+    mounted.build("1");
+    let emptied = mounted.build("2");
+    assert!(emptied["cache"]["mounts"].as_array().is_some_and(Vec::is_empty), "{emptied}");
+    let third = mounted.build("3");
+    assert_eq!(mount(&third)["restored"], false, "{third}");
+    assert_eq!(mounted.image_file("held", "/list"), "3\n", "what the builder has wins");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_damaged_pack_is_not_put_back_and_costs_a_warning() {
+    let mounted = Mount::new("damaged", "sharing=shared", "echo $EDIT >>log; cat log >/list");
+    mounted.build("1");
+    let packs = files(&mounted.project.store().join("mounts"));
+    let (pack, size) = packs
+        .iter()
+        .filter(|(path, _)| path.to_string_lossy().contains("sha256"))
+        .max_by_key(|(_, size)| *size)
+        .expect("a pack");
+    let mut bytes = fs::read(pack).expect("read");
+    bytes[usize::try_from(*size).expect("small") / 2] ^= 1;
+    fs::write(pack, bytes).expect("written");
+    mounted.prune();
+    let report = mounted.build("2");
+    assert_eq!(mount(&report)["restored"], false, "{report}");
+    assert!(report["warnings"].to_string().contains("is not put back"), "{report}");
+    assert_eq!(mounted.image_file("damaged", "/list"), "2\n");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn which_mounts_travel_can_be_chosen() {
+    let mounted = Mount::new("chosen", "sharing=shared", "echo $EDIT >>log");
+    let none = |report: &Value| report["cache"]["mounts"].as_array().is_some_and(Vec::is_empty);
+    let build = |edit: &str, mounts: &str| {
+        let (report, run) =
+            mounted.project.build(&["app", "--build-arg", &format!("EDIT={edit}"), "--mounts", mounts]);
+        run.succeeds();
+        report
+    };
+    assert!(none(&build("1", "none")) && none(&build("2", &format!("-{}", mounted.id))));
+    assert!(!mounted.project.store().join("mounts").exists());
+    assert!(!none(&build("3", &mounted.id)));
+    let unknown = build("4", "gomod");
+    assert!(unknown["warnings"].to_string().contains("names `gomod`"), "{unknown}");
+    mounted
+        .project
+        .run(&["build", "app", "--mounts", "none,x", "--file", "compose.yaml"])
+        .fails(2, &["none and some"]);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn gos_own_trimming_sees_a_mount_that_was_never_away() {
+    let step = "if [ $EDIT = 1 ]; then
+mkdir 00 && echo 'This directory holds cached build artifacts from the Go build system.' >README
+echo a >00/a && echo b >00/b && touch -d '@1000000000' 00/a README && touch -d '@1000000500' 00/b && echo 1000000600 >trim.txt
+fi
+{ stat -c %Y 00/a 00/b; cat trim.txt; } >/list";
+    let mounted = Mount::new("trim", "sharing=shared", step);
+    mounted.build("1");
+    // As if it had been saved a month ago.
+    let entries = files(&mounted.project.store().join("mounts"));
+    let (entry, _) = entries.iter().find(|(path, _)| path.ends_with("entry.json")).expect("an entry");
+    let mut json: Value = serde_json::from_slice(&fs::read(entry).expect("read")).expect("JSON");
+    let saved: jiff::Timestamp = json["saved"].as_str().expect("a time").parse().expect("a time");
+    let month = 30 * 24 * 3600;
+    json["saved"] = (saved - Duration::from_secs(month)).to_string().into();
+    fs::write(entry, json.to_string()).expect("written");
+    mounted.prune();
+    let report = mounted.build("2");
+    assert_eq!(mount(&report)["restored"], true, "{report}");
+    let text = mounted.image_file("trim", "/list");
+    let times: Vec<u64> = text.lines().map(|line| line.parse().expect("a number")).collect();
+    assert_eq!((times[1] - times[0], times[2] - times[0]), (500, 600), "ages stay: {text}");
+    let moved = times[0] - 1_000_000_000;
+    assert!((month..month + 3600).contains(&moved), "they moved on by the time away: {moved}");
+}
