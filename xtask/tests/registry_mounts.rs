@@ -12,10 +12,15 @@ use sha2::{Digest, Sha256};
 use xtask::cache::layout_check::{self, Blob};
 use xtask::cache::mount::{self, MountEntry, MountIdentity, SavedMount, Sharing};
 use xtask::cache::mount_image::{self, RemoteMount};
+use xtask::cli::Session;
+use xtask::cli::parse::{Globals, Parsed};
+use xtask::commands::registries;
 use xtask::engine::registry::{self as asking, Wanted};
 use xtask::exec::registry::{Transport, fetch_mounts, publish_mounts};
+use xtask::host::Host;
 use xtask::layout::Layout;
 use xtask::plan::caches::{Caches, Registry as Cache};
+use xtask::plan::held::Held;
 use xtask::report::watch;
 
 /// A machine: a store, and a daemon.
@@ -194,4 +199,33 @@ fn mounts_that_cannot_travel_cost_a_warning_each_and_leave_the_store_as_it_was()
     let (written, warnings) = machine.publish(&cache, std::slice::from_ref(&grown));
     assert!(written.is_empty() && warnings[0].contains("is not pushed"), "{warnings:?}");
     assert_eq!(mount::read(&grown.dir).expect("sound").packs.len(), 2);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn the_first_registry_that_has_a_mount_serves_it() {
+    let (first, second) = (Registry::start(), Registry::start());
+    let caches = [cache(&first, ",ro"), cache(&second, "")];
+    let machine = Machine::new(None);
+    let (both, later) = (machine.save("durango-test-both", 1), machine.save("durango-test-later", 1));
+    machine.publish(&cache(&first, ""), std::slice::from_ref(&both));
+    machine.publish(&caches[1], &[both.clone(), later.clone()]);
+    let session = Session {
+        sh: xshell::Shell::new().expect("a shell"),
+        host: Host::read(),
+        layout: machine.layout,
+        globals: Globals::from_parsed(&Parsed::default()).expect("options"),
+    };
+    let wanted = |mount: &SavedMount, platform: &str| (mount.entry.identity.slug(), platform.to_owned());
+    let all = [
+        wanted(&both, "linux/amd64"),
+        wanted(&later, "linux/amd64"),
+        ("none-0".into(), "linux/amd64".into()),
+    ];
+    let held = caches.clone().map(|registry| Held { registry, said: Ok(BTreeMap::new()) });
+    let found = registries::mounts(&session, "default", &held, &all);
+    let from = |mount: &SavedMount| found[&mount.entry.identity.slug()].reference.clone();
+    assert_eq!(found.len(), 2);
+    assert!(from(&both).starts_with(&caches[0].reference) && from(&later).starts_with(&caches[1].reference));
+    assert!(registries::mounts(&session, "default", &held, &[wanted(&both, "linux/arm64")]).is_empty());
 }
