@@ -8,6 +8,7 @@ use std::path::Path;
 
 use common::registry::Registry;
 use common::second_daemon::SecondDaemon;
+use common::{COMPOSE, Project, base_of};
 use sha2::{Digest, Sha256};
 use xtask::cache::layout_check::{self, Blob};
 use xtask::cache::mount::{self, MountEntry, MountIdentity, SavedMount, Sharing};
@@ -228,4 +229,47 @@ fn the_first_registry_that_has_a_mount_serves_it() {
     assert_eq!(found.len(), 2);
     assert!(from(&both).starts_with(&caches[0].reference) && from(&later).starts_with(&caches[1].reference));
     assert!(registries::mounts(&session, "default", &held, &[wanted(&both, "linux/arm64")]).is_empty());
+}
+
+/// A project with a step that adds a line to its cache mount and shows what is in it. It takes long enough for being stopped: one that
+/// does not is over before its mount is back.
+fn counting() -> Project {
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let id = format!("durango-test-{}", &format!("{:x}", Sha256::digest(&salt))[..12]);
+    let dockerfile = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/salt\nCOPY a.txt /\n\
+         RUN --mount=type=cache,id={id},target=/cache sleep 4; cat /a.txt >>/cache/lines && cp /cache/lines /lines && wc -l /lines | tee /count\n"
+    );
+    let compose = COMPOSE.replace("durango-test/app", "durango-test/counting");
+    Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile), ("a.txt", "first\n")])
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_edit_on_another_machine_finds_the_cache_mount_of_the_first() {
+    let registry = Registry::start();
+    let project = counting();
+    let base = base_of(&project);
+    let (report, run) = project.build(&["app", "--cache", "none", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert!(registry.tags().iter().any(|tag| tag.starts_with("mounts-durango-test-")), "{}", run.all());
+    assert_eq!(report["warnings"], serde_json::json!([]), "{}", run.all());
+
+    let second = SecondDaemon::start();
+    second.receive(&base);
+    let store = second.path("store").display().to_string();
+    let project = project.env("DOCKER_HOST", &second.host()).env("DURANGO_CACHE_DIR", &store);
+    let read_only = format!("{},ro", registry.cache());
+    let (report, run) = project.build(&["app", "--cache", &read_only]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached", "{}", run.all());
+    project.write("a.txt", "second\n");
+    let puts = registry.requests("PUT");
+    let (report, run) = project.build(&["app", "--cache", &read_only]);
+    run.succeeds();
+    assert_eq!(report["result"], "built");
+    assert_eq!(report["cache"]["mounts"][0]["restored"], true, "{}", run.all());
+    let shown = second.docker(&["run", "--rm", "durango-test/counting", "cat", "/lines"]);
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), "first\nsecond\n", "{}", run.all());
+    assert_eq!(registry.requests("PUT"), puts, "read-only");
 }
