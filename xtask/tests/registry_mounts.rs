@@ -8,14 +8,20 @@ use std::path::Path;
 
 use common::registry::Registry;
 use common::second_daemon::SecondDaemon;
+use common::{COMPOSE, Project, base_of};
 use sha2::{Digest, Sha256};
 use xtask::cache::layout_check::{self, Blob};
 use xtask::cache::mount::{self, MountEntry, MountIdentity, SavedMount, Sharing};
 use xtask::cache::mount_image::{self, RemoteMount};
+use xtask::cli::Session;
+use xtask::cli::parse::{Globals, Parsed};
+use xtask::commands::registries;
 use xtask::engine::registry::{self as asking, Wanted};
 use xtask::exec::registry::{Transport, fetch_mounts, publish_mounts};
+use xtask::host::Host;
 use xtask::layout::Layout;
 use xtask::plan::caches::{Caches, Registry as Cache};
+use xtask::plan::held::Held;
 use xtask::report::watch;
 
 /// A machine: a store, and a daemon.
@@ -194,4 +200,76 @@ fn mounts_that_cannot_travel_cost_a_warning_each_and_leave_the_store_as_it_was()
     let (written, warnings) = machine.publish(&cache, std::slice::from_ref(&grown));
     assert!(written.is_empty() && warnings[0].contains("is not pushed"), "{warnings:?}");
     assert_eq!(mount::read(&grown.dir).expect("sound").packs.len(), 2);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn the_first_registry_that_has_a_mount_serves_it() {
+    let (first, second) = (Registry::start(), Registry::start());
+    let caches = [cache(&first, ",ro"), cache(&second, "")];
+    let machine = Machine::new(None);
+    let (both, later) = (machine.save("durango-test-both", 1), machine.save("durango-test-later", 1));
+    machine.publish(&cache(&first, ""), std::slice::from_ref(&both));
+    machine.publish(&caches[1], &[both.clone(), later.clone()]);
+    let session = Session {
+        sh: xshell::Shell::new().expect("a shell"),
+        host: Host::read(),
+        layout: machine.layout,
+        globals: Globals::from_parsed(&Parsed::default()).expect("options"),
+    };
+    let wanted = |mount: &SavedMount, platform: &str| (mount.entry.identity.slug(), platform.to_owned());
+    let all = [
+        wanted(&both, "linux/amd64"),
+        wanted(&later, "linux/amd64"),
+        ("none-0".into(), "linux/amd64".into()),
+    ];
+    let held = caches.clone().map(|registry| Held { registry, said: Ok(BTreeMap::new()) });
+    let found = registries::mounts(&session, "default", &held, &all);
+    let from = |mount: &SavedMount| found[&mount.entry.identity.slug()].reference.clone();
+    assert_eq!(found.len(), 2);
+    assert!(from(&both).starts_with(&caches[0].reference) && from(&later).starts_with(&caches[1].reference));
+    assert!(registries::mounts(&session, "default", &held, &[wanted(&both, "linux/arm64")]).is_empty());
+}
+
+/// A project with a step that adds a line to its cache mount and shows what is in it. It takes long enough for being stopped: one that
+/// does not is over before its mount is back.
+fn counting() -> Project {
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let id = format!("durango-test-{}", &format!("{:x}", Sha256::digest(&salt))[..12]);
+    let dockerfile = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/salt\nCOPY a.txt /\n\
+         RUN --mount=type=cache,id={id},target=/cache sleep 4; cat /a.txt >>/cache/lines && cp /cache/lines /lines && wc -l /lines | tee /count\n"
+    );
+    let compose = COMPOSE.replace("durango-test/app", "durango-test/counting");
+    Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile), ("a.txt", "first\n")])
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_edit_on_another_machine_finds_the_cache_mount_of_the_first() {
+    let registry = Registry::start();
+    let project = counting();
+    let base = base_of(&project);
+    let (report, run) = project.build(&["app", "--cache", "none", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert!(registry.tags().iter().any(|tag| tag.starts_with("mounts-durango-test-")), "{}", run.all());
+    assert_eq!(report["warnings"], serde_json::json!([]), "{}", run.all());
+
+    let second = SecondDaemon::start();
+    second.receive(&base);
+    let store = second.path("store").display().to_string();
+    let project = project.env("DOCKER_HOST", &second.host()).env("DURANGO_CACHE_DIR", &store);
+    let read_only = format!("{},ro", registry.cache());
+    let (report, run) = project.build(&["app", "--cache", &read_only]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached", "{}", run.all());
+    project.write("a.txt", "second\n");
+    let puts = registry.requests("PUT");
+    let (report, run) = project.build(&["app", "--cache", &read_only]);
+    run.succeeds();
+    assert_eq!(report["result"], "built");
+    assert_eq!(report["cache"]["mounts"][0]["restored"], true, "{}", run.all());
+    let shown = second.docker(&["run", "--rm", "durango-test/counting", "cat", "/lines"]);
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), "first\nsecond\n", "{}", run.all());
+    assert_eq!(registry.requests("PUT"), puts, "read-only");
 }

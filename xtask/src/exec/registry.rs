@@ -55,7 +55,8 @@ pub fn fetch_mounts(
     Ok((fetched, warnings))
 }
 
-/// Publishes mounts of the store to a registry; gives the references that were written, and a warning for each that could not be.
+/// Publishes mounts of the store to a registry; gives the references that were written, and a warning where one could not be. The
+/// registry that failed it would fail the next one after as long a wait.
 pub fn publish_mounts(
     transport: &Transport<'_>,
     registry: &Registry,
@@ -67,12 +68,15 @@ pub fn publish_mounts(
     for mount in writable {
         match publish(transport, registry, mount, watcher) {
             Ok(written) => published.extend(written),
-            Err(error) => warnings.push(format!(
-                "the cache mount `{}` is not pushed to `{}`: {error:#}",
-                mount.entry.identity.id, registry.reference
-            )),
+            Err(error) => {
+                super::signals::check()?;
+                warnings.push(format!(
+                    "the cache mount `{}` is not pushed to `{}`, nor are those after it: {error:#}",
+                    mount.entry.identity.id, registry.reference
+                ));
+                break;
+            }
         }
-        super::signals::check()?;
     }
     Ok((published, warnings))
 }

@@ -192,12 +192,17 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         saves,
         pushes,
         mounts,
-        saves_mounts: !options.no_save && options.caches.local,
+        saves_mounts: saves_mounts(facts, options),
         fresh: fresh.targets,
         remember: fresh.remember,
         cleanup: vec![Step::remove("", &facts.scratch)],
         warnings,
     }
+}
+
+/// Mounts go to registries through the store, also where that is left out for layers.
+fn saves_mounts(facts: &Facts, options: &BuildOptions) -> bool {
+    !options.no_save && (options.caches.local || facts.registries.iter().any(Held::takes_pushes))
 }
 
 fn planned(facts: &Facts, options: &BuildOptions, index: usize, name: &str) -> PlannedTarget {
