@@ -186,7 +186,7 @@ fn an_unknown_step_is_refused_and_a_plan_shows_what_it_would_do() {
     );
     project
         .run(&["build", "app", "--file", "compose.yaml", "--fresh", "COPY . /context/"])
-        .fails(2, &["runs no command"]);
+        .fails(2, &["runs no command of its own"]);
     let plan = project.run(&["plan", "app", "--file", "compose.yaml", "--fresh", "made", "--json"]);
     plan.succeeds();
     let plan: Value = serde_json::from_str(&plan.stdout).expect("JSON");
