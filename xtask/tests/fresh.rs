@@ -7,11 +7,16 @@ use common::second_daemon::SecondDaemon;
 use common::{COMPOSE, Project, Run, cached};
 use serde_json::Value;
 
+/// What no other test and no other run has.
+fn salt(name: &str) -> String {
+    let text = format!("{}-{name}-{:?}", std::process::id(), std::time::SystemTime::now());
+    text.chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
 /// ARG before FROM, an ONBUILD, a RUN and a heredoc, each with a counter; the context beside them. BuildKit 0.13 takes no cache
 /// mount in an ONBUILD of the same file: that one leaves its time.
 fn project(name: &str) -> Project {
-    let salt = format!("{}-{name}-{:?}", std::process::id(), std::time::SystemTime::now());
-    let salt: String = salt.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    let salt = salt(name);
     // A mount's id is no part of a step's key, so the salt is in each command.
     let count = format!("echo {salt} >>/c/n && wc -l </c/n");
     let mount = |id: &str| format!("--mount=type=cache,id={salt}{id},target=/c");
@@ -186,10 +191,33 @@ fn an_unknown_step_is_refused_and_a_plan_shows_what_it_would_do() {
     );
     project
         .run(&["build", "app", "--file", "compose.yaml", "--fresh", "COPY . /context/"])
-        .fails(2, &["runs no command"]);
+        .fails(2, &["runs no command of its own"]);
     let plan = project.run(&["plan", "app", "--file", "compose.yaml", "--fresh", "made", "--json"]);
     plan.succeeds();
     let plan: Value = serde_json::from_str(&plan.stdout).expect("JSON");
     assert_eq!(plan["fresh"][0]["spots"][0]["stage"], "made", "{plan}");
     assert!(!project.store().join("fresh").exists(), "a plan remembers nothing");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_mount_from_a_stage_that_was_run_again_travels() {
+    let salt = salt("from");
+    let compose = COMPOSE.replace("durango-test/app", "durango-test/fresh-from");
+    let dockerfile = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS seed\nRUN mkdir /s && echo {salt} >/s/seed\n\
+         FROM ${{BASE_IMAGE}} AS last\n\
+         RUN --mount=type=cache,id={salt},from=seed,source=/s,target=/c echo {salt} >>/c/n && wc -l </c/n >/last\n\
+         FROM scratch\nCOPY --from=last /last /\n"
+    );
+    let project = Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile)]);
+    let last = |project: &Project| std::fs::read_to_string(project.path("out/last")).expect("built");
+    build(&project, &["--fresh", "seed"]);
+    build(&project, &["--fresh", "last"]);
+    assert_eq!(last(&project).trim(), "2");
+    let second = SecondDaemon::start();
+    second.receive(&common::base_of(&project));
+    let project = project.env("DOCKER_HOST", &second.host());
+    build(&project, &["--fresh", "last"]);
+    assert_eq!(last(&project).trim(), "3");
 }

@@ -21,6 +21,13 @@ pub struct Label {
     pub instruction: String,
 }
 
+impl Label {
+    /// Whether it runs a command. BuildKit 0.34 names an ONBUILD's step as such, 0.13 does not.
+    pub fn is_run(&self) -> bool {
+        self.instruction.strip_prefix("ONBUILD ").unwrap_or(&self.instruction).starts_with("RUN ")
+    }
+}
+
 /// Takes a vertex's name apart; `None` for what is no step of a Dockerfile (`[internal] ...`, `exporting ...`).
 pub fn label(name: &str, targets: &[String]) -> Option<Label> {
     let (inside, instruction) = name.strip_prefix('[')?.split_once("] ")?;
@@ -197,8 +204,7 @@ impl Trace {
 
     /// Whether a RUN has started since: its work was not there.
     pub fn ran_a_command_since(&self, begun: Timestamp) -> bool {
-        let is_run =
-            |state: &State| state.label.as_ref().is_some_and(|label| label.instruction.starts_with("RUN "));
+        let is_run = |state: &State| state.label.as_ref().is_some_and(Label::is_run);
         let is_new = |state: &State| state.started.is_some_and(|started| started >= begun);
         self.vertices.values().any(|state| is_run(state) && is_new(state) && !state.cached)
     }

@@ -155,7 +155,7 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
     warnings.extend(facts.stored.values().flat_map(|stored| stored.found.warnings.clone()));
     let fresh = fresh::plan(facts, options);
     warnings.extend(fresh.warnings.iter().cloned());
-    let mounts = mount_plan::plan(facts, options);
+    let mounts = mount_plan::plan(facts, options, &fresh);
     warnings.extend(mounts.warnings.iter().cloned());
     warnings.dedup();
     let can_save = facts.engine.capabilities().local_cache_export;

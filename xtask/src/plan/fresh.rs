@@ -67,7 +67,9 @@ pub struct FreshTarget {
 pub struct Fresh {
     /// By target, for the plan's document.
     pub targets: Vec<FreshTarget>,
-    /// Copies of Dockerfiles.
+    /// Dockerfiles with their ARGs, by target, where they have any.
+    pub texts: BTreeMap<String, String>,
+    /// Copies of them.
     pub prepare: Vec<Step>,
     /// `--set` values.
     pub sets: Vec<String>,
@@ -121,7 +123,7 @@ fn refuse(word: &str, others: &[Word]) -> anyhow::Error {
         others.iter().find_map(|other| if let Word::NoCommand(text) = other { Some(text) } else { None })
     {
         return usage(format!(
-            "`{text}` runs no command, so `--fresh` has nothing to run again: BuildKit compares files by their content\n\
+            "`{text}` runs no command of its own, so `--fresh` has nothing to run again: BuildKit compares files by their content\n\
              name a stage or a RUN"
         ));
     }
@@ -167,6 +169,7 @@ pub fn plan(facts: &Facts, options: &BuildOptions) -> Fresh {
         let insertions = insertions(known, &remembered);
         if let Some(source) = known.source.as_ref().filter(|_| !insertions.is_empty()) {
             let text = with_arguments(&source.text, &insertions);
+            fresh.texts.insert(name.clone(), text.clone());
             match &source.path {
                 Some(path) => fresh.copy(&facts.scratch, name, path, &text, source.ignore.as_deref()),
                 None => {
@@ -229,6 +232,11 @@ fn remember(path: &Path, file: &FreshFile) -> Step {
 }
 
 impl Fresh {
+    /// The size of a target's `/dev/shm`, where all of its steps were run again.
+    pub fn shm_size(&self, target: &str) -> Option<u64> {
+        self.targets.iter().find(|known| known.target == target)?.shm_size
+    }
+
     /// The copy has its file's own name, which errors show.
     fn copy(&mut self, scratch: &Path, target: &str, path: &Path, text: &str, ignore: Option<&str>) {
         let Some(name) = path.file_name() else { return };

@@ -84,6 +84,22 @@ fn what_is_remembered_is_repeated_and_not_written_again() {
 }
 
 #[test]
+fn who_moves_a_mount_from_a_stage_has_that_stage_as_the_build_has_it() {
+    let mut facts = with_fresh();
+    let source = facts.fresh.get_mut("app").and_then(|known| known.source.as_mut()).expect("there");
+    source.text =
+        "FROM debian AS seed\nRUN seed\nFROM debian\nRUN --mount=type=cache,target=/c,from=seed x\n".into();
+    facts.tools = facts.base.clone();
+    choose(&["seed".into()], &mut facts.fresh).expect("it is there");
+    let owner = |options: &BuildOptions| {
+        whole(&facts, options, "id").mounts.carrier.expect("tools are there").owners["app"].clone()
+    };
+    assert!(owner(&BuildOptions::default()).dockerfile.contains("ARG DURANGO_FRESH=7\nRUN seed"));
+    let all = owner(&BuildOptions { no_cache: true, ..BuildOptions::default() });
+    assert!(all.sets.contains(&("shm-size".into(), "67108871".into())), "{:?}", all.sets);
+}
+
+#[test]
 fn words_are_chosen_where_they_are_and_what_is_gone_is_forgotten() {
     let mut facts = with_fresh();
     facts.fresh.remove("base");
@@ -125,7 +141,7 @@ fn words_that_fit_nothing_name_the_near() {
     let near = refused("tool");
     assert!(near.contains("did you mean `tools`?") && near.contains("RUN make app"), "{near}");
     assert!(refused("RUN make").contains("tools/RUN make tools; stage-1/RUN make app"));
-    assert!(refused("COPY a b").contains("runs no command"));
+    assert!(refused("COPY a b").contains("runs no command of its own"));
     let mut remote = with_fresh().fresh;
     remote.values_mut().for_each(|known| known.source = None);
     assert!(choose(&["x".into()], &mut remote).expect_err("none").to_string().contains("needs a Dockerfile"));

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::build::Facts;
 use super::call;
+use super::fresh::Fresh;
 use super::held::Held;
 use super::mounts::{Carrier, Owner, PlannedMount};
 use super::options::BuildOptions;
@@ -85,7 +86,7 @@ pub struct MountPlan {
 }
 
 /// Plans them.
-pub fn plan(facts: &Facts, options: &BuildOptions) -> MountPlan {
+pub fn plan(facts: &Facts, options: &BuildOptions, fresh: &Fresh) -> MountPlan {
     let parse = |(name, fresh): (&String, &super::fresh::FreshFacts)| {
         Some((
             name.clone(),
@@ -124,17 +125,20 @@ pub fn plan(facts: &Facts, options: &BuildOptions) -> MountPlan {
     }
     plan.files = files;
     plan.registries.clone_from(&facts.registries);
-    plan.carrier = carrier(facts, options, &plan.mounts);
+    plan.carrier = carrier(facts, options, fresh, &plan.mounts);
     plan
 }
 
-fn carrier(facts: &Facts, options: &BuildOptions, mounts: &[PlannedMount]) -> Option<Carrier> {
+fn carrier(facts: &Facts, options: &BuildOptions, fresh: &Fresh, mounts: &[PlannedMount]) -> Option<Carrier> {
     let tools = facts.tools.as_ref().filter(|_| !mounts.is_empty())?;
     let from = mounts.iter().filter_map(|mount| Some(mount.identity.from.as_deref()?.split_once('/')?.0));
     let owner = |name: &str| {
         let source = facts.fresh.get(name)?.source.clone()?;
-        let sets = call::owner_sets(facts, options, name);
-        Some((name.to_owned(), Owner { dockerfile: source.text, dockerignore: source.ignore, sets }))
+        let mut sets = call::owner_sets(facts, options, name);
+        // The stage as the build has it: another run of it is another mount.
+        sets.extend(fresh.shm_size(name).map(|bytes| ("shm-size".to_owned(), bytes.to_string())));
+        let dockerfile = fresh.texts.get(name).cloned().unwrap_or(source.text);
+        Some((name.to_owned(), Owner { dockerfile, dockerignore: source.ignore, sets }))
     };
     Some(Carrier {
         bake: call::bare(facts),

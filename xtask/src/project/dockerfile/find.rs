@@ -6,6 +6,8 @@ impl Dockerfile {
     /// The instruction of a step: `stage` and `instruction` as the progress names them. BuildKit replaces the variables that it
     /// knows, drops escapes, and adds the beginning of a heredoc in parentheses; so variables match anything here.
     pub fn find(&self, stage: &str, instruction: &str) -> Option<&Instruction> {
+        // BuildKit 0.34 says so, 0.13 does not.
+        let instruction = instruction.strip_prefix("ONBUILD ").unwrap_or(instruction);
         let wanted = squeeze(instruction, self.escape);
         let stages = self.stages.iter().filter(|one| one.name == stage || self.stages.len() == 1);
         let own = stages.flat_map(|one| one.instructions.iter());
@@ -101,6 +103,10 @@ mod tests {
                 "RUN --mount=type=cache,target=rel,id=x-1 echo \"quoted \"in\"\" 1 env  'single $E'    && echo a b",
                 4,
             ),
+            (
+                r#"RUN --mount=type=cache,target=rel,id=x-1 echo "quoted \"in\"" 1 env  'single $E'    && echo a\ b"#,
+                4,
+            ),
             ("RUN <<EOF (echo 1...)", 7),
             ("RUN <<-EOF cat", 11),
             ("COPY <<A /a-1", 14),
@@ -125,6 +131,7 @@ mod tests {
             ("php", "RUN echo 1 && make 1 more", Some(9)),
             ("stage-1", "COPY --from=php /a /b", Some(11)),
             ("stage-1", "RUN later", Some(7)),
+            ("stage-1", "ONBUILD RUN later", Some(7)),
             ("php", "COPY --from=php /a /b", None),
             ("stage-1", "RUN other", None),
         ] {

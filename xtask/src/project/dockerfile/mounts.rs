@@ -209,7 +209,8 @@ impl Options {
         // Where it is mounted is of no account for what it is; the id is taken before the current folder comes in.
         let target = scope.absolute(written).unwrap_or_else(|| clean(written));
         let from = self.get("from").filter(|from| *from != "scratch");
-        let stage = |from: &str| match file.stage(from, file.stages.len(), inputs) {
+        // Unlike COPY's, a mount's `from=` takes no index, and no name that the file does not give (measured).
+        let stage = |from: &str| match file.by_name(from, file.stages.len(), inputs) {
             Some(index) => file.stages[index].name.clone(),
             None => from.to_owned(),
         };

@@ -37,6 +37,7 @@ fn identities_as_buildkit_makes_them() {
         ("target=/a,id=${ID:-d}", &[], id("d")),
         ("target=/a,id=$HOME_OF", &[], id("e")),
         ("target=/a,from=scratch", &[], id("/a")),
+        ("target=/a,from=0", &[], MountIdentity { from: Some("app/0".into()), ..id("/a") }),
         (
             "target=/a,from=SEED,source=s/",
             &[],

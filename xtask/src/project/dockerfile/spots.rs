@@ -17,7 +17,7 @@ pub enum Word {
     Run(String, String),
     /// Several RUNs, as `stage/instruction`.
     Several(Vec<String>),
-    /// An instruction that runs no command.
+    /// An instruction that runs no command, or a stage of such.
     NoCommand(String),
     /// Nothing; the stages and instructions there are.
     Unknown(Vec<String>),
@@ -33,6 +33,10 @@ impl Dockerfile {
             stages.iter().copied().find(|index| self.stages[*index].name == name.to_ascii_lowercase())
         };
         if let Some(index) = by_name(word) {
+            let runs = |one: &&Instruction| one.keyword == "RUN";
+            if !self.effective(index, inputs).iter().any(runs) {
+                return Word::NoCommand(word.to_owned());
+            }
             return Word::Stage(self.stages[index].name.clone());
         }
         let narrowed = word.split_once('/').and_then(|(stage, text)| Some((by_name(stage)?, text)));
@@ -131,7 +135,7 @@ mod tests {
 
     const FILE: &str = "ARG BASE=debian\nFROM $BASE AS tools\nRUN --mount=type=cache,target=/c \\\n  make   tools\nCOPY a /a\n\
         RUN <<EOF\nmake\nEOF\nFROM tools AS app\n# a comment\nONBUILD RUN trigger\nRUN make app\nRUN make app -j2\n\
-        FROM debian AS unused\nRUN make unused\nFROM app\n";
+        FROM debian AS unused\nRUN make unused\nFROM scratch AS files\nFROM app\nCOPY --from=files /a /\n";
 
     #[test]
     fn words_for_stages_and_steps() {
@@ -140,7 +144,8 @@ mod tests {
         let tools = "RUN --mount=type=cache,target=/c   make   tools";
         for (word, expected) in [
             ("Tools", Word::Stage("tools".into())),
-            ("stage-3", Word::Stage("stage-3".into())),
+            ("stage-4", Word::Stage("stage-4".into())),
+            ("files", Word::NoCommand("files".into())),
             ("RUN make tools", run("tools", tools)),
             ("make tools", run("tools", tools)),
             ("RUN make app", run("app", "RUN make app")),
@@ -161,7 +166,7 @@ mod tests {
         let Word::Unknown(known) = unknown else { panic!("{unknown:?}") };
         assert_eq!(
             known.join(" | "),
-            "tools | app | stage-3 | RUN make tools | RUN <<EOF | RUN trigger | RUN make app | RUN make app -j2"
+            "tools | app | files | stage-4 | RUN make tools | RUN <<EOF | RUN trigger | RUN make app | RUN make app -j2"
         );
     }
 
@@ -172,7 +177,7 @@ mod tests {
         for (stage, instruction, expected) in [
             ("tools", None, vec![(2, false)]),
             ("app", None, vec![(10, false)]),
-            ("stage-3", None, vec![(10, true)]),
+            ("stage-4", None, vec![(17, false), (10, true)]),
             ("app", Some("RUN make app -j2"), vec![(12, false)]),
             ("app", Some("ONBUILD RUN trigger"), vec![(10, true)]),
             ("tools", Some("RUN --mount=type=cache,target=/c make tools"), vec![(2, false)]),

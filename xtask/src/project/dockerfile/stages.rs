@@ -54,7 +54,8 @@ impl Dockerfile {
         self.by_name(word, end, inputs).or_else(by_index)
     }
 
-    fn by_name(&self, word: &str, end: usize, inputs: &Inputs) -> Option<usize> {
+    /// The stage of a name before `end`.
+    pub(super) fn by_name(&self, word: &str, end: usize, inputs: &Inputs) -> Option<usize> {
         let name = word.to_ascii_lowercase();
         let index = self.stages[..end].iter().rposition(|stage| stage.is_named && stage.name == name)?;
         (!inputs.contexts.contains(&name)).then_some(index)
