@@ -3,6 +3,7 @@
 mod after;
 pub mod bench;
 pub mod build;
+pub mod cache;
 pub mod doctor;
 pub mod gather;
 pub mod pins;
