@@ -1,9 +1,13 @@
 //! The store: layers that BuildKit exported, one generation a key, and the content of cache mounts. Reads only; its writes are [`crate::exec::save`]'s.
 
+pub mod contents;
+pub mod damage;
 pub mod entry;
 pub mod fresh;
 pub mod key;
 pub mod layout_check;
 pub mod memo;
 pub mod mount;
+pub mod policy;
+pub mod size;
 pub mod mount_image;

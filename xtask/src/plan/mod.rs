@@ -10,6 +10,7 @@ pub mod mount_image;
 pub mod mount_plan;
 pub mod mounts;
 pub mod options;
+pub mod gc;
 pub mod pins;
 pub mod push;
 pub mod save;

@@ -1,0 +1,231 @@
+//! What goes from the store, and why: from its contents, the policy and the clock to a list. What was listed is what goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::cache::contents::{Contents, Item, Kind, Node, State};
+use crate::cache::policy::{Policy, QUARANTINE_DAYS};
+
+/// So many records of builds stay until nothing else is left to go.
+const RECORDS: usize = 10;
+
+/// What is asked of a plan.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The policy.
+    pub policy: Policy,
+    /// Bytes that are to be free below the budget.
+    pub room: u64,
+    /// What stays, whatever its age.
+    pub protect: Vec<PathBuf>,
+}
+
+/// One thing that goes.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Removal {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name for people.
+    pub name: String,
+    /// Where.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+    /// What its going frees, in bytes: what it shares with others goes with the last of them.
+    pub bytes: u64,
+}
+
+/// The list.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct GcPlan {
+    /// What goes, in this order.
+    pub removals: Vec<Removal>,
+    /// What the store takes before, in bytes.
+    pub before: u64,
+    /// What it takes after, in bytes.
+    pub after: u64,
+    /// Bytes that are still too many after all.
+    pub short: u64,
+}
+
+/// Makes the list. First what nobody can use, then what is old by the policy, then generations beyond those that stay, then,
+/// while the store is too large, what was of no use for the longest time. Where room is asked for and cannot be had,
+/// nothing goes for it.
+pub fn plan(contents: &Contents, request: &Request, now: Timestamp) -> GcPlan {
+    let mut picked = Picked { shares: contents.shares(), removals: Vec::new(), left: contents.bytes() };
+    let before = picked.left;
+    let mine = |item: &&Item| item.state != State::Untouchable && !request.protect.contains(&item.path);
+    let mut items: Vec<&Item> = contents.items.iter().filter(mine).collect();
+    items.sort_by_key(|item| (item.used, item.path.clone()));
+    for item in &items {
+        if let Some(reason) = garbage(item, now) {
+            picked.take(item, reason);
+        }
+    }
+    for item in items.iter().filter(|item| is_by_age(item.kind)) {
+        if let Some(days) = request.policy.older_than.filter(|days| idle(item, now) >= i64::from(*days)) {
+            picked.take(item, format!("not used for {days} days or more"));
+        }
+    }
+    for item in beyond(contents, request.policy.keep) {
+        if mine(&item) {
+            picked.take(item, format!("newer generations are there: {} stay", request.policy.keep));
+        }
+    }
+    let wanted = request.policy.budget.saturating_sub(request.room);
+    let unwanted = picked.removals.len();
+    pressure(&items, &mut picked, wanted, contents);
+    let mut short = (picked.left + request.room).saturating_sub(request.policy.budget);
+    if short > 0 && request.room > 0 {
+        picked.put_back(unwanted, contents);
+        short = (picked.left + request.room).saturating_sub(request.policy.budget);
+    }
+    GcPlan { removals: picked.removals, before, after: picked.left, short }
+}
+
+/// The list that takes everything of some kinds, but for what is a running build's.
+pub fn clear(contents: &Contents, kinds: &[Kind]) -> GcPlan {
+    let mut picked = Picked { shares: contents.shares(), removals: Vec::new(), left: contents.bytes() };
+    let before = picked.left;
+    for kind in kinds {
+        for item in contents.of(*kind).filter(|item| item.state != State::Untouchable) {
+            picked.take(item, "cleared".into());
+        }
+    }
+    GcPlan { removals: picked.removals, before, after: picked.left, short: 0 }
+}
+
+/// What goes as soon as anything does.
+fn garbage(item: &Item, now: Timestamp) -> Option<String> {
+    match &item.state {
+        State::Orphan(why) => Some((*why).to_owned()),
+        _ if item.kind == Kind::Quarantine && idle(item, now) >= i64::from(QUARANTINE_DAYS) => {
+            Some(format!("it was damaged, and kept for {QUARANTINE_DAYS} days"))
+        }
+        _ => None,
+    }
+}
+
+/// Whole days since it was of use.
+fn idle(item: &Item, now: Timestamp) -> i64 {
+    now.duration_since(item.used).max(SignedDuration::ZERO).as_hours() / 24
+}
+
+fn is_by_age(kind: Kind) -> bool {
+    matches!(kind, Kind::Layers | Kind::Mounts | Kind::Builds)
+}
+
+/// Generations beyond the newest of their image and platform.
+fn beyond(contents: &Contents, keep: usize) -> Vec<&Item> {
+    let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
+    for item in contents.of(Kind::Layers).filter(|item| item.state == State::Sound) {
+        groups.entry(&item.group).or_default().push(item);
+    }
+    let mut old = Vec::new();
+    for mut group in groups.into_values() {
+        group.sort_by_key(|item| std::cmp::Reverse((item.saved, &item.path)));
+        old.extend(group.into_iter().skip(keep).rev());
+    }
+    old
+}
+
+/// Takes from the store what it needs to lose to be as small as `wanted`. What turns out to be needless stays after all.
+fn pressure(items: &[&Item], picked: &mut Picked, wanted: u64, contents: &Contents) {
+    let records: BTreeSet<_> = {
+        let mut builds: Vec<_> = items.iter().filter(|item| item.kind == Kind::Builds).collect();
+        builds.sort_by_key(|item| std::cmp::Reverse(&item.name));
+        builds.iter().take(RECORDS).map(|item| item.path.clone()).collect()
+    };
+    let rank = |item: &Item| match (&item.state, item.kind) {
+        (State::Damaged(_), _) | (_, Kind::Quarantine) => 0,
+        _ if records.contains(&item.path) => 2,
+        _ => 1,
+    };
+    let mut order: Vec<&&Item> = items.iter().collect();
+    order.sort_by_key(|item| rank(item));
+    let first = picked.removals.len();
+    for item in order {
+        if picked.left <= wanted {
+            break;
+        }
+        let reason = match rank(item) {
+            0 => "it is damaged, and room is needed".to_owned(),
+            _ => format!("room is needed, and it was last of use on {}", day(item.used)),
+        };
+        picked.take(item, reason);
+    }
+    // The newest first: one large item may have made the small ones before it needless.
+    let mut index = picked.removals.len();
+    while index > first {
+        index -= 1;
+        let mut without = picked.clone();
+        without.drop_one(index, contents);
+        if without.left <= wanted {
+            *picked = without;
+        }
+    }
+    picked.count_again(contents);
+}
+
+fn day(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d").to_string()
+}
+
+#[derive(Clone)]
+struct Picked {
+    shares: BTreeMap<Node, usize>,
+    removals: Vec<Removal>,
+    left: u64,
+}
+
+impl Picked {
+    fn take(&mut self, item: &Item, reason: String) {
+        if self.removals.iter().any(|removal| removal.path == item.path) {
+            return;
+        }
+        let bytes = self.release(item);
+        let (kind, name, path) = (item.kind, item.name.clone(), item.path.clone());
+        self.removals.push(Removal { kind, name, path, reason, bytes });
+    }
+
+    /// Frees what only this item had.
+    fn release(&mut self, item: &Item) -> u64 {
+        let mut bytes = 0;
+        for node in item.nodes.iter().collect::<BTreeSet<_>>() {
+            let count = self.shares.get_mut(node);
+            if let Some(count) = count {
+                *count = count.saturating_sub(1);
+                bytes += if *count == 0 { node.bytes() } else { 0 };
+            }
+        }
+        self.left -= bytes;
+        bytes
+    }
+
+    fn drop_one(&mut self, index: usize, contents: &Contents) {
+        self.removals.remove(index);
+        self.count_again(contents);
+    }
+
+    fn put_back(&mut self, len: usize, contents: &Contents) {
+        self.removals.truncate(len);
+        self.count_again(contents);
+    }
+
+    /// What each frees depends on those before it.
+    fn count_again(&mut self, contents: &Contents) {
+        self.shares = contents.shares();
+        self.left = contents.bytes();
+        let items: BTreeMap<_, _> = contents.items.iter().map(|item| (&item.path, item)).collect();
+        let mut removals = std::mem::take(&mut self.removals);
+        for removal in &mut removals {
+            if let Some(item) = items.get(&removal.path) {
+                removal.bytes = self.release(item);
+            }
+        }
+        self.removals = removals;
+    }
+}
