@@ -138,6 +138,12 @@ impl Contents {
 }
 
 impl Node {
+    /// A file for tests.
+    #[cfg(test)]
+    pub(crate) fn new(inode: u64, bytes: u64) -> Self {
+        Self { device: 0, inode, bytes }
+    }
+
     /// Size in bytes: what it says or what it occupies, whichever is more.
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -23,6 +23,18 @@ pub struct Damaged {
     pub deep: bool,
 }
 
+impl Damaged {
+    /// What a build says of it.
+    pub fn warning(&self) -> String {
+        let what = if self.kind == Kind::Mounts { "mount" } else { "cache" };
+        format!(
+            "the {what} in `{}` is left out, and goes to the quarantine: {}",
+            self.path.display(),
+            self.reason
+        )
+    }
+}
+
 /// What was looked at, and what of it is damaged.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Verified {

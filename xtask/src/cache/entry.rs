@@ -69,7 +69,9 @@ pub fn find(layout: &Layout, image: &str, platform: &str) -> Found {
             Ok(_) => {}
             Err(reason) => match damage::look(Kind::Layers, &dir, None) {
                 Some(damaged) => found.damaged.push(damaged),
-                None => found.warnings.push(format!("the cache in `{}` is left out: {reason:#}", dir.display())),
+                None => {
+                    found.warnings.push(format!("the cache in `{}` is left out: {reason:#}", dir.display()))
+                }
             },
         }
     }

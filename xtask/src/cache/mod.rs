@@ -8,6 +8,6 @@ pub mod key;
 pub mod layout_check;
 pub mod memo;
 pub mod mount;
+pub mod mount_image;
 pub mod policy;
 pub mod size;
-pub mod mount_image;

@@ -43,7 +43,8 @@ impl Policy {
     pub fn with(self, given: [Option<String>; 3]) -> anyhow::Result<Self> {
         let [size, days, keep] = given;
         let count = |option: &str, text: String| {
-            text.parse().map_err(|_| usage(format!("`{option} {text}` is no number\nfor example: {option} 3")))
+            text.parse()
+                .map_err(|_| usage(format!("`{option} {text}` is no number\nfor example: {option} 3")))
         };
         Ok(Self {
             budget: size.map(|text| budget("--budget", &text)).transpose()?.unwrap_or(self.budget),
@@ -57,8 +58,9 @@ impl Policy {
 }
 
 fn budget(name: &str, text: &str) -> anyhow::Result<u64> {
-    size::parse(text)
-        .ok_or_else(|| usage(format!("`{name}` is `{text}`, which is no size\nfor example: 500M, 10GB, 1GiB")))
+    size::parse(text).ok_or_else(|| {
+        usage(format!("`{name}` is `{text}`, which is no size\nfor example: 500M, 10GB, 1GiB"))
+    })
 }
 
 #[cfg(test)]

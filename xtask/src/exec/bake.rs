@@ -272,7 +272,15 @@ mod tests {
             let mut trace = Trace::new(&["app".to_owned()]);
             let json = serde_json::json!({"vertexes": [{"digest": "d", "name": name, "error": error}]});
             trace.apply(&serde_json::from_value(json).expect("well formed"));
-            Ended { success: false, stopped: false, stalled: false, full: false, trace, text: Vec::new(), seconds: 0.0 }
+            Ended {
+                success: false,
+                stopped: false,
+                stalled: false,
+                full: false,
+                trace,
+                text: Vec::new(),
+                seconds: 0.0,
+            }
         };
         let lost = "failed to prepare extraction snapshot \"x\": parent snapshot sha256:b0 does not exist: not found";
         assert!(ended("exporting to image", lost).lost_a_snapshot());

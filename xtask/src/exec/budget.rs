@@ -52,12 +52,21 @@ impl Budget {
         Ok(())
     }
 
-    /// Removes what the policy does not keep; gives what went.
+    /// Removes what the policy does not keep; gives what went. Nothing goes while another build reads the store: that one
+    /// does the same at its end.
     pub fn settle(&self) -> Result<GcPlan> {
         let request = Request { policy: self.policy.clone(), ..Request::default() };
-        let contents = Contents::read(&self.layout);
-        let plan = planning::plan(&contents, &request, self.now);
-        if plan.removals.is_empty() { Ok(plan) } else { self.execute(&request) }
+        let list = || planning::plan(&Contents::read(&self.layout), &request, self.now);
+        let plan = list();
+        if plan.removals.is_empty() {
+            return Ok(plan);
+        }
+        let Some(_lock) = Lock::exclusive_now(&self.layout)? else {
+            return Ok(GcPlan { removals: Vec::new(), ..plan });
+        };
+        let plan = list();
+        gc::run(&self.layout, &plan, self.now)?;
+        Ok(plan)
     }
 
     /// Something to ask while the store is being written.

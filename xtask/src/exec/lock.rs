@@ -27,6 +27,16 @@ impl Lock {
         take(layout, File::try_lock_shared)
     }
 
+    /// The same as [`Self::exclusive`], at once or not at all: `None` while somebody reads.
+    pub fn exclusive_now(layout: &Layout) -> Result<Option<Self>> {
+        let file = open(layout)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: Some(file) })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
     /// Held while generations are swapped or removed.
     pub fn exclusive(layout: &Layout) -> Result<Self> {
         take(layout, File::try_lock)
@@ -36,11 +46,15 @@ impl Lock {
 type TryLock = fn(&File) -> Result<(), TryLockError>;
 
 fn take(layout: &Layout, try_lock: TryLock) -> Result<Lock> {
-    let path = layout.lock_file();
-    let file = std::fs::create_dir_all(&layout.store)
-        .and_then(|()| OpenOptions::new().create(true).truncate(false).write(true).open(&path))
-        .with_context(|| format!("failed to open `{}`", path.display()))?;
+    let file = open(layout)?;
     wait(&file, try_lock, layout).map(|()| Lock { _file: Some(file) })
+}
+
+fn open(layout: &Layout) -> Result<File> {
+    let path = layout.lock_file();
+    std::fs::create_dir_all(&layout.store)
+        .and_then(|()| OpenOptions::new().create(true).truncate(false).write(true).open(&path))
+        .with_context(|| format!("failed to open `{}`", path.display()))
 }
 
 fn wait(file: &File, try_lock: TryLock, layout: &Layout) -> Result<()> {
