@@ -70,13 +70,29 @@ pub fn find(layout: &Layout, image: &str, platform: &str) -> Found {
             Err(reason) => match damage::look(Kind::Layers, &dir, None) {
                 Some(damaged) => found.damaged.push(damaged),
                 None => {
-                    found.warnings.push(format!("the cache in `{}` is left out: {reason:#}", dir.display()))
+                    found.warnings.push(format!("the cache in `{}` is left out: {reason:#}", dir.display()));
                 }
             },
         }
     }
     found.generations.sort_by_key(|generation| std::cmp::Reverse(generation.entry.saved));
     found
+}
+
+/// Every generation of every image, newest first within an image, and what is damaged.
+pub fn generations(layout: &Layout) -> (Vec<Generation>, Vec<Damaged>) {
+    let (mut sound, mut damaged) = (Vec::new(), Vec::new());
+    for dir in all(layout).into_iter().filter(|dir| damage::is_generation(dir) && !is_foreign(dir)) {
+        match read(&dir) {
+            Ok(entry) => sound.push(Generation { dir, entry }),
+            Err(_) => damaged.extend(damage::look(Kind::Layers, &dir, None)),
+        }
+    }
+    sound.sort_by(|one, other| {
+        let order = one.entry.image.cmp(&other.entry.image);
+        order.then(other.entry.saved.cmp(&one.entry.saved))
+    });
+    (sound, damaged)
 }
 
 /// Blob folders of every generation of every image: a new generation takes from them what it shares.

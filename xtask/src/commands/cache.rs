@@ -1,5 +1,10 @@
 //! `cache SUB-WORD`: the store and the builder's own cache. One table says which options each sub-word takes.
 
+mod builder;
+mod key;
+mod show;
+mod tidy;
+
 use anyhow::Result;
 
 use crate::cli::Session;
@@ -24,13 +29,18 @@ const SUBS: &[Sub] = &[
         name: "key",
         options: &["--file", "--platform", "--build-arg", "--set", "--app"],
         words: usize::MAX,
-        run: later,
+        run: key::run,
     },
-    Sub { name: "ls", options: &[], words: 0, run: later },
-    Sub { name: "du", options: &[], words: 0, run: later },
-    Sub { name: "verify", options: &["--dry-run"], words: 0, run: later },
-    Sub { name: "gc", options: &["--budget", "--older-than", "--keep", "--dry-run"], words: 0, run: later },
-    Sub { name: "clear", options: &["--file", "--dry-run", "--yes"], words: usize::MAX, run: later },
+    Sub { name: "ls", options: &[], words: 0, run: show::ls },
+    Sub { name: "du", options: &[], words: 0, run: show::du },
+    Sub { name: "verify", options: &["--dry-run"], words: 0, run: tidy::verify },
+    Sub {
+        name: "gc",
+        options: &["--budget", "--older-than", "--keep", "--dry-run"],
+        words: 0,
+        run: tidy::gc,
+    },
+    Sub { name: "clear", options: &["--file", "--dry-run", "--yes"], words: usize::MAX, run: tidy::clear },
     Sub { name: "export", options: &[], words: usize::MAX, run: later },
     Sub { name: "import", options: &[], words: usize::MAX, run: later },
 ];
