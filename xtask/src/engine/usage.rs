@@ -51,15 +51,30 @@ pub fn read(sh: &Shell, builder: &str) -> Result<Vec<Record>> {
     Ok(parse(&answer.stdout))
 }
 
-/// Reads what it prints.
+/// Reads what it prints. A description has the lines of its command, empty ones among them, so that a record ends where the next
+/// one begins.
 pub fn parse(text: &str) -> Vec<Record> {
-    text.split("\n\n").filter_map(record).collect()
+    let mut blocks: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("ID:\t") {
+            blocks.push(String::new());
+        }
+        if let Some(block) = blocks.last_mut() {
+            block.push_str(line);
+            block.push('\n');
+        }
+    }
+    blocks.iter().filter_map(|block| record(block)).collect()
 }
 
 fn record(block: &str) -> Option<Record> {
+    let (head, rest) = block.split_once("\nDescription:").unwrap_or((block, ""));
+    let ends = ["\nUsage count:\t", "\nLast used:\t", "\nType:\t"];
+    let end = ends.iter().filter_map(|end| rest.rfind(end)).min().unwrap_or(rest.len());
+    let (description, tail) = rest.split_at(end);
     let field = |name: &str| {
-        let line = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.map(str::trim)
+        let lines = head.lines().chain(tail.lines());
+        lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).next()
     };
     Some(Record {
         id: field("ID")?.to_owned(),
@@ -67,7 +82,7 @@ fn record(block: &str) -> Option<Record> {
         kind: field("Type").unwrap_or_default().to_owned(),
         bytes: field("Size").and_then(bytes).unwrap_or(0),
         reclaimable: field("Reclaimable") == Some("true"),
-        description: field("Description").unwrap_or_default().to_owned(),
+        description: description.trim().to_owned(),
     })
 }
 
@@ -101,6 +116,17 @@ ID:\t\tv31s\nParent:\t\tmrce\nCreated at:\t2026-11-25 05:49:44 +0200 CEST\nRecla
 Description:\tmount / from exec /bin/sh -c true\nType:\t\tregular
 
 Private:\t5.358GB\nTotal:\t\t6.431GB\n";
+
+    #[test]
+    fn a_description_may_have_several_lines() {
+        let text = "ID:\t\ta\nSize:\t\t1kB\nDescription:\tcached mount /m from exec /bin/sh -c set -e\n\necho Type:\nType:\tx with id \"/m\"\n\
+                    Usage count:\t1\nLast used:\tnow\nType:\t\texec.cachemount\n\nID:\t\tb\nSize:\t\t2B\nType:\t\tregular\n\nTotal:\t\t1kB\n";
+        let records = parse(text);
+        let shown: Vec<_> =
+            records.iter().map(|one| (one.id.as_str(), one.kind.as_str(), one.mount_id())).collect();
+        assert_eq!(shown, [("a", "exec.cachemount", Some("/m")), ("b", "regular", None)]);
+        assert_eq!(records[0].mount_target(), Some("/m"));
+    }
 
     #[test]
     fn records_are_read_as_they_are_printed() {
