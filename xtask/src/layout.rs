@@ -11,6 +11,8 @@ pub struct Layout {
     pub root: PathBuf,
     /// The store: `--cache-dir`, `$DURANGO_CACHE_DIR`, `$XDG_CACHE_HOME/durango-builder` or `~/.cache/durango-builder`.
     pub store: PathBuf,
+    /// Where a run writes instead of the store, when that cannot be written or is not ours to write.
+    pub aside: Option<PathBuf>,
 }
 
 impl Layout {
@@ -23,7 +25,17 @@ impl Layout {
             .map(|dir| host.absolute(dir))
             .or_else(|| Some(host.absolute(host.var("XDG_CACHE_HOME")?).join("durango-builder")))
             .unwrap_or_else(|| host.home().join(".cache/durango-builder"));
-        Self { root: root.unwrap_or(compiled).to_path_buf(), store }
+        Self::new(root.unwrap_or(compiled), store)
+    }
+
+    /// A workspace and a store that is written.
+    pub fn new(root: impl Into<PathBuf>, store: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), store: store.into(), aside: None }
+    }
+
+    /// Where a run writes what is its own: the store, or what stands in for it.
+    fn own(&self) -> &Path {
+        self.aside.as_ref().unwrap_or(&self.store)
     }
 
     /// The declaration of both images.
@@ -98,7 +110,7 @@ impl Layout {
 
     /// Builds so far.
     pub fn builds(&self) -> PathBuf {
-        self.store.join("builds")
+        self.own().join("builds")
     }
 
     /// Plan, log and outcome of one build.
@@ -108,7 +120,7 @@ impl Layout {
 
     /// Scratch space on the store's own file system, so that a rename can move out of it.
     pub fn tmp(&self) -> PathBuf {
-        self.store.join("tmp")
+        self.own().join("tmp")
     }
 
     /// Answers of the engine that stay true while the files they depend on do.

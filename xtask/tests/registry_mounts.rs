@@ -34,7 +34,7 @@ struct Machine {
 impl Machine {
     fn new(daemon: Option<&SecondDaemon>) -> Self {
         let dir = tempfile::Builder::new().prefix("durango-test-").tempdir().expect("a temporary folder");
-        let layout = Layout { root: dir.path().into(), store: dir.path().join("store") };
+        let layout = Layout::new(dir.path(), dir.path().join("store"));
         fs::create_dir_all(&layout.store).expect("made");
         let env = daemon.map(|daemon| ("DOCKER_HOST".to_owned(), daemon.host())).into_iter().collect();
         Self { dir, layout, env }

@@ -1,11 +1,15 @@
 //! What the store holds: `entry.json` beside each generation says what it is.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::contents::Kind;
+use super::damage::{self, Damaged};
 use super::key::{FORMAT, Key};
 use super::layout_check;
 use crate::layout::Layout;
@@ -43,8 +47,10 @@ pub struct Generation {
 pub struct Found {
     /// Sound generations, newest first.
     pub generations: Vec<Generation>,
-    /// What is damaged or foreign: left alone, never handed to BuildKit.
+    /// What is foreign: left alone, never handed to BuildKit.
     pub warnings: Vec<String>,
+    /// What is damaged, never handed to BuildKit either.
+    pub damaged: Vec<Damaged>,
 }
 
 /// The generations of an image and platform, newest first; damaged ones are told and left out, since an index without its
@@ -57,17 +63,36 @@ pub fn find(layout: &Layout, image: &str, platform: &str) -> Found {
     }
     for dir in folders(&layout.layers(image)) {
         match read(&dir) {
-            Ok(entry) if entry.image == image && entry.platform == platform => {
+            Ok(entry) if entry.image == image && entry.platform == platform && entry.format == FORMAT => {
                 found.generations.push(Generation { dir, entry });
             }
             Ok(_) => {}
-            Err(reason) => {
-                found.warnings.push(format!("the cache in `{}` is left out: {reason:#}", dir.display()));
-            }
+            Err(reason) => match damage::look(Kind::Layers, &dir, None) {
+                Some(damaged) => found.damaged.push(damaged),
+                None => {
+                    found.warnings.push(format!("the cache in `{}` is left out: {reason:#}", dir.display()));
+                }
+            },
         }
     }
     found.generations.sort_by_key(|generation| std::cmp::Reverse(generation.entry.saved));
     found
+}
+
+/// Every generation of every image, newest first within an image, and what is damaged.
+pub fn generations(layout: &Layout) -> (Vec<Generation>, Vec<Damaged>) {
+    let (mut sound, mut damaged) = (Vec::new(), Vec::new());
+    for dir in all(layout).into_iter().filter(|dir| damage::is_generation(dir) && !is_foreign(dir)) {
+        match read(&dir) {
+            Ok(entry) => sound.push(Generation { dir, entry }),
+            Err(_) => damaged.extend(damage::look(Kind::Layers, &dir, None)),
+        }
+    }
+    sound.sort_by(|one, other| {
+        let order = one.entry.image.cmp(&other.entry.image);
+        order.then(other.entry.saved.cmp(&one.entry.saved))
+    });
+    (sound, damaged)
 }
 
 /// Blob folders of every generation of every image: a new generation takes from them what it shares.
@@ -87,10 +112,30 @@ pub fn foreign_format(layout: &Layout) -> Option<String> {
     })
 }
 
-fn read(dir: &Path) -> anyhow::Result<Entry> {
-    let entry: Entry = serde_json::from_slice(&fs::read(dir.join("entry.json"))?)?;
+/// Reads a generation's entry and checks what would end a build.
+pub(super) fn read(dir: &Path) -> Result<Entry> {
+    let path = dir.join("entry.json");
+    let bytes = fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let entry: Entry = serde_json::from_slice(&bytes)
+        .with_context(|| format!("`{}` is not what it should be", path.display()))?;
     layout_check::shape(dir)?;
     Ok(entry)
+}
+
+/// Whether a newer version made an entry: it is left alone, and is not damaged.
+pub(super) fn is_foreign(dir: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let bytes = fs::read(dir.join("entry.json")).unwrap_or_default();
+    serde_json::from_slice::<Format>(&bytes).is_ok_and(|entry| entry.format != FORMAT)
+}
+
+/// Whether an error tells of damage: not where reading was refused, which says nothing of the content.
+pub(super) fn is_damage(error: &anyhow::Error) -> bool {
+    let refused = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
+    !matches!(refused, Some(io::ErrorKind::PermissionDenied | io::ErrorKind::Interrupted))
 }
 
 /// The folders in a folder, by name.

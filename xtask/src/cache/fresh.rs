@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn a_file_that_is_damaged_or_anothers_is_not_used() {
         let dir = tempfile::tempdir().expect("a folder");
-        let layout = Layout { root: "/r".into(), store: dir.path().into() };
+        let layout = Layout::new("/r", dir.path());
         assert_eq!(FreshFile::read(&layout, "a/b"), (FreshFile::new("a/b"), None));
         let path = layout.fresh("a/b");
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");

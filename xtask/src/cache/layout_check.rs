@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -93,6 +94,12 @@ pub fn verify(dir: &Path, blob: &Blob) -> Result<()> {
         bail!("`{}` has the digest {digest}", path.display());
     }
     Ok(())
+}
+
+/// What makes a blob the same file under two names.
+pub(super) fn identity(dir: &Path, blob: &Blob) -> Option<(u64, u64)> {
+    let meta = fs::metadata(blobs(dir).join(&blob.digest)).ok()?;
+    Some((meta.dev(), meta.ino()))
 }
 
 fn hex(digest: &str) -> Result<&str> {

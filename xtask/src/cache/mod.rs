@@ -1,5 +1,7 @@
 //! The store: layers that BuildKit exported, one generation a key, and the content of cache mounts. Reads only; its writes are [`crate::exec::save`]'s.
 
+pub mod contents;
+pub mod damage;
 pub mod entry;
 pub mod fresh;
 pub mod key;
@@ -7,3 +9,5 @@ pub mod layout_check;
 pub mod memo;
 pub mod mount;
 pub mod mount_image;
+pub mod policy;
+pub mod size;

@@ -46,7 +46,7 @@ pub fn readme_list() -> String {
         let _ = writeln!(
             text,
             "| `{}` | {} | `cargo xtask {}` |",
-            usage.trim(),
+            usage.trim().replace('|', "\\|"),
             command.summary,
             command.example
         );

@@ -27,6 +27,11 @@ impl Parsed {
         self.values.iter().filter(|(known, _)| *known == name).map(|(_, value)| value.clone()).collect()
     }
 
+    /// Every option and switch that was given.
+    pub fn given(&self) -> impl Iterator<Item = &'static str> {
+        self.switches.iter().copied().chain(self.values.iter().map(|(name, _)| *name))
+    }
+
     /// The value of an option that may be given once.
     pub fn one(&self, name: &str) -> Result<Option<String>> {
         let mut values = self.many(name);

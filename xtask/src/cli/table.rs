@@ -89,6 +89,27 @@ const SMOKE: &[Opt] = &[
     switch("--keep", "leave the containers running, to look at them"),
 ];
 
+const CACHE: &[Opt] = &[
+    value(
+        "--file",
+        "FILE",
+        "key, clear: a Compose or bake file in place of builder/compose.yaml (repeatable)",
+    ),
+    value("--platform", "PLATFORM", "key: for this platform, as linux/arm64 (repeatable)"),
+    value("--build-arg", "K=V", "key: a build argument for every target (repeatable)"),
+    value("--set", "T.KEY=V", "key: as bake's: one field of the targets that T matches (repeatable)"),
+    value("--app", "DIR", "key: the application to put into the image [docker/app]"),
+    value(
+        "--budget",
+        "SIZE",
+        "gc: what the store may take, as 500M, 10GB, 1GiB [DURANGO_CACHE_BUDGET, else 10GB]",
+    ),
+    value("--older-than", "DAYS", "gc: also what was not used for so many days"),
+    value("--keep", "N", "gc: the newest N generations an image and platform [3]"),
+    switch("--dry-run", "verify, gc, clear: show what would go, and let nothing go"),
+    switch("--yes", "clear: without a question"),
+];
+
 /// Every command, in the order of the help.
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -122,6 +143,14 @@ pub const COMMANDS: &[Command] = &[
         example: "plan frankenphp",
         options: &[APP, PROVISION, PLAN],
         run: commands::build::plan,
+    },
+    Command {
+        name: "cache",
+        args: "key|ls|du|verify|gc|clear|export|import [ARG...]",
+        summary: "the store of layers and cache mounts: see it, check it, bound it, empty it, move it",
+        example: "cache du",
+        options: &[CACHE],
+        run: commands::cache::run,
     },
     Command {
         name: "smoke",

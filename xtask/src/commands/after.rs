@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use super::keep::budget;
 use super::run::{Built, site, transport};
 use crate::cache::mount::SavedMount;
 use crate::cli::Session;
@@ -38,7 +39,7 @@ pub(super) fn keep(
     for save in &plan.saves {
         let digest = digest(report, &save.target);
         if save::is_needed(save, digest.as_ref(), outcome::ran(trace, &save.target)) {
-            save_one(session, save, digest.as_ref(), record, report)?;
+            save_one(session, plan, save, digest.as_ref(), record, report)?;
         }
     }
     let needed = |push: &&Push| push::is_needed(push, outcome::ran(trace, &push.target));
@@ -142,6 +143,7 @@ fn mount_reports(put_back: &Moved, taken_out: &Moved) -> Vec<MountReport> {
 /// A save that fails costs a warning, never the build; Ctrl-C ends it as it ends all else.
 fn save_one(
     session: &Session,
+    plan: &Plan,
     save: &Save,
     digest: Option<&String>,
     record: &Record,
@@ -150,7 +152,8 @@ fn save_one(
     if !session.globals.json {
         eprintln!("saving the layers of {} for other builders ({})", save.image, save.key);
     }
-    let saved = save::run(&session.layout, save, digest, &record.log(), session.host.now, &mut watch::Quiet);
+    let (now, log, budget) = (session.host.now, record.log(), budget(session, plan));
+    let saved = save::run(&session.layout, save, digest, &log, now, &budget, &mut watch::Quiet);
     signals::check()?;
     match saved {
         Ok(saved) => {

@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 
-use super::{after, gather, run};
+use super::{after, aside, gather, keep, run};
 use crate::cli::Session;
 use crate::cli::parse::Parsed;
 use crate::engine::facts as engine_facts;
 use crate::engine::problem::Problem;
 use crate::engine::provision;
 use crate::error;
-use crate::exec::{bake, steps};
+use crate::exec::{bake, lock, steps};
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::options::BuildOptions;
 use crate::plan::step::Step;
@@ -46,6 +46,14 @@ pub fn plan(session: &Session, parsed: &Parsed) -> Result<u8> {
 
 fn build_targets(session: &Session, options: &BuildOptions) -> Result<u8> {
     gather::check_files(&options.files)?;
+    if let Some(aside) = aside::needed(session)? {
+        let options = BuildOptions { unsaved: Some(aside.reason), ..options.clone() };
+        return build_with(&aside.session, &options);
+    }
+    build_with(session, options)
+}
+
+fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
     let missing = if options.provision { provision::steps(session)? } else { Vec::new() };
     if !options.dry_run {
         steps::run(&missing, session.globals.verbose)?;
@@ -105,10 +113,17 @@ fn execute(session: &Session, plan: &Plan) -> Result<u8> {
         plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     }
     let record = Record::open(&session.layout, plan)?;
+    std::fs::create_dir_all(&plan.scratch)?;
+    let held = lock::hold(&plan.scratch);
+    keep::quarantine(session, plan);
     let result = build_and_keep(session, plan, &record);
     steps::clean(&plan.cleanup);
+    drop(held);
     let report = result?;
-    record.close(&report)?;
+    if let Err(error) = record.close(&report) {
+        eprintln!("warning: what came of the build is not recorded: {error:#}");
+    }
+    keep::settle(session, plan);
     if session.globals.json {
         println!("{}", report::json::line(&report)?);
     }
@@ -128,6 +143,7 @@ fn build_and_keep(session: &Session, plan: &Plan, record: &Record) -> Result<Bui
     let mut report = outcome::report(plan, ended, &bake::digests(&plan.metadata), failure);
     outcome::unread(&ended.trace).for_each(|warning| after::warn(session, &mut report, warning));
     if report.failure.is_none() {
+        keep::touch(plan);
         after::keep(session, plan, &built, record, &mut report)?;
     }
     Ok(report)

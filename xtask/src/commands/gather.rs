@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::registries;
-use crate::cache::entry;
 use crate::cache::fresh::{FreshFile, Nonce};
 use crate::cache::key::Key;
-use crate::cache::mount;
+use crate::cache::{damage, entry, mount};
 use crate::cli::Session;
 use crate::engine::Engine;
 use crate::engine::base::{self, BaseImage};
@@ -59,6 +58,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
     // Registries are asked while the base image is looked for.
     let asked = registries::ask(session, options, &engine, &stored);
     let base = base_image(session, options, &engine, &declaration, &names)?;
+    let damaged = if options.caches.local { damage::mounts(&session.layout) } else { Vec::new() };
     let seeds = if options.caches.local { entry::all(&session.layout) } else { Vec::new() };
     let registries = asked.into_iter().map(registries::Asked::answers).collect();
     let tools = match &base {
@@ -77,6 +77,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
         base,
         secrets,
         stored,
+        damaged,
         seeds,
         registries,
         saved_mounts: mount::all(&session.layout),
@@ -89,7 +90,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
 }
 
 /// Targets that others build upon are built with them, so that their images exist under their own names too.
-fn add_linked(declaration: &Declaration, names: &mut Vec<String>) {
+pub(super) fn add_linked(declaration: &Declaration, names: &mut Vec<String>) {
     let mut next = 0;
     while next < names.len() {
         let target = &declaration.targets[&names[next]];

@@ -1,10 +1,13 @@
 //! The commands: thin files, each from options to facts, plan, execution and report.
 
 mod after;
+mod aside;
 pub mod bench;
 pub mod build;
+pub mod cache;
 pub mod doctor;
 pub mod gather;
+mod keep;
 pub mod pins;
 pub mod registries;
 mod run;

@@ -1,5 +1,5 @@
-//! What a builder holds, as `docker buildx du --verbose` prints it: blocks of `Field: value` lines that begin with `ID:`, and a
-//! summary at the end. A description may have several lines, empty ones too: that of a RUN has its heredoc.
+//! What a builder holds, as `docker buildx du --verbose` prints it: blocks of `Field: value` lines, an empty line between them,
+//! and a summary at the end.
 
 use std::time::Duration;
 
@@ -51,25 +51,38 @@ pub fn read(sh: &Shell, builder: &str) -> Result<Vec<Record>> {
     Ok(parse(&answer.stdout))
 }
 
-/// Reads what it prints.
+/// Reads what it prints. A description has the lines of its command, empty ones among them, so that a record ends where the next
+/// one begins.
 pub fn parse(text: &str) -> Vec<Record> {
-    format!("\n{text}").split("\nID:").skip(1).filter_map(record).collect()
+    let mut blocks: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("ID:\t") {
+            blocks.push(String::new());
+        }
+        if let Some(block) = blocks.last_mut() {
+            block.push_str(line);
+            block.push('\n');
+        }
+    }
+    blocks.iter().filter_map(|block| record(block)).collect()
 }
 
 fn record(block: &str) -> Option<Record> {
+    let (head, rest) = block.split_once("\nDescription:").unwrap_or((block, ""));
+    let ends = ["\nUsage count:\t", "\nLast used:\t", "\nType:\t"];
+    let end = ends.iter().filter_map(|end| rest.rfind(end)).min().unwrap_or(rest.len());
+    let (description, tail) = rest.split_at(end);
     let field = |name: &str| {
-        let line = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.map(str::trim)
+        let lines = head.lines().chain(tail.lines());
+        lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).next()
     };
-    let description = block.split_once("\nDescription:").map_or("", |(_, rest)| rest);
-    let end = ["\nUsage count:", "\nType:"].iter().filter_map(|next| description.rfind(next)).min();
     Some(Record {
-        id: block.lines().next()?.trim().trim_end_matches('*').to_owned(),
+        id: field("ID")?.to_owned(),
         created: field("Created at").and_then(time),
         kind: field("Type").unwrap_or_default().to_owned(),
         bytes: field("Size").and_then(bytes).unwrap_or(0),
         reclaimable: field("Reclaimable") == Some("true"),
-        description: description[..end.unwrap_or(description.len())].trim().to_owned(),
+        description: description.trim().to_owned(),
     })
 }
 
@@ -96,16 +109,24 @@ mod tests {
 
     /// Printed by buildx 0.13.1, shortened.
     const TEXT: &str = "ID:\t\tltqn\nCreated at:\t2026-11-25 05:49:49.337580989 +0000 UTC\nMutable:\ttrue\nReclaimable:\tfalse
-Shared:\t\tfalse\nSize:\t\t1.274GB\nDescription:\tcached mount /go/pkg/mod from exec /bin/sh -c echo \"x\"
-
-Type: y
- with id \"ns/gomod\"
+Shared:\t\tfalse\nSize:\t\t1.274GB\nDescription:\tcached mount /go/pkg/mod from exec /bin/sh -c echo \"x\" with id \"ns/gomod\"
 Usage count:\t6\nLast used:\t11 minutes ago\nType:\t\texec.cachemount
 
 ID:\t\tv31s\nParent:\t\tmrce\nCreated at:\t2026-11-25 05:49:44 +0200 CEST\nReclaimable:\ttrue\nSize:\t\t22.24kB
 Description:\tmount / from exec /bin/sh -c true\nType:\t\tregular
 
 Private:\t5.358GB\nTotal:\t\t6.431GB\n";
+
+    #[test]
+    fn a_description_may_have_several_lines() {
+        let text = "ID:\t\ta\nSize:\t\t1kB\nDescription:\tcached mount /m from exec /bin/sh -c set -e\n\necho Type:\nType:\tx with id \"/m\"\n\
+                    Usage count:\t1\nLast used:\tnow\nType:\t\texec.cachemount\n\nID:\t\tb\nSize:\t\t2B\nType:\t\tregular\n\nTotal:\t\t1kB\n";
+        let records = parse(text);
+        let shown: Vec<_> =
+            records.iter().map(|one| (one.id.as_str(), one.kind.as_str(), one.mount_id())).collect();
+        assert_eq!(shown, [("a", "exec.cachemount", Some("/m")), ("b", "regular", None)]);
+        assert_eq!(records[0].mount_target(), Some("/m"));
+    }
 
     #[test]
     fn records_are_read_as_they_are_printed() {

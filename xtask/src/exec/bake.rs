@@ -36,6 +36,8 @@ pub struct Ended {
     pub stopped: bool,
     /// Whether it was stopped because nothing moved any more.
     pub stalled: bool,
+    /// Whether it was stopped because what it writes has no room any more.
+    pub full: bool,
     /// What happened.
     pub trace: Trace,
     /// Text outside the stream: bake's own error.
@@ -91,8 +93,26 @@ pub fn run(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<Ended> {
     run_watched(call, watcher, None)
 }
 
+/// Makes a call that writes into a place with a bound: it is stopped as soon as `is_full` says so, asked a few times a second.
+pub fn run_bounded(
+    call: &Call<'_>,
+    watcher: &mut dyn Watcher,
+    is_full: &(dyn Fn() -> bool + Sync),
+) -> Result<Ended> {
+    run_with(call, watcher, None, Some(is_full))
+}
+
 /// Makes a call that may wait for somebody who never answers.
 pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Stall<'_>>) -> Result<Ended> {
+    run_with(call, watcher, stall, None)
+}
+
+fn run_with(
+    call: &Call<'_>,
+    watcher: &mut dyn Watcher,
+    stall: Option<Stall<'_>>,
+    is_full: Option<&(dyn Fn() -> bool + Sync)>,
+) -> Result<Ended> {
     let started = Instant::now();
     let log = File::options().create(true).append(true).open(call.log);
     let mut log = log.with_context(|| format!("failed to write `{}`", call.log.display()))?;
@@ -106,6 +126,7 @@ pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Sta
         success: false,
         stopped: false,
         stalled: false,
+        full: false,
         trace: Trace::new(call.targets),
         text: Vec::new(),
         seconds: 0.0,
@@ -113,6 +134,7 @@ pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Sta
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let over = AtomicBool::new(false);
     let (stalled, last) = (AtomicBool::new(false), LastHeard::begin());
+    let full = AtomicBool::new(false);
     std::thread::scope(|scope| -> Result<()> {
         scope.spawn(|| pass_on_interrupt(group, &over));
         if let Some(stall) = stall {
@@ -120,6 +142,10 @@ pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Sta
             scope.spawn(move || {
                 stalled.store(stall.watch(last, over, &|| tell(group, Signal::KILL)), Ordering::Relaxed);
             });
+        }
+        if let Some(is_full) = is_full {
+            let (full, over) = (&full, &over);
+            scope.spawn(move || full.store(end_when_full(is_full, group, over), Ordering::Relaxed));
         }
         let heard = || last.now();
         let stream = Decoder::new(BufReader::new(stderr));
@@ -129,6 +155,7 @@ pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Sta
     })?;
     ended.success = child.wait()?.success();
     ended.stalled = stalled.into_inner();
+    ended.full = full.into_inner();
     watcher.end();
     signals::check()?;
     ended.seconds = started.elapsed().as_secs_f64();
@@ -186,6 +213,25 @@ fn write_log(log: &mut File, trace: &Trace, event: &Event) -> Result<()> {
     Ok(())
 }
 
+/// How often a bounded call is looked after.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Ends a call whose place is full; says whether it did.
+fn end_when_full(is_full: &(dyn Fn() -> bool + Sync), group: Option<Pid>, over: &AtomicBool) -> bool {
+    let mut looked = Instant::now();
+    while !over.load(Ordering::Relaxed) {
+        if looked.elapsed() >= LOOK {
+            if is_full() {
+                tell(group, Signal::INT);
+                return true;
+            }
+            looked = Instant::now();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
 /// While the stream is read, nobody else looks for Ctrl-C.
 fn pass_on_interrupt(group: Option<Pid>, over: &AtomicBool) {
     let mut since: Option<Instant> = None;
@@ -226,7 +272,15 @@ mod tests {
             let mut trace = Trace::new(&["app".to_owned()]);
             let json = serde_json::json!({"vertexes": [{"digest": "d", "name": name, "error": error}]});
             trace.apply(&serde_json::from_value(json).expect("well formed"));
-            Ended { success: false, stopped: false, stalled: false, trace, text: Vec::new(), seconds: 0.0 }
+            Ended {
+                success: false,
+                stopped: false,
+                stalled: false,
+                full: false,
+                trace,
+                text: Vec::new(),
+                seconds: 0.0,
+            }
         };
         let lost = "failed to prepare extraction snapshot \"x\": parent snapshot sha256:b0 does not exist: not found";
         assert!(ended("exporting to image", lost).lost_a_snapshot());

@@ -1,15 +1,19 @@
 //! The only room that changes the world: runs steps and builds, decodes their progress, passes signals on.
 
 pub mod bake;
+pub mod budget;
 pub mod garbage;
+pub mod gc;
 pub mod lock;
 pub mod mount_store;
 pub mod mounts;
 pub mod progress;
 pub mod push;
+pub mod quarantine;
 pub mod registry;
 pub mod save;
 pub mod signals;
 pub mod stall;
 pub mod steps;
 pub mod trace;
+pub mod used;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use walkdir::WalkDir;
 
 use super::bake::{self, Call, Watcher};
+use super::budget::Budget;
 use super::lock::Lock;
 use super::trace::Trace;
 use crate::cache::entry::Entry;
@@ -38,9 +39,11 @@ pub fn run(
     digest: Option<&String>,
     log: &Path,
     now: Timestamp,
+    budget: &Budget,
     watcher: &mut dyn Watcher,
 ) -> Result<Saved> {
     let started = Instant::now();
+    budget.room_for(save.expected.unwrap_or(0), save.newest.as_slice())?;
     let reading = Lock::shared(layout)?;
     seed(save)?;
     // A RUN that starts from now on was edited after the build: exporting it would save what nobody saw built. One that
@@ -49,8 +52,10 @@ pub fn run(
     let stop = |trace: &Trace| trace.ran_a_command_since(begun);
     let targets = std::slice::from_ref(&save.target);
     let call = Call { command: &save.command, targets, log, stop: &stop };
-    let ended = bake::run(&call, watcher)?;
+    let meter = budget.meter();
+    let ended = bake::run_bounded(&call, watcher, &|| meter.is_full())?;
     drop(reading);
+    meter.check(ended.full)?;
     if ended.stopped {
         bail!("a file changed while `{}` was built; the next build saves it", save.target);
     }
@@ -82,8 +87,9 @@ fn seed(save: &Save) -> Result<()> {
     let blobs = layout_check::blobs(&save.beside);
     fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
     for dir in &save.seeds {
-        for blob in fs::read_dir(layout_check::blobs(dir)).into_iter().flatten().flatten() {
-            let _ = fs::hard_link(blob.path(), blobs.join(blob.file_name()));
+        let sound = |blob: &Blob| layout_check::has(dir, blob).is_ok();
+        for blob in layout_check::shape(dir).unwrap_or_default().into_iter().filter(sound) {
+            let _ = fs::hard_link(layout_check::blobs(dir).join(&blob.digest), blobs.join(&blob.digest));
         }
     }
     Ok(())
@@ -100,7 +106,7 @@ fn check_blobs(dir: &Path, blobs: &[Blob]) -> Result<()> {
     for leftover in ["ingest", "index.json.lock"] {
         super::steps::remove(&dir.join(leftover))?;
     }
-    // A linked one was checked when its own generation was saved.
+    // A linked one was checked when its own generation was saved, and its size when it was linked.
     let is_new = |blob: &&Blob| {
         fs::metadata(layout_check::blobs(dir).join(&blob.digest)).map_or(true, |meta| meta.nlink() == 1)
     };
@@ -121,6 +127,5 @@ fn swap(layout: &Layout, save: &Save) -> Result<()> {
         fs::rename(&save.generation, &old)?;
     }
     fs::rename(&save.beside, &save.generation)?;
-    save.drop.iter().try_for_each(|dir| super::steps::remove(dir))?;
     super::steps::remove(&old)
 }

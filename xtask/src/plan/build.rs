@@ -1,6 +1,6 @@
 //! From facts and options to the plan of a build.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -13,10 +13,13 @@ use super::options::BuildOptions;
 use super::push::{self, Push};
 use super::save::{self, Save};
 use super::step::{Command, Step};
+use crate::cache::contents::Kind;
+use crate::cache::damage::Damaged;
 use crate::cache::entry::Found;
 use crate::cache::fresh::Nonce;
 use crate::cache::key::Key;
 use crate::cache::mount::SavedMount;
+use crate::cache::policy::Policy;
 use crate::engine::{Driver, Engine};
 use crate::project::Declaration;
 use crate::project::secrets::Secrets;
@@ -38,6 +41,8 @@ pub struct Facts {
     pub secrets: Secrets,
     /// What the store holds for each target that has a Dockerfile here.
     pub stored: BTreeMap<String, Stored>,
+    /// Saved mounts that are damaged.
+    pub damaged: Vec<Damaged>,
     /// Blob folders that a new generation can share with.
     pub seeds: Vec<PathBuf>,
     /// What registries hold, in the order in which they serve.
@@ -122,6 +127,10 @@ pub struct Plan {
     pub saves_mounts: bool,
     /// Steps after the build, whatever came of it.
     pub cleanup: Vec<Step>,
+    /// What goes to the quarantine first.
+    pub damaged: Vec<Damaged>,
+    /// What the store keeps.
+    pub policy: Policy,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -152,12 +161,17 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
     let targets: Vec<PlannedTarget> =
         facts.names.iter().enumerate().map(|(index, name)| planned(facts, options, index, name)).collect();
     let mut warnings = facts.secrets.warnings.clone();
+    warnings.extend(options.unsaved.clone());
     warnings.extend(facts.stored.values().flat_map(|stored| stored.found.warnings.clone()));
+    let damaged = damaged(facts);
+    // Of mounts it is said where they are read.
+    warnings.extend(damaged.iter().filter(|item| item.kind == Kind::Layers).map(Damaged::warning));
     let fresh = fresh::plan(facts, options);
     warnings.extend(fresh.warnings.iter().cloned());
     let mounts = mount_plan::plan(facts, options, &fresh);
     warnings.extend(mounts.warnings.iter().cloned());
-    warnings.dedup();
+    let mut said = BTreeSet::new();
+    warnings.retain(|warning| said.insert(warning.clone()));
     let can_save = facts.engine.capabilities().local_cache_export;
     warnings.extend(facts.registries.iter().filter_map(Held::warning));
     if !can_save && !options.no_save {
@@ -176,7 +190,12 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         call::bake(facts, options, &call::common(facts, options, &targets, &fresh), &metadata)
     });
     let saves_layers = can_save && !options.no_save;
-    let saves = if saves_layers && options.caches.local { save::plan(facts, &common) } else { Vec::new() };
+    let is_written = options.unsaved.is_none();
+    let saves = if saves_layers && is_written && options.caches.local {
+        save::plan(facts, &common)
+    } else {
+        Vec::new()
+    };
     let pushes = if saves_layers { push::plan(facts, &common) } else { Vec::new() };
     Plan {
         schema: SCHEMA,
@@ -192,10 +211,12 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         saves,
         pushes,
         mounts,
-        saves_mounts: saves_mounts(facts, options),
+        saves_mounts: is_written && saves_mounts(facts, options),
         fresh: fresh.targets,
         remember: fresh.remember,
         cleanup: vec![Step::remove("", &facts.scratch)],
+        damaged: if is_written { damaged } else { Vec::new() },
+        policy: options.policy.clone(),
         warnings,
     }
 }
@@ -203,6 +224,15 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
 /// Mounts go to registries through the store, also where that is left out for layers.
 fn saves_mounts(facts: &Facts, options: &BuildOptions) -> bool {
     !options.no_save && (options.caches.local || facts.registries.iter().any(Held::takes_pushes))
+}
+
+/// What was found damaged; two targets may have one image.
+fn damaged(facts: &Facts) -> Vec<Damaged> {
+    let layers = facts.stored.values().flat_map(|stored| &stored.found.damaged);
+    let mut all: Vec<Damaged> = layers.chain(&facts.damaged).cloned().collect();
+    all.sort_by(|one, other| one.path.cmp(&other.path));
+    all.dedup();
+    all
 }
 
 fn planned(facts: &Facts, options: &BuildOptions, index: usize, name: &str) -> PlannedTarget {

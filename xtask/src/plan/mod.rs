@@ -4,6 +4,7 @@ pub mod build;
 pub mod caches;
 pub mod call;
 pub mod fresh;
+pub mod gc;
 pub mod held;
 mod mount_file;
 pub mod mount_image;

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::caches::Caches;
 use super::mount_plan::Choice;
+use crate::cache::policy::Policy;
 use crate::cli::Session;
 use crate::cli::parse::Parsed;
 use crate::error::usage;
@@ -44,6 +45,10 @@ pub struct BuildOptions {
     pub no_save: bool,
     /// `--push`.
     pub push: bool,
+    /// What the store keeps.
+    pub policy: Policy,
+    /// Why nothing can be written to the store, where that is so.
+    pub unsaved: Option<String>,
     /// `--cache`, else `DURANGO_CACHE`.
     pub caches: Caches,
 }
@@ -91,6 +96,8 @@ impl BuildOptions {
             mounts: Choice::parse(mounts.as_deref().unwrap_or("all"))?,
             no_save: parsed.flag("--no-save"),
             push,
+            policy: Policy::of(host)?,
+            unsaved: None,
             caches: Caches::parse(&parsed.many("--cache"), host.var("DURANGO_CACHE"))?,
         })
     }

@@ -143,7 +143,7 @@ mod tests {
         "# PHP\nPHP_VERSION=8.4.1\n\n# hold: it crashes\nFRANKENPHP_VERSION=v1.12.6\nCADDY_VERSION=v2.11.4\n";
 
     fn layout() -> Layout {
-        Layout { root: "/r".into(), store: "/s".into() }
+        Layout::new("/r", "/s")
     }
 
     fn newest(pins: &[(&str, &str)], go: bool) -> Newest {

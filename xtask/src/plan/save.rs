@@ -9,9 +9,6 @@ use super::call::local_cache;
 use super::step::Command;
 use crate::cache::key::Key;
 
-/// How many generations an image keeps beside a new one.
-const KEEP: usize = 2;
-
 /// One target's layers, into one generation: two targets to one destination lose one of them, silently (measured).
 #[derive(Debug, Clone, Serialize)]
 pub struct Save {
@@ -34,8 +31,10 @@ pub struct Save {
     pub generation: PathBuf,
     /// Generations whose blobs are linked in before: what is shared is neither exported again nor twice on disk.
     pub seeds: Vec<PathBuf>,
-    /// Generations that go afterwards.
-    pub drop: Vec<PathBuf>,
+    /// What it is expected to take, in bytes, by the newest generation of its image; nothing is expected of a first one.
+    pub expected: Option<u64>,
+    /// That generation: room is made at the cost of others first.
+    pub newest: Option<PathBuf>,
     /// The call.
     pub command: Command,
 }
@@ -58,7 +57,7 @@ fn save(facts: &Facts, common: &Command, name: &str, stored: &Stored) -> Save {
     let beside = facts.scratch.join("layers").join(name);
     let export = format!("{name}.cache-to={},mode=max,compression=zstd", local_cache("dest", &beside));
     let command = common.clone().args(["--set", &export, "--set", "*.output=type=cacheonly", name]);
-    let others = stored.found.generations.iter().filter(|generation| generation.entry.key != stored.key);
+    let newest = stored.found.generations.first();
     let exact = stored.found.generations.iter().find(|generation| generation.entry.key == stored.key);
     Save {
         target: name.to_owned(),
@@ -70,7 +69,8 @@ fn save(facts: &Facts, common: &Command, name: &str, stored: &Stored) -> Save {
         beside,
         generation: stored.generation.clone(),
         seeds: facts.seeds.clone(),
-        drop: others.skip(KEEP).map(|generation| generation.dir.clone()).collect(),
+        expected: newest.map(|generation| generation.entry.bytes),
+        newest: newest.map(|generation| generation.dir.clone()),
         command,
     }
 }
@@ -79,12 +79,10 @@ impl Save {
     /// What happens where the store lacks the result.
     pub fn to_shell(&self) -> Vec<String> {
         let quote = |path: &PathBuf| shell_words::quote(&path.to_string_lossy()).into_owned();
-        let mut lines = vec![
+        vec![
             format!("# unless `{}` holds this result already:", self.generation.display()),
             self.command.to_shell(),
             format!("mv {} {}", quote(&self.beside), quote(&self.generation)),
-        ];
-        lines.extend(self.drop.iter().map(|dir| format!("rm -rf {}", quote(dir))));
-        lines
+        ]
     }
 }

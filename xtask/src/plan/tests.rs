@@ -64,7 +64,7 @@ fn stored(name: &str, generations: Vec<Generation>) -> Stored {
     let image = format!("own/{name}");
     let key = Key::new(&image, "linux/amd64", b"FROM x");
     let generation = format!("/store/{name}").into();
-    let found = Found { generations, warnings: Vec::new() };
+    let found = Found { generations, warnings: Vec::new(), damaged: Vec::new() };
     Stored { image, platform: "linux/amd64".into(), key, generation, found }
 }
 
@@ -83,6 +83,7 @@ pub(super) fn facts() -> Facts {
         }),
         secrets: Secrets { goenv: Some("GOAUTH=word".into()), ..Secrets::default() },
         stored: stored.map(|(name, stored)| (name.to_owned(), stored)).into(),
+        damaged: Vec::new(),
         seeds: vec!["/store/seed".into()],
         registries: Vec::new(),
         fresh: BTreeMap::new(),
@@ -147,7 +148,7 @@ fn the_exact_key_is_read_first_and_old_generations_go() {
     assert_eq!(plan.targets[0].read, ["/store/20", "/store/40", "/store/30"].map(std::path::PathBuf::from));
     let save = plan.saves.iter().find(|save| save.target == "app").expect("a save");
     assert_eq!(save.held.as_deref(), Some("sha256:20"));
-    assert_eq!(save.drop, [std::path::PathBuf::from("/store/10")]);
+    assert_eq!(save.expected, Some(1));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 pub mod declaration;
 pub mod dockerfile;
+pub mod ignore;
+pub mod inputs;
 pub mod overrides;
 pub mod pins;
 pub mod secrets;

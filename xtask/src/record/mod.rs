@@ -21,6 +21,8 @@ pub fn new_id(now: Timestamp, process: u32) -> String {
 /// The record of one build while it runs.
 pub struct Record {
     dir: PathBuf,
+    /// Tells others that it is being written.
+    _held: Option<fs::File>,
 }
 
 impl Record {
@@ -34,7 +36,7 @@ impl Record {
         for old in superseded(names(&layout.builds()), KEEP) {
             let _ = fs::remove_dir_all(layout.build(&old));
         }
-        Ok(Self { dir })
+        Ok(Self { _held: crate::exec::lock::hold(&dir), dir })
     }
 
     /// Where the whole output of the build's steps goes.

@@ -5,6 +5,7 @@ pub mod json;
 pub mod outcome;
 pub mod pins;
 pub mod plan;
+pub mod store;
 pub mod text;
 pub mod watch;
 

@@ -1,0 +1,80 @@
+//! Cache mounts that a builder holds and that are the declaration's own.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::cli::Session;
+use crate::cli::parse::Parsed;
+use crate::commands::gather;
+use crate::engine::{facts, usage};
+use crate::plan::options::BuildOptions;
+use crate::plan::step::{Command, Step};
+use crate::project::declaration::{self, Question};
+use crate::project::dockerfile::{Dockerfile, mounts};
+use crate::project::secrets;
+use crate::report::store::Ours;
+
+/// What goes from a builder, and what does not, with the reason.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    /// The builder.
+    pub(super) builder: String,
+    /// What goes.
+    pub(super) records: Vec<Ours>,
+    /// What stays, and why.
+    pub(super) notes: Vec<String>,
+}
+
+impl Records {
+    /// One step a record, by its very id.
+    pub(super) fn steps(&self) -> Vec<Step> {
+        let step = |record: &Ours| {
+            let filter = format!("id={}", record.id);
+            let argv =
+                ["docker", "buildx", "--builder", &self.builder, "prune", "--force", "--filter", &filter];
+            Step::run("", Command::new(argv))
+        };
+        self.records.iter().map(step).collect()
+    }
+}
+
+/// The records of the declaration's cache mounts. Those without an `id=` of their own are every project's that mounts the same
+/// folder, so they stay.
+pub(super) fn ours(session: &Session, parsed: &Parsed) -> Result<Records> {
+    let options = BuildOptions::new(session, parsed, Vec::new())?;
+    gather::check_files(&options.files)?;
+    let engine = facts::read(session).map_err(|problem| problem.into_error())?;
+    let env = secrets::read(&session.host).paths();
+    let question = Question { files: &options.files, requested: &[], sets: &[], env: &env, remember: true };
+    let declaration = declaration::read(session, &question)?;
+    let names: Vec<String> = declaration.targets.keys().cloned().collect();
+    let files: BTreeMap<_, _> = declaration
+        .targets
+        .iter()
+        .filter_map(|(name, target)| {
+            Some((name.clone(), Dockerfile::parse(&mounts::read(&declaration, target)?)))
+        })
+        .collect();
+    let declared = mounts::of_build(&declaration, &names, &files, &engine.platform).mounts;
+    let held = usage::read(&session.sh, &engine.builder)?;
+    let mut records = Records { builder: engine.builder, ..Records::default() };
+    for mount in declared.iter().map(|used| &used.mount) {
+        let id = format!("{}/{}", mount.identity.namespace, mount.identity.id);
+        if mount.identity.namespace.is_empty() && mount.identity.id == mount.target.trim_end_matches('/') {
+            records.notes.push(format!(
+                "the cache mount `{}` has no id of its own, so other projects may use the same: it stays",
+                mount.target
+            ));
+            continue;
+        }
+        for record in held.iter().filter(|record| record.mount_id() == Some(&id)) {
+            if !record.reclaimable {
+                records.notes.push(format!("the cache mount `{id}` is in use: it stays"));
+            } else if !records.records.iter().any(|known| known.id == record.id) {
+                records.records.push(Ours { id: record.id.clone(), mount: id.clone(), bytes: record.bytes });
+            }
+        }
+    }
+    Ok(records)
+}

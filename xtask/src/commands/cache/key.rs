@@ -1,0 +1,83 @@
+//! `cache key`: under which key a CI's own cache action keeps the store, and by which prefixes it finds an older one. Such caches
+//! never overwrite a key, so it ends in a digest of everything that is built from.
+
+use anyhow::Result;
+use sha2::{Digest, Sha256};
+
+use crate::cache::key::Key;
+use crate::cli::Session;
+use crate::cli::parse::Parsed;
+use crate::commands::gather;
+use crate::plan::options::BuildOptions;
+use crate::project::declaration::{self, Question};
+use crate::project::dockerfile::mounts;
+use crate::project::inputs::Inputs;
+use crate::project::secrets;
+use crate::report::json;
+
+/// Runs `cache key`; without a target, of all that are declared. It needs buildx to read the declaration, and no engine.
+pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Result<u8> {
+    let options = BuildOptions::new(session, parsed, targets.to_vec())?;
+    gather::check_files(&options.files)?;
+    let env = secrets::read(&session.host).paths();
+    let question = Question {
+        files: &options.files,
+        requested: &options.targets,
+        sets: &options.declaring_sets(),
+        env: &env,
+        remember: false,
+    };
+    let mut declaration = declaration::read(session, &question)?;
+    let mut names = if targets.is_empty() {
+        declaration.targets.keys().cloned().collect()
+    } else {
+        declaration.resolve(targets)?
+    };
+    gather::add_linked(&declaration, &mut names);
+    names.sort();
+    if let Some(app) = &options.app {
+        let targets = declaration.targets.values_mut();
+        for context in targets.filter_map(|target| target.contexts.get_mut("app")) {
+            *context = app.display().to_string();
+        }
+    }
+    let native = format!("linux/{}", go_arch());
+    let (mut inputs, mut keys, mut shown) = (Inputs::default(), Sha256::new(), Vec::new());
+    let mut platforms = Vec::new();
+    for name in &names {
+        let target = &declaration.targets[name];
+        let platform = if target.platforms.is_empty() { native.clone() } else { target.platforms.join(",") };
+        let image = target.tags.first().unwrap_or(name);
+        let key = Key::new(image, &platform, &mounts::read(&declaration, target).unwrap_or_default());
+        keys.update(&key.0);
+        inputs.target(&declaration, name, &platform)?;
+        shown.push(serde_json::json!({"name": name, "image": image, "platform": platform, "key": key}));
+        platforms.push(platform);
+    }
+    platforms.sort();
+    platforms.dedup();
+    let files = inputs.files;
+    let prefix = format!("durango-{}-", platforms.join("-").replace(['/', ','], "-"));
+    let of_dockerfiles = format!("{prefix}{}-", &format!("{:x}", keys.finalize())[..12]);
+    let key = format!("{of_dockerfiles}{}", &inputs.digest()[..32]);
+    let prefixes = [of_dockerfiles, prefix];
+    if session.globals.json {
+        let document = serde_json::json!({
+            "schema": json::SCHEMA, "key": key, "prefixes": prefixes, "targets": shown, "files": files,
+        });
+        println!("{}", json::line(&document)?);
+    } else {
+        println!("{key}");
+        prefixes.iter().for_each(|prefix| println!("{prefix}"));
+    }
+    Ok(0)
+}
+
+/// This machine's architecture, as Go and Docker name it.
+fn go_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

@@ -1,0 +1,166 @@
+//! `cache verify`, `gc` and `clear`: each makes its list, shows it, and then does exactly that.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::{Result, bail};
+
+use super::builder::{Records, ours};
+use crate::cache::contents::{Contents, Kind};
+use crate::cache::policy::Policy;
+use crate::cache::{damage, entry};
+use crate::cli::Session;
+use crate::cli::parse::{Parsed, suggestion};
+use crate::error::usage;
+use crate::exec::lock::Lock;
+use crate::exec::{gc as executing, quarantine, steps};
+use crate::plan::gc::{self, GcPlan, Request};
+use crate::report::{json, store};
+
+/// `cache verify`: 1 where something was damaged.
+pub(super) fn verify(session: &Session, parsed: &Parsed, _: &[String]) -> Result<u8> {
+    let is_there = check(session)?;
+    let verified = {
+        let _reading = if is_there { Some(Lock::shared(&session.layout)?) } else { None };
+        damage::verify(&session.layout)
+    };
+    let dry_run = parsed.flag("--dry-run");
+    let places = if dry_run {
+        Vec::new()
+    } else {
+        quarantine::run(&session.layout, &verified.damaged, session.host.now)?
+    };
+    if session.globals.json {
+        let document = serde_json::json!({
+            "schema": json::SCHEMA, "dry_run": dry_run, "checked": verified.checked, "bytes": verified.bytes,
+            "damaged": verified.damaged, "quarantine": places,
+        });
+        println!("{}", json::line(&document)?);
+    } else {
+        print!("{}", store::verified(&verified, &places));
+    }
+    Ok(u8::from(!verified.damaged.is_empty()))
+}
+
+/// `cache gc`.
+pub(super) fn gc(session: &Session, parsed: &Parsed, _: &[String]) -> Result<u8> {
+    let given = [parsed.one("--budget")?, parsed.one("--older-than")?, parsed.one("--keep")?];
+    let policy = Policy::of(&session.host)?.with(given)?;
+    let is_there = check(session)?;
+    let request = Request { policy, ..Request::default() };
+    let list = || gc::plan(&Contents::read(&session.layout), &request, session.host.now);
+    if parsed.flag("--dry-run") || !is_there {
+        return show(session, &list(), true);
+    }
+    // The lock is held from the list on, so what is shown is what goes.
+    let _lock = Lock::exclusive(&session.layout)?;
+    let plan = list();
+    executing::run(&session.layout, &plan, session.host.now)?;
+    show(session, &plan, false)
+}
+
+fn show(session: &Session, plan: &GcPlan, dry_run: bool) -> Result<u8> {
+    if session.globals.json {
+        let mut document = serde_json::to_value(plan)?;
+        document["schema"] = json::SCHEMA.into();
+        document["dry_run"] = dry_run.into();
+        println!("{}", json::line(&document)?);
+    } else {
+        print!("{}", store::list(plan, !dry_run));
+    }
+    Ok(0)
+}
+
+/// What `clear` takes, by its word.
+const KINDS: &[(&str, &[Kind], bool)] = &[
+    ("layers", &[Kind::Layers], false),
+    ("mounts", &[Kind::Mounts], false),
+    ("builds", &[Kind::Builds], false),
+    ("quarantine", &[Kind::Quarantine], false),
+    ("builder", &[], true),
+    ("all", &[Kind::Layers, Kind::Mounts, Kind::Builds, Kind::Quarantine, Kind::Tmp], true),
+];
+
+/// `cache clear KIND...`.
+pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
+    let (kinds, builder) = kinds(words)?;
+    let dry_run = parsed.flag("--dry-run");
+    let asks = std::io::stdin().is_terminal() && session.host.stderr_is_terminal && !session.globals.json;
+    if !dry_run && !parsed.flag("--yes") && !asks {
+        return Err(usage(
+            "`cache clear` asks, and nobody is there to answer\nadd --yes, or --dry-run to see what would go",
+        ));
+    }
+    let is_there = check(session)?;
+    let plan = gc::clear(&Contents::read(&session.layout), &kinds);
+    let records = match builder.then(|| ours(session, parsed)) {
+        None => Records::default(),
+        // Who clears everything clears what there is.
+        Some(Err(error)) if !words.iter().any(|word| word == "builder") => Records {
+            notes: vec![format!("nothing of the builder is cleared: {error:#}")],
+            ..Records::default()
+        },
+        Some(records) => records?,
+    };
+    let steps = records.steps();
+    if !session.globals.json {
+        records.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        print!("{}{}", store::records(&records.records), store::list(&plan, false));
+    }
+    let goes = !dry_run && (parsed.flag("--yes") || confirmed()?);
+    if goes {
+        if is_there && !plan.removals.is_empty() {
+            let _lock = Lock::exclusive(&session.layout)?;
+            executing::run(&session.layout, &plan, session.host.now)?;
+        }
+        steps::run(&steps, session.globals.verbose)?;
+    }
+    if session.globals.json {
+        let mut document = serde_json::to_value(&plan)?;
+        document["schema"] = json::SCHEMA.into();
+        document["dry_run"] = dry_run.into();
+        document["builder"] = serde_json::to_value(&records.records)?;
+        document["notes"] = serde_json::to_value(&records.notes)?;
+        println!("{}", json::line(&document)?);
+    } else {
+        println!("{}", if goes { "cleared" } else { "nothing was cleared" });
+    }
+    Ok(0)
+}
+
+fn kinds(words: &[String]) -> Result<(Vec<Kind>, bool)> {
+    let names = || KINDS.iter().map(|(name, ..)| *name);
+    let all = names().collect::<Vec<_>>().join(", ");
+    if words.is_empty() {
+        return Err(usage(format!("`cache clear` needs what to clear\none or more of {all}")));
+    }
+    let (mut kinds, mut builder) = (Vec::<Kind>::new(), false);
+    for word in words {
+        let Some((_, of, also)) = KINDS.iter().find(|(name, ..)| name == word) else {
+            let near = suggestion(word, names());
+            return Err(usage(format!("`cache clear` does not know `{word}`{near}\none or more of {all}")));
+        };
+        for kind in *of {
+            if !kinds.contains(kind) {
+                kinds.push(*kind);
+            }
+        }
+        builder |= also;
+    }
+    Ok((kinds, builder))
+}
+
+fn confirmed() -> Result<bool> {
+    eprint!("clear all of this? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Whether there is a store; one of another format is an error.
+pub(super) fn check(session: &Session) -> Result<bool> {
+    if let Some(foreign) = entry::foreign_format(&session.layout) {
+        bail!(foreign);
+    }
+    Ok(session.layout.store.is_dir())
+}

@@ -1,0 +1,46 @@
+//! A build and the store's upkeep: what is damaged goes out of the way before, what the policy does not keep goes after.
+
+use std::path::PathBuf;
+
+use crate::cli::Session;
+use crate::exec::budget::Budget;
+use crate::exec::{quarantine, used};
+use crate::plan::build::Plan;
+use crate::report;
+
+/// What is damaged goes out of the way, as far as that can be done: the build does not use it anyway.
+pub(super) fn quarantine(session: &Session, plan: &Plan) {
+    if let Err(error) = quarantine::run(&session.layout, &plan.damaged, session.host.now) {
+        eprintln!("warning: what is damaged in the store stays where it is: {error:#}");
+    }
+}
+
+/// What the policy does not keep goes, at the end of a build.
+pub(super) fn settle(session: &Session, plan: &Plan) {
+    if session.layout.aside.is_some() {
+        return;
+    }
+    match budget(session, plan).settle() {
+        Ok(gone) if gone.removals.is_empty() || session.globals.json => {}
+        Ok(gone) => eprintln!("{}", report::store::gone(&gone)),
+        Err(error) => eprintln!("warning: the store is not tidied: {error:#}"),
+    }
+}
+
+/// What the store may take.
+pub(super) fn budget(session: &Session, plan: &Plan) -> Budget {
+    Budget::new(&session.layout, &plan.policy, session.host.now)
+}
+
+/// Notes which generations were of use: the exact one, else all that BuildKit was shown.
+pub(super) fn touch(plan: &Plan) {
+    for target in &plan.targets {
+        let is_exact = |dir: &&PathBuf| {
+            target.key.as_ref().is_some_and(|key| dir.file_name().is_some_and(|name| name == key.0.as_str()))
+        };
+        match target.read.iter().find(is_exact) {
+            Some(dir) => used::touch(dir),
+            None => target.read.iter().for_each(|dir| used::touch(dir)),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Keeping the store within its budget: room is made before something is saved, what is being written is watched, and what the
+//! policy does not keep goes afterwards.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+
+use super::{gc, lock::Lock};
+use crate::cache::contents::{self, Contents};
+use crate::cache::policy::Policy;
+use crate::cache::size::show;
+use crate::layout::Layout;
+use crate::plan::gc::{self as planning, GcPlan, Request};
+
+/// The budget of a store.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    layout: Layout,
+    policy: Policy,
+    now: Timestamp,
+}
+
+impl Budget {
+    /// The budget of a store by a policy.
+    pub fn new(layout: &Layout, policy: &Policy, now: Timestamp) -> Self {
+        Self { layout: layout.clone(), policy: policy.clone(), now }
+    }
+
+    /// Makes room for so many bytes: `protect` stays if that is possible at all. An error where there is no room to be had; nothing
+    /// valid is gone then. Hold no lock of the store when calling this: it takes the exclusive one where something has to go.
+    pub fn room_for(&self, bytes: u64, protect: &[PathBuf]) -> Result<()> {
+        let request = |protect: &[PathBuf]| Request {
+            policy: self.policy.clone(),
+            room: bytes,
+            protect: protect.to_vec(),
+        };
+        let contents = Contents::read(&self.layout);
+        let used = contents.bytes();
+        if used + bytes <= self.policy.budget {
+            return Ok(());
+        }
+        if bytes > self.policy.budget {
+            return Err(self.too_small(bytes, used));
+        }
+        let gentle = planning::plan(&contents, &request(protect), self.now);
+        let protect = if gentle.short == 0 { protect } else { &[] };
+        if self.execute(&request(protect))?.short > 0 {
+            return Err(self.too_small(bytes, used));
+        }
+        Ok(())
+    }
+
+    /// Removes what the policy does not keep; gives what went. Nothing goes while another build reads the store: that one
+    /// does the same at its end.
+    pub fn settle(&self) -> Result<GcPlan> {
+        let request = Request { policy: self.policy.clone(), ..Request::default() };
+        let list = || planning::plan(&Contents::read(&self.layout), &request, self.now);
+        let plan = list();
+        if plan.removals.is_empty() {
+            return Ok(plan);
+        }
+        let Some(_lock) = Lock::exclusive_now(&self.layout)? else {
+            return Ok(GcPlan { removals: Vec::new(), ..plan });
+        };
+        let plan = list();
+        gc::run(&self.layout, &plan, self.now)?;
+        Ok(plan)
+    }
+
+    /// Something to ask while the store is being written.
+    pub fn meter(&self) -> Meter<'_> {
+        Meter { budget: self, last: AtomicU64::new(contents::measure(&self.layout)) }
+    }
+
+    /// What the store may take, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.policy.budget
+    }
+
+    /// The list is made under the lock that it is executed under.
+    fn execute(&self, request: &Request) -> Result<GcPlan> {
+        let _lock = Lock::exclusive(&self.layout)?;
+        let plan = planning::plan(&Contents::read(&self.layout), request, self.now);
+        gc::run(&self.layout, &plan, self.now)?;
+        Ok(plan)
+    }
+
+    fn too_small(&self, bytes: u64, used: u64) -> anyhow::Error {
+        let (bytes, used, budget) = (show(bytes), show(used), show(self.policy.budget));
+        anyhow::anyhow!(
+            "it takes about {bytes}, and the store may take {budget}, of which {used} are in use; \
+             raise DURANGO_CACHE_BUDGET, or see `cargo xtask cache gc`"
+        )
+    }
+}
+
+/// Says when the store is about to be too large.
+pub struct Meter<'a> {
+    budget: &'a Budget,
+    last: AtomicU64,
+}
+
+impl Meter<'_> {
+    /// Whether the store would be beyond its budget when this is asked the next time but one, going on as since the last time.
+    pub fn is_full(&self) -> bool {
+        let now = contents::measure(&self.budget.layout);
+        let grown = now.saturating_sub(self.last.swap(now, Ordering::Relaxed));
+        now + 2 * grown > self.budget.policy.budget
+    }
+
+    /// The error of what was stopped for that.
+    pub fn check(&self, stopped: bool) -> Result<()> {
+        if stopped {
+            bail!(
+                "it does not fit into the {} that the store may take; raise DURANGO_CACHE_BUDGET, or see `cargo xtask cache gc`",
+                show(self.budget.bytes())
+            );
+        }
+        Ok(())
+    }
+}

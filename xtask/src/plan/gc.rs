@@ -1,0 +1,358 @@
+//! What goes from the store, and why: from its contents, the policy and the clock to a list. What was listed is what goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::cache::contents::{Contents, Item, Kind, Node, State};
+use crate::cache::policy::{Policy, QUARANTINE_DAYS};
+
+/// So many records of builds stay until nothing else is left to go.
+const RECORDS: usize = 10;
+
+/// What is asked of a plan.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The policy.
+    pub policy: Policy,
+    /// Bytes that are to be free below the budget.
+    pub room: u64,
+    /// What stays, whatever its age.
+    pub protect: Vec<PathBuf>,
+}
+
+/// One thing that goes.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Removal {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name for people.
+    pub name: String,
+    /// Where.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+    /// What its going frees, in bytes: what it shares with others goes with the last of them.
+    pub bytes: u64,
+}
+
+/// The list.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct GcPlan {
+    /// What goes, in this order.
+    pub removals: Vec<Removal>,
+    /// What the store takes before, in bytes.
+    pub before: u64,
+    /// What it takes after, in bytes.
+    pub after: u64,
+    /// Bytes that are still too many after all.
+    pub short: u64,
+}
+
+/// Makes the list. First what nobody can use, then what is old by the policy, then generations beyond those that stay, then,
+/// while the store is too large, what was of no use for the longest time. Where room is asked for and cannot be had,
+/// nothing goes for it.
+pub fn plan(contents: &Contents, request: &Request, now: Timestamp) -> GcPlan {
+    let mut picked = Picked { shares: contents.shares(), removals: Vec::new(), left: contents.bytes() };
+    let before = picked.left;
+    let mine = |item: &&Item| item.state != State::Untouchable && !request.protect.contains(&item.path);
+    let mut items: Vec<&Item> = contents.items.iter().filter(mine).collect();
+    items.sort_by_key(|item| (item.used, item.path.clone()));
+    for item in &items {
+        if let Some(reason) = garbage(item, now) {
+            picked.take(item, reason);
+        }
+    }
+    for item in items.iter().filter(|item| is_by_age(item.kind)) {
+        if let Some(days) = request.policy.older_than.filter(|days| idle(item, now) >= i64::from(*days)) {
+            picked.take(item, format!("not used for {days} days or more"));
+        }
+    }
+    for item in beyond(contents, request.policy.keep) {
+        if mine(&item) {
+            picked.take(item, format!("newer generations are there: {} stay", request.policy.keep));
+        }
+    }
+    let wanted = request.policy.budget.saturating_sub(request.room);
+    let unwanted = picked.removals.len();
+    pressure(&items, &mut picked, wanted, contents);
+    let mut short = (picked.left + request.room).saturating_sub(request.policy.budget);
+    if short > 0 && request.room > 0 {
+        picked.put_back(unwanted, contents);
+        short = (picked.left + request.room).saturating_sub(request.policy.budget);
+    }
+    GcPlan { removals: picked.removals, before, after: picked.left, short }
+}
+
+/// The list that takes everything of some kinds, but for what is a running build's.
+pub fn clear(contents: &Contents, kinds: &[Kind]) -> GcPlan {
+    let mut picked = Picked { shares: contents.shares(), removals: Vec::new(), left: contents.bytes() };
+    let before = picked.left;
+    for kind in kinds {
+        for item in contents.of(*kind).filter(|item| item.state != State::Untouchable) {
+            picked.take(item, "cleared".into());
+        }
+    }
+    GcPlan { removals: picked.removals, before, after: picked.left, short: 0 }
+}
+
+/// What goes as soon as anything does.
+fn garbage(item: &Item, now: Timestamp) -> Option<String> {
+    match &item.state {
+        State::Orphan(why) => Some((*why).to_owned()),
+        _ if item.kind == Kind::Quarantine && idle(item, now) >= i64::from(QUARANTINE_DAYS) => {
+            Some(format!("it was damaged, and kept for {QUARANTINE_DAYS} days"))
+        }
+        _ => None,
+    }
+}
+
+/// Whole days since it was of use.
+fn idle(item: &Item, now: Timestamp) -> i64 {
+    now.duration_since(item.used).max(SignedDuration::ZERO).as_hours() / 24
+}
+
+fn is_by_age(kind: Kind) -> bool {
+    matches!(kind, Kind::Layers | Kind::Mounts | Kind::Builds)
+}
+
+/// Generations beyond the newest of their image and platform.
+fn beyond(contents: &Contents, keep: usize) -> Vec<&Item> {
+    let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
+    for item in contents.of(Kind::Layers).filter(|item| item.state == State::Sound) {
+        groups.entry(&item.group).or_default().push(item);
+    }
+    let mut old = Vec::new();
+    for mut group in groups.into_values() {
+        group.sort_by_key(|item| std::cmp::Reverse((item.saved, &item.path)));
+        old.extend(group.into_iter().skip(keep).rev());
+    }
+    old
+}
+
+/// Takes from the store what it needs to lose to be as small as `wanted`. What turns out to be needless stays after all.
+fn pressure(items: &[&Item], picked: &mut Picked, wanted: u64, contents: &Contents) {
+    let records: BTreeSet<_> = {
+        let mut builds: Vec<_> = items.iter().filter(|item| item.kind == Kind::Builds).collect();
+        builds.sort_by_key(|item| std::cmp::Reverse(&item.name));
+        builds.iter().take(RECORDS).map(|item| item.path.clone()).collect()
+    };
+    let rank = |item: &Item| match (&item.state, item.kind) {
+        (State::Damaged(_), _) | (_, Kind::Quarantine) => 0,
+        _ if records.contains(&item.path) => 2,
+        _ => 1,
+    };
+    let mut order: Vec<&&Item> = items.iter().collect();
+    order.sort_by_key(|item| rank(item));
+    let first = picked.removals.len();
+    for item in order {
+        if picked.left <= wanted {
+            break;
+        }
+        let reason = match rank(item) {
+            0 => "it is damaged, and room is needed".to_owned(),
+            _ => format!("room is needed, and it was last of use on {}", day(item.used)),
+        };
+        picked.take(item, reason);
+    }
+    // The newest first: one large item may have made the small ones before it needless.
+    let mut index = picked.removals.len();
+    while index > first {
+        index -= 1;
+        let mut without = picked.clone();
+        without.drop_one(index, contents);
+        if without.left <= wanted {
+            *picked = without;
+        }
+    }
+    picked.count_again(contents);
+}
+
+fn day(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d").to_string()
+}
+
+#[derive(Clone)]
+struct Picked {
+    shares: BTreeMap<Node, usize>,
+    removals: Vec<Removal>,
+    left: u64,
+}
+
+impl Picked {
+    fn take(&mut self, item: &Item, reason: String) {
+        if self.removals.iter().any(|removal| removal.path == item.path) {
+            return;
+        }
+        let bytes = self.release(item);
+        let (kind, name, path) = (item.kind, item.name.clone(), item.path.clone());
+        self.removals.push(Removal { kind, name, path, reason, bytes });
+    }
+
+    /// Frees what only this item had.
+    fn release(&mut self, item: &Item) -> u64 {
+        let mut bytes = 0;
+        for node in item.nodes.iter().collect::<BTreeSet<_>>() {
+            let count = self.shares.get_mut(node);
+            if let Some(count) = count {
+                *count = count.saturating_sub(1);
+                bytes += if *count == 0 { node.bytes() } else { 0 };
+            }
+        }
+        self.left -= bytes;
+        bytes
+    }
+
+    fn drop_one(&mut self, index: usize, contents: &Contents) {
+        self.removals.remove(index);
+        self.count_again(contents);
+    }
+
+    fn put_back(&mut self, len: usize, contents: &Contents) {
+        self.removals.truncate(len);
+        self.count_again(contents);
+    }
+
+    /// What each frees depends on those before it.
+    fn count_again(&mut self, contents: &Contents) {
+        self.shares = contents.shares();
+        self.left = contents.bytes();
+        let items: BTreeMap<_, _> = contents.items.iter().map(|item| (&item.path, item)).collect();
+        let mut removals = std::mem::take(&mut self.removals);
+        for removal in &mut removals {
+            if let Some(item) = items.get(&removal.path) {
+                removal.bytes = self.release(item);
+            }
+        }
+        self.removals = removals;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(day: i64) -> Timestamp {
+        Timestamp::from_second(1_780_000_000 + day * 86_400).expect("in range")
+    }
+
+    /// An item of so many bytes of its own, of an image, saved and used on a day.
+    fn item(kind: Kind, name: &str, day: i64, bytes: u64) -> Item {
+        let inode = name.bytes().fold(7, |sum, byte| sum * 131 + u64::from(byte));
+        Item {
+            kind,
+            path: PathBuf::from(name),
+            name: name.into(),
+            group: name.chars().next().unwrap_or('x').to_string(),
+            saved: at(day),
+            used: at(day),
+            state: State::Sound,
+            nodes: vec![Node::new(inode, bytes)],
+        }
+    }
+
+    fn layers(name: &str, day: i64, bytes: u64) -> Item {
+        item(Kind::Layers, name, day, bytes)
+    }
+
+    fn gone(items: &[Item], budget: u64, room: u64, change: impl Fn(&mut Request)) -> (Vec<String>, GcPlan) {
+        let contents = Contents { items: items.to_vec(), rest: vec![Node::new(1, 10)] };
+        let mut request =
+            Request { policy: Policy { budget, ..Policy::default() }, room, protect: Vec::new() };
+        change(&mut request);
+        let plan = plan(&contents, &request, at(100));
+        (plan.removals.iter().map(|removal| removal.name.clone()).collect(), plan)
+    }
+
+    #[test]
+    fn within_the_budget_only_what_nobody_can_use_and_what_is_beyond_goes() {
+        let mut old = item(Kind::Tmp, "t1", 99, 5);
+        old.state = State::Orphan("its build is gone");
+        let mut running = item(Kind::Tmp, "t2", 99, 5);
+        running.state = State::Untouchable;
+        let items = [
+            running,
+            old,
+            item(Kind::Quarantine, "q1", 92, 5),
+            item(Kind::Quarantine, "q2", 94, 5),
+            layers("a1", 1, 5),
+            layers("a2", 2, 5),
+            layers("a3", 3, 5),
+            layers("a4", 4, 5),
+            layers("b1", 0, 5),
+        ];
+        let (names, plan) = gone(&items, 1000, 0, |_| {});
+        assert_eq!(names, ["q1", "t1", "a1"]);
+        assert_eq!((plan.before, plan.after, plan.short), (55, 40, 0));
+        let (names, _) = gone(&items, 1000, 0, |request| {
+            request.policy.keep = 1;
+            request.policy.older_than = Some(98);
+        });
+        assert_eq!(
+            names,
+            ["q1", "t1", "b1", "a1", "a2", "a3"],
+            "what is old first, the newest of each stays"
+        );
+    }
+
+    #[test]
+    fn what_was_of_no_use_for_longest_goes_until_the_rest_fits() {
+        let mut read = layers("a1", 1, 50);
+        read.used = at(60);
+        let items = [read, layers("b1", 20, 30), item(Kind::Mounts, "m", 10, 40), layers("c1", 50, 20)];
+        assert_eq!(gone(&items, 150, 0, |_| {}).0, Vec::<String>::new());
+        assert_eq!(gone(&items, 149, 0, |_| {}).0, ["m"]);
+        assert_eq!(gone(&items, 90, 0, |_| {}).0, ["m", "b1"]);
+        let (names, plan) = gone(&items, 90, 0, |request| request.protect = vec!["b1".into(), "c1".into()]);
+        assert_eq!((names, plan.after), (vec!["m".to_owned(), "a1".into()], 60));
+        let small = [layers("b1", 1, 1), layers("a1", 2, 100), layers("c1", 3, 100)];
+        assert_eq!(gone(&small, 111, 0, |_| {}).0, ["a1"], "the small one need not go");
+    }
+
+    #[test]
+    fn what_is_shared_is_freed_with_the_last_that_has_it() {
+        let shared = Node::new(2, 80);
+        let with = |mut item: Item| {
+            item.nodes.push(shared);
+            item
+        };
+        let items = [with(layers("a1", 1, 10)), with(layers("a2", 2, 10)), layers("b1", 3, 10)];
+        let (names, plan) = gone(&items, 115, 0, |_| {});
+        assert_eq!((names, plan.before, plan.after), (vec!["a1".to_owned()], 120, 110));
+        assert_eq!(plan.removals[0].bytes, 10);
+        let (names, plan) = gone(&items, 40, 0, |_| {});
+        assert_eq!((names.join(" "), plan.after), ("a1 a2".into(), 20));
+        assert_eq!(plan.removals[1].bytes, 90);
+    }
+
+    #[test]
+    fn nothing_goes_for_room_that_cannot_be_had() {
+        let items = [layers("a1", 1, 50), layers("b1", 2, 50)];
+        let (names, plan) = gone(&items, 100, 90, |_| {});
+        assert_eq!((names.join(" "), plan.short, plan.after), ("a1 b1".into(), 0, 10));
+        let (names, plan) = gone(&items, 100, 91, |_| {});
+        assert_eq!((names.len(), plan.short), (0, 101));
+        let (names, plan) = gone(&items, 5, 0, |_| {});
+        assert_eq!((names.len(), plan.short), (2, 5), "a budget holds for what is there");
+    }
+
+    #[test]
+    fn what_is_damaged_goes_before_what_is_sound() {
+        let mut broken = layers("b1", 50, 30);
+        broken.state = State::Damaged("x".into());
+        let (names, _) = gone(&[layers("a1", 1, 30), broken.clone()], 60, 0, |_| {});
+        assert_eq!(names, ["b1"]);
+        assert_eq!(gone(&[layers("a1", 1, 30), broken], 70, 0, |_| {}).0, Vec::<String>::new());
+    }
+
+    #[test]
+    fn clearing_takes_all_of_a_kind_but_what_runs() {
+        let mut running = item(Kind::Builds, "r", 99, 5);
+        running.state = State::Untouchable;
+        let items = vec![running, item(Kind::Builds, "o", 1, 5), layers("a1", 1, 5)];
+        let plan = clear(&Contents { items, rest: Vec::new() }, &[Kind::Builds]);
+        assert_eq!(plan.removals.iter().map(|removal| removal.name.as_str()).collect::<Vec<_>>(), ["o"]);
+    }
+}

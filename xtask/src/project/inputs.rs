@@ -1,0 +1,102 @@
+//! A digest of everything that a build is made from: the files of its contexts as far as they go in, Dockerfile, arguments,
+//! platform. Where it is in doubt more goes in: then a key differs that need not, and never the other way round.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+use walkdir::WalkDir;
+
+use super::declaration::{Declaration, Target};
+use super::dockerfile::mounts;
+use super::ignore::Ignore;
+
+/// Takes what targets are made of in.
+#[derive(Default)]
+pub struct Inputs {
+    hash: Sha256,
+    /// How many files went in.
+    pub files: usize,
+}
+
+impl Inputs {
+    /// Takes in a target.
+    pub fn target(&mut self, declaration: &Declaration, name: &str, platform: &str) -> Result<()> {
+        let target = &declaration.targets[name];
+        self.part(name.as_bytes());
+        self.part(platform.as_bytes());
+        self.part(&mounts::read(declaration, target).unwrap_or_default());
+        self.part(target.target.as_deref().unwrap_or_default().as_bytes());
+        self.part(&serde_json::to_vec(&target.args)?);
+        for (name, source) in contexts(target) {
+            self.part(name.as_bytes());
+            let dir = declaration.dir.join(source);
+            let is_remote = source.contains("://") || source.contains(':') && !dir.is_dir();
+            if is_remote {
+                self.part(source.as_bytes());
+            } else {
+                let ignore = ignore(declaration, target, &dir, name);
+                self.folder(&dir, &ignore).with_context(|| format!("failed to read `{}`", dir.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The digest of all of it, in hex.
+    pub fn digest(self) -> String {
+        format!("{:x}", self.hash.finalize())
+    }
+
+    fn part(&mut self, bytes: &[u8]) {
+        self.hash.update((bytes.len() as u64).to_le_bytes());
+        self.hash.update(bytes);
+    }
+
+    /// Names, kinds, whether they may be executed, and content; no times and no owners, which differ from checkout to checkout.
+    fn folder(&mut self, dir: &Path, ignore: &Ignore) -> Result<()> {
+        let dir = dir.canonicalize()?;
+        let relative = |path: &Path| path.strip_prefix(&dir).unwrap_or(path).to_path_buf();
+        let goes_in = |path: &Path| !ignore.excludes(&relative(path).to_string_lossy());
+        let walk = WalkDir::new(&dir).min_depth(1).sort_by_file_name().into_iter();
+        let walk = walk.filter_entry(|entry| ignore.has_exceptions() || goes_in(entry.path()));
+        for entry in walk {
+            let entry = entry?;
+            if !goes_in(entry.path()) || entry.file_type().is_dir() {
+                continue;
+            }
+            self.part(relative(entry.path()).as_os_str().as_bytes());
+            if entry.file_type().is_symlink() {
+                self.part(fs::read_link(entry.path())?.as_os_str().as_bytes());
+            } else if entry.file_type().is_file() {
+                self.part(&[u8::from(entry.metadata()?.permissions().mode() & 0o111 != 0)]);
+                let mut hash = Sha256::new();
+                io::copy(&mut File::open(entry.path())?, &mut hash)?;
+                self.part(&hash.finalize());
+            }
+            self.files += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The main context and the named ones.
+fn contexts(target: &Target) -> impl Iterator<Item = (&str, &str)> {
+    let named = target.contexts.iter().map(|(name, source)| (name.as_str(), source.as_str()));
+    std::iter::once(("", target.context.as_deref().unwrap_or("."))).chain(named)
+}
+
+/// The Dockerfile's own `.dockerignore`, which is for the main context alone, else the one in the context.
+fn ignore(declaration: &Declaration, target: &Target, dir: &Path, name: &str) -> Ignore {
+    let own = declaration.dockerfile(target).filter(|_| name.is_empty()).map(|file| {
+        let mut name = file.file_name().unwrap_or_default().to_owned();
+        name.push(".dockerignore");
+        file.with_file_name(name)
+    });
+    let text = own.and_then(|file| fs::read_to_string(file).ok());
+    let text = text.or_else(|| fs::read_to_string(dir.join(".dockerignore")).ok());
+    Ignore::parse(&text.unwrap_or_default())
+}

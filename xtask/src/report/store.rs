@@ -1,0 +1,177 @@
+//! The store in words: its contents, what it takes, what goes from it.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::cache::contents::Kind;
+use crate::cache::damage::Verified;
+use crate::cache::size::show;
+use crate::plan::gc::GcPlan;
+
+/// One line of what went.
+pub fn gone(plan: &GcPlan) -> String {
+    let names: Vec<&str> = plan.removals.iter().map(|removal| removal.name.as_str()).collect();
+    let few = if names.len() > 3 {
+        format!("{} and {} more", names[..3].join(", "), names.len() - 3)
+    } else {
+        names.join(", ")
+    };
+    format!("the store: {few} gone, {} free", show(plan.before.saturating_sub(plan.after)))
+}
+
+/// The list of what goes, one line each, with a line of what that comes to.
+pub fn list(plan: &GcPlan, done: bool) -> String {
+    let mut text = String::new();
+    for removal in &plan.removals {
+        let kind = word(removal.kind);
+        let _ = writeln!(
+            text,
+            "{:>9}  {kind:<10}  {}: {}\n{:>21}  {}",
+            show(removal.bytes),
+            removal.name,
+            removal.reason,
+            "",
+            removal.path.display()
+        );
+    }
+    let verb = if done { "went" } else { "would go" };
+    let _ = match plan.removals.len() {
+        0 => writeln!(text, "nothing {verb}: the store takes {}", show(plan.after)),
+        count => {
+            writeln!(text, "{count} {verb}; the store takes {} after {}", show(plan.after), show(plan.before))
+        }
+    };
+    text
+}
+
+/// A kind in a word.
+pub fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Layers => "layers",
+        Kind::Mounts => "mounts",
+        Kind::Builds => "builds",
+        Kind::Quarantine => "quarantine",
+        Kind::Tmp => "tmp",
+    }
+}
+
+/// What was verified, what is damaged, and where that went.
+pub fn verified(verified: &Verified, places: &[std::path::PathBuf]) -> String {
+    let mut text = String::new();
+    for item in &verified.damaged {
+        let _ = writeln!(text, "damaged: `{}`: {}", item.path.display(), item.reason);
+    }
+    for place in places {
+        let _ = writeln!(text, "moved to `{}`", place.display());
+    }
+    let (checked, bytes) = (verified.checked, show(verified.bytes));
+    let _ = match verified.damaged.len() {
+        0 => writeln!(text, "{checked} verified, {bytes}: all sound"),
+        count => writeln!(text, "{checked} verified, {bytes} sound: {count} damaged"),
+    };
+    text
+}
+
+/// A record of a builder that goes: a cache mount of the declaration's own.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ours {
+    /// The builder's id of it.
+    pub id: String,
+    /// Namespace and id of the mount.
+    pub mount: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// Records of a builder that go.
+pub fn records(records: &[Ours]) -> String {
+    let line = |record: &Ours| {
+        format!("{:>9}  {:<10}  {} ({})\n", show(record.bytes), "builder", record.mount, record.id)
+    };
+    records.iter().map(line).collect()
+}
+
+/// One generation or mount, as `cache ls` lists it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// What it is.
+    pub kind: Kind,
+    /// Image, or id and target of a mount.
+    pub name: String,
+    /// Key, or what tells one identity from another.
+    pub key: String,
+    /// Platform.
+    pub platform: String,
+    /// When it was saved.
+    pub saved: Timestamp,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The image's digest, or that of the mount's list of files.
+    pub digest: Option<String>,
+}
+
+/// The list in columns.
+pub fn rows(rows: &[Row], now: Timestamp) -> String {
+    if rows.is_empty() {
+        return "nothing is saved\n".into();
+    }
+    let mut cells = vec![["NAME", "KEY", "PLATFORM", "AGE", "SIZE", "DIGEST"].map(str::to_owned)];
+    cells.extend(rows.iter().map(|row| {
+        let digest = row.digest.as_deref().unwrap_or("-").trim_start_matches("sha256:");
+        [
+            row.name.clone(),
+            row.key.clone(),
+            row.platform.clone(),
+            age(now.duration_since(row.saved).as_secs()),
+            show(row.bytes),
+            digest.chars().take(12).collect(),
+        ]
+    }));
+    columns(&cells)
+}
+
+/// `5 s`, `12 min`, `3 h`, `9 d`.
+fn age(seconds: i64) -> String {
+    match seconds.max(0) {
+        s @ 0..60 => format!("{s} s"),
+        s @ 60..3600 => format!("{} min", s / 60),
+        s @ 3600..86_400 => format!("{} h", s / 3600),
+        s => format!("{} d", s / 86_400),
+    }
+}
+
+fn columns<const N: usize>(cells: &[[String; N]]) -> String {
+    let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in cells {
+        let line: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let _ = writeln!(text, "{}", line.join("  ").trim_end());
+    }
+    text
+}
+
+/// The table of `cache du`.
+#[derive(Debug)]
+pub struct Table(Vec<[String; 4]>);
+
+impl Default for Table {
+    fn default() -> Self {
+        Self(vec![["", "WHAT", "COUNT", "SIZE"].map(str::to_owned)])
+    }
+}
+
+impl Table {
+    /// Adds a row.
+    pub fn row(&mut self, place: &str, what: &str, count: usize, bytes: u64) {
+        self.0.push([place.to_owned(), what.to_owned(), count.to_string(), show(bytes)]);
+    }
+
+    /// All of it.
+    pub fn text(&self) -> String {
+        columns(&self.0)
+    }
+}
