@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod builder;
 pub mod doctor;
 pub mod gather;
 pub mod pins;

@@ -1,7 +1,7 @@
 //! The calls of `docker buildx bake`: what the build and its saves share, and what is the build's own.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::build::{Facts, PlannedTarget};
 use super::fresh::Fresh;
@@ -66,8 +66,8 @@ fn target_sets(facts: &Facts, options: &BuildOptions, name: &str, declared: &Tar
         links.map(|(context, owner)| format!("{name}.contexts.{context}=target:{owner}")).collect();
     if let Some(base) = facts.base.as_ref().filter(|base| declared.builds_upon(&base.pinned)) {
         sets.push(format!("{name}.args.BASE_IMAGE={}", base.image));
-        if base.local && facts.engine.driver != Driver::Docker {
-            let dir = base_layout(&facts.scratch);
+        if base.local && !facts.engine.capabilities().sees_local_images {
+            let dir = base.kept.as_ref().map_or_else(|| facts.scratch.join("base"), |kept| kept.dir.clone());
             let tag = base.image.rsplit_once(':').map_or("latest", |(_, tag)| tag);
             sets.push(format!("{name}.contexts.{}=oci-layout://{}:{tag}", base.image, dir.display()));
         }
@@ -85,11 +85,6 @@ fn target_sets(facts: &Facts, options: &BuildOptions, name: &str, declared: &Tar
         );
     }
     sets
-}
-
-/// Where the base image is laid out for a builder that does not see the daemon's images.
-pub fn base_layout(scratch: &Path) -> PathBuf {
-    scratch.join("base")
 }
 
 /// Whether a `--set` says where a result goes: a save has a place of its own.
