@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::keep::budget;
+use super::keep::{self, budget};
 use super::run::{Built, site, transport};
 use crate::cache::mount::SavedMount;
 use crate::cli::Session;
@@ -153,7 +153,8 @@ fn save_one(
         eprintln!("saving the layers of {} for other builders ({})", save.image, save.key);
     }
     let (now, log, budget) = (session.host.now, record.log(), budget(session, plan));
-    let saved = save::run(&session.layout, save, digest, &log, now, &budget, &mut watch::Quiet);
+    let expected = save.expected.unwrap_or_else(|| keep::guess(session, &save.image, &budget));
+    let saved = save::run(&session.layout, save, digest, &log, now, (&budget, expected), &mut watch::Quiet);
     signals::check()?;
     match saved {
         Ok(saved) => {

@@ -1,12 +1,19 @@
 //! A build and the store's upkeep: what is damaged goes out of the way before, what the policy does not keep goes after.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use xshell::cmd;
 
 use crate::cli::Session;
+use crate::engine::ask::ask;
 use crate::exec::budget::Budget;
 use crate::exec::{quarantine, used};
 use crate::plan::build::Plan;
 use crate::report;
+
+/// Asking for an image's size takes 25 ms.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// What is damaged goes out of the way, as far as that can be done: the build does not use it anyway.
 pub(super) fn quarantine(session: &Session, plan: &Plan) {
@@ -30,6 +37,16 @@ pub(super) fn settle(session: &Session, plan: &Plan) {
 /// What the store may take.
 pub(super) fn budget(session: &Session, plan: &Plan) -> Budget {
     Budget::new(&session.layout, &plan.policy, session.host.now)
+}
+
+/// What the first generation of an image may take: the image twice, for the stages that it is made of, and no more than half of the
+/// budget, since this is a guess.
+pub(super) fn guess(session: &Session, image: &str, budget: &Budget) -> u64 {
+    let size = "{{.Size}}";
+    let question = cmd!(session.sh, "docker image inspect --format {size} {image}");
+    let answer = ask(question.quiet(), LIMIT).ok().filter(|answer| answer.success);
+    let size = answer.and_then(|answer| answer.stdout.trim().parse::<u64>().ok()).unwrap_or(0);
+    size.saturating_mul(2).min(budget.bytes() / 2)
 }
 
 /// Notes which generations were of use: the exact one, else all that BuildKit was shown.

@@ -69,9 +69,10 @@ impl Budget {
         Ok(plan)
     }
 
-    /// Something to ask while the store is being written.
-    pub fn meter(&self) -> Meter<'_> {
-        Meter { budget: self, last: AtomicU64::new(contents::measure(&self.layout)) }
+    /// Something to ask while the store is being written by something that is expected to take so many bytes.
+    pub fn meter(&self, expected: u64) -> Meter<'_> {
+        let begun = contents::measure(&self.layout);
+        Meter { budget: self, begun, expected, last: AtomicU64::new(begun) }
     }
 
     /// What the store may take, in bytes.
@@ -99,15 +100,20 @@ impl Budget {
 /// Says when the store is about to be too large.
 pub struct Meter<'a> {
     budget: &'a Budget,
+    begun: u64,
+    expected: u64,
     last: AtomicU64,
 }
 
 impl Meter<'_> {
-    /// Whether the store would be beyond its budget when this is asked the next time but one, going on as since the last time.
+    /// Whether the store is too large, or will be the next time this is asked, going on as since the last time. Room was made for
+    /// what was expected, so that much may come in one go.
     pub fn is_full(&self) -> bool {
         let now = contents::measure(&self.budget.layout);
         let grown = now.saturating_sub(self.last.swap(now, Ordering::Relaxed));
-        now + 2 * grown > self.budget.policy.budget
+        let next = now + grown;
+        let budget = self.budget.policy.budget;
+        now > budget || (next > budget && next.saturating_sub(self.begun) > self.expected)
     }
 
     /// The error of what was stopped for that.

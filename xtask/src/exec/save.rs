@@ -32,18 +32,18 @@ pub fn is_needed(save: &Save, digest: Option<&String>, anything_ran: bool) -> bo
     anything_ran || (!save.elsewhere && (save.held.is_none() || save.held.as_ref() != digest))
 }
 
-/// Does one save.
+/// Does one save, which is expected to take so many bytes within a budget.
 pub fn run(
     layout: &Layout,
     save: &Save,
     digest: Option<&String>,
     log: &Path,
     now: Timestamp,
-    budget: &Budget,
+    (budget, expected): (&Budget, u64),
     watcher: &mut dyn Watcher,
 ) -> Result<Saved> {
     let started = Instant::now();
-    budget.room_for(save.expected.unwrap_or(0), save.newest.as_slice())?;
+    budget.room_for(expected, save.newest.as_slice())?;
     let reading = Lock::shared(layout)?;
     seed(save)?;
     // A RUN that starts from now on was edited after the build: exporting it would save what nobody saw built. One that
@@ -52,7 +52,7 @@ pub fn run(
     let stop = |trace: &Trace| trace.ran_a_command_since(begun);
     let targets = std::slice::from_ref(&save.target);
     let call = Call { command: &save.command, targets, log, stop: &stop };
-    let meter = budget.meter();
+    let meter = budget.meter(expected);
     let ended = bake::run_bounded(&call, watcher, &|| meter.is_full())?;
     drop(reading);
     meter.check(ended.full)?;
