@@ -233,14 +233,14 @@ fn the_first_registry_that_has_a_mount_serves_it() {
 
 /// A project with a step that adds a line to its cache mount and shows what is in it. It takes long enough for being stopped: one that
 /// does not is over before its mount is back.
-fn counting() -> Project {
+fn counting(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let id = format!("durango-test-{}", &format!("{:x}", Sha256::digest(&salt))[..12]);
     let dockerfile = format!(
         "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/salt\nCOPY a.txt /\n\
          RUN --mount=type=cache,id={id},target=/cache sleep 4; cat /a.txt >>/cache/lines && cp /cache/lines /lines && wc -l /lines | tee /count\n"
     );
-    let compose = COMPOSE.replace("durango-test/app", "durango-test/counting");
+    let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
     Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile), ("a.txt", "first\n")])
 }
 
@@ -248,7 +248,7 @@ fn counting() -> Project {
 #[ignore = "needs an engine"]
 fn an_edit_on_another_machine_finds_the_cache_mount_of_the_first() {
     let registry = Registry::start();
-    let project = counting();
+    let project = counting("counting");
     let base = base_of(&project);
     let (report, run) = project.build(&["app", "--cache", "none", "--cache", &registry.cache()]);
     run.succeeds();
@@ -272,4 +272,20 @@ fn an_edit_on_another_machine_finds_the_cache_mount_of_the_first() {
     let shown = second.docker(&["run", "--rm", "durango-test/counting", "cat", "/lines"]);
     assert_eq!(String::from_utf8_lossy(&shown.stdout), "first\nsecond\n", "{}", run.all());
     assert_eq!(registry.requests("PUT"), puts, "read-only");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_registry_that_is_new_is_given_what_there_is_also_where_nothing_runs() {
+    let registry = Registry::start();
+    let project = counting("new-registry");
+    project.build(&["app"]).1.succeeds();
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached");
+    let mounts = || registry.tags().iter().filter(|tag| tag.starts_with("mounts-durango-test-")).count();
+    assert_eq!((mounts(), registry.tags().len()), (1, 3), "{}", run.all());
+    let puts = registry.requests("PUT");
+    project.build(&["app", "--cache", &registry.cache()]).1.succeeds();
+    assert_eq!(registry.requests("PUT"), puts);
 }

@@ -8,11 +8,12 @@ use anyhow::Result;
 
 use super::keep::{self, budget};
 use super::run::{Built, site, transport};
-use crate::cache::mount::SavedMount;
+use crate::cache::mount::{MountEntry, SavedMount};
 use crate::cli::Session;
 use crate::exec::mounts::{self, Moved};
 use crate::exec::{garbage, push, registry, save, signals, steps};
 use crate::plan::build::Plan;
+use crate::plan::held::Held;
 use crate::plan::mounts::{PlannedMount, Way};
 use crate::plan::push::Push;
 use crate::plan::save::Save;
@@ -51,23 +52,27 @@ pub(super) fn keep(
             failed.insert(to);
         }
     }
-    take_out(session, plan, built, record, report)
+    let moved = take_out(session, plan, built, record, report)?;
+    if plan.saves_mounts {
+        publish(session, plan, &moved, &failed, &record.log(), report)?;
+    }
+    Ok(())
 }
 
-/// The mounts of steps that ran, and those that the store lacks where it has just been given the layers.
+/// The mounts of steps that ran, and those that the store lacks where it or a registry has just been given the layers.
 fn take_out(
     session: &Session,
     plan: &Plan,
     built: &Built,
     record: &Record,
     report: &mut BuildReport,
-) -> Result<()> {
+) -> Result<Vec<MountEntry>> {
     let trace = &built.ended.trace;
     let mut used = BTreeSet::new();
     for (state, label) in trace.steps().filter(|(state, _)| !state.cached && state.started.is_some()) {
         used.extend(plan.mounts.of_step(&state.targets, label));
     }
-    if report.cache.saved.is_some() {
+    if report.cache.saved.is_some() || !report.cache.pushed.is_empty() {
         used.extend((0..plan.mounts.mounts.len()).filter(|at| plan.mounts.mounts[*at].held.is_none()));
     }
     let mut moved = Moved::default();
@@ -80,7 +85,6 @@ fn take_out(
         let log = record.log();
         moved = mounts::run(&site(session, plan, &log), carrier, Way::Out, &mounts, &mut watch::Quiet)?;
         garbage::collect(&session.sh, &plan.builder, &moved);
-        publish(session, plan, &moved, &log, report)?;
     }
     report.cache.mounts = mount_reports(&built.put_back, &moved);
     report.cache.put_back_seconds = outcome::round(built.put_back.seconds);
@@ -89,24 +93,32 @@ fn take_out(
     for warning in moved.warnings {
         warn(session, report, warning);
     }
-    Ok(())
+    Ok(moved.done.into_iter().map(|(entry, _)| entry).collect())
 }
 
-/// Mounts go to each registry that takes pushes.
+/// Mounts that were saved go to each registry that takes pushes, and with the first layers of a registry all that the store has.
 fn publish(
     session: &Session,
     plan: &Plan,
-    moved: &Moved,
+    saved: &[MountEntry],
+    failed: &BTreeSet<&String>,
     log: &Path,
     report: &mut BuildReport,
 ) -> Result<()> {
-    let saved = moved.done.iter().map(|(entry, _)| SavedMount {
-        dir: session.layout.all_mounts().join(entry.identity.slug()),
-        entry: entry.clone(),
-    });
-    let saved: Vec<SavedMount> = saved.collect();
+    let is_saved = |held: &&MountEntry| saved.iter().any(|entry| entry.identity == held.identity);
+    let others = plan.mounts.mounts.iter().filter_map(|mount| mount.held.as_ref());
+    let others = others.filter(|held| !report.cache.pushed.is_empty() && !is_saved(held));
+    let saved: Vec<SavedMount> = saved
+        .iter()
+        .chain(others)
+        .map(|entry| SavedMount {
+            dir: session.layout.all_mounts().join(entry.identity.slug()),
+            entry: entry.clone(),
+        })
+        .collect();
     let env = BTreeMap::new();
-    for held in plan.mounts.registries.iter().filter(|held| held.takes_pushes()) {
+    let is_open = |held: &&Held| held.takes_pushes() && !failed.contains(&held.registry.reference);
+    for held in plan.mounts.registries.iter().filter(is_open).filter(|_| !saved.is_empty()) {
         let started = Instant::now();
         let transport = transport(session, plan, log, &env);
         let (pushed, warnings) =
