@@ -107,7 +107,7 @@ pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Sta
     run_with(call, watcher, stall, None)
 }
 
-fn run_with(
+pub(super) fn run_with(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
     stall: Option<Stall<'_>>,

@@ -303,6 +303,7 @@ impl Plan {
         lines.extend(self.remember.iter().map(Step::to_shell));
         lines.extend(self.saves.iter().flat_map(Save::to_shell));
         lines.extend(self.pushes.iter().flat_map(Push::to_shell));
+        lines.extend(self.mounts.to_shell(self.saves_mounts));
         lines.extend(self.cleanup.iter().map(Step::to_shell));
         lines
     }
