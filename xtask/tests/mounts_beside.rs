@@ -31,8 +31,9 @@ struct Mount {
 impl Mount {
     fn new(sharing: Sharing) -> Self {
         // xtask sees to it that there is a base image.
+        let compose = common::COMPOSE.replace("durango-test/app", &format!("durango-test/beside-{sharing}"));
         let project = Project::new(&[
-            ("compose.yaml", common::COMPOSE),
+            ("compose.yaml", &compose),
             ("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"),
         ]);
         project.build(&["app", "--no-save"]).1.succeeds();
