@@ -133,10 +133,8 @@ impl Run<'_> {
         let plan = &self.plan.mounts;
         let mut wanted = BTreeSet::new();
         for (state, label) in trace.steps() {
-            let runs = state.started.is_some()
-                && state.completed.is_none()
-                && !state.cached
-                && label.instruction.starts_with("RUN ");
+            let runs =
+                state.started.is_some() && state.completed.is_none() && !state.cached && label.is_run();
             if runs {
                 let own = plan.of_step(&state.targets, label);
                 if own.iter().any(|at| !asked.contains(at)) {
