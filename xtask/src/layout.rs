@@ -103,6 +103,36 @@ impl Layout {
         self.store.join("mounts")
     }
 
+    /// Persistent builders that `builder up` made, one folder each, and which of them builds use.
+    pub fn builders(&self) -> PathBuf {
+        self.store.join("builders")
+    }
+
+    /// How one was made, as JSON.
+    pub fn builder_spec(&self, name: &str) -> PathBuf {
+        self.builders().join(name).join("builder.json")
+    }
+
+    /// The configuration that its BuildKit was started with.
+    pub fn builder_config(&self, name: &str) -> PathBuf {
+        self.builders().join(name).join("buildkitd.toml")
+    }
+
+    /// The name of the one that builds use where none is named.
+    pub fn chosen_builder(&self) -> PathBuf {
+        self.builders().join("chosen.txt")
+    }
+
+    /// Base images laid out for builders that do not see the daemon's images.
+    pub fn bases(&self) -> PathBuf {
+        self.own().join("bases")
+    }
+
+    /// The layout of one base image, by its id.
+    pub fn base(&self, id: &str) -> PathBuf {
+        self.bases().join(plain(id))
+    }
+
     /// What was found damaged, one folder each with the reason beside.
     pub fn quarantine(&self) -> PathBuf {
         self.store.join("quarantine")

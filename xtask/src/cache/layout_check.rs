@@ -73,6 +73,23 @@ pub fn shape(dir: &Path) -> Result<Vec<Blob>> {
         .collect()
 }
 
+/// Checks that a layout of an image, as `docker save` makes it, has what its index names. Of an image for many platforms, only those of
+/// this machine are in it, so its manifests are not followed.
+pub fn image(dir: &Path) -> Result<()> {
+    let index: Index = json(&dir.join("index.json"))?;
+    for top in index.manifests {
+        let blob = |descriptor: &Descriptor| -> Result<Blob> {
+            Ok(Blob { digest: hex(&descriptor.digest)?.to_owned(), size: descriptor.size })
+        };
+        has(dir, &blob(&top)?)?;
+        let manifest: Manifest = json(&blobs(dir).join(hex(&top.digest)?))?;
+        for part in manifest.config.iter().chain(&manifest.layers) {
+            has(dir, &blob(part)?)?;
+        }
+    }
+    Ok(())
+}
+
 /// Checks that a blob is there and has its size.
 pub fn has(dir: &Path, blob: &Blob) -> Result<()> {
     let path = blobs(dir).join(&blob.digest);

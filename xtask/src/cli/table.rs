@@ -84,6 +84,18 @@ const PLAN: &[Opt] = &[
 const DRY_RUN: &[Opt] = &[switch("--dry-run", "print the plan and its steps, do none of them")];
 const APP: &[Opt] = &[value("--app", "DIR", "the application to put into the image [docker/app]")];
 
+const BUILDER: &[Opt] = &[
+    switch("--purge", "down: remove the builder's cache as well, for good"),
+    switch("--yes", "down --purge: do not ask"),
+    value("--image", "REF", "up: the image that BuildKit comes in [moby/buildkit:buildx-stable-1]"),
+    value("--size", "GB", "up: how large its cache may grow [40GB]"),
+    value("--endpoint", "URL", "up: a BuildKit that runs elsewhere, as tcp://buildkit.example:1234"),
+    value("--cacert", "FILE", "up: who signed that one's certificate"),
+    value("--cert", "FILE", "up: the certificate to show it"),
+    value("--key", "FILE", "up: that certificate's key"),
+    value("--driver-opt", "K=V", "up: as buildx's, as network=host (repeatable)"),
+];
+
 const SMOKE: &[Opt] = &[
     value("--only", "CHECK", "only this check or extension, as gd or sessions (repeatable)"),
     switch("--keep", "leave the containers running, to look at them"),
@@ -183,6 +195,14 @@ pub const COMMANDS: &[Command] = &[
         example: "pins --update",
         options: &[DRY_RUN, &[switch("--update", "take the newest versions that can be had")]],
         run: commands::pins::run,
+    },
+    Command {
+        name: "builder",
+        args: "up|status|down [NAME]...",
+        summary: "a persistent builder whose garbage collector spares cache mounts",
+        example: "builder up",
+        options: &[DRY_RUN, BUILDER],
+        run: commands::builder::run,
     },
     Command {
         name: "bench",

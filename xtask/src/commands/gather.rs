@@ -12,7 +12,7 @@ use crate::cache::key::Key;
 use crate::cache::{damage, entry, mount};
 use crate::cli::Session;
 use crate::engine::Engine;
-use crate::engine::base::{self, BaseImage};
+use crate::engine::base;
 use crate::error::usage;
 use crate::plan::build::{Base, Facts, Stored};
 use crate::plan::fresh::{FreshFacts, Source, choose};
@@ -173,15 +173,7 @@ fn tools(session: &Session, engine: &Engine) -> Result<Option<Base>> {
     let pins = session.layout.pins();
     let pinned = if pins.is_file() { pins::read(&pins)?.remove("BASE_IMAGE") } else { None };
     let pinned = pinned.unwrap_or_else(|| base::PINNED.to_owned());
-    Ok(match base::state(session, engine, &pinned)? {
-        BaseImage::Missing => None,
-        state => Some(Base {
-            image: state.reference(&pinned).to_owned(),
-            local: state != BaseImage::Registry,
-            pinned,
-            steps: Vec::new(),
-        }),
-    })
+    base::there(session, engine, &pinned)
 }
 
 fn stored(

@@ -4,6 +4,7 @@ mod after;
 mod aside;
 pub mod bench;
 pub mod build;
+pub mod builder;
 pub mod cache;
 pub mod doctor;
 pub mod gather;

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use xshell::cmd;
 
 use super::ask;
+use super::builders;
 use super::problem::Problem;
 use super::{Driver, Engine, OLDEST_BUILDX, Version};
 use crate::cache::memo;
@@ -18,11 +19,18 @@ use crate::host::Host;
 /// No engine takes longer to answer; one that does is down for us.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The builder that the user named: `--builder`, DURANGO_BUILDER, else BUILDX_BUILDER.
+/// The builder that the user named: `--builder`, DURANGO_BUILDER, BUILDX_BUILDER, else the one of `builder up`.
 pub fn builder_name(session: &Session) -> Option<String> {
     let host = &session.host;
     let given = session.globals.builder.as_deref();
-    given.or(host.var("DURANGO_BUILDER")).or(host.var("BUILDX_BUILDER")).map(str::to_owned)
+    let named = given.or(host.var("DURANGO_BUILDER")).or(host.var("BUILDX_BUILDER"));
+    named.map(str::to_owned).or_else(|| chosen_builder(session))
+}
+
+/// The builder that `builder up` made last and `builder down` has not removed.
+pub fn chosen_builder(session: &Session) -> Option<String> {
+    let text = std::fs::read_to_string(session.layout.chosen_builder()).ok()?;
+    Some(text.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// What `docker info` says, also where only the client answers.
@@ -43,12 +51,44 @@ pub fn read(session: &Session) -> Result<Engine, Problem> {
     let Some(docker) = session.host.which("docker") else { return Err(Problem::NoDocker) };
     let fingerprint = fingerprint(session, &docker);
     let memo = memo::Memo::new(&session.layout, "engine", &fingerprint);
-    if let Some(engine) = memo.read() {
-        return Ok(engine);
+    let remembered = memo.read();
+    let is_new = remembered.is_none();
+    let engine: Engine = remembered.map_or_else(|| ask_engine(session), Ok)?;
+    if engine.driver == Driver::Remote {
+        builders::reach(&engine.endpoint).map_err(|error| Problem::BuilderDown {
+            name: engine.builder.clone(),
+            endpoint: engine.endpoint.clone(),
+            words: format!("{error:#}"),
+        })?;
     }
-    let engine = ask_engine(session)?;
-    memo.write(&engine);
+    if is_new {
+        memo.write(&engine);
+    }
     Ok(engine)
+}
+
+/// Whether there is an engine at all, whatever builders it has.
+pub fn check(session: &Session) -> Result<(), Problem> {
+    if session.host.which("docker").is_none() {
+        return Err(Problem::NoDocker);
+    }
+    let sh = &session.sh;
+    let answer = ask::ask(cmd!(sh, "docker info --format '{{json .}}'"), LIMIT);
+    usable(&answer.map_err(|error| Problem::DaemonDown(error.to_string()))?).map(|_| ())
+}
+
+/// What the engine says of itself, where it and its buildx will do.
+fn usable(info: &ask::Answer) -> Result<(Info, Version), Problem> {
+    let parsed: Info = serde_json::from_str(&info.stdout).map_err(|_| unread(info))?;
+    let buildx = parsed.buildx().ok_or(Problem::NoBuildx)?;
+    if buildx < OLDEST_BUILDX {
+        return Err(Problem::OldBuildx(buildx));
+    }
+    if parsed.server_version.is_empty() {
+        let words = parsed.server_errors.first().map_or(info.stderr.trim(), String::as_str);
+        return Err(daemon_problem(words));
+    }
+    Ok((parsed, buildx))
 }
 
 /// Asks, whatever is remembered.
@@ -63,15 +103,7 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
     let info = start(cmd!(sh, "docker info --format '{{json .}}'"))?;
     let inspect = start(cmd!(sh, "docker buildx inspect {named...}"))?;
     let info = info.answer(LIMIT).map_err(|error| Problem::DaemonDown(error.to_string()))?;
-    let parsed: Info = serde_json::from_str(&info.stdout).map_err(|_| unread(&info))?;
-    let buildx = parsed.buildx().ok_or(Problem::NoBuildx)?;
-    if buildx < OLDEST_BUILDX {
-        return Err(Problem::OldBuildx(buildx));
-    }
-    if parsed.server_version.is_empty() {
-        let words = parsed.server_errors.first().map_or(info.stderr.trim(), String::as_str);
-        return Err(daemon_problem(words));
-    }
+    let (parsed, buildx) = usable(&info)?;
     let inspect = inspect.answer(LIMIT).map_err(|error| Problem::Other(error.to_string()))?;
     if !inspect.success {
         let words = inspect.stderr.trim();
@@ -95,6 +127,7 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
         buildx,
         builder: field("Name:").unwrap_or_else(|| "default".into()),
         driver,
+        endpoint: field("Endpoint:").unwrap_or_default(),
         containerd_store: parsed.containerd_store(),
         platform: format!("{}/{}", parsed.os_type, go_arch(&parsed.architecture)),
         server: parsed.server_version,
@@ -226,7 +259,7 @@ fn fingerprint(session: &Session, docker: &Path) -> String {
     let mut paths = vec![docker.to_path_buf(), socket.into(), "/etc/docker/daemon.json".into()];
     paths.extend(plugins.iter().map(|dir| Path::new(dir).join("docker-buildx")));
     paths.push(config.join("cli-plugins/docker-buildx"));
-    paths.push(config.join("buildx/instances"));
+    paths.push(builders::instances(host));
     for path in paths {
         hash.update(memo::stamp(&path));
     }

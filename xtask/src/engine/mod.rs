@@ -4,6 +4,7 @@
 pub mod apt;
 pub mod ask;
 pub mod base;
+pub mod builders;
 pub mod daemon_json;
 pub mod facts;
 pub mod os;
@@ -25,6 +26,9 @@ pub struct Engine {
     pub builder: String,
     /// What drives it.
     pub driver: Driver,
+    /// Where its first node is, as `tcp://buildkit.example:1234`.
+    #[serde(default)]
+    pub endpoint: String,
     /// Whether the daemon keeps its images in containerd.
     pub containerd_store: bool,
     /// The daemon's platform, as `linux/amd64`.

@@ -17,6 +17,15 @@ pub enum Problem {
     NoPermission(String),
     /// No builder of that name.
     UnknownBuilder(String),
+    /// Nobody answers at a remote builder's address.
+    BuilderDown {
+        /// The builder.
+        name: String,
+        /// Where it should be.
+        endpoint: String,
+        /// Why not.
+        words: String,
+    },
     /// Anything else; the engine's own words.
     Other(String),
 }
@@ -36,6 +45,9 @@ impl Problem {
             Self::DaemonDown(words) => format!("the Docker daemon does not answer: {words}"),
             Self::NoPermission(words) => format!("no permission to reach the Docker daemon: {words}"),
             Self::UnknownBuilder(name) => format!("there is no builder `{name}`"),
+            Self::BuilderDown { name, endpoint, words } => {
+                format!("nobody answers at `{endpoint}`, where the builder `{name}` is: {words}")
+            }
             Self::Other(words) => format!("the Docker engine cannot be used: {words}"),
         }
     }
@@ -55,7 +67,10 @@ impl Problem {
                 "join the socket's group (`sudo usermod -aG docker $USER`, then log in again) or run as root"
             }
             Self::UnknownBuilder(_) => {
-                "`docker buildx ls` lists the builders; correct --builder or BUILDX_BUILDER"
+                "`docker buildx ls` lists the builders; correct --builder or BUILDX_BUILDER, or make one with `cargo xtask builder up`"
+            }
+            Self::BuilderDown { .. } => {
+                "see that BuildKit is up there, or build with another builder: --builder default"
             }
             Self::Other(_) => "`docker info` may tell more",
         }
@@ -87,6 +102,11 @@ mod tests {
             (Problem::DaemonDown(words()), true, 1),
             (Problem::NoPermission(words()), false, 1),
             (Problem::UnknownBuilder("x".into()), false, 2),
+            (
+                Problem::BuilderDown { name: "x".into(), endpoint: "tcp://a:1".into(), words: words() },
+                false,
+                1,
+            ),
             (Problem::Other(words()), false, 1),
         ];
         for (problem, can_provision, code) in all {

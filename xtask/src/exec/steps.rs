@@ -45,6 +45,7 @@ fn run_one(action: &Action, verbose: bool) -> Result<()> {
         Action::Wait { ready, seconds } => wait(ready, *seconds),
         Action::Write { path, content, mode, .. } => write(path, content, *mode),
         Action::Append { path, content } => append(path, content),
+        Action::Place { from, to } => place(from, to),
         Action::Remove { path } => remove(path),
     }
 }
@@ -174,6 +175,19 @@ fn append(path: &Path, content: &str) -> Result<()> {
     written().with_context(|| format!("failed to add to `{}`", path.display()))
 }
 
+fn place(from: &Path, to: &Path) -> Result<()> {
+    let placed = || -> io::Result<()> {
+        if let Some(dir) = to.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        match fs::rename(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            result => result,
+        }
+    };
+    placed().with_context(|| format!("failed to move `{}` to `{}`", from.display(), to.display()))
+}
+
 /// Removes a file or folder, if it is there.
 pub fn remove(path: &Path) -> Result<()> {
     fs_extra::remove_items(&[path]).with_context(|| format!("failed to remove `{}`", path.display()))
@@ -217,6 +231,19 @@ mod tests {
         );
         let error = act(&Action::Wait { ready: never, seconds: 0 }).expect_err("too late");
         assert!(error.to_string().contains("`false` still fails after 0 s"), "{error}");
+    }
+
+    #[test]
+    fn who_places_a_folder_first_wins() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let [first, second, to] = ["first", "second", "deep/to"].map(|name| dir.path().join(name));
+        for from in [&first, &second] {
+            fs::create_dir(from).expect("made");
+            fs::write(from.join("who"), from.display().to_string()).expect("written");
+            act(&Action::Place { from: from.clone(), to: to.clone() }).expect("placed");
+        }
+        assert_eq!(fs::read_to_string(to.join("who")).expect("there"), first.display().to_string());
+        act(&Action::Place { from: first, to }).expect_err("nothing to place");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From facts and options to the plan of a build.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::mount_plan::{self, MountPlan};
 use super::options::BuildOptions;
 use super::push::{self, Push};
 use super::save::{self, Save};
-use super::step::{Command, Step};
+use super::step::{Action, Command, Step};
 use crate::cache::contents::Kind;
 use crate::cache::damage::Damaged;
 use crate::cache::entry::Found;
@@ -20,7 +20,8 @@ use crate::cache::fresh::Nonce;
 use crate::cache::key::Key;
 use crate::cache::mount::SavedMount;
 use crate::cache::policy::Policy;
-use crate::engine::{Driver, Engine};
+use crate::engine::Engine;
+use crate::engine::base::kept::Kept;
 use crate::project::Declaration;
 use crate::project::secrets::Secrets;
 use crate::report::json::SCHEMA;
@@ -72,6 +73,8 @@ pub struct Base {
     pub steps: Vec<Step>,
     /// Whether it is in the daemon alone, where other drivers do not see it.
     pub local: bool,
+    /// Its layout in the store, for those; absent for builders that see it and while the image is still to be made.
+    pub kept: Option<Kept>,
 }
 
 /// One target's place in the store.
@@ -203,7 +206,7 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         builder: facts.engine.builder.clone(),
         platform: facts.engine.platform.clone(),
         targets,
-        prepare: prepare(facts).into_iter().chain(fresh.prepare).collect(),
+        prepare: prepare(facts, mounts.carrier.is_some()).into_iter().chain(fresh.prepare).collect(),
         bake,
         without_registries,
         scratch: facts.scratch.clone(),
@@ -259,20 +262,32 @@ fn reading_order(stored: &Stored) -> Vec<PathBuf> {
         .collect()
 }
 
-fn prepare(facts: &Facts) -> Vec<Step> {
+/// Brings the base image about and to the builder; where nothing is built upon it, cache mounts may still need its tools.
+fn prepare(facts: &Facts, needs_tools: bool) -> Vec<Step> {
     let mut steps = Vec::new();
-    if let Some(base) = &facts.base {
+    if let Some(base) = facts.base.as_ref().or(facts.tools.as_ref().filter(|_| needs_tools)) {
         steps.extend(base.steps.iter().cloned());
-        if base.local && facts.engine.driver != Driver::Docker {
-            let (dir, tar) = (call::base_layout(&facts.scratch), facts.scratch.join("base.tar"));
-            let (dir, tar) = (dir.display().to_string(), tar.display().to_string());
-            steps.push(Step::run(
-                "handing the base image to the builder",
-                Command::new(["mkdir", "-p", &dir]),
-            ));
-            steps.push(Step::run("", Command::new(["docker", "save", "-o", &tar, &base.image])));
-            steps.push(Step::run("", Command::new(["tar", "-xf", &tar, "-C", &dir])));
+        let is_there = base.kept.as_ref().is_some_and(|kept| kept.is_there);
+        if base.local && !facts.engine.capabilities().sees_local_images && !is_there {
+            steps.extend(lay_out(base, &facts.scratch));
         }
+    }
+    steps
+}
+
+/// Lays the base image out for a builder that does not see it, and keeps the layout for later builds.
+fn lay_out(base: &Base, scratch: &Path) -> Vec<Step> {
+    let (dir, tar) = (scratch.join("base"), scratch.join("base.tar"));
+    let words = |path: &Path| path.display().to_string();
+    let mut steps = vec![
+        Step::run("handing the base image to the builder", Command::new(["mkdir", "-p", &words(&dir)])),
+        Step::run("", Command::new(["docker", "save", "-o", &words(&tar), &base.image])),
+        Step::run("", Command::new(["tar", "-xf", &words(&tar), "-C", &words(&dir)])),
+    ];
+    if let Some(kept) = &base.kept {
+        steps.extend(kept.superseded.iter().map(|dir| Step::remove("", dir)));
+        let action = Action::Place { from: dir, to: kept.dir.clone() };
+        steps.push(Step { why: String::new(), action });
     }
     steps
 }

@@ -1,7 +1,7 @@
 //! The calls of `docker buildx bake`: what the build and its saves share, and what is the build's own.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::build::{Base, Facts, PlannedTarget};
 use super::fresh::Fresh;
@@ -66,12 +66,13 @@ pub fn owner_sets(facts: &Facts, options: &BuildOptions, name: &str) -> Vec<(Str
 
 /// What stands in for an image that the builder does not see.
 pub fn tools_context(facts: &Facts, base: &Base) -> Option<String> {
-    (base.local && facts.engine.driver != Driver::Docker).then(|| oci_layout(facts, base))
+    (base.local && !facts.engine.capabilities().sees_local_images).then(|| oci_layout(facts, base))
 }
 
 fn oci_layout(facts: &Facts, base: &Base) -> String {
+    let dir = base.kept.as_ref().map_or_else(|| facts.scratch.join("base"), |kept| kept.dir.clone());
     let tag = base.image.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-    format!("oci-layout://{}:{tag}", base_layout(&facts.scratch).display())
+    format!("oci-layout://{}:{tag}", dir.display())
 }
 
 /// BuildKit on; no attestations unless asked for (with the default provenance each cached build has another digest, measured);
@@ -95,7 +96,7 @@ fn target_sets(facts: &Facts, options: &BuildOptions, name: &str, declared: &Tar
         links.map(|(context, owner)| format!("{name}.contexts.{context}=target:{owner}")).collect();
     if let Some(base) = facts.base.as_ref().filter(|base| declared.builds_upon(&base.pinned)) {
         sets.push(format!("{name}.args.BASE_IMAGE={}", base.image));
-        if base.local && facts.engine.driver != Driver::Docker {
+        if base.local && !facts.engine.capabilities().sees_local_images {
             sets.push(format!("{name}.contexts.{}={}", base.image, oci_layout(facts, base)));
         }
     }
@@ -112,11 +113,6 @@ fn target_sets(facts: &Facts, options: &BuildOptions, name: &str, declared: &Tar
         );
     }
     sets
-}
-
-/// Where the base image is laid out for a builder that does not see the daemon's images.
-pub fn base_layout(scratch: &Path) -> PathBuf {
-    scratch.join("base")
 }
 
 /// Whether a `--set` says where a result goes, or that what there is does not count: a save has a place of its own, and finds all

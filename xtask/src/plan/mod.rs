@@ -1,6 +1,7 @@
 //! The plan: what will be done and why, resolved and serialisable. Pure: made of facts, executed as it stands.
 
 pub mod build;
+pub mod builder;
 pub mod caches;
 pub mod call;
 pub mod fresh;

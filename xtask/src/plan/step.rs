@@ -58,6 +58,13 @@ pub enum Action {
         /// What is added.
         content: String,
     },
+    /// Renames a folder into place, on one file system; where another of that name was faster, that one stays.
+    Place {
+        /// What.
+        from: PathBuf,
+        /// Where to; folders above it are made.
+        to: PathBuf,
+    },
     /// Removes a file or a folder; nothing happens where there is none.
     Remove {
         /// What.
@@ -158,6 +165,10 @@ impl Step {
             }
             Action::Append { path, content } => {
                 format!("append to {}:\n    {}", path.display(), content.trim_end().replace('\n', "\n    "))
+            }
+            Action::Place { from, to } => {
+                let [from, to] = [from, to].map(|path| path.to_string_lossy());
+                format!("mv -T {} {}", shell_words::quote(&from), shell_words::quote(&to))
             }
             Action::Remove { path } => format!("rm -rf {}", shell_words::quote(&path.to_string_lossy())),
         }

@@ -8,9 +8,11 @@ use super::build::{Base, Facts, Plan, Stored, plan};
 use super::caches::{Caches, Mode, Registry};
 use super::held::{Held, Tag, Tags};
 use super::options::BuildOptions;
+use super::step::Step;
 use crate::cache::entry::{Entry, Found, Generation};
 use crate::cache::fresh::Nonce;
 use crate::cache::key::{FORMAT, Key};
+use crate::engine::base::kept::Kept;
 use crate::engine::registry::Said;
 use crate::engine::{Driver, Engine, Version};
 use crate::project::secrets::Secrets;
@@ -22,6 +24,7 @@ fn engine() -> Engine {
         buildx: Version(0, 13),
         builder: "default".into(),
         driver: Driver::Docker,
+        endpoint: "default".into(),
         containerd_store: true,
         platform: "linux/amd64".into(),
     }
@@ -80,6 +83,7 @@ pub(super) fn facts() -> Facts {
             image: "own/debian".into(),
             local: true,
             steps: vec![],
+            kept: None,
         }),
         secrets: Secrets { goenv: Some("GOAUTH=word".into()), ..Secrets::default() },
         stored: stored.map(|(name, stored)| (name.to_owned(), stored)).into(),
@@ -181,6 +185,25 @@ fn a_builder_that_does_not_see_local_images_is_handed_the_base() {
     let line = line(&plan);
     assert!(line.contains("'base.contexts.own/debian=oci-layout:///store/tmp/id/base:latest'"), "{line}");
     assert!(line.contains(" --load "), "{line}");
+}
+
+#[test]
+fn a_base_that_is_laid_out_in_the_store_is_not_laid_out_again() {
+    let mut facts = facts();
+    facts.engine.driver = Driver::DockerContainer;
+    let kept = |is_there, superseded| Kept { dir: "/store/bases/1".into(), is_there, superseded };
+    let planned = |facts: &Facts| {
+        let plan = plan(facts, &BuildOptions::default(), "id");
+        let steps: Vec<String> = plan.prepare.iter().map(Step::to_shell).collect();
+        assert!(line(&plan).contains("=oci-layout:///store/bases/1:latest'"), "{}", line(&plan));
+        steps
+    };
+    facts.base.as_mut().expect("a base").kept = Some(kept(true, vec![]));
+    assert!(planned(&facts).is_empty());
+    facts.base.as_mut().expect("a base").kept = Some(kept(false, vec!["/store/bases/0".into()]));
+    let steps = planned(&facts);
+    assert!(steps[1].starts_with("docker save "), "{steps:?}");
+    assert_eq!(steps[3..], ["rm -rf /store/bases/0", "mv -T /store/tmp/id/base /store/bases/1"]);
 }
 
 /// A registry that answered: what it has for `app`, as digests of the exact and the newest tag.

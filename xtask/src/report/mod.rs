@@ -1,5 +1,6 @@
 //! Saying what was done: one report, rendered as text ([`text`]) and JSON ([`json`]); and what is being done ([`watch`]).
 
+pub mod builder;
 pub mod failure;
 pub mod json;
 pub mod outcome;

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the binary with a cleared environment, and small projects in folders of their own.
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test binary uses its part
 
+pub mod buildkit;
 pub mod registry;
 pub mod second_daemon;
 

@@ -26,6 +26,7 @@ fn well() -> Facts {
             buildx: Version(0, 13),
             builder: "default".into(),
             driver: Driver::Docker,
+            endpoint: "default".into(),
             containerd_store: true,
             platform: "linux/amd64".into(),
         }),

@@ -2,6 +2,7 @@
 //! that is bootstrapped from the Debian mirror ([`bootstrap`]), under a name of ours and never an official one.
 
 pub mod bootstrap;
+pub mod kept;
 pub mod mirror;
 
 use std::time::Duration;
@@ -56,23 +57,28 @@ impl BaseImage {
 
 /// Looks for the base image: one question to the engine, and only where it has neither image one to the registry.
 pub fn state(session: &Session, engine: &Engine, pinned: &str) -> Result<BaseImage> {
-    let (bootstrapped, local) = in_engine(session, pinned)?;
+    look(session, engine, pinned).map(|(state, _)| state)
+}
+
+/// The base image, with its id where the engine has it.
+fn look(session: &Session, engine: &Engine, pinned: &str) -> Result<(BaseImage, Option<String>)> {
+    let InEngine { bootstrapped, local, id } = in_engine(session, pinned)?;
     if bootstrapped {
-        return Ok(BaseImage::Bootstrapped);
+        return Ok((BaseImage::Bootstrapped, id));
     }
     if local && engine.capabilities().sees_local_images {
-        return Ok(BaseImage::Local);
+        return Ok((BaseImage::Local, id));
     }
     Ok(match (registry_has(session, engine, pinned), local) {
-        (true, _) => BaseImage::Registry,
-        (false, true) => BaseImage::Local,
-        (false, false) => BaseImage::Missing,
+        (true, _) => (BaseImage::Registry, None),
+        (false, true) => (BaseImage::Local, id),
+        (false, false) => (BaseImage::Missing, None),
     })
 }
 
 /// The image for a build, with the steps that bring it about.
 pub fn choose(session: &Session, options: &BuildOptions, engine: &Engine, pinned: &str) -> Result<Base> {
-    let state = state(session, engine, pinned)?;
+    let (state, id) = look(session, engine, pinned)?;
     let steps = match state {
         BaseImage::Missing => {
             // With `--provision` the tool is there, or a dry run has shown that it will be.
@@ -83,8 +89,24 @@ pub fn choose(session: &Session, options: &BuildOptions, engine: &Engine, pinned
         }
         _ => Vec::new(),
     };
-    let image = state.reference(pinned).to_owned();
-    Ok(Base { pinned: pinned.to_owned(), image, steps, local: state != BaseImage::Registry })
+    Ok(Base { steps, ..resolved(session, engine, pinned, state, id) })
+}
+
+/// The image where it is there; nothing is done to bring it about.
+pub fn there(session: &Session, engine: &Engine, pinned: &str) -> Result<Option<Base>> {
+    let (state, id) = look(session, engine, pinned)?;
+    Ok((state != BaseImage::Missing).then(|| resolved(session, engine, pinned, state, id)))
+}
+
+fn resolved(session: &Session, engine: &Engine, pinned: &str, state: BaseImage, id: Option<String>) -> Base {
+    let is_seen = engine.capabilities().sees_local_images;
+    Base {
+        pinned: pinned.to_owned(),
+        image: state.reference(pinned).to_owned(),
+        steps: Vec::new(),
+        local: state != BaseImage::Registry,
+        kept: id.filter(|_| !is_seen).map(|id| kept::find(&session.layout, &id)),
+    }
 }
 
 /// The steps that bootstrap an image; of any name, so that a test need not touch the one in use.
@@ -92,7 +114,16 @@ pub fn steps(session: &Session, engine: &Engine, tag: &str) -> Result<Vec<Step>>
     bootstrap::steps(&bootstrap::Facts::read(session, engine)?, tag)
 }
 
-fn in_engine(session: &Session, pinned: &str) -> Result<(bool, bool)> {
+/// What the engine has.
+#[derive(Debug, PartialEq, Eq)]
+struct InEngine {
+    bootstrapped: bool,
+    local: bool,
+    /// Of the bootstrapped one where both are there.
+    id: Option<String>,
+}
+
+fn in_engine(session: &Session, pinned: &str) -> Result<InEngine> {
     let sh = &session.sh;
     let command = cmd!(sh, "docker image inspect --format '{{.Id}}' {TAG} {pinned}");
     let answer = ask::ask(command, ENGINE_LIMIT)?;
@@ -106,11 +137,16 @@ fn in_engine(session: &Session, pinned: &str) -> Result<(bool, bool)> {
 }
 
 /// The engine prints a line for each image it has and a complaint for each it has not, by the name it was asked for.
-fn found(stdout: &str, stderr: &str) -> Option<(bool, bool)> {
-    let lines = stdout.lines().filter(|line| !line.trim().is_empty()).count();
+fn found(stdout: &str, stderr: &str) -> Option<InEngine> {
+    let ids: Vec<&str> = stdout.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines = ids.len();
     let complaints = stderr.lines().filter(|line| line.to_lowercase().contains("no such image")).count();
     let has_ours = !stderr.lines().any(|line| line.ends_with(&format!(": {TAG}")));
-    (lines + complaints == 2).then(|| (has_ours, lines > usize::from(has_ours)))
+    (lines + complaints == 2).then(|| InEngine {
+        bootstrapped: has_ours,
+        local: lines > usize::from(has_ours),
+        id: ids.first().map(|id| (*id).to_owned()),
+    })
 }
 
 /// Whether a registry has the pinned image; a yes is remembered, since asking costs a good part of a second.
@@ -139,10 +175,13 @@ mod tests {
     fn one_answer_tells_of_both_images() {
         let no = |name: &str| format!("Error response from daemon: No such image: {name}\n");
         let (ours, pinned) = (no(TAG), no("debian:13-slim"));
-        assert_eq!(found("sha256:1\nsha256:2\n", ""), Some((true, true)));
-        assert_eq!(found("sha256:1\n", &pinned), Some((true, false)));
-        assert_eq!(found("sha256:1\n", &ours), Some((false, true)));
-        assert_eq!(found("\n", &format!("{ours}{pinned}")), Some((false, false)));
+        let has = |bootstrapped, local, id: Option<&str>| {
+            Some(InEngine { bootstrapped, local, id: id.map(str::to_owned) })
+        };
+        assert_eq!(found("sha256:1\nsha256:2\n", ""), has(true, true, Some("sha256:1")));
+        assert_eq!(found("sha256:1\n", &pinned), has(true, false, Some("sha256:1")));
+        assert_eq!(found("sha256:1\n", &ours), has(false, true, Some("sha256:1")));
+        assert_eq!(found("\n", &format!("{ours}{pinned}")), has(false, false, None));
         assert_eq!(found("", "Cannot connect to the Docker daemon"), None);
     }
 

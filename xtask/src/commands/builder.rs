@@ -1,0 +1,275 @@
+//! `builder up|status|down`: a persistent builder.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use xshell::cmd;
+
+use crate::cli::Session;
+use crate::cli::parse::Parsed;
+use crate::engine::problem::Problem;
+use crate::engine::{ask, builders, facts as engine_facts, usage as records};
+use crate::error::usage;
+use crate::exec::steps;
+use crate::plan::builder::{self as planning, Facts, IMAGE, NAME, Place, SIZE, Spec};
+use crate::plan::step::Step;
+use crate::report::builder::{BuilderReport, mounts};
+use crate::report::json::SCHEMA;
+
+/// The engine answers such questions in milliseconds.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Runs `builder`.
+pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let name = parsed.free.get(1).map(String::as_str);
+    if let Some(extra) = parsed.free.get(2) {
+        return Err(usage(format!("`builder` does not take the argument `{extra}`\none builder at a time")));
+    }
+    match parsed.free.first().map(String::as_str) {
+        Some("up") => up(session, parsed, &named(session, name)?),
+        Some("status") => status(session, &named(session, name)?),
+        Some("down") => down(session, parsed, &named(session, name)?),
+        other => {
+            Err(usage(format!("`builder {}` is unknown\nuse up, status or down", other.unwrap_or_default())))
+        }
+    }
+}
+
+/// The builder that is meant: the one named, else `--builder`, else the one that builds use, else [`NAME`].
+fn named(session: &Session, name: Option<&str>) -> Result<String> {
+    let known = || engine_facts::chosen_builder(session).unwrap_or_else(|| NAME.into());
+    let name = name.or(session.globals.builder.as_deref()).map_or_else(known, str::to_lowercase);
+    let is_good = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if !is_good {
+        return Err(usage(format!(
+            "`{name}` is no name for a builder\nuse a letter, then letters, digits, `.`, `-` and `_`"
+        )));
+    }
+    Ok(name)
+}
+
+fn up(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
+    let made = made(session, name);
+    let spec = spec(session, parsed, name, made.as_ref())?;
+    engine_facts::check(session).map_err(Problem::into_error)?;
+    let facts = facts(session, &spec, made)?;
+    let steps = planning::up(&spec, &facts, &session.layout)?;
+    if parsed.flag("--dry-run") {
+        return show(session, name, &steps);
+    }
+    if let Place::Remote { endpoint } = &spec.place {
+        builders::reach(endpoint).with_context(|| {
+            format!("nobody answers at `{endpoint}`\nstart BuildKit there (`buildkitd --addr {endpoint}`), or correct --endpoint")
+        })?;
+    }
+    let done = steps::run(&steps, session.globals.verbose);
+    done.with_context(|| match &spec.place {
+        Place::Container { image, .. } => format!(
+            "the builder `{name}` does not come up from `{image}`\nname an image of BuildKit that can be had with --image; \
+             without a registry, one that the engine has"
+        ),
+        Place::Remote { endpoint } => {
+            format!("the builder `{name}` does not come up at `{endpoint}`\nsee that it speaks with these certificates")
+        }
+    })?;
+    done_text(session, name, &steps, "nothing to do: it is up");
+    Ok(0)
+}
+
+fn down(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
+    let purge = parsed.flag("--purge");
+    engine_facts::check(session).map_err(Problem::into_error)?;
+    let made = made(session, name);
+    if purge && matches!(&made, Some(Spec { place: Place::Remote { .. }, .. })) {
+        return Err(usage(format!(
+            "`--purge` is for builders of this machine, and others use what `{name}` holds\nleave it out"
+        )));
+    }
+    let spec = made.clone().unwrap_or_else(|| container(name, IMAGE, SIZE));
+    let facts = facts(session, &spec, made)?;
+    let steps = planning::down(name, &facts, &session.layout, purge)?;
+    if parsed.flag("--dry-run") {
+        return show(session, name, &steps);
+    }
+    if purge && facts.has_volume && !parsed.flag("--yes") {
+        confirm(session, name, &facts)?;
+    }
+    steps::run(&steps, session.globals.verbose)?;
+    done_text(session, name, &steps, "nothing to do: there is none");
+    Ok(0)
+}
+
+/// Shows what a purge takes and asks; off a terminal that is an error.
+fn confirm(session: &Session, name: &str, facts: &Facts) -> Result<()> {
+    let mut report = BuilderReport::new(name, facts.instance.clone());
+    fill(session, &mut report);
+    eprintln!("this goes, with its volume `{}`:", planning::volume_name(name));
+    eprint!("{}", report.text());
+    if !session.host.stderr_is_terminal || !std::io::stdin().is_terminal() {
+        return Err(usage(format!(
+            "`builder down --purge` removes the cache of `{name}` for good\nadd --yes"
+        )));
+    }
+    eprint!("remove it for good? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    if !matches!(answer.trim(), "y" | "Y" | "yes") {
+        bail!("nothing is removed");
+    }
+    Ok(())
+}
+
+fn status(session: &Session, name: &str) -> Result<u8> {
+    engine_facts::check(session).map_err(Problem::into_error)?;
+    let mut report = BuilderReport::new(name, builders::read(session, name)?);
+    report.made_by_xtask = made(session, name).is_some();
+    report.chosen = engine_facts::chosen_builder(session).as_deref() == Some(name);
+    fill(session, &mut report);
+    if session.globals.json {
+        println!("{}", crate::report::json::line(&report)?);
+    } else {
+        print!("{}", report.text());
+        report.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    }
+    Ok(u8::from(!report.instance.is_some_and(|instance| instance.is_up)))
+}
+
+/// What it holds, where it is up.
+fn fill(session: &Session, report: &mut BuilderReport) {
+    if !report.instance.as_ref().is_some_and(|instance| instance.is_up) {
+        return;
+    }
+    match records::read(&session.sh, &report.name) {
+        Ok(records) => {
+            report.bytes = Some(records.iter().map(|record| record.bytes).sum());
+            report.mounts = mounts(&records);
+        }
+        Err(error) => report.warnings.push(format!("{error:#}")),
+    }
+}
+
+fn made(session: &Session, name: &str) -> Option<Spec> {
+    let text = std::fs::read(session.layout.builder_spec(name)).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// What is asked for; what is not said stays as it was made.
+fn spec(session: &Session, parsed: &Parsed, name: &str, made: Option<&Spec>) -> Result<Spec> {
+    let (image, size, endpoint) = (parsed.one("--image")?, parsed.one("--size")?, parsed.one("--endpoint")?);
+    let certificates = ["--cacert", "--cert", "--key"];
+    let mut options = BTreeMap::new();
+    for certificate in certificates {
+        if let Some(file) = parsed.one(certificate)? {
+            let path = session.host.absolute(&file);
+            if !path.is_file() {
+                return Err(usage(format!("there is no file `{file}`\ncorrect {certificate}")));
+            }
+            options.insert(certificate.trim_start_matches('-').to_owned(), path.display().to_string());
+        }
+    }
+    let for_remote = endpoint.is_some() || !options.is_empty();
+    if for_remote && (image.is_some() || size.is_some()) {
+        return Err(usage(
+            "`--image` and `--size` are for a builder of this machine, `--endpoint` for one elsewhere\nleave one out",
+        ));
+    }
+    for option in parsed.many("--driver-opt") {
+        let Some((key, value)) = option.split_once('=') else {
+            return Err(usage(format!("`--driver-opt {option}` is not of the form K=V\nas network=host")));
+        };
+        options.insert(key.to_owned(), value.to_owned());
+    }
+    let size = match size.as_deref().map(|text| (text, gigabytes(text))) {
+        Some((text, None)) => {
+            return Err(usage(format!("`--size {text}` is no size\nuse whole GB, as 40GB")));
+        }
+        Some((_, size)) => size,
+        None => None,
+    };
+    let before = made.map(|made| &made.place);
+    let place = match (endpoint, before) {
+        (Some(endpoint), _) => remote(endpoint)?,
+        (None, Some(Place::Remote { endpoint })) if image.is_none() && size.is_none() => {
+            remote(endpoint.clone())?
+        }
+        (None, _) if !options.is_empty() && for_remote => {
+            return Err(usage(
+                "certificates are for `--endpoint`\nadd it, as --endpoint tcp://buildkit.example:1234",
+            ));
+        }
+        (None, Some(Place::Container { image: old_image, size: old_size })) => Place::Container {
+            image: image.unwrap_or_else(|| old_image.clone()),
+            size: size.unwrap_or(*old_size),
+        },
+        (None, _) => container(name, image.as_deref().unwrap_or(IMAGE), size.unwrap_or(SIZE)).place,
+    };
+    if let (true, Some(made)) =
+        (options.is_empty(), made.filter(|made| made.place.driver() == place.driver()))
+    {
+        options = made.options.clone();
+    }
+    Ok(Spec { name: name.to_owned(), place, options })
+}
+
+fn container(name: &str, image: &str, size: u64) -> Spec {
+    let place = Place::Container { image: image.to_owned(), size };
+    Spec { name: name.to_owned(), place, options: BTreeMap::new() }
+}
+
+fn remote(endpoint: String) -> Result<Place> {
+    let known = ["tcp://", "unix://"];
+    if known.iter().any(|scheme| endpoint.len() > scheme.len() && endpoint.starts_with(scheme)) {
+        return Ok(Place::Remote { endpoint });
+    }
+    Err(usage(format!("`--endpoint {endpoint}` is no address of BuildKit\nas tcp://buildkit.example:1234")))
+}
+
+/// `40GB`, `40G` or `40`.
+fn gigabytes(text: &str) -> Option<u64> {
+    let number = text.trim_end_matches(['B', 'b']).trim_end_matches(['G', 'g']).trim();
+    number.parse().ok().filter(|size| (1..=1_000_000).contains(size))
+}
+
+fn facts(session: &Session, spec: &Spec, made: Option<Spec>) -> Result<Facts> {
+    let sh = &session.sh;
+    let name = &spec.name;
+    let config = std::fs::read_to_string(session.layout.builder_config(name)).ok();
+    let has = |command| ask::ask(command, LIMIT).map(|answer| answer.success);
+    let volume = planning::volume_name(name);
+    let has_image = match &spec.place {
+        Place::Container { image, .. } => has(cmd!(sh, "docker image inspect --format '{{.Id}}' {image}"))?,
+        Place::Remote { .. } => false,
+    };
+    Ok(Facts {
+        instance: builders::read(session, name)?,
+        is_chosen: engine_facts::chosen_builder(session).as_deref() == Some(name),
+        has_image,
+        has_config: config.is_some() && config == spec.config(),
+        has_volume: has(cmd!(sh, "docker volume inspect --format '{{.Name}}' {volume}"))?,
+        made,
+    })
+}
+
+fn show(session: &Session, name: &str, steps: &[Step]) -> Result<u8> {
+    if session.globals.json {
+        println!("{}", serde_json::json!({"schema": SCHEMA, "builder": name, "steps": steps}));
+    } else if steps.is_empty() {
+        println!("nothing to do");
+    } else {
+        steps.iter().for_each(|step| println!("{}", step.to_shell()));
+    }
+    Ok(0)
+}
+
+fn done_text(session: &Session, name: &str, steps: &[Step], nothing: &str) {
+    if session.globals.json {
+        println!("{}", serde_json::json!({"schema": SCHEMA, "builder": name, "changed": !steps.is_empty()}));
+    } else if steps.is_empty() {
+        println!("{name}: {nothing}");
+    } else {
+        println!("{name}: done");
+    }
+}

@@ -1,0 +1,59 @@
+//! The base image as an OCI layout in the store, for builders that do not see the daemon's images: `docker save` takes a good
+//! part of a second in each build, finding the layout nothing.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::cache::layout_check;
+use crate::layout::Layout;
+
+/// One base image's place in the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Its folder, named by the image's id.
+    pub dir: PathBuf,
+    /// Whether it is there and whole.
+    pub is_there: bool,
+    /// What goes when it is laid out: a damaged one, and all earlier ones but the newest.
+    pub superseded: Vec<PathBuf>,
+}
+
+/// Looks for the layout of the image with that id.
+pub fn find(layout: &Layout, id: &str) -> Kept {
+    let dir = layout.base(id);
+    let is_there = layout_check::image(&dir).is_ok();
+    let entries = fs::read_dir(layout.bases()).into_iter().flatten().flatten();
+    let mut others: Vec<_> = entries
+        .map(|entry| (entry.metadata().and_then(|meta| meta.modified()).ok(), entry.path()))
+        .filter(|(_, path)| *path != dir)
+        .collect();
+    others.sort();
+    // A build beside this one may be reading the newest.
+    others.pop();
+    let mut superseded: Vec<PathBuf> = others.into_iter().map(|(_, path)| path).collect();
+    superseded.extend((dir.exists() && !is_there).then(|| dir.clone()));
+    Kept { dir, is_there, superseded }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layout_without_its_blobs_is_not_there_and_goes() {
+        let store = tempfile::tempdir().expect("a folder");
+        let layout = Layout::new("/", store.path());
+        assert_eq!(find(&layout, "sha256:1"), Kept { dir: layout.base("sha256:1"), ..Kept::default() });
+        let index =
+            format!("{{\"manifests\": [{{\"digest\": \"sha256:{}\", \"size\": 2}}]}}", "0".repeat(64));
+        let blobs = layout_check::blobs(&layout.base("sha256:1"));
+        fs::create_dir_all(&blobs).expect("made");
+        fs::write(layout.base("sha256:1").join("index.json"), index).expect("written");
+        let kept = find(&layout, "sha256:1");
+        assert!(!kept.is_there && kept.superseded == [layout.base("sha256:1")], "{kept:?}");
+        fs::write(blobs.join("0".repeat(64)), "{}").expect("written");
+        assert!(find(&layout, "sha256:1").is_there);
+        // Of the others, the newest stays.
+        assert!(find(&layout, "sha256:2").superseded.is_empty());
+    }
+}

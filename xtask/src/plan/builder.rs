@@ -1,0 +1,260 @@
+//! Persistent builders: what `builder up` and `builder down` do, from how a builder was asked for, how it was made and how it
+//! is. Its garbage collection removes layers before cache mounts; a policy of its own replaces all of BuildKit's defaults, the
+//! newer of which drop cache mounts after 48 idle hours.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::step::{Command, Step};
+use crate::engine::builders::Instance;
+use crate::error::usage;
+use crate::layout::Layout;
+
+/// The builder that is meant where none is named.
+pub const NAME: &str = "durango";
+/// What BuildKit comes in, as with buildx itself.
+pub const IMAGE: &str = "moby/buildkit:buildx-stable-1";
+/// How large a builder's cache may grow, in GB.
+pub const SIZE: u64 = 40;
+
+/// How a builder is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Its name.
+    pub name: String,
+    /// Where BuildKit runs.
+    pub place: Place,
+    /// Further options of the driver.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Where a builder's BuildKit runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// In a container of this machine's engine.
+    Container {
+        /// Its image.
+        image: String,
+        /// How large its cache may grow, in GB.
+        size: u64,
+    },
+    /// Somewhere else, where others care for it; certificates are among the options.
+    Remote {
+        /// As `tcp://buildkit.example:1234`.
+        endpoint: String,
+    },
+}
+
+/// What is so.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The builder of that name, whoever made it.
+    pub instance: Option<Instance>,
+    /// How `builder up` made it before.
+    pub made: Option<Spec>,
+    /// Whether builds use it where none is named.
+    pub is_chosen: bool,
+    /// Whether the engine has the image.
+    pub has_image: bool,
+    /// Whether the configuration file is there as it should be.
+    pub has_config: bool,
+    /// Whether the engine has the volume of its cache.
+    pub has_volume: bool,
+}
+
+impl Place {
+    /// Its name among buildx's drivers.
+    pub fn driver(&self) -> &'static str {
+        match self {
+            Self::Container { .. } => "docker-container",
+            Self::Remote { .. } => "remote",
+        }
+    }
+}
+
+impl Spec {
+    /// Options of the driver, as buildx keeps them.
+    fn driver_options(&self) -> BTreeMap<String, String> {
+        let mut options = self.options.clone();
+        if let Place::Container { image, .. } = &self.place {
+            options.insert("image".into(), image.clone());
+        }
+        options
+    }
+
+    /// What goes into `buildkitd.toml`; only a container's is ours to say.
+    pub fn config(&self) -> Option<String> {
+        match self.place {
+            Place::Container { size, .. } => Some(config(size)),
+            Place::Remote { .. } => None,
+        }
+    }
+
+    /// Whether buildx has it as it should be, up or not.
+    fn matches(&self, instance: &Instance) -> bool {
+        let same_place = match &self.place {
+            Place::Container { .. } => true,
+            Place::Remote { endpoint } => *endpoint == instance.endpoint,
+        };
+        let same_config = match (self.config(), &instance.config) {
+            (Some(wanted), Some(there)) => settings(&wanted) == settings(there),
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        same_place && same_config && self.driver_options() == instance.options
+    }
+}
+
+/// BuildKit's configuration. Sizes stand under the names of versions before and since 0.17; each reads the one it knows.
+pub fn config(size: u64) -> String {
+    let bytes = size * 1_000_000_000;
+    let rule = |all: bool, filters: &str| {
+        format!(
+            "    [[worker.oci.gcpolicy]]\n      all = {all}\n{filters}      keepBytes = {bytes}\n      maxUsedSpace = {bytes}\n"
+        )
+    };
+    format!(
+        "# Written by `cargo xtask builder up`. Layers go before cache mounts, and mounts only where they alone are too much.\n\
+         [worker]\n  [worker.oci]\n    gc = true\n{}{}",
+        rule(false, "      filters = [\"type!=exec.cachemount\"]\n"),
+        rule(true, "")
+    )
+}
+
+/// The settings of a TOML file whatever its layout: buildx writes it anew, without comments.
+fn settings(toml: &str) -> Vec<String> {
+    let lines = toml.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut lines: Vec<String> =
+        lines.map(|line| line.replace(char::is_whitespace, "").replace('\'', "\"")).collect();
+    lines.sort();
+    lines
+}
+
+/// The steps that make a builder as it is asked for, or mend it; none where it is so.
+pub fn up(spec: &Spec, facts: &Facts, layout: &Layout) -> Result<Vec<Step>> {
+    let name = &spec.name;
+    let mut steps = Vec::new();
+    let config = layout.builder_config(name);
+    if let (Some(text), false) = (spec.config(), facts.has_config) {
+        steps.push(Step::write("", &config, text));
+    }
+    let is_ours = facts.made.is_some();
+    match &facts.instance {
+        None => steps.extend(create(spec, facts, layout, format!("making the builder `{name}`"))),
+        Some(instance) if spec.matches(instance) => {
+            if !instance.is_up {
+                steps.push(Step::run(
+                    format!("starting the builder `{name}`"),
+                    Command::new(["docker", "buildx", "inspect", "--bootstrap", name]),
+                ));
+            }
+        }
+        Some(instance) if !is_ours => return Err(foreign(spec, instance)),
+        Some(_) => {
+            steps.extend(pull(spec, facts));
+            let why = format!("the builder `{name}` is made anew and keeps its cache");
+            steps.push(Step::run(why, remove(spec)));
+            let has_pulled = Facts { has_image: true, ..facts.clone() };
+            steps.extend(create(spec, &has_pulled, layout, ""));
+        }
+    }
+    if facts.made.as_ref() != Some(spec) {
+        let text = serde_json::to_string_pretty(spec)?;
+        steps.push(Step::write("", layout.builder_spec(name), format!("{text}\n")));
+    }
+    if !facts.is_chosen {
+        steps.push(Step::write(
+            format!("builds use `{name}` from now on"),
+            layout.chosen_builder(),
+            format!("{name}\n"),
+        ));
+    }
+    Ok(steps)
+}
+
+/// Fetches the image first, so that what cannot be had is told before anything is changed.
+fn pull(spec: &Spec, facts: &Facts) -> Option<Step> {
+    match &spec.place {
+        Place::Container { image, .. } if !facts.has_image => {
+            Some(Step::run(format!("fetching `{image}`"), Command::new(["docker", "pull", "--quiet", image])))
+        }
+        _ => None,
+    }
+}
+
+fn create(spec: &Spec, facts: &Facts, layout: &Layout, why: impl Into<String>) -> Vec<Step> {
+    let mut command = Command::new(["docker", "buildx", "create", "--name", &spec.name, "--driver"]);
+    command = command.args([spec.place.driver()]);
+    for (option, value) in spec.driver_options() {
+        command = command.args(["--driver-opt", &format!("{option}={value}")]);
+    }
+    command = match &spec.place {
+        Place::Container { .. } => {
+            let config = layout.builder_config(&spec.name).display().to_string();
+            command.args(["--buildkitd-config", &config, "--bootstrap"])
+        }
+        Place::Remote { endpoint } => command.args(["--bootstrap", endpoint]),
+    };
+    pull(spec, facts).into_iter().chain([Step::run(why, command)]).collect()
+}
+
+fn remove(spec: &Spec) -> Command {
+    let command = Command::new(["docker", "buildx", "rm"]);
+    let keeps = matches!(spec.place, Place::Container { .. });
+    command.args(keeps.then_some("--keep-state")).args([&spec.name])
+}
+
+fn foreign(spec: &Spec, instance: &Instance) -> anyhow::Error {
+    let (name, wanted, driver) = (&spec.name, spec.place.driver(), &instance.driver);
+    let what = if wanted == driver.as_str() {
+        format!("there is a builder `{name}` with other settings, which xtask did not make")
+    } else {
+        format!("there is a builder `{name}` with the driver {driver}, and {wanted} is asked for")
+    };
+    usage(format!(
+        "{what}\nname another one, as `cargo xtask builder up durango-2`, or use it with --builder"
+    ))
+}
+
+/// The steps that remove a builder; `purge` takes its cache, too. None where nothing is left of it.
+pub fn down(name: &str, facts: &Facts, layout: &Layout, purge: bool) -> Result<Vec<Step>> {
+    let Some(made) = &facts.made else {
+        return match &facts.instance {
+            None => Ok(volume(name, facts, purge).into_iter().collect()),
+            Some(_) => Err(usage(format!(
+                "the builder `{name}` was not made by xtask, which leaves it alone\n`docker buildx rm {name}` removes it"
+            ))),
+        };
+    };
+    let mut steps = Vec::new();
+    if facts.instance.is_some() {
+        steps.push(Step::run(format!("removing the builder `{name}`"), remove(made)));
+    }
+    if matches!(made.place, Place::Container { .. }) {
+        steps.extend(volume(name, facts, purge));
+    }
+    if facts.is_chosen {
+        steps.push(Step::remove("builds use the engine's current builder again", layout.chosen_builder()));
+    }
+    if let Some(dir) = layout.builder_spec(name).parent() {
+        steps.push(Step::remove("", dir));
+    }
+    Ok(steps)
+}
+
+fn volume(name: &str, facts: &Facts, purge: bool) -> Option<Step> {
+    let command = Command::new(["docker", "volume", "rm", &volume_name(name)]);
+    (purge && facts.has_volume).then(|| Step::run(format!("removing the cache of `{name}`"), command))
+}
+
+/// What the volume with a builder's cache is called.
+pub fn volume_name(name: &str) -> String {
+    format!("buildx_buildkit_{name}0_state")
+}
+
+#[cfg(test)]
+#[path = "builder_tests.rs"]
+mod tests;

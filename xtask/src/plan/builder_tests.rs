@@ -1,0 +1,149 @@
+//! What `builder up` and `builder down` do about each state of a builder.
+
+use super::*;
+use crate::error::exit_code;
+
+fn spec() -> Spec {
+    let place = Place::Container { image: "moby/buildkit:x".into(), size: 40 };
+    Spec { name: "durango".into(), place, options: BTreeMap::new() }
+}
+
+fn remote(endpoint: &str) -> Spec {
+    let options = [("cacert".to_owned(), "/c/ca.pem".to_owned())].into();
+    Spec { name: "team".into(), place: Place::Remote { endpoint: endpoint.into() }, options }
+}
+
+/// What buildx makes of a specification: the file anew, with other blanks and no comments.
+fn instance(spec: &Spec, is_up: bool) -> Instance {
+    let config = spec.config().map(|text| {
+        let kept = text.lines().filter(|line| !line.starts_with('#'));
+        kept.map(|line| format!("\n  {}\n", line.trim())).collect()
+    });
+    let endpoint = match &spec.place {
+        Place::Remote { endpoint } => endpoint.clone(),
+        Place::Container { .. } => "unix:///var/run/docker.sock".into(),
+    };
+    let (driver, options) = (spec.place.driver().into(), spec.driver_options());
+    Instance { driver, endpoint, options, config, is_up, ..Instance::default() }
+}
+
+fn healthy(spec: &Spec) -> Facts {
+    Facts {
+        instance: Some(instance(spec, true)),
+        made: Some(spec.clone()),
+        is_chosen: true,
+        has_image: true,
+        has_config: true,
+        has_volume: true,
+    }
+}
+
+fn layout() -> Layout {
+    Layout::new("/w", "/s")
+}
+
+fn lines(steps: &[Step]) -> Vec<String> {
+    steps.iter().map(|step| step.to_shell().lines().next().unwrap_or_default().to_owned()).collect()
+}
+
+fn up_lines(spec: &Spec, facts: &Facts) -> Vec<String> {
+    lines(&up(spec, facts, &layout()).expect("steps"))
+}
+
+const CREATE: &str = "docker buildx create --name durango --driver docker-container --driver-opt 'image=moby/buildkit:x' \
+                      --buildkitd-config /s/builders/durango/buildkitd.toml --bootstrap";
+
+#[test]
+fn one_that_is_as_it_should_be_needs_nothing() {
+    for spec in [spec(), remote("tcp://b.example:1")] {
+        assert!(up_lines(&spec, &healthy(&spec)).is_empty(), "{spec:?}");
+    }
+}
+
+#[test]
+fn one_from_nothing_is_fetched_made_and_remembered() {
+    let steps = up_lines(&spec(), &Facts::default());
+    assert_eq!(
+        steps,
+        [
+            "write /s/builders/durango/buildkitd.toml:",
+            "docker pull --quiet moby/buildkit:x",
+            CREATE,
+            "write /s/builders/durango/builder.json:",
+            "write /s/builders/chosen.txt:",
+        ]
+    );
+    let steps = up_lines(&remote("tcp://b.example:1"), &Facts::default());
+    assert_eq!(
+        steps[0],
+        "docker buildx create --name team --driver remote --driver-opt 'cacert=/c/ca.pem' --bootstrap tcp://b.example:1"
+    );
+}
+
+#[test]
+fn each_damage_is_mended_and_the_cache_stays() {
+    let stopped = Facts { instance: Some(instance(&spec(), false)), ..healthy(&spec()) };
+    assert_eq!(up_lines(&spec(), &stopped), ["docker buildx inspect --bootstrap durango"]);
+    let gone = Facts { instance: None, ..healthy(&spec()) };
+    assert_eq!(up_lines(&spec(), &gone), [CREATE]);
+    let mut changed = instance(&spec(), true);
+    changed.config = Some(config(7));
+    let changed = Facts { instance: Some(changed), ..healthy(&spec()) };
+    assert_eq!(up_lines(&spec(), &changed), ["docker buildx rm --keep-state durango", CREATE]);
+    let mut other = instance(&spec(), true);
+    other.options.insert("image".into(), "old".into());
+    let other = Facts { instance: Some(other), has_image: false, ..healthy(&spec()) };
+    let steps = up_lines(&spec(), &other);
+    assert!(steps[0].starts_with("docker pull"), "what cannot be had is told first: {steps:?}");
+    assert_eq!(steps[1..], ["docker buildx rm --keep-state durango", CREATE]);
+    let moved =
+        Facts { instance: Some(instance(&remote("tcp://old:1"), true)), ..healthy(&remote("tcp://new:1")) };
+    let steps = up_lines(&remote("tcp://new:1"), &moved);
+    assert_eq!(steps[0], "docker buildx rm team");
+}
+
+#[test]
+fn somebody_elses_builder_is_left_alone() {
+    let other =
+        Facts { made: None, instance: Some(instance(&remote("tcp://a:1"), true)), ..healthy(&spec()) };
+    let error = up(&spec(), &other, &layout()).expect_err("another driver");
+    assert!(
+        error.to_string().contains("with the driver remote, and docker-container is asked for"),
+        "{error}"
+    );
+    assert_eq!(exit_code(&error), 2);
+    let error = down("durango", &other, &layout(), true).expect_err("not ours");
+    assert!(error.to_string().contains("was not made by xtask"), "{error}");
+}
+
+#[test]
+fn down_keeps_the_cache_unless_it_is_to_go() {
+    let steps = |facts: &Facts, purge| lines(&down("durango", facts, &layout(), purge).expect("steps"));
+    let facts = healthy(&spec());
+    let kept = steps(&facts, false);
+    assert_eq!(
+        kept,
+        [
+            "docker buildx rm --keep-state durango",
+            "rm -rf /s/builders/chosen.txt",
+            "rm -rf /s/builders/durango"
+        ]
+    );
+    let purged = steps(&facts, true);
+    assert_eq!(purged[1], "docker volume rm buildx_buildkit_durango0_state");
+    let left = Facts { has_volume: true, ..Facts::default() };
+    assert_eq!(steps(&left, true), ["docker volume rm buildx_buildkit_durango0_state"]);
+    assert!(steps(&left, false).is_empty() && steps(&Facts::default(), true).is_empty());
+}
+
+#[test]
+fn layers_go_before_cache_mounts() {
+    let text = config(40);
+    let rules: Vec<&str> = text.split("[[worker.oci.gcpolicy]]").skip(1).collect();
+    assert_eq!(rules.len(), 2);
+    assert!(rules[0].contains("type!=exec.cachemount") && rules[0].contains("all = false"));
+    assert!(rules[1].contains("all = true") && !rules[1].contains("filters"));
+    assert!(
+        rules.iter().all(|rule| rule.contains("keepBytes = 40000000000") && !rule.contains("keepDuration"))
+    );
+}
