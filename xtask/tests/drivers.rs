@@ -102,6 +102,31 @@ fn a_builder_in_a_container() {
     });
 }
 
+/// The engine's BuildKit, older than 0.21, writes a cache as an OCI index, the other one as an OCI manifest. Each reads both.
+#[test]
+#[ignore = "needs an engine"]
+fn old_and_new_buildkit_read_each_others_layers() {
+    let remote = Remote::start();
+    for (writer, reader, media_type) in
+        [("default", "team", "image.index"), ("team", "default", "image.manifest")]
+    {
+        let project = project("driver-crossed");
+        project.run(&["builder", "up", "team", "--endpoint", &remote.endpoint()]).succeeds();
+        let (report, run) = project.build(&["app", "--builder", writer]);
+        run.succeeds();
+        assert_eq!(report["cache"]["saved"], report["cache"]["key"], "{}", run.all());
+        let layers = files(&project.store().join("layers"));
+        let (index, _) = layers.iter().find(|(path, _)| path.ends_with("index.json")).expect("an index");
+        let index: Value = serde_json::from_slice(&fs::read(index).expect("read")).expect("JSON");
+        let written = index["manifests"][0]["mediaType"].as_str().expect("a type");
+        assert_eq!(written, format!("application/vnd.oci.{media_type}.v1+json"), "by {writer}");
+        let (report, run) = project.build(&["app", "--builder", reader]);
+        run.succeeds();
+        assert_eq!(report["result"], "cached", "{writer} to {reader}: {}", run.all());
+        project.run(&["builder", "down", "team"]).succeeds();
+    }
+}
+
 #[test]
 #[ignore = "needs an engine"]
 fn a_buildkit_elsewhere() {
