@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod builder;
+pub mod bundle;
 pub mod caches;
 pub mod call;
 pub mod fresh;
