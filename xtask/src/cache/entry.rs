@@ -113,7 +113,7 @@ pub fn foreign_format(layout: &Layout) -> Option<String> {
 }
 
 /// Reads a generation's entry and checks what would end a build.
-pub(super) fn read(dir: &Path) -> Result<Entry> {
+pub(crate) fn read(dir: &Path) -> Result<Entry> {
     let path = dir.join("entry.json");
     let bytes = fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
     let entry: Entry = serde_json::from_slice(&bytes)
@@ -139,7 +139,7 @@ pub(super) fn is_damage(error: &anyhow::Error) -> bool {
 }
 
 /// The folders in a folder, by name.
-pub(super) fn folders(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn folders(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut dirs: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
     dirs.sort();

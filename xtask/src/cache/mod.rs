@@ -1,5 +1,6 @@
 //! The store: layers that BuildKit exported, one generation a key, and the content of cache mounts. Reads only; its writes are [`crate::exec::save`]'s.
 
+pub mod bundle;
 pub mod contents;
 pub mod damage;
 pub mod entry;

@@ -105,7 +105,7 @@ const CACHE: &[Opt] = &[
     value(
         "--file",
         "FILE",
-        "key, clear: a Compose or bake file in place of builder/compose.yaml (repeatable)",
+        "key, clear, export: a Compose or bake file in place of builder/compose.yaml (repeatable)",
     ),
     value("--platform", "PLATFORM", "key: for this platform, as linux/arm64 (repeatable)"),
     value("--build-arg", "K=V", "key: a build argument for every target (repeatable)"),
@@ -118,7 +118,9 @@ const CACHE: &[Opt] = &[
     ),
     value("--older-than", "DAYS", "gc: also what was not used for so many days"),
     value("--keep", "N", "gc: the newest N generations an image and platform [3]"),
-    switch("--dry-run", "verify, gc, clear: show what would go, and let nothing go"),
+    value("--to", "PLACE", "export: a folder, a file that ends with .tar, or - for a tar on stdout"),
+    value("--from", "PLACE", "import: what export made; - reads a tar from stdin"),
+    switch("--dry-run", "verify, gc, clear, export, import: show what would go, and let nothing go"),
     switch("--yes", "clear: without a question"),
 ];
 

@@ -1,6 +1,7 @@
 //! `cache SUB-WORD`: the store and the builder's own cache. One table says which options each sub-word takes.
 
 mod builder;
+mod bundle;
 mod key;
 mod show;
 mod tidy;
@@ -41,8 +42,8 @@ const SUBS: &[Sub] = &[
         run: tidy::gc,
     },
     Sub { name: "clear", options: &["--file", "--dry-run", "--yes"], words: usize::MAX, run: tidy::clear },
-    Sub { name: "export", options: &[], words: usize::MAX, run: later },
-    Sub { name: "import", options: &[], words: usize::MAX, run: later },
+    Sub { name: "export", options: &["--to", "--file", "--dry-run"], words: usize::MAX, run: bundle::export },
+    Sub { name: "import", options: &["--from", "--dry-run"], words: 0, run: bundle::import },
 ];
 
 /// Runs `cache`.
@@ -80,10 +81,6 @@ fn unknown(name: &str) -> String {
         suggestion(name, names.iter().copied()),
         names.join(", ")
     )
-}
-
-fn later(_: &Session, parsed: &Parsed, _: &[String]) -> Result<u8> {
-    Err(usage(format!("`cache {}` is not there yet", parsed.free[0])))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod bake;
 pub mod budget;
+pub mod bundle;
 pub mod garbage;
 pub mod gc;
 pub mod lock;

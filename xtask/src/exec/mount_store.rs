@@ -37,6 +37,11 @@ pub fn commit(
     if upon.is_some_and(|upon| mount::read(dir).ok().as_ref() != Some(upon)) {
         bail!("another build saved it meanwhile; the next build saves what is new");
     }
+    move_in(from, dir, entry)
+}
+
+/// The moving itself, for who holds the exclusive lock.
+pub(super) fn move_in(from: &Path, dir: &Path, entry: &MountEntry) -> Result<()> {
     let blobs = layout_check::blobs(dir);
     fs::create_dir_all(&blobs)?;
     for blob in entry.blobs().filter(|blob| layout_check::has(dir, blob).is_err()) {

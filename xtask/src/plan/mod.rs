@@ -3,6 +3,7 @@
 pub mod build;
 pub mod builder;
 pub mod builder_options;
+pub mod bundle;
 pub mod caches;
 pub mod call;
 pub mod fresh;

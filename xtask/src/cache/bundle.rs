@@ -1,0 +1,183 @@
+//! What a bundle is: `bundle.json`, then `blobs/sha256/<digest>` in the order in which it lists them; as a tar or as a folder.
+//! Everything small is inside `bundle.json`, and every other file is named by its digest, so a bundle has no path to be trusted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail, ensure};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::entry::Entry;
+use super::fresh::FreshFile;
+use super::key::FORMAT as STORE;
+use super::layout_check::Blob;
+use super::mount::MountEntry;
+use crate::engine::base::TAG;
+
+/// Format number of bundles.
+pub const FORMAT: u32 = 1;
+/// The first file.
+pub const HEAD: &str = "bundle.json";
+/// A longer `bundle.json` is not read.
+pub const LONGEST_HEAD: u64 = 16 << 20;
+
+/// What a bundle says of itself.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Bundle {
+    /// The builder's platform where it was made.
+    pub platform: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Generations of layers.
+    pub images: Vec<Layers>,
+    /// Saved cache mounts.
+    pub mounts: Vec<MountEntry>,
+    /// The bootstrapped base image.
+    pub base: Option<BaseImage>,
+    /// What was run again.
+    pub fresh: Vec<FreshFile>,
+    /// Every blob, each once, in the order of the stream.
+    pub files: Vec<Blob>,
+}
+
+/// One generation: its small files as text, its blobs by name.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Layers {
+    /// `entry.json`.
+    pub entry: Entry,
+    /// `index.json`.
+    pub index: String,
+    /// `oci-layout`.
+    pub layout: String,
+    /// Its blobs.
+    pub blobs: Vec<Blob>,
+}
+
+/// The bootstrapped base image as `docker save` gives it.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct BaseImage {
+    /// Its name.
+    pub image: String,
+    /// The engine's id of it.
+    pub id: String,
+    /// The tar.
+    pub blob: Blob,
+}
+
+/// `bundle.json`: the digest is that of the compact JSON of what follows.
+#[derive(Serialize, Deserialize)]
+struct Head<T> {
+    format: u32,
+    sha256: String,
+    bundle: T,
+}
+
+impl Bundle {
+    /// The blobs that its parts name, each once, smallest first.
+    pub fn named(&self) -> Vec<Blob> {
+        let layers = self.images.iter().flat_map(|layers| layers.blobs.iter());
+        let mounts = self.mounts.iter().flat_map(MountEntry::blobs);
+        let all: BTreeSet<&Blob> =
+            layers.chain(mounts).chain(self.base.iter().map(|base| &base.blob)).collect();
+        let mut all: Vec<Blob> = all.into_iter().cloned().collect();
+        all.sort_by_key(|blob| blob.size);
+        all
+    }
+
+    /// Size of its blobs in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().fold(0, |sum, blob| sum.saturating_add(blob.size))
+    }
+
+    /// The bytes of `bundle.json`.
+    pub fn head(&self) -> Result<Vec<u8>> {
+        Ok(serde_json::to_vec(&Head { format: FORMAT, sha256: digest(self)?, bundle: self })?)
+    }
+
+    /// Reads and checks `bundle.json`: format, its own digest, that its parts and its list of files agree, that no name in it
+    /// leads anywhere.
+    ///
+    /// # Errors
+    /// What is wrong, in words that go behind the name of the bundle.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let format = serde_json::from_slice::<Format>(bytes)
+            .context("its `bundle.json` is not what it should be")?
+            .format;
+        ensure!(
+            format == FORMAT,
+            "it has format {format}, this xtask knows {FORMAT}\nuse the xtask that made it, or a newer one"
+        );
+        let head: Head<Self> =
+            serde_json::from_slice(bytes).context("its `bundle.json` is not what it should be")?;
+        ensure!(digest(&head.bundle)? == head.sha256, "its `bundle.json` is damaged: it has another digest");
+        head.bundle.check()?;
+        Ok(head.bundle)
+    }
+
+    /// Whether it can be used here.
+    pub fn check_platform(&self, here: &str) -> Result<()> {
+        let there = &self.platform;
+        ensure!(
+            there == here,
+            "it was made for {there}, and this builder is {here}\nmake one on a machine with {here}"
+        );
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        let mut files = BTreeMap::new();
+        for blob in &self.files {
+            ensure!(is_digest(&blob.digest), "it lists the file `{}`, which is no digest", blob.digest);
+            ensure!(files.insert(&blob.digest, blob.size).is_none(), "it lists `{}` twice", blob.digest);
+        }
+        let named = self.named();
+        if let Some(blob) = named.iter().find(|blob| files.get(&blob.digest) != Some(&blob.size)) {
+            bail!("it needs `{}` and does not list it", blob.digest);
+        }
+        ensure!(named.len() == files.len(), "it lists files that nothing in it needs");
+        for layers in &self.images {
+            let entry = &layers.entry;
+            check_name(&entry.image)?;
+            check_format(entry.format, &entry.image)?;
+            ensure!(is_digest(&entry.key.0), "the key of `{}` is `{}`", entry.image, entry.key.0);
+        }
+        for mount in &self.mounts {
+            check_format(mount.format, &mount.identity.id)?;
+        }
+        for fresh in &self.fresh {
+            check_name(&fresh.image)?;
+            check_format(fresh.format, &fresh.image)?;
+        }
+        if let Some(base) = &self.base {
+            ensure!(base.image == TAG, "its base image is named `{}`, and only `{TAG}` is taken", base.image);
+        }
+        Ok(())
+    }
+}
+
+fn digest(bundle: &Bundle) -> Result<String> {
+    Ok(format!("{:x}", Sha256::digest(serde_json::to_vec(bundle)?)))
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn check_format(format: u32, name: &str) -> Result<()> {
+    ensure!(format == STORE, "`{name}` in it has the store's format {format}, this xtask knows {STORE}");
+    Ok(())
+}
+
+/// An image's name becomes a folder's.
+fn check_name(image: &str) -> Result<()> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+    let fits =
+        !image.is_empty() && image.len() <= 200 && !image.starts_with('.') && image.chars().all(is_plain);
+    ensure!(fits, "it has an image named `{}`", image.escape_default());
+    Ok(())
+}

@@ -1,0 +1,293 @@
+//! `cache export` and `cache import`.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::cache::bundle::{Bundle, Layers};
+use crate::cache::entry;
+use crate::cache::key::Key;
+use crate::cache::policy::Policy;
+use crate::cache::size::show as human;
+use crate::cache::{fresh, layout_check, mount};
+use crate::cli::Session;
+use crate::cli::parse::Parsed;
+use crate::commands::{aside, gather};
+use crate::engine::facts as engine_facts;
+use crate::error::usage;
+use crate::exec::budget::Budget;
+use crate::exec::bundle::{Place, base, read, write};
+use crate::exec::lock::hold;
+use crate::plan::bundle::{self, Stock, Wanted};
+use crate::plan::options::BuildOptions;
+use crate::project::declaration::{self, Declaration, Question};
+use crate::project::dockerfile::{Dockerfile, mounts};
+use crate::project::secrets;
+use crate::record;
+use crate::report::json::SCHEMA;
+
+/// `cache export --to PLACE [IMAGE...]`.
+pub(super) fn export(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
+    let (started, dry_run) = (Instant::now(), parsed.flag("--dry-run"));
+    let to = place(session, parsed, "--to")?;
+    if to == Place::Pipe && session.globals.json && !dry_run {
+        return Err(usage("`--to -` and `--json` both want stdout\nname a file, or leave out --json"));
+    }
+    if to == Place::Pipe && session.host.stdout_is_terminal && !dry_run {
+        return Err(usage(
+            "a bundle is not for a terminal\nname a file, or pass it on: --to - | ssh HOST ...",
+        ));
+    }
+    refuse_foreign(session)?;
+    let aside = aside::needed(session)?;
+    let session = aside.as_ref().map_or(session, |aside| &aside.session);
+    write::check_place(&to)?;
+    let platform = platform(session);
+    let (stock, warnings) = stock(session);
+    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    let wanted = wanted(session, parsed, words, &stock, &platform)?;
+    let mut plan = bundle::plan(&stock, &wanted, base::held(session), &platform, session.host.now)?;
+    if dry_run {
+        let bytes = plan.bytes();
+        return finish(session, &mut plan.bundle, &to, bytes, started, true);
+    }
+    let scratch = scratch(session, "export");
+    std::fs::create_dir_all(&scratch).with_context(|| format!("failed to make `{}`", scratch.display()))?;
+    let _held = hold(&scratch);
+    let written = write::export(session, &plan, &to, &scratch);
+    read::clean(&scratch);
+    let mut bundle = written?;
+    let bytes = bundle.bytes();
+    finish(session, &mut bundle, &to, bytes, started, false)
+}
+
+fn finish(
+    session: &Session,
+    bundle: &mut Bundle,
+    to: &Place,
+    bytes: u64,
+    started: Instant,
+    dry_run: bool,
+) -> Result<u8> {
+    if session.globals.json {
+        let more = json!({"to": show(to), "dry_run": dry_run, "seconds": started.elapsed().as_secs_f64()});
+        println!("{}", document(bundle, &more));
+        return Ok(0);
+    }
+    let verb = if dry_run { "would be exported" } else { "exported" };
+    let text = format!(
+        "{}{} {verb} to {} in {:.1} s\n",
+        bundle::text(bundle),
+        human(bytes),
+        show(to),
+        started.elapsed().as_secs_f64()
+    );
+    if *to == Place::Pipe {
+        eprint!("{text}")
+    } else {
+        print!("{text}")
+    }
+    Ok(0)
+}
+
+/// `cache import --from PLACE`.
+pub(super) fn import(session: &Session, parsed: &Parsed, _: &[String]) -> Result<u8> {
+    let started = Instant::now();
+    let from = place(session, parsed, "--from")?;
+    if from == Place::Pipe && std::io::stdin().is_terminal() {
+        return Err(usage(
+            "a terminal gives no bundle\nname a file, or pass it in: ssh HOST ... | cargo xtask cache import --from -",
+        ));
+    }
+    let policy = Policy::of(&session.host)?;
+    refuse_foreign(session)?;
+    let name = || format!("failed to import `{}`", show(&from));
+    let here = platform(session);
+    let (bundle, done) = if parsed.flag("--dry-run") {
+        let mut first = |bundle: &Bundle| bundle.check_platform(&here).map(|()| false);
+        (read::read(&from, &mut first, &mut |_, _| Ok(())).with_context(name)?, read::Imported::default())
+    } else {
+        if let Some(aside) = aside::needed(session)? {
+            bail!("{}", aside.reason);
+        }
+        let scratch = scratch(session, "import");
+        std::fs::create_dir_all(&scratch)
+            .with_context(|| format!("failed to make `{}`", scratch.display()))?;
+        let _held = hold(&scratch);
+        let imported = read::import(session, &from, &here, policy.budget, &scratch);
+        read::clean(&scratch);
+        let imported = imported.with_context(name)?;
+        Budget::new(&session.layout, &policy, session.host.now).settle()?;
+        imported
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    if session.globals.json {
+        let more = json!({"from": show(&from), "dry_run": parsed.flag("--dry-run"), "kept": done.kept,
+            "loaded": done.loaded, "seconds": seconds});
+        println!("{}", document(&bundle, &more));
+        return Ok(0);
+    }
+    print!("{}", bundle::text(&bundle));
+    done.kept.iter().for_each(|kept| println!("the store has newer or the same: {kept}"));
+    let verb = if parsed.flag("--dry-run") { "would be imported" } else { "imported" };
+    println!("{} {verb} from {} in {seconds:.1} s", human(bundle.bytes()), show(&from));
+    Ok(0)
+}
+
+fn document(bundle: &Bundle, more: &Value) -> Value {
+    let mut document = bundle::json(bundle);
+    document["schema"] = SCHEMA.into();
+    for (name, value) in more.as_object().into_iter().flatten() {
+        document[name] = value.clone();
+    }
+    document
+}
+
+/// Named as a build's is, so that what a killed run leaves is found.
+fn scratch(session: &Session, what: &str) -> PathBuf {
+    session.layout.tmp().join(format!("{}-{what}", record::new_id(session.host.now, std::process::id())))
+}
+
+/// A store of another format is left alone.
+fn refuse_foreign(session: &Session) -> Result<()> {
+    entry::foreign_format(&session.layout).map_or(Ok(()), |warning| bail!("{warning}"))
+}
+
+fn declared(session: &Session, options: &BuildOptions) -> Result<Declaration> {
+    gather::check_files(&options.files)?;
+    let env = secrets::read(&session.host).paths();
+    let question = Question { files: &options.files, requested: &[], sets: &[], env: &env, remember: true };
+    declaration::read(session, &question)
+}
+
+/// `-`, a folder, or a file: one that is there, or a name that ends with `.tar`.
+fn place(session: &Session, parsed: &Parsed, option: &str) -> Result<Place> {
+    let Some(text) = parsed.one(option)?.filter(|text| !text.is_empty()) else {
+        let sub = &parsed.free[0];
+        return Err(usage(format!(
+            "`cache {sub}` needs {option}\nfor example: cargo xtask cache {sub} {option} cache.tar"
+        )));
+    };
+    if text == "-" {
+        return Ok(Place::Pipe);
+    }
+    let path = session.host.absolute(&text);
+    if option == "--from" && !path.exists() {
+        return Err(usage(format!("there is no bundle `{}`\ncorrect --from", path.display())));
+    }
+    let is_file =
+        path.is_file() || (!path.is_dir() && path.extension().is_some_and(|extension| extension == "tar"));
+    Ok(if is_file { Place::File(path) } else { Place::Dir(path) })
+}
+
+fn show(place: &Place) -> String {
+    match place {
+        Place::Dir(path) | Place::File(path) => path.display().to_string(),
+        Place::Pipe => "-".to_owned(),
+    }
+}
+
+/// The builder's platform; where there is no engine, this machine's.
+fn platform(session: &Session) -> String {
+    engine_facts::read(session).map_or_else(
+        |_| {
+            let architecture = match std::env::consts::ARCH {
+                "x86_64" => "amd64",
+                "aarch64" => "arm64",
+                other => other,
+            };
+            format!("linux/{architecture}")
+        },
+        |engine| engine.platform,
+    )
+}
+
+/// What the store has, and what of it is damaged.
+fn stock(session: &Session) -> (Stock, Vec<String>) {
+    let layout = &session.layout;
+    let (mounts, mut warnings) = mount::all(layout);
+    let mut stock = Stock { mounts, ..Stock::default() };
+    for dir in entry::all(layout) {
+        match layers(&dir) {
+            Ok(layers) => stock.layers.push((dir, layers)),
+            Err(reason) => warnings.push(format!("the cache in `{}` is left out: {reason:#}", dir.display())),
+        }
+    }
+    for file in std::fs::read_dir(layout.all_fresh()).into_iter().flatten().flatten() {
+        match fresh::parse(&file.path()) {
+            Ok(found) => stock.fresh.extend(found),
+            Err(reason) => warnings.push(format!("`{}` is left out: it {reason}", file.path().display())),
+        }
+    }
+    (stock, warnings)
+}
+
+fn layers(dir: &Path) -> Result<Layers> {
+    let entry = entry::read(dir)?;
+    let mut blobs = layout_check::shape(dir)?;
+    blobs.sort();
+    blobs.dedup();
+    blobs.iter().try_for_each(|blob| layout_check::has(dir, blob))?;
+    let text = |name: &str| std::fs::read_to_string(dir.join(name));
+    Ok(Layers { entry, index: text("index.json")?, layout: text("oci-layout")?, blobs })
+}
+
+/// What the words mean by the declaration, where that can be read: names of its targets, else of images.
+fn wanted(
+    session: &Session,
+    parsed: &Parsed,
+    words: &[String],
+    stock: &Stock,
+    platform: &str,
+) -> Result<Wanted> {
+    let mut wanted = Wanted { images: words.to_vec(), ..Wanted::default() };
+    let options = BuildOptions::new(session, parsed, Vec::new())?;
+    let declaration = match declared(session, &options) {
+        Ok(declaration) => declaration,
+        Err(error) if parsed.many("--file").is_empty() => {
+            eprintln!("warning: every saved cache mount goes with it: {error:#}");
+            return Ok(wanted);
+        }
+        Err(error) => return Err(error),
+    };
+    let images: BTreeMap<&String, String> = declaration
+        .targets
+        .iter()
+        .map(|(name, target)| (name, target.tags.first().cloned().unwrap_or_else(|| name.clone())))
+        .collect();
+    for word in &mut wanted.images {
+        let is_image = stock.layers.iter().any(|(_, layers)| layers.entry.image == *word);
+        if let Some(image) = images.get(word).filter(|_| !is_image) {
+            word.clone_from(image);
+        }
+    }
+    for (name, image) in &images {
+        if let Some(file) = mounts::read(&declaration, &declaration.targets[*name]) {
+            wanted.exact.insert(Key::new(image, platform, &file));
+        }
+    }
+    let named: Vec<String> = images
+        .iter()
+        .filter(|(_, image)| wanted.images.contains(image))
+        .map(|(name, _)| (*name).clone())
+        .collect();
+    if !named.is_empty() {
+        wanted.mounts = Some(used(&declaration, named, platform));
+    }
+    Ok(wanted)
+}
+
+/// The cache mounts of these targets, and of those that they build upon.
+fn used(declaration: &Declaration, mut names: Vec<String>, platform: &str) -> Vec<mount::MountIdentity> {
+    gather::add_linked(declaration, &mut names);
+    let file = |name: &String| {
+        Some((name.clone(), Dockerfile::parse(&mounts::read(declaration, &declaration.targets[name])?)))
+    };
+    let files: BTreeMap<String, Dockerfile> = names.iter().filter_map(file).collect();
+    let found = mounts::of_build(declaration, &names, &files, platform);
+    found.mounts.into_iter().map(|used| used.mount.identity).collect()
+}

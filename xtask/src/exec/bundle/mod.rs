@@ -1,0 +1,46 @@
+//! Bundles: the store's content on its way to another machine, as a tar or a folder.
+
+pub mod base;
+pub mod read;
+pub mod write;
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use sha2::{Digest, Sha256};
+
+use super::signals;
+use crate::cache::layout_check::Blob;
+
+/// Where a bundle is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A folder with the files as they are.
+    Dir(PathBuf),
+    /// One tar.
+    File(PathBuf),
+    /// A tar on stdin or stdout.
+    Pipe,
+}
+
+/// Reads just one blob, hands each part on, and checks its size and digest on the way.
+fn pass(blob: &Blob, from: &mut dyn Read, mut on: impl FnMut(&[u8]) -> std::io::Result<()>) -> Result<()> {
+    let mut buffer = vec![0; 1 << 18];
+    let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
+    loop {
+        signals::check()?;
+        let count = from.read(&mut buffer).with_context(|| format!("failed to read `{}`", blob.digest))?;
+        if count == 0 {
+            break;
+        }
+        bytes += count as u64;
+        ensure!(bytes <= blob.size, "its file `{}` is longer than {} bytes", blob.digest, blob.size);
+        hash.update(&buffer[..count]);
+        on(&buffer[..count])?;
+    }
+    ensure!(bytes == blob.size, "its file `{}` ends after {bytes} of {} bytes", blob.digest, blob.size);
+    let digest = format!("{:x}", hash.finalize());
+    ensure!(digest == blob.digest, "its file `{}` is damaged: it has the digest {digest}", blob.digest);
+    Ok(())
+}

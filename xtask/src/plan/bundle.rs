@@ -1,0 +1,162 @@
+//! What goes into a bundle: of each image and platform the newest generation and the exact ones, the cache mounts that its
+//! Dockerfile uses, the base image, and what was run again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::cache::bundle::{Bundle, Layers};
+use crate::cache::fresh::FreshFile;
+use crate::cache::key::Key;
+use crate::cache::layout_check::blobs;
+use crate::cache::mount::{MountIdentity, SavedMount};
+use crate::cache::size::show as human;
+
+/// What the store has.
+#[derive(Debug, Clone, Default)]
+pub struct Stock {
+    /// Sound generations and where they are.
+    pub layers: Vec<(PathBuf, Layers)>,
+    /// Sound mounts.
+    pub mounts: Vec<SavedMount>,
+    /// What was run again.
+    pub fresh: Vec<FreshFile>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Images; all where none is named.
+    pub images: Vec<String>,
+    /// Keys of the Dockerfiles as they are now.
+    pub exact: BTreeSet<Key>,
+    /// Mounts; all where that is not known.
+    pub mounts: Option<Vec<MountIdentity>>,
+}
+
+/// The bootstrapped base image in the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBase {
+    /// The engine's id of it.
+    pub id: String,
+    /// About what it takes, in bytes.
+    pub bytes: u64,
+}
+
+/// A bundle that is to be made.
+#[derive(Debug, Clone)]
+pub struct Export {
+    /// What it says; its base image is added when that is saved.
+    pub bundle: Bundle,
+    /// Where the blobs are, by digest.
+    pub sources: BTreeMap<String, PathBuf>,
+    /// The base image.
+    pub base: Option<HeldBase>,
+}
+
+/// Chooses.
+///
+/// # Errors
+/// Where an image is asked for that the store does not hold, or there is nothing to travel.
+pub fn plan(
+    stock: &Stock,
+    wanted: &Wanted,
+    base: Option<HeldBase>,
+    platform: &str,
+    now: Timestamp,
+) -> Result<Export> {
+    let is_asked = |image: &String| wanted.images.is_empty() || wanted.images.contains(image);
+    let has = |image: &&String| stock.layers.iter().any(|(_, layers)| layers.entry.image == **image);
+    if let Some(image) = wanted.images.iter().find(|image| !has(image)) {
+        let known: BTreeSet<_> = stock.layers.iter().map(|(_, layers)| layers.entry.image.as_str()).collect();
+        let known: Vec<_> = known.into_iter().collect();
+        bail!("the store holds no layers of `{image}`\nit holds: {}", known.join(", "));
+    }
+    let mut newest = BTreeMap::new();
+    for (dir, layers) in stock.layers.iter().filter(|(_, layers)| is_asked(&layers.entry.image)) {
+        let place = newest.entry((&layers.entry.image, &layers.entry.platform)).or_insert((dir, layers));
+        if place.1.entry.saved < layers.entry.saved {
+            *place = (dir, layers);
+        }
+    }
+    let goes = |dir: &PathBuf, layers: &Layers| {
+        wanted.exact.contains(&layers.entry.key) || newest.values().any(|(newest, _)| *newest == dir)
+    };
+    let chosen: Vec<_> = stock
+        .layers
+        .iter()
+        .filter(|(dir, layers)| is_asked(&layers.entry.image) && goes(dir, layers))
+        .collect();
+    let used = |mount: &&SavedMount| {
+        mount.entry.platform == platform
+            && wanted.mounts.as_ref().is_none_or(|wanted| wanted.contains(&mount.entry.identity))
+    };
+    let mounts: Vec<&SavedMount> = stock.mounts.iter().filter(used).collect();
+    if chosen.is_empty() && mounts.is_empty() {
+        bail!("the store holds nothing that could travel\nbuild an image first");
+    }
+    let mut sources = BTreeMap::new();
+    for (dir, names) in chosen
+        .iter()
+        .map(|(dir, layers)| (dir, layers.blobs.iter().collect::<Vec<_>>()))
+        .chain(mounts.iter().map(|mount| (&mount.dir, mount.entry.blobs().collect::<Vec<_>>())))
+    {
+        sources.extend(names.into_iter().map(|blob| (blob.digest.clone(), blobs(dir).join(&blob.digest))));
+    }
+    let mut bundle = Bundle {
+        platform: platform.to_owned(),
+        created: now,
+        images: chosen.into_iter().map(|(_, layers)| layers.clone()).collect(),
+        mounts: mounts.into_iter().map(|mount| mount.entry.clone()).collect(),
+        base: None,
+        fresh: stock.fresh.iter().filter(|fresh| is_asked(&fresh.image)).cloned().collect(),
+        files: Vec::new(),
+    };
+    bundle.files = bundle.named();
+    Ok(Export { bundle, sources, base })
+}
+
+impl Export {
+    /// About what the bundle will take, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bundle.bytes() + self.base.as_ref().map_or(0, |base| base.bytes)
+    }
+}
+
+/// A line for each part of a bundle.
+pub fn text(bundle: &Bundle) -> String {
+    let images = bundle.images.iter().map(|layers| {
+        let entry = &layers.entry;
+        format!("layers  {:>8}  {} {} {}\n", human(entry.bytes), entry.image, entry.platform, entry.key)
+    });
+    let mounts = bundle.mounts.iter().map(|mount| {
+        format!("mount   {:>8}  {} at {}\n", human(mount.stored_bytes()), mount.identity.id, mount.target)
+    });
+    let base = bundle
+        .base
+        .iter()
+        .map(|base| format!("base    {:>8}  {} {}\n", human(base.blob.size), base.image, base.id));
+    images.chain(mounts).chain(base).collect()
+}
+
+/// The parts of a bundle as a JSON document has them.
+pub fn json(bundle: &Bundle) -> Value {
+    let image = |layers: &Layers| {
+        let entry = &layers.entry;
+        json!({"image": entry.image, "platform": entry.platform, "key": entry.key, "saved": entry.saved, "bytes": entry.bytes})
+    };
+    json!({
+        "platform": bundle.platform,
+        "created": bundle.created,
+        "images": bundle.images.iter().map(image).collect::<Vec<_>>(),
+        "keys": bundle.images.iter().map(|layers| &layers.entry.key).collect::<Vec<_>>(),
+        "mounts": bundle.mounts.iter().map(|mount| json!({"id": mount.identity.id, "target": mount.target,
+            "saved": mount.saved, "bytes": mount.stored_bytes()})).collect::<Vec<_>>(),
+        "base": bundle.base.as_ref().map(|base| json!({"image": base.image, "id": base.id, "bytes": base.blob.size})),
+        "fresh": bundle.fresh.iter().map(|fresh| &fresh.image).collect::<Vec<_>>(),
+        "bytes": bundle.bytes(),
+    })
+}
