@@ -10,8 +10,8 @@ use super::keep::{self, budget};
 use super::run::{Built, site, transport};
 use crate::cache::mount::{MountEntry, SavedMount};
 use crate::cli::Session;
-use crate::exec::mounts::{self, Moved};
-use crate::exec::{garbage, push, registry, save, signals, steps};
+use crate::exec::mounts::{self, Moved, Site};
+use crate::exec::{garbage, push, registry, save, signals, steps, used};
 use crate::plan::build::Plan;
 use crate::plan::held::Held;
 use crate::plan::mounts::{PlannedMount, Way};
@@ -83,8 +83,20 @@ fn take_out(
             eprintln!("saving cache mounts: {}", ids.join(", "));
         }
         let log = record.log();
-        moved = mounts::run(&site(session, plan, &log), carrier, Way::Out, &mounts, &mut watch::Quiet)?;
+        let (budget, expected) = (budget(session, plan), keep::mounts_expected(&mounts));
+        let dirs: Vec<_> = mounts.iter().map(|mount| mount.dir.clone()).collect();
+        match budget.room_for(expected, &dirs) {
+            Ok(()) => {
+                let meter = budget.meter(expected);
+                let site = Site { meter: Some(&meter), ..site(session, plan, &log) };
+                moved = mounts::run(&site, carrier, Way::Out, &mounts, &mut watch::Quiet)?;
+            }
+            Err(error) => moved.warnings.push(format!("the cache mounts are not saved: {error:#}")),
+        }
         garbage::collect(&session.sh, &plan.builder, &moved);
+    }
+    for (entry, _) in built.put_back.done.iter().chain(&moved.done) {
+        used::touch(&session.layout.all_mounts().join(entry.identity.slug()));
     }
     report.cache.mounts = mount_reports(&built.put_back, &moved);
     report.cache.put_back_seconds = outcome::round(built.put_back.seconds);

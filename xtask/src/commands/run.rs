@@ -57,7 +57,7 @@ pub(super) fn bake(session: &Session, plan: &Plan, log: &Path) -> Result<Built> 
 
 /// Where cache mounts are moved to and from.
 pub(super) fn site<'a>(session: &'a Session, plan: &'a Plan, log: &'a Path) -> Site<'a> {
-    Site { layout: &session.layout, log, now: session.host.now, platform: &plan.platform }
+    Site { layout: &session.layout, log, now: session.host.now, platform: &plan.platform, meter: None }
 }
 
 struct Run<'a> {

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::bake::{self, Call, Ended, Watcher};
+use super::budget::Meter;
 use super::lock::Lock;
 use super::stall::Stall;
 use super::{mount_store, signals};
@@ -33,6 +34,8 @@ pub struct Site<'a> {
     pub now: Timestamp,
     /// The platform of the builder.
     pub platform: &'a str,
+    /// Says when the store has no room for what is taken out.
+    pub meter: Option<&'a Meter<'a>>,
 }
 
 /// What became of the mounts of one transfer.
@@ -176,7 +179,10 @@ fn call(site: &Site<'_>, transfer: &Transfer, watcher: &mut dyn Watcher) -> Resu
     let call =
         Call { command: &transfer.command, targets: &transfer.targets, log: site.log, stop: &|_| false };
     let stall = Stall { after: PATIENCE, is_gone: &|_| true };
-    bake::run_watched(&call, watcher, Some(stall))
+    let is_full = || site.meter.is_some_and(Meter::is_full);
+    let ended = bake::run_with(&call, watcher, Some(stall), Some(&is_full))?;
+    site.meter.map_or(Ok(()), |meter| meter.check(ended.full))?;
+    Ok(ended)
 }
 
 /// Items whose RUN said nothing: BuildKit calls a RUN started that waits for its mount.
