@@ -12,7 +12,7 @@ fn project(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let dockerfile = format!(
         "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS made\nRUN echo '{salt}' >/first\nARG LEVEL=1\nRUN echo $LEVEL >/level\n\
-         FROM ${{BASE_IMAGE}}\nCOPY a.txt /a\nRUN cat /a >/b\nCOPY --from=made /level /level\n"
+         FROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/first-too\nCOPY a.txt /a\nRUN cat /a >/b\nCOPY --from=made /level /level\n"
     );
     let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
     Project::new(&[
