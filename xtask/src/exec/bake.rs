@@ -107,6 +107,7 @@ pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Sta
     run_with(call, watcher, stall, None)
 }
 
+/// Makes a call that may do both.
 pub(super) fn run_with(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
