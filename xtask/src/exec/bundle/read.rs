@@ -154,12 +154,13 @@ impl Stage {
         let has_size = |known: &&PathBuf| fs::metadata(known).is_ok_and(|meta| meta.len() == blob.size);
         let is_known = self.known.get(&blob.digest).filter(has_size);
         if let Some(known) = is_known
-            && fs::hard_link(known, &path).is_ok() {
-                return match from {
-                    Taken::Stream(stream) => self.compare(blob, stream, known),
-                    Taken::File(file) => self.compare(blob, &mut File::open(file)?, known),
-                };
-            }
+            && fs::hard_link(known, &path).is_ok()
+        {
+            return match from {
+                Taken::Stream(stream) => self.compare(blob, stream, known),
+                Taken::File(file) => self.compare(blob, &mut File::open(file)?, known),
+            };
+        }
         match from {
             Taken::Stream(stream) => write(blob, stream, &path),
             Taken::File(file) => {
