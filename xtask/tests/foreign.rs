@@ -24,7 +24,7 @@ const WEB: &str = "ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 ARG TOOL EDIT
 COPY page /page
-RUN --mount=type=cache,id=@ID@-${TOOL},target=/cache/pip,sharing=locked sleep 2 && echo $EDIT >>/cache/pip/web && cp /cache/pip/web /web
+RUN --mount=type=cache,id=@ID@-${TOOL},target=/cache/pip,sharing=locked : @ID@; sleep 2 && echo $EDIT >>/cache/pip/web && cp /cache/pip/web /web
 ";
 
 /// Owner and mode of the mount, a heredoc, no id.
@@ -32,7 +32,7 @@ const WORKER: &str = "ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 ARG EDIT
 RUN --mount=type=cache,target=/var/@ID@,uid=1000,gid=1000,mode=0750 <<'SCRIPT'
-set -e; sleep 2
+set -e; : @ID@; sleep 2
 echo $EDIT >>/var/@ID@/worker
 stat -c '%u %g %a' /var/@ID@ >>/var/@ID@/owner
 cp /var/@ID@/worker /worker
@@ -46,7 +46,7 @@ FROM ${BASE_IMAGE} AS seed
 RUN mkdir /seed && echo seeded >/seed/seeded
 FROM ${BASE_IMAGE}
 ARG EDIT
-RUN --mount=type=cache,id=@ID@-seeded,target=/cache,from=seed,source=/seed sleep 2 && echo $EDIT >>/cache/seeded && cp /cache/seeded /seeded
+RUN --mount=type=cache,id=@ID@-seeded,target=/cache,from=seed,source=/seed : @ID@; sleep 2 && echo $EDIT >>/cache/seeded && cp /cache/seeded /seeded
 ";
 
 /// What a file of an image of the second machine holds.

@@ -19,7 +19,7 @@ use crate::exec::lock::Lock;
 use crate::exec::mounts::{self, Moved, Site};
 use crate::exec::registry::{self, Transport};
 use crate::exec::steps;
-use crate::exec::trace::Trace;
+use crate::exec::trace::{State, Trace};
 use crate::plan::build::Plan;
 use crate::plan::mount_plan::MountPlan;
 use crate::plan::mounts::{PlannedMount, Way};
@@ -99,7 +99,8 @@ impl Run<'_> {
             let lacking = RefCell::new(Vec::new());
             let stop = |trace: &Trace| {
                 begun.set(begun.get().or_else(|| trace.begun()));
-                let found = self.lacking(trace, begun.get(), &mut asked.borrow_mut());
+                let runs = |state: &State| state.completed.is_none();
+                let found = self.lacking(trace, &runs, begun.get(), &mut asked.borrow_mut());
                 let is_any = !found.is_empty();
                 lacking.borrow_mut().extend(found);
                 is_any
@@ -108,11 +109,14 @@ impl Run<'_> {
             if let Some(before) = &before {
                 ended.trace.recall(before);
             }
-            let lacking: Vec<Lacking> = lacking.into_inner();
+            let mut lacking: Vec<Lacking> = lacking.into_inner();
             let Some(carrier) = self.plan.mounts.carrier.as_ref().filter(|_| ended.stopped) else {
                 ended.seconds = started.elapsed().as_secs_f64();
                 return Ok((ended, put_back));
             };
+            // What else had begun by the time the call ended begins again, too.
+            let cut = |state: &State| state.completed.is_none() || !state.error.is_empty();
+            lacking.extend(self.lacking(&ended.trace, &cut, begun.get(), &mut asked.borrow_mut()));
             let budget = keep::budget(self.session, self.plan);
             let site = site(self.session, self.plan, self.log, &budget);
             let mounts = self.fetch(lacking, &mut put_back)?;
@@ -133,7 +137,13 @@ impl Run<'_> {
 
     /// Mounts of the plan that a step that runs now uses (one that is over already was not worth it), or one built upon it, and that the builder made for this very build. Each is
     /// looked at once; the builder is asked only where a step runs at all.
-    fn lacking(&self, trace: &Trace, begun: Option<Timestamp>, asked: &mut BTreeSet<usize>) -> Vec<Lacking> {
+    fn lacking(
+        &self,
+        trace: &Trace,
+        runs: &dyn Fn(&State) -> bool,
+        begun: Option<Timestamp>,
+        asked: &mut BTreeSet<usize>,
+    ) -> Vec<Lacking> {
         let plan = &self.plan.mounts;
         let mut wanted = BTreeSet::new();
         for (state, label) in trace.steps() {
