@@ -147,9 +147,7 @@ impl Run<'_> {
         let plan = &self.plan.mounts;
         let mut wanted = BTreeSet::new();
         for (state, label) in trace.steps() {
-            let runs =
-                state.started.is_some() && state.completed.is_none() && !state.cached && label.is_run();
-            if runs {
+            if state.started.is_some() && !state.cached && label.is_run() && runs(state) {
                 let own = plan.of_step(&state.targets, label);
                 if own.iter().any(|at| !asked.contains(at)) {
                     wanted.extend(own.into_iter().chain(plan.upon(&state.targets, label)));

@@ -74,7 +74,8 @@ pub fn run(
     watcher: &mut dyn Watcher,
 ) -> Result<Moved> {
     let started = Instant::now();
-    let nonce = format!("{:x}-{:x}", site.now.as_nanosecond(), std::process::id());
+    // Another one for each transfer: one build may have several.
+    let nonce = format!("{:x}-{:x}", Timestamp::now().as_nanosecond(), std::process::id());
     let mut moved = Moved::default();
     let result = attempt(site, carrier, way, mounts, &nonce, watcher, &mut moved);
     signals::check()?;
