@@ -29,6 +29,8 @@ pub enum Kind {
     Mounts,
     /// The record of a build.
     Builds,
+    /// A base image laid out for builders.
+    Bases,
     /// What was found damaged.
     Quarantine,
     /// Scratch space.
@@ -103,6 +105,7 @@ impl Contents {
         for dir in folders(&layout.all_mounts()) {
             saved_mount(dir, &mut items);
         }
+        items.extend(folders(&layout.bases()).into_iter().filter_map(base));
         items.extend(of_builds(Kind::Builds, &layout.builds()));
         items.extend(of_builds(Kind::Quarantine, &layout.quarantine()));
         items.extend(of_builds(Kind::Tmp, &layout.tmp()));
@@ -201,6 +204,22 @@ fn generation(dir: PathBuf) -> Option<Item> {
         item.state = State::Untouchable;
     }
     Some(item)
+}
+
+/// The layout of a base image is made again in seconds; it goes by when it was made.
+fn base(dir: PathBuf) -> Option<Item> {
+    let name = dir.file_name()?.to_str().filter(|name| name.starts_with("sha256_"))?.to_owned();
+    let made = modified(&dir)?;
+    Some(Item {
+        kind: Kind::Bases,
+        name: format!("base image {}", name.chars().skip(7).take(12).collect::<String>()),
+        group: String::new(),
+        saved: made,
+        used: made,
+        state: State::Sound,
+        nodes: nodes(&dir, &BTreeSet::new()),
+        path: dir,
+    })
 }
 
 fn saved_mount(dir: PathBuf, items: &mut Vec<Item>) {

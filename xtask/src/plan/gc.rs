@@ -115,7 +115,7 @@ fn idle(item: &Item, now: Timestamp) -> i64 {
 }
 
 fn is_by_age(kind: Kind) -> bool {
-    matches!(kind, Kind::Layers | Kind::Mounts | Kind::Builds)
+    matches!(kind, Kind::Layers | Kind::Mounts | Kind::Builds | Kind::Bases)
 }
 
 /// Generations beyond the newest of their image and platform.

@@ -53,6 +53,7 @@ pub fn word(kind: Kind) -> &'static str {
         Kind::Mounts => "mounts",
         Kind::Builds => "builds",
         Kind::Quarantine => "quarantine",
+        Kind::Bases => "bases",
         Kind::Tmp => "tmp",
     }
 }

@@ -88,7 +88,7 @@ pub(super) fn du(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
         }
     }
     let contents = Contents::read(&session.layout);
-    let kinds = [Kind::Layers, Kind::Mounts, Kind::Builds, Kind::Quarantine, Kind::Tmp];
+    let kinds = [Kind::Layers, Kind::Mounts, Kind::Builds, Kind::Bases, Kind::Quarantine, Kind::Tmp];
     let kinds = kinds.map(|kind| (kind, contents.of(kind).count(), contents.bytes_of(kind)));
     let total = if session.layout.store.is_dir() { measure(&session.layout) } else { 0 };
     let sum = records.iter().map(|record| record.bytes).sum::<u64>();

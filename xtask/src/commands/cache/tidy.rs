@@ -77,7 +77,7 @@ const KINDS: &[(&str, &[Kind], bool)] = &[
     ("builds", &[Kind::Builds], false),
     ("quarantine", &[Kind::Quarantine], false),
     ("builder", &[], true),
-    ("all", &[Kind::Layers, Kind::Mounts, Kind::Builds, Kind::Quarantine, Kind::Tmp], true),
+    ("all", &[Kind::Layers, Kind::Mounts, Kind::Builds, Kind::Bases, Kind::Quarantine, Kind::Tmp], true),
 ];
 
 /// `cache clear KIND...`.
