@@ -2,6 +2,8 @@
 
 pub mod base;
 pub mod read;
+#[cfg(test)]
+mod tests;
 pub mod write;
 
 use std::io::Read;

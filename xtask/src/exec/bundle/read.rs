@@ -15,7 +15,7 @@ use crate::cache::entry::{self, folders};
 use crate::cache::fresh::FreshFile;
 use crate::cache::key::FORMAT;
 use crate::cache::layout_check::{self, Blob};
-use crate::cache::mount;
+use crate::cache::{mount, size};
 use crate::cli::Session;
 use crate::exec::lock::Lock;
 use crate::exec::{mount_store, signals, steps};
@@ -292,7 +292,7 @@ fn write(blob: &Blob, from: &mut dyn Read, path: &Path) -> Result<()> {
 /// Takes a bundle in. `here` is the builder's platform, `scratch` a folder in the store.
 ///
 /// # Errors
-/// Where the bundle is not sound or not for here; then the store is as it was.
+/// Where the bundle is not sound or not for here, or its base image cannot be loaded; then the store is as it was.
 pub fn import(
     session: &Session,
     from: &Place,
@@ -300,20 +300,34 @@ pub fn import(
     budget: u64,
     scratch: &Path,
 ) -> Result<(Bundle, Imported)> {
-    let layout = &session.layout;
+    let load = |stage: &Stage, bundle: &Bundle| stage.load_base(session, bundle);
+    import_with(&session.layout, from, here, budget, scratch, &load)
+}
+
+/// The same with another way to load the base image.
+pub(super) fn import_with(
+    layout: &Layout,
+    from: &Place,
+    here: &str,
+    budget: u64,
+    scratch: &Path,
+    load: &dyn Fn(&Stage, &Bundle) -> Result<bool>,
+) -> Result<(Bundle, Imported)> {
     let stage = Stage::new(layout, scratch)?;
     let mut first = |bundle: &Bundle| {
         bundle.check_platform(here)?;
         let bytes = bundle.bytes();
         ensure!(
             bytes <= budget,
-            "it has {bytes} bytes where the budget is {budget}\nraise DURANGO_CACHE_BUDGET"
+            "it has {}, and the store's budget is {}\nraise DURANGO_CACHE_BUDGET",
+            size::show(bytes),
+            size::show(budget)
         );
         Ok(true)
     };
     let bundle = read(from, &mut first, &mut |blob, taken| stage.take(blob, taken))?;
     stage.assemble(&bundle)?;
-    let loaded = stage.load_base(session, &bundle)?;
+    let loaded = load(&stage, &bundle)?;
     let kept = stage.swap(layout, &bundle)?;
     Ok((bundle, Imported { kept, loaded }))
 }
