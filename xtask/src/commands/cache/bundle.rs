@@ -87,9 +87,9 @@ fn finish(
         started.elapsed().as_secs_f64()
     );
     if *to == Place::Pipe {
-        eprint!("{text}")
+        eprint!("{text}");
     } else {
-        print!("{text}")
+        print!("{text}");
     }
     Ok(0)
 }

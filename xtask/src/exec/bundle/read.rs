@@ -152,14 +152,12 @@ impl Stage {
     pub fn take(&self, blob: &Blob, from: Taken<'_>) -> Result<()> {
         let path = self.blob(&blob.digest);
         let has_size = |known: &&PathBuf| fs::metadata(known).is_ok_and(|meta| meta.len() == blob.size);
-        let is_known = self.known.get(&blob.digest).filter(has_size);
-        if let Some(known) = is_known {
-            if fs::hard_link(known, &path).is_ok() {
-                return match from {
-                    Taken::Stream(stream) => self.compare(blob, stream, known),
-                    Taken::File(file) => self.compare(blob, &mut File::open(file)?, known),
-                };
-            }
+        let links = |known: &&PathBuf| fs::hard_link(known, &path).is_ok();
+        if let Some(known) = self.known.get(&blob.digest).filter(has_size).filter(links) {
+            return match from {
+                Taken::Stream(stream) => Self::compare(blob, stream, known),
+                Taken::File(file) => Self::compare(blob, &mut File::open(file)?, known),
+            };
         }
         match from {
             Taken::Stream(stream) => write(blob, stream, &path),
@@ -176,7 +174,7 @@ impl Stage {
     }
 
     /// A blob that the store has damaged is not taken for the bundle's: both are read side by side.
-    fn compare(&self, blob: &Blob, stream: &mut dyn Read, known: &Path) -> Result<()> {
+    fn compare(blob: &Blob, stream: &mut dyn Read, known: &Path) -> Result<()> {
         let (mut own, mut buffer) = (File::open(known)?, Vec::new());
         pass(blob, stream, |part| {
             buffer.resize(part.len(), 0);
