@@ -125,7 +125,7 @@ impl Layout {
 
     /// Base images laid out for builders that do not see the daemon's images.
     pub fn bases(&self) -> PathBuf {
-        self.store.join("bases")
+        self.own().join("bases")
     }
 
     /// The layout of one base image, by its id.

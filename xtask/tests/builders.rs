@@ -133,7 +133,7 @@ fn what_cannot_be_is_told_in_time() {
     up(&["away", "--endpoint", "tcp://127.0.0.1:1", "--cacert", "none.pem"])
         .fails(2, &["there is no file `none.pem`"]);
     up(&["a b"]).fails(2, &["is no name for a builder"]);
-    up(&["--size", "lots"]).fails(2, &["`--size lots` is no size"]);
+    up(&["--size", "lots"]).fails(2, &["`--size lots` is no size of a builder"]);
     project.run(&["builder", "sideways"]).fails(2, &["use up, status or down"]);
     project.run(&["builder", "down", "default"]).fails(2, &["was not made by xtask"]);
     project.build(&["app", "--builder", "nobody"]).1.fails(2, &["there is no builder `nobody`"]);

@@ -133,7 +133,7 @@ fn a_buildkit_elsewhere() {
     let project = project("driver-remote");
     let mut remote = Remote::start();
     let up = |remote: &Remote| {
-        project.run(&["builder", "up", "team", "--endpoint", &remote.endpoint()]).succeeds()
+        project.run(&["builder", "up", "team", "--endpoint", &remote.endpoint()]).succeeds();
     };
     up(&remote);
     suite(&project, "remote", &mut || {

@@ -91,8 +91,8 @@ fn no_cache_runs_all_and_keeps_mounts_and_the_next_build_has_the_new_result() {
         ("2 2 2 2", Some("cached")),
         "{report}"
     );
-    build(&project, &["--no-cache"]);
-    assert_eq!(counts.read(&project), "3 3 3 3");
+    let (report, run) = build(&project, &["--no-cache"]);
+    assert_eq!(counts.read(&project), "3 3 3 3", "{report} {}", run.stderr);
 }
 
 #[test]

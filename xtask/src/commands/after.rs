@@ -10,8 +10,10 @@ use super::keep::{self, budget};
 use super::run::{Built, site, transport};
 use crate::cache::mount::{MountEntry, SavedMount};
 use crate::cli::Session;
-use crate::exec::mounts::{self, Moved};
-use crate::exec::{garbage, push, registry, save, signals, steps};
+use crate::engine::usage;
+use crate::exec::budget::Budget;
+use crate::exec::mounts::{self, Moved, Site};
+use crate::exec::{garbage, push, registry, save, signals, steps, used};
 use crate::plan::build::Plan;
 use crate::plan::held::Held;
 use crate::plan::mounts::{PlannedMount, Way};
@@ -82,9 +84,16 @@ fn take_out(
             let ids: Vec<&str> = mounts.iter().map(|mount| mount.identity.id.as_str()).collect();
             eprintln!("saving cache mounts: {}", ids.join(", "));
         }
-        let log = record.log();
-        moved = mounts::run(&site(session, plan, &log), carrier, Way::Out, &mounts, &mut watch::Quiet)?;
+        let (log, budget) = (record.log(), budget(session, plan));
+        let site = Site {
+            expected: expected(session, plan, &mounts, &budget),
+            ..site(session, plan, &log, &budget)
+        };
+        moved = mounts::run(&site, carrier, Way::Out, &mounts, &mut watch::Quiet)?;
         garbage::collect(&session.sh, &plan.builder, &moved);
+    }
+    for (entry, _) in built.put_back.done.iter().chain(&moved.done) {
+        used::touch(&session.layout.all_mounts().join(entry.identity.slug()));
     }
     report.cache.mounts = mount_reports(&built.put_back, &moved);
     report.cache.put_back_seconds = outcome::round(built.put_back.seconds);
@@ -94,6 +103,22 @@ fn take_out(
         warn(session, report, warning);
     }
     Ok(moved.done.into_iter().map(|(entry, _)| entry).collect())
+}
+
+/// What new packs may take: of a mount that is packed as a whole what it took before, else half of what the builder says it has.
+fn expected(session: &Session, plan: &Plan, mounts: &[PlannedMount], budget: &Budget) -> u64 {
+    let new: Vec<&PlannedMount> = mounts.iter().filter(|mount| mount.held.is_none()).collect();
+    let again =
+        mounts.iter().filter(|mount| mount.previous().is_none()).filter_map(|mount| mount.held.as_ref());
+    let known: u64 = again.map(MountEntry::stored_bytes).sum();
+    if new.is_empty() {
+        return known;
+    }
+    let records = usage::read(&session.sh, &plan.builder).unwrap_or_default();
+    let is_new =
+        |record: &&usage::Record| new.iter().any(|mount| record.mount_id() == Some(&mount.builder_id()));
+    let unknown: u64 = records.iter().filter(is_new).map(|record| record.bytes / 2).sum();
+    (known + unknown).min(budget.bytes() / 2)
 }
 
 /// Mounts that were saved go to each registry that takes pushes, and with the first layers of a registry all that the store has.

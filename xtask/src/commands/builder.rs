@@ -1,6 +1,5 @@
 //! `builder up|status|down`: a persistent builder.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use crate::engine::problem::Problem;
 use crate::engine::{ask, builders, facts as engine_facts, usage as records};
 use crate::error::usage;
 use crate::exec::steps;
-use crate::plan::builder::{self as planning, Facts, IMAGE, NAME, Place, SIZE, Spec};
+use crate::plan::builder::{self as planning, Facts, NAME, Place, Spec};
+use crate::plan::builder_options;
 use crate::plan::step::Step;
 use crate::report::builder::{BuilderReport, mounts};
 use crate::report::json::SCHEMA;
@@ -53,7 +53,7 @@ fn named(session: &Session, name: Option<&str>) -> Result<String> {
 
 fn up(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
     let made = made(session, name);
-    let spec = spec(session, parsed, name, made.as_ref())?;
+    let spec = builder_options::spec(session, parsed, name, made.as_ref())?;
     engine_facts::check(session).map_err(Problem::into_error)?;
     let facts = facts(session, &spec, made)?;
     let steps = planning::up(&spec, &facts, &session.layout)?;
@@ -88,7 +88,7 @@ fn down(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
             "`--purge` is for builders of this machine, and others use what `{name}` holds\nleave it out"
         )));
     }
-    let spec = made.clone().unwrap_or_else(|| container(name, IMAGE, SIZE));
+    let spec = made.clone().unwrap_or_else(|| builder_options::default(name));
     let facts = facts(session, &spec, made)?;
     let steps = planning::down(name, &facts, &session.layout, purge)?;
     if parsed.flag("--dry-run") {
@@ -154,83 +154,6 @@ fn fill(session: &Session, report: &mut BuilderReport) {
 fn made(session: &Session, name: &str) -> Option<Spec> {
     let text = std::fs::read(session.layout.builder_spec(name)).ok()?;
     serde_json::from_slice(&text).ok()
-}
-
-/// What is asked for; what is not said stays as it was made.
-fn spec(session: &Session, parsed: &Parsed, name: &str, made: Option<&Spec>) -> Result<Spec> {
-    let (image, size, endpoint) = (parsed.one("--image")?, parsed.one("--size")?, parsed.one("--endpoint")?);
-    let certificates = ["--cacert", "--cert", "--key"];
-    let mut options = BTreeMap::new();
-    for certificate in certificates {
-        if let Some(file) = parsed.one(certificate)? {
-            let path = session.host.absolute(&file);
-            if !path.is_file() {
-                return Err(usage(format!("there is no file `{file}`\ncorrect {certificate}")));
-            }
-            options.insert(certificate.trim_start_matches('-').to_owned(), path.display().to_string());
-        }
-    }
-    let for_remote = endpoint.is_some() || !options.is_empty();
-    if for_remote && (image.is_some() || size.is_some()) {
-        return Err(usage(
-            "`--image` and `--size` are for a builder of this machine, `--endpoint` for one elsewhere\nleave one out",
-        ));
-    }
-    for option in parsed.many("--driver-opt") {
-        let Some((key, value)) = option.split_once('=') else {
-            return Err(usage(format!("`--driver-opt {option}` is not of the form K=V\nas network=host")));
-        };
-        options.insert(key.to_owned(), value.to_owned());
-    }
-    let size = match size.as_deref().map(|text| (text, gigabytes(text))) {
-        Some((text, None)) => {
-            return Err(usage(format!("`--size {text}` is no size\nuse whole GB, as 40GB")));
-        }
-        Some((_, size)) => size,
-        None => None,
-    };
-    let before = made.map(|made| &made.place);
-    let place = match (endpoint, before) {
-        (Some(endpoint), _) => remote(endpoint)?,
-        (None, Some(Place::Remote { endpoint })) if image.is_none() && size.is_none() => {
-            remote(endpoint.clone())?
-        }
-        (None, _) if !options.is_empty() && for_remote => {
-            return Err(usage(
-                "certificates are for `--endpoint`\nadd it, as --endpoint tcp://buildkit.example:1234",
-            ));
-        }
-        (None, Some(Place::Container { image: old_image, size: old_size })) => Place::Container {
-            image: image.unwrap_or_else(|| old_image.clone()),
-            size: size.unwrap_or(*old_size),
-        },
-        (None, _) => container(name, image.as_deref().unwrap_or(IMAGE), size.unwrap_or(SIZE)).place,
-    };
-    if let (true, Some(made)) =
-        (options.is_empty(), made.filter(|made| made.place.driver() == place.driver()))
-    {
-        options = made.options.clone();
-    }
-    Ok(Spec { name: name.to_owned(), place, options })
-}
-
-fn container(name: &str, image: &str, size: u64) -> Spec {
-    let place = Place::Container { image: image.to_owned(), size };
-    Spec { name: name.to_owned(), place, options: BTreeMap::new() }
-}
-
-fn remote(endpoint: String) -> Result<Place> {
-    let known = ["tcp://", "unix://"];
-    if known.iter().any(|scheme| endpoint.len() > scheme.len() && endpoint.starts_with(scheme)) {
-        return Ok(Place::Remote { endpoint });
-    }
-    Err(usage(format!("`--endpoint {endpoint}` is no address of BuildKit\nas tcp://buildkit.example:1234")))
-}
-
-/// `40GB`, `40G` or `40`.
-fn gigabytes(text: &str) -> Option<u64> {
-    let number = text.trim_end_matches(['B', 'b']).trim_end_matches(['G', 'g']).trim();
-    number.parse().ok().filter(|size| (1..=1_000_000).contains(size))
 }
 
 fn facts(session: &Session, spec: &Spec, made: Option<Spec>) -> Result<Facts> {

@@ -173,7 +173,7 @@ fn tools(session: &Session, engine: &Engine) -> Result<Option<Base>> {
     let pins = session.layout.pins();
     let pinned = if pins.is_file() { pins::read(&pins)?.remove("BASE_IMAGE") } else { None };
     let pinned = pinned.unwrap_or_else(|| base::PINNED.to_owned());
-    base::existing(session, engine, &pinned)
+    base::there(session, engine, &pinned)
 }
 
 fn stored(

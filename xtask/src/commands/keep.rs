@@ -39,16 +39,17 @@ pub(super) fn budget(session: &Session, plan: &Plan) -> Budget {
     Budget::new(&session.layout, &plan.policy, session.host.now)
 }
 
-/// What the first generation of an image may take: the image twice, for the stages that it is made of, and no more than half of the
-/// budget, since this is a guess.
+/// What the first generation of an image may take: the image twice, for the stages that it is made of, and no more than a quarter of
+/// the budget, since this is a guess.
 pub(super) fn guess(session: &Session, image: &str, budget: &Budget) -> u64 {
     let size = "{{.Size}}";
     let question = cmd!(session.sh, "docker image inspect --format {size} {image}");
     let answer = ask(question.quiet(), LIMIT).ok().filter(|answer| answer.success);
     let size = answer.and_then(|answer| answer.stdout.trim().parse::<u64>().ok()).unwrap_or(0);
-    size.saturating_mul(2).min(budget.bytes() / 2)
+    size.saturating_mul(2).min(budget.bytes() / 4)
 }
 
+/// What taking mounts out may add: a mount that the store holds adds what changed, seldom more than a quarter; of a new one nothing is
 /// Notes which generations were of use: the exact one, else all that BuildKit was shown.
 pub(super) fn touch(plan: &Plan) {
     for target in &plan.targets {

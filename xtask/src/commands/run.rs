@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::registries;
+use super::{keep, registries};
 use crate::cache::mount_image::RemoteMount;
 use crate::cli::Session;
 use crate::engine::usage::{self, Record};
 use crate::exec::bake::{self, Call, Ended};
+use crate::exec::budget::Budget;
 use crate::exec::lock::Lock;
 use crate::exec::mounts::{self, Moved, Site};
 use crate::exec::registry::{self, Transport};
@@ -56,8 +57,15 @@ pub(super) fn bake(session: &Session, plan: &Plan, log: &Path) -> Result<Built> 
 }
 
 /// Where cache mounts are moved to and from.
-pub(super) fn site<'a>(session: &'a Session, plan: &'a Plan, log: &'a Path) -> Site<'a> {
-    Site { layout: &session.layout, log, now: session.host.now, platform: &plan.platform }
+pub(super) fn site<'a>(session: &'a Session, plan: &'a Plan, log: &'a Path, budget: &'a Budget) -> Site<'a> {
+    Site {
+        layout: &session.layout,
+        log,
+        now: session.host.now,
+        platform: &plan.platform,
+        budget,
+        expected: 0,
+    }
 }
 
 struct Run<'a> {
@@ -101,7 +109,8 @@ impl Run<'_> {
                 ended.seconds = started.elapsed().as_secs_f64();
                 return Ok((ended, put_back));
             };
-            let site = site(self.session, self.plan, self.log);
+            let budget = keep::budget(self.session, self.plan);
+            let site = site(self.session, self.plan, self.log, &budget);
             let mounts = self.fetch(lacking, &mut put_back)?;
             self.say(&mounts);
             let moved = mounts::run(&site, carrier, Way::In, &mounts, &mut watch::Quiet)?;
@@ -124,10 +133,8 @@ impl Run<'_> {
         let plan = &self.plan.mounts;
         let mut wanted = BTreeSet::new();
         for (state, label) in trace.steps() {
-            let runs = state.started.is_some()
-                && state.completed.is_none()
-                && !state.cached
-                && label.instruction.starts_with("RUN ");
+            let runs =
+                state.started.is_some() && state.completed.is_none() && !state.cached && label.is_run();
             if runs {
                 let own = plan.of_step(&state.targets, label);
                 if own.iter().any(|at| !asked.contains(at)) {

@@ -107,7 +107,8 @@ pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Sta
     run_with(call, watcher, stall, None)
 }
 
-fn run_with(
+/// Makes a call that may do both.
+pub(super) fn run_with(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
     stall: Option<Stall<'_>>,

@@ -31,6 +31,7 @@ impl Budget {
     /// Makes room for so many bytes: `protect` stays if that is possible at all. An error where there is no room to be had; nothing
     /// valid is gone then. Hold no lock of the store when calling this: it takes the exclusive one where something has to go.
     pub fn room_for(&self, bytes: u64, protect: &[PathBuf]) -> Result<()> {
+        let bytes = with_slack(bytes);
         let request = |protect: &[PathBuf]| Request {
             policy: self.policy.clone(),
             room: bytes,
@@ -97,6 +98,11 @@ impl Budget {
     }
 }
 
+/// What is expected is never met to the byte, and has folders and lists around it.
+fn with_slack(bytes: u64) -> u64 {
+    bytes + bytes / 16 + (256 << 10)
+}
+
 /// Says when the store is about to be too large.
 pub struct Meter<'a> {
     budget: &'a Budget,
@@ -111,9 +117,8 @@ impl Meter<'_> {
     pub fn is_full(&self) -> bool {
         let now = contents::measure(&self.budget.layout);
         let grown = now.saturating_sub(self.last.swap(now, Ordering::Relaxed));
-        let next = now + grown;
         let budget = self.budget.policy.budget;
-        now > budget || (next > budget && next.saturating_sub(self.begun) > self.expected)
+        now > budget || (now + grown > budget && now.saturating_sub(self.begun) > with_slack(self.expected))
     }
 
     /// The error of what was stopped for that.
@@ -125,5 +130,33 @@ impl Meter<'_> {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_full_before_it_is_too_large() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let layout = Layout::new("/r", dir.path());
+        let budget =
+            Budget::new(&layout, &Policy { budget: 10 << 20, ..Policy::default() }, Timestamp::UNIX_EPOCH);
+        let write = |name: &str, megabytes: usize| {
+            std::fs::write(dir.path().join(name), vec![1; megabytes << 20]).expect("written");
+        };
+        let (unknown, expected) = (budget.meter(0), budget.meter(8 << 20));
+        assert!(!unknown.is_full() && !expected.is_full());
+        write("a", 4);
+        assert!(!unknown.is_full() && !expected.is_full(), "once more as much has room");
+        write("b", 4);
+        assert!(unknown.is_full(), "once more as much has none");
+        assert!(!expected.is_full(), "room was made for this");
+        write("c", 4);
+        assert!(expected.is_full());
+        assert!(expected.check(true).is_err() && expected.check(false).is_ok());
+        let error = budget.room_for(20 << 20, &[]).expect_err("too much").to_string();
+        assert!(error.contains("it takes about 22.5 MB, and the store may take 10.5 MB"), "{error}");
     }
 }

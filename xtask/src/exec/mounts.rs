@@ -3,20 +3,23 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use xshell::Shell;
 
 use super::bake::{self, Call, Ended, Watcher};
+use super::budget::Budget;
 use super::lock::Lock;
 use super::stall::Stall;
 use super::{mount_store, signals};
 use crate::cache::key::FORMAT;
 use crate::cache::layout_check::{self, Blob};
-use crate::cache::mount::MountEntry;
+use crate::cache::mount::{MountEntry, Sharing};
+use crate::engine::usage;
 use crate::layout::Layout;
 use crate::plan::mounts::{Carrier, PlannedMount, Transfer, Way};
 
@@ -33,6 +36,10 @@ pub struct Site<'a> {
     pub now: Timestamp,
     /// The platform of the builder.
     pub platform: &'a str,
+    /// What the store may take.
+    pub budget: &'a Budget,
+    /// How many bytes what is taken out is expected to take.
+    pub expected: u64,
 }
 
 /// What became of the mounts of one transfer.
@@ -88,14 +95,22 @@ fn attempt(
     watcher: &mut dyn Watcher,
     moved: &mut Moved,
 ) -> Result<()> {
+    if way == Way::Out {
+        let dirs: Vec<PathBuf> = mounts.iter().map(|mount| mount.dir.clone()).collect();
+        site.budget.room_for(site.expected, &dirs)?;
+    }
     let mut left = damaged(site, way, mounts, moved)?;
+    left.extend(in_use(carrier, mounts, moved)?);
     if left.len() == mounts.len() {
         return Ok(());
     }
     let transfer = loop {
         let transfer = carrier.transfer(way, mounts, &left, nonce, site.now.as_second());
         prepare(site, &transfer)?;
-        let ended = call(site, &transfer, watcher)?;
+        let meter = site.budget.meter(site.expected);
+        let is_full = || way == Way::Out && meter.is_full();
+        let ended = call(site, &transfer, watcher, &is_full)?;
+        meter.check(ended.full)?;
         if ended.success {
             break transfer;
         }
@@ -138,6 +153,25 @@ fn attempt(
     Ok(())
 }
 
+/// Private mounts that a build is using now: whoever asks for one of those gets another, empty one, which builds would find later.
+fn in_use(carrier: &Carrier, mounts: &[PlannedMount], moved: &mut Moved) -> Result<BTreeSet<usize>> {
+    if mounts.iter().all(|mount| mount.sharing != Sharing::Private) {
+        return Ok(BTreeSet::new());
+    }
+    let records = usage::read(&Shell::new()?, &carrier.builder)?;
+    let is_used = |mount: &PlannedMount| {
+        let id = mount.builder_id();
+        let mut own = records.iter().filter(|record| record.mount_id() == Some(&id));
+        mount.sharing == Sharing::Private && own.any(|record| !record.reclaimable)
+    };
+    let used: BTreeSet<usize> = (0..mounts.len()).filter(|number| is_used(&mounts[*number])).collect();
+    moved.warnings.extend(used.iter().map(|number| {
+        let id = &mounts[*number].identity.id;
+        format!("the cache mount `{id}` is left alone: it is private, and another build is using it")
+    }));
+    Ok(used)
+}
+
 /// Mounts whose packs are not what they were; they are not put back.
 fn damaged(site: &Site<'_>, way: Way, mounts: &[PlannedMount], moved: &mut Moved) -> Result<BTreeSet<usize>> {
     let _reading = Lock::shared(site.layout)?;
@@ -172,11 +206,16 @@ fn prepare(site: &Site<'_>, transfer: &Transfer) -> Result<()> {
     Ok(())
 }
 
-fn call(site: &Site<'_>, transfer: &Transfer, watcher: &mut dyn Watcher) -> Result<Ended> {
+fn call(
+    site: &Site<'_>,
+    transfer: &Transfer,
+    watcher: &mut dyn Watcher,
+    is_full: &(dyn Fn() -> bool + Sync),
+) -> Result<Ended> {
     let call =
         Call { command: &transfer.command, targets: &transfer.targets, log: site.log, stop: &|_| false };
     let stall = Stall { after: PATIENCE, is_gone: &|_| true };
-    bake::run_watched(&call, watcher, Some(stall))
+    bake::run_with(&call, watcher, Some(stall), Some(is_full))
 }
 
 /// Items whose RUN said nothing: BuildKit calls a RUN started that waits for its mount.

@@ -77,6 +77,7 @@ pub fn run(
         bytes: blobs.iter().map(|blob| blob.size).sum(),
     };
     fs::write(save.beside.join("entry.json"), serde_json::to_vec_pretty(&entry)?)?;
+    super::used::touch(&save.beside);
     swap(layout, save)?;
     Ok(Saved { entry, seconds: started.elapsed().as_secs_f64() })
 }

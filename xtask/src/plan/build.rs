@@ -206,7 +206,7 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         builder: facts.engine.builder.clone(),
         platform: facts.engine.platform.clone(),
         targets,
-        prepare: prepare(facts, &mounts).into_iter().chain(fresh.prepare).collect(),
+        prepare: prepare(facts, mounts.carrier.is_some()).into_iter().chain(fresh.prepare).collect(),
         bake,
         without_registries,
         scratch: facts.scratch.clone(),
@@ -262,9 +262,10 @@ fn reading_order(stored: &Stored) -> Vec<PathBuf> {
         .collect()
 }
 
-fn prepare(facts: &Facts, mounts: &MountPlan) -> Vec<Step> {
+/// Brings the base image about and to the builder; where nothing is built upon it, cache mounts may still need its tools.
+fn prepare(facts: &Facts, needs_tools: bool) -> Vec<Step> {
     let mut steps = Vec::new();
-    if let Some(base) = facts.base.as_ref().or(facts.tools.as_ref().filter(|_| mounts.carrier.is_some())) {
+    if let Some(base) = facts.base.as_ref().or(facts.tools.as_ref().filter(|_| needs_tools)) {
         steps.extend(base.steps.iter().cloned());
         let is_there = base.kept.as_ref().is_some_and(|kept| kept.is_there);
         if base.local && !facts.engine.capabilities().sees_local_images && !is_there {
@@ -303,6 +304,7 @@ impl Plan {
         lines.extend(self.remember.iter().map(Step::to_shell));
         lines.extend(self.saves.iter().flat_map(Save::to_shell));
         lines.extend(self.pushes.iter().flat_map(Push::to_shell));
+        lines.extend(self.mounts.to_shell(self.saves_mounts));
         lines.extend(self.cleanup.iter().map(Step::to_shell));
         lines
     }

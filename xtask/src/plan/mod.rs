@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod builder;
+pub mod builder_options;
 pub mod bundle;
 pub mod caches;
 pub mod call;

@@ -11,6 +11,7 @@ use super::fresh::Fresh;
 use super::held::Held;
 use super::mounts::{Carrier, Owner, PlannedMount};
 use super::options::BuildOptions;
+use crate::cache::size::show;
 use crate::error::usage;
 use crate::exec::trace::Label;
 use crate::project::dockerfile::mounts::{UsedMount, of_build};
@@ -142,6 +143,7 @@ fn carrier(facts: &Facts, options: &BuildOptions, fresh: &Fresh, mounts: &[Plann
     };
     Some(Carrier {
         bake: call::bare(facts),
+        builder: facts.engine.builder.clone(),
         tools: (tools.image.clone(), call::tools_context(facts, tools)),
         ca_bundle: facts.secrets.ca_bundle.clone(),
         owners: from.filter_map(owner).collect(),
@@ -150,6 +152,21 @@ fn carrier(facts: &Facts, options: &BuildOptions, fresh: &Fresh, mounts: &[Plann
 }
 
 impl MountPlan {
+    /// What may be done with each, which is known when steps run.
+    pub fn to_shell(&self, is_saved: bool) -> Vec<String> {
+        let lines = self.mounts.iter().filter(|_| self.carrier.is_some()).map(|mount| {
+            let id = &mount.identity.id;
+            let back = mount.held.as_ref().map(|held| {
+                let size = show(held.bytes);
+                format!("put back ({size}) where a step runs with it and this builder lacks it")
+            });
+            let out = is_saved.then(|| "taken out where a step ran with it".to_owned());
+            let ways: Vec<String> = back.into_iter().chain(out).collect();
+            format!("# cache mount {id}: {}", if ways.is_empty() { "stays".into() } else { ways.join("; ") })
+        });
+        lines.collect()
+    }
+
     /// The mounts of a step, by their place in the plan.
     pub fn of_step(&self, targets: &[String], label: &Label) -> Vec<usize> {
         let uses = |mount: &PlannedMount| {

@@ -35,6 +35,8 @@ pub struct PlannedMount {
 pub struct Carrier {
     /// A call of bake without targets, with the declaration's files and nothing set.
     pub bake: Command,
+    /// The builder.
+    pub builder: String,
     /// The image whose tools pack and unpack, and the context that stands in for it where the builder does not see it.
     pub tools: (String, Option<String>),
     /// The host's CA bundle, for whoever has to install a tool.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::json::SCHEMA;
+use crate::cache::size;
 use crate::engine::builders::Instance;
 use crate::engine::usage::Record;
 
@@ -85,9 +86,9 @@ impl BuilderReport {
             let _ = write!(text, "\n  garbage collection {}: {rule}", index + 1);
         }
         if let Some(bytes) = self.bytes {
-            let _ = write!(text, "\n  holds {}, cache mounts among it:", size(bytes));
+            let _ = write!(text, "\n  holds {}, cache mounts among it:", size::show(bytes));
             for mount in &self.mounts {
-                let _ = write!(text, "\n  {:>9}  {}  {}", size(mount.bytes), mount.id, mount.target);
+                let _ = write!(text, "\n  {:>9}  {}  {}", size::show(mount.bytes), mount.id, mount.target);
             }
             if self.mounts.is_empty() {
                 text += " none";
@@ -102,22 +103,6 @@ fn state(instance: &Instance) -> String {
         Some(version) if instance.is_up => format!("BuildKit {version} is up"),
         _ if instance.is_up => "up".into(),
         _ => format!("{} (`cargo xtask builder up` starts it)", instance.status),
-    }
-}
-
-/// Bytes in powers of 1000, as docker prints them.
-fn size(bytes: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 || value >= 99.5 {
-        format!("{value:.0} {}", units[unit])
-    } else {
-        format!("{value:.1} {}", units[unit])
     }
 }
 

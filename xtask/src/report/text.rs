@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{BuildReport, BuildResult, StepReport};
+use crate::cache::size::show;
 
 /// The end of a build, as the terminal shows it.
 pub fn build(report: &BuildReport) -> String {
@@ -34,6 +35,25 @@ pub fn build(report: &BuildReport) -> String {
     // Those of the plan and of saves were said when they arose.
     for warning in report.warnings.iter().filter(|warning| warning.starts_with("WARNING: ")) {
         let _ = writeln!(text, "  {warning}");
+    }
+    let restored: u64 =
+        report.cache.mounts.iter().filter(|mount| mount.restored).map(|mount| mount.bytes).sum();
+    if restored > 0 {
+        let _ = writeln!(
+            text,
+            "  cache mounts put back in {}: {}",
+            seconds(report.cache.put_back_seconds),
+            show(restored)
+        );
+    }
+    let saved: u64 = report.cache.mounts.iter().map(|mount| mount.saved_bytes).sum();
+    if saved > 0 {
+        let _ = writeln!(
+            text,
+            "  cache mounts saved in {}: {}",
+            seconds(report.cache.take_out_seconds),
+            show(saved)
+        );
     }
     if report.cache.save_seconds > 0.0 {
         let _ = writeln!(text, "  layers saved in {}", seconds(report.cache.save_seconds));

@@ -89,16 +89,16 @@ pub fn choose(session: &Session, options: &BuildOptions, engine: &Engine, pinned
         }
         _ => Vec::new(),
     };
-    Ok(Base { steps, ..named(session, engine, pinned, state, id) })
+    Ok(Base { steps, ..resolved(session, engine, pinned, state, id) })
 }
 
-/// The image where there is one, for whoever has a use for it and none for making it.
-pub fn existing(session: &Session, engine: &Engine, pinned: &str) -> Result<Option<Base>> {
+/// The image where it is there; nothing is done to bring it about.
+pub fn there(session: &Session, engine: &Engine, pinned: &str) -> Result<Option<Base>> {
     let (state, id) = look(session, engine, pinned)?;
-    Ok((state != BaseImage::Missing).then(|| named(session, engine, pinned, state, id)))
+    Ok((state != BaseImage::Missing).then(|| resolved(session, engine, pinned, state, id)))
 }
 
-fn named(session: &Session, engine: &Engine, pinned: &str, state: BaseImage, id: Option<String>) -> Base {
+fn resolved(session: &Session, engine: &Engine, pinned: &str, state: BaseImage, id: Option<String>) -> Base {
     let is_seen = engine.capabilities().sees_local_images;
     Base {
         pinned: pinned.to_owned(),

@@ -1,0 +1,113 @@
+//! What `builder up` is asked for: its options, and for those that are not given what it was told before.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::builder::{IMAGE, Place, SIZE, Spec};
+use crate::cache::size;
+use crate::cli::Session;
+use crate::cli::parse::Parsed;
+use crate::error::usage;
+
+/// Bytes of a GB, in which a builder's size is told.
+const GB: u64 = 1_000_000_000;
+
+/// A builder of this machine that nothing more is said about.
+pub fn default(name: &str) -> Spec {
+    let place = Place::Container { image: IMAGE.to_owned(), size: SIZE };
+    Spec { name: name.to_owned(), place, options: BTreeMap::new() }
+}
+
+/// What is asked for; what is not said stays as it was made.
+pub fn spec(session: &Session, parsed: &Parsed, name: &str, made: Option<&Spec>) -> Result<Spec> {
+    let certificates = certificates(session, parsed)?;
+    let place = place(parsed, !certificates.is_empty(), made.map(|made| &made.place))?;
+    let mut options = certificates;
+    for option in parsed.many("--driver-opt") {
+        let Some((key, value)) = option.split_once('=') else {
+            return Err(usage(format!("`--driver-opt {option}` is not of the form K=V\nas network=host")));
+        };
+        options.insert(key.to_owned(), value.to_owned());
+    }
+    let before = made.filter(|made| made.place.driver() == place.driver());
+    if let (true, Some(before)) = (options.is_empty(), before) {
+        options.clone_from(&before.options);
+    }
+    Ok(Spec { name: name.to_owned(), place, options })
+}
+
+/// Files that a remote BuildKit is shown, by the names of the driver's options.
+fn certificates(session: &Session, parsed: &Parsed) -> Result<BTreeMap<String, String>> {
+    let mut options = BTreeMap::new();
+    for option in ["--cacert", "--cert", "--key"] {
+        if let Some(file) = parsed.one(option)? {
+            let path = session.host.absolute(&file);
+            if !path.is_file() {
+                return Err(usage(format!("there is no file `{file}`\ncorrect {option}")));
+            }
+            options.insert(option.trim_start_matches('-').to_owned(), path.display().to_string());
+        }
+    }
+    Ok(options)
+}
+
+fn place(parsed: &Parsed, has_certificates: bool, before: Option<&Place>) -> Result<Place> {
+    let (image, endpoint) = (parsed.one("--image")?, parsed.one("--endpoint")?);
+    let size = parsed.one("--size")?.map(|text| gigabytes(&text)).transpose()?;
+    let is_container = image.is_some() || size.is_some();
+    if is_container && (endpoint.is_some() || has_certificates) {
+        return Err(usage(
+            "`--image` and `--size` are for a builder of this machine, `--endpoint` for one elsewhere\nleave one out",
+        ));
+    }
+    match (endpoint, before) {
+        (Some(endpoint), _) => remote(endpoint),
+        (None, Some(Place::Remote { endpoint })) if !is_container => remote(endpoint.clone()),
+        (None, _) if has_certificates => {
+            Err(usage("certificates are for `--endpoint`\nadd it, as --endpoint tcp://buildkit.example:1234"))
+        }
+        (None, before) => {
+            let (old_image, old_size) = match before {
+                Some(Place::Container { image, size }) => (image.as_str(), *size),
+                _ => (IMAGE, SIZE),
+            };
+            let image = image.unwrap_or_else(|| old_image.to_owned());
+            Ok(Place::Container { image, size: size.unwrap_or(old_size) })
+        }
+    }
+}
+
+fn remote(endpoint: String) -> Result<Place> {
+    let known = ["tcp://", "unix://"];
+    if known.iter().any(|scheme| endpoint.len() > scheme.len() && endpoint.starts_with(scheme)) {
+        return Ok(Place::Remote { endpoint });
+    }
+    Err(usage(format!("`--endpoint {endpoint}` is no address of BuildKit\nas tcp://buildkit.example:1234")))
+}
+
+/// `40GB`, or `40` for short; whole GB, of which a builder needs one.
+fn gigabytes(text: &str) -> Result<u64> {
+    let bytes = match text.parse::<u64>() {
+        Ok(number) => number.checked_mul(GB),
+        Err(_) => size::parse(text),
+    };
+    match bytes.map(|bytes| bytes / GB) {
+        Some(size @ 1..) => Ok(size),
+        _ => Err(usage(format!("`--size {text}` is no size of a builder\nuse whole GB, as 40GB"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_whole_gigabytes() {
+        let table =
+            [("40GB", Some(40)), ("40", Some(40)), ("1TB", Some(1000)), ("2.9G", Some(2)), ("500M", None)];
+        for (text, size) in table.into_iter().chain([("lots", None), ("0", None), ("-1", None)]) {
+            assert_eq!(gigabytes(text).ok(), size, "{text}");
+        }
+    }
+}
