@@ -83,7 +83,8 @@ fn many_builds_never_exceed_a_third_of_what_they_would_fill() {
         std::env::var("DURANGO_TEST_BUILDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
     let each = 2 * MB;
     let budget = builds * each as u64 / 3;
-    let project = project("budget", 3).env("DURANGO_CACHE_BUDGET", &budget.to_string());
+    let images = builds / 4;
+    let project = project("budget", images as usize).env("DURANGO_CACHE_BUDGET", &budget.to_string());
     let (most, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let store = project.store();
     std::thread::scope(|scope| {
@@ -96,7 +97,7 @@ fn many_builds_never_exceed_a_third_of_what_they_would_fill() {
         let _ends = Ends(&over);
         let mut saved = 0;
         for build in 0..builds {
-            let image = (build % 3) as usize;
+            let image = (build % images) as usize;
             edit(&project, image, build, each);
             let (report, run) = project.build(&[&format!("s{image}")]);
             run.succeeds();
@@ -204,4 +205,38 @@ fn a_store_that_is_not_to_be_written_costs_a_warning() {
     assert_eq!(report["result"], "built");
     let warning = report["warnings"][0].as_str().expect("a warning");
     assert!(warning.contains("cannot be written") && warning.contains("--cache-dir"), "{warning}");
+}
+
+#[test]
+fn what_is_not_ours_is_never_touched() {
+    let project = Project::new(&[
+        ("store/tmp/notes.txt", "mine"),
+        ("store/tmp/work/file", "mine"),
+        ("store/builds/house/plan", "mine"),
+        ("store/layers/image/latest/blob", "mine"),
+        ("store/mounts/disk/file", "mine"),
+        ("store/mounts/disk-2/entry.json", "mine"),
+        ("store/quarantine/patients", "mine"),
+        ("store/tmp/20200101-000000-7fffffff/left", "a dead build's"),
+        ("store/builds/20200101-000000-7fffffff/build.log", "an old build's"),
+    ]);
+    let held = files(&project.store());
+    for args in [&["cache", "gc", "--dry-run", "--budget", "1"][..], &["cache", "verify"], &["cache", "ls"]] {
+        project.run(args).succeeds();
+    }
+    assert_eq!(files(&project.store()).len(), held.len() + 1, "only the lock is new");
+    project.run(&["cache", "clear", "layers", "mounts", "builds", "quarantine"]).fails(2, &["--yes"]);
+    let shown = project.run(&["cache", "gc", "--json", "--dry-run", "--budget", "1"]);
+    let done = project.run(&["cache", "gc", "--json", "--budget", "1"]);
+    let removals = |run: &common::Run| {
+        serde_json::from_str::<Value>(&run.stdout).expect("a document")["removals"].clone()
+    };
+    assert_eq!(removals(&shown), removals(&done), "what was shown is what went");
+    assert_eq!(removals(&done).as_array().map(Vec::len), Some(2));
+    project.run(&["cache", "clear", "layers", "mounts", "builds", "quarantine", "--yes"]).succeeds();
+    let left: Vec<_> =
+        files(&project.store()).into_iter().filter(|(path, _)| !path.ends_with("lock")).collect();
+    assert_eq!(left.len(), held.len() - 2, "{left:?}");
+    assert!(left.iter().all(|(path, _)| fs::read_to_string(path).expect("read") == "mine"));
+    project.run(&["cache", "clear", "layer", "--yes"]).fails(2, &["did you mean `layers`?"]);
 }

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// What is damaged goes out of the way, as far as that can be done: the build does not use it anyway.
 pub(super) fn quarantine(session: &Session, plan: &Plan) {
-    if let Err(error) = quarantine::run(&session.layout, &plan.damaged, session.host.now) {
+    if let Err(error) = quarantine::run(&session.layout, &plan.damaged, session.host.now, false) {
         eprintln!("warning: what is damaged in the store stays where it is: {error:#}");
     }
 }

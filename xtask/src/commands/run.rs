@@ -1,12 +1,13 @@
 //! A plan's one call of bake, made again where that mends it: cache mounts are put back when a step is about to run that lacks
 //! them, and what a registry or the engine lost is done without.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
+use jiff::Timestamp;
 
 use super::{keep, registries};
 use crate::cache::mount_image::RemoteMount;
@@ -90,12 +91,15 @@ impl Run<'_> {
     fn with_mounts(&self) -> Result<(Ended, Moved)> {
         let started = Instant::now();
         let asked = RefCell::new(BTreeSet::new());
+        // What the first call began to fill is lacking for all later ones.
+        let begun = Cell::new(None);
         let mut put_back = Moved::default();
         let mut before: Option<Trace> = None;
         loop {
             let lacking = RefCell::new(Vec::new());
             let stop = |trace: &Trace| {
-                let found = self.lacking(trace, &mut asked.borrow_mut());
+                begun.set(begun.get().or_else(|| trace.begun()));
+                let found = self.lacking(trace, begun.get(), &mut asked.borrow_mut());
                 let is_any = !found.is_empty();
                 lacking.borrow_mut().extend(found);
                 is_any
@@ -129,7 +133,7 @@ impl Run<'_> {
 
     /// Mounts of the plan that a step that runs now uses (one that is over already was not worth it), or one built upon it, and that the builder made for this very build. Each is
     /// looked at once; the builder is asked only where a step runs at all.
-    fn lacking(&self, trace: &Trace, asked: &mut BTreeSet<usize>) -> Vec<Lacking> {
+    fn lacking(&self, trace: &Trace, begun: Option<Timestamp>, asked: &mut BTreeSet<usize>) -> Vec<Lacking> {
         let plan = &self.plan.mounts;
         let mut wanted = BTreeSet::new();
         for (state, label) in trace.steps() {
@@ -148,7 +152,7 @@ impl Run<'_> {
             return Vec::new();
         }
         match usage::read(&self.session.sh, &self.plan.builder) {
-            Ok(records) => self.sources(&lacks(plan, &records, trace, &new)),
+            Ok(records) => self.sources(&lacks(plan, &records, begun, &new)),
             // A builder that does not say what it holds keeps what it has.
             Err(_) => Vec::new(),
         }
@@ -212,8 +216,7 @@ pub(super) fn transport<'a>(
 
 /// Those of which the builder has no record that is older than the build. Where it does not name its mounts, none is lacking: what is
 /// there must not be overwritten by what is older.
-fn lacks(plan: &MountPlan, records: &[Record], trace: &Trace, wanted: &[usize]) -> Vec<usize> {
-    let begun = trace.vertices.values().filter_map(|state| state.started).min();
+fn lacks(plan: &MountPlan, records: &[Record], begun: Option<Timestamp>, wanted: &[usize]) -> Vec<usize> {
     let mounts: Vec<&Record> = records.iter().filter(|record| record.kind == "exec.cachemount").collect();
     if mounts.iter().any(|record| record.mount_id().is_none()) {
         return Vec::new();

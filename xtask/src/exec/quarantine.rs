@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use super::lock::Lock;
@@ -11,12 +11,14 @@ use crate::cache::damage::{self, Damaged};
 use crate::layout::Layout;
 use crate::record;
 
-/// Moves what is still damaged once the store is locked; gives where each went. Somebody may have saved it anew meanwhile.
-pub fn run(layout: &Layout, damaged: &[Damaged], now: Timestamp) -> Result<Vec<PathBuf>> {
+/// Moves what is still damaged once the store is locked; gives where each went. Somebody may have saved it anew meanwhile. A build
+/// does not wait for others that read the store.
+pub fn run(layout: &Layout, damaged: &[Damaged], now: Timestamp, waits: bool) -> Result<Vec<PathBuf>> {
     if damaged.is_empty() {
         return Ok(Vec::new());
     }
-    let _lock = Lock::exclusive(layout)?;
+    let lock = if waits { Some(Lock::exclusive(layout)?) } else { Lock::exclusive_now(layout)? };
+    let Some(_lock) = lock else { bail!("another build reads the store") };
     let mut moved = Vec::new();
     for (index, item) in damaged.iter().filter(|item| damage::persists(item)).enumerate() {
         let id = format!("{}-{index}", record::new_id(now, std::process::id()));

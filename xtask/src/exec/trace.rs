@@ -186,6 +186,11 @@ impl Trace {
         flush_partial(state, vertex, events);
     }
 
+    /// When its first vertex began, by the builder's clock.
+    pub fn begun(&self) -> Option<Timestamp> {
+        self.vertices.values().filter_map(|state| state.started).min()
+    }
+
     /// Takes over from a call that was stopped: a step that ran there and is cached here ran in this build.
     pub fn recall(&mut self, before: &Self) {
         for state in self.vertices.values_mut().filter(|state| state.cached) {

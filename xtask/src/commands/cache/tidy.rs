@@ -27,7 +27,7 @@ pub(super) fn verify(session: &Session, parsed: &Parsed, _: &[String]) -> Result
     let places = if dry_run {
         Vec::new()
     } else {
-        quarantine::run(&session.layout, &verified.damaged, session.host.now)?
+        quarantine::run(&session.layout, &verified.damaged, session.host.now, true)?
     };
     if session.globals.json {
         let document = serde_json::json!({
@@ -91,7 +91,8 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String]) -> Res
         ));
     }
     let is_there = check(session)?;
-    let plan = gc::clear(&Contents::read(&session.layout), &kinds);
+    let list = || gc::clear(&Contents::read(&session.layout), &kinds);
+    let mut plan = list();
     let records = match builder.then(|| ours(session, parsed)) {
         None => Records::default(),
         // Who clears everything clears what there is.
@@ -110,6 +111,9 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String]) -> Res
     if goes {
         if is_there && !plan.removals.is_empty() {
             let _lock = Lock::exclusive(&session.layout)?;
+            // What was saved anew since it was shown was not shown.
+            let now = list();
+            plan.removals.retain(|removal| now.removals.contains(removal));
             executing::run(&session.layout, &plan, session.host.now)?;
         }
         steps::run(&steps, session.globals.verbose)?;
