@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod read;
+pub mod stage;
 #[cfg(test)]
 mod tests;
 pub mod write;
