@@ -118,3 +118,45 @@ fn names(file: &str, document: &Value) -> Vec<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_of_another_name_is_never_loaded() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("base.tar");
+        let check = |files: &[(&str, &str)]| {
+            let mut builder = tar::Builder::new(File::create(&path).expect("a file"));
+            for (name, text) in files {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(text.len() as u64);
+                header.set_entry_type(tar::EntryType::Regular);
+                builder.append_data(&mut header, name, text.as_bytes()).expect("appended");
+            }
+            builder.into_inner().expect("written");
+            check_names(&path).map_err(|error| format!("{error:#}"))
+        };
+        let ours = r#"[{"RepoTags": ["durango/debian:trixie"]}]"#;
+        let index = r#"{"manifests": [{"annotations": {"io.containerd.image.name": "docker.io/durango/debian:trixie"}}]}"#;
+        assert_eq!(check(&[("blobs/x", "x"), ("index.json", index), ("manifest.json", ours)]), Ok(()));
+        let official = r#"[{"RepoTags": ["debian:13-slim"]}]"#;
+        let both = r#"[{"RepoTags": ["durango/debian:trixie", "debian:13-slim"]}]"#;
+        let other_index = r#"{"manifests": [{"annotations": {"io.containerd.image.name": "docker.io/library/debian:13"}}]}"#;
+        let table: &[(&[(&str, &str)], &str)] = &[
+            (&[("manifest.json", official)], "named `debian:13-slim`"),
+            (&[("manifest.json", both)], "named `debian:13-slim`"),
+            (&[("manifest.json", ours), ("manifest.json", official)], "named `debian:13-slim`"),
+            (&[("manifest.json", ours), ("index.json", other_index)], "library/debian:13"),
+            (&[("manifest.json", ours), ("repositories", r#"{"debian": {"13": "x"}}"#)], "named `debian:13`"),
+            (&[("manifest.json", r#"[{"RepoTags": null}]"#)], "without a name"),
+            (&[("manifest.json", "[]")], "0 images"),
+            (&[("x", "x")], "names no image"),
+        ];
+        for (files, expected) in table {
+            let error = check(files).expect_err(expected);
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -2,6 +2,9 @@
 
 pub mod base;
 pub mod read;
+pub mod stage;
+#[cfg(test)]
+mod tests;
 pub mod write;
 
 use std::io::Read;

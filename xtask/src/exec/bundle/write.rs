@@ -90,7 +90,7 @@ fn beside(path: &Path) -> Result<PathBuf> {
     Ok(parent.join(format!(".{}.{}", name.to_string_lossy(), std::process::id())))
 }
 
-fn tar(bundle: &Bundle, out: impl Write, source: impl Fn(&Blob) -> Result<File>) -> Result<()> {
+pub(super) fn tar(bundle: &Bundle, out: impl Write, source: impl Fn(&Blob) -> Result<File>) -> Result<()> {
     let mut builder = tar::Builder::new(out);
     let head = bundle.head()?;
     builder.append(&header(HEAD, head.len() as u64)?, head.as_slice())?;
@@ -116,7 +116,11 @@ fn header(path: &str, size: u64) -> Result<tar::Header> {
     Ok(header)
 }
 
-fn folder(bundle: &Bundle, dir: &Path, sources: &std::collections::BTreeMap<String, PathBuf>) -> Result<()> {
+pub(super) fn folder(
+    bundle: &Bundle,
+    dir: &Path,
+    sources: &std::collections::BTreeMap<String, PathBuf>,
+) -> Result<()> {
     let blobs = layout_check::blobs(dir);
     fs::create_dir_all(&blobs)?;
     for blob in &bundle.files {

@@ -1,0 +1,185 @@
+//! What was received of a bundle: checked while it is copied into the store's scratch space, renamed into place when all is sound.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::read::Taken;
+use super::{base, pass};
+use crate::cache::bundle::{Bundle, Layers};
+use crate::cache::entry::{self, folders};
+use crate::cache::fresh::FreshFile;
+use crate::cache::key::FORMAT;
+use crate::cache::layout_check::{self, Blob};
+use crate::cache::mount;
+use crate::cli::Session;
+use crate::exec::lock::Lock;
+use crate::exec::{mount_store, signals};
+use crate::layout::Layout;
+
+/// What was received so far: a scratch folder in the store.
+pub struct Stage {
+    dir: PathBuf,
+    /// Blobs that the store has.
+    known: BTreeMap<String, PathBuf>,
+}
+
+impl Stage {
+    /// An empty one in that folder.
+    pub fn new(layout: &Layout, dir: &Path) -> Result<Self> {
+        let blobs = layout_check::blobs(dir);
+        fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
+        let layers = entry::all(layout).into_iter().chain(folders(&layout.all_mounts()));
+        let files =
+            layers.flat_map(|dir| fs::read_dir(layout_check::blobs(&dir)).into_iter().flatten().flatten());
+        let known =
+            files.map(|file| (file.file_name().to_string_lossy().into_owned(), file.path())).collect();
+        Ok(Self { dir: dir.to_path_buf(), known })
+    }
+
+    fn blob(&self, digest: &str) -> PathBuf {
+        layout_check::blobs(&self.dir).join(digest)
+    }
+
+    /// Takes a blob in: checked always, written only where the store has not the very same.
+    pub fn take(&self, blob: &Blob, from: Taken<'_>) -> Result<()> {
+        let path = self.blob(&blob.digest);
+        let has_size = |known: &&PathBuf| fs::metadata(known).is_ok_and(|meta| meta.len() == blob.size);
+        let links = |known: &&PathBuf| fs::hard_link(known, &path).is_ok();
+        if let Some(known) = self.known.get(&blob.digest).filter(has_size).filter(links) {
+            return match from {
+                Taken::Stream(stream) => Self::compare(blob, stream, known),
+                Taken::File(file) => Self::compare(blob, &mut File::open(file)?, known),
+            };
+        }
+        match from {
+            Taken::Stream(stream) => write(blob, stream, &path),
+            Taken::File(file) => {
+                // One that nobody may write, not even we, stays what it is; all others are copied.
+                let meta = fs::metadata(file)?;
+                let is_fixed = meta.mode() & 0o222 == 0 && meta.uid() == rustix::process::geteuid().as_raw();
+                if is_fixed && fs::hard_link(file, &path).is_ok() {
+                    return pass(blob, &mut File::open(&path)?, |_| Ok(()));
+                }
+                write(blob, &mut File::open(file)?, &path)
+            }
+        }
+    }
+
+    /// A blob that the store has damaged is not taken for the bundle's: both are read side by side.
+    fn compare(blob: &Blob, stream: &mut dyn Read, known: &Path) -> Result<()> {
+        let (mut own, mut buffer) = (File::open(known)?, Vec::new());
+        pass(blob, stream, |part| {
+            buffer.resize(part.len(), 0);
+            own.read_exact(&mut buffer)?;
+            if buffer == part {
+                return Ok(());
+            }
+            Err(io::Error::other(format!(
+                "the store's own `{}` is damaged; `cargo xtask cache verify` sets it aside",
+                known.display()
+            )))
+        })
+    }
+
+    /// Makes the folders of every part, and checks that each is what a build can be shown.
+    pub fn assemble(&self, bundle: &Bundle) -> Result<()> {
+        for (at, layers) in bundle.images.iter().enumerate() {
+            let dir = self.part("layers", at);
+            self.link_all(&dir, layers.blobs.iter())?;
+            fs::write(dir.join("entry.json"), serde_json::to_vec_pretty(&layers.entry)?)?;
+            fs::write(dir.join("index.json"), &layers.index)?;
+            fs::write(dir.join("oci-layout"), &layers.layout)?;
+            check(&dir, layers)
+                .with_context(|| format!("its layers of `{}` are no use", layers.entry.image))?;
+        }
+        for (at, mount) in bundle.mounts.iter().enumerate() {
+            self.link_all(&self.part("mount", at), mount.blobs())?;
+        }
+        Ok(())
+    }
+
+    fn part(&self, kind: &str, at: usize) -> PathBuf {
+        self.dir.join(format!("{kind}-{at}"))
+    }
+
+    fn link_all<'a>(&self, dir: &Path, blobs: impl Iterator<Item = &'a Blob>) -> Result<()> {
+        fs::create_dir_all(layout_check::blobs(dir))?;
+        for blob in blobs {
+            signals::check()?;
+            mount_store::link(&self.blob(&blob.digest), &layout_check::blobs(dir).join(&blob.digest))?;
+        }
+        Ok(())
+    }
+
+    /// Loads the base image where the engine lacks it.
+    pub fn load_base(&self, session: &Session, bundle: &Bundle) -> Result<bool> {
+        let Some(image) = &bundle.base else { return Ok(false) };
+        base::load(session, image, &self.blob(&image.blob.digest))
+    }
+
+    /// Puts every part into the store that is newer than what it has; names those that are not.
+    pub fn swap(&self, layout: &Layout, bundle: &Bundle) -> Result<Vec<String>> {
+        let mut kept = Vec::new();
+        let _lock = Lock::exclusive(layout)?;
+        if !layout.version_file().exists() {
+            fs::write(layout.version_file(), FORMAT.to_string())?;
+        }
+        for (at, layers) in bundle.images.iter().enumerate() {
+            let entry = &layers.entry;
+            let place = layout.generation(&entry.image, &entry.key.0);
+            if entry::read(&place).is_ok_and(|own| own.saved >= entry.saved) {
+                kept.push(format!("layers of {} {}", entry.image, entry.key));
+                continue;
+            }
+            fs::create_dir_all(layout.layers(&entry.image))?;
+            let old = self.part("old", at);
+            if place.exists() {
+                fs::rename(&place, &old)?;
+            }
+            fs::rename(self.part("layers", at), &place)?;
+        }
+        for (at, mount) in bundle.mounts.iter().enumerate() {
+            let place = layout.all_mounts().join(mount.identity.slug());
+            if mount::read(&place).is_ok_and(|own| own.saved >= mount.saved) {
+                kept.push(format!("mount {}", mount.identity.id));
+                continue;
+            }
+            mount_store::move_in(&self.part("mount", at), &place, mount)?;
+        }
+        for fresh in &bundle.fresh {
+            merge(layout, fresh)?;
+        }
+        Ok(kept)
+    }
+}
+
+fn merge(layout: &Layout, fresh: &FreshFile) -> Result<()> {
+    let path = layout.fresh(&fresh.image);
+    let (mut own, _) = FreshFile::read(layout, &fresh.image);
+    let before = own.clone();
+    own.merge(fresh.clone());
+    if own == before {
+        return Ok(());
+    }
+    fs::create_dir_all(layout.all_fresh())?;
+    let beside = path.with_extension("json.new");
+    fs::write(&beside, serde_json::to_vec_pretty(&own)?)?;
+    Ok(fs::rename(&beside, &path)?)
+}
+
+/// A generation as BuildKit will read it, with just the blobs that it names.
+fn check(dir: &Path, layers: &Layers) -> Result<()> {
+    let shape: BTreeSet<Blob> = layout_check::shape(dir)?.into_iter().collect();
+    ensure!(shape == layers.blobs.iter().cloned().collect(), "it names other blobs than it has");
+    Ok(())
+}
+
+fn write(blob: &Blob, from: &mut dyn Read, path: &Path) -> Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    pass(blob, from, |part| file.write_all(part))
+}

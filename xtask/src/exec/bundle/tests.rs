@@ -1,0 +1,320 @@
+//! Bundles that are damaged, cut, foreign, newer or from elsewhere: each is refused, or gives the very same store.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use jiff::Timestamp;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{Place, read, write};
+use crate::cache::bundle::{Bundle, Layers};
+use crate::cache::entry::Entry;
+use crate::cache::fresh::{FreshFile, Nonce, Remembered};
+use crate::cache::key::{FORMAT, Key};
+use crate::cache::layout_check::Blob;
+use crate::cache::mount::{MountEntry, MountIdentity, Sharing};
+use crate::layout::Layout;
+use crate::plan::bundle::{Stock, Wanted, plan};
+
+const HERE: &str = "linux/amd64";
+
+/// A bundle and its blobs by digest.
+struct Made {
+    dir: tempfile::TempDir,
+    bundle: Bundle,
+    sources: BTreeMap<String, PathBuf>,
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("in range")
+}
+
+impl Made {
+    fn new(second: i64) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut sources = BTreeMap::new();
+        let mut blob = |bytes: &[u8]| {
+            let blob = Blob { digest: format!("{:x}", Sha256::digest(bytes)), size: bytes.len() as u64 };
+            let path = dir.path().join(&blob.digest);
+            fs::write(&path, bytes).expect("written");
+            sources.insert(blob.digest.clone(), path);
+            blob
+        };
+        let descriptor = |blob: &Blob, kind: &str| json!({"digest": format!("sha256:{}", blob.digest), "size": blob.size, "mediaType": kind});
+        let config = blob(b"{\"layers\":[]}");
+        let layer = blob(&[7; 700]);
+        let manifest = json!({"config": descriptor(&config, "application/vnd.buildkit.cacheconfig.v0"), "layers": [descriptor(&layer, "layer")]});
+        let manifest = blob(manifest.to_string().as_bytes());
+        let mut top = descriptor(&manifest, "manifest");
+        top["annotations"] = json!({"org.opencontainers.image.ref.name": "latest"});
+        let mut blobs = vec![config, layer, manifest];
+        blobs.sort();
+        let entry = Entry {
+            format: FORMAT,
+            image: "team/app".into(),
+            platform: HERE.into(),
+            key: Key::new("team/app", HERE, b"FROM x"),
+            digest: None,
+            saved: at(second),
+            bytes: blobs.iter().map(|blob| blob.size).sum(),
+        };
+        let index = json!({"manifests": [top]}).to_string();
+        let mount = MountEntry {
+            format: FORMAT,
+            identity: MountIdentity { id: "mod".into(), ..MountIdentity::default() },
+            sharing: Sharing::Shared,
+            target: "/mod".into(),
+            platform: HERE.into(),
+            saved: at(second),
+            files: 1,
+            bytes: 5,
+            manifest: blob(b"list"),
+            packs: vec![blob(b"first pack")],
+        };
+        let mut fresh = FreshFile::new("team/app");
+        let remembered = Remembered { all: Some(Nonce { value: 5, at: at(second) }), spots: Vec::new() };
+        fresh.platforms.insert(HERE.into(), remembered);
+        let mut bundle = Bundle {
+            platform: HERE.into(),
+            created: at(second),
+            images: vec![Layers { entry, index, layout: "{}".into(), blobs }],
+            mounts: vec![mount],
+            base: None,
+            fresh: vec![fresh],
+            files: Vec::new(),
+        };
+        bundle.files = bundle.named();
+        Self { dir, bundle, sources }
+    }
+
+    fn tar(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write::tar(&self.bundle, &mut bytes, |blob| Ok(File::open(&self.sources[&blob.digest])?))
+            .expect("written");
+        bytes
+    }
+
+    fn import(&self, layout: &Layout, bytes: &[u8]) -> Result<Vec<String>> {
+        let file = self.dir.path().join("bundle.tar");
+        fs::write(&file, bytes).expect("written");
+        import(layout, &Place::File(file))
+    }
+}
+
+fn import(layout: &Layout, from: &Place) -> Result<Vec<String>> {
+    let scratch = layout.tmp().join("import");
+    let done = read::import_with(layout, from, HERE, 1 << 20, &scratch, &|_, _| Ok(false));
+    read::clean(&scratch);
+    done.map(|(_, imported)| imported.kept)
+}
+
+/// Every file below a folder with its content.
+fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = walkdir::WalkDir::new(dir).into_iter().flatten().filter(|entry| entry.file_type().is_file());
+    files
+        .map(|entry| {
+            (entry.path().strip_prefix(dir).expect("below").into(), fs::read(entry.path()).expect("read"))
+        })
+        .collect()
+}
+
+fn store() -> (tempfile::TempDir, Layout) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let layout = Layout::new("/r", dir.path());
+    (dir, layout)
+}
+
+fn refused(made: &Made, bytes: &[u8]) -> String {
+    let (dir, layout) = store();
+    let error = made.import(&layout, bytes).expect_err("refused");
+    assert_eq!(content(dir.path()), BTreeMap::new(), "{error:#}");
+    format!("{error:#}")
+}
+
+#[test]
+fn a_bundle_gives_the_same_store_as_a_tar_and_as_a_folder_and_what_is_newer_stays() {
+    let (old, new) = (Made::new(100), Made::new(200));
+    let (dir, layout) = store();
+    assert_eq!(new.import(&layout, &new.tar()).expect("sound"), Vec::<String>::new());
+    let first = content(dir.path());
+    assert_eq!(first.keys().filter(|path| path.ends_with("entry.json")).count(), 2, "{:?}", first.keys());
+    assert!(first.contains_key(Path::new("fresh/team_app.json")));
+    assert_eq!(old.import(&layout, &old.tar()).expect("sound").len(), 2, "an older one changes nothing");
+    assert_eq!(content(dir.path()), first);
+    let folder = new.dir.path().join("folder");
+    write::folder(&new.bundle, &folder, &new.sources).expect("written");
+    let (other, layout) = store();
+    import(&layout, &Place::Dir(folder.clone())).expect("sound");
+    assert_eq!(content(other.path()), first);
+    // What was read is the bundle's own no more: its folder may go, or change.
+    fs::remove_dir_all(folder).expect("removed");
+    assert_eq!(content(other.path()), first);
+}
+
+#[test]
+fn a_newer_bundle_replaces_what_is_older() {
+    let (old, new) = (Made::new(100), Made::new(200));
+    let (dir, layout) = store();
+    old.import(&layout, &old.tar()).expect("sound");
+    assert!(new.import(&layout, &new.tar()).expect("sound").is_empty());
+    let (other, layout) = store();
+    new.import(&layout, &new.tar()).expect("sound");
+    assert_eq!(content(dir.path()), content(other.path()));
+}
+
+#[test]
+fn every_flipped_bit_is_refused_or_harmless() {
+    let made = Made::new(100);
+    let sound = made.tar();
+    let (dir, layout) = store();
+    made.import(&layout, &sound).expect("sound");
+    let expected = content(dir.path());
+    let mut refused = 0;
+    for position in (0..sound.len()).step_by(29) {
+        let mut bytes = sound.clone();
+        bytes[position] ^= 1 << (position % 8);
+        let (dir, layout) = store();
+        match made.import(&layout, &bytes) {
+            Ok(_) => assert_eq!(content(dir.path()), expected, "byte {position}"),
+            Err(_) => {
+                refused += 1;
+                assert_eq!(content(dir.path()), BTreeMap::new(), "byte {position}");
+            }
+        }
+    }
+    assert!(refused > 50, "{refused}");
+}
+
+#[test]
+fn every_cut_is_refused_unless_all_files_are_there() {
+    let made = Made::new(100);
+    let sound = made.tar();
+    for length in (0..sound.len() - 1024).step_by(101) {
+        let (dir, layout) = store();
+        let result = made.import(&layout, &sound[..length]);
+        // The last file's padding may be missing.
+        if result.is_err() || length + 512 < sound.len() - 1024 {
+            assert!(result.is_err(), "{length}");
+            assert_eq!(content(dir.path()), BTreeMap::new());
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let made = Made::new(100);
+    let mut other = Made::new(100);
+    other.bundle.platform = "linux/arm64".into();
+    assert!(refused(&made, &other.tar()).contains("made for linux/arm64"));
+    for image in ["..", "../x", ".", "", "a b", "/x\n"] {
+        let mut evil = Made::new(100);
+        evil.bundle.images[0].entry.image = image.into();
+        // A name that starts with a slash becomes a plain one.
+        assert!(refused(&made, &evil.tar()).contains("image named"), "{image}");
+    }
+    let mut evil = Made::new(100);
+    evil.bundle.images[0].entry.key = Key("../../x".into());
+    assert!(refused(&made, &evil.tar()).contains("the key of"));
+    let mut evil = Made::new(100);
+    evil.bundle.fresh[0].image = "..".into();
+    assert!(refused(&made, &evil.tar()).contains("image named"));
+    let mut evil = Made::new(100);
+    evil.bundle.mounts[0].format = 2;
+    assert!(refused(&made, &evil.tar()).contains("format 2"));
+    let mut less = Made::new(100);
+    less.bundle.files.pop();
+    assert!(refused(&made, &less.tar()).contains("does not list it"));
+    let mut cut = Made::new(100);
+    cut.bundle.images[0].blobs.pop();
+    cut.bundle.files = cut.bundle.named();
+    assert!(refused(&made, &cut.tar()).contains("no use"));
+    let head = String::from_utf8(made.bundle.head().expect("data")).expect("text");
+    let newer = head.replacen("\"format\":1", "\"format\":9", 1);
+    let error = Bundle::parse(newer.as_bytes()).expect_err("refused").to_string();
+    assert!(error.contains("format 9"), "{error}");
+}
+
+#[test]
+fn tars_of_others_are_refused() {
+    let made = Made::new(100);
+    let tar = |files: &[(&str, tar::EntryType, &[u8])]| {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, kind, bytes) in files {
+            let mut header = tar::Header::new_gnu();
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_size(bytes.len() as u64);
+            header.set_entry_type(*kind);
+            header.set_cksum();
+            builder.append(&header, *bytes).expect("appended");
+        }
+        builder.into_inner().expect("written")
+    };
+    let file = tar::EntryType::Regular;
+    assert!(refused(&made, &tar(&[("../../evil", file, b"x")])).contains("its first file is `../../evil`"));
+    assert!(refused(&made, &tar(&[("bundle.json", file, b"{}")])).contains("not what it should be"));
+    let head = made.bundle.head().expect("data");
+    let first = made.bundle.files[0].digest.clone();
+    let name = format!("blobs/sha256/{first}");
+    for (second, kind) in
+        [("../../evil", file), ("/etc/passwd", file), (name.as_str(), tar::EntryType::Symlink)]
+    {
+        let bytes = tar(&[("bundle.json", file, &head), (second, kind, b"list")]);
+        assert!(refused(&made, &bytes).contains("in the place of its file"), "{second}");
+    }
+    let more = [&made.tar()[..made.tar().len() - 1024], &tar(&[("more", file, b"x")])].concat();
+    assert!(refused(&made, &more).contains("more than"));
+}
+
+#[test]
+fn blobs_of_the_store_are_not_stored_twice_and_a_damaged_one_is_told() {
+    use std::os::unix::fs::MetadataExt;
+    let made = Made::new(100);
+    let (_dir, layout) = store();
+    made.import(&layout, &made.tar()).expect("sound");
+    let mut second = Made::new(200);
+    second.bundle.images[0].entry.key = Key::new("team/app", HERE, b"FROM y");
+    second.import(&layout, &second.tar()).expect("sound");
+    let entry = &second.bundle.images[0];
+    let blob =
+        layout.generation("team/app", &entry.entry.key.0).join("blobs/sha256").join(&entry.blobs[0].digest);
+    assert_eq!(fs::metadata(&blob).expect("there").nlink(), 2);
+    let bytes = fs::read(&blob).expect("read");
+    fs::write(&blob, vec![b'x'; bytes.len()]).expect("damaged");
+    let error = format!("{:#}", second.import(&layout, &second.tar()).expect_err("refused"));
+    assert!(error.contains("cache verify"), "{error}");
+}
+
+#[test]
+fn the_newest_and_the_exact_go_of_what_is_asked_for() {
+    let layers = |image: &str, dockerfile: &[u8], second: i64| {
+        let mut layers = Made::new(second).bundle.images.remove(0);
+        layers.entry.image = image.into();
+        layers.entry.key = Key::new(image, HERE, dockerfile);
+        (PathBuf::from(format!("{image}-{second}")), layers)
+    };
+    let stock = Stock {
+        layers: vec![layers("a", b"1", 1), layers("a", b"2", 2), layers("a", b"3", 3), layers("b", b"1", 1)],
+        ..Stock::default()
+    };
+    let plan = |wanted: &Wanted| plan(&stock, wanted, None, HERE, at(9));
+    let seconds = |wanted: &Wanted| {
+        let export = plan(wanted).expect("a plan");
+        export
+            .bundle
+            .images
+            .iter()
+            .map(|layers| (layers.entry.image.clone(), layers.entry.saved.as_second()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(seconds(&Wanted::default()), [("a".to_owned(), 3), ("b".to_owned(), 1)]);
+    let exact = [Key::new("a", HERE, b"1")].into();
+    assert_eq!(
+        seconds(&Wanted { images: vec!["a".into()], exact, mounts: None }),
+        [("a".to_owned(), 1), ("a".to_owned(), 3)]
+    );
+    let unknown = Wanted { images: vec!["c".into()], ..Wanted::default() };
+    assert!(plan(&unknown).expect_err("none").to_string().contains("no layers of `c`\nit holds: a, b"));
+}
