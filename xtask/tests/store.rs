@@ -260,56 +260,6 @@ fn du_counts_builder_and_store() {
 }
 
 #[test]
-#[ignore = "needs an engine"]
-fn a_key_for_ci_ends_in_a_digest_of_the_inputs() {
-    let project = built("key");
-    let key = |project: &Project| {
-        let document = json(&project.run(&["cache", "key", "app", "--file", "compose.yaml", "--json"]));
-        let keys = document["prefixes"].as_array().expect("keys").clone();
-        let all = std::iter::once(document["key"].clone()).chain(keys);
-        all.map(|key| key.as_str().expect("text").to_owned()).collect::<Vec<_>>()
-    };
-    let before = key(&project);
-    assert!(before[0].starts_with(&before[1]) && before[1].starts_with(&before[2]), "{before:?}");
-    assert_eq!(key(&project), before);
-    project.write("a.txt", "other");
-    let file = key(&project);
-    assert!(file[0] != before[0] && file[1..] == before[1..], "{file:?}");
-    let text = fs::read_to_string(project.path("Dockerfile")).expect("there");
-    project.write("Dockerfile", &format!("{text}# more\n"));
-    let dockerfile = key(&project);
-    assert!(dockerfile[1] != before[1] && dockerfile[2] == before[2], "{dockerfile:?}");
-    let lines = project.run(&["cache", "key", "app", "--file", "compose.yaml"]).stdout;
-    assert_eq!(lines.lines().collect::<Vec<_>>(), dockerfile);
-}
-
-#[test]
-#[ignore = "needs an engine"]
-fn clearing_the_builder_takes_this_declarations_mounts_alone() {
-    let salt = format!("durango-test-{}", std::process::id());
-    let dockerfile = format!(
-        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN --mount=type=cache,id={salt},target=/one --mount=type=cache,target=/{salt} \
-         echo {salt} >/one/a\n"
-    );
-    let project = Project::new(&[
-        ("compose.yaml", &common::COMPOSE.replace("durango-test/app", "durango-test/clear")),
-        ("Dockerfile", &dockerfile),
-    ]);
-    project.build(&["app", "--no-save"]).1.succeeds();
-    let mounts = || {
-        let du = json(&project.run(&["cache", "du", "--json"]));
-        let ids = du["builder"]["mounts"].as_array().expect("mounts").clone();
-        ids.iter().map(|mount| mount["id"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
-    };
-    let before = mounts();
-    assert!(before.contains(&format!("/{salt}")), "{before:?}");
-    project.run(&["cache", "clear", "builder", "--yes", "--file", "compose.yaml"]).succeeds();
-    let after = mounts();
-    let gone: Vec<_> = before.iter().filter(|id| !after.contains(id)).collect();
-    assert_eq!(gone, [&format!("/{salt}")], "one without an id is shared with others, and stays");
-}
-
-#[test]
 fn a_store_that_nobody_may_enter_is_no_damage() {
     let (project, dir) = by_hand();
     fs::set_permissions(project.store(), fs::Permissions::from_mode(0o755)).expect("set");
