@@ -96,7 +96,10 @@ impl Project {
         let target = format!("s{image}");
         let output = self.xtask(&["build", &target, "--json", "--progress", "quiet", "--file", &compose])?;
         let report: Value = serde_json::from_slice(&output).context("failed to read the build's JSON")?;
-        let saved = report["cache"]["saved"].as_str().unwrap_or("nothing");
+        let saved = report["cache"]["saved"].as_str();
+        // A store that takes nothing more stays small, too.
+        let saved =
+            saved.with_context(|| format!("build {} was not saved: {}", build + 1, report["warnings"]))?;
         eprintln!("  {:>2} {target}: {:>8}, saved {saved}", build + 1, show(size(&self.store())));
         Ok(())
     }
