@@ -28,6 +28,9 @@ pub enum Kind {
     Away(Away),
     /// A cache mount of that many megabytes taken out and put back, as a multiple of `tar | zstd`.
     Mounts(u64),
+    /// So many builds of small images, each after an edit, under a budget of a third of what they would fill: the largest size
+    /// that the store had, as a part of the budget.
+    Many(usize),
 }
 
 /// An edit of the copy.
@@ -75,4 +78,5 @@ pub const CASES: &[Case] = &[
     Case { name: "away-built-in", kind: Kind::Away(Away::BuiltIn), limit: 1.3 },
     Case { name: "mounts-500MB", kind: Kind::Mounts(500), limit: 2.0 },
     Case { name: "mounts-2GB", kind: Kind::Mounts(2000), limit: 2.0 },
+    Case { name: "fifty", kind: Kind::Many(50), limit: 1.0 },
 ];
