@@ -113,6 +113,14 @@ fn builds_use_it_unless_another_is_named() {
     assert!(plan(&[]).contains("--builder team bake"));
     assert!(plan(&["--builder", "default"]).contains("--builder default bake"));
     project.run(&["builder", "down", "--purge"]).fails(2, &["others use what `team` holds"]);
+    // Removed behind our back, as in a store that came from another machine: said, and made anew.
+    let mut remove = Command::new("docker");
+    remove.args(["buildx", "rm", "team"]).env("HOME", project.path("home"));
+    Run::from(remove.output().expect("docker runs")).succeeds();
+    let lost = project.run(&["plan", "app", "--file", "compose.yaml"]).all();
+    assert!(lost.contains("--builder default bake") && lost.contains("the builder `team` is gone"), "{lost}");
+    project.run(&["builder", "up"]).succeeds();
+    assert!(plan(&[]).contains("--builder team bake"));
     project.run(&["builder", "down"]).succeeds();
     assert!(plan(&[]).contains("--builder default bake"));
 }

@@ -4,19 +4,32 @@
 mod common;
 
 use std::fs;
+use std::process::Command;
 
 use common::buildkit::{self, Container, Remote};
 use common::{COMPOSE, Project, cached, files};
 use serde_json::Value;
 
+/// Two stages, and a RUN that counts its runs in a cache mount. It takes its time: who is done before the builder was asked had no use
+/// for a mount.
 fn project(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let id = format!("durango-test-{name}-{}", salt.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
     let dockerfile = format!(
-        "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}} AS made\nRUN echo '{salt}' >/made\nFROM ${{BASE_IMAGE}}\nCOPY --from=made /made /\n\
-         COPY a.txt /a\nRUN cat /a >/b\n"
+        "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}} AS made\nRUN echo '{salt}' >/made\nFROM ${{BASE_IMAGE}}\n\
+         COPY --from=made /made /\nCOPY a.txt /a\n\
+         RUN --mount=type=cache,id={id},target=/m,sharing=shared sleep 2; echo run >>/m/runs; wc -l </m/runs >/runs; cat /a >/b\n"
     );
     let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
     Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile), ("a.txt", "a\n")])
+}
+
+/// A file of the image that a build loaded into the engine.
+fn file(report: &Value, path: &str) -> String {
+    let image = report["targets"][0]["image"].as_str().expect("a name");
+    let output =
+        Command::new("docker").args(["run", "--rm", image, "cat", path]).output().expect("docker runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// What every driver must do. `fresh` gives another builder of the same driver, which holds nothing.
@@ -32,14 +45,12 @@ fn builds_hit_and_load(project: &Project, driver: &str) {
     run.succeeds();
     assert_eq!((&first["result"], &first["warnings"]), (&"built".into(), &Value::Array(vec![])), "{driver}");
     assert_eq!(first["cache"]["saved"], first["cache"]["key"], "{driver}: {first}");
-    let image = first["targets"][0]["image"].as_str().expect("a name");
-    let shown = common::Run::from(
-        std::process::Command::new("docker")
-            .args(["run", "--rm", image, "cat", "/b"])
-            .output()
-            .expect("docker runs"),
+    assert_eq!(
+        (file(&first, "/b"), file(&first, "/runs")),
+        ("a".into(), "1".into()),
+        "{driver}: it is in the engine"
     );
-    assert_eq!(shown.stdout, "a\n", "{driver}: the image is in the engine: {}", shown.all());
+    assert!(first["cache"]["mounts"][0]["saved_bytes"].as_u64() > Some(0), "{driver}: {first}");
     let (second, run) = project.build(&["app"]);
     run.succeeds();
     assert_eq!(second["result"], "cached", "{driver}: {}", run.all());
@@ -68,16 +79,24 @@ fn layers_come_from_the_store(project: &Project, driver: &str, fresh: &mut dyn F
     let (report, run) = project.build(&["app"]);
     run.succeeds();
     assert!(cached(&report, "COPY --from=made") && !cached(&report, "cat /a"), "{driver}: {report}");
+    // The step ran where it had never run before, and went on from what the mount held elsewhere.
+    assert_eq!(report["cache"]["mounts"][0]["restored"], driver != "docker", "{driver}: {report}");
+    assert_eq!((file(&report, "/b"), file(&report, "/runs")), ("other".into(), "2".into()), "{driver}");
     assert_eq!(report["cache"]["saved"], report["cache"]["key"], "{driver}: {}", run.all());
 }
 
 fn nothing_is_saved_where_that_is_asked_for(project: &Project) {
-    let held = files(&project.store().join("layers"));
+    // When a generation was read is told by a file's time beside it.
+    let layers = || {
+        let all = files(&project.store().join("layers"));
+        all.into_iter().filter(|(path, _)| !path.ends_with("used")).collect::<Vec<_>>()
+    };
+    let held = layers();
     project.write("a.txt", "third\n");
     let (report, run) = project.build(&["app", "--no-save"]);
     run.succeeds();
     assert_eq!((&report["result"], &report["cache"]["saved"]), (&"built".into(), &Value::Null));
-    assert_eq!(files(&project.store().join("layers")), held);
+    assert_eq!(layers(), held);
 }
 
 #[test]
@@ -122,7 +141,10 @@ fn old_and_new_buildkit_read_each_others_layers() {
         assert_eq!(written, format!("application/vnd.oci.{media_type}.v1+json"), "by {writer}");
         let (report, run) = project.build(&["app", "--builder", reader]);
         run.succeeds();
-        assert_eq!(report["result"], "cached", "{writer} to {reader}: {}", run.all());
+        let hits = ["echo '", "COPY --from=made", "COPY a.txt"];
+        assert!(hits.iter().all(|step| cached(&report, step)), "{writer} to {reader}: {}", run.all());
+        // Between these two versions the key of a RUN with a cache mount differs; what was in the mount is there for it.
+        assert_eq!(file(&report, "/runs"), if cached(&report, "wc -l") { "1" } else { "2" });
         project.run(&["builder", "down", "team"]).succeeds();
     }
 }

@@ -13,6 +13,7 @@ use crate::cache::{damage, entry, mount};
 use crate::cli::Session;
 use crate::engine::Engine;
 use crate::engine::base;
+use crate::engine::facts as engine_facts;
 use crate::error::usage;
 use crate::plan::build::{Base, Facts, Stored};
 use crate::plan::fresh::{FreshFacts, Source, choose};
@@ -35,7 +36,8 @@ pub fn check_files(files: &[PathBuf]) -> Result<()> {
 /// Gathers them all.
 pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &str) -> Result<Facts> {
     let scratch = session.layout.tmp().join(build);
-    let secrets = secrets::read(&session.host);
+    let mut secrets = secrets::read(&session.host);
+    secrets.warnings.extend(engine_facts::lost_builder(session));
     let env = secrets.paths();
     let declaration = declaration::read(
         session,

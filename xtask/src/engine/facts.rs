@@ -24,13 +24,30 @@ pub fn builder_name(session: &Session) -> Option<String> {
     let host = &session.host;
     let given = session.globals.builder.as_deref();
     let named = given.or(host.var("DURANGO_BUILDER")).or(host.var("BUILDX_BUILDER"));
-    named.map(str::to_owned).or_else(|| chosen_builder(session))
+    let is_known = |name: &String| builders::instances(host).join(name).is_file();
+    named.map(str::to_owned).or_else(|| chosen_builder(session).filter(is_known))
 }
 
 /// The builder that `builder up` made last and `builder down` has not removed.
 pub fn chosen_builder(session: &Session) -> Option<String> {
     let text = std::fs::read_to_string(session.layout.chosen_builder()).ok()?;
     Some(text.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+/// Said where builds would use the builder of `builder up` and somebody else removed it, or the store came from another machine.
+pub fn lost_builder(session: &Session) -> Option<String> {
+    let mut variables = ["DURANGO_BUILDER", "BUILDX_BUILDER"].into_iter();
+    if session.globals.builder.is_some() || variables.any(|name| session.host.var(name).is_some()) {
+        return None;
+    }
+    let name = chosen_builder(session)?;
+    let is_lost = !builders::instances(&session.host).join(&name).is_file();
+    is_lost.then(|| {
+        format!(
+            "the builder `{name}` is gone, so buildx's current one builds; `cargo xtask builder up` makes it anew, \
+             `cargo xtask builder down` forgets it"
+        )
+    })
 }
 
 /// What `docker info` says, also where only the client answers.

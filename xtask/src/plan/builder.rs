@@ -152,7 +152,9 @@ pub fn up(spec: &Spec, facts: &Facts, layout: &Layout) -> Result<Vec<Step>> {
                 ));
             }
         }
-        Some(instance) if !is_ours => return Err(foreign(spec, instance)),
+        Some(instance) if !is_ours || instance.driver != spec.place.driver() => {
+            return Err(foreign(spec, instance));
+        }
         Some(_) => {
             steps.extend(pull(spec, facts));
             let why = format!("the builder `{name}` is made anew and keeps its cache");

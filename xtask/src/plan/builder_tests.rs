@@ -112,6 +112,9 @@ fn somebody_elses_builder_is_left_alone() {
         "{error}"
     );
     assert_eq!(exit_code(&error), 2);
+    // Not even one of ours becomes another kind: that would leave its cache to nobody.
+    let ours = healthy(&Spec { name: "team".into(), ..spec() });
+    up(&remote("tcp://a:1"), &ours, &layout()).expect_err("another driver");
     let error = down("durango", &other, &layout(), true).expect_err("not ours");
     assert!(error.to_string().contains("was not made by xtask"), "{error}");
 }

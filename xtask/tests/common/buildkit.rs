@@ -27,18 +27,48 @@ pub fn programs() -> PathBuf {
     if !["buildkitd", "buildctl"].iter().all(|name| dir.join(name).is_file()) {
         // Built beside, so that one that was killed leaves nothing that looks whole.
         let beside = dir.join("beside");
-        let mut go = Command::new("go");
-        go.args(["build", "-trimpath", "-buildvcs=false", "-o"]).arg(format!("{}/", beside.display()));
         let flags = format!("-s -w -X github.com/moby/buildkit/version.Version={VERSION}");
-        go.args(["-ldflags", &flags, "github.com/moby/buildkit/cmd/buildkitd"]);
-        go.arg("github.com/moby/buildkit/cmd/buildctl").current_dir(source()).env("CGO_ENABLED", "0");
-        let output = go.output().expect("go runs");
+        let host = xtask::host::Host::read();
+        let mut build = if host.which("go").is_some() {
+            by_go(&beside, &flags)
+        } else {
+            by_docker(&host, &beside, &flags)
+        };
+        let output = build.output().expect("it runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         for name in ["buildctl", "buildkitd"] {
             fs::rename(beside.join(name), dir.join(name)).expect("moved");
         }
     }
     fs::canonicalize(dir).expect("a folder")
+}
+
+fn by_go(to: &Path, flags: &str) -> Command {
+    let mut go = Command::new("go");
+    go.args(["build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o"])
+        .arg(format!("{}/", to.display()));
+    go.args(["buildkitd", "buildctl"].map(|name| format!("github.com/moby/buildkit/cmd/{name}")));
+    go.current_dir(source()).env("CGO_ENABLED", "0");
+    go
+}
+
+/// Where there is no Go, as on a machine that was just provisioned.
+fn by_docker(host: &xtask::host::Host, to: &Path, flags: &str) -> Command {
+    let base = super::base_of(&Project::new(&[("compose.yaml", super::COMPOSE)]));
+    let mut build = Command::new("docker");
+    build.args([
+        "build",
+        "--build-arg",
+        &format!("BASE_IMAGE={base}"),
+        "--build-arg",
+        &format!("LDFLAGS={flags}"),
+    ]);
+    if let Some(bundle) = xtask::project::secrets::read(host).ca_bundle {
+        build.arg("--secret").arg(format!("id=ca,src={}", bundle.display()));
+    }
+    build.arg("--output").arg(format!("type=local,dest={}", to.display()));
+    build.arg("--file").arg(source().join("programs.Dockerfile")).arg(source()).env("DOCKER_BUILDKIT", "1");
+    build
 }
 
 /// The image for docker-container builders; it stays in the engine, as the programs stay on the machine.
