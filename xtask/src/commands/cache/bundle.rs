@@ -133,6 +133,9 @@ pub(super) fn import(session: &Session, parsed: &Parsed, _: &[String]) -> Result
     }
     print!("{}", bundle::text(&bundle));
     done.kept.iter().for_each(|kept| println!("the store has newer or the same: {kept}"));
+    if let Some(base) = bundle.base.as_ref().filter(|_| done.loaded) {
+        println!("`{}` of this engine is the bundle's now: {}", base.image, base.id);
+    }
     let verb = if parsed.flag("--dry-run") { "would be imported" } else { "imported" };
     println!("{} {verb} from {} in {seconds:.1} s", human(bundle.bytes()), show(&from));
     Ok(0)

@@ -18,7 +18,7 @@ use crate::cache::layout_check::{self, Blob};
 use crate::cache::mount;
 use crate::cli::Session;
 use crate::exec::lock::Lock;
-use crate::exec::{mount_store, signals};
+use crate::exec::{mount_store, signals, used};
 use crate::layout::Layout;
 
 /// What was received so far: a scratch folder in the store.
@@ -134,6 +134,7 @@ impl Stage {
             let place = layout.generation(&entry.image, &entry.key.0);
             if entry::read(&place).is_ok_and(|own| own.saved >= entry.saved) {
                 kept.push(format!("layers of {} {}", entry.image, entry.key));
+                used::touch(&place);
                 continue;
             }
             fs::create_dir_all(layout.layers(&entry.image))?;
@@ -142,14 +143,18 @@ impl Stage {
                 fs::rename(&place, &old)?;
             }
             fs::rename(self.part("layers", at), &place)?;
+            // It counts as of use now, or the budget would take what was saved long ago elsewhere before anybody built with it.
+            used::touch(&place);
         }
         for (at, mount) in bundle.mounts.iter().enumerate() {
             let place = layout.all_mounts().join(mount.identity.slug());
             if mount::read(&place).is_ok_and(|own| own.saved >= mount.saved) {
                 kept.push(format!("mount {}", mount.identity.id));
+                used::touch(&place);
                 continue;
             }
             mount_store::move_in(&self.part("mount", at), &place, mount)?;
+            used::touch(&place);
         }
         for fresh in &bundle.fresh {
             merge(layout, fresh)?;

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Place, read, write};
 use crate::cache::bundle::{Bundle, Layers};
+use crate::cache::contents::{Contents, Kind};
 use crate::cache::entry::Entry;
 use crate::cache::fresh::{FreshFile, Nonce, Remembered};
 use crate::cache::key::{FORMAT, Key};
@@ -152,6 +153,24 @@ fn a_bundle_gives_the_same_store_as_a_tar_and_as_a_folder_and_what_is_newer_stay
     // What was read is the bundle's own no more: its folder may go, or change.
     fs::remove_dir_all(folder).expect("removed");
     assert_eq!(content(other.path()), first);
+}
+
+#[test]
+fn what_is_imported_counts_as_of_use_now_however_old_it_is() {
+    let made = Made::new(100);
+    let (_dir, layout) = store();
+    made.import(&layout, &made.tar()).expect("sound");
+    let items = Contents::read(&layout).items;
+    let kept: Vec<_> = items.iter().filter(|item| matches!(item.kind, Kind::Layers | Kind::Mounts)).collect();
+    assert_eq!(kept.len(), 2, "{items:?}");
+    for item in kept {
+        assert_eq!(item.saved, at(100));
+        assert!(
+            item.used > at(1_000_000),
+            "{}: the budget would take it before what is older here",
+            item.name
+        );
+    }
 }
 
 #[test]
