@@ -102,21 +102,27 @@ find . -printf '%y %m %U %G %s %n %T@ %p %l\n' | sort >/list";
 #[test]
 #[ignore = "needs an engine"]
 fn only_what_is_new_is_packed_and_what_was_removed_stays_away() {
-    let step = "case $EDIT in
-1) head -c 300000 /dev/urandom >large; echo old >goes; mkdir dir; echo x >dir/goes ;;
-2) echo new >small; rm -r goes dir ;;
+    let step = r"case $EDIT in
+1)
+    head -c 300000 /dev/urandom >large; echo old >goes; mkdir dir turns; echo x | tee dir/goes >turns/goes
+    echo x | tee keep >'odd
+keep'; echo x >'goes
+too'; echo x >linked; ln linked again ;;
+2) echo new >small; rm -r goes* dir turns; echo x >turns; mv again renamed ;;
+3) echo more >more ;;
 esac
-find . | sort >/list; cat large | sha256sum >>/list";
+find . -printf '%y %n %p\n' | sort >/list; cat large | sha256sum >>/list";
     let mounted = Mount::new("increments", "sharing=locked", step);
     let first = mounted.build("1");
     let second = mounted.build("2");
     let (first, second) = (mount(&first)["saved_bytes"].as_u64(), mount(&second)["saved_bytes"].as_u64());
     assert!(first > Some(300_000) && second > Some(0) && second < Some(5_000), "{first:?} {second:?}");
+    mounted.build("3");
     let before = mounted.image_file("increments", "/list");
     mounted.prune();
-    assert_eq!(mount(&mounted.build("3"))["restored"], true);
+    assert_eq!(mount(&mounted.build("4"))["restored"], true);
     assert_eq!(mounted.image_file("increments", "/list"), before);
-    assert!(!before.contains("goes"));
+    assert!(!before.contains("goes") && before.contains("f 2 ./renamed") && before.contains("f 1 ./turns"));
 }
 
 #[test]
@@ -183,7 +189,7 @@ fn which_mounts_travel_can_be_chosen() {
 fn gos_own_trimming_sees_a_mount_that_was_never_away() {
     let step = "if [ $EDIT = 1 ]; then
 mkdir 00 && echo 'This directory holds cached build artifacts from the Go build system.' >README
-echo a >00/a && echo b >00/b && touch -d '@1000000000' 00/a README && touch -d '@1000000500' 00/b && echo 1000000600 >trim.txt
+echo a >00/a && echo b >00/b && touch -d '@1000000000' 00/a README && touch -d '@1000000500' 00/b && printf 1000000600 >trim.txt
 fi
 { stat -c %Y 00/a 00/b; cat trim.txt; } >/list";
     let mounted = Mount::new("trim", "sharing=shared", step);
