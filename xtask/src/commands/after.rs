@@ -90,8 +90,8 @@ fn take_out(
             ..site(session, plan, &log, &budget)
         };
         moved = mounts::run(&site, carrier, Way::Out, &mounts, &mut watch::Quiet)?;
-        garbage::collect(&session.sh, &plan.builder, &moved);
     }
+    garbage::collect(&session.sh, &plan.builder, &[&built.put_back, &moved]);
     for (entry, _) in built.put_back.done.iter().chain(&moved.done) {
         used::touch(&session.layout.all_mounts().join(entry.identity.slug()));
     }

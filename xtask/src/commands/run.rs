@@ -237,3 +237,47 @@ fn lacks(plan: &MountPlan, records: &[Record], begun: Option<Timestamp>, wanted:
     };
     wanted.iter().copied().filter(|at| !is_held(*at)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::mount::{MountIdentity, Sharing};
+
+    fn record(id: &str, second: i64) -> Record {
+        Record {
+            id: "r".into(),
+            created: Timestamp::from_second(second).ok(),
+            kind: "exec.cachemount".into(),
+            bytes: 1,
+            reclaimable: true,
+            description: format!("cached mount /c from exec sh -c true with id \"/{id}\""),
+        }
+    }
+
+    #[test]
+    fn a_mount_is_lacking_where_no_record_is_older_than_the_build() {
+        let mut plan = MountPlan::default();
+        for id in ["a", "b"] {
+            plan.mounts.push(PlannedMount {
+                dir: "/s".into(),
+                identity: MountIdentity { id: id.into(), ..MountIdentity::default() },
+                sharing: Sharing::Shared,
+                target: "/c".into(),
+                held: None,
+                uses: Vec::new(),
+            });
+        }
+        let begun = Timestamp::from_second(100).ok();
+        let ask = |records: &[Record]| lacks(&plan, records, begun, &[0, 1]);
+        assert_eq!(ask(&[]), [0, 1]);
+        assert_eq!(ask(&[record("a", 99)]), [1], "the builder has it");
+        assert_eq!(ask(&[record("a", 101), record("b", 99)]), [0], "this build has just made it");
+        assert_eq!(ask(&[record("a", 99), record("a", 101)]), [1]);
+        let nameless = Record { description: "cached mount /c from exec sh".into(), ..record("a", 99) };
+        assert_eq!(
+            ask(&[nameless]),
+            [0; 0],
+            "where it does not name them, what is there must not be overwritten"
+        );
+    }
+}

@@ -1,5 +1,5 @@
-//! What a transfer of cache mounts leaves in the builder: the packs, once in the layer of the RUN that made them and once in the
-//! layer that was exported. Nothing reads them again.
+//! What a transfer of cache mounts leaves in the builder: on their way out the packs, once in the layer of the RUN that made them and
+//! once in the layer that was exported; on their way in the folder that they came from. Nothing reads them again.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ const WORTH: u64 = 64 << 20;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Removes what transfers left, by its very records. What fails is left to the builder.
-pub fn collect(sh: &Shell, builder: &str, moved: &Moved) {
-    if moved.left_over < WORTH {
+pub fn collect(sh: &Shell, builder: &str, moved: &[&Moved]) {
+    if moved.iter().map(|moved| moved.left_over).sum::<u64>() < WORTH {
         return;
     }
     let is_ours = |record: &usage::Record| {

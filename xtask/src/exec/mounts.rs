@@ -135,7 +135,10 @@ fn attempt(
     for number in numbers {
         let mount = &mounts[number];
         match (way, &mount.held) {
-            (Way::In, Some(held)) => moved.done.push((held.clone(), 0)),
+            (Way::In, Some(held)) => {
+                moved.left_over += held.stored_bytes();
+                moved.done.push((held.clone(), 0));
+            }
             (Way::In, None) => {}
             (Way::Out, _) => match arrived(site, &transfer, number) {
                 Ok(Some((entry, bytes))) => {

@@ -76,8 +76,7 @@ fn cache(mount: &PlannedMount, target: &str) -> String {
         format!("sharing={}", mount.sharing),
     ];
     if let Some((_, stage)) = identity.from.as_deref().and_then(|from| from.split_once('/')) {
-        // A stage without a name is reached by its number.
-        options.push(format!("from={}", stage.strip_prefix("stage-").unwrap_or(stage)));
+        options.push(format!("from={stage}"));
     }
     options.extend(identity.source.iter().map(|source| format!("source={source}")));
     options.extend(identity.uid.iter().map(|uid| format!("uid={uid}")));

@@ -193,3 +193,25 @@ impl MountPlan {
         (0..self.mounts.len()).filter(|at| uses(&self.mounts[*at])).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_names_what_travels_or_what_does_not() {
+        let table = [
+            ("all", true, true),
+            ("none", false, false),
+            ("a", true, false),
+            ("-a", false, true),
+            ("a, b", true, true),
+            ("all,-b", true, false),
+        ];
+        for (text, a, b) in table {
+            let choice = Choice::parse(text).expect(text);
+            assert_eq!((choice.takes("a"), choice.takes("b")), (a, b), "{text}");
+        }
+        assert!(Choice::parse("none,a").is_err() && Choice::parse("-").is_err());
+    }
+}

@@ -258,3 +258,7 @@ impl Transfer {
 fn text(path: &Path) -> String {
     path.display().to_string()
 }
+
+#[cfg(test)]
+#[path = "mounts_tests.rs"]
+mod tests;

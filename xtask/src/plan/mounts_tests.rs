@@ -1,0 +1,145 @@
+//! Mounts to the call that moves them, without an engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::cache::key::FORMAT;
+use crate::cache::layout_check::Blob;
+
+fn blob(name: &str, size: u64) -> Blob {
+    Blob { digest: name.repeat(64), size }
+}
+
+fn entry(packs: &[u64]) -> MountEntry {
+    MountEntry {
+        format: FORMAT,
+        identity: MountIdentity::default(),
+        sharing: Sharing::Shared,
+        target: "/c".into(),
+        platform: "linux/amd64".into(),
+        saved: Timestamp::from_second(1000).expect("in range"),
+        files: 1,
+        bytes: 1,
+        manifest: blob("a", 1),
+        packs: packs.iter().map(|size| blob("b", *size)).collect(),
+    }
+}
+
+fn mount(id: &str) -> PlannedMount {
+    PlannedMount {
+        dir: format!("/s/mounts/{id}").into(),
+        identity: MountIdentity { id: id.into(), ..MountIdentity::default() },
+        sharing: Sharing::Locked,
+        target: "/cache".into(),
+        held: Some(entry(&[4 << 20])),
+        uses: Vec::new(),
+    }
+}
+
+fn carrier() -> Carrier {
+    Carrier {
+        bake: Command::new(["docker", "buildx", "bake"]),
+        builder: "default".into(),
+        tools: ("own/debian".into(), None),
+        ca_bundle: None,
+        owners: BTreeMap::from([(
+            "app".to_owned(),
+            Owner {
+                dockerfile: "FROM own AS seed\n".into(),
+                dockerignore: Some("x\n".into()),
+                sets: vec![("args.A".into(), "1".into())],
+            },
+        )]),
+        scratch: "/s/tmp/id".into(),
+    }
+}
+
+fn text<'a>(transfer: &'a Transfer, name: &str) -> &'a str {
+    let found = transfer.files.iter().find(|(path, _)| path.ends_with(name));
+    &found.unwrap_or_else(|| panic!("no {name} in {:?}", transfer.files)).1
+}
+
+#[test]
+fn each_mount_has_a_run_of_its_own_with_exactly_its_options() {
+    let odd = PlannedMount {
+        identity: MountIdentity {
+            id: "odd".into(),
+            uid: Some(0),
+            gid: Some(7),
+            mode: Some("0750".into()),
+            source: Some("/s".into()),
+            from: Some("app/seed".into()),
+            ..MountIdentity::default()
+        },
+        sharing: Sharing::Private,
+        ..mount("odd")
+    };
+    let transfer = carrier().transfer(Way::In, &[mount("a"), odd], &BTreeSet::new(), "n0", 1600);
+    let plain = text(&transfer, "durango-mounts-0.Dockerfile");
+    let run = "RUN --mount=type=cache,id=a,target=/cache,sharing=locked --mount=type=bind,from=durango-in-n0,source=/0,target=/durango/in";
+    assert!(plain.contains(run), "{plain}");
+    assert!(plain.contains(r#"["bash","/durango/transfer/put-back","/cache","n0","600"]"#), "{plain}");
+    let owned = text(&transfer, "durango-mounts-1.Dockerfile");
+    assert!(owned.starts_with("FROM own AS seed\n"), "the owner's stages come first: {owned}");
+    let options = "id=odd,target=/cache,sharing=private,from=seed,source=/s,uid=0,gid=7,mode=0750";
+    assert!(owned.contains(options) && owned.contains("/durango/out /1/"), "{owned}");
+    assert_eq!(text(&transfer, "durango-mounts-1.Dockerfile.dockerignore"), "x\n");
+    let bake: serde_json::Value = serde_json::from_str(text(&transfer, "bake.json")).expect("JSON");
+    assert_eq!(bake["target"]["durango-mounts-1"]["inherits"][0], "app");
+    assert_eq!(bake["target"]["durango-mounts-0"]["output"][0], "type=cacheonly");
+    let line = transfer.command.to_shell();
+    assert!(
+        line.contains("durango-mounts-1.args.A=1") && line.ends_with("durango-mounts-0 durango-mounts-1"),
+        "{line}"
+    );
+    let links: Vec<_> = transfer.links.iter().map(|(_, link)| link.display().to_string()).collect();
+    assert_eq!(links[..2], ["/s/tmp/id/mounts-n0/in/0/manifest", "/s/tmp/id/mounts-n0/in/0/pack-000"]);
+}
+
+#[test]
+fn what_is_left_keeps_its_number() {
+    let mounts = [mount("a"), mount("b")];
+    let transfer = carrier().transfer(Way::Out, &mounts, &BTreeSet::from([0]), "n0", 0);
+    let file = text(&transfer, "durango-mounts-0.Dockerfile");
+    assert!(!file.contains("id=a,") && file.contains("AS durango-1\n") && file.contains("/1/"), "{file}");
+    let links: Vec<_> =
+        transfer.links.iter().filter(|(_, link)| link.to_string_lossy().contains("pack")).collect();
+    assert!(links.is_empty(), "on the way out the list is enough: {links:?}");
+}
+
+#[test]
+fn a_place_that_hides_the_tools_is_moved() {
+    for (target, place) in
+        [("/usr/lib/x", "/durango/mount"), ("/", "/durango/mount"), ("/root/.cache", "/root/.cache")]
+    {
+        let mount = PlannedMount { target: target.into(), ..mount("a") };
+        let transfer = carrier().transfer(Way::Out, &[mount], &BTreeSet::new(), "n0", 0);
+        let file = text(&transfer, "durango-mounts-0.Dockerfile");
+        assert!(file.contains(&format!("id=a,target={place},")), "{file}");
+    }
+}
+
+#[test]
+fn a_long_or_stale_chain_is_packed_anew() {
+    let table: &[(&[u64], bool)] = &[
+        (&[4 << 20], true),
+        (&[4 << 20, 1 << 20], true),
+        (&[4 << 20, 3 << 20, 2 << 20], false),
+        (&[1, 2, 3], true),
+        (&[9; 8], false),
+    ];
+    for (packs, adds) in table {
+        let mount = PlannedMount { held: Some(entry(packs)), ..mount("a") };
+        assert_eq!(mount.previous().is_some(), *adds, "{packs:?}");
+    }
+}
+
+#[test]
+fn what_no_option_takes_does_not_travel() {
+    assert!(mount("a").is_writable());
+    for id in ["a b", "a,b", "a\"b", "a$b", "a\\b"] {
+        assert!(!mount(id).is_writable(), "{id}");
+    }
+}
