@@ -51,7 +51,7 @@ fn it_is_made_once_healed_and_keeps_its_mounts() {
         dry.all()
     );
     assert!(
-        !project.store().exists() && project.run(&["builder", "status", name]).code == 1,
+        !project.store().join("builders").exists() && project.run(&["builder", "status", name]).code == 1,
         "nothing was done"
     );
     let up = |more: &[&str]| {
