@@ -82,7 +82,9 @@ pub fn image(project: &Project) -> String {
         build.args(["build", "--tag", &name, "--build-arg"]);
         build.arg(format!("BASE_IMAGE={}", super::base_of(project)));
         build.arg("--file").arg(source().join("Dockerfile")).arg(&programs).env("DOCKER_BUILDKIT", "1");
-        let output = build.output().expect("docker runs");
+        // An image store that another test removes an image from may lose a layer that it unpacks: once more costs a second.
+        let first = build.output().expect("docker runs");
+        let output = if first.status.success() { first } else { build.output().expect("docker runs") };
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     name
