@@ -9,6 +9,7 @@ pub mod cache;
 pub mod doctor;
 pub mod gather;
 mod keep;
+mod lacking;
 pub mod pins;
 pub mod registries;
 mod run;
