@@ -186,9 +186,11 @@ impl Trace {
         flush_partial(state, vertex, events);
     }
 
-    /// When its first vertex began, by the builder's clock.
+    /// When it began, by the builder's clock: when its Dockerfiles were read, which no other build shares. Of steps that others run as well,
+    /// BuildKit tells when those began them (measured).
     pub fn begun(&self) -> Option<Timestamp> {
-        self.vertices.values().filter_map(|state| state.started).min()
+        let is_own = |state: &&State| state.name.contains("internal] load build definition from");
+        self.vertices.values().filter(is_own).filter_map(|state| state.started).min()
     }
 
     /// Takes over from a call that was stopped: a step that ran there and is cached here ran in this build.
@@ -307,6 +309,20 @@ mod tests {
         let at = |time: &str| time.parse().expect("a time");
         assert!(trace.ran_a_command_since(at("2026-11-22T11:59:59Z")));
         assert!(!trace.ran_a_command_since(at("2026-11-22T12:00:01Z")), "another build's step, replayed");
+    }
+
+    #[test]
+    fn a_build_began_when_it_read_its_own_files() {
+        let mut trace = Trace::new(&names(&["a", "b"]));
+        let at = |time: &str| time.parse::<Timestamp>().expect("a time");
+        let replayed =
+            r#"{"vertexes":[{"digest":"1","name":"[a 1/2] FROM x","started":"2026-11-22T12:00:00Z"}]}"#;
+        trace.apply(&chunk(replayed));
+        assert_eq!(trace.begun(), None);
+        let own = r#"{"vertexes":[{"digest":"2","name":"[a internal] load build definition from Dockerfile",
+            "started":"2026-11-22T12:00:05Z"}]}"#;
+        trace.apply(&chunk(own));
+        assert_eq!(trace.begun(), Some(at("2026-11-22T12:00:05Z")));
     }
 
     #[test]
