@@ -207,7 +207,7 @@ fn a_mount_from_a_stage_that_was_run_again_travels() {
     let dockerfile = format!(
         "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS seed\nRUN mkdir /s && echo {salt} >/s/seed\n\
          FROM ${{BASE_IMAGE}} AS last\n\
-         RUN --mount=type=cache,id={salt},from=seed,source=/s,target=/c echo {salt} >>/c/n && wc -l </c/n >/last\n\
+         RUN --mount=type=cache,id={salt},from=seed,source=/s,target=/c sleep 2; echo {salt} >>/c/n && wc -l </c/n >/last\n\
          FROM scratch\nCOPY --from=last /last /\n"
     );
     let project = Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile)]);

@@ -31,14 +31,17 @@ struct Mount {
 impl Mount {
     fn new(sharing: Sharing) -> Self {
         // xtask sees to it that there is a base image.
+        let now = Timestamp::now().as_nanosecond();
         let compose = common::COMPOSE.replace("durango-test/app", &format!("durango-test/beside-{sharing}"));
         let project = Project::new(&[
             ("compose.yaml", &compose),
-            ("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"),
+            (
+                "Dockerfile",
+                &format!("ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo {sharing} {now} >/own\n"),
+            ),
         ]);
         project.build(&["app", "--no-save"]).1.succeeds();
         let layout = Layout::new(project.path(""), project.store());
-        let now = Timestamp::now().as_nanosecond();
         Self { project, layout, id: format!("durango-test-{sharing}-{now}"), sharing }
     }
 

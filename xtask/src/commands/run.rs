@@ -47,8 +47,8 @@ pub(super) fn bake(session: &Session, plan: &Plan, log: &Path) -> Result<Built> 
         ended = run.call(command, &|_| false)?;
         ended.trace.warnings.push(UNDELIVERED.into());
     }
-    if ended.lost_a_snapshot() {
-        eprintln!("warning: the engine removed a layer while it was unpacked; unpacking again");
+    if ended.met_a_race() {
+        eprintln!("warning: the engine lost what another build took or removed at that moment; once more");
         ended = run.call(&plan.bake, &|_| false)?;
     }
     Ok(Built { ended, put_back })

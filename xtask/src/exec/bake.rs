@@ -47,9 +47,21 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Whether a race of the engine alone ended the build, which is to be made once more: what ran is cached then. Of two builds at once one
+    /// may lose its way in BuildKit's graph, or an image's content to the removal of another (seen with Docker 26.1).
+    pub fn met_a_race(&self) -> bool {
+        let is_race = |line: &String| {
+            line.contains("failed to get state for index")
+                || line.contains("inconsistent graph state")
+                || line.ends_with("failed to solve: not found")
+        };
+        let said = !self.success && !self.stopped && self.text.iter().any(is_race);
+        said || self.lost_a_snapshot()
+    }
+
     /// Whether only the unpacking of an image failed, because somebody removed another image that shared a layer (a race in the
     /// containerd image store, seen with Docker 26.1). All steps are cached by then: once more costs a second.
-    pub fn lost_a_snapshot(&self) -> bool {
+    fn lost_a_snapshot(&self) -> bool {
         let lost =
             |message: &str| message.contains("snapshot") && message.contains("does not exist: not found");
         !self.success && self.trace.failed().is_some_and(|state| state.label.is_none() && lost(&state.error))
@@ -287,6 +299,13 @@ mod tests {
         assert!(ended("exporting to image", lost).lost_a_snapshot());
         assert!(!ended("[2/2] RUN x", lost).lost_a_snapshot());
         assert!(!ended("exporting to image", "no space left on device").lost_a_snapshot());
+        let said = |line: &str| Ended { text: vec![line.to_owned()], ..ended("[2/2] RUN x", "") };
+        assert!(said("ERROR: failed to solve: not found").met_a_race());
+        assert!(
+            said("ERROR: failed to solve: failed to get state for index 0 on [php 1/3] COPY x y")
+                .met_a_race()
+        );
+        assert!(!said("ERROR: failed to solve: x: not found").met_a_race());
         let fetch = "failed to copy: httpReadSeeker: failed open: could not fetch content descriptor x from remote: not found";
         assert!(ended("exporting to image", fetch).lacked_a_layer());
         assert!(ended("[2/2] COPY a /", fetch).lacked_a_layer());
