@@ -34,6 +34,12 @@ versions() {
 # digest KEY VERSION : the pinned digest of a source, where VERSION is the pinned one.
 digest() { [ "$2" != "$(pin "$1" "$here/pins.env")" ] || pin "${1%_VERSION}_SHA256" "$here/pins.env"; }
 
+# source_digest PACKAGE VERSION : of a source that was fetched.
+source_digest() {
+    local upstream=${2#*:}
+    sha256sum </var/cache/apt/archives/sources/"$1_${upstream%-*}".orig.tar.?z | cut -d' ' -f1
+}
+
 # resolve KEY KIND PACKAGE : prints KEY=VERSION, and the digest where there is one.
 resolve() {
     local key=$1 kind=$2 package=$3 pinned version sha256
@@ -51,6 +57,7 @@ resolve() {
         fetch "$kind" "$package" "$version" || continue
         warn "pins: $key $pinned is gone, taking $version"
         echo "$key=$version"
+        [ "$kind" != source ] || echo "${key%_VERSION}_SHA256=$(source_digest "$package" "$version")"
         return
     done
     fail "pins: no version of $package can be had (the pin is $key=$pinned)" "Does the package mirror of the base image carry it?"

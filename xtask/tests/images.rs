@@ -213,13 +213,14 @@ fn wrong_settings_fail_before_anything_is_compiled() {
 fn a_pin_that_is_gone_is_replaced_loudly_or_refused() {
     let project = Project::new(&[]);
     // Another version each time: a step that was cached has nothing to say.
-    let gone = format!("8.4.0-1~gone{}", std::time::UNIX_EPOCH.elapsed().expect("a clock").as_secs());
-    let compose = spoiled(&project, "builder/pins.env", "PHP_VERSION=", &format!("PHP_VERSION={gone}"));
+    let gone = format!("5.0.0-1~gone{}", std::time::UNIX_EPOCH.elapsed().expect("a clock").as_secs());
+    let compose =
+        spoiled(&project, "builder/pins.env", "PHP_APCU_VERSION=", &format!("PHP_APCU_VERSION={gone}"));
     let compose = compose.display().to_string();
     let args = ["base-build", "--no-save", "--json", "--set", "*.tags=durango-test/gone", "--file", &compose];
-    project.run(&[&args[..], &["--locked"]].concat()).fails(3, &["PHP_VERSION", &gone]);
+    project.run(&[&args[..], &["--locked"]].concat()).fails(3, &["PHP_APCU_VERSION", &gone]);
     let built = report(&project.run(&args));
     docker(&["image", "rm", "--force", "durango-test/gone"]);
     let warnings = built["warnings"].to_string();
-    assert!(warnings.contains("PHP_VERSION") && warnings.contains(&gone), "{warnings}");
+    assert!(warnings.contains("PHP_APCU_VERSION") && warnings.contains(&gone), "{warnings}");
 }

@@ -17,11 +17,6 @@ here=/builder
 source $here/lib/common.sh
 source $here/lib/pins.sh
 
-source_digest() {
-    local upstream=${2#*:}
-    sha256sum </var/cache/apt/archives/sources/"$1_${upstream%-*}".orig.tar.?z | cut -d' ' -f1
-}
-
 # The stage `pins` knows which package is behind which pin; here it takes the newest in place of the pinned version.
 apt_lists() { apt_update; }
 resolve() {
