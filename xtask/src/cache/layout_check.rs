@@ -104,13 +104,19 @@ pub fn has(dir: &Path, blob: &Blob) -> Result<()> {
 pub fn verify(dir: &Path, blob: &Blob) -> Result<()> {
     has(dir, blob)?;
     let path = blobs(dir).join(&blob.digest);
-    let mut hash = Sha256::new();
-    io::copy(&mut File::open(&path)?, &mut hash)?;
-    let digest = format!("{:x}", hash.finalize());
+    let digest = measure(&path)?.digest;
     if digest != blob.digest {
         bail!("`{}` has the digest {digest}", path.display());
     }
     Ok(())
+}
+
+/// Digest and size of a file, read once and in small pieces.
+pub fn measure(path: &Path) -> Result<Blob> {
+    let mut hash = Sha256::new();
+    let mut file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let size = io::copy(&mut file, &mut hash)?;
+    Ok(Blob { digest: format!("{:x}", hash.finalize()), size })
 }
 
 /// What makes a blob the same file under two names.

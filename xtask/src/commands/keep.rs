@@ -49,7 +49,6 @@ pub(super) fn guess(session: &Session, image: &str, budget: &Budget) -> u64 {
     size.saturating_mul(2).min(budget.bytes() / 4)
 }
 
-/// What taking mounts out may add: a mount that the store holds adds what changed, seldom more than a quarter; of a new one nothing is
 /// Notes which generations were of use: the exact one, else all that BuildKit was shown.
 pub(super) fn touch(plan: &Plan) {
     for target in &plan.targets {

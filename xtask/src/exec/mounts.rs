@@ -1,14 +1,12 @@
 //! Moving cache mounts between the builder and the store. One mount's trouble leaves the store and the builder as they were.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use xshell::Shell;
 
 use super::bake::{self, Call, Ended, Watcher};
@@ -254,7 +252,7 @@ fn arrived(site: &Site<'_>, transfer: &Transfer, number: usize) -> Result<Option
     fs::create_dir_all(&blobs)?;
     let take = |name: &str| -> Result<Blob> {
         let path = result.join(name);
-        let blob = digest(&path)?;
+        let blob = layout_check::measure(&path)?;
         fs::rename(&path, blobs.join(&blob.digest))?;
         Ok(blob)
     };
@@ -280,18 +278,4 @@ fn arrived(site: &Site<'_>, transfer: &Transfer, number: usize) -> Result<Option
     };
     mount_store::commit(site.layout, &result, &mount.dir, &entry, previous)?;
     Ok(Some((entry, new)))
-}
-
-/// Digest and size, read once and in small pieces.
-fn digest(path: &Path) -> Result<Blob> {
-    let mut file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
-    let (mut hash, mut size, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 20]);
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(Blob { digest: format!("{:x}", hash.finalize()), size });
-        }
-        hash.write_all(&buffer[..read])?;
-        size += read as u64;
-    }
 }
