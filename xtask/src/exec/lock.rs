@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::signals;
+use crate::cache::key::FORMAT;
 use crate::layout::Layout;
 
 /// How long a swap waits for builds that read.
@@ -40,6 +41,15 @@ impl Lock {
     /// Held while generations are swapped or removed.
     pub fn exclusive(layout: &Layout) -> Result<Self> {
         take(layout, File::try_lock)
+    }
+
+    /// The exclusive one, for who adds to the store; a new store says its format from then on.
+    pub fn writing(layout: &Layout) -> Result<Self> {
+        let lock = Self::exclusive(layout)?;
+        if !layout.version_file().exists() {
+            std::fs::write(layout.version_file(), FORMAT.to_string())?;
+        }
+        Ok(lock)
     }
 }
 

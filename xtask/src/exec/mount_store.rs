@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 
 use super::lock::Lock;
 use super::steps;
-use crate::cache::key::FORMAT;
 use crate::cache::layout_check;
 use crate::cache::mount::{self, MountEntry};
 use crate::layout::Layout;
@@ -30,10 +29,7 @@ pub fn commit(
     entry: &MountEntry,
     upon: Option<&MountEntry>,
 ) -> Result<()> {
-    let _lock = Lock::exclusive(layout)?;
-    if !layout.version_file().exists() {
-        fs::write(layout.version_file(), FORMAT.to_string())?;
-    }
+    let _lock = Lock::writing(layout)?;
     if upon.is_some_and(|upon| mount::read(dir).ok().as_ref() != Some(upon)) {
         bail!("another build saved it meanwhile; the next build saves what is new");
     }

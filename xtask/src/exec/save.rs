@@ -116,10 +116,7 @@ fn check_blobs(dir: &Path, blobs: &[Blob]) -> Result<()> {
 
 /// Readers see the generation before or this one, never a part.
 fn swap(layout: &Layout, save: &Save) -> Result<()> {
-    let _lock = Lock::exclusive(layout)?;
-    if !layout.version_file().exists() {
-        fs::write(layout.version_file(), FORMAT.to_string())?;
-    }
+    let _lock = Lock::writing(layout)?;
     let old = save.beside.with_extension("old");
     if let Some(dir) = save.generation.parent() {
         fs::create_dir_all(dir)?;

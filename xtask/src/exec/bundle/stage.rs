@@ -13,7 +13,6 @@ use super::{base, pass};
 use crate::cache::bundle::{Bundle, Layers};
 use crate::cache::entry::{self, folders};
 use crate::cache::fresh::FreshFile;
-use crate::cache::key::FORMAT;
 use crate::cache::layout_check::{self, Blob};
 use crate::cache::mount;
 use crate::cli::Session;
@@ -125,10 +124,7 @@ impl Stage {
     /// Puts every part into the store that is newer than what it has; names those that are not.
     pub fn swap(&self, layout: &Layout, bundle: &Bundle) -> Result<Vec<String>> {
         let mut kept = Vec::new();
-        let _lock = Lock::exclusive(layout)?;
-        if !layout.version_file().exists() {
-            fs::write(layout.version_file(), FORMAT.to_string())?;
-        }
+        let _lock = Lock::writing(layout)?;
         for (at, layers) in bundle.images.iter().enumerate() {
             let entry = &layers.entry;
             let place = layout.generation(&entry.image, &entry.key.0);
