@@ -134,17 +134,21 @@ fn old_and_new_buildkit_read_each_others_layers() {
         let (report, run) = project.build(&["app", "--builder", writer]);
         run.succeeds();
         assert_eq!(report["cache"]["saved"], report["cache"]["key"], "{}", run.all());
+        // Once, or twice where the engine lost the first result and the build was made once more.
+        let runs = |report: &Value| file(report, "/runs").parse::<u32>().expect("a number");
+        let written = runs(&report);
+        assert!(written == 1 || run.stderr.contains("once more"), "{written}: {}", run.all());
         let layers = files(&project.store().join("layers"));
         let (index, _) = layers.iter().find(|(path, _)| path.ends_with("index.json")).expect("an index");
         let index: Value = serde_json::from_slice(&fs::read(index).expect("read")).expect("JSON");
-        let written = index["manifests"][0]["mediaType"].as_str().expect("a type");
-        assert_eq!(written, format!("application/vnd.oci.{media_type}.v1+json"), "by {writer}");
+        let media = index["manifests"][0]["mediaType"].as_str().expect("a type");
+        assert_eq!(media, format!("application/vnd.oci.{media_type}.v1+json"), "by {writer}");
         let (report, run) = project.build(&["app", "--builder", reader]);
         run.succeeds();
         let hits = ["echo '", "COPY --from=made", "COPY a.txt"];
         assert!(hits.iter().all(|step| cached(&report, step)), "{writer} to {reader}: {}", run.all());
         // Between these two versions the key of a RUN with a cache mount differs; what was in the mount is there for it.
-        assert_eq!(file(&report, "/runs"), if cached(&report, "wc -l") { "1" } else { "2" });
+        assert_eq!(runs(&report), written + u32::from(!cached(&report, "wc -l")), "{writer} to {reader}");
         project.run(&["builder", "down", "team"]).succeeds();
     }
 }
