@@ -72,17 +72,50 @@ pub struct StepReport {
     pub cached: bool,
     /// How long it took.
     pub seconds: f64,
+    /// When it began, in seconds after the build did; nothing for a step that did not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<f64>,
+    /// The steps whose results it took, as indices of the report's steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<usize>,
     /// Why it ran; nothing for a step that did not.
     pub cause: Option<Cause>,
 }
 
 /// Why a step ran.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
-    /// `file`, `arg`, `base`, `instruction`, `mount`, `parent` or `unknown`.
-    pub kind: String,
-    /// Which one.
+    /// Of which kind.
+    pub kind: CauseKind,
+    /// Which one, and what about it changed; in words.
     pub detail: String,
+}
+
+/// What makes a step run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CauseKind {
+    /// A file that it reads.
+    File,
+    /// A build argument in its scope.
+    Arg,
+    /// The image that its stage stands upon.
+    Base,
+    /// Its own text, or an instruction that it inherits from: ENV, WORKDIR, USER, SHELL.
+    Instruction,
+    /// An option of one of its mounts, or how it is run: network, `/dev/shm`, limits.
+    Mount,
+    /// A step before it ran.
+    Parent,
+    /// The builder had dropped its result.
+    Dropped,
+    /// It never ran here before.
+    New,
+    /// It was asked to run again.
+    Fresh,
+    /// Not known.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A cache mount that travelled.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::failure::BuildFailure;
 use super::json::SCHEMA;
-use super::{BuildReport, BuildResult, CacheReport, Cause, StepReport, TargetReport};
+use super::{BuildReport, BuildResult, CacheReport, Cause, CauseKind, StepReport, TargetReport};
 use crate::exec::bake::Ended;
 use crate::exec::trace::{Label, State, Trace};
 use crate::plan::build::Plan;
@@ -85,7 +85,9 @@ fn steps(state: &State, label: &Label) -> Vec<StepReport> {
         instruction: label.instruction.clone(),
         cached: state.cached,
         seconds: round(state.seconds()),
-        cause: (!state.cached).then(|| Cause { kind: "unknown".into(), detail: String::new() }),
+        started: None,
+        needs: Vec::new(),
+        cause: (!state.cached).then(|| Cause { kind: CauseKind::Unknown, detail: String::new() }),
     };
     state.targets.iter().map(step).collect()
 }
