@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod engine;
 pub mod error;
 pub mod exec;
+pub mod explain;
 pub mod host;
 pub mod layout;
 pub mod plan;

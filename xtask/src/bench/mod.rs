@@ -3,6 +3,7 @@
 
 mod cases;
 mod copy;
+mod edits;
 mod fifty;
 pub mod machine;
 mod mounts;
@@ -40,7 +41,7 @@ impl Bench {
         let chosen = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.name);
         let of = |kind: fn(&Kind) -> bool| CASES.iter().filter(chosen).filter(move |case| kind(&case.kind));
         let mut rows = Vec::new();
-        if of(|kind| !matches!(kind, Kind::Mounts(_) | Kind::Many(_))).next().is_some() {
+        if of(|kind| matches!(kind, Kind::Away(_) | Kind::Edit { .. })).next().is_some() {
             eprintln!("cold build: no layers, empty cache mounts, nothing saved before");
             // BuildKit's own --no-cache, which empties the mounts.
             let cold = self.copy.xtask(&self.here, BASE, &["--set", "*.no-cache=true"])?;
@@ -57,6 +58,9 @@ impl Bench {
         }
         for case in of(|kind| matches!(kind, Kind::Mounts(_))) {
             rows.extend(self.mounts(case)?);
+        }
+        for case in of(|kind| matches!(kind, Kind::Edits)) {
+            rows.extend(self.edits(case)?);
         }
         for case in of(|kind| matches!(kind, Kind::Many(_))) {
             rows.extend(self.many(case)?);

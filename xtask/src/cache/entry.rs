@@ -31,6 +31,9 @@ pub struct Entry {
     pub saved: Timestamp,
     /// Size of its blobs in bytes.
     pub bytes: u64,
+    /// What the steps of that build were made of, as their keys in a forecast.
+    #[serde(default)]
+    pub steps: Vec<String>,
 }
 
 /// A generation that can be read, and where it is.

@@ -81,6 +81,8 @@ const PLAN: &[Opt] = &[
     value("--set", "T.KEY=V", "as bake's: one field of the targets that T matches (repeatable)"),
 ];
 
+const EXPLAIN: &[Opt] =
+    &[value("--against", "BUILD", "compare with this build [the one before it of the same targets]")];
 const DRY_RUN: &[Opt] = &[switch("--dry-run", "print the plan and its steps, do none of them")];
 const APP: &[Opt] = &[value("--app", "DIR", "the application to put into the image [docker/app]")];
 
@@ -153,10 +155,18 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "plan",
         args: "TARGET...",
-        summary: "show what a build would do, without building",
+        summary: "show what a build would do and cost, without building",
         example: "plan frankenphp",
         options: &[APP, PROVISION, PLAN],
         run: commands::build::plan,
+    },
+    Command {
+        name: "explain",
+        args: "[BUILD]",
+        summary: "tell why each step of a build ran, the last one's where none is named",
+        example: "explain 20261125-1200",
+        options: &[EXPLAIN],
+        run: commands::explain::explain,
     },
     Command {
         name: "cache",

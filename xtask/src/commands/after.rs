@@ -22,11 +22,12 @@ use crate::plan::save::Save;
 use crate::record::Record;
 use crate::report::{BuildReport, MountReport, outcome, watch};
 
-/// Keeps what a build that succeeded came to.
+/// Keeps what a build that succeeded came to. `keys` gives those of the steps that a target's layers are of.
 pub(super) fn keep(
     session: &Session,
     plan: &Plan,
     built: &Built,
+    keys: &dyn Fn(&str) -> Vec<String>,
     record: &Record,
     report: &mut BuildReport,
 ) -> Result<()> {
@@ -42,7 +43,8 @@ pub(super) fn keep(
     for save in &plan.saves {
         let digest = digest(report, &save.target);
         if save::is_needed(save, digest.as_ref(), outcome::ran(trace, &save.target)) {
-            save_one(session, plan, save, digest.as_ref(), record, report)?;
+            let made = (digest.as_ref(), keys(&save.target));
+            save_one(session, plan, save, made, record, report)?;
         }
     }
     let needed = |push: &&Push| push::is_needed(push, outcome::ran(trace, &push.target));
@@ -91,7 +93,9 @@ fn take_out(
         };
         moved = mounts::run(&site, carrier, Way::Out, &mounts, &mut watch::Quiet)?;
     }
-    garbage::collect(&session.sh, &plan.builder, &[&built.put_back, &moved]);
+    if plan.tidies_builder {
+        garbage::collect(&session.sh, &plan.builder, &[&built.put_back, &moved]);
+    }
     for (entry, _) in built.put_back.done.iter().chain(&moved.done) {
         used::touch(&session.layout.all_mounts().join(entry.identity.slug()));
     }
@@ -182,7 +186,7 @@ fn save_one(
     session: &Session,
     plan: &Plan,
     save: &Save,
-    digest: Option<&String>,
+    made: (Option<&String>, Vec<String>),
     record: &Record,
     report: &mut BuildReport,
 ) -> Result<()> {
@@ -191,7 +195,7 @@ fn save_one(
     }
     let (now, log, budget) = (session.host.now, record.log(), budget(session, plan));
     let expected = save.expected.unwrap_or_else(|| keep::guess(session, &save.image, &budget));
-    let saved = save::run(&session.layout, save, digest, &log, now, (&budget, expected), &mut watch::Quiet);
+    let saved = save::run(&session.layout, save, made, &log, now, (&budget, expected), &mut watch::Quiet);
     signals::check()?;
     match saved {
         Ok(saved) => {

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::foresee::{Foresight, Found};
 use super::{after, aside, gather, keep, run};
 use crate::cli::Session;
 use crate::cli::parse::Parsed;
@@ -66,19 +67,21 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
     let id = record::new_id(session.host.now, std::process::id());
     let facts = gather::facts(session, options, engine, &id)?;
     let plan = planning::plan(&facts, options, &id);
+    let foresight = Foresight::begin(session, &facts, options, &plan);
     if options.dry_run {
-        return show(session, &missing, &plan);
+        return show(session, &missing, &plan, foresight.end().as_ref());
     }
-    execute(session, &plan)
+    execute(session, &plan, foresight)
 }
 
 /// `plan` and `--dry-run`.
-fn show(session: &Session, missing: &[Step], plan: &Plan) -> Result<u8> {
+fn show(session: &Session, missing: &[Step], plan: &Plan, found: Option<&Found>) -> Result<u8> {
+    let forecast = found.map(|found| &found.forecast);
     if session.globals.json {
-        println!("{}", report::json::line(plan)?);
+        println!("{}", report::json::line(&report::plan::Document { plan, forecast })?);
     } else {
         missing.iter().for_each(|step| println!("{}", step.to_shell()));
-        print!("{}", report::plan::text(plan));
+        print!("{}{}", forecast.map_or_else(String::new, report::forecast::text), report::plan::text(plan));
     }
     Ok(0)
 }
@@ -108,7 +111,7 @@ fn without_engine(
     Ok(0)
 }
 
-fn execute(session: &Session, plan: &Plan) -> Result<u8> {
+fn execute(session: &Session, plan: &Plan, foresight: Foresight) -> Result<u8> {
     if !session.globals.json {
         plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     }
@@ -116,7 +119,7 @@ fn execute(session: &Session, plan: &Plan) -> Result<u8> {
     std::fs::create_dir_all(&plan.scratch)?;
     let held = lock::hold(&plan.scratch);
     keep::quarantine(session, plan);
-    let result = build_and_keep(session, plan, &record);
+    let result = build_and_keep(session, plan, &record, foresight);
     steps::clean(&plan.cleanup);
     drop(held);
     let report = result?;
@@ -136,15 +139,27 @@ fn execute(session: &Session, plan: &Plan) -> Result<u8> {
     Ok(0)
 }
 
-fn build_and_keep(session: &Session, plan: &Plan, record: &Record) -> Result<BuildReport> {
-    let built = run::bake(session, plan, &record.log())?;
+fn build_and_keep(
+    session: &Session,
+    plan: &Plan,
+    record: &Record,
+    foresight: Foresight,
+) -> Result<BuildReport> {
+    let built = run::bake(session, plan, &record.log(), &foresight.foreseen)?;
     let ended = &built.ended;
     let failure = (!ended.success).then(|| BuildFailure::new(&ended.trace, &ended.text, &record.log()));
     let mut report = outcome::report(plan, ended, &bake::digests(&plan.metadata), failure);
     outcome::unread(&ended.trace).for_each(|warning| after::warn(session, &mut report, warning));
+    let found = foresight.end();
+    let done = found.as_ref().map(|found| found.outcomes(&ended.trace)).unwrap_or_default();
+    if let Some(found) = &found {
+        found.explain(&done, &mut report);
+        found.record(session, plan, &done, &report);
+    }
     if report.failure.is_none() {
         keep::touch(plan);
-        after::keep(session, plan, &built, record, &mut report)?;
+        let keys = |target: &str| found.as_ref().map_or_else(Vec::new, |found| found.keys(target, &done));
+        after::keep(session, plan, &built, &keys, record, &mut report)?;
     }
     Ok(report)
 }

@@ -131,6 +131,7 @@ mod tests {
             created: Timestamp::from_second(second).ok(),
             kind: "exec.cachemount".into(),
             bytes: 1,
+            mutable: true,
             reclaimable: true,
             description: format!("cached mount /c from exec sh -c true with id \"/{id}\""),
         }

@@ -7,6 +7,8 @@ pub mod build;
 pub mod builder;
 pub mod cache;
 pub mod doctor;
+pub mod explain;
+mod foresee;
 pub mod gather;
 mod keep;
 mod lacking;

@@ -17,6 +17,7 @@ use crate::project::pins::{self, Pin, Pins};
 use crate::record;
 use crate::report;
 use crate::report::failure::BuildFailure;
+use crate::report::watch::Foreseen;
 
 /// Runs `pins`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -77,7 +78,7 @@ fn ask(session: &Session, held: &[Held]) -> Result<Newest> {
 fn build(session: &Session, plan: &Plan) -> Result<()> {
     let log = session.layout.tmp().join("pins.log");
     steps::remove(&log)?;
-    let ended = super::run::bake(session, plan, &log)?.ended;
+    let ended = super::run::bake(session, plan, &log, &Foreseen::default())?.ended;
     if !ended.success {
         return Err(error::build_failed(BuildFailure::new(&ended.trace, &ended.text, &log).to_string()));
     }

@@ -21,7 +21,7 @@ use crate::exec::trace::Trace;
 use crate::plan::build::Plan;
 use crate::plan::mounts::{PlannedMount, Way};
 use crate::plan::step::Command;
-use crate::report::watch;
+use crate::report::watch::{self, Foreseen};
 
 /// Said where a build is made again without registries.
 const UNDELIVERED: &str =
@@ -36,11 +36,16 @@ pub(super) struct Built {
 }
 
 /// Prepares and makes the call, with its output in `log`; the store is read-locked while BuildKit may read it.
-pub(super) fn bake(session: &Session, plan: &Plan, log: &Path) -> Result<Built> {
+pub(super) fn bake(session: &Session, plan: &Plan, log: &Path, foreseen: &Foreseen) -> Result<Built> {
     std::fs::create_dir_all(&plan.scratch)?;
     steps::run(&plan.prepare, session.globals.verbose)?;
-    let run =
-        Run { session, plan, log, names: plan.targets.iter().map(|target| target.name.clone()).collect() };
+    let run = Run {
+        session,
+        plan,
+        log,
+        foreseen,
+        names: plan.targets.iter().map(|target| target.name.clone()).collect(),
+    };
     let (mut ended, put_back) = run.with_mounts()?;
     if let Some(command) = plan.without_registries.as_ref().filter(|_| ended.lacked_a_layer()) {
         eprintln!("warning: {UNDELIVERED}");
@@ -70,6 +75,7 @@ struct Run<'a> {
     session: &'a Session,
     plan: &'a Plan,
     log: &'a Path,
+    foreseen: &'a Foreseen,
     names: Vec<String>,
 }
 
@@ -80,7 +86,7 @@ impl Run<'_> {
         }
         let call = Call { command, targets: &self.names, log: self.log, stop };
         let _reading = Lock::shared(&self.session.layout)?;
-        bake::run(&call, &mut *watch::watcher(self.session))
+        bake::run(&call, &mut *watch::watcher(self.session, self.foreseen))
     }
 
     /// Stops the build the moment a step begins whose mounts the builder lacks and the store has, puts them back and goes on. What ran

@@ -56,6 +56,10 @@ pub struct Capabilities {
     pub local_cache_export: bool,
     /// Images of the daemon can be built upon: the `docker` driver alone.
     pub sees_local_images: bool,
+    /// Records can be removed from the builder, and steps whose own are left stay cached. The daemon's own BuildKit forgets every step's
+    /// result at once, its own garbage collector's removals no less (measured: Docker 26.1 with the containerd store, one record or one
+    /// cache mount removed, all steps of all builds ran again; BuildKit 0.34 in a container forgets just that one).
+    pub keeps_results_when_pruned: bool,
 }
 
 impl Engine {
@@ -64,6 +68,7 @@ impl Engine {
         Capabilities {
             local_cache_export: self.driver != Driver::Docker || self.containerd_store,
             sees_local_images: self.driver == Driver::Docker,
+            keeps_results_when_pruned: self.driver != Driver::Docker,
         }
     }
 }

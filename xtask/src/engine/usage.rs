@@ -23,6 +23,8 @@ pub struct Record {
     pub kind: String,
     /// Its size in bytes, as exact as the client's rounding.
     pub bytes: u64,
+    /// Whether it may still change: a cache mount, the work of a step that runs.
+    pub mutable: bool,
     /// Whether nobody is using it.
     pub reclaimable: bool,
     /// What made it, as `cached mount /go/pkg/mod from exec ... with id "/durango-gomod"`.
@@ -81,6 +83,7 @@ fn record(block: &str) -> Option<Record> {
         created: field("Created at").and_then(time),
         kind: field("Type").unwrap_or_default().to_owned(),
         bytes: field("Size").and_then(bytes).unwrap_or(0),
+        mutable: field("Mutable") == Some("true"),
         reclaimable: field("Reclaimable") == Some("true"),
         description: description.trim().to_owned(),
     })

@@ -32,11 +32,11 @@ pub fn is_needed(save: &Save, digest: Option<&String>, anything_ran: bool) -> bo
     anything_ran || (!save.elsewhere && (save.held.is_none() || save.held.as_ref() != digest))
 }
 
-/// Does one save, which is expected to take so many bytes within a budget.
+/// Does one save, which is expected to take so many bytes within a budget. Beside the image's digest it takes the keys of the steps.
 pub fn run(
     layout: &Layout,
     save: &Save,
-    digest: Option<&String>,
+    (digest, steps): (Option<&String>, Vec<String>),
     log: &Path,
     now: Timestamp,
     (budget, expected): (&Budget, u64),
@@ -75,6 +75,7 @@ pub fn run(
         digest: digest.cloned(),
         saved: now,
         bytes: blobs.iter().map(|blob| blob.size).sum(),
+        steps,
     };
     fs::write(save.beside.join("entry.json"), serde_json::to_vec_pretty(&entry)?)?;
     super::used::touch(&save.beside);

@@ -1,8 +1,16 @@
-//! What a build will cost: which steps will be cached, which will run, and how long that takes.
+//! What a build will cost: which steps will be cached, which will run, and how long that takes. Pure: from the graph of the build, what came
+//! of the builds before, and what builder and store hold.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::expected;
 use crate::exec::trace::Label;
+use crate::explain::Compared;
+use crate::project::dockerfile::Dockerfile;
+use crate::project::graph::GraphStep;
+use crate::record::steps::{Past, PastStep};
 use crate::report::Cause;
 
 /// What is foreseen of a step.
@@ -28,12 +36,19 @@ pub struct StepForecast {
     pub instruction: String,
     /// The line of the Dockerfile that it begins in, counted from 0.
     pub line: usize,
-    /// What is foreseen.
+    /// What is foreseen, and how long it takes if it runs.
+    pub forecast: Foreseen,
+    /// Why it runs, where it does.
+    pub cause: Option<Cause>,
+}
+
+/// What is foreseen of one step.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Foreseen {
+    /// Whether it runs.
     pub state: State,
     /// How long it takes if it runs, in seconds; nothing where it never ran here.
     pub seconds: Option<f64>,
-    /// Why it runs.
-    pub cause: Option<Cause>,
 }
 
 /// A time that is expected, in seconds.
@@ -50,20 +65,126 @@ pub struct Expected {
 /// What is foreseen of a build.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Forecast {
-    /// Steps in the order of targets and Dockerfiles.
+    /// Steps in the order in which targets and Dockerfiles need them.
     pub steps: Vec<StepForecast>,
     /// From its start to its images; nothing where a step that will run never ran here.
     pub expected: Option<Expected>,
+    /// Dockerfiles by target: BuildKit's names of steps lead to their instructions through these.
+    #[serde(skip)]
+    pub files: BTreeMap<String, Dockerfile>,
 }
 
 impl Forecast {
     /// What is foreseen of a step that BuildKit names like this, in one of these targets.
     pub fn of(&self, targets: &[String], label: &Label) -> Option<&StepForecast> {
-        let fits = |step: &&StepForecast| {
-            step.stage == label.stage
-                && targets.contains(&step.target)
-                && step.instruction == label.instruction
-        };
-        self.steps.iter().find(fits)
+        targets.iter().find_map(|target| {
+            let line = self.files.get(target)?.find(&label.stage, &label.instruction)?.line;
+            self.steps
+                .iter()
+                .find(|step| step.target == *target && step.stage == label.stage && step.line == line)
+        })
     }
 }
+
+/// What forecasts are made of.
+pub struct Known<'a> {
+    /// The build's steps.
+    pub graph: &'a [GraphStep],
+    /// Builds before on this builder, newest first.
+    pub past: &'a [Past],
+    /// The graph of the newest of them with these targets.
+    pub before: Option<&'a [GraphStep]>,
+    /// Keys of steps that the caches hold that the build reads.
+    pub stored: &'a BTreeSet<String>,
+    /// Whether the builder holds a step's result, given when it last ran.
+    pub holds: &'a dyn Fn(&GraphStep, Option<&PastStep>) -> bool,
+}
+
+/// Makes the forecast.
+pub fn forecast(known: &Known<'_>, files: BTreeMap<String, Dockerfile>) -> Forecast {
+    let states = states(known);
+    let may_run = |at: usize| states[at] != State::Cached;
+    let compared = Compared { now: known.graph, before: known.before };
+    let steps = known.graph.iter().enumerate().map(|(at, step)| {
+        let cause = may_run(at).then(|| compared.cause(at, &may_run, known.was_made(step)));
+        StepForecast {
+            target: step.target.clone(),
+            stage: step.stage.clone(),
+            instruction: step.text.clone(),
+            line: step.line,
+            forecast: Foreseen {
+                state: states[at],
+                seconds: expected::of_step(known.past, step).map(|time| time.seconds),
+            },
+            cause,
+        }
+    });
+    Forecast { steps: steps.collect(), expected: expected::of_build(known, &states), files }
+}
+
+impl Known<'_> {
+    fn done(&self) -> impl Iterator<Item = &PastStep> {
+        self.past.iter().flat_map(|past| &past.steps).filter(|step| step.is_done)
+    }
+
+    /// Whether this very result was made here before.
+    pub fn was_made(&self, step: &GraphStep) -> bool {
+        self.done().any(|done| done.key == step.key)
+    }
+
+    /// Whether a result with the same inputs, those of other stages left aside, was made here or elsewhere.
+    fn may_equal(&self, step: &GraphStep) -> bool {
+        self.done().any(|done| done.soft == step.soft)
+    }
+
+    fn is_there(&self, step: &GraphStep) -> bool {
+        if self.stored.contains(&step.key) {
+            return true;
+        }
+        if !self.was_made(step) {
+            return false;
+        }
+        let last_run = self.done().find(|done| done.key == step.key && done.ran.is_some());
+        (self.holds)(step, last_run)
+    }
+}
+
+/// Goes from each result that is asked for to what it needs, as BuildKit does: below a step that is cached nothing is looked at, so that
+/// what the builder dropped there does not matter.
+fn states(known: &Known<'_>) -> Vec<State> {
+    let graph = known.graph;
+    let mut states = vec![State::Cached; graph.len()];
+    let is_needed_by_none =
+        |at: usize| !graph.iter().any(|step| step.parents.contains(&at) || step.draws.contains(&at));
+    let mut next: Vec<usize> = (0..graph.len()).filter(|at| is_needed_by_none(*at)).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(at) = next.pop() {
+        if !seen.insert(at) || (!graph[at].is_open && known.is_there(&graph[at])) {
+            continue;
+        }
+        states[at] = State::Runs;
+        next.extend(graph[at].parents.iter().chain(&graph[at].draws));
+    }
+    // What stands before comes first in a graph.
+    for at in 0..graph.len() {
+        if states[at] == State::Runs && may_hit(known, &states, at) {
+            states[at] = State::IfChanged;
+        }
+    }
+    states
+}
+
+/// Whether a step runs only if what it reads from other stages comes out otherwise than before.
+fn may_hit(known: &Known<'_>, states: &[State], at: usize) -> bool {
+    let step = &known.graph[at];
+    if step.is_open {
+        return known.was_made(step);
+    }
+    let is_made = known.was_made(step) || known.stored.contains(&step.key);
+    let parent_may = step.parents.iter().all(|parent| states[*parent] != State::Runs);
+    !is_made && parent_may && known.may_equal(step)
+}
+
+#[cfg(test)]
+#[path = "forecast_tests.rs"]
+mod tests;

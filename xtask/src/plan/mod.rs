@@ -6,6 +6,7 @@ pub mod builder_options;
 pub mod bundle;
 pub mod caches;
 pub mod call;
+pub mod expected;
 pub mod forecast;
 pub mod fresh;
 pub mod gc;

@@ -59,6 +59,7 @@ fn generation(key: &Key, second: i64) -> Generation {
         digest: Some(format!("sha256:{second}")),
         saved: Timestamp::from_second(second).expect("in range"),
         bytes: 1,
+        steps: Vec::new(),
     };
     Generation { dir: format!("/store/{second}").into(), entry }
 }

@@ -53,6 +53,12 @@ pub struct Target {
     pub cache_from: Vec<serde_json::Value>,
     /// Size of `/dev/shm`, as `64MiB`; Docker's default where there is none.
     pub shm_size: Option<String>,
+    /// Network of its RUNs, as `host`.
+    pub network: Option<String>,
+    /// Limits of its RUNs.
+    pub ulimits: Option<serde_json::Value>,
+    /// Names that its RUNs know.
+    pub extra_hosts: Option<serde_json::Value>,
     /// Platforms; the builder's own where there is none.
     pub platforms: Vec<String>,
     /// Outputs; the driver's default where there is none.
@@ -87,7 +93,7 @@ pub struct Question<'a> {
 }
 
 /// The name of the remembered answers; another number for other fields of [`Target`], which an old answer lacks.
-const MEMO: &str = "bake-3";
+const MEMO: &str = "bake-4";
 
 /// Reads the declaration with the user's overrides applied.
 pub fn read(session: &Session, question: &Question<'_>) -> Result<Declaration> {

@@ -90,7 +90,7 @@ fn contexts(target: &Target) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The Dockerfile's own `.dockerignore`, which is for the main context alone, else the one in the context.
-fn ignore(declaration: &Declaration, target: &Target, dir: &Path, name: &str) -> Ignore {
+pub fn ignore(declaration: &Declaration, target: &Target, dir: &Path, name: &str) -> Ignore {
     let own = declaration.dockerfile(target).filter(|_| name.is_empty()).map(|file| {
         let mut name = file.file_name().unwrap_or_default().to_owned();
         name.push(".dockerignore");

@@ -1,5 +1,7 @@
 //! The history of builds: `builds/<id>/` with `plan.json`, `build.log` and `outcome.json`, the newest few of them.
 
+pub mod steps;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -117,6 +117,7 @@ mod tests {
             created: None,
             kind: String::new(),
             bytes,
+            mutable: false,
             reclaimable: true,
             description: description.into(),
         };

@@ -1,7 +1,9 @@
 //! Saying what was done: one report, rendered as text ([`text`]) and JSON ([`json`]); and what is being done ([`watch`]).
 
 pub mod builder;
+pub mod explain;
 pub mod failure;
+pub mod forecast;
 pub mod json;
 pub mod outcome;
 pub mod pins;

@@ -72,9 +72,10 @@ pub fn ran(trace: &Trace, target: &str) -> bool {
 }
 
 /// Steps that do something. FROM does not: BuildKit looks it up in every build and calls that a run; where it changed, what
-/// follows runs.
+/// follows runs. Nor does LINK, which lays upon each other what is there.
 fn work(trace: &Trace) -> impl Iterator<Item = (&State, &Label)> {
-    trace.steps().filter(|(_, label)| !label.instruction.starts_with("FROM "))
+    let is_work = |label: &Label| !["FROM ", "LINK "].iter().any(|word| label.instruction.starts_with(word));
+    trace.steps().filter(move |(_, label)| is_work(label))
 }
 
 /// A vertex that several targets share comes once under each.

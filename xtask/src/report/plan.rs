@@ -2,7 +2,21 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
+
 use crate::plan::build::Plan;
+use crate::plan::forecast::Forecast;
+
+/// The plan and its forecast, as `--json` prints them.
+#[derive(Serialize)]
+pub struct Document<'a> {
+    /// The plan.
+    #[serde(flatten)]
+    pub plan: &'a Plan,
+    /// What is foreseen; nothing where that could not be found out.
+    #[serde(flatten)]
+    pub forecast: Option<&'a Forecast>,
+}
 
 /// The plan as `plan` and `--dry-run` show it.
 pub fn text(plan: &Plan) -> String {

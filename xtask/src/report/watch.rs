@@ -12,8 +12,11 @@ use crate::cli::parse::Progress;
 use crate::exec::bake::Watcher;
 use crate::exec::trace::{Event, State, Trace};
 
+/// What is foreseen of a build, as soon as it is.
+pub type Foreseen = std::sync::Arc<std::sync::OnceLock<crate::plan::forecast::Forecast>>;
+
 /// The watcher that the options and the terminal ask for.
-pub fn watcher(session: &Session) -> Box<dyn Watcher> {
+pub fn watcher(session: &Session, _foreseen: &Foreseen) -> Box<dyn Watcher> {
     match session.globals.progress {
         Progress::Quiet => Box::new(Quiet),
         Progress::RawJson => Box::new(RawJson),

@@ -61,6 +61,7 @@ impl Made {
             digest: None,
             saved: at(second),
             bytes: blobs.iter().map(|blob| blob.size).sum(),
+            steps: Vec::new(),
         };
         let index = json!({"manifests": [top]}).to_string();
         let mount = MountEntry {

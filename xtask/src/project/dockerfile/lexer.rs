@@ -54,6 +54,8 @@ pub(super) fn instructions(text: &str) -> Vec<Instruction> {
             let mut first = true;
             for (_, line) in lines.by_ref() {
                 let end = if document.chomp { line.trim_start_matches('\t') } else { line };
+                instruction.documents.push_str(end);
+                instruction.documents.push('\n');
                 if end == document.name {
                     break;
                 }
@@ -62,6 +64,9 @@ pub(super) fn instructions(text: &str) -> Vec<Instruction> {
                 }
             }
             instruction.document.get_or_insert_default();
+        }
+        if let Some(inner) = &mut instruction.inner {
+            inner.documents.clone_from(&instruction.documents);
         }
         found.push(instruction);
     }
@@ -97,6 +102,7 @@ fn instruction(text: &str, line: usize, escape: char) -> Option<Instruction> {
         rest: rest.to_owned(),
         line,
         document: None,
+        documents: String::new(),
         inner,
     })
 }

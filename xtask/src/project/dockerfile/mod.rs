@@ -8,9 +8,11 @@ pub mod mounts;
 mod scope;
 pub mod spots;
 mod stages;
+pub mod steps;
 mod words;
 
 pub use scope::Inputs;
+pub use stages::Base;
 
 use crate::cache::mount::{MountIdentity, Sharing};
 
@@ -68,6 +70,8 @@ pub struct Instruction {
     pub line: usize,
     /// The first line of its first heredoc.
     pub document: Option<String>,
+    /// All its heredocs, line by line with their ends.
+    pub documents: String,
     /// What an ONBUILD holds.
     pub inner: Option<Box<Instruction>>,
 }

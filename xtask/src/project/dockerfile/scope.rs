@@ -51,6 +51,10 @@ pub(super) struct Scope {
     foreign: bool,
     /// The current folder; unknown below a foreign image until an absolute WORKDIR.
     workdir: Option<String>,
+    /// Names of ENVs and of ARGs, each in the order in which they were set last.
+    names: (Vec<String>, Vec<String>),
+    /// What USER and SHELL say.
+    settings: BTreeMap<&'static str, String>,
 }
 
 impl Scope {
@@ -58,6 +62,28 @@ impl Scope {
     pub(super) fn value(&self, name: &str) -> Value {
         let otherwise = if self.foreign { Value::Unknown } else { Value::Unset };
         self.variables.get(name).cloned().unwrap_or(otherwise)
+    }
+
+    /// What a RUN is given here beside what a foreign image sets, as (kind, name, value); an unknown value is `?`.
+    pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, &str, String)> {
+        let text = |value: &Value| match value {
+            Value::Set(text) => text.clone(),
+            Value::Unset | Value::Unknown => "?".to_owned(),
+        };
+        let variables = self.variables.iter().map(move |(name, value)| {
+            let kind = if self.env.get(name) == Some(value) { "env" } else { "arg" };
+            (kind, name.as_str(), text(value))
+        });
+        let settings = self.settings.iter().map(|(kind, value)| (*kind, "", value.clone()));
+        let workdir = self.workdir.iter().map(|path| ("workdir", "", path.clone()));
+        variables.chain(settings).chain(workdir)
+    }
+
+    /// Names of the variables as a RUN is given them: ENVs, then ARGs.
+    pub(super) fn order(&self) -> String {
+        let (env, args) = &self.names;
+        let env = env.iter().filter(|name| !args.contains(name));
+        env.chain(args).map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
     pub(super) fn expand(&self, text: &str, escape: char) -> Expanded {
@@ -76,6 +102,12 @@ impl Scope {
         }
         Some(clean(&format!("{}/{path}", self.workdir.as_deref()?)))
     }
+}
+
+/// What is set again comes last.
+fn last(names: &mut Vec<String>, name: &str) {
+    names.retain(|known| known != name);
+    names.push(name.to_owned());
 }
 
 /// As Go's `path.Clean`: `.` and `..` and doubled slashes taken away.
@@ -128,6 +160,7 @@ impl Dockerfile {
             let given = inputs.args.get(&name).cloned().map(Value::Set);
             let default = default.map(|text| scope.resolved(&text, self.escape));
             if let Some(value) = given.or(default).or_else(|| globals.get(&name).cloned()) {
+                last(&mut scope.names.1, &name);
                 scope.variables.insert(name, value);
             }
         }
@@ -145,7 +178,7 @@ impl Dockerfile {
             Base::Foreign(_) => Scope { foreign: true, ..Scope::default() },
             Base::Stage(base) => {
                 let below = self.walk(base, inputs, &mut |_, _| {});
-                Scope { variables: below.env.clone(), ..below }
+                Scope { variables: below.env.clone(), names: (below.names.0.clone(), Vec::new()), ..below }
             }
         };
         let globals = self.globals(inputs);
@@ -157,9 +190,14 @@ impl Dockerfile {
                     let before = scope.clone();
                     for (name, value) in pairs(&instruction.rest, self.escape) {
                         let value = before.resolved(value.as_deref().unwrap_or_default(), self.escape);
+                        last(&mut scope.names.0, &name);
                         scope.env.insert(name.clone(), value.clone());
                         scope.variables.insert(name, value);
                     }
+                }
+                "USER" | "SHELL" => {
+                    let kind = if instruction.keyword == "USER" { "user" } else { "shell" };
+                    scope.settings.insert(kind, scope.expand(&instruction.rest, self.escape).text);
                 }
                 "WORKDIR" => {
                     let path = scope.expand(&instruction.rest, self.escape);

@@ -1,0 +1,137 @@
+//! The edits, in their order: each stands upon those before it.
+
+/// One edit.
+pub(super) struct Edit {
+    /// What is done, for people.
+    pub(super) name: &'static str,
+    /// Changes of the project, one after the other.
+    pub(super) changes: &'static [Change],
+    /// Arguments for the build.
+    pub(super) args: &'static [&'static str],
+    /// Kind of the cause, and a word of its detail; nothing where nothing is to run.
+    pub(super) cause: Option<(&'static str, &'static str)>,
+}
+
+/// A change of the project.
+pub(super) enum Change {
+    /// A file gets this text.
+    Write(&'static str, &'static str),
+    /// The first of these texts in a file becomes the second.
+    Replace(&'static str, &'static str, &'static str),
+    /// A file goes.
+    Remove(&'static str),
+    /// A file gets this mode.
+    Mode(&'static str, u32),
+    /// A file is as old as it can be.
+    Touch(&'static str),
+    /// The other base image is made anew.
+    OtherBase,
+    /// The builder loses the results of the project's RUNs whose command has this text.
+    Drop(&'static str),
+}
+
+use Change::{Drop, Mode, OtherBase, Remove, Replace, Touch, Write};
+
+impl Edit {
+    /// None at all.
+    pub(super) const NONE: Self = Self { name: "nothing", changes: &[], args: &[], cause: None };
+}
+
+const fn edit(
+    name: &'static str,
+    changes: &'static [Change],
+    cause: Option<(&'static str, &'static str)>,
+) -> Edit {
+    Edit { name, changes, args: &[], cause }
+}
+
+const fn with(
+    name: &'static str,
+    args: &'static [&'static str],
+    cause: Option<(&'static str, &'static str)>,
+) -> Edit {
+    Edit { name, changes: &[], args, cause }
+}
+
+/// All of them. An argument holds for its own row alone.
+pub(super) const EDITS: &[Edit] = &[
+    Edit::NONE,
+    edit("a file of a copied folder", &[Write("one/src/a.txt", "other\n")], Some(("file", "one/src/a.txt"))),
+    edit("the same taken back", &[Write("one/src/a.txt", "a\n")], None),
+    edit(
+        "spaces in a source: equal output",
+        &[Write("one/src/a.txt", "a \n")],
+        Some(("file", "one/src/a.txt")),
+    ),
+    edit(
+        "a new file in a copied folder",
+        &[Write("one/src/n.txt", "n\n")],
+        Some(("file", "one/src/n.txt is new")),
+    ),
+    edit("that file gone", &[Remove("one/src/n.txt")], None),
+    edit("a file of a pattern", &[Write("one/docs/b.md", "more words\n")], Some(("file", "one/docs/b.md"))),
+    edit(
+        "a file beside the pattern",
+        &[Write("one/docs/c.txt", "c\n")],
+        Some(("file", "one/docs/c.txt is new")),
+    ),
+    edit("a mode", &[Mode("one/src/b.txt", 0o755)], Some(("file", "mode 644 -> 755"))),
+    edit("a time", &[Touch("one/go.sum")], None),
+    edit("a file that .dockerignore names", &[Write("ignored.log", "x\n")], None),
+    edit("what a mode is set for", &[Write("one/app.ini", "x=2\n")], Some(("file", "one/app.ini"))),
+    with("an argument", &["--build-arg", "LEVEL=2"], Some(("arg", "LEVEL: `1` -> `2`"))),
+    with("a secret argument", &["--build-arg", "API_TOKEN=x"], Some(("arg", "API_TOKEN"))),
+    edit(
+        "a comment",
+        &[Replace("one.Dockerfile", "# Stages", "# All stages")],
+        Some(("file", "one.Dockerfile")),
+    ),
+    edit("a label", &[Replace("one.Dockerfile", "level=1", "level=2")], Some(("file", "one.Dockerfile"))),
+    edit("a RUN's text", &[Replace("one.Dockerfile", "wc -w", "wc -c")], Some(("instruction", "wc -c"))),
+    edit(
+        "a variable",
+        &[Replace("one.Dockerfile", "MODE=fast", "MODE=slow")],
+        Some(("instruction", "ENV MODE")),
+    ),
+    edit(
+        "an id of a cache mount",
+        &[Replace("one.Dockerfile", "id=bench-edits", "id=bench-edits-2")],
+        Some(("file", "one.Dockerfile")),
+    ),
+    edit(
+        "a new RUN",
+        &[Replace("one.Dockerfile", "ARG LEVEL", "RUN true\nARG LEVEL")],
+        Some(("instruction", "new in the Dockerfile")),
+    ),
+    edit(
+        "a line of a heredoc",
+        &[Replace("two.Dockerfile", "echo script", "echo other")],
+        Some(("instruction", "echo other")),
+    ),
+    edit("a file of an ONBUILD", &[Write("two/trigger", "t2\n")], Some(("file", "two/trigger"))),
+    edit(
+        "a network",
+        &[Replace("two.Dockerfile", "--network=none ", "")],
+        Some(("instruction", "--network")),
+    ),
+    edit(
+        "a secret's options",
+        &[Replace("two.Dockerfile", "id=word ", "id=word,required=false ")],
+        Some(("file", "two.Dockerfile")),
+    ),
+    edit("a bound file", &[Write("two/bound/x", "x2\n")], Some(("file", "two/bound/x"))),
+    edit("a user", &[Replace("two.Dockerfile", "USER nobody", "USER daemon")], Some(("instruction", "USER"))),
+    edit("a linked file", &[Write("two/linked", "l2\n")], Some(("file", "two/linked"))),
+    edit("the other base image", &[OtherBase], Some(("base", "the base image"))),
+    edit("a file of a named context", &[Write("assets/logo", "l2\n")], Some(("file", "assets:logo"))),
+    edit(
+        "a builder without a step",
+        &[Drop("wc /from/*"), Write("two/linked", "l3\n")],
+        Some(("file", "two/linked")),
+    ),
+    edit(
+        "two causes at once",
+        &[Replace("one.Dockerfile", "LEVEL=1", "LEVEL=3"), Write("one/src/b.txt", "b3\n")],
+        Some(("arg", "LEVEL: `1` -> `3`")),
+    ),
+];

@@ -1,0 +1,85 @@
+//! Why the steps of a recorded build ran, against another one.
+
+use serde::Serialize;
+
+use super::Compared;
+use crate::project::graph::GraphStep;
+use crate::record::steps::Past;
+use crate::report::json::SCHEMA;
+use crate::report::{Cause, CauseKind};
+
+/// A build explained. Its JSON is what `explain --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explained {
+    /// Version of the document.
+    pub schema: u32,
+    /// The build.
+    pub build: String,
+    /// The one that it is compared with.
+    pub against: Option<String>,
+    /// The steps that ran, in the order of its graph.
+    pub steps: Vec<ExplainedStep>,
+    /// How many of its steps were cached.
+    pub cached: usize,
+    /// Of how many of those that ran the cause is not known.
+    pub unknown: usize,
+}
+
+/// A step that ran.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExplainedStep {
+    /// The target.
+    pub target: String,
+    /// The stage.
+    pub stage: String,
+    /// The instruction in one line.
+    pub instruction: String,
+    /// How long it ran.
+    pub seconds: f64,
+    /// Why.
+    pub cause: Cause,
+    /// The step that it followed from at last, as an index of these steps; nothing for one that ran of itself.
+    pub follows: Option<usize>,
+}
+
+/// Explains a build: its graph and what came of it, those before it on its builder, and the graph of the one to compare with.
+pub fn explain(
+    graph: &[GraphStep],
+    build: &Past,
+    earlier: &[Past],
+    against: Option<(&str, &[GraphStep])>,
+) -> Explained {
+    let ran = |at: usize| build.steps.get(at).is_some_and(|step| step.ran.is_some());
+    let compared = Compared { now: graph, before: against.map(|(_, graph)| graph) };
+    let was_made = |step: &GraphStep| {
+        earlier.iter().flat_map(|past| &past.steps).any(|past| past.is_done && past.key == step.key)
+    };
+    let (mut steps, mut places) = (Vec::new(), Vec::new());
+    for (at, step) in graph.iter().enumerate().filter(|(at, _)| ran(*at)) {
+        let cause = compared.cause(at, &ran, was_made(step));
+        let before =
+            step.parents.iter().chain(&step.draws).find_map(|at| places.iter().position(|place| place == at));
+        let follows = before.filter(|_| cause.kind == CauseKind::Parent).map(|place| {
+            let before: &ExplainedStep = &steps[place];
+            before.follows.unwrap_or(place)
+        });
+        places.push(at);
+        steps.push(ExplainedStep {
+            target: step.target.clone(),
+            stage: step.stage.clone(),
+            instruction: step.text.clone(),
+            seconds: build.steps[at].seconds().unwrap_or_default(),
+            cause,
+            follows,
+        });
+    }
+    let unknown = steps.iter().filter(|step| step.cause.kind == CauseKind::Unknown).count();
+    Explained {
+        schema: SCHEMA,
+        build: build.build.clone(),
+        against: against.map(|(id, _)| id.to_owned()),
+        cached: build.steps.iter().filter(|step| step.is_done && step.ran.is_none()).count(),
+        steps,
+        unknown,
+    }
+}

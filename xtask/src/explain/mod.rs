@@ -1,0 +1,246 @@
+//! Why a step ran, or will: what it is made of now against what it was made of before.
+
+pub mod build;
+
+use std::collections::BTreeMap;
+
+use crate::project::context::Input;
+use crate::project::graph::GraphStep;
+use crate::report::{Cause, CauseKind};
+
+/// A build as causes need it.
+pub struct Compared<'a> {
+    /// Its steps.
+    pub now: &'a [GraphStep],
+    /// Those of the build that it is compared with; none where there was none.
+    pub before: Option<&'a [GraphStep]>,
+}
+
+impl Compared<'_> {
+    /// Why step `at` runs. `ran` tells of steps whether they run, or may; `is_known`, whether its very result was made before.
+    pub fn cause(&self, at: usize, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
+        let step = &self.now[at];
+        let Some(before) = self.before.filter(|before| !before.is_empty()) else {
+            return self.without_past(step, ran, is_known);
+        };
+        let own = match counterpart(self.now, at, before) {
+            Some(old) => differences(old, step),
+            None => {
+                vec![Cause { kind: CauseKind::Instruction, detail: "it is new in the Dockerfile".into() }]
+            }
+        };
+        if let Some(first) = own.first() {
+            let details: Vec<&str> = own.iter().map(|cause| cause.detail.as_str()).collect();
+            return Cause { kind: first.kind, detail: details.join("; ") };
+        }
+        if let Some(parent) = self.parent(step, ran) {
+            return parent;
+        }
+        if is_known { dropped() } else { Cause { kind: CauseKind::Unknown, detail: String::new() } }
+    }
+
+    fn without_past(&self, step: &GraphStep, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
+        if is_known {
+            return self.parent(step, ran).unwrap_or_else(dropped);
+        }
+        Cause { kind: CauseKind::New, detail: "no build of it is recorded here".into() }
+    }
+
+    /// The first step before it that runs.
+    fn parent(&self, step: &GraphStep, ran: &dyn Fn(usize) -> bool) -> Option<Cause> {
+        let at = step.parents.iter().chain(&step.draws).copied().find(|at| ran(*at))?;
+        let parent = &self.now[at];
+        Some(Cause { kind: CauseKind::Parent, detail: format!("{}: {}", parent.stage, parent.text) })
+    }
+}
+
+fn dropped() -> Cause {
+    Cause { kind: CauseKind::Dropped, detail: "the builder no longer holds its result".into() }
+}
+
+/// The same step of another build: the same made of the same, else of the same text, else in the same place of its stage.
+pub fn counterpart<'a>(now: &[GraphStep], at: usize, before: &'a [GraphStep]) -> Option<&'a GraphStep> {
+    let step = &now[at];
+    let place = |steps: &[GraphStep], at: usize| {
+        steps[..at].iter().filter(|one| one.target == step.target && one.stage == step.stage).count()
+    };
+    let own =
+        || before.iter().enumerate().filter(|(_, old)| old.target == step.target && old.stage == step.stage);
+    let same_text: Vec<_> = own().filter(|(_, old)| old.text == step.text).collect();
+    let number = now[..at]
+        .iter()
+        .filter(|one| one.target == step.target && one.stage == step.stage && one.text == step.text);
+    let by_key = own().find(|(_, old)| old.key == step.key);
+    by_key
+        .or_else(|| same_text.get(number.count()).copied())
+        .or_else(|| {
+            // One whose text is in both files stands in for no other.
+            let is_gone = |old: &GraphStep| {
+                !now.iter()
+                    .any(|one| one.stage == old.stage && one.target == old.target && one.text == old.text)
+            };
+            own().find(|(index, old)| place(before, *index) == place(now, at) && is_gone(old))
+        })
+        .map(|(_, old)| old)
+}
+
+/// What is different about a step itself, what counts most first.
+fn differences(old: &GraphStep, new: &GraphStep) -> Vec<Cause> {
+    let mut found: Vec<Cause> = Vec::new();
+    let names = old.parts.keys().chain(new.parts.keys()).collect::<std::collections::BTreeSet<_>>();
+    for name in names {
+        let (before, after) = (old.parts.get(name), new.parts.get(name));
+        // A variable that came or went says more.
+        let is_sorted_alike = || {
+            let sorted = |order: Option<&String>| {
+                let mut names: Vec<String> =
+                    order.into_iter().flat_map(|names| names.split(' ')).map(str::to_owned).collect();
+                names.sort();
+                names
+            };
+            sorted(before) == sorted(after)
+        };
+        if before != after && (name != "order" || is_sorted_alike()) {
+            found.push(part(name, before.map(String::as_str), after.map(String::as_str)));
+        }
+    }
+    found.extend(files(&old.files, &new.files));
+    found.sort_by_key(|cause| match cause.kind {
+        CauseKind::Fresh => 0,
+        CauseKind::Base => 1,
+        CauseKind::Instruction => 2,
+        CauseKind::Arg => 3,
+        CauseKind::Mount => 4,
+        _ => 5,
+    });
+    found
+}
+
+/// The longest value that is shown.
+const SHOWN: usize = 60;
+
+fn part(name: &str, before: Option<&str>, after: Option<&str>) -> Cause {
+    let (kind, rest) = name.split_once(' ').unwrap_or((name, ""));
+    let (kind, what) = match kind {
+        "arg" if rest == "DURANGO_FRESH" => return fresh(),
+        "fresh" => return fresh(),
+        "base" => (CauseKind::Base, "the base image".to_owned()),
+        "image" => (CauseKind::Base, format!("the image {rest}")),
+        "arg" => (CauseKind::Arg, rest.to_owned()),
+        "env" => (CauseKind::Instruction, format!("ENV {rest}")),
+        "mount" => (CauseKind::Mount, format!("the {rest} mount")),
+        "command" => return command(before, after),
+        "order" => (CauseKind::Instruction, "the order of ARGs and ENVs".to_owned()),
+        "workdir" | "user" | "shell" => (CauseKind::Instruction, kind.to_ascii_uppercase()),
+        "url" => (CauseKind::File, rest.to_owned()),
+        "option" => (CauseKind::Instruction, format!("--{rest}")),
+        _ => (CauseKind::Mount, name.to_owned()),
+    };
+    let short = |value: &str| {
+        let line: String = value.chars().take(SHOWN).collect();
+        if line.len() < value.len() { format!("`{line}...`") } else { format!("`{line}`") }
+    };
+    let detail = match (before, after) {
+        (Some(before), Some(after)) if before.starts_with("(hidden") || after.starts_with("(hidden") => {
+            format!("{what}: another value")
+        }
+        (Some(before), Some(after)) => format!("{what}: {} -> {}", short(before), short(after)),
+        (None, Some(after)) if after.starts_with("(hidden") => format!("{what} is new"),
+        (None, Some(after)) => format!("{what} is new: {}", short(after)),
+        (Some(_), None) => format!("{what} is gone"),
+        (None, None) => what,
+    };
+    Cause { kind, detail }
+}
+
+fn fresh() -> Cause {
+    Cause { kind: CauseKind::Fresh, detail: "it was asked to run again".into() }
+}
+
+/// The first line that differs.
+fn command(before: Option<&str>, after: Option<&str>) -> Cause {
+    let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+    let mut lines = before
+        .lines()
+        .map(Some)
+        .chain(std::iter::repeat(None))
+        .zip(after.lines().map(Some).chain(std::iter::repeat(None)));
+    let detail = match lines
+        .by_ref()
+        .take(before.lines().count().max(after.lines().count()))
+        .find(|(old, new)| old != new)
+    {
+        Some((Some(old), Some(new))) => {
+            // From where the two lines part.
+            let same = old.chars().zip(new.chars()).take_while(|(a, b)| a == b).count().saturating_sub(12);
+            let from = |line: &str| {
+                let cut: String = line.chars().skip(same).take(SHOWN).collect();
+                if same > 0 { format!("...{cut}") } else { cut }
+            };
+            format!("its text: `{}` -> `{}`", from(old.trim()), from(new.trim()))
+        }
+        Some((None, Some(new))) => {
+            format!("its text has more: `{}`", new.trim().chars().take(SHOWN).collect::<String>())
+        }
+        Some((Some(old), None)) => {
+            format!("its text has less: `{}`", old.trim().chars().take(SHOWN).collect::<String>())
+        }
+        _ => "its text".into(),
+    };
+    Cause { kind: CauseKind::Instruction, detail }
+}
+
+/// How many files are named.
+const NAMED: usize = 3;
+
+fn files(before: &[Input], after: &[Input]) -> Option<Cause> {
+    let map = |inputs: &[Input]| {
+        inputs.iter().map(|input| (input.path.clone(), input.state.clone())).collect::<BTreeMap<_, _>>()
+    };
+    let (before, after) = (map(before), map(after));
+    let mut changes: Vec<(u8, String)> = Vec::new();
+    for path in before.keys().chain(after.keys()).collect::<std::collections::BTreeSet<_>>() {
+        match (before.get(path), after.get(path)) {
+            (Some(old), Some(new)) if old != new => {
+                // A file says more than the folder that it is in.
+                changes.push((u8::from(new.ends_with('/')), format!("{path}: {}", about(old, new))));
+            }
+            (None, Some(_)) => changes.push((0, format!("{path} is new"))),
+            (Some(_), None) => changes.push((0, format!("{path} is gone"))),
+            _ => {}
+        }
+    }
+    changes.sort_by_key(|(rank, _)| *rank);
+    let more = changes.len().saturating_sub(NAMED);
+    let mut named: Vec<String> = changes.into_iter().take(NAMED).map(|(_, text)| text).collect();
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    (!named.is_empty()).then(|| Cause { kind: CauseKind::File, detail: named.join(", ") })
+}
+
+/// What about a file changed.
+fn about(old: &str, new: &str) -> String {
+    let kind = |state: &str| match state {
+        state if state.starts_with("->") => "a link",
+        state if state.ends_with('/') => "a folder",
+        _ => "a file",
+    };
+    if kind(old) != kind(new) {
+        return format!("{} now, {} before", kind(new), kind(old));
+    }
+    match (old.split_once(':'), new.split_once(':')) {
+        (Some((old_mode, old_digest)), Some((new_mode, new_digest))) => {
+            match (old_mode == new_mode, old_digest == new_digest) {
+                (true, _) => "another content".into(),
+                (false, true) => format!("mode {old_mode} -> {new_mode}"),
+                (false, false) => format!("another content, mode {old_mode} -> {new_mode}"),
+            }
+        }
+        _ if kind(new) == "a link" => format!("links to {} now", &new[2..]),
+        _ => format!("mode {} -> {}", old.trim_end_matches('/'), new.trim_end_matches('/')),
+    }
+}
+
+#[cfg(test)]
+mod tests;

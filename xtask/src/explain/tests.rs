@@ -1,0 +1,89 @@
+use super::*;
+
+fn step(stage: &str, text: &str, parts: &[(&str, &str)], files: &[(&str, &str)]) -> GraphStep {
+    let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let input = |(path, state): &(&str, &str)| Input { path: (*path).to_owned(), state: (*state).to_owned() };
+    GraphStep {
+        target: "app".into(),
+        stage: stage.into(),
+        text: text.into(),
+        key: format!("{stage}{text}{parts:?}{files:?}"),
+        parts: parts.iter().map(pair).collect(),
+        files: files.iter().map(input).collect(),
+        ..GraphStep::default()
+    }
+}
+
+fn cause(before: &GraphStep, now: &GraphStep) -> String {
+    let (now, before) = ([now.clone()], [before.clone()]);
+    let compared = Compared { now: &now, before: Some(&before) };
+    let cause = compared.cause(0, &|_| false, false);
+    format!("{:?}: {}", cause.kind, cause.detail)
+}
+
+#[test]
+fn what_changed_about_a_step_itself() {
+    let plain = |parts: &[(&str, &str)]| step("a", "RUN make", parts, &[]);
+    let copy = |files: &[(&str, &str)]| step("a", "COPY . .", &[], files);
+    for (before, now, expected) in [
+        (plain(&[("arg LEVEL", "1")]), plain(&[("arg LEVEL", "2")]), "Arg: LEVEL: `1` -> `2`"),
+        (
+            plain(&[("arg API_TOKEN", "(hidden 1)")]),
+            plain(&[("arg API_TOKEN", "(hidden 2)")]),
+            "Arg: API_TOKEN: another value",
+        ),
+        (plain(&[]), plain(&[("env A", "x")]), "Instruction: ENV A is new: `x`"),
+        (plain(&[("base", "d@1")]), plain(&[("base", "d@2")]), "Base: the base image: `d@1` -> `d@2`"),
+        (plain(&[("network", "host")]), plain(&[]), "Mount: network is gone"),
+        (
+            plain(&[("arg DURANGO_FRESH", "1")]),
+            plain(&[("arg DURANGO_FRESH", "2")]),
+            "Fresh: it was asked to run again",
+        ),
+        (
+            plain(&[("command", "a && b")]),
+            plain(&[("command", "a && c")]),
+            "Instruction: its text: `a && b` -> `a && c`",
+        ),
+        (copy(&[("a", "644:1")]), copy(&[("a", "644:2")]), "File: a: another content"),
+        (copy(&[("a", "644:1")]), copy(&[("a", "755:1")]), "File: a: mode 644 -> 755"),
+        (copy(&[("a", "644:1")]), copy(&[("b", "644:1")]), "File: a is gone, b is new"),
+        (copy(&[("a", "644:1")]), copy(&[("a", "->b")]), "File: a: a link now, a file before"),
+        (
+            step("a", "COPY x /", &[("arg L", "1")], &[("x", "644:1")]),
+            step("a", "COPY x /", &[("arg L", "2")], &[("x", "644:2")]),
+            "Arg: L: `1` -> `2`; x: another content",
+        ),
+        (
+            plain(&[]),
+            step("a", "RUN make all", &[("command", "make all")], &[]),
+            "Instruction: its text has more: `make all`",
+        ),
+    ] {
+        assert_eq!(cause(&before, &now), expected);
+    }
+}
+
+#[test]
+fn what_follows_names_what_it_follows() {
+    let first = step("a", "RUN first", &[], &[]);
+    let second = GraphStep { parents: vec![0], ..step("a", "RUN second", &[], &[]) };
+    let now = [first, second];
+    let compared = Compared { now: &now, before: Some(&now) };
+    let cause = compared.cause(1, &|at| at == 0, true);
+    assert_eq!((cause.kind, cause.detail.as_str()), (CauseKind::Parent, "a: RUN first"));
+    assert_eq!(compared.cause(1, &|_| false, true).kind, CauseKind::Dropped);
+    assert_eq!(compared.cause(1, &|_| false, false).kind, CauseKind::Unknown);
+    assert_eq!(Compared { now: &now, before: None }.cause(0, &|_| false, false).kind, CauseKind::New);
+}
+
+#[test]
+fn an_inserted_step_leaves_the_others_their_counterparts() {
+    let before = [step("a", "RUN one", &[], &[]), step("a", "RUN two", &[], &[])];
+    let now =
+        [step("a", "RUN one", &[], &[]), step("a", "RUN new", &[], &[]), step("a", "RUN two", &[], &[])];
+    let found = |at: usize| counterpart(&now, at, &before).map(|old| old.text.as_str());
+    assert_eq!([found(0), found(1), found(2)], [Some("RUN one"), None, Some("RUN two")]);
+    let edited = [step("a", "RUN one", &[], &[]), step("a", "RUN 2", &[], &[])];
+    assert_eq!(counterpart(&edited, 1, &before).map(|old| old.text.as_str()), Some("RUN two"));
+}

@@ -1,0 +1,105 @@
+use jiff::Timestamp;
+
+use super::*;
+use crate::project::context::Input;
+
+/// `made` reads a file, `last` reads `made` and goes on, `aside` stands alone.
+fn graph(file: &str) -> Vec<GraphStep> {
+    let step = |stage: &str, key: String, soft: String, parents: Vec<usize>, draws: Vec<usize>| GraphStep {
+        target: "app".into(),
+        stage: stage.into(),
+        text: format!("RUN {stage}{}", parents.len()),
+        key,
+        soft,
+        parents,
+        draws,
+        ..GraphStep::default()
+    };
+    let read =
+        |step: GraphStep| GraphStep { files: vec![Input { path: "a".into(), state: file.into() }], ..step };
+    vec![
+        read(step("made", format!("made-{file}"), format!("made-{file}"), vec![], vec![])),
+        step("last", format!("copy-{file}"), "copy".into(), vec![], vec![0]),
+        step("last", format!("run-{file}"), "run".into(), vec![1], vec![]),
+        step("aside", "aside".into(), "aside".into(), vec![], vec![]),
+    ]
+}
+
+fn past(graph: &[GraphStep], build: &str, ran: &[(usize, i64)], seconds: f64) -> Past {
+    let at = |second: i64| Timestamp::from_second(second).expect("in range");
+    let steps = graph.iter().enumerate().map(|(index, step)| PastStep {
+        target: step.target.clone(),
+        stage: step.stage.clone(),
+        text: step.text.clone(),
+        key: step.key.clone(),
+        soft: step.soft.clone(),
+        is_done: true,
+        ran: ran.iter().find(|(step, _)| *step == index).map(|(_, took)| (at(0), at(*took))),
+    });
+    Past { build: build.into(), is_good: true, seconds, steps: steps.collect(), ..Past::default() }
+}
+
+/// Is the step's result in the builder?
+type Holds<'a> = &'a dyn Fn(&GraphStep, Option<&PastStep>) -> bool;
+
+fn foresee(now: &[GraphStep], past: &[Past], before: &[GraphStep], holds: Holds<'_>) -> Forecast {
+    let known = Known { graph: now, past, before: Some(before), stored: &BTreeSet::new(), holds };
+    forecast(&known, BTreeMap::new())
+}
+
+fn states(forecast: &Forecast) -> String {
+    let letter = |step: &StepForecast| match step.forecast.state {
+        State::Cached => '=',
+        State::Runs => '!',
+        State::IfChanged => '?',
+    };
+    forecast.steps.iter().map(letter).collect()
+}
+
+#[test]
+fn what_runs_and_what_may() {
+    let (one, two) = (graph("1"), graph("2"));
+    let first = past(&one, "b1", &[(0, 8), (1, 1), (2, 4), (3, 2)], 9.0);
+    let all = |_: &GraphStep, _: Option<&PastStep>| true;
+    let none = |_: &GraphStep, _: Option<&PastStep>| false;
+    assert_eq!(states(&foresee(&one, &[], &[], &all)), "!!!!", "nothing was built here");
+    assert_eq!(states(&foresee(&one, std::slice::from_ref(&first), &one, &all)), "====");
+    assert_eq!(
+        states(&foresee(&one, std::slice::from_ref(&first), &one, &none)),
+        "!!!!",
+        "an emptied builder"
+    );
+    let edited = foresee(&two, std::slice::from_ref(&first), &one, &all);
+    assert_eq!(states(&edited), "!??=");
+    let causes: Vec<_> =
+        edited.steps.iter().map(|step| step.cause.as_ref().map(|cause| cause.detail.as_str())).collect();
+    assert_eq!(
+        causes,
+        [Some("a: 1"), Some("made: RUN made0"), Some("last: RUN last0"), None]
+            .map(|cause| cause.map(|text| if text == "a: 1" { "a: mode 1 -> 2" } else { text }))
+    );
+    assert_eq!(edited.expected, Some(Expected { seconds: 14.0, low: 9.0, high: 14.0 }));
+    let second = past(&two, "b2", &[(0, 6)], 7.0);
+    let back = foresee(&one, &[second.clone(), first.clone()], &two, &all);
+    assert_eq!(states(&back), "====", "an edit that is taken back");
+    // It came out equal, and is taken to do so again: 1 s beside its steps, and 6 or 8 for the one that runs.
+    let three = graph("3");
+    let again = foresee(&three, &[second, first], &two, &all);
+    assert_eq!(states(&again), "!??=");
+    assert_eq!(again.expected.map(|time| time.seconds), Some(7.0));
+}
+
+#[test]
+fn what_lies_below_a_cached_step_may_be_gone() {
+    let one = graph("1");
+    let first = past(&one, "b1", &[(0, 8), (1, 1), (2, 4), (3, 2)], 9.0);
+    let without = |gone: &'static [&'static str]| {
+        move |step: &GraphStep, _: Option<&PastStep>| !gone.contains(&step.stage.as_str())
+    };
+    assert_eq!(states(&foresee(&one, std::slice::from_ref(&first), &one, &without(&["made"]))), "====");
+    assert_eq!(
+        states(&foresee(&one, std::slice::from_ref(&first), &one, &without(&["made", "last"]))),
+        "!!!="
+    );
+    assert_eq!(states(&foresee(&one, std::slice::from_ref(&first), &one, &without(&["last"]))), "=!!=");
+}

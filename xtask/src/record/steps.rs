@@ -1,0 +1,184 @@
+//! What a build was made of and what came of its steps: `graph.json`, read where a cause is asked for, and `steps.json`, small, read of
+//! all builds for every forecast.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::exec::trace::Trace;
+use crate::layout::Layout;
+use crate::project::dockerfile::Dockerfile;
+use crate::project::graph::GraphStep;
+use crate::report::json::SCHEMA;
+
+/// What came of a build's steps.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Past {
+    /// Version of the document.
+    pub schema: u32,
+    /// The build's id.
+    pub build: String,
+    /// The builder.
+    pub builder: String,
+    /// Its targets, requested ones first.
+    pub targets: Vec<String>,
+    /// From its start to its images, in seconds.
+    pub seconds: f64,
+    /// Whether it was good.
+    pub is_good: bool,
+    /// Its steps, in the order of its graph.
+    pub steps: Vec<PastStep>,
+    /// Records of steps' results that the builder held when it began: the first letters of their ids, sorted.
+    pub records: Vec<String>,
+}
+
+/// Builds up to this one are forgotten by a builder that forgets all results when any is removed. `past` has the newest first, `now` the
+/// records that are there.
+pub fn forgotten<'a>(past: &'a [Past], now: &[String]) -> Option<&'a str> {
+    let later = std::iter::once(now).chain(past.iter().map(|past| past.records.as_slice()));
+    let pairs = past.iter().zip(later).filter(|(_, later)| !later.is_empty());
+    let mut lost =
+        pairs.filter(|(past, later)| past.records.iter().any(|record| later.binary_search(record).is_err()));
+    lost.next().map(|(past, _)| past.build.as_str())
+}
+
+/// What came of one step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PastStep {
+    /// The target.
+    pub target: String,
+    /// The stage.
+    pub stage: String,
+    /// The instruction in one line.
+    pub text: String,
+    /// What it was made of.
+    pub key: String,
+    /// The same without what it read from other stages.
+    pub soft: String,
+    /// Whether its result is there since.
+    pub is_done: bool,
+    /// When it ran, by the builder's clock; nothing where it was cached.
+    pub ran: Option<(Timestamp, Timestamp)>,
+}
+
+impl PastStep {
+    /// How long it ran, in seconds.
+    pub fn seconds(&self) -> Option<f64> {
+        self.ran.map(|(from, to)| to.duration_since(from).as_secs_f64().max(0.0))
+    }
+
+    /// Whether it is a step of the Dockerfile, whatever it was made of.
+    pub fn is(&self, step: &GraphStep) -> bool {
+        self.target == step.target && self.stage == step.stage && self.text == step.text
+    }
+}
+
+/// What came of each step of a graph, from the trace of its build.
+pub fn outcomes(graph: &[GraphStep], files: &BTreeMap<String, Dockerfile>, trace: &Trace) -> Vec<PastStep> {
+    let mut done: Vec<PastStep> = graph
+        .iter()
+        .map(|step| PastStep {
+            target: step.target.clone(),
+            stage: step.stage.clone(),
+            text: step.text.clone(),
+            key: step.key.clone(),
+            soft: step.soft.clone(),
+            ..PastStep::default()
+        })
+        .collect();
+    for (at, state) in matched(graph, files, trace) {
+        done[at].is_done = state.error.is_empty() && (state.cached || state.completed.is_some());
+        done[at].ran = state.started.zip(state.completed).filter(|_| !state.cached);
+    }
+    done
+}
+
+/// Steps of a graph with what the trace knows of them. Of several of one text in a stage, in their order.
+pub fn matched<'a>(
+    graph: &[GraphStep],
+    files: &BTreeMap<String, Dockerfile>,
+    trace: &'a Trace,
+) -> Vec<(usize, &'a crate::exec::trace::State)> {
+    let mut found: Vec<(usize, &crate::exec::trace::State)> = Vec::new();
+    for digest in &trace.order {
+        let state = &trace.vertices[digest];
+        let Some(label) = &state.label else { continue };
+        for target in &state.targets {
+            let Some(line) = files
+                .get(target)
+                .and_then(|file| file.find(&label.stage, &label.instruction))
+                .map(|one| one.line)
+            else {
+                continue;
+            };
+            let Some(first) = graph
+                .iter()
+                .position(|step| step.target == *target && step.stage == label.stage && step.line == line)
+            else {
+                continue;
+            };
+            let same = |at: &usize| {
+                let (one, other) = (&graph[*at], &graph[first]);
+                (&one.target, &one.stage, &one.text) == (&other.target, &other.stage, &other.text)
+            };
+            let free =
+                (first..graph.len()).filter(same).find(|at| found.iter().all(|(taken, _)| taken != at));
+            found.extend(free.map(|at| (at, state)));
+        }
+    }
+    found
+}
+
+/// Writes both files of a build.
+pub fn write(layout: &Layout, past: &Past, graph: &[GraphStep]) -> Result<()> {
+    let dir = layout.build(&past.build);
+    fs::write(dir.join("graph.json"), serde_json::to_vec(graph)?)?;
+    Ok(fs::write(dir.join("steps.json"), serde_json::to_vec(&Past { schema: SCHEMA, ..past.clone() })?)?)
+}
+
+/// What a build was made of; nothing where that is not recorded.
+pub fn graph(layout: &Layout, build: &str) -> Option<Vec<GraphStep>> {
+    read(&layout.build(build).join("graph.json"))
+}
+
+/// All builds that left their steps, newest first.
+pub fn all(layout: &Layout) -> Vec<Past> {
+    let mut ids = super::names(&layout.builds());
+    ids.sort_by(|one, other| other.cmp(one));
+    ids.iter().filter_map(|id| one(layout, id)).collect()
+}
+
+/// One build's steps.
+pub fn one(layout: &Layout, build: &str) -> Option<Past> {
+    read(&layout.build(build).join("steps.json"))
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_is_gone_tells_until_when_all_is_forgotten() {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let past = |build: &str, records: &str| Past {
+            build: build.into(),
+            records: words(records),
+            ..Past::default()
+        };
+        let all = [past("b3", "a c d"), past("b2", "a b"), past("b1", "a")];
+        assert_eq!(forgotten(&all, &words("a c d e")), Some("b2"), "between the second and the third");
+        assert_eq!(forgotten(&all, &words("a c")), Some("b3"));
+        assert_eq!(forgotten(&all[1..], &words("a b c")), None);
+        assert_eq!(forgotten(&all[1..], &[]), None, "a builder that says nothing");
+    }
+}

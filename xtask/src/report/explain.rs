@@ -1,0 +1,59 @@
+//! Why steps ran, for people: causes first, what followed from each below it.
+
+use std::fmt::Write;
+
+use super::CauseKind;
+use super::text::{one_line, plain, seconds};
+use crate::explain::build::{Explained, ExplainedStep};
+
+/// A build explained, as the terminal shows it.
+pub fn text(explained: &Explained) -> String {
+    let mut text = String::new();
+    let against = explained
+        .against
+        .as_ref()
+        .map_or_else(|| "no build before it".to_owned(), |id| format!("build {id}"));
+    let _ = writeln!(
+        text,
+        "build {}: {} steps ran, {} were cached; against {against}",
+        explained.build,
+        explained.steps.len(),
+        explained.cached
+    );
+    for (at, step) in explained.steps.iter().enumerate().filter(|(_, step)| step.follows.is_none()) {
+        let _ = writeln!(text, "{}", line(step));
+        let _ = writeln!(text, "          {}", cause(step));
+        let following: Vec<&ExplainedStep> =
+            explained.steps.iter().filter(|step| step.follows == Some(at)).collect();
+        for step in &following {
+            let _ = writeln!(text, "  {}", line(step));
+        }
+        if !following.is_empty() {
+            let all: f64 = following.iter().map(|step| step.seconds).sum();
+            let _ =
+                writeln!(text, "          {} of these followed from it: {}", following.len(), seconds(all));
+        }
+    }
+    if explained.unknown > 0 {
+        let _ = writeln!(text, "of {} steps the cause is not known", explained.unknown);
+    }
+    text
+}
+
+fn line(step: &ExplainedStep) -> String {
+    format!("{:>8}  {}: {}", seconds(step.seconds), step.stage, one_line(&plain(&step.instruction), 90))
+}
+
+fn cause(step: &ExplainedStep) -> String {
+    let kind = match step.cause.kind {
+        CauseKind::File => "file: ",
+        CauseKind::Arg => "argument: ",
+        CauseKind::Base => "base image: ",
+        CauseKind::Instruction => "Dockerfile: ",
+        CauseKind::Mount => "how it is run: ",
+        CauseKind::Parent => "follows ",
+        CauseKind::Unknown => return "not known why".into(),
+        CauseKind::Dropped | CauseKind::New | CauseKind::Fresh => "",
+    };
+    format!("{kind}{}", step.cause.detail)
+}

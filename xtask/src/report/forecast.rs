@@ -1,0 +1,58 @@
+//! A forecast for people: one line for a build, and step by step for `plan`.
+
+use std::fmt::Write;
+
+use super::CauseKind;
+use super::text::{one_line, plain, seconds};
+use crate::plan::forecast::{Expected, Forecast, State, StepForecast};
+
+/// The first line of a build.
+pub fn line(forecast: &Forecast) -> String {
+    let of = |state: State| forecast.steps.iter().filter(move |step| step.forecast.state == state);
+    let (runs, may) = (of(State::Runs).count(), of(State::IfChanged).count());
+    let time =
+        forecast.expected.as_ref().map_or_else(String::new, |expected| format!(", {}", time(expected)));
+    if runs + may == 0 {
+        return format!("foreseen: all {} steps cached{time}", forecast.steps.len());
+    }
+    let may = if may > 0 { format!(", {may} more if those change what they read") } else { String::new() };
+    let first = first(forecast).map_or_else(String::new, |step| format!("; {}", because(step)));
+    format!("foreseen: {runs} of {} steps run{may}{time}{first}", forecast.steps.len())
+}
+
+/// The first step that runs of itself.
+fn first(forecast: &Forecast) -> Option<&StepForecast> {
+    let of_itself =
+        |step: &&StepForecast| step.cause.as_ref().is_some_and(|cause| cause.kind != CauseKind::Parent);
+    forecast.steps.iter().find(of_itself)
+}
+
+fn because(step: &StepForecast) -> String {
+    let cause = step.cause.as_ref().map_or("", |cause| cause.detail.as_str());
+    format!("first {}: {} ({})", step.stage, one_line(&plain(&step.instruction), 40), one_line(cause, 80))
+}
+
+/// A time with its spread, where that is worth telling.
+pub fn time(expected: &Expected) -> String {
+    let about = format!("about {}", seconds(expected.seconds));
+    if expected.high - expected.low < 0.2 * expected.seconds.max(1.0) {
+        return about;
+    }
+    format!("{about} ({} to {})", seconds(expected.low), seconds(expected.high))
+}
+
+/// Every step that runs or may, its time and its cause.
+pub fn text(forecast: &Forecast) -> String {
+    let mut text = line(forecast) + "\n";
+    for step in forecast.steps.iter().filter(|step| step.forecast.state != State::Cached) {
+        let state = if step.forecast.state == State::Runs { "runs" } else { "if changed" };
+        let time = step.forecast.seconds.map_or_else(|| "?".to_owned(), seconds);
+        let name = one_line(&plain(&step.instruction), 70);
+        let _ = writeln!(text, "  {state:<10} {time:>8}  {}: {name}", step.stage);
+        if let Some(cause) = &step.cause {
+            let follows = if cause.kind == CauseKind::Parent { "follows " } else { "" };
+            let _ = writeln!(text, "                       {follows}{}", one_line(&cause.detail, 100));
+        }
+    }
+    text
+}
