@@ -1,9 +1,10 @@
-//! Removing a project's own cache mounts from a builder. In a file of its own, so that no other test builds meanwhile: with any record
-//! the daemon's BuildKit forgets the results of all steps (`Capabilities::keeps_results_when_pruned`).
+//! Removing a project's own cache mounts from a builder, one of an engine of its own: with any record the daemon's BuildKit forgets the
+//! results of all steps (`Capabilities::keeps_results_when_pruned`).
 
 mod common;
 
-use common::{COMPOSE, Project};
+use common::second_daemon::SecondDaemon;
+use common::{COMPOSE, Project, base_of};
 use serde_json::Value;
 
 #[test]
@@ -27,6 +28,9 @@ fn clearing_a_builder_takes_our_mounts_and_no_other() {
         ("compose.yaml", &COMPOSE.replace("/app", "/clear-theirs")),
         ("Dockerfile", &dockerfile(&["c"])),
     ]);
+    let second = SecondDaemon::start();
+    second.receive(&base_of(&ours));
+    let [ours, theirs] = [ours, theirs].map(|project| project.env("DOCKER_HOST", &second.host()));
     for project in [&ours, &theirs] {
         project.build(&["app", "--no-save"]).1.succeeds();
     }

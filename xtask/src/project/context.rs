@@ -84,10 +84,9 @@ impl<'a> Context<'a> {
     fn take(&mut self, top: &Path, excludes: &Ignore, found: &mut BTreeMap<String, String>) {
         let start = self.root.join(top);
         let Ok(real) = start.canonicalize() else { return };
-        if real != start && top.components().next().is_some() && real.starts_with(&self.root) {
-            if let Ok(target) = fs::read_link(&start) {
-                found.insert(top.to_string_lossy().into_owned(), format!("->{}", target.display()));
-            }
+        let is_link = real != start && top.components().next().is_some() && real.starts_with(&self.root);
+        if let Some(target) = fs::read_link(&start).ok().filter(|_| is_link) {
+            found.insert(top.to_string_lossy().into_owned(), format!("->{}", target.display()));
         }
         let relative =
             |path: &Path| path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned();

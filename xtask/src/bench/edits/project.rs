@@ -28,7 +28,7 @@ const FILES: &[(&str, &str)] = &[
     ("one/app.ini", "x=1\n"),
     ("two/trigger", "t\n"),
     ("two/bound/x", "x\n"),
-    ("two/linked", "l\n"),
+    ("two/linked", "l @SALT@\n"),
     ("assets/logo", "l\n"),
     ("ignored.log", "l\n"),
 ];
@@ -75,7 +75,7 @@ impl Project {
     fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap_or(self.dir.path()))?;
-        Ok(fs::write(path, text)?)
+        Ok(fs::write(path, text.replace("@SALT@", &self.name))?)
     }
 
     pub(super) fn edit(&self, edit: &Edit) -> Result<()> {

@@ -14,7 +14,7 @@ pub(super) struct Edit {
 
 /// A change of the project.
 pub(super) enum Change {
-    /// A file gets this text.
+    /// A file gets this text; `@SALT@` in it sets it apart from other runs'.
     Write(&'static str, &'static str),
     /// The first of these texts in a file becomes the second.
     Replace(&'static str, &'static str, &'static str),
@@ -121,12 +121,12 @@ pub(super) const EDITS: &[Edit] = &[
     ),
     edit("a bound file", &[Write("two/bound/x", "x2\n")], Some(("file", "two/bound/x"))),
     edit("a user", &[Replace("two.Dockerfile", "USER nobody", "USER daemon")], Some(("instruction", "USER"))),
-    edit("a linked file", &[Write("two/linked", "l2\n")], Some(("file", "two/linked"))),
+    edit("a linked file", &[Write("two/linked", "l2 @SALT@\n")], Some(("file", "two/linked"))),
     edit("the other base image", &[OtherBase], Some(("base", "the base image"))),
     edit("a file of a named context", &[Write("assets/logo", "l2\n")], Some(("file", "assets:logo"))),
     edit(
         "a builder without a step",
-        &[Drop("wc /from/*"), Write("two/linked", "l3\n")],
+        &[Drop("wc /from/*"), Write("two/linked", "l3 @SALT@\n")],
         Some(("file", "two/linked")),
     ),
     edit(
