@@ -6,7 +6,7 @@ use crate::cli::Session;
 use crate::cli::parse::Parsed;
 use crate::error::usage;
 use crate::explain::build::explain as explain_build;
-use crate::record::steps::{self, Past};
+use crate::record::steps::{self, BuildSteps};
 use crate::report;
 
 /// `explain [BUILD] [--against BUILD]`: the last build against the one before it of the same targets.
@@ -20,7 +20,7 @@ pub fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
     };
     let graph = steps::graph(&session.layout, &build.build)
         .ok_or_else(|| usage(format!("of build `{}` is not recorded what it was made of", build.build)))?;
-    let earlier: Vec<Past> = all
+    let earlier: Vec<BuildSteps> = all
         .iter()
         .filter(|past| past.build < build.build && past.builder == build.builder)
         .cloned()
@@ -45,7 +45,7 @@ pub fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
     Ok(0)
 }
 
-fn find<'a>(all: &'a [Past], word: &str) -> Result<&'a Past> {
+fn find<'a>(all: &'a [BuildSteps], word: &str) -> Result<&'a BuildSteps> {
     all.iter()
         .find(|past| past.build.starts_with(word))
         .ok_or_else(|| usage(format!("no build `{word}` is recorded here")))

@@ -24,7 +24,7 @@ use crate::project::context::Digests;
 use crate::project::dockerfile::{Dockerfile, mounts};
 use crate::project::graph::{self, GraphStep, Place, TargetFacts};
 use crate::project::inputs;
-use crate::record::steps::{self, Past, PastStep};
+use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::report::BuildReport;
 use crate::report::watch::Foreseen;
 
@@ -44,7 +44,7 @@ pub(super) struct Found {
     /// Dockerfiles by target.
     pub files: BTreeMap<String, Dockerfile>,
     /// Builds before, newest first.
-    pub past: Vec<Past>,
+    pub past: Vec<BuildSteps>,
     /// The graph of the newest of them with these targets.
     pub before: Option<Vec<GraphStep>>,
     /// Records of steps' results that the builder held.
@@ -81,12 +81,12 @@ impl Foresight {
 
 impl Found {
     /// What came of each step.
-    pub(super) fn outcomes(&self, trace: &Trace) -> Vec<PastStep> {
+    pub(super) fn outcomes(&self, trace: &Trace) -> Vec<StepOutcome> {
         steps::outcomes(&self.graph, &self.files, trace)
     }
 
     /// Tells of each step that ran why.
-    pub(super) fn explain(&self, done: &[PastStep], report: &mut BuildReport) {
+    pub(super) fn explain(&self, done: &[StepOutcome], report: &mut BuildReport) {
         let compared = Compared { now: &self.graph, before: self.before.as_deref() };
         for step in report.steps.iter_mut().filter(|step| !step.cached) {
             let line =
@@ -109,7 +109,7 @@ impl Found {
     }
 
     /// Keys of the steps whose results a target's layers are.
-    pub(super) fn keys(&self, target: &str, done: &[PastStep]) -> Vec<String> {
+    pub(super) fn keys(&self, target: &str, done: &[StepOutcome]) -> Vec<String> {
         let mut next: Vec<usize> =
             (0..self.graph.len()).filter(|at| self.graph[*at].target == target).collect();
         let mut found = BTreeSet::new();
@@ -123,8 +123,8 @@ impl Found {
     }
 
     /// Leaves it for later builds.
-    pub(super) fn record(&self, session: &Session, plan: &Plan, done: &[PastStep], report: &BuildReport) {
-        let past = Past {
+    pub(super) fn record(&self, session: &Session, plan: &Plan, done: &[StepOutcome], report: &BuildReport) {
+        let past = BuildSteps {
             build: plan.build.clone(),
             builder: plan.builder.clone(),
             targets: plan.targets.iter().map(|target| target.name.clone()).collect(),
@@ -132,7 +132,7 @@ impl Found {
             is_good: report.failure.is_none(),
             steps: done.to_vec(),
             records: self.records.clone(),
-            ..Past::default()
+            ..BuildSteps::default()
         };
         if let Err(error) = steps::write(&session.layout, &past, &self.graph) {
             eprintln!("warning: what the build was made of is not recorded: {error:#}");
@@ -224,7 +224,7 @@ impl Question {
         if digests.is_new {
             memo.write(&digests);
         }
-        let past: Vec<Past> =
+        let past: Vec<BuildSteps> =
             steps::all(&self.layout).into_iter().filter(|past| past.builder == self.engine.builder).collect();
         let before = before(&self.layout, &past, &graph);
         let stored = self.read.iter().filter_map(|dir| stored(dir)).flatten().collect();
@@ -232,7 +232,7 @@ impl Question {
         let ids = ids(records.as_deref().unwrap_or_default());
         let forgets = !self.engine.capabilities().keeps_results_when_pruned;
         let forgotten = forgets.then(|| steps::forgotten(&past, &ids)).flatten();
-        let holds = |step: &GraphStep, ran: Option<&PastStep>| {
+        let holds = |step: &GraphStep, ran: Option<&StepOutcome>| {
             let is_later = |build: &str| {
                 let mut later = past.iter().take_while(|past| past.build.as_str() > build);
                 later.any(|past| past.steps.iter().any(|done| done.is_done && done.key == step.key))
@@ -293,7 +293,7 @@ fn ids(records: &[usage::Record]) -> Vec<String> {
 
 /// Whether a record of the builder is the result of a step: made by its command at the time at which it ran last. Of one that never ran
 /// here nothing tells when.
-fn made(record: &usage::Record, step: &GraphStep, ran: Option<&PastStep>) -> bool {
+fn made(record: &usage::Record, step: &GraphStep, ran: Option<&StepOutcome>) -> bool {
     const SLACK: Duration = Duration::from_secs(5);
     let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).take(80).collect::<String>();
     let fits = if step.text.to_ascii_uppercase().starts_with("RUN") {
@@ -321,9 +321,9 @@ fn stored(dir: &Path) -> Option<BTreeSet<String>> {
 }
 
 /// The graph of the newest build that had all these targets.
-fn before(layout: &Layout, past: &[Past], graph: &[GraphStep]) -> Option<Vec<GraphStep>> {
+fn before(layout: &Layout, past: &[BuildSteps], graph: &[GraphStep]) -> Option<Vec<GraphStep>> {
     let targets: BTreeSet<&str> = graph.iter().map(|step| step.target.as_str()).collect();
-    let has_all = |past: &&Past| {
+    let has_all = |past: &&BuildSteps| {
         let of: BTreeSet<&str> = past.steps.iter().map(|step| step.target.as_str()).collect();
         targets.is_subset(&of)
     };

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Compared;
 use crate::project::graph::GraphStep;
-use crate::record::steps::Past;
+use crate::record::steps::BuildSteps;
 use crate::report::json::SCHEMA;
 use crate::report::{Cause, CauseKind};
 
@@ -45,8 +45,8 @@ pub struct ExplainedStep {
 /// Explains a build: its graph and what came of it, those before it on its builder, and the graph of the one to compare with.
 pub fn explain(
     graph: &[GraphStep],
-    build: &Past,
-    earlier: &[Past],
+    build: &BuildSteps,
+    earlier: &[BuildSteps],
     against: Option<(&str, &[GraphStep])>,
 ) -> Explained {
     let ran = |at: usize| build.steps.get(at).is_some_and(|step| step.ran.is_some());

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use super::forecast::{Expected, Known, State};
 use crate::project::graph::GraphStep;
-use crate::record::steps::{Past, PastStep};
+use crate::record::steps::{BuildSteps, StepOutcome};
 
 /// How many of the newest runs count: what is older was another machine load, another size of the project.
 const RUNS: usize = 5;
 
 /// How long a step takes if it runs: the median of its newest runs.
-pub fn of_step(past: &[Past], step: &GraphStep) -> Option<Expected> {
+pub fn of_step(past: &[BuildSteps], step: &GraphStep) -> Option<Expected> {
     let runs = past.iter().flat_map(|past| &past.steps).filter(|done| done.is_done && done.is(step));
-    spread(runs.filter_map(PastStep::seconds).take(RUNS).collect())
+    spread(runs.filter_map(StepOutcome::seconds).take(RUNS).collect())
 }
 
 /// The median of some times, and the shortest and longest of them.
@@ -84,7 +84,7 @@ fn is_likely(known: &Known<'_>, states: &[State], at: usize) -> bool {
     }
 }
 
-fn ran(past: &Past) -> BTreeSet<Name<'_>> {
+fn ran(past: &BuildSteps) -> BTreeSet<Name<'_>> {
     past.steps
         .iter()
         .filter(|step| step.ran.is_some())
@@ -92,14 +92,14 @@ fn ran(past: &Past) -> BTreeSet<Name<'_>> {
         .collect()
 }
 
-fn of(past: &Past) -> BTreeSet<&str> {
+fn of(past: &BuildSteps) -> BTreeSet<&str> {
     past.steps.iter().map(|step| step.target.as_str()).collect()
 }
 
 /// What builds took beside their steps: reading files, transfers, export. From their first step's beginning to their last one's end is
 /// the steps' own.
-fn beside(past: &[Past]) -> Option<Expected> {
-    let own = |past: &Past| {
+fn beside(past: &[BuildSteps]) -> Option<Expected> {
+    let own = |past: &BuildSteps| {
         let runs: Vec<_> = past.steps.iter().filter_map(|step| step.ran).collect();
         let (from, to) = (runs.iter().map(|run| run.0).min(), runs.iter().map(|run| run.1).max());
         from.zip(to).map_or(0.0, |(from, to)| to.duration_since(from).as_secs_f64())

@@ -10,7 +10,7 @@ use crate::exec::trace::Label;
 use crate::explain::Compared;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::GraphStep;
-use crate::record::steps::{Past, PastStep};
+use crate::record::steps::{BuildSteps, StepOutcome};
 use crate::report::Cause;
 
 /// What is foreseen of a step.
@@ -91,13 +91,13 @@ pub struct Known<'a> {
     /// The build's steps.
     pub graph: &'a [GraphStep],
     /// Builds before on this builder, newest first.
-    pub past: &'a [Past],
+    pub past: &'a [BuildSteps],
     /// The graph of the newest of them with these targets.
     pub before: Option<&'a [GraphStep]>,
     /// Keys of steps that the caches hold that the build reads.
     pub stored: &'a BTreeSet<String>,
     /// Whether the builder holds a step's result, given when it last ran.
-    pub holds: &'a dyn Fn(&GraphStep, Option<&PastStep>) -> bool,
+    pub holds: &'a dyn Fn(&GraphStep, Option<&StepOutcome>) -> bool,
 }
 
 /// Makes the forecast.
@@ -123,7 +123,7 @@ pub fn forecast(known: &Known<'_>, files: BTreeMap<String, Dockerfile>) -> Forec
 }
 
 impl Known<'_> {
-    fn done(&self) -> impl Iterator<Item = &PastStep> {
+    fn done(&self) -> impl Iterator<Item = &StepOutcome> {
         self.past.iter().flat_map(|past| &past.steps).filter(|step| step.is_done)
     }
 

@@ -25,9 +25,9 @@ fn graph(file: &str) -> Vec<GraphStep> {
     ]
 }
 
-fn past(graph: &[GraphStep], build: &str, ran: &[(usize, i64)], seconds: f64) -> Past {
+fn past(graph: &[GraphStep], build: &str, ran: &[(usize, i64)], seconds: f64) -> BuildSteps {
     let at = |second: i64| Timestamp::from_second(second).expect("in range");
-    let steps = graph.iter().enumerate().map(|(index, step)| PastStep {
+    let steps = graph.iter().enumerate().map(|(index, step)| StepOutcome {
         target: step.target.clone(),
         stage: step.stage.clone(),
         text: step.text.clone(),
@@ -36,13 +36,19 @@ fn past(graph: &[GraphStep], build: &str, ran: &[(usize, i64)], seconds: f64) ->
         is_done: true,
         ran: ran.iter().find(|(step, _)| *step == index).map(|(_, took)| (at(0), at(*took))),
     });
-    Past { build: build.into(), is_good: true, seconds, steps: steps.collect(), ..Past::default() }
+    BuildSteps {
+        build: build.into(),
+        is_good: true,
+        seconds,
+        steps: steps.collect(),
+        ..BuildSteps::default()
+    }
 }
 
 /// Is the step's result in the builder?
-type Holds<'a> = &'a dyn Fn(&GraphStep, Option<&PastStep>) -> bool;
+type Holds<'a> = &'a dyn Fn(&GraphStep, Option<&StepOutcome>) -> bool;
 
-fn foresee(now: &[GraphStep], past: &[Past], before: &[GraphStep], holds: Holds<'_>) -> Forecast {
+fn foresee(now: &[GraphStep], past: &[BuildSteps], before: &[GraphStep], holds: Holds<'_>) -> Forecast {
     let known = Known { graph: now, past, before: Some(before), stored: &BTreeSet::new(), holds };
     forecast(&known, BTreeMap::new())
 }
@@ -60,8 +66,8 @@ fn states(forecast: &Forecast) -> String {
 fn what_runs_and_what_may() {
     let (one, two) = (graph("1"), graph("2"));
     let first = past(&one, "b1", &[(0, 8), (1, 1), (2, 4), (3, 2)], 9.0);
-    let all = |_: &GraphStep, _: Option<&PastStep>| true;
-    let none = |_: &GraphStep, _: Option<&PastStep>| false;
+    let all = |_: &GraphStep, _: Option<&StepOutcome>| true;
+    let none = |_: &GraphStep, _: Option<&StepOutcome>| false;
     assert_eq!(states(&foresee(&one, &[], &[], &all)), "!!!!", "nothing was built here");
     assert_eq!(states(&foresee(&one, std::slice::from_ref(&first), &one, &all)), "====");
     assert_eq!(
@@ -94,7 +100,7 @@ fn what_lies_below_a_cached_step_may_be_gone() {
     let one = graph("1");
     let first = past(&one, "b1", &[(0, 8), (1, 1), (2, 4), (3, 2)], 9.0);
     let without = |gone: &'static [&'static str]| {
-        move |step: &GraphStep, _: Option<&PastStep>| !gone.contains(&step.stage.as_str())
+        move |step: &GraphStep, _: Option<&StepOutcome>| !gone.contains(&step.stage.as_str())
     };
     assert_eq!(states(&foresee(&one, std::slice::from_ref(&first), &one, &without(&["made"]))), "====");
     assert_eq!(

@@ -18,7 +18,7 @@ use crate::report::json::SCHEMA;
 /// What came of a build's steps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Past {
+pub struct BuildSteps {
     /// Version of the document.
     pub schema: u32,
     /// The build's id.
@@ -32,14 +32,14 @@ pub struct Past {
     /// Whether it was good.
     pub is_good: bool,
     /// Its steps, in the order of its graph.
-    pub steps: Vec<PastStep>,
+    pub steps: Vec<StepOutcome>,
     /// Records of steps' results that the builder held when it began: the first letters of their ids, sorted.
     pub records: Vec<String>,
 }
 
 /// Builds up to this one are forgotten by a builder that forgets all results when any is removed. `past` has the newest first, `now` the
 /// records that are there.
-pub fn forgotten<'a>(past: &'a [Past], now: &[String]) -> Option<&'a str> {
+pub fn forgotten<'a>(past: &'a [BuildSteps], now: &[String]) -> Option<&'a str> {
     let later = std::iter::once(now).chain(past.iter().map(|past| past.records.as_slice()));
     let pairs = past.iter().zip(later).filter(|(_, later)| !later.is_empty());
     let mut lost =
@@ -50,7 +50,7 @@ pub fn forgotten<'a>(past: &'a [Past], now: &[String]) -> Option<&'a str> {
 /// What came of one step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct PastStep {
+pub struct StepOutcome {
     /// The target.
     pub target: String,
     /// The stage.
@@ -67,7 +67,7 @@ pub struct PastStep {
     pub ran: Option<(Timestamp, Timestamp)>,
 }
 
-impl PastStep {
+impl StepOutcome {
     /// How long it ran, in seconds.
     pub fn seconds(&self) -> Option<f64> {
         self.ran.map(|(from, to)| to.duration_since(from).as_secs_f64().max(0.0))
@@ -80,16 +80,20 @@ impl PastStep {
 }
 
 /// What came of each step of a graph, from the trace of its build.
-pub fn outcomes(graph: &[GraphStep], files: &BTreeMap<String, Dockerfile>, trace: &Trace) -> Vec<PastStep> {
-    let mut done: Vec<PastStep> = graph
+pub fn outcomes(
+    graph: &[GraphStep],
+    files: &BTreeMap<String, Dockerfile>,
+    trace: &Trace,
+) -> Vec<StepOutcome> {
+    let mut done: Vec<StepOutcome> = graph
         .iter()
-        .map(|step| PastStep {
+        .map(|step| StepOutcome {
             target: step.target.clone(),
             stage: step.stage.clone(),
             text: step.text.clone(),
             key: step.key.clone(),
             soft: step.soft.clone(),
-            ..PastStep::default()
+            ..StepOutcome::default()
         })
         .collect();
     for (at, state) in matched(graph, files, trace) {
@@ -136,10 +140,13 @@ pub fn matched<'a>(
 }
 
 /// Writes both files of a build.
-pub fn write(layout: &Layout, past: &Past, graph: &[GraphStep]) -> Result<()> {
+pub fn write(layout: &Layout, past: &BuildSteps, graph: &[GraphStep]) -> Result<()> {
     let dir = layout.build(&past.build);
     fs::write(dir.join("graph.json"), serde_json::to_vec(graph)?)?;
-    Ok(fs::write(dir.join("steps.json"), serde_json::to_vec(&Past { schema: SCHEMA, ..past.clone() })?)?)
+    Ok(fs::write(
+        dir.join("steps.json"),
+        serde_json::to_vec(&BuildSteps { schema: SCHEMA, ..past.clone() })?,
+    )?)
 }
 
 /// What a build was made of; nothing where that is not recorded.
@@ -148,14 +155,14 @@ pub fn graph(layout: &Layout, build: &str) -> Option<Vec<GraphStep>> {
 }
 
 /// All builds that left their steps, newest first.
-pub fn all(layout: &Layout) -> Vec<Past> {
+pub fn all(layout: &Layout) -> Vec<BuildSteps> {
     let mut ids = super::names(&layout.builds());
     ids.sort_by(|one, other| other.cmp(one));
     ids.iter().filter_map(|id| one(layout, id)).collect()
 }
 
 /// One build's steps.
-pub fn one(layout: &Layout, build: &str) -> Option<Past> {
+pub fn one(layout: &Layout, build: &str) -> Option<BuildSteps> {
     read(&layout.build(build).join("steps.json"))
 }
 
@@ -170,10 +177,10 @@ mod tests {
     #[test]
     fn a_record_that_is_gone_tells_until_when_all_is_forgotten() {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let past = |build: &str, records: &str| Past {
+        let past = |build: &str, records: &str| BuildSteps {
             build: build.into(),
             records: words(records),
-            ..Past::default()
+            ..BuildSteps::default()
         };
         let all = [past("b3", "a c d"), past("b2", "a b"), past("b1", "a")];
         assert_eq!(forgotten(&all, &words("a c d e")), Some("b2"), "between the second and the third");
