@@ -3,6 +3,7 @@
 pub mod builder;
 pub mod failure;
 pub mod json;
+pub mod needs;
 pub mod outcome;
 pub mod pins;
 pub mod plan;
@@ -46,6 +47,20 @@ pub enum BuildResult {
     Cached,
     /// A step failed, or the build could not start.
     Failed,
+    /// The user stopped it, or it was killed.
+    Interrupted,
+}
+
+impl BuildResult {
+    /// In a word, as JSON has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Built => "built",
+            Self::Cached => "cached",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 /// One image.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::failure::BuildFailure;
 use super::json::SCHEMA;
-use super::{BuildReport, BuildResult, CacheReport, Cause, CauseKind, StepReport, TargetReport};
+use super::{BuildReport, BuildResult, CacheReport, Cause, CauseKind, StepReport, TargetReport, needs};
 use crate::exec::bake::Ended;
 use crate::exec::trace::{Label, State, Trace};
 use crate::plan::build::Plan;
@@ -33,7 +35,7 @@ pub fn report(
         result,
         seconds: round(ended.seconds),
         targets: targets.collect(),
-        steps: work(&ended.trace).flat_map(|(state, label)| steps(state, label)).collect(),
+        steps: steps(&ended.trace),
         cache: CacheReport {
             key: first.and_then(|target| Some(target.key.as_ref()?.short().to_owned())),
             read: plan
@@ -63,33 +65,47 @@ pub fn unread(trace: &Trace) -> impl Iterator<Item = String> + '_ {
 
 /// Whether any step had to run.
 fn anything_ran(trace: &Trace) -> bool {
-    work(trace).any(|(state, _)| !state.cached)
+    work(trace).any(|(_, state, _)| !state.cached)
 }
 
 /// Whether any step of a target had to run.
 pub fn ran(trace: &Trace, target: &str) -> bool {
-    work(trace).any(|(state, _)| !state.cached && state.targets.iter().any(|name| name == target))
+    work(trace).any(|(_, state, _)| !state.cached && state.targets.iter().any(|name| name == target))
 }
 
 /// Steps that do something. FROM does not: BuildKit looks it up in every build and calls that a run; where it changed, what
 /// follows runs.
-fn work(trace: &Trace) -> impl Iterator<Item = (&State, &Label)> {
-    trace.steps().filter(|(_, label)| !label.instruction.starts_with("FROM "))
+fn work(trace: &Trace) -> impl Iterator<Item = (&str, &State, &Label)> {
+    trace.digests().filter(|(_, _, label)| !label.instruction.starts_with("FROM "))
 }
 
-/// A vertex that several targets share comes once under each.
-fn steps(state: &State, label: &Label) -> Vec<StepReport> {
-    let step = |target: &String| StepReport {
+/// All steps; a vertex that several targets share comes once under each.
+pub fn steps(trace: &Trace) -> Vec<StepReport> {
+    let origin = trace.origin();
+    let step = |state: &State, label: &Label, target: &String| StepReport {
         target: target.clone(),
         stage: label.stage.clone(),
         instruction: label.instruction.clone(),
         cached: state.cached,
         seconds: round(state.seconds()),
-        started: None,
+        started: origin.and_then(|origin| began(state, origin)),
         needs: Vec::new(),
         cause: (!state.cached).then(|| Cause { kind: CauseKind::Unknown, detail: String::new() }),
     };
-    state.targets.iter().map(step).collect()
+    let (mut digests, mut steps) = (Vec::new(), Vec::new());
+    for (digest, state, label) in work(trace) {
+        steps.extend(state.targets.iter().map(|target| step(state, label, target)));
+        digests.resize(steps.len(), digest);
+    }
+    let needs = needs::of(trace, &digests, &steps);
+    steps.iter_mut().zip(needs).for_each(|(step, needs)| step.needs = needs);
+    steps
+}
+
+/// When a step that ran began, in seconds after the build did. One that another build had begun before has run since the beginning.
+fn began(state: &State, origin: Timestamp) -> Option<f64> {
+    let started = state.started.filter(|_| !state.cached)?;
+    Some(round(started.duration_since(origin).as_secs_f64().max(0.0)))
 }
 
 /// Milliseconds are enough.

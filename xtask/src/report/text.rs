@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::{BuildReport, BuildResult, StepReport};
+use super::{BuildReport, StepReport};
 use crate::cache::size::show;
 
 /// The end of a build, as the terminal shows it.
@@ -11,11 +11,7 @@ pub fn build(report: &BuildReport) -> String {
     let mut text = String::new();
     let steps = once_each(&report.steps);
     let ran = steps.iter().filter(|step| !step.cached).count();
-    let result = match report.result {
-        BuildResult::Built => "built",
-        BuildResult::Cached => "cached",
-        BuildResult::Failed => "failed",
-    };
+    let result = report.result.word();
     let _ = writeln!(text, "{result} in {}: {ran} of {} steps ran", seconds(report.seconds), steps.len());
     let mut slow: Vec<_> = steps.into_iter().filter(|step| !step.cached && step.seconds >= 1.0).collect();
     slow.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
