@@ -1,6 +1,7 @@
 //! From a plan and what happened to the report.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -9,7 +10,7 @@ use super::json::SCHEMA;
 use super::{BuildReport, BuildResult, CacheReport, Cause, CauseKind, StepReport, TargetReport, needs};
 use crate::exec::bake::Ended;
 use crate::exec::trace::{Label, State, Trace};
-use crate::plan::build::Plan;
+use crate::plan::build::{Plan, PlannedTarget};
 
 /// The report of a build before its save.
 pub fn report(
@@ -28,7 +29,6 @@ pub fn report(
         image: target.image.clone(),
         digest: digests.get(&target.name).cloned(),
     });
-    let first = plan.targets.first();
     BuildReport {
         schema: SCHEMA,
         build: plan.build.clone(),
@@ -36,20 +36,43 @@ pub fn report(
         seconds: round(ended.seconds),
         targets: targets.collect(),
         steps: steps(&ended.trace),
-        cache: CacheReport {
-            key: first.and_then(|target| Some(target.key.as_ref()?.short().to_owned())),
-            read: plan
-                .targets
-                .iter()
-                .flat_map(|target| {
-                    let local = target.read.iter().map(|dir| dir.display().to_string());
-                    local.chain(target.remote.iter().map(|read| read.reference.clone()))
-                })
-                .collect(),
-            ..CacheReport::default()
-        },
+        cache: cache(plan),
         failure,
         warnings: plan.warnings.iter().chain(&ended.trace.warnings).cloned().collect(),
+    }
+}
+
+/// The report of a build that ended before BuildKit had its say.
+pub fn broken(plan: &Plan, time: Duration, failure: BuildFailure, interrupted: bool) -> BuildReport {
+    let nothing = Ended {
+        success: false,
+        stopped: false,
+        stalled: false,
+        full: false,
+        trace: Trace::default(),
+        text: Vec::new(),
+        seconds: time.as_secs_f64(),
+    };
+    if interrupted {
+        return BuildReport {
+            result: BuildResult::Interrupted,
+            ..report(plan, &nothing, &BTreeMap::new(), None)
+        };
+    }
+    report(plan, &nothing, &BTreeMap::new(), Some(failure))
+}
+
+/// What BuildKit was shown, before anything is saved.
+fn cache(plan: &Plan) -> CacheReport {
+    let shown = |target: &PlannedTarget| {
+        let local = target.read.iter().map(|dir| dir.display().to_string());
+        local.chain(target.remote.iter().map(|read| read.reference.clone())).collect::<Vec<_>>()
+    };
+    let first = plan.targets.first();
+    CacheReport {
+        key: first.and_then(|target| Some(target.key.as_ref()?.short().to_owned())),
+        read: plan.targets.iter().flat_map(shown).collect(),
+        ..CacheReport::default()
     }
 }
 

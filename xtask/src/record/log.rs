@@ -1,0 +1,244 @@
+//! The log of a build: written while it runs, and bounded. Of each step's output it has the beginning and the end, of one that fails
+//! far more of the end. What must be kept secret is not in it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::veil::Veil;
+use crate::exec::trace::{Event, State, Trace};
+
+/// What the log may take before only what failed is added, in bytes.
+const ENOUGH: usize = 64 * 1024;
+/// What it may take at all.
+const MOST: usize = 128 * 1024;
+/// What is written at once of a step's output,
+const BEGINNING: usize = 4 * 1024;
+/// what of its end follows when it is over,
+const END: usize = 2 * 1024;
+/// and what where it failed.
+const END_OF_FAILED: usize = 48 * 1024;
+/// A longer line than this says no more, in characters.
+const LINE: usize = 1000;
+/// A longer name than this says no more.
+const NAME: usize = 200;
+
+/// The log of one build, all its calls together.
+#[derive(Debug, Default)]
+pub struct Log {
+    path: PathBuf,
+    veil: Veil,
+    state: Mutex<Written>,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    file: Option<File>,
+    bytes: usize,
+    outputs: BTreeMap<String, Output>,
+}
+
+/// A step's output.
+#[derive(Debug, Default)]
+struct Output {
+    /// What is written of its beginning, in bytes.
+    written: usize,
+    /// The end so far.
+    end: VecDeque<String>,
+    bytes: usize,
+    /// Lines between the two.
+    left_out: usize,
+}
+
+impl Output {
+    fn push(&mut self, line: String) {
+        self.bytes += line.len();
+        self.end.push_back(line);
+        self.keep(END_OF_FAILED);
+    }
+
+    fn keep(&mut self, bytes: usize) {
+        while self.bytes > bytes {
+            let Some(line) = self.end.pop_front() else { break };
+            self.bytes -= line.len();
+            self.left_out += 1;
+        }
+    }
+}
+
+impl Log {
+    /// A log at `path`, which a call makes or adds to.
+    pub fn new(path: impl Into<PathBuf>, veil: Veil) -> Self {
+        Self { path: path.into(), veil, state: Mutex::default() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes or opens the file, so that a place that cannot be written is told before anything runs.
+    pub fn open(&self) -> io::Result<()> {
+        let mut state = self.state();
+        if state.file.is_none() {
+            state.file = Some(File::options().create(true).append(true).open(&self.path)?);
+        }
+        Ok(())
+    }
+
+    /// A line outside of the stream: bake's own words.
+    pub fn text(&self, line: &str) -> io::Result<()> {
+        self.state().write(&self.clean(line, LINE), MOST)
+    }
+
+    /// What happened; every line of output has its step in front.
+    pub fn event(&self, trace: &Trace, event: &Event) -> io::Result<()> {
+        let mut written = self.state();
+        match event {
+            Event::Started(digest) => written.write(&self.clean(name(trace, digest), NAME), ENOUGH),
+            Event::Line(digest, line) => {
+                let place = name(trace, digest).split(']').next().unwrap_or_default();
+                let line = self.clean(&format!("{place}] {line}"), LINE);
+                written.output(digest, line)
+            }
+            Event::Ended(digest) => {
+                let state = &trace.vertices[digest];
+                let failed = !state.error.is_empty() && !state.error.contains("context canceled");
+                written.end(digest, if failed { END_OF_FAILED } else { END }, if failed { MOST } else { ENOUGH })?;
+                written.write(&self.clean(&ended(state), 2 * NAME), if failed { MOST } else { ENOUGH })
+            }
+            Event::Warning(text) => {
+                written.write(&self.clean(&format!("warning: {text}"), LINE), ENOUGH)
+            }
+        }
+    }
+
+    /// A call is over: of what still runs, nobody hears any more.
+    pub fn end_of_call(&self) -> io::Result<()> {
+        let mut written = self.state();
+        let open: Vec<String> = written.outputs.keys().cloned().collect();
+        open.iter().try_for_each(|digest| written.end(digest, BEGINNING, MOST))
+    }
+
+    fn clean(&self, line: &str, width: usize) -> String {
+        let line: String = line.chars().take(width + 1).collect();
+        let line = self.veil.over(&line);
+        if line.chars().count() > width { line.chars().take(width).chain(['…']).collect() } else { line }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, Written> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Written {
+    fn write(&mut self, line: &str, most: usize) -> io::Result<()> {
+        if self.bytes + line.len() >= most {
+            return Ok(());
+        }
+        self.bytes += line.len() + 1;
+        self.file.as_mut().map_or(Ok(()), |file| writeln!(file, "{line}"))
+    }
+
+    fn output(&mut self, digest: &str, line: String) -> io::Result<()> {
+        let is_room = self.bytes + line.len() < ENOUGH;
+        let output = self.outputs.entry(digest.to_owned()).or_default();
+        if !is_room || !output.end.is_empty() || output.written + line.len() > BEGINNING {
+            output.push(line);
+            return Ok(());
+        }
+        output.written += line.len();
+        self.write(&line, ENOUGH)
+    }
+
+    /// Writes so much of the end of a step's output.
+    fn end(&mut self, digest: &str, bytes: usize, most: usize) -> io::Result<()> {
+        let Some(mut output) = self.outputs.remove(digest) else { return Ok(()) };
+        output.keep(bytes);
+        if output.left_out > 0 {
+            self.write(&format!("[... {} lines are left out ...]", output.left_out), most)?;
+        }
+        output.end.iter().try_for_each(|line| self.write(line, most))
+    }
+}
+
+fn name<'a>(trace: &'a Trace, digest: &str) -> &'a str {
+    trace.vertices.get(digest).map_or("", |state| state.name.as_str())
+}
+
+/// `[php 2/3] RUN make -- 9.9 s`.
+fn ended(state: &State) -> String {
+    let how = if state.cached { "cached".to_owned() } else { format!("{:.1} s", state.seconds()) };
+    let name: String = state.name.chars().take(NAME).collect();
+    format!("{name} -- {how} {}", state.error).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::progress::Chunk;
+
+    struct Build(Trace, Log, tempfile::TempDir);
+
+    impl Build {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().expect("a folder");
+            let log = Log::new(dir.path().join("log"), Veil::default());
+            log.open().expect("opened");
+            Self(Trace::new(&["app".to_owned()]), log, dir)
+        }
+
+        fn vertex(&mut self, json: serde_json::Value) {
+            let chunk: Chunk = serde_json::from_value(serde_json::json!({ "vertexes": [json] })).expect("well formed");
+            for event in self.0.apply(&chunk) {
+                self.1.event(&self.0, &event).expect("written");
+            }
+        }
+
+        fn step(&mut self, digest: &str, lines: usize, error: &str) -> String {
+            let name = format!("[{digest} 2/2] RUN x");
+            self.vertex(serde_json::json!({"digest": digest, "name": name, "started": "2026-11-22T12:00:00Z"}));
+            for line in 0..lines {
+                let event = Event::Line(digest.to_owned(), format!("line {line}"));
+                self.1.event(&self.0, &event).expect("written");
+            }
+            self.vertex(serde_json::json!({"digest": digest, "completed": "2026-11-22T12:00:01Z", "error": error}));
+            std::fs::read_to_string(self.1.path()).expect("read")
+        }
+    }
+
+    #[test]
+    fn a_short_output_is_there_as_it_came() {
+        let text = Build::new().step("a", 2, "");
+        assert_eq!(text, "[a 2/2] RUN x\n[a 2/2] line 0\n[a 2/2] line 1\n[a 2/2] RUN x -- 1.0 s\n");
+    }
+
+    #[test]
+    fn of_a_long_output_beginning_and_end_stay_and_of_one_that_failed_much_more() {
+        let mut build = Build::new();
+        let text = build.step("a", 100_000, "");
+        assert!(text.len() < 10_000, "{}", text.len());
+        assert!(text.contains("] line 0\n") && text.contains("] line 99999\n") && text.contains("lines are left out"));
+        let failed = build.step("b", 100_000, "exit code: 1");
+        let more = failed.len() - text.len();
+        assert!((40_000..60_000).contains(&more), "{more}");
+        assert!(failed.ends_with("] line 99999\n[b 2/2] RUN x -- 1.0 s exit code: 1\n"));
+        for step in 0..100 {
+            build.step(&format!("c{step}"), 1000, "exit code: 1");
+        }
+        assert!(build.step("d", 1000, "").len() <= MOST, "it never takes more");
+    }
+
+    #[test]
+    fn what_still_runs_when_a_call_ends_is_told() {
+        let mut build = Build::new();
+        build.vertex(serde_json::json!({"digest": "a", "name": "[2/2] RUN x", "started": "2026-11-22T12:00:00Z"}));
+        for line in 0..10_000 {
+            build.1.event(&build.0, &Event::Line("a".into(), format!("line {line}"))).expect("written");
+        }
+        build.1.end_of_call().expect("written");
+        assert!(std::fs::read_to_string(build.1.path()).expect("read").ends_with("] line 9999\n"));
+    }
+}

@@ -1,0 +1,297 @@
+//! What there is to tell of one build, in words that text, Markdown and HTML share: they differ in form alone.
+
+use jiff::Timestamp;
+
+use super::against::Against;
+use super::text::{self, one_line, plain, seconds};
+use super::timeline::{Row, Timeline};
+use super::{BuildReport, BuildResult, CauseKind};
+use crate::cache::size::show;
+
+/// A build with all that is known around it.
+pub struct Story<'a> {
+    /// Its report.
+    pub report: &'a BuildReport,
+    /// Its steps.
+    pub timeline: Timeline<'a>,
+    /// The builds before.
+    pub against: Against,
+    /// When it began.
+    pub begun: Option<Timestamp>,
+}
+
+/// Why a step ran, and what ran because of it.
+pub struct Why {
+    /// The step.
+    pub step: String,
+    /// The cause.
+    pub cause: String,
+    /// Steps that follow from it.
+    pub follow: Vec<String>,
+}
+
+/// A cache mount that travelled.
+pub struct MountRow {
+    /// Its id.
+    pub id: String,
+    /// Where it is mounted.
+    pub target: String,
+    /// What it has now.
+    pub size: String,
+    /// How much it grew since a build last told; nothing where none did.
+    pub growth: String,
+    /// Put back, saved, or both.
+    pub moved: String,
+}
+
+impl<'a> Story<'a> {
+    /// Of a report and of all others there are.
+    pub fn of<'b>(
+        report: &'a BuildReport,
+        others: impl Iterator<Item = &'b BuildReport>,
+        begun: Option<Timestamp>,
+    ) -> Self {
+        Self { report, timeline: Timeline::of(&report.steps), against: Against::of(report, others), begun }
+    }
+
+    /// `built in 12 s: 3 of 26 steps ran`.
+    pub fn headline(&self) -> String {
+        let verb = match self.report.result {
+            BuildResult::Failed | BuildResult::Interrupted => "after",
+            BuildResult::Built | BuildResult::Cached => "in",
+        };
+        let (result, time) = (self.report.result.word(), seconds(self.report.seconds));
+        format!("{result} {verb} {time}: {}", text::steps(&self.timeline))
+    }
+
+    /// What can be said in a line each, with what it is.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let mut facts = Vec::new();
+        facts.extend(self.begun.map(|begun| ("began", when(begun))));
+        for target in &self.report.targets {
+            let digest = target.digest.as_deref().unwrap_or_default();
+            let image = target.image.as_deref().unwrap_or(&target.name);
+            facts.push(("image", format!("{image} {}", one_line(digest, 20)).trim_end().to_owned()));
+        }
+        facts.extend(self.critical().map(|text| ("critical path", text)));
+        facts.extend(self.beside().map(|text| ("other builds", text)));
+        facts.extend(Some(self.against.line()).filter(|line| !line.is_empty()).map(|line| ("times", line)));
+        let cache = &self.report.cache;
+        facts.extend(cache.read.iter().map(|read| ("cache read", read.clone())));
+        let took = |what: &str, time: f64| if time > 0.0 { format!("{what}, in {}", seconds(time)) } else { what.to_owned() };
+        facts.extend(cache.saved.iter().map(|key| ("layers saved", took(key, cache.save_seconds))));
+        if !cache.pushed.is_empty() {
+            facts.push(("pushed", took(&cache.pushed.join(", "), cache.push_seconds)));
+        }
+        let moves = [("mounts put back", cache.put_back_seconds), ("mounts saved", cache.take_out_seconds)];
+        facts.extend(moves.into_iter().filter(|(_, time)| *time > 0.0).map(|(what, time)| (what, format!("in {}", seconds(time)))));
+        facts
+    }
+
+    fn critical(&self) -> Option<String> {
+        let steps = self.timeline.critical.len();
+        let time = seconds(self.timeline.critical_seconds());
+        let whole = seconds(self.report.seconds);
+        (steps > 0).then(|| format!("{time} of {whole}, in {steps} step{}", if steps == 1 { "" } else { "s" }))
+    }
+
+    /// This build beside others of the same targets.
+    fn beside(&self) -> Option<String> {
+        let against = &self.against;
+        let mut parts = Vec::new();
+        if let Some(median) = against.median {
+            let (word, count) = (self.report.result.word(), against.alike);
+            parts.push(format!("{count} {word} before, {} in the middle", seconds(median)));
+        }
+        if let Some((id, result, time)) = &against.previous {
+            parts.push(format!("the last one {} after {} ({id})", result.word(), seconds(*time)));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// Steps that ran for a reason of their own; none where no reason is known.
+    pub fn causes(&self) -> Vec<Why> {
+        let step = |index: &usize| name(&self.timeline.rows[*index]);
+        let known = |index: &usize| {
+            self.timeline.rows[*index].step.cause.as_ref().is_some_and(|cause| cause.kind != CauseKind::Unknown)
+        };
+        let all = self.timeline.causes();
+        if !all.iter().any(|(first, _)| known(first)) {
+            return Vec::new();
+        }
+        let why = |(first, follow): &(usize, Vec<usize>)| Why {
+            step: step(first),
+            cause: cause(&self.timeline.rows[*first]),
+            follow: follow.iter().map(step).collect(),
+        };
+        all.iter().map(why).collect()
+    }
+
+    /// Cache mounts that travelled.
+    pub fn mounts(&self) -> Vec<MountRow> {
+        let row = |mount: &super::MountReport| {
+            let saved = (mount.saved_bytes > 0).then(|| format!("{} saved", show(mount.saved_bytes)));
+            let moved: Vec<String> = mount.restored.then(|| "put back".to_owned()).into_iter().chain(saved).collect();
+            let growth = self.against.size_before(mount).map_or(String::new(), |before| growth(before, mount.bytes));
+            let (id, target, size) = (mount.id.clone(), mount.target.clone(), show(mount.bytes));
+            MountRow { id, target, size, growth, moved: if moved.is_empty() { "unchanged".into() } else { moved.join(", ") } }
+        };
+        self.report.cache.mounts.iter().map(row).collect()
+    }
+}
+
+/// `php: RUN make`, without what says nothing to a reader.
+pub fn name(row: &Row<'_>) -> String {
+    format!("{}: {}", row.step.stage, instruction(row))
+}
+
+/// A step's instruction, likewise.
+pub fn instruction(row: &Row<'_>) -> String {
+    one_line(&clean(&plain(&row.step.instruction)), 160)
+}
+
+/// Why a step ran, in words; empty for one that did not.
+pub fn cause(row: &Row<'_>) -> String {
+    let Some(cause) = row.step.cause.as_ref().filter(|_| !row.step.cached) else { return String::new() };
+    let kind = match cause.kind {
+        CauseKind::File => "file",
+        CauseKind::Arg => "argument",
+        CauseKind::Base => "base image",
+        CauseKind::Instruction => "instruction",
+        CauseKind::Mount => "mount",
+        CauseKind::Parent => "follows a step that ran",
+        CauseKind::Dropped => "dropped by the builder",
+        CauseKind::New => "new",
+        CauseKind::Fresh => "asked to run again",
+        CauseKind::Unknown => "not known",
+    };
+    let detail = clean(&cause.detail);
+    if detail.is_empty() { kind.to_owned() } else { format!("{kind}: {detail}") }
+}
+
+/// What a step came to, in a word: no colour says it alone.
+pub fn outcome(row: &Row<'_>) -> &'static str {
+    if row.step.cached { "cached" } else { "ran" }
+}
+
+/// A moment, in UTC as ids have it.
+pub fn when(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// A text as a page or a terminal can show it: without the sequences that move a cursor and other control characters.
+pub fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' if chars.peek() == Some(&'[') => {
+                chars.next();
+                while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
+            }
+            '\t' => out.push(' '),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// `+1.2 MB` or `-3 B`.
+fn growth(before: u64, now: u64) -> String {
+    match now.cmp(&before) {
+        std::cmp::Ordering::Equal => "as before".into(),
+        std::cmp::Ordering::Greater => format!("+{}", show(now - before)),
+        std::cmp::Ordering::Less => format!("-{}", show(before - now)),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::report::{Cause, MountReport, StepReport, TargetReport};
+
+    /// A report of everything that a report may have, hostile words among it.
+    pub(crate) fn report() -> BuildReport {
+        let step = |target: &str, stage: &str, instruction: &str, times: Option<(f64, f64)>, needs: &[usize], why: Option<(CauseKind, &str)>| {
+            StepReport {
+                target: target.into(),
+                stage: stage.into(),
+                instruction: instruction.into(),
+                cached: times.is_none(),
+                seconds: times.map_or(0.0, |(_, seconds)| seconds),
+                started: times.map(|(started, _)| started),
+                needs: needs.to_vec(),
+                cause: why.map(|(kind, detail)| Cause { kind, detail: detail.into() }),
+            }
+        };
+        let target = |name: &str| TargetReport {
+            name: name.into(),
+            image: Some(format!("durango/{name}:latest")),
+            digest: Some(format!("sha256:{}", "8860b237d40c".repeat(5))),
+        };
+        let mount = |id: &str, target: &str, restored, bytes, saved_bytes| MountReport {
+            id: id.into(), target: target.into(), restored, bytes, saved_bytes,
+        };
+        BuildReport {
+            schema: 1,
+            build: "20261125-074743-1fc".into(),
+            result: BuildResult::Built,
+            seconds: 104.2,
+            targets: vec![target("base"), target("runtime")],
+            steps: vec![
+                step("base", "toolchain", "RUN --mount=type=cache,target=/x /builder/build-static.sh toolchain", None, &[], None),
+                step("base", "php", "COPY lib/php.sh /builder/lib/", Some((0.4, 0.3)), &[0], Some((CauseKind::File, "`lib/php.sh` changed"))),
+                step("base", "php", "RUN /builder/build-static.sh php && echo '<script>alert(1)</script>' \"a|b\" `c`",
+                    Some((0.7, 90.1)), &[1], Some((CauseKind::Parent, "COPY lib/php.sh /builder/lib/"))),
+                step("base", "modules", "RUN /builder/build-static.sh modules", Some((0.5, 22.0)), &[0], Some((CauseKind::Arg, "`GOFLAGS` was `` and is `-race`"))),
+                step("base", "base", "COPY --from=php /out/ /", Some((91.0, 2.0)), &[2, 3], Some((CauseKind::Parent, ""))),
+                step("runtime", "runtime", "RUN /tmp/install-packages /tmp/runtime-packages", Some((93.2, 9.4)), &[4], Some((CauseKind::Parent, ""))),
+            ],
+            cache: super::super::CacheReport {
+                key: Some("534c40353da7".into()),
+                read: vec!["/home/me/.cache/durango-builder/layers/durango_base_latest/534c40353da7".into()],
+                saved: Some("534c40353da7".into()),
+                save_seconds: 4.2,
+                mounts: vec![
+                    mount("durango-gomod", "/go/pkg/mod", true, 612_000_000, 0),
+                    mount("durango-ccache", "/root/.cache/ccache", false, 98_000_000, 12_400_000),
+                ],
+                put_back_seconds: 3.1,
+                take_out_seconds: 1.2,
+                ..Default::default()
+            },
+            failure: None,
+            warnings: vec!["a registry is <down> & out".into()],
+        }
+    }
+
+    #[test]
+    fn facts_and_causes_are_told_once() {
+        let report = report();
+        let mut before = report.clone();
+        (before.build, before.seconds) = ("20261124-074743-1fc".into(), 80.0);
+        before.cache.mounts[1].bytes = 90_000_000;
+        let begun = crate::record::begun(&report.build);
+        let story = Story::of(&report, [&before, &report].into_iter(), begun);
+        assert_eq!(story.headline(), "built in 104 s: 5 of 6 steps ran");
+        let facts = story.facts();
+        let fact = |name: &str| facts.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str());
+        assert_eq!(fact("began"), Some("2026-11-25 07:47:43 UTC"));
+        assert_eq!(fact("critical path"), Some("102 s of 104 s, in 4 steps"));
+        assert_eq!(fact("other builds"), Some("1 built before, 80 s in the middle; the last one built after 80 s (20261124-074743-1fc)"));
+        assert_eq!(fact("times"), Some("▁▃"));
+        let causes = story.causes();
+        assert_eq!(causes.len(), 2);
+        assert_eq!((causes[0].cause.as_str(), causes[0].follow.len()), ("file: `lib/php.sh` changed", 3));
+        let mounts = story.mounts();
+        assert_eq!((mounts[0].moved.as_str(), mounts[0].growth.as_str()), ("put back", "as before"));
+        assert_eq!((mounts[1].moved.as_str(), mounts[1].growth.as_str()), ("12.4 MB saved", "+8.0 MB"));
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_a_reader() {
+        assert_eq!(clean("\u{1b}[31;1mred\u{1b}[0m \u{7}\ta\u{1b}[2J\u{0}"), "red  a");
+        assert_eq!(clean("cut \u{1b}["), "cut ");
+    }
+}
