@@ -171,7 +171,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "history",
-        args: "[rm [BUILD...]]",
+        args: "[rm BUILD...]",
         summary: "builds so far: what each came to, how long they took; or remove their records",
         example: "history",
         options: &[HISTORY],

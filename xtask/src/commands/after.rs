@@ -85,10 +85,8 @@ fn take_out(
             eprintln!("saving cache mounts: {}", ids.join(", "));
         }
         let (log, budget) = (record.log(), budget(session, plan));
-        let site = Site {
-            expected: expected(session, plan, &mounts, &budget),
-            ..site(session, plan, log, &budget)
-        };
+        let site =
+            Site { expected: expected(session, plan, &mounts, &budget), ..site(session, plan, log, &budget) };
         moved = mounts::run(&site, carrier, Way::Out, &mounts, &mut watch::Quiet)?;
     }
     garbage::collect(&session.sh, &plan.builder, &[&built.put_back, &moved]);

@@ -168,7 +168,9 @@ fn build_and_keep(session: &Session, plan: &Plan, record: &Record) -> (BuildRepo
         done = after::keep(session, plan, &built, record, &mut report);
     }
     if let Err(error) = &done {
-        report.warnings.push(format!("the images are there, and keeping what they came to was ended: {error:#}"));
+        report
+            .warnings
+            .push(format!("the images are there, and keeping what they came to was ended: {error:#}"));
         report.result = if signals::interrupted() { BuildResult::Interrupted } else { report.result };
     }
     (report, done)

@@ -14,9 +14,9 @@ use crate::exec::{signals, steps};
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::pins::{self as planned, Held, Newest, Update};
 use crate::project::pins::{self, Pin, Pins};
+use crate::record;
 use crate::record::log::Log;
 use crate::record::veil::Veil;
-use crate::record;
 use crate::report;
 use crate::report::failure::BuildFailure;
 

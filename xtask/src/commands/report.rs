@@ -62,7 +62,8 @@ fn format(word: Option<&str>, json: bool, file: Option<&str>) -> Result<Format> 
         return Err(usage("`--json` and `--format` name two forms\ngive one of them"));
     }
     let ending = || file?.rsplit_once('.').map(|(_, ending)| ending);
-    let by_name = || FORMATS.iter().find(|(_, ends, _)| ending().is_some_and(|ending| ends.contains(&ending)));
+    let by_name =
+        || FORMATS.iter().find(|(_, ends, _)| ending().is_some_and(|ending| ends.contains(&ending)));
     let of_file = || by_name().map_or(Format::Text, |(.., format)| *format);
     Ok(named.unwrap_or_else(|| if json { Format::Json } else { of_file() }))
 }
@@ -94,7 +95,8 @@ fn document(story: &Story<'_>) -> Result<String> {
     let critical: Vec<usize> = timeline.critical.iter().map(|row| timeline.rows[*row].index).collect();
     let mut document = serde_json::to_value(story.report)?;
     document["began"] = serde_json::to_value(story.begun)?;
-    document["critical_path"] = serde_json::json!({"steps": critical, "seconds": timeline.critical_seconds()});
+    document["critical_path"] =
+        serde_json::json!({"steps": critical, "seconds": timeline.critical_seconds()});
     document["earlier"] = serde_json::json!({
         "alike": story.against.alike, "median": story.against.median,
         "previous": story.against.previous.as_ref().map(|(id, ..)| id),

@@ -91,6 +91,7 @@ fn place(target: &str) -> String {
 }
 /// Whether a stage is one of a transfer's, and none of a Dockerfile's.
 pub fn is_own_stage(stage: &str) -> bool {
-    let of_transfer = |rest: &str| ["tools", "transfer", "result"].contains(&rest) || rest.parse::<u32>().is_ok();
+    let of_transfer =
+        |rest: &str| ["tools", "transfer", "result"].contains(&rest) || rest.parse::<u32>().is_ok();
     stage.strip_prefix("durango-").is_some_and(of_transfer)
 }

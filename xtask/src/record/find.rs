@@ -18,11 +18,19 @@ pub fn find<'a>(builds: &'a [Past], word: &str) -> Result<&'a Past, String> {
     }
     let begin: Vec<&Past> = builds.iter().filter(|build| build.id.starts_with(word)).collect();
     match begin.as_slice() {
-        _ if word.is_empty() => Err("an empty word is no build's id\n`cargo xtask history` lists them".into()),
+        _ if word.is_empty() => {
+            Err("an empty word is no build's id\n`cargo xtask history` lists them".into())
+        }
         [build] => Ok(build),
-        [] => Err(format!("there is no build `{word}`{}\n`cargo xtask history` lists all", near(builds, word))),
+        [] => {
+            Err(format!("there is no build `{word}`{}\n`cargo xtask history` lists all", near(builds, word)))
+        }
         several => several.iter().copied().find(|build| build.id == word).ok_or_else(|| {
-            format!("`{word}` is the beginning of {} builds: {}\ngive more of it", several.len(), names(several))
+            format!(
+                "`{word}` is the beginning of {} builds: {}\ngive more of it",
+                several.len(),
+                names(several)
+            )
         }),
     }
 }
@@ -65,7 +73,11 @@ mod tests {
         assert_eq!(found("latest"), Ok("20261125-100000-1f"), "one that runs has nothing to tell yet");
         assert_eq!(found("previous"), Ok("20261125-100000-1"));
         assert_eq!(found("20261124"), Ok("20261124-100000-1"));
-        assert_eq!(found("20261125-100000-1"), Ok("20261125-100000-1"), "a whole id, though another begins with it");
+        assert_eq!(
+            found("20261125-100000-1"),
+            Ok("20261125-100000-1"),
+            "a whole id, though another begins with it"
+        );
         for (word, said) in [
             ("20261125", "is the beginning of 3 builds: 20261125-100000-1, "),
             ("20261125-120000", "there is no build `20261125-120000`; near it: 20261125-110000-2, "),

@@ -32,12 +32,15 @@ struct Target {
 
 /// The report of the build with this folder.
 pub fn report(dir: &Path, id: &str) -> BuildReport {
-    let plan: Plan =
-        fs::read(dir.join("plan.json")).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let plan: Plan = fs::read(dir.join("plan.json"))
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
     let log = dir.join("build.log");
     let last = fs::metadata(&log).and_then(|meta| meta.modified()).ok();
     let last = last.and_then(|time| Timestamp::try_from(time).ok());
-    let seconds = begun(id).zip(last).map_or(0.0, |(begun, last)| last.duration_since(begun).as_secs_f64().max(0.0));
+    let seconds =
+        begun(id).zip(last).map_or(0.0, |(begun, last)| last.duration_since(begun).as_secs_f64().max(0.0));
     let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
     let (steps, running) = steps(&fs::read_to_string(&log).unwrap_or_default(), &names);
     let mut warnings = plan.warnings;
@@ -105,8 +108,10 @@ mod tests {
             [lib 1/2] FROM x -- cached\n[lib 2/2] RUN a -- b\n[lib 2/2] made 2 s\n[lib 2/2] RUN a -- b -- 1.5 s\n\
             [2/3] COPY a b -- cached\n[2/3] COPY a b -- 2.0 s\n[3/3] RUN make\n[3/3] half\n[durango-0 2/2] RUN tar\n";
         let (steps, running) = steps(log, &["app".to_owned()]);
-        let seen: Vec<_> =
-            steps.iter().map(|step| (step.stage.as_str(), step.instruction.as_str(), step.cached, step.seconds)).collect();
+        let seen: Vec<_> = steps
+            .iter()
+            .map(|step| (step.stage.as_str(), step.instruction.as_str(), step.cached, step.seconds))
+            .collect();
         assert_eq!(seen, [("lib", "RUN a -- b", false, 1.5), ("stage-0", "COPY a b", true, 0.0)]);
         assert_eq!(running, ["stage-0: RUN make"]);
     }

@@ -106,12 +106,14 @@ impl Log {
             Event::Ended(digest) => {
                 let state = &trace.vertices[digest];
                 let failed = !state.error.is_empty() && !state.error.contains("context canceled");
-                written.end(digest, if failed { END_OF_FAILED } else { END }, if failed { MOST } else { ENOUGH })?;
+                written.end(
+                    digest,
+                    if failed { END_OF_FAILED } else { END },
+                    if failed { MOST } else { ENOUGH },
+                )?;
                 written.write(&self.clean(&ended(state), 2 * NAME), if failed { MOST } else { ENOUGH })
             }
-            Event::Warning(text) => {
-                written.write(&self.clean(&format!("warning: {text}"), LINE), ENOUGH)
-            }
+            Event::Warning(text) => written.write(&self.clean(&format!("warning: {text}"), LINE), ENOUGH),
         }
     }
 
@@ -191,7 +193,8 @@ mod tests {
         }
 
         fn vertex(&mut self, json: serde_json::Value) {
-            let chunk: Chunk = serde_json::from_value(serde_json::json!({ "vertexes": [json] })).expect("well formed");
+            let chunk: Chunk =
+                serde_json::from_value(serde_json::json!({ "vertexes": [json] })).expect("well formed");
             for event in self.0.apply(&chunk) {
                 self.1.event(&self.0, &event).expect("written");
             }
@@ -199,12 +202,16 @@ mod tests {
 
         fn step(&mut self, digest: &str, lines: usize, error: &str) -> String {
             let name = format!("[{digest} 2/2] RUN x");
-            self.vertex(serde_json::json!({"digest": digest, "name": name, "started": "2026-11-22T12:00:00Z"}));
+            self.vertex(
+                serde_json::json!({"digest": digest, "name": name, "started": "2026-11-22T12:00:00Z"}),
+            );
             for line in 0..lines {
                 let event = Event::Line(digest.to_owned(), format!("line {line}"));
                 self.1.event(&self.0, &event).expect("written");
             }
-            self.vertex(serde_json::json!({"digest": digest, "completed": "2026-11-22T12:00:01Z", "error": error}));
+            self.vertex(
+                serde_json::json!({"digest": digest, "completed": "2026-11-22T12:00:01Z", "error": error}),
+            );
             std::fs::read_to_string(self.1.path()).expect("read")
         }
     }
@@ -220,7 +227,11 @@ mod tests {
         let mut build = Build::new();
         let text = build.step("a", 100_000, "");
         assert!(text.len() < 10_000, "{}", text.len());
-        assert!(text.contains("] line 0\n") && text.contains("] line 99999\n") && text.contains("lines are left out"));
+        assert!(
+            text.contains("] line 0\n")
+                && text.contains("] line 99999\n")
+                && text.contains("lines are left out")
+        );
         let failed = build.step("b", 100_000, "exit code: 1");
         let more = failed.len() - text.len();
         assert!((40_000..60_000).contains(&more), "{more}");
@@ -234,7 +245,9 @@ mod tests {
     #[test]
     fn what_still_runs_when_a_call_ends_is_told() {
         let mut build = Build::new();
-        build.vertex(serde_json::json!({"digest": "a", "name": "[2/2] RUN x", "started": "2026-11-22T12:00:00Z"}));
+        build.vertex(
+            serde_json::json!({"digest": "a", "name": "[2/2] RUN x", "started": "2026-11-22T12:00:00Z"}),
+        );
         for line in 0..10_000 {
             build.1.event(&build.0, &Event::Line("a".into(), format!("line {line}"))).expect("written");
         }

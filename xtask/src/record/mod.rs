@@ -91,7 +91,14 @@ fn write(path: &Path, document: &impl serde::Serialize, veil: &Veil) -> Result<(
 
 /// The ids of builds that have ended, with what each record takes.
 fn sizes(dir: &Path) -> Vec<(String, u64)> {
-    let size = |path: &Path| walkdir::WalkDir::new(path).into_iter().flatten().filter_map(|e| e.metadata().ok()).map(|m| m.len()).sum();
+    let size = |path: &Path| {
+        walkdir::WalkDir::new(path)
+            .into_iter()
+            .flatten()
+            .filter_map(|e| e.metadata().ok())
+            .map(|m| m.len())
+            .sum()
+    };
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let builds = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
     builds

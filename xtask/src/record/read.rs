@@ -79,7 +79,11 @@ fn one(dir: PathBuf) -> Option<Past> {
 fn outcome(dir: &Path) -> Option<State> {
     let path = dir.join("outcome.json");
     let meta = fs::metadata(&path).ok()?;
-    let text = if meta.len() > LARGEST { Err("it is too large".to_owned()) } else { fs::read(&path).map_err(|e| e.to_string()) };
+    let text = if meta.len() > LARGEST {
+        Err("it is too large".to_owned())
+    } else {
+        fs::read(&path).map_err(|e| e.to_string())
+    };
     Some(match text.and_then(|text| parse(&text)) {
         Ok(report) => State::Ended(Box::new(report)),
         Err(why) => State::Unreadable(why),
@@ -106,7 +110,10 @@ mod tests {
         let older = br#"{"schema":1,"build":"a","result":"built","seconds":1.5,"steps":[{"target":"app","stage":"s",
             "instruction":"RUN x","cached":false,"seconds":1.0,"cause":null}],"cache":{"mounts":[{"id":"m"}]}}"#;
         let report = parse(older).expect("older");
-        assert_eq!((report.result, report.steps[0].started, report.cache.mounts[0].bytes), (BuildResult::Built, None, 0));
+        assert_eq!(
+            (report.result, report.steps[0].started, report.cache.mounts[0].bytes),
+            (BuildResult::Built, None, 0)
+        );
         let newer = br#"{"schema":1,"build":"a","result":"cached","seconds":1,"steps":[{"target":"app","stage":"s","colour":1,
             "instruction":"RUN x","cached":false,"seconds":1.0,"cause":{"kind":"moon","detail":"full"}}],"more":[{}]}"#;
         assert_eq!(parse(newer).expect("newer").steps.len(), 1);

@@ -18,12 +18,22 @@ const SHORTEST: usize = 6;
 /// A larger file than this is no password.
 const LARGEST: u64 = 64 * 1024;
 /// Parts of a name whose value is a secret.
-const SECRET: &[&str] =
-    &["token", "password", "passwd", "passphrase", "secret", "apikey", "credential", "credentials", "signature"];
+const SECRET: &[&str] = &[
+    "token",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "apikey",
+    "credential",
+    "credentials",
+    "signature",
+];
 /// What a key must be of to be one.
 const KEYS: &[&str] = &["api", "access", "private", "secret", "signing", "encryption"];
 /// How tokens of well-known places begin.
-const TOKENS: &[&str] = &["ghp_", "gho_", "ghs_", "ghr_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "dckr_pat_"];
+const TOKENS: &[&str] =
+    &["ghp_", "gho_", "ghs_", "ghr_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "dckr_pat_"];
 
 /// Knows what is to be hidden.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +52,7 @@ impl Veil {
         let declared = declaration.targets.values().flat_map(|target| target.args.clone());
         let declared = declared.filter_map(|(name, value)| Some((name, value?)));
         let sets = options.sets.iter().filter_map(arg);
-        for (name, value) in declared.chain(sets).chain(host.env.clone()).filter(|(name, _)| is_secret(name)) {
+        for (_, value) in declared.chain(sets).chain(host.env.clone()).filter(|(name, _)| is_secret(name)) {
             veil.add(&value);
         }
         lent.iter().for_each(|content| veil.add_content(content));
@@ -162,7 +172,10 @@ fn assignments(text: &str) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some(at) = rest.find('=') {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        let name = &rest[rest[..at].rfind(|c| !is_name(c)).map_or(0, |i| i + rest[i..].chars().next().map_or(1, char::len_utf8))..at];
+        let name = &rest[rest[..at]
+            .rfind(|c| !is_name(c))
+            .map_or(0, |i| i + rest[i..].chars().next().map_or(1, char::len_utf8))
+            ..at];
         let hides = is_secret(name);
         out.push_str(&rest[..=at]);
         rest = &rest[at + 1..];
@@ -214,7 +227,10 @@ mod tests {
             ("https://a:b@one,https://c@two|direct", "https://***@one,https://***@two|direct"),
             ("https://example/a@b", "https://example/a@b"),
             ("x?access_token=abc&y=1", "x?access_token=***&y=1"),
-            ("RUN DB_PASSWORD='a b' make API_KEY=k CACHE_KEY=k", "RUN DB_PASSWORD=*** make API_KEY=*** CACHE_KEY=k"),
+            (
+                "RUN DB_PASSWORD='a b' make API_KEY=k CACHE_KEY=k",
+                "RUN DB_PASSWORD=*** make API_KEY=*** CACHE_KEY=k",
+            ),
             ("RUN login --password=$PASSWORD", "RUN login --password=$PASSWORD"),
             ("RUN --mount=type=secret,id=token cat", "RUN --mount=type=secret,id=token cat"),
             ("Authorization: Bearer abcdefghij.k", "Authorization: Bearer ***"),
@@ -232,7 +248,8 @@ mod tests {
         veil.add_content("machine x login me password hunter22\nGOPROXY=https://u:pass-word@proxy\n");
         veil.add_content("short");
         assert_eq!(veil.over("echo hunter22, pass-word short"), "echo ***, *** short");
-        let mut plan = serde_json::json!({"argv": ["--set", "app.args.API_TOKEN=a b&c", "app.args.X=hunter22"]});
+        let mut plan =
+            serde_json::json!({"argv": ["--set", "app.args.API_TOKEN=a b&c", "app.args.X=hunter22"]});
         veil.over_json(&mut plan);
         assert_eq!(plan["argv"], serde_json::json!(["--set", "app.args.API_TOKEN=***", "app.args.X=***"]));
     }
@@ -252,7 +269,8 @@ mod tests {
         };
         let declaration = Declaration { dir: dir.path().to_path_buf(), ..Declaration::default() };
         let veil = Veil::of(&declaration, &options, &["GOAUTH=lent-secret"], &host);
-        let shown = veil.over("file-secret env-secret job-secret arg-secret lent-secret yellow /home/somebody");
+        let shown =
+            veil.over("file-secret env-secret job-secret arg-secret lent-secret yellow /home/somebody");
         assert_eq!(shown, "*** *** *** *** *** yellow /home/somebody");
     }
 }

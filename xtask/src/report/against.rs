@@ -52,9 +52,16 @@ impl Against {
 
     /// The bars in words.
     pub fn spoken(&self) -> String {
-        let extreme = |pick: fn(f64, f64) -> f64| self.times.iter().copied().reduce(pick).map_or(String::new(), seconds);
+        let extreme = |pick: fn(f64, f64) -> f64| {
+            self.times.iter().copied().reduce(pick).map_or(String::new(), seconds)
+        };
         let last = self.times.last().copied().map_or(String::new(), seconds);
-        format!("{} builds, from {} to {}, the last {last}", self.times.len(), extreme(f64::min), extreme(f64::max))
+        format!(
+            "{} builds, from {} to {}, the last {last}",
+            self.times.len(),
+            extreme(f64::min),
+            extreme(f64::max)
+        )
     }
 
     /// How long a step took when it ran before, the middle of those times.
@@ -96,7 +103,7 @@ fn sizes(earlier: &[&BuildReport]) -> BTreeMap<(String, String), u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::story::tests::report;
+    use crate::report::sample::report;
 
     #[test]
     fn only_earlier_builds_of_the_same_targets_count() {

@@ -42,7 +42,8 @@ fn steps(story: &Story<'_>, text: &mut String) {
         return;
     }
     let mark = if timeline.critical.is_empty() { "" } else { "; * is on the critical path" };
-    let scale = timeline.span.map_or(String::new(), |span| format!("; the bars reach from 0 to {}", seconds(span)));
+    let scale =
+        timeline.span.map_or(String::new(), |span| format!("; the bars reach from 0 to {}", seconds(span)));
     let _ = writeln!(text, "\nsteps: when each began, how long it took, how long it does{scale}{mark}");
     for (stage, rows) in &timeline.stages {
         let _ = writeln!(text, "  {stage}");
@@ -67,7 +68,12 @@ fn step(story: &Story<'_>, row: &Row<'_>) -> String {
 /// A step's place on the line of time.
 fn bar(row: &Row<'_>, span: f64) -> String {
     let Some((from, to)) = place(row, span) else { return "·".repeat(BAR) };
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 24")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 to 24"
+    )]
     let at = |part: f64| (part * BAR as f64).round() as usize;
     let from = at(from).min(BAR - 1);
     let to = at(to).clamp(from + 1, BAR);
@@ -100,14 +106,18 @@ fn mounts(story: &Story<'_>, text: &mut String) {
         return;
     }
     let mut cells = vec![["  MOUNT", "AT", "SIZE", "GROWTH", "MOVED"].map(str::to_owned)];
-    cells.extend(mounts.into_iter().map(|mount| [format!("  {}", mount.id), mount.target, mount.size, mount.growth, mount.moved]));
+    cells.extend(
+        mounts
+            .into_iter()
+            .map(|mount| [format!("  {}", mount.id), mount.target, mount.size, mount.growth, mount.moved]),
+    );
     let _ = write!(text, "\ncache mounts\n{}", columns(&cells));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::story::tests::report;
+    use crate::report::sample::report;
 
     #[test]
     fn a_build_as_a_terminal_shows_it() {

@@ -6,12 +6,12 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::BuildReport;
 use super::against::is_done;
 use super::spark;
 use super::store::{age, columns};
 use super::text::{one_line, seconds};
 use super::timeline::Timeline;
-use super::BuildReport;
 use crate::cache::size::show;
 use crate::record::read::{Past, State};
 
@@ -158,7 +158,7 @@ fn saved(row: &Row) -> String {
 mod tests {
     use super::*;
     use crate::report::BuildResult;
-    use crate::report::story::tests::report;
+    use crate::report::sample::report;
 
     fn past(id: &str, state: State) -> Past {
         Past { id: id.into(), dir: id.into(), begun: crate::record::begun(id), state }
@@ -181,7 +181,10 @@ mod tests {
         let text = text(&rows(&builds), &trends(&builds), now);
         let lines: Vec<&str> = text.lines().collect();
         let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(words(1), "20261123-070000-1 2 d built 6 min 40 s 5/6 layers, mounts 12.4 MB base, runtime");
+        assert_eq!(
+            words(1),
+            "20261123-070000-1 2 d built 6 min 40 s 5/6 layers, mounts 12.4 MB base, runtime"
+        );
         assert_eq!(words(4), "20261125-071000-1 10 min unreadable - - - (a newer version wrote it)");
         assert_eq!(words(5), "20261125-072000-1 10 s running - - -");
         assert_eq!(words(8), "base, runtime ▇▁ 200 s in the middle".replace("200 s", "3 min 20 s"));

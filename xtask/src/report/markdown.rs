@@ -14,7 +14,8 @@ pub fn text(story: &Story<'_>) -> String {
         BuildResult::Built | BuildResult::Cached => "✓",
         BuildResult::Failed | BuildResult::Interrupted => "✗",
     };
-    let mut text = format!("## {mark} {}: {}\n\n| | |\n|---|---|\n", plain(&targets.join(", ")), story.headline());
+    let mut text =
+        format!("## {mark} {}: {}\n\n| | |\n|---|---|\n", plain(&targets.join(", ")), story.headline());
     let _ = writeln!(text, "| build | {} |", boxed(&story.report.build));
     for (name, value) in story.facts() {
         let _ = writeln!(text, "| {name} | {} |", cell(name, &value));
@@ -32,7 +33,11 @@ pub fn text(story: &Story<'_>) -> String {
 
 /// References and paths are no words.
 fn cell(name: &str, value: &str) -> String {
-    if ["image", "cache read", "layers saved", "pushed"].contains(&name) { boxed(value) } else { plain(value) }
+    if ["image", "cache read", "layers saved", "pushed"].contains(&name) {
+        boxed(value)
+    } else {
+        plain(value)
+    }
 }
 
 fn failure(story: &Story<'_>, text: &mut String) {
@@ -56,7 +61,9 @@ fn steps(story: &Story<'_>, text: &mut String) {
     if ran.is_empty() {
         return;
     }
-    text.push_str("\n### Steps that ran\n\n| stage | step | began | took | usual |\n|---|---|---:|---:|---:|\n");
+    text.push_str(
+        "\n### Steps that ran\n\n| stage | step | began | took | usual |\n|---|---|---:|---:|---:|\n",
+    );
     for row in ran {
         let mark = if row.is_critical { " ◆" } else { "" };
         let began = row.step.started.map_or(String::new(), seconds);
@@ -88,7 +95,9 @@ fn causes(story: &Story<'_>, text: &mut String) {
 fn mounts(story: &Story<'_>, text: &mut String) {
     let mounts = story.mounts();
     if !mounts.is_empty() {
-        text.push_str("\n### Cache mounts\n\n| mount | at | size | growth | moved |\n|---|---|---:|---:|---|\n");
+        text.push_str(
+            "\n### Cache mounts\n\n| mount | at | size | growth | moved |\n|---|---|---:|---:|---|\n",
+        );
     }
     for mount in mounts {
         let (id, target) = (boxed(&mount.id), boxed(&mount.target));
@@ -139,11 +148,14 @@ fn longest_run(text: &str) -> usize {
 mod tests {
     use super::*;
     use crate::report::failure::BuildFailure;
-    use crate::report::story::tests::report;
+    use crate::report::sample::report;
 
     #[test]
     fn hostile_words_stay_words() {
-        assert_eq!(plain("a|b <b> *x* [y](z) `c` @me\nd"), "a\\|b &lt;b&gt; \\*x\\* \\[y\\](z) \\`c\\` &#64;me d");
+        assert_eq!(
+            plain("a|b <b> *x* [y](z) `c` @me\nd"),
+            "a\\|b &lt;b&gt; \\*x\\* \\[y\\](z) \\`c\\` &#64;me d"
+        );
         assert_eq!(boxed("echo `a` | b"), "``echo `a` \\| b``");
         assert_eq!(code("`a`"), "`` `a` ``");
     }

@@ -12,6 +12,8 @@ pub mod needs;
 pub mod outcome;
 pub mod pins;
 pub mod plan;
+#[cfg(test)]
+mod sample;
 pub mod spark;
 pub mod store;
 pub mod story;

@@ -12,7 +12,12 @@ pub fn line(numbers: &[f64]) -> String {
     let low = logs.iter().copied().fold(f64::INFINITY, f64::min);
     let high = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let span = (high - low).max(SAME.ln());
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 6")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 to 6"
+    )]
     let bar = |log: &f64| {
         let index = ((log - low) / span * (BARS.len() - 1) as f64).round() as usize;
         BARS[index.min(BARS.len() - 1)]

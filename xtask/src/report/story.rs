@@ -78,13 +78,20 @@ impl<'a> Story<'a> {
         facts.extend(Some(self.against.line()).filter(|line| !line.is_empty()).map(|line| ("times", line)));
         let cache = &self.report.cache;
         facts.extend(cache.read.iter().map(|read| ("cache read", read.clone())));
-        let took = |what: &str, time: f64| if time > 0.0 { format!("{what}, in {}", seconds(time)) } else { what.to_owned() };
+        let took = |what: &str, time: f64| {
+            if time > 0.0 { format!("{what}, in {}", seconds(time)) } else { what.to_owned() }
+        };
         facts.extend(cache.saved.iter().map(|key| ("layers saved", took(key, cache.save_seconds))));
         if !cache.pushed.is_empty() {
             facts.push(("pushed", took(&cache.pushed.join(", "), cache.push_seconds)));
         }
         let moves = [("mounts put back", cache.put_back_seconds), ("mounts saved", cache.take_out_seconds)];
-        facts.extend(moves.into_iter().filter(|(_, time)| *time > 0.0).map(|(what, time)| (what, format!("in {}", seconds(time)))));
+        facts.extend(
+            moves
+                .into_iter()
+                .filter(|(_, time)| *time > 0.0)
+                .map(|(what, time)| (what, format!("in {}", seconds(time)))),
+        );
         facts
     }
 
@@ -92,7 +99,8 @@ impl<'a> Story<'a> {
         let steps = self.timeline.critical.len();
         let time = seconds(self.timeline.critical_seconds());
         let whole = seconds(self.report.seconds);
-        (steps > 0).then(|| format!("{time} of {whole}, in {steps} step{}", if steps == 1 { "" } else { "s" }))
+        (steps > 0)
+            .then(|| format!("{time} of {whole}, in {steps} step{}", if steps == 1 { "" } else { "s" }))
     }
 
     /// This build beside others of the same targets.
@@ -113,7 +121,11 @@ impl<'a> Story<'a> {
     pub fn causes(&self) -> Vec<Why> {
         let step = |index: &usize| name(&self.timeline.rows[*index]);
         let known = |index: &usize| {
-            self.timeline.rows[*index].step.cause.as_ref().is_some_and(|cause| cause.kind != CauseKind::Unknown)
+            self.timeline.rows[*index]
+                .step
+                .cause
+                .as_ref()
+                .is_some_and(|cause| cause.kind != CauseKind::Unknown)
         };
         let all = self.timeline.causes();
         if !all.iter().any(|(first, _)| known(first)) {
@@ -131,10 +143,18 @@ impl<'a> Story<'a> {
     pub fn mounts(&self) -> Vec<MountRow> {
         let row = |mount: &super::MountReport| {
             let saved = (mount.saved_bytes > 0).then(|| format!("{} saved", show(mount.saved_bytes)));
-            let moved: Vec<String> = mount.restored.then(|| "put back".to_owned()).into_iter().chain(saved).collect();
-            let growth = self.against.size_before(mount).map_or(String::new(), |before| growth(before, mount.bytes));
+            let moved: Vec<String> =
+                mount.restored.then(|| "put back".to_owned()).into_iter().chain(saved).collect();
+            let growth =
+                self.against.size_before(mount).map_or(String::new(), |before| growth(before, mount.bytes));
             let (id, target, size) = (mount.id.clone(), mount.target.clone(), show(mount.bytes));
-            MountRow { id, target, size, growth, moved: if moved.is_empty() { "unchanged".into() } else { moved.join(", ") } }
+            MountRow {
+                id,
+                target,
+                size,
+                growth,
+                moved: if moved.is_empty() { "unchanged".into() } else { moved.join(", ") },
+            }
         };
         self.report.cache.mounts.iter().map(row).collect()
     }
@@ -207,64 +227,9 @@ fn growth(before: u64, now: u64) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::report::{Cause, MountReport, StepReport, TargetReport};
-
-    /// A report of everything that a report may have, hostile words among it.
-    pub(crate) fn report() -> BuildReport {
-        let step = |target: &str, stage: &str, instruction: &str, times: Option<(f64, f64)>, needs: &[usize], why: Option<(CauseKind, &str)>| {
-            StepReport {
-                target: target.into(),
-                stage: stage.into(),
-                instruction: instruction.into(),
-                cached: times.is_none(),
-                seconds: times.map_or(0.0, |(_, seconds)| seconds),
-                started: times.map(|(started, _)| started),
-                needs: needs.to_vec(),
-                cause: why.map(|(kind, detail)| Cause { kind, detail: detail.into() }),
-            }
-        };
-        let target = |name: &str| TargetReport {
-            name: name.into(),
-            image: Some(format!("durango/{name}:latest")),
-            digest: Some(format!("sha256:{}", "8860b237d40c".repeat(5))),
-        };
-        let mount = |id: &str, target: &str, restored, bytes, saved_bytes| MountReport {
-            id: id.into(), target: target.into(), restored, bytes, saved_bytes,
-        };
-        BuildReport {
-            schema: 1,
-            build: "20261125-074743-1fc".into(),
-            result: BuildResult::Built,
-            seconds: 104.2,
-            targets: vec![target("base"), target("runtime")],
-            steps: vec![
-                step("base", "toolchain", "RUN --mount=type=cache,target=/x /builder/build-static.sh toolchain", None, &[], None),
-                step("base", "php", "COPY lib/php.sh /builder/lib/", Some((0.4, 0.3)), &[0], Some((CauseKind::File, "`lib/php.sh` changed"))),
-                step("base", "php", "RUN /builder/build-static.sh php && echo '<script>alert(1)</script>' \"a|b\" `c`",
-                    Some((0.7, 90.1)), &[1], Some((CauseKind::Parent, "COPY lib/php.sh /builder/lib/"))),
-                step("base", "modules", "RUN /builder/build-static.sh modules", Some((0.5, 22.0)), &[0], Some((CauseKind::Arg, "`GOFLAGS` was `` and is `-race`"))),
-                step("base", "base", "COPY --from=php /out/ /", Some((91.0, 2.0)), &[2, 3], Some((CauseKind::Parent, ""))),
-                step("runtime", "runtime", "RUN /tmp/install-packages /tmp/runtime-packages", Some((93.2, 9.4)), &[4], Some((CauseKind::Parent, ""))),
-            ],
-            cache: super::super::CacheReport {
-                key: Some("534c40353da7".into()),
-                read: vec!["/home/me/.cache/durango-builder/layers/durango_base_latest/534c40353da7".into()],
-                saved: Some("534c40353da7".into()),
-                save_seconds: 4.2,
-                mounts: vec![
-                    mount("durango-gomod", "/go/pkg/mod", true, 612_000_000, 0),
-                    mount("durango-ccache", "/root/.cache/ccache", false, 98_000_000, 12_400_000),
-                ],
-                put_back_seconds: 3.1,
-                take_out_seconds: 1.2,
-                ..Default::default()
-            },
-            failure: None,
-            warnings: vec!["a registry is <down> & out".into()],
-        }
-    }
+    use crate::report::sample::report;
 
     #[test]
     fn facts_and_causes_are_told_once() {
@@ -279,7 +244,10 @@ pub(crate) mod tests {
         let fact = |name: &str| facts.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str());
         assert_eq!(fact("began"), Some("2026-11-25 07:47:43 UTC"));
         assert_eq!(fact("critical path"), Some("102 s of 104 s, in 4 steps"));
-        assert_eq!(fact("other builds"), Some("1 built before, 80 s in the middle; the last one built after 80 s (20261124-074743-1fc)"));
+        assert_eq!(
+            fact("other builds"),
+            Some("1 built before, 80 s in the middle; the last one built after 80 s (20261124-074743-1fc)")
+        );
         assert_eq!(fact("times"), Some("▁▃"));
         let causes = story.causes();
         assert_eq!(causes.len(), 2);

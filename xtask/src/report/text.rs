@@ -12,7 +12,8 @@ pub fn build(report: &BuildReport) -> String {
     let timeline = Timeline::of(&report.steps);
     let result = report.result.word();
     let _ = writeln!(text, "{result} in {}: {}", seconds(report.seconds), steps(&timeline));
-    let mut slow: Vec<_> = timeline.rows.iter().map(|row| row.step).filter(|step| !step.cached && step.seconds >= 1.0).collect();
+    let mut slow: Vec<_> =
+        timeline.rows.iter().map(|row| row.step).filter(|step| !step.cached && step.seconds >= 1.0).collect();
     slow.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     for step in slow.iter().take(8) {
         let _ = writeln!(

@@ -62,7 +62,9 @@ impl<'a> Timeline<'a> {
     pub fn causes(&self) -> Vec<(usize, Vec<usize>)> {
         let ran = || (0..self.rows.len()).filter(|index| !self.rows[*index].step.cached);
         let first = ran().filter(|index| self.rows[*index].follows.is_none());
-        first.map(|first| (first, ran().filter(|index| self.rows[*index].follows == Some(first)).collect())).collect()
+        first
+            .map(|first| (first, ran().filter(|index| self.rows[*index].follows == Some(first)).collect()))
+            .collect()
     }
 }
 
@@ -143,8 +145,9 @@ fn in_order(rows: &[Row<'_>]) -> Vec<usize> {
 
 /// Of each step that runs because one before it did, the first of all such: the one with a cause of its own.
 fn follows(rows: &[Row<'_>]) -> Vec<Option<usize>> {
-    let is_parent =
-        |row: &Row<'_>| !row.step.cached && row.step.cause.as_ref().is_some_and(|cause| cause.kind == CauseKind::Parent);
+    let is_parent = |row: &Row<'_>| {
+        !row.step.cached && row.step.cause.as_ref().is_some_and(|cause| cause.kind == CauseKind::Parent)
+    };
     let mut roots: Vec<Option<usize>> = vec![None; rows.len()];
     for index in in_order(rows).into_iter().filter(|index| is_parent(&rows[*index])) {
         let ran = rows[index].needs.iter().copied().filter(|need| !rows[*need].step.cached);
@@ -205,9 +208,12 @@ mod tests {
     fn records_that_tell_less_or_nonsense_are_borne() {
         assert!(Timeline::of(&[]).critical.is_empty());
         assert!(Timeline::of(&[step("app", "A", 2.0, &[]), step("app", "B", 1.0, &[])]).critical.is_empty());
-        let circle = [step("app", "A", 2.0, &[1, 9]), step("app", "B", 1.0, &[0, 1]), step("app", "C", 1.0, &[0])];
+        let circle =
+            [step("app", "A", 2.0, &[1, 9]), step("app", "B", 1.0, &[0, 1]), step("app", "C", 1.0, &[0])];
         assert!(Timeline::of(&circle).critical.len() <= 3);
-        assert!(Timeline::of(&[step("app", "A", f64::NAN, &[]), step("app", "B", 1.0, &[0])]).rows.len() == 2);
+        assert!(
+            Timeline::of(&[step("app", "A", f64::NAN, &[]), step("app", "B", 1.0, &[0])]).rows.len() == 2
+        );
     }
 
     #[test]
@@ -220,7 +226,8 @@ mod tests {
             step("app", "A", 1.0, &[0]),
         ];
         let timeline = Timeline::of(&steps);
-        let rows: Vec<_> = timeline.rows.iter().map(|row| (row.targets.join(" "), row.needs.clone())).collect();
+        let rows: Vec<_> =
+            timeline.rows.iter().map(|row| (row.targets.join(" "), row.needs.clone())).collect();
         let row = |targets: &str, needs: &[usize]| (targets.to_owned(), needs.to_vec());
         assert_eq!(rows, [row("app base", &[]), row("app", &[0]), row("base", &[0]), row("app", &[0])]);
         assert_eq!(timeline.stages, [("s", vec![0]), ("a", vec![1, 3]), ("b", vec![2])]);

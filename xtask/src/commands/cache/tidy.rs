@@ -3,12 +3,12 @@
 use anyhow::{Result, bail};
 
 use super::builder::{Records, ours};
-use crate::commands::removal;
 use crate::cache::contents::{Contents, Kind};
 use crate::cache::policy::Policy;
 use crate::cache::{damage, entry};
 use crate::cli::Session;
 use crate::cli::parse::{Parsed, suggestion};
+use crate::commands::removal;
 use crate::error::usage;
 use crate::exec::lock::Lock;
 use crate::exec::{gc as executing, quarantine, steps};

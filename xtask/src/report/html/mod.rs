@@ -67,7 +67,7 @@ impl Display for Text<'_> {
 mod tests {
     use super::*;
     use crate::report::failure::BuildFailure;
-    use crate::report::story::tests::report;
+    use crate::report::sample::report;
     use crate::report::{BuildReport, BuildResult};
 
     /// Tags in the order of the page, without their attributes; a void element has no end.
@@ -104,7 +104,10 @@ mod tests {
     fn nothing_of_a_build_is_markup_and_every_element_ends() {
         for report in [report(), hostile()] {
             let page = page(&Story::of(&report, std::iter::empty(), None));
-            assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("onerror=\"a"), "{page}");
+            assert!(
+                !page.contains("<script") && !page.contains("<img") && !page.contains("onerror=\"a"),
+                "{page}"
+            );
             let mut open: Vec<String> = Vec::new();
             for tag in tags(&page) {
                 match tag.strip_prefix('/') {
@@ -120,7 +123,16 @@ mod tests {
     fn the_page_has_what_a_screen_reader_goes_by_and_nothing_from_outside() {
         let report = hostile();
         let page = page(&Story::of(&report, std::iter::empty(), None));
-        for word in ["<html lang=\"en\">", "<main id=\"main\"", "<header>", "<footer", "scope=\"col\"", "scope=\"row\"", "<caption>", "aria-labelledby="] {
+        for word in [
+            "<html lang=\"en\">",
+            "<main id=\"main\"",
+            "<header>",
+            "<footer",
+            "scope=\"col\"",
+            "scope=\"row\"",
+            "<caption>",
+            "aria-labelledby=",
+        ] {
             assert!(page.contains(word), "{word}");
         }
         assert_eq!(page.matches("<h1>").count(), 1);

@@ -31,8 +31,15 @@ pub(super) fn facts(story: &Story<'_>) -> String {
         let is_code = ["image", "cache read", "layers saved", "pushed"].contains(&name);
         let value = Text(&value);
         let value = if name == "times" {
-            format!("<span class=\"spark\" role=\"img\" aria-label=\"{}\">{value}</span>", Text(&story.against.spoken()))
-        } else if is_code { format!("<code>{value}</code>") } else { value.to_string() };
+            format!(
+                "<span class=\"spark\" role=\"img\" aria-label=\"{}\">{value}</span>",
+                Text(&story.against.spoken())
+            )
+        } else if is_code {
+            format!("<code>{value}</code>")
+        } else {
+            value.to_string()
+        };
         let _ = writeln!(list, "<dt>{name}</dt><dd>{value}</dd>");
     }
     let list = if list.is_empty() { list } else { format!("<dl>\n{list}</dl>\n") };
@@ -42,7 +49,10 @@ pub(super) fn facts(story: &Story<'_>) -> String {
 pub(super) fn failure(story: &Story<'_>) -> String {
     let Some(failure) = &story.report.failure else { return String::new() };
     let lines: Vec<String> = failure.to_string().lines().map(|line| Text(line).to_string()).collect();
-    let text = format!("<pre tabindex=\"0\" aria-label=\"What failed, with the end of its output\">{}</pre>\n", lines.join("\n"));
+    let text = format!(
+        "<pre tabindex=\"0\" aria-label=\"What failed, with the end of its output\">{}</pre>\n",
+        lines.join("\n")
+    );
     section("failure", "What failed", &text)
 }
 
@@ -51,7 +61,9 @@ pub(super) fn steps(story: &Story<'_>) -> String {
     if timeline.rows.is_empty() {
         return String::new();
     }
-    let span = timeline.span.map_or(String::new(), |span| format!(" A bar is a step's place between 0 and {}.", seconds(span)));
+    let span = timeline
+        .span
+        .map_or(String::new(), |span| format!(" A bar is a step's place between 0 and {}.", seconds(span)));
     let critical = if timeline.critical.is_empty() {
         ""
     } else {
@@ -99,7 +111,9 @@ fn step(story: &Story<'_>, row: &Row<'_>) -> String {
 
 /// Its place on the line of time; the numbers beside say the same.
 fn bar(story: &Story<'_>, row: &Row<'_>) -> String {
-    let Some((from, to)) = story.timeline.span.and_then(|span| place(row, span)) else { return String::new() };
+    let Some((from, to)) = story.timeline.span.and_then(|span| place(row, span)) else {
+        return String::new();
+    };
     let (left, width) = (from * 100.0, ((to - from) * 100.0).max(0.3));
     format!(
         "<div class=\"track\" aria-hidden=\"true\"><div class=\"bar\" style=\"margin-left:{:.2}%;width:{width:.2}%\"></div></div>",
@@ -156,7 +170,7 @@ pub(super) fn warnings(story: &Story<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::story::tests::report;
+    use crate::report::sample::report;
 
     #[test]
     fn a_step_says_in_words_what_its_colour_says() {
