@@ -68,10 +68,13 @@ fn steps(log: &str, targets: &[String]) -> (Vec<StepReport>, Vec<String>) {
     let known = |name: &str| label(name, targets).filter(is_step);
     for line in log.lines() {
         let Some((name, (cached, seconds))) = ended(line) else {
-            running.extend(known(line).map(|label| (line, label)));
+            // A line of output has its step's place in front, as the step's own name has.
+            if let Some(label) = known(line).filter(|_| !running.contains_key(place(line))) {
+                running.insert(place(line), label);
+            }
             continue;
         };
-        running.remove(name);
+        running.remove(place(name));
         let Some(label) = known(name) else { continue };
         let target = label.target.or_else(|| targets.first().cloned()).unwrap_or_default();
         let (stage, instruction) = (label.stage, label.instruction);
@@ -86,6 +89,11 @@ fn steps(log: &str, targets: &[String]) -> (Vec<StepReport>, Vec<String>) {
     }
     let name = |label: &Label| format!("{}: {}", label.stage, one_line(&plain(&label.instruction), 100));
     (steps, running.values().map(name).collect())
+}
+
+/// `[php 2/3`, which two steps of a call never share.
+fn place(line: &str) -> &str {
+    line.split(']').next().unwrap_or_default()
 }
 
 /// The end of a step, `NAME -- cached` or `NAME -- 9.9 s`, with what it came to.

@@ -167,7 +167,7 @@ mod tests {
         for line in [
             "## ✓ base, runtime: built in 104 s: 5 of 6 steps ran\n",
             "| image | `durango/base:latest sha256:8860b237d40c…` |",
-            "| php ◆ | ``RUN /builder/build-static.sh php && echo '<script>alert(1)</script>' \"a\\|b\" `c` `` | 0.7 s | 90 s |  |",
+            "| php ◆ | `` RUN /builder/build-static.sh php && echo '<script>alert(1)</script>' \"a\\|b\" `c` `` | 0.7 s | 90 s |  |",
             "\nCached steps: 1. ◆ is on the critical path.\n",
             "- `php: COPY lib/php.sh /builder/lib/`: file: \\`lib/php.sh\\` changed\n  - and so ",
             "| `durango-ccache` | `/root/.cache/ccache` | 98.0 MB |  | 12.4 MB saved |",

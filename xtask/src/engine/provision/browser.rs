@@ -44,7 +44,7 @@ fn unpacked(dir: &Path) -> Option<Browser> {
     let libraries = std::fs::read_dir(dir.join("usr/lib")).ok()?.flatten().map(|entry| entry.path());
     let libraries: Vec<String> = libraries
         .filter(|path| path.to_string_lossy().ends_with("-linux-gnu"))
-        .map(|path| path.display().to_string())
+        .flat_map(|path| [path.display().to_string(), path.join("pulseaudio").display().to_string()])
         .collect();
     let env = [
         ("LD_LIBRARY_PATH", libraries.join(":")),

@@ -179,6 +179,6 @@ mod tests {
         let rows = steps(&story);
         assert_eq!(rows.matches(">critical path<").count(), 4);
         assert_eq!(rows.matches(">cached<").count(), 1);
-        assert!(rows.contains("margin-left:0.68%;width:87.87%"), "{rows}");
+        assert!(rows.contains("margin-left:0.68%;width:87.82%"), "{rows}");
     }
 }
