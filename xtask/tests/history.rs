@@ -32,7 +32,7 @@ fn builds_are_listed_with_their_trend_and_looking_makes_nothing() {
         "{}",
         run.all()
     );
-    assert!(run.stdout.contains("frankenphp-base-builder  ▇▁▄▁▆▁▄▆  "), "{}", run.all());
+    assert!(run.stdout.contains("frankenphp-base-builder  ▇▁▄▁▅▁▄▆  "), "{}", run.all());
     let list = json(&project, &["history", "--json"]);
     assert_eq!((list["schema"].as_u64(), list["builds"].as_array().map(Vec::len)), (Some(1), Some(8)));
     assert_eq!(list["builds"][7]["began"], "2026-11-17T10:15:00Z");

@@ -140,7 +140,7 @@ pub(super) fn mounts(story: &Story<'_>) -> String {
         let _ = writeln!(
             rows,
             "<tr><th scope=\"row\" class=\"step\">{}<br><code class=\"quiet\">{}</code></th><td class=\"num\">{}</td>\
-             <td class=\"num\">{}</td><td class=\"num\">{}</td></tr>",
+             <td class=\"num\">{}</td><td class=\"moved\">{}</td></tr>",
             Text(&mount.id),
             Text(&mount.target),
             Text(&mount.size),
@@ -154,7 +154,7 @@ pub(super) fn mounts(story: &Story<'_>) -> String {
     let table = format!(
         "<table>\n<caption>Those that were put back for this build or saved after it.</caption>\n<thead><tr>\
          <th scope=\"col\" class=\"step\">Mount</th><th scope=\"col\" class=\"num\">Size</th>\
-         <th scope=\"col\" class=\"num\">Growth</th><th scope=\"col\" class=\"num\">Moved</th></tr></thead>\n\
+         <th scope=\"col\" class=\"num\">Growth</th><th scope=\"col\" class=\"moved\">Moved</th></tr></thead>\n\
          <tbody>\n{rows}</tbody>\n</table>\n"
     );
     section("mounts", "Cache mounts", &table)
