@@ -50,6 +50,8 @@ struct Output {
     bytes: usize,
     /// Lines between the two.
     left_out: usize,
+    /// Whether its step has failed, once that is over; lines of it may still come.
+    failed: Option<bool>,
 }
 
 impl Output {
@@ -106,26 +108,25 @@ impl Log {
             Event::Ended(digest) => {
                 let state = &trace.vertices[digest];
                 let failed = !state.error.is_empty() && !state.error.contains("context canceled");
-                written.end(
-                    digest,
-                    if failed { END_OF_FAILED } else { END },
-                    if failed { MOST } else { ENOUGH },
-                )?;
-                written.write(&self.clean(&ended(state), 2 * NAME), if failed { MOST } else { ENOUGH })
+                written.end(digest, Some(failed))?;
+                written.write(&self.clean(&ended(state), 2 * NAME), most(failed))
             }
             Event::Warning(text) => written.write(&self.clean(&format!("warning: {text}"), LINE), ENOUGH),
         }
     }
 
-    /// A call is over: of what still runs, nobody hears any more.
+    /// A call is over: what came late is written, and the end so far of what still ran.
     pub fn end_of_call(&self) -> io::Result<()> {
         let mut written = self.state();
         let open: Vec<String> = written.outputs.keys().cloned().collect();
-        open.iter().try_for_each(|digest| written.end(digest, BEGINNING, MOST))
+        open.iter().try_for_each(|digest| written.end(digest, None))?;
+        written.outputs.clear();
+        Ok(())
     }
 
     fn clean(&self, line: &str, width: usize) -> String {
-        let line: String = line.chars().take(width + 1).collect();
+        // Far more than is kept, so that no secret is cut in two where it would no longer be known.
+        let line: String = line.chars().take(16 * width).collect();
         let line = self.veil.over(&line);
         if line.chars().count() > width { line.chars().take(width).chain(['…']).collect() } else { line }
     }
@@ -147,7 +148,11 @@ impl Written {
     fn output(&mut self, digest: &str, line: String) -> io::Result<()> {
         let is_room = self.bytes + line.len() < ENOUGH;
         let output = self.outputs.entry(digest.to_owned()).or_default();
-        if !is_room || !output.end.is_empty() || output.written + line.len() > BEGINNING {
+        if !is_room
+            || output.failed.is_some()
+            || !output.end.is_empty()
+            || output.written + line.len() > BEGINNING
+        {
             output.push(line);
             return Ok(());
         }
@@ -155,15 +160,24 @@ impl Written {
         self.write(&line, ENOUGH)
     }
 
-    /// Writes so much of the end of a step's output.
-    fn end(&mut self, digest: &str, bytes: usize, most: usize) -> io::Result<()> {
-        let Some(mut output) = self.outputs.remove(digest) else { return Ok(()) };
-        output.keep(bytes);
-        if output.left_out > 0 {
-            self.write(&format!("[... {} lines are left out ...]", output.left_out), most)?;
+    /// Writes the end of a step's output, as much of it as what became of the step calls for, which is told once.
+    fn end(&mut self, digest: &str, failed: Option<bool>) -> io::Result<()> {
+        let Some(output) = self.outputs.get_mut(digest) else { return Ok(()) };
+        output.failed = output.failed.or(failed);
+        let has_failed = output.failed.unwrap_or(true);
+        output.keep(if has_failed { END_OF_FAILED } else { END });
+        let (lines, left_out) = (std::mem::take(&mut output.end), std::mem::take(&mut output.left_out));
+        output.bytes = 0;
+        if left_out > 0 {
+            self.write(&format!("[... {left_out} lines are left out ...]"), most(has_failed))?;
         }
-        output.end.iter().try_for_each(|line| self.write(line, most))
+        lines.iter().try_for_each(|line| self.write(line, most(has_failed)))
     }
+}
+
+/// How far the log may grow for a step.
+fn most(failed: bool) -> usize {
+    if failed { MOST } else { ENOUGH }
 }
 
 fn name<'a>(trace: &'a Trace, digest: &str) -> &'a str {
@@ -182,7 +196,7 @@ mod tests {
     use super::*;
     use crate::exec::progress::Chunk;
 
-    struct Build(Trace, Log, tempfile::TempDir);
+    struct Build(Trace, Log, #[expect(dead_code, reason = "the log is in it")] tempfile::TempDir);
 
     impl Build {
         fn new() -> Self {
@@ -240,6 +254,16 @@ mod tests {
             build.step(&format!("c{step}"), 1000, "exit code: 1");
         }
         assert!(build.step("d", 1000, "").len() <= MOST, "it never takes more");
+    }
+
+    #[test]
+    fn lines_that_come_after_their_step_are_not_lost() {
+        let mut build = Build::new();
+        build.step("a", 2, "exit code: 1");
+        build.1.event(&build.0, &Event::Line("a".into(), "late".into())).expect("written");
+        build.1.end_of_call().expect("written");
+        let text = std::fs::read_to_string(build.1.path()).expect("read");
+        assert!(text.ends_with("exit code: 1\n[a 2/2] late\n"), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::BuildResult;
-use super::story::{Story, clean, instruction};
+use super::story::{Part, Story, clean, instruction, parts};
 use super::text::seconds;
 use super::timeline::Row;
 
@@ -26,7 +26,7 @@ pub fn text(story: &Story<'_>) -> String {
     mounts(story, &mut text);
     if !story.report.warnings.is_empty() {
         text.push_str("\n### Warnings\n\n");
-        story.report.warnings.iter().for_each(|warning| text.push_str(&format!("- {}\n", plain(warning))));
+        story.report.warnings.iter().for_each(|warning| text.push_str(&format!("- {}\n", rich(warning))));
     }
     text
 }
@@ -87,7 +87,7 @@ fn causes(story: &Story<'_>, text: &mut String) {
         text.push_str("\n### Why steps ran\n\n");
     }
     for why in causes {
-        let _ = writeln!(text, "- {}: {}", code(&why.step), plain(&why.cause));
+        let _ = writeln!(text, "- {}: {}", code(&why.step), rich(&why.cause));
         why.follow.iter().for_each(|step| text.push_str(&format!("  - and so {}\n", code(step))));
     }
 }
@@ -103,6 +103,17 @@ fn mounts(story: &Story<'_>, text: &mut String) {
         let (id, target) = (boxed(&mount.id), boxed(&mount.target));
         let _ = writeln!(text, "| {id} | {target} | {} | {} | {} |", mount.size, mount.growth, mount.moved);
     }
+}
+
+/// Words with what stands between ticks as code.
+fn rich(text: &str) -> String {
+    let part = |part: Part<'_>| match part {
+        Part::Words(words) => plain(words),
+        Part::Code("") => "nothing".into(),
+        Part::Code(words) => code(words),
+    };
+    let text = text.replace('\n', " ");
+    parts(&text).into_iter().map(part).collect()
 }
 
 /// Words that stay words: no emphasis, no link, no HTML, no cell of a table.
@@ -169,7 +180,7 @@ mod tests {
             "| image | `durango/base:latest sha256:8860b237d40c…` |",
             "| php ◆ | `` RUN /builder/build-static.sh php && echo '<script>alert(1)</script>' \"a\\|b\" `c` `` | 0.7 s | 90 s |  |",
             "\nCached steps: 1. ◆ is on the critical path.\n",
-            "- `php: COPY lib/php.sh /builder/lib/`: file: \\`lib/php.sh\\` changed\n  - and so ",
+            "- `php: COPY lib/php.sh /builder/lib/`: file: `lib/php.sh` changed\n  - and so ",
             "| `durango-ccache` | `/root/.cache/ccache` | 98.0 MB |  | 12.4 MB saved |",
             "- a registry is &lt;down&gt; &amp; out\n",
         ] {

@@ -217,6 +217,25 @@ pub fn clean(text: &str) -> String {
     out
 }
 
+/// A piece of a sentence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// Words.
+    Words(&'a str),
+    /// What stood between ticks.
+    Code(&'a str),
+}
+
+/// A sentence as words and code; one with an odd tick is words.
+pub fn parts(text: &str) -> Vec<Part<'_>> {
+    let pieces: Vec<&str> = text.split('`').collect();
+    if pieces.len().is_multiple_of(2) {
+        return vec![Part::Words(text)];
+    }
+    let pieces = pieces.into_iter().enumerate().filter(|(index, piece)| index % 2 == 1 || !piece.is_empty());
+    pieces.map(|(index, piece)| if index % 2 == 1 { Part::Code(piece) } else { Part::Words(piece) }).collect()
+}
+
 /// `+1.2 MB` or `-3 B`.
 fn growth(before: u64, now: u64) -> String {
     match now.cmp(&before) {
@@ -255,6 +274,12 @@ mod tests {
         let mounts = story.mounts();
         assert_eq!((mounts[0].moved.as_str(), mounts[0].growth.as_str()), ("put back", "as before"));
         assert_eq!((mounts[1].moved.as_str(), mounts[1].growth.as_str()), ("12.4 MB saved", "+8.0 MB"));
+    }
+
+    #[test]
+    fn what_stands_between_ticks_is_code() {
+        assert_eq!(parts("`a` was ``"), [Part::Code("a"), Part::Words(" was "), Part::Code("")]);
+        assert_eq!(parts("an odd ` tick"), [Part::Words("an odd ` tick")]);
     }
 
     #[test]

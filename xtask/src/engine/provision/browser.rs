@@ -81,11 +81,6 @@ pub fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
         "install",
     ];
     let unpack = "for file in archives/*.deb; do dpkg-deb -x \"$file\" .; done; rm -r archives";
-    let fonts = format!(
-        "<?xml version=\"1.0\"?>\n<!DOCTYPE fontconfig SYSTEM \"fonts.dtd\">\n<fontconfig>\n<dir>/usr/share/fonts</dir>\n\
-         <dir>{0}/usr/share/fonts</dir>\n<cachedir>{0}/fonts-cache</cachedir>\n</fontconfig>\n",
-        dir.display()
-    );
     let make = Command::new(["mkdir", "-p", &archives.join("partial").display().to_string()]);
     [Some(Step::run("fetching a browser for the tests", make)), update]
         .into_iter()
@@ -93,7 +88,28 @@ pub fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
         .chain([
             Step::run("", Command::new(fetch).args(PACKAGES).cwd(&dir)),
             Step::run("", Command::new(["sh", "-ec", unpack]).cwd(&dir)),
-            Step::write("", dir.join("fonts.conf"), fonts),
+            Step::write("", dir.join("fonts.conf"), fonts(&dir)),
         ])
         .collect()
+}
+
+/// What fontconfig is told: where fonts are, and which of them stand for what pages ask for.
+fn fonts(dir: &Path) -> String {
+    let alias = |family: &str, font: &str| {
+        format!(
+            "<alias binding=\"same\"><family>{family}</family><prefer><family>{font}</family></prefer></alias>\n"
+        )
+    };
+    let aliases = [
+        ("sans-serif", "DejaVu Sans"),
+        ("system-ui", "DejaVu Sans"),
+        ("monospace", "DejaVu Sans Mono"),
+        ("ui-monospace", "DejaVu Sans Mono"),
+    ];
+    let aliases: String = aliases.iter().map(|(family, font)| alias(family, font)).collect();
+    format!(
+        "<?xml version=\"1.0\"?>\n<!DOCTYPE fontconfig SYSTEM \"fonts.dtd\">\n<fontconfig>\n<dir>/usr/share/fonts</dir>\n\
+         <dir>{0}/usr/share/fonts</dir>\n<cachedir>{0}/fonts-cache</cachedir>\n{aliases}</fontconfig>\n",
+        dir.display()
+    )
 }

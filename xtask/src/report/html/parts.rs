@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Text;
 use crate::report::BuildResult;
 use crate::report::detail::place;
-use crate::report::story::{Story, instruction};
+use crate::report::story::{Part, Story, instruction, parts};
 use crate::report::text::seconds;
 use crate::report::timeline::Row;
 
@@ -124,7 +124,7 @@ fn bar(story: &Story<'_>, row: &Row<'_>) -> String {
 pub(super) fn causes(story: &Story<'_>) -> String {
     let mut text = String::new();
     for why in story.causes() {
-        let _ = writeln!(text, "<h3><code>{}</code></h3>\n<p>{}</p>", Text(&why.step), Text(&why.cause));
+        let _ = writeln!(text, "<h3><code>{}</code></h3>\n<p>{}</p>", Text(&why.step), rich(&why.cause));
         if !why.follow.is_empty() {
             let items: String =
                 why.follow.iter().map(|step| format!("<li><code>{}</code></li>\n", Text(step))).collect();
@@ -132,6 +132,15 @@ pub(super) fn causes(story: &Story<'_>) -> String {
         }
     }
     section("causes", "Why steps ran", &text)
+}
+
+/// Words with what stands between ticks as code.
+fn rich(text: &str) -> String {
+    let part = |part: Part<'_>| match part {
+        Part::Words(words) => Text(words).to_string(),
+        Part::Code(code) => format!("<code>{}</code>", Text(code)),
+    };
+    parts(text).into_iter().map(part).collect()
 }
 
 pub(super) fn mounts(story: &Story<'_>) -> String {
@@ -161,7 +170,7 @@ pub(super) fn mounts(story: &Story<'_>) -> String {
 }
 
 pub(super) fn warnings(story: &Story<'_>) -> String {
-    let item = |warning: &String| format!("<li>{}</li>\n", Text(&warning.replace('\n', " ")));
+    let item = |warning: &String| format!("<li>{}</li>\n", rich(&warning.replace('\n', " ")));
     let items: String = story.report.warnings.iter().map(item).collect();
     let list = if items.is_empty() { items } else { format!("<ul>\n{items}</ul>\n") };
     section("warnings", "Warnings", &list)
