@@ -10,8 +10,8 @@ pub fn find<'a>(builds: &'a [Past], word: &str) -> Result<&'a Past, String> {
         _ => None,
     };
     if let Some(back) = back {
-        let ended = builds.iter().rev().filter(|build| !matches!(build.state, State::Running));
-        return ended.skip(back).next().ok_or_else(|| match back {
+        let mut ended = builds.iter().rev().filter(|build| !matches!(build.state, State::Running));
+        return ended.nth(back).ok_or_else(|| match back {
             0 => "no build is recorded here\n`cargo xtask build TARGET` makes one".to_owned(),
             _ => "there is no build before the last one\n`cargo xtask history` lists them".to_owned(),
         });

@@ -206,7 +206,7 @@ mod tests {
             Self(Trace::new(&["app".to_owned()]), log, dir)
         }
 
-        fn vertex(&mut self, json: serde_json::Value) {
+        fn vertex(&mut self, json: &serde_json::Value) {
             let chunk: Chunk =
                 serde_json::from_value(serde_json::json!({ "vertexes": [json] })).expect("well formed");
             for event in self.0.apply(&chunk) {
@@ -217,14 +217,14 @@ mod tests {
         fn step(&mut self, digest: &str, lines: usize, error: &str) -> String {
             let name = format!("[{digest} 2/2] RUN x");
             self.vertex(
-                serde_json::json!({"digest": digest, "name": name, "started": "2026-11-22T12:00:00Z"}),
+                &serde_json::json!({"digest": digest, "name": name, "started": "2026-11-22T12:00:00Z"}),
             );
             for line in 0..lines {
                 let event = Event::Line(digest.to_owned(), format!("line {line}"));
                 self.1.event(&self.0, &event).expect("written");
             }
             self.vertex(
-                serde_json::json!({"digest": digest, "completed": "2026-11-22T12:00:01Z", "error": error}),
+                &serde_json::json!({"digest": digest, "completed": "2026-11-22T12:00:01Z", "error": error}),
             );
             std::fs::read_to_string(self.1.path()).expect("read")
         }
@@ -270,7 +270,7 @@ mod tests {
     fn what_still_runs_when_a_call_ends_is_told() {
         let mut build = Build::new();
         build.vertex(
-            serde_json::json!({"digest": "a", "name": "[2/2] RUN x", "started": "2026-11-22T12:00:00Z"}),
+            &serde_json::json!({"digest": "a", "name": "[2/2] RUN x", "started": "2026-11-22T12:00:00Z"}),
         );
         for line in 0..10_000 {
             build.1.event(&build.0, &Event::Line("a".into(), format!("line {line}"))).expect("written");

@@ -56,7 +56,8 @@ fn steps(story: &Story<'_>, text: &mut String) {
 fn step(story: &Story<'_>, row: &Row<'_>) -> String {
     let mark = if row.is_critical { '*' } else { ' ' };
     let bar = story.timeline.span.map_or(String::new(), |span| bar(row, span) + "  ");
-    let told = one_line(&instruction(row), TEXT);
+    let failed = if story.is_failed(row) { "FAILED: " } else { "" };
+    let told = one_line(&format!("{failed}{}", instruction(row)), TEXT);
     if row.step.cached {
         return format!("    {mark} {:>9}  {:>9}  {:>9}  {bar}{told}", "", "cached", "");
     }

@@ -65,7 +65,8 @@ fn steps(story: &Story<'_>, text: &mut String) {
         "\n### Steps that ran\n\n| stage | step | began | took | usual |\n|---|---|---:|---:|---:|\n",
     );
     for row in ran {
-        let mark = if row.is_critical { " ◆" } else { "" };
+        let critical = if row.is_critical { " ◆" } else { "" };
+        let mark = if story.is_failed(row) { format!("{critical} ✗ failed") } else { critical.to_owned() };
         let began = row.step.started.map_or(String::new(), seconds);
         let usual = story.against.usual(row.step).map_or(String::new(), seconds);
         let _ = writeln!(

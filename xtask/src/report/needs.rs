@@ -39,7 +39,7 @@ mod tests {
     use super::*;
     use crate::report::outcome;
 
-    fn steps(targets: &[&str], vertexes: serde_json::Value) -> Vec<StepReport> {
+    fn steps(targets: &[&str], vertexes: &serde_json::Value) -> Vec<StepReport> {
         let targets: Vec<String> = targets.iter().map(|name| (*name).to_owned()).collect();
         let mut trace = Trace::new(&targets);
         let chunk = serde_json::json!({ "vertexes": vertexes });
@@ -51,7 +51,7 @@ mod tests {
     fn what_is_no_step_is_gone_through() {
         let found = steps(
             &["app"],
-            serde_json::json!([
+            &serde_json::json!([
                 {"digest": "load", "name": "[internal] load build definition from x", "started": "2026-11-22T12:00:00Z"},
                 {"digest": "from", "name": "[1/4] FROM x", "started": "2026-11-22T12:00:00Z"},
                 {"digest": "a", "name": "[2/4] RUN a", "started": "2026-11-22T12:00:01Z",
@@ -71,7 +71,7 @@ mod tests {
     fn a_shared_step_is_needed_under_the_same_target() {
         let found = steps(
             &["app", "base"],
-            serde_json::json!([
+            &serde_json::json!([
                 {"digest": "s", "name": "[app lib 2/2] RUN shared", "started": "2026-11-22T12:00:00Z"},
                 {"digest": "s", "name": "[base lib 2/2] RUN shared", "started": "2026-11-22T12:00:00Z"},
                 {"digest": "a", "name": "[app 2/2] RUN a", "started": "2026-11-22T12:00:01Z", "inputs": ["s"]},

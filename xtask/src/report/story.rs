@@ -64,6 +64,26 @@ impl<'a> Story<'a> {
         format!("{result} {verb} {time}: {}", text::steps(&self.timeline))
     }
 
+    /// Whether a step is the one that failed.
+    pub fn is_failed(&self, row: &Row<'_>) -> bool {
+        let failed = self.report.failure.as_ref().and_then(|failure| failure.step.as_deref());
+        let parts = failed.and_then(|name| name.strip_prefix('[')?.split_once("] "));
+        parts.is_some_and(|(place, instruction)| {
+            let is_stage = |word: &str| word == row.step.stage;
+            instruction == row.step.instruction
+                && (place.split(' ').any(is_stage) || row.step.stage.starts_with("stage-"))
+        })
+    }
+
+    /// What became of a step, in a word: no colour says it alone.
+    pub fn outcome(&self, row: &Row<'_>) -> &'static str {
+        match (self.is_failed(row), row.step.cached) {
+            (true, _) => "failed",
+            (false, true) => "cached",
+            (false, false) => "ran",
+        }
+    }
+
     /// What can be said in a line each, with what it is.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         let mut facts = Vec::new();
@@ -189,11 +209,6 @@ pub fn cause(row: &Row<'_>) -> String {
     if detail.is_empty() { kind.to_owned() } else { format!("{kind}: {detail}") }
 }
 
-/// What a step came to, in a word: no colour says it alone.
-pub fn outcome(row: &Row<'_>) -> &'static str {
-    if row.step.cached { "cached" } else { "ran" }
-}
-
 /// A moment, in UTC as ids have it.
 pub fn when(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
@@ -274,6 +289,19 @@ mod tests {
         let mounts = story.mounts();
         assert_eq!((mounts[0].moved.as_str(), mounts[0].growth.as_str()), ("put back", "as before"));
         assert_eq!((mounts[1].moved.as_str(), mounts[1].growth.as_str()), ("12.4 MB saved", "+8.0 MB"));
+    }
+
+    #[test]
+    fn the_step_that_failed_is_known_by_its_name() {
+        let mut report = report();
+        let error = anyhow::anyhow!("x");
+        let mut failure =
+            crate::report::failure::BuildFailure::of_error(&error, std::path::Path::new("/log"));
+        failure.step = Some(format!("[base php 3/3] {}", report.steps[2].instruction));
+        report.failure = Some(failure);
+        let story = Story::of(&report, std::iter::empty(), None);
+        let outcomes: Vec<_> = story.timeline.rows.iter().map(|row| story.outcome(row)).collect();
+        assert_eq!(outcomes, ["cached", "ran", "failed", "ran", "ran", "ran"]);
     }
 
     #[test]

@@ -61,8 +61,11 @@ pub fn outcome(id: &str, result: &str, seconds: f64) -> Value {
 pub fn failed(id: &str) -> Value {
     let mut outcome = outcome(id, "failed", 61.0);
     outcome["steps"].as_array_mut().expect("steps").truncate(5);
+    outcome["steps"][4]["seconds"] = 60.2.into();
     outcome["targets"][0]["digest"] = Value::Null;
-    outcome["failure"] = json!({"step": "[php 4/4] RUN /builder/build-static.sh php", "exit_code": 2,
+    outcome["cache"] =
+        json!({"key": "534c40353da7", "read": outcome["cache"]["read"], "put_back_seconds": 2.2});
+    outcome["failure"] = json!({"step": format!("[php 4/4] {}", outcome["steps"][4]["instruction"].as_str().expect("a text")), "exit_code": 2,
         "message": "process \"/bin/sh -c /builder/build-static.sh php\" did not complete successfully: exit code: 2",
         "output": ["checking for libxml-2.0 >= 2.9.4... no", "\u{1b}[31mconfigure: error: Package requirements were not met\u{1b}[0m",
             "No package 'libxml-2.0' found in /usr/lib/x86_64-linux-gnu/pkgconfig:/usr/local/lib/pkgconfig:/usr/share/pkgconfig", "<b>make</b>: *** [all] Error 2"],

@@ -93,23 +93,13 @@ pub fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
         .collect()
 }
 
-/// What fontconfig is told: where fonts are, and which of them stand for what pages ask for.
+/// What fontconfig is told: where fonts are, and the distribution's own choice among them.
 fn fonts(dir: &Path) -> String {
-    let alias = |family: &str, font: &str| {
-        format!(
-            "<alias binding=\"same\"><family>{family}</family><prefer><family>{font}</family></prefer></alias>\n"
-        )
-    };
-    let aliases = [
-        ("sans-serif", "DejaVu Sans"),
-        ("system-ui", "DejaVu Sans"),
-        ("monospace", "DejaVu Sans Mono"),
-        ("ui-monospace", "DejaVu Sans Mono"),
-    ];
-    let aliases: String = aliases.iter().map(|(family, font)| alias(family, font)).collect();
     format!(
-        "<?xml version=\"1.0\"?>\n<!DOCTYPE fontconfig SYSTEM \"fonts.dtd\">\n<fontconfig>\n<dir>/usr/share/fonts</dir>\n\
-         <dir>{0}/usr/share/fonts</dir>\n<cachedir>{0}/fonts-cache</cachedir>\n{aliases}</fontconfig>\n",
+        "<?xml version=\"1.0\"?>\n<!DOCTYPE fontconfig SYSTEM \"fonts.dtd\">\n<fontconfig>\n\
+         <dir>/usr/share/fonts</dir>\n<dir>{0}/usr/share/fonts</dir>\n<cachedir>{0}/fonts-cache</cachedir>\n\
+         <include ignore_missing=\"yes\">/etc/fonts/conf.d</include>\n\
+         <include ignore_missing=\"yes\">{0}/usr/share/fontconfig/conf.avail</include>\n</fontconfig>\n",
         dir.display()
     )
 }

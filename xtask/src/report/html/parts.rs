@@ -91,8 +91,9 @@ fn step(story: &Story<'_>, row: &Row<'_>) -> String {
     if row.is_critical {
         tags.push_str(" <span class=\"tag critical\">critical path</span>");
     }
-    if row.step.cached {
-        tags.push_str(" <span class=\"tag was-cached\">cached</span>");
+    match story.outcome(row) {
+        "ran" => {}
+        outcome => tags.push_str(&format!(" <span class=\"tag {outcome}-tag\">{outcome}</span>")),
     }
     let class = if row.is_critical { " class=\"critical\"" } else { "" };
     let (began, took) = match row.step.cached {
