@@ -78,6 +78,8 @@ fn the_page_fits_a_phone_and_a_wide_screen_in_the_light_and_in_the_dark() {
             assert!(
                 seen["text"].as_str().is_some_and(|text| text.contains("RUN /builder/build-static.sh php"))
             );
+            let both = (&seen["skip"], &seen["steps"]);
+            assert_eq!(both, (&true.into(), &true.into()), "the skip link, the headings: {seen}");
             let scheme = if dark { "dark" } else { "light" };
             browser.picture(file, look, &format!("{name}-{width}-{scheme}.png"));
         }

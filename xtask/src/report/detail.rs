@@ -44,7 +44,8 @@ fn steps(story: &Story<'_>, text: &mut String) {
     let mark = if timeline.critical.is_empty() { "" } else { "; * is on the critical path" };
     let scale =
         timeline.span.map_or(String::new(), |span| format!("; the bars reach from 0 to {}", seconds(span)));
-    let _ = writeln!(text, "\nsteps: when each began, how long it took, how long it does{scale}{mark}");
+    let _ =
+        writeln!(text, "\nsteps: when each began, how long it took, how long it usually takes{scale}{mark}");
     for (stage, rows) in &timeline.stages {
         let _ = writeln!(text, "  {stage}");
         for row in rows.iter().map(|index| &timeline.rows[*index]) {

@@ -141,7 +141,7 @@ pub fn text(rows: &[Row], trends: &[Trend], now: Timestamp) -> String {
     for (trend, name) in trends.iter().zip(&names) {
         let last = &trend.seconds[trend.seconds.len().saturating_sub(BARS)..];
         let middle = trend.median.map_or(String::new(), seconds);
-        let _ = writeln!(text, "  {name:<width$}  {}  {middle} in the middle", spark::line(last));
+        let _ = writeln!(text, "  {name:<width$}  {}  median {middle}", spark::line(last));
     }
     text
 }
@@ -187,7 +187,7 @@ mod tests {
         );
         assert_eq!(words(4), "20261125-071000-1 10 min unreadable - - - (a newer version wrote it)");
         assert_eq!(words(5), "20261125-072000-1 10 s running - - -");
-        assert_eq!(words(8), "base, runtime ▇▁ 200 s in the middle".replace("200 s", "3 min 20 s"));
+        assert_eq!(words(8), "base, runtime ▇▁ median 3 min 20 s");
         assert_eq!(super::text(&[], &[], now), "no build is recorded here\n");
     }
 }

@@ -125,10 +125,10 @@ pub fn steps(trace: &Trace) -> Vec<StepReport> {
     steps
 }
 
-/// When a step that ran began, in seconds after the build did. One that another build had begun before has run since the beginning.
+/// When a step that ran began, in seconds after the build did; below 0 where another build had begun it before.
 fn began(state: &State, origin: Timestamp) -> Option<f64> {
     let started = state.started.filter(|_| !state.cached)?;
-    Some(round(started.duration_since(origin).as_secs_f64().max(0.0)))
+    Some(round(started.duration_since(origin).as_secs_f64()))
 }
 
 /// Milliseconds are enough.

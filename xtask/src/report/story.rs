@@ -129,7 +129,7 @@ impl<'a> Story<'a> {
         let mut parts = Vec::new();
         if let Some(median) = against.median {
             let (word, count) = (self.report.result.word(), against.alike);
-            parts.push(format!("{count} {word} before, {} in the middle", seconds(median)));
+            parts.push(format!("{count} {word} before, median {}", seconds(median)));
         }
         if let Some((id, result, time)) = &against.previous {
             parts.push(format!("the last one {} after {} ({id})", result.word(), seconds(*time)));
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(fact("critical path"), Some("102 s of 104 s, in 4 steps"));
         assert_eq!(
             fact("other builds"),
-            Some("1 built before, 80 s in the middle; the last one built after 80 s (20261124-074743-1fc)")
+            Some("1 built before, median 80 s; the last one built after 80 s (20261124-074743-1fc)")
         );
         assert_eq!(fact("times"), Some("▁▃"));
         let causes = story.causes();

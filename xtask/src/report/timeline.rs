@@ -55,7 +55,7 @@ impl<'a> Timeline<'a> {
 
     /// How long the critical path took, in seconds.
     pub fn critical_seconds(&self) -> f64 {
-        self.critical.iter().map(|index| self.rows[*index].step.seconds).sum()
+        self.critical.iter().map(|index| cost(&self.rows[*index])).sum()
     }
 
     /// Steps that ran for a reason of their own, with those that follow from each.
@@ -104,22 +104,27 @@ pub fn critical(rows: &[Row<'_>]) -> Vec<usize> {
     if rows.iter().all(|row| row.needs.is_empty()) {
         return Vec::new();
     }
-    let cost = |index: usize| if rows[index].step.cached { 0.0 } else { rows[index].step.seconds.max(0.0) };
-    let mut longest: Vec<f64> = (0..rows.len()).map(cost).collect();
+    let mut longest: Vec<f64> = rows.iter().map(cost).collect();
     let mut before: Vec<Option<usize>> = vec![None; rows.len()];
     for index in in_order(rows) {
         let best = rows[index].needs.iter().copied().max_by(|a, b| longest[*a].total_cmp(&longest[*b]));
         if let Some(best) = best.filter(|best| longest[*best] > 0.0) {
-            longest[index] = cost(index) + longest[best];
+            longest[index] = cost(&rows[index]) + longest[best];
             before[index] = Some(best);
         }
     }
     let last = (0..rows.len()).max_by(|a, b| longest[*a].total_cmp(&longest[*b]));
     // No chain is longer than there are steps, whatever a record says.
     let chain = std::iter::successors(last, |index| before[*index]).take(rows.len());
-    let mut chain: Vec<usize> = chain.filter(|index| cost(*index) > 0.0).collect();
+    let mut chain: Vec<usize> = chain.filter(|index| cost(&rows[*index]) > 0.0).collect();
     chain.reverse();
     chain
+}
+
+/// What a step took of this build's time, in seconds: of one that another build had begun, what was left of it.
+fn cost(row: &Row<'_>) -> f64 {
+    let left = row.step.started.map_or(row.step.seconds, |started| row.step.seconds + started.min(0.0));
+    if row.step.cached { 0.0 } else { left.max(0.0) }
 }
 
 /// Rows after all that they need; those that need each other in a circle, which only a broken record has, are left out.
@@ -202,6 +207,15 @@ mod tests {
         assert!((timeline.critical_seconds() - 6.5).abs() < 1e-9);
         assert_eq!((timeline.ran(), timeline.span), (4, Some(6.0)));
         assert!(timeline.rows[2].is_critical && !timeline.rows[3].is_critical);
+    }
+
+    #[test]
+    fn of_a_step_that_another_build_had_begun_only_the_rest_counts() {
+        let mut steps = [step("app", "A", 19.0, &[]), step("app", "B", 0.5, &[0])];
+        (steps[0].started, steps[1].started) = (Some(-18.0), Some(1.0));
+        let timeline = Timeline::of(&steps);
+        assert!((timeline.critical_seconds() - 1.5).abs() < 1e-9);
+        assert_eq!(timeline.span, Some(1.5));
     }
 
     #[test]

@@ -27,8 +27,11 @@ const PROBE: &str = r#"<!DOCTYPE html><body><iframe id="f" src="PAGE" width="WID
     const box = x.getBoundingClientRect();
     if (box.width && (box.right > w + 0.5 || box.left < -0.5)) out.push(x.tagName + " " + x.className + " " + box.left + ".." + box.right);
   }
+  const skip = d.querySelector(".skip"); skip.focus(); const at = skip.getBoundingClientRect();
+  const heads = [...d.querySelectorAll("h1,h2,h3")].map(h => +h.tagName[1]);
   document.getElementById("out").textContent = btoa(unescape(encodeURIComponent(JSON.stringify({
     width: w, scroll: d.documentElement.scrollWidth, outside: out, height: d.documentElement.scrollHeight,
+    skip: at.left >= 0 && at.right <= w, steps: heads.every((h, i) => h <= (heads[i - 1] || 0) + 1),
     scheme: getComputedStyle(d.body).backgroundColor, text: d.body.innerText}))));
 }</script>"#;
 
