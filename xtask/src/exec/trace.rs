@@ -348,6 +348,30 @@ mod tests {
     }
 
     #[test]
+    fn what_ran_in_an_earlier_call_ran_in_this_build_and_has_its_place_in_this_graph() {
+        let mut traces = [Trace::new(&names(&["a"])), Trace::new(&names(&["a"]))];
+        let own = |second: u32| {
+            format!(
+                r#"{{"digest":"l{second}","name":"[internal] load build definition from x","started":"2026-11-22T12:00:{second:02}Z"}}"#
+            )
+        };
+        let step = |digest: &str, times: &str| {
+            format!(r#"{{"digest":"{digest}","name":"[2/2] RUN x","inputs":["i{digest}"],{times}}}"#)
+        };
+        let ran = r#""started":"2026-11-22T12:00:02Z","completed":"2026-11-22T12:00:05Z""#;
+        traces[0].apply(&chunk(&format!(r#"{{"vertexes":[{},{}]}}"#, own(1), step("1", ran))));
+        traces[1].apply(&chunk(&format!(r#"{{"vertexes":[{},{}]}}"#, own(9), step("2", r#""cached":true"#))));
+        let [before, mut after] = traces;
+        after.recall(&before);
+        let (digest, state, _) = after.digests().next().expect("a step");
+        assert_eq!(
+            (digest, state.seconds(), state.inputs.as_slice()),
+            ("2", 3.0, ["i2".to_owned()].as_slice())
+        );
+        assert_eq!(after.origin(), Some("2026-11-22T12:00:01Z".parse().expect("a time")));
+    }
+
+    #[test]
     fn output_comes_line_by_line_and_only_its_end_is_kept() {
         let mut trace = Trace::new(&names(&["a"]));
         trace.apply(&chunk(

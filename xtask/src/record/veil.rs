@@ -53,9 +53,9 @@ impl Veil {
         let declared = declared.filter_map(|(name, value)| Some((name, value?)));
         let sets = options.sets.iter().filter_map(arg);
         for (_, value) in declared.chain(sets).chain(host.env.clone()).filter(|(name, _)| is_secret(name)) {
-            veil.add(&value);
+            veil.add_content(&value);
         }
-        lent.iter().for_each(|content| veil.add_content(content));
+        lent.iter().for_each(|content| veil.add_goenv(content));
         let secrets = declaration.targets.values().flat_map(|target| target.secret.iter().map(to_csv));
         for spec in secrets.chain(options.secrets.iter().cloned()) {
             veil.add_secret(&spec, declaration, host);
@@ -76,20 +76,30 @@ impl Veil {
         }
     }
 
-    /// A secret's content: as a whole, each line that is one word, and what its lines set.
+    /// How Go modules are fetched: proxies and private hosts are told when something fails, their passwords are not.
+    fn add_goenv(&mut self, content: &str) {
+        let auth = content.lines().filter_map(|line| line.strip_prefix("GOAUTH="));
+        auth.flat_map(str::split_whitespace).for_each(|word| self.add(word));
+        self.add_users(content);
+    }
+
+    /// A secret's content: as a whole, each line that is one word, and passwords as `.netrc` has them.
     fn add_content(&mut self, content: &str) {
         if content.trim().lines().count() == 1 {
             self.add(content);
         }
-        for line in content.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            if let [word] = words.as_slice() {
-                self.add(word.split_once('=').map_or(word, |(_, value)| value));
-            }
-            words.windows(2).filter(|pair| pair[0] == "password").for_each(|pair| self.add(pair[1]));
-            words.iter().filter_map(|word| user_of(word)).for_each(|(user, _)| {
-                self.add(user.split_once(':').map_or(user, |(_, password)| password));
-            });
+        for line in content.lines().map(str::trim).filter(|line| !line.contains(char::is_whitespace)) {
+            self.add(line.split_once('=').map_or(line, |(_, value)| value));
+        }
+        let words: Vec<&str> = content.split_whitespace().collect();
+        words.windows(2).filter(|pair| pair[0] == "password").for_each(|pair| self.add(pair[1]));
+        self.add_users(content);
+    }
+
+    fn add_users(&mut self, content: &str) {
+        let words = content.split([' ', '\t', '\n', ',', '|']);
+        for (user, _) in words.filter_map(user_of) {
+            self.add(user.split_once(':').map_or(user, |(_, password)| password));
         }
     }
 
@@ -245,7 +255,7 @@ mod tests {
     #[test]
     fn known_values_are_hidden_wherever_they_stand() {
         let mut veil = Veil::default();
-        veil.add_content("machine x login me password hunter22\nGOPROXY=https://u:pass-word@proxy\n");
+        veil.add_content("machine x login me\npassword hunter22\nURL=https://u:pass-word@proxy\n");
         veil.add_content("short");
         assert_eq!(veil.over("echo hunter22, pass-word short"), "echo ***, *** short");
         let mut plan =
@@ -268,9 +278,11 @@ mod tests {
             ..BuildOptions::default()
         };
         let declaration = Declaration { dir: dir.path().to_path_buf(), ..Declaration::default() };
-        let veil = Veil::of(&declaration, &options, &["GOAUTH=lent-secret"], &host);
-        let shown =
-            veil.over("file-secret env-secret job-secret arg-secret lent-secret yellow /home/somebody");
-        assert_eq!(shown, "*** *** *** *** *** yellow /home/somebody");
+        let lent =
+            "GOAUTH=git lent-secret\nGOPROXY=https://u:go-secret@proxy,direct\nGOPRIVATE=git.example\n";
+        let veil = Veil::of(&declaration, &options, &[lent], &host);
+        let shown = veil
+            .over("file-secret env-secret job-secret arg-secret lent-secret go-secret yellow git.example");
+        assert_eq!(shown, "*** *** *** *** *** *** yellow git.example");
     }
 }

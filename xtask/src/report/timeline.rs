@@ -55,7 +55,7 @@ impl<'a> Timeline<'a> {
 
     /// How long the critical path took, in seconds.
     pub fn critical_seconds(&self) -> f64 {
-        self.critical.iter().map(|index| cost(&self.rows[*index])).sum()
+        self.critical.iter().map(|index| cost(&self.rows[*index])).fold(0.0, |sum, cost| sum + cost)
     }
 
     /// Steps that ran for a reason of their own, with those that follow from each.
