@@ -4,6 +4,7 @@
 pub mod find;
 pub mod killed;
 pub mod log;
+mod looks;
 pub mod read;
 pub mod veil;
 

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use super::store::columns;
-use super::story::{Story, clean, instruction};
+use super::story::{Story, instruction};
 use super::text::{one_line, seconds};
 use super::timeline::Row;
+use super::words::clean;
 
 /// How wide the line of time is, in characters.
 const BAR: usize = 24;

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use super::BuildResult;
-use super::story::{Part, Story, clean, instruction, parts};
+use super::story::{Story, instruction};
 use super::text::seconds;
 use super::timeline::Row;
+use super::words::{Part, clean, parts};
 
 /// All of it.
 pub fn text(story: &Story<'_>) -> String {

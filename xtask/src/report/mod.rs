@@ -20,6 +20,7 @@ pub mod story;
 pub mod text;
 pub mod timeline;
 pub mod watch;
+pub mod words;
 
 use serde::{Deserialize, Serialize};
 

@@ -6,7 +6,8 @@ mod parts;
 
 use std::fmt::{self, Display};
 
-use super::story::{Story, clean};
+use super::story::Story;
+use super::words::clean;
 
 /// The page's form.
 const STYLE: &str = include_str!("style.css");

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use super::Text;
 use crate::report::BuildResult;
 use crate::report::detail::place;
-use crate::report::story::{Part, Story, instruction, parts};
+use crate::report::story::{Story, instruction};
 use crate::report::text::seconds;
 use crate::report::timeline::Row;
+use crate::report::words::{Part, parts};
 
 /// A sign beside the colour.
 pub(super) fn mark(result: BuildResult) -> &'static str {
