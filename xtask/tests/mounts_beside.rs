@@ -16,6 +16,8 @@ use xtask::exec::mounts::{self, Moved, Site};
 use xtask::layout::Layout;
 use xtask::plan::mounts::{Carrier, PlannedMount, Way};
 use xtask::plan::step;
+use xtask::record::log::Log;
+use xtask::record::veil::Veil;
 use xtask::report::watch::Quiet;
 
 const BASE: &str = "durango/debian:trixie";
@@ -86,7 +88,7 @@ impl Mount {
             scratch: self.layout.tmp().join("test"),
             ..Carrier::default()
         };
-        let (now, log) = (Timestamp::now(), self.project.path("log"));
+        let (now, log) = (Timestamp::now(), Log::new(self.project.path("log"), Veil::default()));
         let budget = Budget::new(&self.layout, &Policy::default(), now);
         let site = Site {
             layout: &self.layout,

@@ -22,6 +22,8 @@ use xtask::host::Host;
 use xtask::layout::Layout;
 use xtask::plan::caches::{Caches, Registry as Cache};
 use xtask::plan::held::Held;
+use xtask::record::log::Log;
+use xtask::record::veil::Veil;
 use xtask::report::watch;
 
 /// A machine: a store, and a daemon.
@@ -52,12 +54,12 @@ impl Machine {
         fetch_mounts(&from, mounts, &mut watch::Quiet).expect("not interrupted")
     }
 
-    fn folders(&self) -> (tempfile::TempDir, std::path::PathBuf) {
+    fn folders(&self) -> (tempfile::TempDir, Log) {
         let scratch = tempfile::tempdir_in(self.dir.path()).expect("a folder");
-        (scratch, self.dir.path().join("log"))
+        (scratch, Log::new(self.dir.path().join("log"), Veil::default()))
     }
 
-    fn transport<'a>(&'a self, scratch: &'a Path, log: &'a Path) -> Transport<'a> {
+    fn transport<'a>(&'a self, scratch: &'a Path, log: &'a Log) -> Transport<'a> {
         Transport { layout: &self.layout, builder: "default", scratch, log, env: &self.env }
     }
 

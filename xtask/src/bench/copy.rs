@@ -156,6 +156,8 @@ pub(super) fn on(home: &Home, mut command: Command) -> Command {
 /// Runs a command to its end and gives its stdout.
 pub(super) fn run(mut command: Command) -> Result<Vec<u8>> {
     signals::check()?;
+    // What a benchmark builds is nothing for the summary of a CI's job.
+    command.env_remove("GITHUB_STEP_SUMMARY");
     let output = command.stdin(Stdio::null()).output().context("failed to start a build")?;
     if !output.status.success() {
         bail!("a build of the benchmark failed:\n{}", String::from_utf8_lossy(&output.stderr));
@@ -165,6 +167,7 @@ pub(super) fn run(mut command: Command) -> Result<Vec<u8>> {
 
 /// Runs a command to its end and gives the peak memory of its own process, in MB.
 pub(super) fn peak_memory(mut command: Command) -> Result<f64> {
+    command.env_remove("GITHUB_STEP_SUMMARY");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let mut peak = 0;
     let status = loop {

@@ -289,7 +289,7 @@ fn of_builds(kind: Kind, dir: &Path) -> Vec<Item> {
 }
 
 /// `20261125-062400-1f3a`, as [`crate::record::new_id`] makes them, with or without more behind.
-fn is_id(name: &str) -> bool {
+pub(crate) fn is_id(name: &str) -> bool {
     let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
     let mut parts = name.splitn(3, '-');
     let mut next = || parts.next().unwrap_or_default();
@@ -302,7 +302,7 @@ fn process_lives(id: &str) -> bool {
 }
 
 /// Whether a process holds a lock on a folder.
-fn is_held(dir: &Path) -> bool {
+pub(crate) fn is_held(dir: &Path) -> bool {
     File::open(dir).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 

@@ -126,6 +126,17 @@ const CACHE: &[Opt] = &[
     switch("--yes", "clear: without a question"),
 ];
 
+const HISTORY: &[Opt] = &[
+    switch("--all", "rm: every record, but for builds that run"),
+    switch("--dry-run", "rm: show what would go, and let nothing go"),
+    switch("--yes", "rm: without a question"),
+];
+
+const REPORT: &[Opt] = &[
+    value("--format", "FORMAT", "text, json, markdown or html [by FILE's ending, else text]"),
+    value("--output", "FILE", "write it there; - for stdout [-]"),
+];
+
 /// Every command, in the order of the help.
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -167,6 +178,22 @@ pub const COMMANDS: &[Command] = &[
         example: "explain 20261125-1200",
         options: &[EXPLAIN],
         run: commands::explain::explain,
+    },
+    Command {
+        name: "history",
+        args: "[rm BUILD...]",
+        summary: "builds so far: what each came to, how long they took; or remove their records",
+        example: "history",
+        options: &[HISTORY],
+        run: commands::history::run,
+    },
+    Command {
+        name: "report",
+        args: "[BUILD]",
+        summary: "one build: its steps on a line of time, why they ran, its cache; as text, JSON, Markdown, HTML",
+        example: "report latest --output report.html",
+        options: &[REPORT],
+        run: commands::report::run,
     },
     Command {
         name: "cache",

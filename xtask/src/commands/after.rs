@@ -1,7 +1,6 @@
 //! After the build: what is kept of it, by the store and by registries. What fails here costs a warning, never the build.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -20,6 +19,7 @@ use crate::plan::mounts::{PlannedMount, Way};
 use crate::plan::push::Push;
 use crate::plan::save::Save;
 use crate::record::Record;
+use crate::record::log::Log;
 use crate::report::{BuildReport, MountReport, outcome, watch};
 
 /// Keeps what a build that succeeded came to. `keys` gives those of the steps that a target's layers are of.
@@ -58,7 +58,7 @@ pub(super) fn keep(
     }
     let moved = take_out(session, plan, built, record, report)?;
     if plan.saves_mounts {
-        publish(session, plan, &moved, &failed, &record.log(), report)?;
+        publish(session, plan, &moved, &failed, record.log(), report)?;
     }
     Ok(())
 }
@@ -87,10 +87,8 @@ fn take_out(
             eprintln!("saving cache mounts: {}", ids.join(", "));
         }
         let (log, budget) = (record.log(), budget(session, plan));
-        let site = Site {
-            expected: expected(session, plan, &mounts, &budget),
-            ..site(session, plan, &log, &budget)
-        };
+        let site =
+            Site { expected: expected(session, plan, &mounts, &budget), ..site(session, plan, log, &budget) };
         moved = mounts::run(&site, carrier, Way::Out, &mounts, &mut watch::Quiet)?;
     }
     if plan.tidies_builder {
@@ -131,7 +129,7 @@ fn publish(
     plan: &Plan,
     saved: &[MountEntry],
     failed: &BTreeSet<&String>,
-    log: &Path,
+    log: &Log,
     report: &mut BuildReport,
 ) -> Result<()> {
     let is_saved = |held: &&MountEntry| saved.iter().any(|entry| entry.identity == held.identity);
@@ -195,7 +193,7 @@ fn save_one(
     }
     let (now, log, budget) = (session.host.now, record.log(), budget(session, plan));
     let expected = save.expected.unwrap_or_else(|| keep::guess(session, &save.image, &budget));
-    let saved = save::run(&session.layout, save, made, &log, now, (&budget, expected), &mut watch::Quiet);
+    let saved = save::run(&session.layout, save, made, log, now, (&budget, expected), &mut watch::Quiet);
     signals::check()?;
     match saved {
         Ok(saved) => {
@@ -214,7 +212,7 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
     if !session.globals.json {
         eprintln!("pushing the layers of {} to {}", push.image, push.reference);
     }
-    let pushed = push::run(&session.layout, push, &record.log(), &mut watch::Quiet);
+    let pushed = push::run(&session.layout, push, record.log(), &mut watch::Quiet);
     signals::check()?;
     match pushed {
         Ok(seconds) => {

@@ -1,5 +1,7 @@
 //! `base-build`, `frankenphp`, `build` and `plan`: from options to facts, plan, execution and report.
 
+use std::time::Instant;
+
 use anyhow::Result;
 
 use super::foresee::{Foresight, Found};
@@ -10,13 +12,14 @@ use crate::engine::facts as engine_facts;
 use crate::engine::problem::Problem;
 use crate::engine::provision;
 use crate::error;
-use crate::exec::{bake, lock, steps};
+use crate::exec::{bake, lock, signals, steps};
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::options::BuildOptions;
 use crate::plan::step::Step;
+use crate::record::veil::Veil;
 use crate::record::{self, Record};
 use crate::report::failure::BuildFailure;
-use crate::report::{self, BuildReport, outcome};
+use crate::report::{self, BuildReport, BuildResult, outcome};
 
 /// The target of `base-build`.
 const BASE: &str = "frankenphp-base-builder";
@@ -71,7 +74,9 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
     if options.dry_run {
         return show(session, &missing, &plan, foresight.end().as_ref());
     }
-    execute(session, &plan, foresight)
+    let lent: Vec<&str> = plan.bake.secret_env.values().map(String::as_str).collect();
+    let veil = Veil::of(&facts.declaration, options, &lent, &session.host);
+    execute(session, &plan, veil, foresight)
 }
 
 /// `plan` and `--dry-run`.
@@ -111,21 +116,22 @@ fn without_engine(
     Ok(0)
 }
 
-fn execute(session: &Session, plan: &Plan, foresight: Foresight) -> Result<u8> {
+fn execute(session: &Session, plan: &Plan, veil: Veil, foresight: Foresight) -> Result<u8> {
     if !session.globals.json {
         plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     }
-    let record = Record::open(&session.layout, plan)?;
+    let record = Record::open(&session.layout, plan, veil)?;
     std::fs::create_dir_all(&plan.scratch)?;
     let held = lock::hold(&plan.scratch);
     keep::quarantine(session, plan);
-    let result = build_and_keep(session, plan, &record, foresight);
+    let (report, done) = build_and_keep(session, plan, &record, foresight);
     steps::clean(&plan.cleanup);
     drop(held);
-    let report = result?;
     if let Err(error) = record.close(&report) {
         eprintln!("warning: what came of the build is not recorded: {error:#}");
     }
+    super::report::summarize(session, &report);
+    done?;
     keep::settle(session, plan);
     if session.globals.json {
         println!("{}", report::json::line(&report)?);
@@ -139,27 +145,52 @@ fn execute(session: &Session, plan: &Plan, foresight: Foresight) -> Result<u8> {
     Ok(0)
 }
 
+/// The report, whatever came of the build, and what ended it where that is not the report's to say.
 fn build_and_keep(
     session: &Session,
     plan: &Plan,
     record: &Record,
     foresight: Foresight,
-) -> Result<BuildReport> {
-    let built = run::bake(session, plan, &record.log(), &foresight.foreseen)?;
+) -> (BuildReport, Result<()>) {
+    let (begun, log) = (Instant::now(), record.log());
+    let built = match run::bake(session, plan, log, &foresight.foreseen) {
+        Ok(built) => built,
+        Err(error) => {
+            let failure = BuildFailure::of_error(&error, log.path());
+            return (outcome::broken(plan, begun.elapsed(), failure, signals::interrupted()), Err(error));
+        }
+    };
     let ended = &built.ended;
-    let failure = (!ended.success).then(|| BuildFailure::new(&ended.trace, &ended.text, &record.log()));
+    let is_stopped = signals::interrupted();
+    let has_failed = !ended.success && !is_stopped;
+    let failure = has_failed.then(|| BuildFailure::new(&ended.trace, &ended.text, log.path()));
     let mut report = outcome::report(plan, ended, &bake::digests(&plan.metadata), failure);
     outcome::unread(&ended.trace).for_each(|warning| after::warn(session, &mut report, warning));
     let found = foresight.end();
-    let done = found.as_ref().map(|found| found.outcomes(&ended.trace)).unwrap_or_default();
+    let outcomes = found.as_ref().map(|found| found.outcomes(&ended.trace)).unwrap_or_default();
     if let Some(found) = &found {
-        found.explain(&done, &mut report);
-        found.record(session, plan, &done, &report);
+        found.explain(&outcomes, &mut report);
     }
+    if is_stopped {
+        report.result = BuildResult::Interrupted;
+    }
+    if let Some(found) = &found {
+        found.record(record, plan, &outcomes, &report);
+    }
+    if is_stopped {
+        return (report, Err(error::interrupted()));
+    }
+    let mut done = Ok(());
     if report.failure.is_none() {
         keep::touch(plan);
-        let keys = |target: &str| found.as_ref().map_or_else(Vec::new, |found| found.keys(target, &done));
-        after::keep(session, plan, &built, &keys, record, &mut report)?;
+        let keys = |target: &str| found.as_ref().map_or_else(Vec::new, |found| found.keys(target, &outcomes));
+        done = after::keep(session, plan, &built, &keys, record, &mut report);
     }
-    Ok(report)
+    if let Err(error) = &done {
+        report
+            .warnings
+            .push(format!("the images are there, and keeping what they came to was ended: {error:#}"));
+        report.result = if signals::interrupted() { BuildResult::Interrupted } else { report.result };
+    }
+    (report, done)
 }

@@ -24,9 +24,10 @@ use crate::project::context::Digests;
 use crate::project::dockerfile::{Dockerfile, mounts};
 use crate::project::graph::{self, GraphStep, Place, TargetFacts};
 use crate::project::inputs;
+use crate::record::Record;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
-use crate::report::BuildReport;
 use crate::report::watch::Foreseen;
+use crate::report::{BuildReport, BuildResult};
 
 /// What is asked in the thread, all its own.
 struct Question {
@@ -123,18 +124,18 @@ impl Found {
     }
 
     /// Leaves it for later builds.
-    pub(super) fn record(&self, session: &Session, plan: &Plan, done: &[StepOutcome], report: &BuildReport) {
+    pub(super) fn record(&self, record: &Record, plan: &Plan, done: &[StepOutcome], report: &BuildReport) {
         let past = BuildSteps {
             build: plan.build.clone(),
             builder: plan.builder.clone(),
             targets: plan.targets.iter().map(|target| target.name.clone()).collect(),
             seconds: report.seconds,
-            is_good: report.failure.is_none(),
+            is_good: matches!(report.result, BuildResult::Built | BuildResult::Cached),
             steps: done.to_vec(),
             records: self.records.clone(),
             ..BuildSteps::default()
         };
-        if let Err(error) = steps::write(&session.layout, &past, &self.graph) {
+        if let Err(error) = record.steps(&past, &self.graph) {
             eprintln!("warning: what the build was made of is not recorded: {error:#}");
         }
     }

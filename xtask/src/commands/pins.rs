@@ -10,11 +10,13 @@ use crate::cli::Session;
 use crate::cli::parse::Parsed;
 use crate::engine::facts as engine_facts;
 use crate::error::{self, usage};
-use crate::exec::steps;
+use crate::exec::{signals, steps};
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::pins::{self as planned, Held, Newest, Update};
 use crate::project::pins::{self, Pin, Pins};
 use crate::record;
+use crate::record::log::Log;
+use crate::record::veil::Veil;
 use crate::report;
 use crate::report::failure::BuildFailure;
 use crate::report::watch::Foreseen;
@@ -76,11 +78,13 @@ fn ask(session: &Session, held: &[Held]) -> Result<Newest> {
 }
 
 fn build(session: &Session, plan: &Plan) -> Result<()> {
-    let log = session.layout.tmp().join("pins.log");
-    steps::remove(&log)?;
+    let log = Log::new(session.layout.tmp().join("pins.log"), Veil::default());
+    steps::remove(log.path())?;
     let ended = super::run::bake(session, plan, &log, &Foreseen::default())?.ended;
+    signals::check()?;
     if !ended.success {
-        return Err(error::build_failed(BuildFailure::new(&ended.trace, &ended.text, &log).to_string()));
+        let failure = BuildFailure::new(&ended.trace, &ended.text, log.path());
+        return Err(error::build_failed(failure.to_string()));
     }
     Ok(())
 }

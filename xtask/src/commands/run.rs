@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -16,11 +15,12 @@ use crate::exec::budget::Budget;
 use crate::exec::lock::Lock;
 use crate::exec::mounts::{self, Moved, Site};
 use crate::exec::registry::{self, Transport};
-use crate::exec::steps;
 use crate::exec::trace::Trace;
+use crate::exec::{signals, steps};
 use crate::plan::build::Plan;
 use crate::plan::mounts::{PlannedMount, Way};
 use crate::plan::step::Command;
+use crate::record::log::Log;
 use crate::report::watch::{self, Foreseen};
 
 /// Said where a build is made again without registries.
@@ -35,8 +35,9 @@ pub(super) struct Built {
     pub put_back: Moved,
 }
 
-/// Prepares and makes the call, with its output in `log`; the store is read-locked while BuildKit may read it.
-pub(super) fn bake(session: &Session, plan: &Plan, log: &Path, foreseen: &Foreseen) -> Result<Built> {
+/// Prepares and makes the call, with its output in `log`; the store is read-locked while BuildKit may read it. After Ctrl-C it gives
+/// what happened until then.
+pub(super) fn bake(session: &Session, plan: &Plan, log: &Log, foreseen: &Foreseen) -> Result<Built> {
     std::fs::create_dir_all(&plan.scratch)?;
     steps::run(&plan.prepare, session.globals.verbose)?;
     let run = Run {
@@ -47,6 +48,9 @@ pub(super) fn bake(session: &Session, plan: &Plan, log: &Path, foreseen: &Forese
         names: plan.targets.iter().map(|target| target.name.clone()).collect(),
     };
     let (mut ended, put_back) = run.with_mounts()?;
+    if signals::interrupted() {
+        return Ok(Built { ended, put_back });
+    }
     if let Some(command) = plan.without_registries.as_ref().filter(|_| ended.lacked_a_layer()) {
         eprintln!("warning: {UNDELIVERED}");
         ended = run.call(command, &|_| false)?;
@@ -60,7 +64,7 @@ pub(super) fn bake(session: &Session, plan: &Plan, log: &Path, foreseen: &Forese
 }
 
 /// Where cache mounts are moved to and from.
-pub(super) fn site<'a>(session: &'a Session, plan: &'a Plan, log: &'a Path, budget: &'a Budget) -> Site<'a> {
+pub(super) fn site<'a>(session: &'a Session, plan: &'a Plan, log: &'a Log, budget: &'a Budget) -> Site<'a> {
     Site {
         layout: &session.layout,
         log,
@@ -74,7 +78,7 @@ pub(super) fn site<'a>(session: &'a Session, plan: &'a Plan, log: &'a Path, budg
 struct Run<'a> {
     session: &'a Session,
     plan: &'a Plan,
-    log: &'a Path,
+    log: &'a Log,
     foreseen: &'a Foreseen,
     names: Vec<String>,
 }
@@ -109,7 +113,8 @@ impl Run<'_> {
                 ended.trace.recall(before);
             }
             let mut lacking: Vec<Lacking> = lacking.into_inner();
-            let Some(carrier) = self.plan.mounts.carrier.as_ref().filter(|_| ended.stopped) else {
+            let goes_on = ended.stopped && !signals::interrupted();
+            let Some(carrier) = self.plan.mounts.carrier.as_ref().filter(|_| goes_on) else {
                 ended.seconds = started.elapsed().as_secs_f64();
                 return Ok((ended, put_back));
             };
@@ -155,7 +160,7 @@ impl Run<'_> {
 pub(super) fn transport<'a>(
     session: &'a Session,
     plan: &'a Plan,
-    log: &'a Path,
+    log: &'a Log,
     env: &'a BTreeMap<String, String>,
 ) -> Transport<'a> {
     Transport { layout: &session.layout, builder: &plan.builder, scratch: &plan.scratch, log, env }

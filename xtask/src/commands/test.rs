@@ -17,6 +17,8 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         steps::run(&provision::steps(session)?, session.globals.verbose)?;
         let tools = provision::test_tools::steps(&session.host, &session.layout);
         steps::run(&tools, session.globals.verbose)?;
+        let browser = provision::browser::steps(&session.host, &session.layout);
+        steps::run(&browser, session.globals.verbose)?;
     }
     let quick = parsed.flag("--quick");
     if !quick {

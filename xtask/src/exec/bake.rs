@@ -1,8 +1,7 @@
 //! One call of `docker buildx bake`: its progress goes to a watcher and into a log, its digests come back.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::BufReader;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -14,9 +13,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::progress::{Decoder, Item};
 use super::stall::{LastHeard, Stall};
-use super::trace::{Event, State, Trace};
+use super::trace::{Event, Trace};
 use super::{signals, steps};
 use crate::plan::step::Command;
+use crate::record::log::Log;
 
 /// Somebody who looks on while a build runs.
 pub trait Watcher {
@@ -95,14 +95,14 @@ pub struct Call<'a> {
     /// The targets it names.
     pub targets: &'a [String],
     /// The whole output of steps goes here as well.
-    pub log: &'a Path,
+    pub log: &'a Log,
     /// Ends the call early where it says so.
     pub stop: &'a dyn Fn(&Trace) -> bool,
 }
 
-/// Makes the call. Ctrl-C stops bake and gives an error.
+/// Makes the call. Ctrl-C stops bake; what happened until then is told all the same, so that the record has it.
 pub fn run(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<Ended> {
-    run_watched(call, watcher, None)
+    to_its_end(call, watcher, None, None)
 }
 
 /// Makes a call that writes into a place with a bound: it is stopped as soon as `is_full` says so, asked a few times a second.
@@ -119,16 +119,26 @@ pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Sta
     run_with(call, watcher, stall, None)
 }
 
-/// Makes a call that may do both.
+/// Makes a call that may do both. Ctrl-C stops bake and gives an error.
 pub(super) fn run_with(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
     stall: Option<Stall<'_>>,
     is_full: Option<&(dyn Fn() -> bool + Sync)>,
 ) -> Result<Ended> {
+    let ended = to_its_end(call, watcher, stall, is_full)?;
+    signals::check()?;
+    Ok(ended)
+}
+
+fn to_its_end(
+    call: &Call<'_>,
+    watcher: &mut dyn Watcher,
+    stall: Option<Stall<'_>>,
+    is_full: Option<&(dyn Fn() -> bool + Sync)>,
+) -> Result<Ended> {
     let started = Instant::now();
-    let log = File::options().create(true).append(true).open(call.log);
-    let mut log = log.with_context(|| format!("failed to write `{}`", call.log.display()))?;
+    call.log.open().with_context(|| format!("failed to write `{}`", call.log.path().display()))?;
     let mut process = steps::process(call.command);
     // A group of its own: Ctrl-C on the terminal reaches xtask, which tells bake once.
     process.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
@@ -162,7 +172,7 @@ pub(super) fn run_with(
         }
         let heard = || last.now();
         let stream = Decoder::new(BufReader::new(stderr));
-        let read = follow(stream, call, &mut log, &mut ended, watcher, group, &heard);
+        let read = follow(stream, call, &mut ended, watcher, group, &heard);
         over.store(true, Ordering::Relaxed);
         read
     })?;
@@ -170,7 +180,7 @@ pub(super) fn run_with(
     ended.stalled = stalled.into_inner();
     ended.full = full.into_inner();
     watcher.end();
-    signals::check()?;
+    call.log.end_of_call()?;
     ended.seconds = started.elapsed().as_secs_f64();
     Ok(ended)
 }
@@ -178,7 +188,6 @@ pub(super) fn run_with(
 fn follow(
     mut stream: Decoder<impl std::io::BufRead>,
     call: &Call<'_>,
-    log: &mut File,
     ended: &mut Ended,
     watcher: &mut dyn Watcher,
     group: Option<Pid>,
@@ -189,12 +198,12 @@ fn follow(
         watcher.raw(&raw);
         match item {
             Item::Text(line) => {
-                writeln!(log, "{line}")?;
+                call.log.text(&line)?;
                 ended.text.push(line);
             }
             Item::Chunk(chunk) => {
                 for event in ended.trace.apply(&chunk) {
-                    write_log(log, &ended.trace, &event)?;
+                    call.log.event(&ended.trace, &event)?;
                     watcher.event(&ended.trace, &event);
                 }
             }
@@ -203,25 +212,6 @@ fn follow(
             ended.stopped = true;
             tell(group, Signal::INT);
         }
-    }
-    Ok(())
-}
-
-/// The log has every line of output, with its step in front.
-fn write_log(log: &mut File, trace: &Trace, event: &Event) -> Result<()> {
-    let name = |digest: &String| trace.vertices.get(digest).map_or("", |state: &State| state.name.as_str());
-    match event {
-        Event::Started(digest) => writeln!(log, "{}", name(digest))?,
-        Event::Line(digest, line) => {
-            let place = name(digest).split(']').next().unwrap_or_default();
-            writeln!(log, "{place}] {line}")?;
-        }
-        Event::Ended(digest) => {
-            let state = &trace.vertices[digest];
-            let how = if state.cached { "cached".to_owned() } else { format!("{:.1} s", state.seconds()) };
-            writeln!(log, "{} -- {how} {}", state.name, state.error)?;
-        }
-        Event::Warning(text) => writeln!(log, "warning: {text}")?,
     }
     Ok(())
 }

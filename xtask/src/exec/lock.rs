@@ -85,5 +85,12 @@ fn wait(file: &File, try_lock: TryLock, layout: &Layout) -> Result<()> {
 
 /// Tells others that a folder of a build is in use, for as long as this is held.
 pub fn hold(dir: &std::path::Path) -> Option<File> {
-    File::open(dir).ok().filter(|file| file.try_lock_shared().is_ok())
+    // Who looks whether it is held takes it for a moment.
+    let is_locked = |file: &File| {
+        (0..20).any(|round| {
+            std::thread::sleep(Duration::from_millis(if round == 0 { 0 } else { 5 }));
+            file.try_lock_shared().is_ok()
+        })
+    };
+    File::open(dir).ok().filter(is_locked)
 }

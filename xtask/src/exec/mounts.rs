@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -20,6 +20,7 @@ use crate::cache::mount::{MountEntry, Sharing};
 use crate::engine::usage;
 use crate::layout::Layout;
 use crate::plan::mounts::{Carrier, PlannedMount, Transfer, Way};
+use crate::record::log::Log;
 
 /// Who holds a lock for longer than this is not waited for; whoever works says so every five seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,7 +30,7 @@ pub struct Site<'a> {
     /// The store.
     pub layout: &'a Layout,
     /// The log of the build.
-    pub log: &'a Path,
+    pub log: &'a Log,
     /// The time.
     pub now: Timestamp,
     /// The platform of the builder.

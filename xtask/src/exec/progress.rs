@@ -36,6 +36,8 @@ pub struct Vertex {
     pub cached: bool,
     /// Why it failed.
     pub error: String,
+    /// Digests of the vertices whose results it takes.
+    pub inputs: Vec<String>,
 }
 
 /// A piece of output; not always a whole line.

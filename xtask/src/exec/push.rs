@@ -1,7 +1,6 @@
 //! Pushing layers to a registry: two exports of a build that is cached by then. What fails here is a warning, and a registry
 //! that stops answering holds nobody up.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -15,6 +14,7 @@ use crate::engine::registry;
 use crate::layout::Layout;
 use crate::plan::push::Push;
 use crate::plan::step::Command;
+use crate::record::log::Log;
 
 /// BuildKit says nothing while one layer is on its way. After this long, and every so long from then on, the registry is asked
 /// whether it is still there.
@@ -28,7 +28,7 @@ pub fn is_needed(push: &Push, anything_ran: bool) -> bool {
 }
 
 /// Does one push; gives the seconds it took.
-pub fn run(layout: &Layout, push: &Push, log: &Path, watcher: &mut dyn Watcher) -> Result<f64> {
+pub fn run(layout: &Layout, push: &Push, log: &Log, watcher: &mut dyn Watcher) -> Result<f64> {
     let started = Instant::now();
     let _reading = Lock::shared(layout)?;
     for command in [&push.exact, &push.newest] {
@@ -42,7 +42,7 @@ pub fn gone<'a>(builder: &'a str, reference: &'a str) -> impl Fn(Duration) -> bo
     move |silent| silent > LONGEST || !registry::answers(builder, reference)
 }
 
-fn export(push: &Push, command: &Command, log: &Path, watcher: &mut dyn Watcher) -> Result<()> {
+fn export(push: &Push, command: &Command, log: &Log, watcher: &mut dyn Watcher) -> Result<()> {
     // As in a save: a RUN that starts now was edited after the build.
     let begun = Timestamp::now();
     let stop = |trace: &Trace| trace.ran_a_command_since(begun);

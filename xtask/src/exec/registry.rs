@@ -20,6 +20,7 @@ use crate::layout::Layout;
 use crate::plan::caches::Registry;
 use crate::plan::mount_image::Way;
 use crate::plan::step::Command;
+use crate::record::log::Log;
 
 /// What both directions need.
 pub struct Transport<'a> {
@@ -30,7 +31,7 @@ pub struct Transport<'a> {
     /// A folder of this build's own on the store's file system.
     pub scratch: &'a Path,
     /// The log of the build.
-    pub log: &'a Path,
+    pub log: &'a Log,
     /// Variables for docker beside this process's own, as DOCKER_HOST.
     pub env: &'a BTreeMap<String, String>,
 }

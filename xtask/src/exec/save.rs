@@ -18,6 +18,7 @@ use crate::cache::key::FORMAT;
 use crate::cache::layout_check::{self, Blob};
 use crate::layout::Layout;
 use crate::plan::save::Save;
+use crate::record::log::Log;
 
 /// A save that was done.
 pub struct Saved {
@@ -37,7 +38,7 @@ pub fn run(
     layout: &Layout,
     save: &Save,
     (digest, steps): (Option<&String>, Vec<String>),
-    log: &Path,
+    log: &Log,
     now: Timestamp,
     (budget, expected): (&Budget, u64),
     watcher: &mut dyn Watcher,

@@ -59,6 +59,8 @@ mod tests {
     use crate::exec::bake::{Call, Ended, Watcher, run_watched};
     use crate::exec::trace::{Event, Trace};
     use crate::plan::step::Command;
+    use crate::record::log::Log;
+    use crate::record::veil::Veil;
 
     struct Nobody;
     impl Watcher for Nobody {
@@ -68,8 +70,9 @@ mod tests {
     /// A call that prints a line and then nothing more for an hour, watched.
     fn silent(is_gone: &(dyn Fn(Duration) -> bool + Sync), seconds: &str) -> Ended {
         let command = Command::new(["sh", "-c", &format!("echo here >&2; exec sleep {seconds}")]);
-        let log = tempfile::NamedTempFile::new().expect("a log");
-        let call = Call { command: &command, targets: &[], log: log.path(), stop: &|_| false };
+        let file = tempfile::NamedTempFile::new().expect("a log");
+        let log = Log::new(file.path(), Veil::default());
+        let call = Call { command: &command, targets: &[], log: &log, stop: &|_| false };
         let stall = Stall { after: Duration::from_millis(100), is_gone };
         run_watched(&call, &mut Nobody, Some(stall)).expect("it ran")
     }

@@ -69,6 +69,8 @@ pub struct State {
     pub cached: bool,
     /// Why it failed.
     pub error: String,
+    /// Digests of the vertices whose results it takes.
+    pub inputs: Vec<String>,
     /// The last lines of its output.
     pub tail: VecDeque<String>,
     /// Output after the last line break.
@@ -108,6 +110,8 @@ pub enum Event {
 #[derive(Debug, Default)]
 pub struct Trace {
     targets: Vec<String>,
+    /// When an earlier call of the same build began.
+    origin: Option<Timestamp>,
     /// Vertices by digest.
     pub vertices: BTreeMap<String, State>,
     /// Digests in the order in which they were first seen.
@@ -172,6 +176,9 @@ impl Trace {
         if !vertex.error.is_empty() {
             state.error.clone_from(&vertex.error);
         }
+        if !vertex.inputs.is_empty() {
+            state.inputs.clone_from(&vertex.inputs);
+        }
         if vertex.started.is_some() && state.started.is_none() {
             state.started = vertex.started;
             if !vertex.cached {
@@ -193,8 +200,16 @@ impl Trace {
         self.vertices.values().filter(is_own).filter_map(|state| state.started).min()
     }
 
+    /// When the build began, also where this is not its first call: what steps' times are told from. Where no Dockerfile was read, the
+    /// first vertex began it.
+    pub fn origin(&self) -> Option<Timestamp> {
+        let first = || self.vertices.values().filter_map(|state| state.started).min();
+        self.origin.or_else(|| self.begun()).or_else(first)
+    }
+
     /// Takes over from a call that was stopped: a step that ran there and is cached here ran in this build.
     pub fn recall(&mut self, before: &Self) {
+        self.origin = before.origin();
         for state in self.vertices.values_mut().filter(|state| state.cached) {
             let same = |earlier: &&State| {
                 earlier.label.is_some() && earlier.label == state.label && earlier.targets == state.targets
@@ -202,7 +217,8 @@ impl Trace {
             let ran =
                 |earlier: &&State| !earlier.cached && earlier.completed.is_some() && earlier.error.is_empty();
             if let Some(earlier) = before.vertices.values().filter(same).find(ran) {
-                *state = earlier.clone();
+                // A step behind a local context has another digest in each call.
+                *state = State { inputs: std::mem::take(&mut state.inputs), ..earlier.clone() };
             }
         }
         self.warnings.splice(0..0, before.warnings.iter().cloned());
@@ -218,9 +234,15 @@ impl Trace {
 
     /// Steps of Dockerfiles, in the order in which they started; those that never did come last.
     pub fn steps(&self) -> impl Iterator<Item = (&State, &Label)> {
-        let known = self.order.iter().map(|digest| &self.vertices[digest]);
-        let mut steps: Vec<_> = known.filter_map(|state| Some((state, state.label.as_ref()?))).collect();
-        steps.sort_by_key(|(state, _)| (state.started.is_none(), state.started));
+        self.digests().map(|(_, state, label)| (state, label))
+    }
+
+    /// The same with their digests.
+    pub fn digests(&self) -> impl Iterator<Item = (&str, &State, &Label)> {
+        let known = self.order.iter().map(|digest| (digest.as_str(), &self.vertices[digest]));
+        let mut steps: Vec<_> =
+            known.filter_map(|(digest, state)| Some((digest, state, state.label.as_ref()?))).collect();
+        steps.sort_by_key(|(_, state, _)| (state.started.is_none(), state.started));
         steps.into_iter()
     }
 
@@ -323,6 +345,30 @@ mod tests {
             "started":"2026-11-22T12:00:05Z"}]}"#;
         trace.apply(&chunk(own));
         assert_eq!(trace.begun(), Some(at("2026-11-22T12:00:05Z")));
+    }
+
+    #[test]
+    fn what_ran_in_an_earlier_call_ran_in_this_build_and_has_its_place_in_this_graph() {
+        let mut traces = [Trace::new(&names(&["a"])), Trace::new(&names(&["a"]))];
+        let own = |second: u32| {
+            format!(
+                r#"{{"digest":"l{second}","name":"[internal] load build definition from x","started":"2026-11-22T12:00:{second:02}Z"}}"#
+            )
+        };
+        let step = |digest: &str, times: &str| {
+            format!(r#"{{"digest":"{digest}","name":"[2/2] RUN x","inputs":["i{digest}"],{times}}}"#)
+        };
+        let ran = r#""started":"2026-11-22T12:00:02Z","completed":"2026-11-22T12:00:05Z""#;
+        traces[0].apply(&chunk(&format!(r#"{{"vertexes":[{},{}]}}"#, own(1), step("1", ran))));
+        traces[1].apply(&chunk(&format!(r#"{{"vertexes":[{},{}]}}"#, own(9), step("2", r#""cached":true"#))));
+        let [before, mut after] = traces;
+        after.recall(&before);
+        let (digest, state, _) = after.digests().next().expect("a step");
+        assert_eq!(
+            (digest, state.seconds(), state.inputs.as_slice()),
+            ("2", 3.0, ["i2".to_owned()].as_slice())
+        );
+        assert_eq!(after.origin(), Some("2026-11-22T12:00:01Z".parse().expect("a time")));
     }
 
     #[test]

@@ -150,7 +150,7 @@ pub fn local_cache(field: &str, dir: &Path) -> String {
 }
 
 /// A setting that newer versions of bake print as an object, in the form that `--set` takes.
-fn to_csv(value: &serde_json::Value) -> String {
+pub(crate) fn to_csv(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Object(fields) => {

@@ -88,12 +88,19 @@ pub fn plan(contents: &Contents, request: &Request, now: Timestamp) -> GcPlan {
 
 /// The list that takes everything of some kinds, but for what is a running build's.
 pub fn clear(contents: &Contents, kinds: &[Kind]) -> GcPlan {
+    all_of(contents, kinds.iter().flat_map(|kind| contents.of(*kind)), "cleared")
+}
+
+/// The list that takes the records of builds, but for one that runs.
+pub fn forget(contents: &Contents, ids: &[String]) -> GcPlan {
+    all_of(contents, contents.of(Kind::Builds).filter(|item| ids.contains(&item.name)), "no longer wanted")
+}
+
+fn all_of<'a>(contents: &'a Contents, items: impl Iterator<Item = &'a Item>, reason: &str) -> GcPlan {
     let mut picked = Picked { shares: contents.shares(), removals: Vec::new(), left: contents.bytes() };
     let before = picked.left;
-    for kind in kinds {
-        for item in contents.of(*kind).filter(|item| item.state != State::Untouchable) {
-            picked.take(item, "cleared".into());
-        }
+    for item in items.filter(|item| item.state != State::Untouchable) {
+        picked.take(item, reason.to_owned());
     }
     GcPlan { removals: picked.removals, before, after: picked.left, short: 0 }
 }

@@ -11,7 +11,7 @@ pub mod forecast;
 pub mod fresh;
 pub mod gc;
 pub mod held;
-mod mount_file;
+pub mod mount_file;
 pub mod mount_image;
 pub mod mount_plan;
 pub mod mounts;

@@ -89,3 +89,9 @@ fn place(target: &str) -> String {
     let first = target.trim_start_matches('/').split('/').next().unwrap_or_default();
     if first.is_empty() || KEPT.contains(&first) { "/durango/mount".to_owned() } else { target.to_owned() }
 }
+/// Whether a stage is one of a transfer's, and none of a Dockerfile's.
+pub fn is_own_stage(stage: &str) -> bool {
+    let of_transfer =
+        |rest: &str| ["tools", "transfer", "result"].contains(&rest) || rest.parse::<u32>().is_ok();
+    stage.strip_prefix("durango-").is_some_and(of_transfer)
+}

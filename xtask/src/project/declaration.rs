@@ -17,7 +17,7 @@ use crate::engine::ask::ask;
 use crate::error::usage;
 
 /// What is declared, and where.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Declaration {
     /// The files, absolute.
     pub files: Vec<PathBuf>,

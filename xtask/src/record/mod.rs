@@ -1,67 +1,134 @@
-//! The history of builds: `builds/<id>/` with `plan.json`, `build.log` and `outcome.json`, the newest few of them.
+//! The history of builds: `builds/<id>/` with `plan.json`, `build.log` and `outcome.json`, the newest few of them, each of them small
+//! ([`log`]) and without secrets ([`veil`]). [`read`] gives them back.
 
+pub mod find;
+pub mod killed;
+pub mod log;
+mod looks;
+pub mod read;
 pub mod steps;
+pub mod veil;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
 
+use crate::cache::contents;
+use crate::exec::lock;
 use crate::layout::Layout;
 use crate::plan::build::Plan;
+use crate::project::graph::GraphStep;
 use crate::report::BuildReport;
+use crate::report::json::SCHEMA;
+use crate::report::text::one_line;
+use log::Log;
+use steps::BuildSteps;
+use veil::Veil;
 
-/// How many builds are kept.
+/// How many builds are kept,
 const KEEP: usize = 50;
+/// and how many bytes they may take: with every one at its largest, the newest forty or so.
+const ROOM: u64 = 8_000_000;
+/// A longer line of output than this is for the log, in characters.
+const LINE: usize = 500;
 
 /// A build's id: when it started and which process ran it, so that ids sort by time and two builds never share one.
 pub fn new_id(now: Timestamp, process: u32) -> String {
     format!("{}-{process:x}", now.strftime("%Y%m%d-%H%M%S"))
 }
 
+/// When a build started, by its id.
+pub fn begun(id: &str) -> Option<Timestamp> {
+    let time = DateTime::strptime("%Y%m%d-%H%M%S", id.get(..15)?).ok()?;
+    Offset::UTC.to_timestamp(time).ok()
+}
+
 /// The record of one build while it runs.
 pub struct Record {
     dir: PathBuf,
+    log: Log,
+    veil: Veil,
     /// Tells others that it is being written.
     _held: Option<fs::File>,
 }
 
 impl Record {
     /// Opens the record and writes the plan into it; the oldest records go.
-    pub fn open(layout: &Layout, plan: &Plan) -> Result<Self> {
+    pub fn open(layout: &Layout, plan: &Plan, veil: Veil) -> Result<Self> {
         let dir = layout.build(&plan.build);
         fs::create_dir_all(&dir).with_context(|| {
             format!("failed to make `{}`\nname a folder that can be written with --cache-dir", dir.display())
         })?;
-        fs::write(dir.join("plan.json"), serde_json::to_vec_pretty(plan)?)?;
-        for old in superseded(names(&layout.builds()), KEEP) {
+        let held = lock::hold(&dir);
+        write(&dir.join("plan.json"), plan, &veil)?;
+        for old in superseded(sizes(&layout.builds()), KEEP, ROOM) {
             let _ = fs::remove_dir_all(layout.build(&old));
         }
-        Ok(Self { _held: crate::exec::lock::hold(&dir), dir })
+        Ok(Self { log: Log::new(dir.join("build.log"), veil.clone()), _held: held, veil, dir })
     }
 
-    /// Where the whole output of the build's steps goes.
-    pub fn log(&self) -> PathBuf {
-        self.dir.join("build.log")
+    /// Where the output of the build's steps goes.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Writes what its steps were made of and what came of them.
+    pub fn steps(&self, steps: &BuildSteps, graph: &[GraphStep]) -> Result<()> {
+        write(&self.dir.join("graph.json"), &graph, &self.veil)?;
+        write(&self.dir.join("steps.json"), &BuildSteps { schema: SCHEMA, ..steps.clone() }, &self.veil)
     }
 
     /// Writes what came of it.
     pub fn close(&self, report: &BuildReport) -> Result<()> {
-        Ok(fs::write(self.dir.join("outcome.json"), serde_json::to_vec_pretty(report)?)?)
+        let mut report = report.clone();
+        let lines = report.failure.iter_mut().flat_map(|failure| &mut failure.output);
+        lines.for_each(|line| *line = one_line(line, LINE));
+        write(&self.dir.join("outcome.json"), &report, &self.veil)
     }
 }
 
-fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+/// Beside and then renamed: what is read is whole.
+fn write(path: &Path, document: &impl serde::Serialize, veil: &Veil) -> Result<()> {
+    let mut value = serde_json::to_value(document)?;
+    veil.over_json(&mut value);
+    let beside = path.with_extension("new");
+    fs::write(&beside, serde_json::to_vec(&value)?)?;
+    Ok(fs::rename(beside, path)?)
 }
 
-/// All but the newest `keep`; ids sort by time.
-fn superseded(mut ids: Vec<String>, keep: usize) -> Vec<String> {
-    ids.sort();
-    ids.truncate(ids.len().saturating_sub(keep));
-    ids
+/// The ids of builds that have ended, with what each record takes.
+fn sizes(dir: &Path) -> Vec<(String, u64)> {
+    let size = |path: &Path| {
+        walkdir::WalkDir::new(path)
+            .into_iter()
+            .flatten()
+            .filter_map(|e| e.metadata().ok())
+            .map(|m| m.len())
+            .sum()
+    };
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let builds = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    builds
+        .filter(|(name, path)| contents::is_id(name) && !contents::is_held(path))
+        .map(|(name, path)| (name, size(&path)))
+        .collect()
+}
+
+/// All but the newest `keep`, and of those what does not fit into `room`; ids sort by time.
+fn superseded(mut builds: Vec<(String, u64)>, keep: usize, room: u64) -> Vec<String> {
+    builds.sort();
+    let mut left = room;
+    let mut is_kept = |(index, (_, bytes)): &(usize, (String, u64))| {
+        let fits = *index < keep && *bytes <= left;
+        left = if fits { left - bytes } else { 0 };
+        fits
+    };
+    let newest_first = builds.into_iter().rev().enumerate();
+    newest_first.filter(|build| !is_kept(build)).map(|(_, (id, _))| id).collect()
 }
 
 #[cfg(test)]
@@ -72,7 +139,12 @@ mod tests {
     fn ids_sort_by_time_and_the_oldest_go() {
         let at = |second: i64| new_id(Timestamp::from_second(second).expect("in range"), 0x1f);
         assert_eq!(at(0), "19700101-000000-1f");
-        assert_eq!(superseded(vec![at(90), at(10), at(50)], 2), [at(10)]);
-        assert!(superseded(vec![at(1)], 2).is_empty());
+        assert_eq!(begun(&at(86_399)), Timestamp::from_second(86_399).ok());
+        assert_eq!(begun("19701301-000000-1f"), None);
+        let of = |seconds: &[i64], bytes: u64| seconds.iter().map(|second| (at(*second), bytes)).collect();
+        assert_eq!(superseded(of(&[90, 10, 50], 1), 2, 100), [at(10)]);
+        assert_eq!(superseded(of(&[90, 10, 50], 40), 9, 100), [at(10)]);
+        assert_eq!(superseded(of(&[90, 10, 50], 60), 9, 100), [at(50), at(10)]);
+        assert!(superseded(of(&[1], 1), 2, 100).is_empty());
     }
 }

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::entry::folders;
 use crate::exec::trace::Trace;
 use crate::layout::Layout;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::GraphStep;
-use crate::report::json::SCHEMA;
 
 /// What came of a build's steps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -139,16 +138,6 @@ pub fn matched<'a>(
     found
 }
 
-/// Writes both files of a build.
-pub fn write(layout: &Layout, past: &BuildSteps, graph: &[GraphStep]) -> Result<()> {
-    let dir = layout.build(&past.build);
-    fs::write(dir.join("graph.json"), serde_json::to_vec(graph)?)?;
-    Ok(fs::write(
-        dir.join("steps.json"),
-        serde_json::to_vec(&BuildSteps { schema: SCHEMA, ..past.clone() })?,
-    )?)
-}
-
 /// What a build was made of; nothing where that is not recorded.
 pub fn graph(layout: &Layout, build: &str) -> Option<Vec<GraphStep>> {
     read(&layout.build(build).join("graph.json"))
@@ -156,9 +145,10 @@ pub fn graph(layout: &Layout, build: &str) -> Option<Vec<GraphStep>> {
 
 /// All builds that left their steps, newest first.
 pub fn all(layout: &Layout) -> Vec<BuildSteps> {
-    let mut ids = super::names(&layout.builds());
-    ids.sort_by(|one, other| other.cmp(one));
-    ids.iter().filter_map(|id| one(layout, id)).collect()
+    let mut builds: Vec<BuildSteps> =
+        folders(&layout.builds()).into_iter().filter_map(|dir| read(&dir.join("steps.json"))).collect();
+    builds.sort_by(|one, other| other.build.cmp(&one.build));
+    builds
 }
 
 /// One build's steps.

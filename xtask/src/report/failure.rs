@@ -59,6 +59,12 @@ const ADVICE: &[(&str, &str)] = &[
 ];
 
 impl BuildFailure {
+    /// Of a build that ended before BuildKit had its say.
+    pub fn of_error(error: &anyhow::Error, log: &Path) -> Self {
+        let (message, log) = (format!("{error:#}"), log.display().to_string());
+        Self { step: None, exit_code: None, message, output: Vec::new(), advice: None, log }
+    }
+
     /// What the trace and bake's own text tell.
     pub fn new(trace: &Trace, text: &[String], log: &Path) -> Self {
         let failed = trace.failed();

@@ -1,16 +1,28 @@
 //! Saying what was done: one report, rendered as text ([`text`]) and JSON ([`json`]); and what is being done ([`watch`]).
 
+pub mod against;
 pub mod builder;
+pub mod detail;
 pub mod explain;
 pub mod failure;
 pub mod forecast;
+pub mod history;
+pub mod html;
 pub mod json;
+pub mod markdown;
+pub mod needs;
 pub mod outcome;
 pub mod pins;
 pub mod plan;
+#[cfg(test)]
+mod sample;
+pub mod spark;
 pub mod store;
+pub mod story;
 pub mod text;
+pub mod timeline;
 pub mod watch;
+pub mod words;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,15 +38,19 @@ pub struct BuildReport {
     /// Wall time of the build, without the save.
     pub seconds: f64,
     /// The images.
+    #[serde(default)]
     pub targets: Vec<TargetReport>,
     /// Steps of Dockerfiles in the order in which BuildKit came to them.
+    #[serde(default)]
     pub steps: Vec<StepReport>,
     /// What the store gave and got.
+    #[serde(default)]
     pub cache: CacheReport,
     /// What went wrong, where the build failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<failure::BuildFailure>,
     /// What the user should know.
+    #[serde(default)]
     pub warnings: Vec<String>,
 }
 
@@ -48,6 +64,20 @@ pub enum BuildResult {
     Cached,
     /// A step failed, or the build could not start.
     Failed,
+    /// The user stopped it, or it was killed.
+    Interrupted,
+}
+
+impl BuildResult {
+    /// In a word, as JSON has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Built => "built",
+            Self::Cached => "cached",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 /// One image.
@@ -74,7 +104,8 @@ pub struct StepReport {
     pub cached: bool,
     /// How long it took.
     pub seconds: f64,
-    /// When it began, in seconds after the build did; nothing for a step that did not run.
+    /// When it began, in seconds after the build did: below 0 where another build had begun it before and this one waited for it. Nothing
+    /// for a step that did not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<f64>,
     /// The steps whose results it took, as indices of the report's steps.
@@ -122,6 +153,7 @@ pub enum CauseKind {
 
 /// A cache mount that travelled.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default)]
 pub struct MountReport {
     /// Its id.
     pub id: String,
@@ -137,6 +169,7 @@ pub struct MountReport {
 
 /// What the store gave and got.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CacheReport {
     /// Key of the first requested target, 12 hex digits.
     pub key: Option<String>,
@@ -147,17 +180,13 @@ pub struct CacheReport {
     /// How long saving took, all targets together.
     pub save_seconds: f64,
     /// Registry tags that the layers were pushed to.
-    #[serde(default)]
     pub pushed: Vec<String>,
     /// How long pushing took, all targets together.
-    #[serde(default)]
     pub push_seconds: f64,
     /// Cache mounts that travelled.
     pub mounts: Vec<MountReport>,
     /// How long it took to put them back, within the build's time.
-    #[serde(default)]
     pub put_back_seconds: f64,
     /// How long it took to take them out, after the build.
-    #[serde(default)]
     pub take_out_seconds: f64,
 }

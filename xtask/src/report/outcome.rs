@@ -1,13 +1,16 @@
 //! From a plan and what happened to the report.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::failure::BuildFailure;
 use super::json::SCHEMA;
-use super::{BuildReport, BuildResult, CacheReport, Cause, CauseKind, StepReport, TargetReport};
+use super::{BuildReport, BuildResult, CacheReport, Cause, CauseKind, StepReport, TargetReport, needs};
 use crate::exec::bake::Ended;
 use crate::exec::trace::{Label, State, Trace};
-use crate::plan::build::Plan;
+use crate::plan::build::{Plan, PlannedTarget};
 
 /// The report of a build before its save.
 pub fn report(
@@ -26,28 +29,50 @@ pub fn report(
         image: target.image.clone(),
         digest: digests.get(&target.name).cloned(),
     });
-    let first = plan.targets.first();
     BuildReport {
         schema: SCHEMA,
         build: plan.build.clone(),
         result,
         seconds: round(ended.seconds),
         targets: targets.collect(),
-        steps: work(&ended.trace).flat_map(|(state, label)| steps(state, label)).collect(),
-        cache: CacheReport {
-            key: first.and_then(|target| Some(target.key.as_ref()?.short().to_owned())),
-            read: plan
-                .targets
-                .iter()
-                .flat_map(|target| {
-                    let local = target.read.iter().map(|dir| dir.display().to_string());
-                    local.chain(target.remote.iter().map(|read| read.reference.clone()))
-                })
-                .collect(),
-            ..CacheReport::default()
-        },
+        steps: steps(&ended.trace),
+        cache: cache(plan),
         failure,
         warnings: plan.warnings.iter().chain(&ended.trace.warnings).cloned().collect(),
+    }
+}
+
+/// The report of a build that ended before BuildKit had its say.
+pub fn broken(plan: &Plan, time: Duration, failure: BuildFailure, interrupted: bool) -> BuildReport {
+    let nothing = Ended {
+        success: false,
+        stopped: false,
+        stalled: false,
+        full: false,
+        trace: Trace::default(),
+        text: Vec::new(),
+        seconds: time.as_secs_f64(),
+    };
+    if interrupted {
+        return BuildReport {
+            result: BuildResult::Interrupted,
+            ..report(plan, &nothing, &BTreeMap::new(), None)
+        };
+    }
+    report(plan, &nothing, &BTreeMap::new(), Some(failure))
+}
+
+/// What BuildKit was shown, before anything is saved.
+fn cache(plan: &Plan) -> CacheReport {
+    let shown = |target: &PlannedTarget| {
+        let local = target.read.iter().map(|dir| dir.display().to_string());
+        local.chain(target.remote.iter().map(|read| read.reference.clone())).collect::<Vec<_>>()
+    };
+    let first = plan.targets.first();
+    CacheReport {
+        key: first.and_then(|target| Some(target.key.as_ref()?.short().to_owned())),
+        read: plan.targets.iter().flat_map(shown).collect(),
+        ..CacheReport::default()
     }
 }
 
@@ -63,34 +88,48 @@ pub fn unread(trace: &Trace) -> impl Iterator<Item = String> + '_ {
 
 /// Whether any step had to run.
 fn anything_ran(trace: &Trace) -> bool {
-    work(trace).any(|(state, _)| !state.cached)
+    work(trace).any(|(_, state, _)| !state.cached)
 }
 
 /// Whether any step of a target had to run.
 pub fn ran(trace: &Trace, target: &str) -> bool {
-    work(trace).any(|(state, _)| !state.cached && state.targets.iter().any(|name| name == target))
+    work(trace).any(|(_, state, _)| !state.cached && state.targets.iter().any(|name| name == target))
 }
 
 /// Steps that do something. FROM does not: BuildKit looks it up in every build and calls that a run; where it changed, what
 /// follows runs. Nor does LINK, which lays upon each other what is there.
-fn work(trace: &Trace) -> impl Iterator<Item = (&State, &Label)> {
+fn work(trace: &Trace) -> impl Iterator<Item = (&str, &State, &Label)> {
     let is_work = |label: &Label| !["FROM ", "LINK "].iter().any(|word| label.instruction.starts_with(word));
-    trace.steps().filter(move |(_, label)| is_work(label))
+    trace.digests().filter(move |(_, _, label)| is_work(label))
 }
 
-/// A vertex that several targets share comes once under each.
-fn steps(state: &State, label: &Label) -> Vec<StepReport> {
-    let step = |target: &String| StepReport {
+/// All steps; a vertex that several targets share comes once under each.
+pub fn steps(trace: &Trace) -> Vec<StepReport> {
+    let origin = trace.origin();
+    let step = |state: &State, label: &Label, target: &String| StepReport {
         target: target.clone(),
         stage: label.stage.clone(),
         instruction: label.instruction.clone(),
         cached: state.cached,
         seconds: round(state.seconds()),
-        started: None,
+        started: origin.and_then(|origin| began(state, origin)),
         needs: Vec::new(),
         cause: (!state.cached).then(|| Cause { kind: CauseKind::Unknown, detail: String::new() }),
     };
-    state.targets.iter().map(step).collect()
+    let (mut digests, mut steps) = (Vec::new(), Vec::new());
+    for (digest, state, label) in work(trace) {
+        steps.extend(state.targets.iter().map(|target| step(state, label, target)));
+        digests.resize(steps.len(), digest);
+    }
+    let needs = needs::of(trace, &digests, &steps);
+    steps.iter_mut().zip(needs).for_each(|(step, needs)| step.needs = needs);
+    steps
+}
+
+/// When a step that ran began, in seconds after the build did; below 0 where another build had begun it before.
+fn began(state: &State, origin: Timestamp) -> Option<f64> {
+    let started = state.started.filter(|_| !state.cached)?;
+    Some(round(started.duration_since(origin).as_secs_f64()))
 }
 
 /// Milliseconds are enough.

@@ -134,7 +134,7 @@ pub fn rows(rows: &[Row], now: Timestamp) -> String {
 }
 
 /// `5 s`, `12 min`, `3 h`, `9 d`.
-fn age(seconds: i64) -> String {
+pub(crate) fn age(seconds: i64) -> String {
     match seconds.max(0) {
         s @ 0..60 => format!("{s} s"),
         s @ 60..3600 => format!("{} min", s / 60),
@@ -143,7 +143,7 @@ fn age(seconds: i64) -> String {
     }
 }
 
-fn columns<const N: usize>(cells: &[[String; N]]) -> String {
+pub(crate) fn columns<const N: usize>(cells: &[[String; N]]) -> String {
     let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let mut text = String::new();

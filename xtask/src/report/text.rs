@@ -1,23 +1,19 @@
 //! Reports for people.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::{BuildReport, BuildResult, StepReport};
+use super::BuildReport;
+use super::timeline::Timeline;
 use crate::cache::size::show;
 
 /// The end of a build, as the terminal shows it.
 pub fn build(report: &BuildReport) -> String {
     let mut text = String::new();
-    let steps = once_each(&report.steps);
-    let ran = steps.iter().filter(|step| !step.cached).count();
-    let result = match report.result {
-        BuildResult::Built => "built",
-        BuildResult::Cached => "cached",
-        BuildResult::Failed => "failed",
-    };
-    let _ = writeln!(text, "{result} in {}: {ran} of {} steps ran", seconds(report.seconds), steps.len());
-    let mut slow: Vec<_> = steps.into_iter().filter(|step| !step.cached && step.seconds >= 1.0).collect();
+    let timeline = Timeline::of(&report.steps);
+    let result = report.result.word();
+    let _ = writeln!(text, "{result} in {}: {}", seconds(report.seconds), steps(&timeline));
+    let mut slow: Vec<_> =
+        timeline.rows.iter().map(|row| row.step).filter(|step| !step.cached && step.seconds >= 1.0).collect();
     slow.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     for step in slow.iter().take(8) {
         let _ = writeln!(
@@ -64,13 +60,9 @@ pub fn build(report: &BuildReport) -> String {
     text
 }
 
-/// A step that several targets share is under each of them in the report, and for people one step.
-fn once_each(steps: &[StepReport]) -> Vec<&StepReport> {
-    let mut seen = BTreeSet::new();
-    steps
-        .iter()
-        .filter(|step| seen.insert((&step.stage, &step.instruction, step.seconds.to_bits())))
-        .collect()
+/// `3 of 31 steps ran`.
+pub fn steps(timeline: &Timeline<'_>) -> String {
+    format!("{} of {} steps ran", timeline.ran(), timeline.rows.len())
 }
 
 /// A time as people read it.

@@ -1,7 +1,9 @@
 //! What the end-to-end tests share: the binary with a cleared environment, and small projects in folders of their own.
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test binary uses its part
 
+pub mod browser;
 pub mod buildkit;
+pub mod outcome;
 pub mod registry;
 pub mod second_daemon;
 

@@ -1,7 +1,5 @@
 //! `cache verify`, `gc` and `clear`: each makes its list, shows it, and then does exactly that.
 
-use std::io::{BufRead, IsTerminal, Write};
-
 use anyhow::{Result, bail};
 
 use super::builder::{Records, ours};
@@ -10,6 +8,7 @@ use crate::cache::policy::Policy;
 use crate::cache::{damage, entry};
 use crate::cli::Session;
 use crate::cli::parse::{Parsed, suggestion};
+use crate::commands::removal;
 use crate::error::usage;
 use crate::exec::lock::Lock;
 use crate::exec::{gc as executing, quarantine, steps};
@@ -84,12 +83,7 @@ const KINDS: &[(&str, &[Kind], bool)] = &[
 pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
     let (kinds, builder) = kinds(words)?;
     let dry_run = parsed.flag("--dry-run");
-    let asks = std::io::stdin().is_terminal() && session.host.stderr_is_terminal && !session.globals.json;
-    if !dry_run && !parsed.flag("--yes") && !asks {
-        return Err(usage(
-            "`cache clear` asks, and nobody is there to answer\nadd --yes, or --dry-run to see what would go",
-        ));
-    }
+    removal::check(session, parsed, "cache clear")?;
     let is_there = check(session)?;
     let list = || gc::clear(&Contents::read(&session.layout), &kinds);
     let mut plan = list();
@@ -107,14 +101,10 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String]) -> Res
         records.notes.iter().for_each(|note| eprintln!("note: {note}"));
         print!("{}{}", store::records(&records.records), store::list(&plan, false));
     }
-    let goes = !dry_run && (parsed.flag("--yes") || confirmed()?);
+    let goes = removal::wanted(parsed, "clear all of this?")?;
     if goes {
-        if is_there && !plan.removals.is_empty() {
-            let _lock = Lock::exclusive(&session.layout)?;
-            // What was saved anew since it was shown was not shown.
-            let now = list();
-            plan.removals.retain(|removal| now.removals.contains(removal));
-            executing::run(&session.layout, &plan, session.host.now)?;
+        if is_there {
+            removal::run(session, &mut plan, &list)?;
         }
         steps::run(&steps, session.globals.verbose)?;
     }
@@ -151,14 +141,6 @@ fn kinds(words: &[String]) -> Result<(Vec<Kind>, bool)> {
         builder |= also;
     }
     Ok((kinds, builder))
-}
-
-fn confirmed() -> Result<bool> {
-    eprint!("clear all of this? [y/N] ");
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Whether there is a store; one of another format is an error.

@@ -1,6 +1,7 @@
 //! Installing and starting the engine: facts about the machine ([`facts`]) -> what is missing ([`packages`]) and how the
 //! daemon is started ([`daemon`]) -> steps. Nothing here changes anything; a machine that lacks nothing yields no steps.
 
+pub mod browser;
 pub mod daemon;
 pub mod facts;
 pub mod packages;

@@ -1,0 +1,89 @@
+//! `history`: builds so far, and `history rm`.
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use super::removal;
+use crate::cache::contents::{Contents, Kind};
+use crate::cache::entry;
+use crate::cli::Session;
+use crate::cli::parse::{Parsed, suggestion};
+use crate::error::usage;
+use crate::plan::gc;
+use crate::record::find::find;
+use crate::record::read::{self, State};
+use crate::report::{history, json, store};
+
+/// Runs `history`.
+pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    match parsed.free.split_first() {
+        None => list(session, parsed),
+        Some((word, ids)) if word == "rm" => remove(session, parsed, ids),
+        Some((word, _)) => {
+            let near = suggestion(word, std::iter::once("rm"));
+            Err(usage(format!(
+                "unknown `history {word}`{near}\nthere is `history rm`; `cargo xtask report {word}` shows one build"
+            )))
+        }
+    }
+}
+
+fn list(session: &Session, parsed: &Parsed) -> Result<u8> {
+    if let Some(option) = ["--all", "--yes", "--dry-run"].into_iter().find(|option| parsed.flag(option)) {
+        return Err(usage(format!("`history` does not take `{option}`\nit is for: history rm")));
+    }
+    let builds = read::all(&session.layout);
+    let (rows, trends) = (history::rows(&builds), history::trends(&builds));
+    if session.globals.json {
+        println!("{}", json::line(&json!({"schema": json::SCHEMA, "builds": rows, "trends": trends}))?);
+    } else {
+        print!("{}", history::text(&rows, &trends, session.host.now));
+    }
+    Ok(0)
+}
+
+fn remove(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
+    let all = parsed.flag("--all");
+    if all != words.is_empty() {
+        return Err(usage("`history rm` needs builds or --all\nfor example: cargo xtask history rm latest"));
+    }
+    removal::check(session, parsed, "history rm")?;
+    if let Some(foreign) = entry::foreign_format(&session.layout) {
+        bail!(foreign);
+    }
+    let ids = named(session, words)?;
+    let list = || {
+        let contents = Contents::read(&session.layout);
+        if all { gc::clear(&contents, &[Kind::Builds]) } else { gc::forget(&contents, &ids) }
+    };
+    let mut plan = list();
+    if !session.globals.json {
+        print!("{}", store::list(&plan, false));
+    }
+    let goes = !plan.removals.is_empty() && removal::wanted(parsed, "remove these records?")?;
+    if goes {
+        removal::run(session, &mut plan, &list)?;
+    }
+    if session.globals.json {
+        let mut document = serde_json::to_value(&plan)?;
+        document["schema"] = json::SCHEMA.into();
+        document["dry_run"] = parsed.flag("--dry-run").into();
+        println!("{}", json::line(&document)?);
+    } else {
+        println!("{}", if goes { "removed" } else { "nothing was removed" });
+    }
+    Ok(0)
+}
+
+/// The ids that the words mean; one that runs keeps its record.
+fn named(session: &Session, words: &[String]) -> Result<Vec<String>> {
+    let builds = read::all(&session.layout);
+    let id = |word: &String| {
+        let build = find(&builds, word).map_err(usage)?;
+        if matches!(build.state, State::Running) {
+            bail!("the build {} still runs\nstop it first", build.id);
+        }
+        Ok(build.id.clone())
+    };
+    words.iter().map(id).collect()
+}

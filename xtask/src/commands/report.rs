@@ -1,0 +1,139 @@
+//! `report [BUILD]`: one build as text, JSON, Markdown or a page; and the summary of a CI's job after each build.
+
+use anyhow::{Result, bail};
+
+use crate::cli::Session;
+use crate::cli::parse::Parsed;
+use crate::error::usage;
+use crate::exec::steps;
+use crate::plan::step::{Action, Step};
+use crate::record::begun;
+use crate::record::find::find;
+use crate::record::read::{self, Past, State};
+use crate::report::story::Story;
+use crate::report::{BuildReport, detail, html, json, markdown};
+
+/// In which form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Text,
+    Json,
+    Markdown,
+    Html,
+}
+
+/// Each form with its word and the ends of its files.
+const FORMATS: &[(&str, &[&str], Format)] = &[
+    ("text", &["txt"], Format::Text),
+    ("json", &["json"], Format::Json),
+    ("markdown", &["md"], Format::Markdown),
+    ("html", &["html", "htm"], Format::Html),
+];
+
+/// Runs `report`.
+pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let output = parsed.one("--output")?.filter(|file| file != "-");
+    let format = format(parsed.one("--format")?.as_deref(), session.globals.json, output.as_deref())?;
+    let builds = read::all(&session.layout);
+    let word = parsed.free.first().map_or("latest", String::as_str);
+    let build = find(&builds, word).map_err(usage)?;
+    let report = told(build)?;
+    let story = Story::of(report, builds.iter().filter_map(Past::report), build.begun);
+    let text = render(&story, format)?;
+    let Some(file) = output else {
+        print!("{text}");
+        return Ok(0);
+    };
+    let path = session.host.absolute(&file);
+    steps::run(&[Step::write("", &path, text)], session.globals.verbose)?;
+    eprintln!("the report of {} is in `{}`", build.id, path.display());
+    Ok(0)
+}
+
+/// The form that is named, else that of `--json`, else that of the file's name.
+fn format(word: Option<&str>, json: bool, file: Option<&str>) -> Result<Format> {
+    let words = || FORMATS.iter().map(|(word, ..)| *word).collect::<Vec<_>>().join(", ");
+    let named = word.map(|word| {
+        let found = FORMATS.iter().find(|(known, ..)| *known == word);
+        found.ok_or_else(|| usage(format!("`--format {word}` is unknown\nuse one of {}", words())))
+    });
+    let named = named.transpose()?.map(|(.., format)| *format);
+    if json && named.is_some_and(|format| format != Format::Json) {
+        return Err(usage("`--json` and `--format` name two forms\ngive one of them"));
+    }
+    let ending = || file?.rsplit_once('.').map(|(_, ending)| ending);
+    let by_name =
+        || FORMATS.iter().find(|(_, ends, _)| ending().is_some_and(|ending| ends.contains(&ending)));
+    let of_file = || by_name().map_or(Format::Text, |(.., format)| *format);
+    Ok(named.unwrap_or_else(|| if json { Format::Json } else { of_file() }))
+}
+
+/// The report of a build, or why there is none to be told.
+fn told(build: &Past) -> Result<&BuildReport> {
+    let (id, log) = (&build.id, build.log());
+    match &build.state {
+        State::Ended(report) => Ok(report),
+        State::Running => bail!("the build {id} still runs\nits log so far: {}", log.display()),
+        State::Unreadable(why) => {
+            bail!("the outcome of the build {id} cannot be read: {why}\nits log: {}", log.display())
+        }
+    }
+}
+
+fn render(story: &Story<'_>, format: Format) -> Result<String> {
+    Ok(match format {
+        Format::Text => detail::text(story),
+        Format::Json => document(story)? + "\n",
+        Format::Markdown => markdown::text(story),
+        Format::Html => html::page(story),
+    })
+}
+
+/// The outcome as it was printed, and what is worked out from it.
+fn document(story: &Story<'_>) -> Result<String> {
+    let timeline = &story.timeline;
+    let critical: Vec<usize> = timeline.critical.iter().map(|row| timeline.rows[*row].index).collect();
+    let mut document = serde_json::to_value(story.report)?;
+    document["began"] = serde_json::to_value(story.begun)?;
+    document["critical_path"] =
+        serde_json::json!({"steps": critical, "seconds": timeline.critical_seconds()});
+    document["earlier"] = serde_json::json!({
+        "alike": story.against.alike, "median": story.against.median,
+        "previous": story.against.previous.as_ref().map(|(id, ..)| id),
+    });
+    json::line(&document)
+}
+
+/// Adds the build to the summary of the CI's job, where that offers one (GitHub's do).
+pub(super) fn summarize(session: &Session, report: &BuildReport) {
+    let Some(path) = session.host.var("GITHUB_STEP_SUMMARY") else { return };
+    let builds = read::all(&session.layout);
+    let story = Story::of(report, builds.iter().filter_map(Past::report), begun(&report.build));
+    let content = markdown::text(&story) + "\n";
+    let action = Action::Append { path: path.into(), content };
+    if let Err(error) = steps::run(&[Step { why: String::new(), action }], false) {
+        eprintln!("warning: the build is not in the job's summary: {error:#}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_is_named_once() {
+        let table = [
+            (None, false, None, Format::Text),
+            (None, true, Some("a.html"), Format::Json),
+            (None, false, Some("a/b.html"), Format::Html),
+            (None, false, Some("a.md"), Format::Markdown),
+            (None, false, Some("a"), Format::Text),
+            (Some("markdown"), false, Some("a.html"), Format::Markdown),
+            (Some("json"), true, None, Format::Json),
+        ];
+        for (word, json, file, expected) in table {
+            assert_eq!(format(word, json, file).expect("right"), expected, "{word:?} {json} {file:?}");
+        }
+        assert!(format(Some("html"), true, None).is_err() && format(Some("pdf"), false, None).is_err());
+    }
+}

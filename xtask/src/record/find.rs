@@ -1,0 +1,92 @@
+//! The build that a word means: its id, the beginning of it, `latest` or `previous`.
+
+use super::read::{Past, State};
+
+/// The build, or why there is none, in words for the user. `builds` has the oldest first.
+pub fn find<'a>(builds: &'a [Past], word: &str) -> Result<&'a Past, String> {
+    let back = match word {
+        "latest" => Some(0),
+        "previous" => Some(1),
+        _ => None,
+    };
+    if let Some(back) = back {
+        let mut ended = builds.iter().rev().filter(|build| !matches!(build.state, State::Running));
+        return ended.nth(back).ok_or_else(|| match back {
+            0 => "no build is recorded here\n`cargo xtask build TARGET` makes one".to_owned(),
+            _ => "there is no build before the last one\n`cargo xtask history` lists them".to_owned(),
+        });
+    }
+    let begin: Vec<&Past> = builds.iter().filter(|build| build.id.starts_with(word)).collect();
+    match begin.as_slice() {
+        _ if word.is_empty() => {
+            Err("an empty word is no build's id\n`cargo xtask history` lists them".into())
+        }
+        [build] => Ok(build),
+        [] => {
+            Err(format!("there is no build `{word}`{}\n`cargo xtask history` lists all", near(builds, word)))
+        }
+        several => several.iter().copied().find(|build| build.id == word).ok_or_else(|| {
+            format!(
+                "`{word}` is the beginning of {} builds: {}\ngive more of it",
+                several.len(),
+                names(several)
+            )
+        }),
+    }
+}
+
+/// `; near it: ...`: those with the longest beginning in common, the newest first.
+fn near(builds: &[Past], word: &str) -> String {
+    let common = |id: &str| id.bytes().zip(word.bytes()).take_while(|(a, b)| a == b).count();
+    let distance = |id: &str| (std::cmp::Reverse(common(id)), strsim::damerau_levenshtein(id, word));
+    let mut near: Vec<&Past> = builds.iter().rev().collect();
+    near.sort_by_key(|build| distance(&build.id));
+    near.truncate(3);
+    if near.is_empty() { "; none is recorded".into() } else { format!("; near it: {}", names(&near)) }
+}
+
+/// The first few ids.
+fn names(builds: &[&Past]) -> String {
+    let ids: Vec<&str> = builds.iter().take(5).map(|build| build.id.as_str()).collect();
+    let more = if builds.len() > ids.len() { ", ..." } else { "" };
+    format!("{}{more}", ids.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn past(id: &str, state: State) -> Past {
+        Past { id: id.into(), dir: id.into(), begun: None, state }
+    }
+
+    #[test]
+    fn ids_beginnings_and_words() {
+        let unreadable = || State::Unreadable("x".into());
+        let builds = [
+            past("20261124-100000-1", unreadable()),
+            past("20261125-100000-1", unreadable()),
+            past("20261125-100000-1f", unreadable()),
+            past("20261125-110000-2", State::Running),
+        ];
+        let found = |word: &str| find(&builds, word).map(|build| build.id.as_str());
+        assert_eq!(found("latest"), Ok("20261125-100000-1f"), "one that runs has nothing to tell yet");
+        assert_eq!(found("previous"), Ok("20261125-100000-1"));
+        assert_eq!(found("20261124"), Ok("20261124-100000-1"));
+        assert_eq!(
+            found("20261125-100000-1"),
+            Ok("20261125-100000-1"),
+            "a whole id, though another begins with it"
+        );
+        for (word, said) in [
+            ("20261125", "is the beginning of 3 builds: 20261125-100000-1, "),
+            ("20261125-120000", "there is no build `20261125-120000`; near it: 20261125-110000-2, "),
+            ("", "no build's id"),
+        ] {
+            let error = found(word).expect_err(word);
+            assert!(error.contains(said), "{error}");
+        }
+        assert!(find(&[], "latest").expect_err("none").contains("no build is recorded"));
+        assert!(find(&[], "2026").expect_err("none").contains("none is recorded"));
+    }
+}

@@ -1,0 +1,133 @@
+//! What is known of a build that was killed before it could say what came of it: its plan's targets, and its steps as its log has them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::begun;
+use crate::exec::trace::{Label, label};
+use crate::plan::mount_file::is_own_stage;
+use crate::report::json::SCHEMA;
+use crate::report::outcome::round;
+use crate::report::text::{one_line, plain};
+use crate::report::{BuildReport, BuildResult, CacheReport, StepReport, TargetReport};
+
+/// As much of a plan as is told.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Plan {
+    targets: Vec<Target>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Target {
+    name: String,
+    image: Option<String>,
+}
+
+/// The report of the build with this folder.
+pub fn report(dir: &Path, id: &str) -> BuildReport {
+    let plan: Plan = fs::read(dir.join("plan.json"))
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
+    let log = dir.join("build.log");
+    let last = fs::metadata(&log).and_then(|meta| meta.modified()).ok();
+    let last = last.and_then(|time| Timestamp::try_from(time).ok());
+    let seconds =
+        begun(id).zip(last).map_or(0.0, |(begun, last)| last.duration_since(begun).as_secs_f64().max(0.0));
+    let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
+    let (steps, running) = steps(&fs::read_to_string(&log).unwrap_or_default(), &names);
+    let mut warnings = plan.warnings;
+    warnings.push("the build was killed: this is what its plan and its log tell".into());
+    warnings.extend(running.iter().map(|step| format!("when it was killed this ran: {step}")));
+    let target = |target: Target| TargetReport { name: target.name, image: target.image, digest: None };
+    BuildReport {
+        schema: SCHEMA,
+        build: id.to_owned(),
+        result: BuildResult::Interrupted,
+        seconds: round(seconds),
+        targets: plan.targets.into_iter().map(target).collect(),
+        steps,
+        cache: CacheReport::default(),
+        failure: None,
+        warnings,
+    }
+}
+
+/// Steps that ended, and the names of those that had begun.
+fn steps(log: &str, targets: &[String]) -> (Vec<StepReport>, Vec<String>) {
+    let mut steps: Vec<StepReport> = Vec::new();
+    let mut running: BTreeMap<&str, Label> = BTreeMap::new();
+    let is_step = |label: &Label| !label.instruction.starts_with("FROM ") && !is_own_stage(&label.stage);
+    let known = |name: &str| label(name, targets).filter(is_step);
+    for line in log.lines() {
+        let Some((name, (cached, seconds))) = ended(line) else {
+            // A line of output has its step's place in front, as the step's own name has.
+            if let Some(label) = known(line).filter(|_| !running.contains_key(place(line))) {
+                running.insert(place(line), label);
+            }
+            continue;
+        };
+        running.remove(place(name));
+        let Some(label) = known(name) else { continue };
+        let target = label.target.or_else(|| targets.first().cloned()).unwrap_or_default();
+        let (stage, instruction) = (label.stage, label.instruction);
+        let is_same = |step: &StepReport| {
+            step.target == target && step.stage == stage && step.instruction == instruction
+        };
+        // A later call finds cached what an earlier one ran.
+        if !steps.iter().any(is_same) {
+            let (started, needs, cause) = (None, Vec::new(), None);
+            steps.push(StepReport { target, stage, instruction, cached, seconds, started, needs, cause });
+        }
+    }
+    let name = |label: &Label| format!("{}: {}", label.stage, one_line(&plain(&label.instruction), 100));
+    (steps, running.values().map(name).collect())
+}
+
+/// `[php 2/3`, which two steps of a call never share.
+fn place(line: &str) -> &str {
+    line.split(']').next().unwrap_or_default()
+}
+
+/// The end of a step, `NAME -- cached` or `NAME -- 9.9 s`, with what it came to.
+fn ended(line: &str) -> Option<(&str, (bool, f64))> {
+    let (name, how) = line.rsplit_once(" -- ")?;
+    if how == "cached" {
+        return Some((name, (true, 0.0)));
+    }
+    let (seconds, _) = how.split_once(" s").filter(|(_, rest)| rest.is_empty() || rest.starts_with(' '))?;
+    Some((name, (false, seconds.parse().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_tells_what_ended_and_what_ran() {
+        let log = "[internal] load build definition from x\n[internal] load build definition from x -- 0.1 s\n\
+            [lib 1/2] FROM x -- cached\n[lib 2/2] RUN a -- b\n[lib 2/2] made 2 s\n[lib 2/2] RUN a -- b -- 1.5 s\n\
+            [2/3] COPY a b -- cached\n[2/3] COPY a b -- 2.0 s\n[3/3] RUN make\n[3/3] half\n[durango-0 2/2] RUN tar\n";
+        let (steps, running) = steps(log, &["app".to_owned()]);
+        let seen: Vec<_> = steps
+            .iter()
+            .map(|step| (step.stage.as_str(), step.instruction.as_str(), step.cached, step.seconds))
+            .collect();
+        assert_eq!(seen, [("lib", "RUN a -- b", false, 1.5), ("stage-0", "COPY a b", true, 0.0)]);
+        assert_eq!(running, ["stage-0: RUN make"]);
+    }
+
+    #[test]
+    fn a_folder_with_nothing_in_it_is_a_build_of_which_nothing_is_known() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let report = report(dir.path(), "20261125-074743-1fc");
+        assert_eq!((report.result, report.steps.len(), report.seconds), (BuildResult::Interrupted, 0, 0.0));
+    }
+}

@@ -1,0 +1,196 @@
+//! The log of a build: written while it runs, and bounded. Of each step's output it has the beginning and the end, of one that fails
+//! far more of the end. What must be kept secret is not in it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::veil::Veil;
+use crate::exec::trace::{Event, State, Trace};
+
+/// What the log may take before only what failed is added, in bytes.
+const ENOUGH: usize = 64 * 1024;
+/// What it may take at all.
+const MOST: usize = 128 * 1024;
+/// What is written at once of a step's output,
+const BEGINNING: usize = 4 * 1024;
+/// what of its end follows when it is over,
+const END: usize = 2 * 1024;
+/// and what where it failed.
+const END_OF_FAILED: usize = 48 * 1024;
+/// A longer line than this says no more, in characters.
+const LINE: usize = 1000;
+/// A longer name than this says no more.
+const NAME: usize = 200;
+
+/// The log of one build, all its calls together.
+#[derive(Debug, Default)]
+pub struct Log {
+    path: PathBuf,
+    veil: Veil,
+    state: Mutex<Written>,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    file: Option<File>,
+    bytes: usize,
+    outputs: BTreeMap<String, Output>,
+}
+
+/// A step's output.
+#[derive(Debug, Default)]
+struct Output {
+    /// What is written of its beginning, in bytes.
+    written: usize,
+    /// The end so far.
+    end: VecDeque<String>,
+    bytes: usize,
+    /// Lines between the two.
+    left_out: usize,
+    /// Whether its step has failed, once that is over; lines of it may still come.
+    failed: Option<bool>,
+}
+
+impl Output {
+    fn push(&mut self, line: String) {
+        self.bytes += line.len();
+        self.end.push_back(line);
+        self.keep(END_OF_FAILED);
+    }
+
+    fn keep(&mut self, bytes: usize) {
+        while self.bytes > bytes {
+            let Some(line) = self.end.pop_front() else { break };
+            self.bytes -= line.len();
+            self.left_out += 1;
+        }
+    }
+}
+
+impl Log {
+    /// A log at `path`, which a call makes or adds to.
+    pub fn new(path: impl Into<PathBuf>, veil: Veil) -> Self {
+        Self { path: path.into(), veil, state: Mutex::default() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes or opens the file, so that a place that cannot be written is told before anything runs.
+    pub fn open(&self) -> io::Result<()> {
+        let mut state = self.state();
+        if state.file.is_none() {
+            state.file = Some(File::options().create(true).append(true).open(&self.path)?);
+        }
+        Ok(())
+    }
+
+    /// A line outside of the stream: bake's own words.
+    pub fn text(&self, line: &str) -> io::Result<()> {
+        self.state().write(&self.clean(line, LINE), MOST)
+    }
+
+    /// What happened; every line of output has its step in front.
+    pub fn event(&self, trace: &Trace, event: &Event) -> io::Result<()> {
+        let mut written = self.state();
+        match event {
+            Event::Started(digest) => written.write(&self.clean(name(trace, digest), NAME), ENOUGH),
+            Event::Line(digest, line) => {
+                let place = name(trace, digest).split(']').next().unwrap_or_default();
+                let line = self.clean(&format!("{place}] {line}"), LINE);
+                written.output(digest, line)
+            }
+            Event::Ended(digest) => {
+                let state = &trace.vertices[digest];
+                let failed = !state.error.is_empty() && !state.error.contains("context canceled");
+                written.end(digest, Some(failed))?;
+                written.write(&self.clean(&ended(state), 2 * NAME), most(failed))
+            }
+            Event::Warning(text) => written.write(&self.clean(&format!("warning: {text}"), LINE), ENOUGH),
+        }
+    }
+
+    /// A call is over: what came late is written, and the end so far of what still ran.
+    pub fn end_of_call(&self) -> io::Result<()> {
+        let mut written = self.state();
+        let open: Vec<String> = written.outputs.keys().cloned().collect();
+        open.iter().try_for_each(|digest| written.end(digest, None))?;
+        written.outputs.clear();
+        Ok(())
+    }
+
+    fn clean(&self, line: &str, width: usize) -> String {
+        // Far more than is kept, so that no secret is cut in two where it would no longer be known.
+        let line: String = line.chars().take(16 * width).collect();
+        let line = self.veil.over(&line);
+        if line.chars().count() > width { line.chars().take(width).chain(['…']).collect() } else { line }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, Written> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Written {
+    fn write(&mut self, line: &str, most: usize) -> io::Result<()> {
+        if self.bytes + line.len() >= most {
+            return Ok(());
+        }
+        self.bytes += line.len() + 1;
+        self.file.as_mut().map_or(Ok(()), |file| writeln!(file, "{line}"))
+    }
+
+    fn output(&mut self, digest: &str, line: String) -> io::Result<()> {
+        let is_room = self.bytes + line.len() < ENOUGH;
+        let output = self.outputs.entry(digest.to_owned()).or_default();
+        if !is_room
+            || output.failed.is_some()
+            || !output.end.is_empty()
+            || output.written + line.len() > BEGINNING
+        {
+            output.push(line);
+            return Ok(());
+        }
+        output.written += line.len();
+        self.write(&line, ENOUGH)
+    }
+
+    /// Writes the end of a step's output, as much of it as what became of the step calls for, which is told once.
+    fn end(&mut self, digest: &str, failed: Option<bool>) -> io::Result<()> {
+        let Some(output) = self.outputs.get_mut(digest) else { return Ok(()) };
+        output.failed = output.failed.or(failed);
+        let has_failed = output.failed.unwrap_or(true);
+        output.keep(if has_failed { END_OF_FAILED } else { END });
+        let (lines, left_out) = (std::mem::take(&mut output.end), std::mem::take(&mut output.left_out));
+        output.bytes = 0;
+        if left_out > 0 {
+            self.write(&format!("[... {left_out} lines are left out ...]"), most(has_failed))?;
+        }
+        lines.iter().try_for_each(|line| self.write(line, most(has_failed)))
+    }
+}
+
+/// How far the log may grow for a step.
+fn most(failed: bool) -> usize {
+    if failed { MOST } else { ENOUGH }
+}
+
+fn name<'a>(trace: &'a Trace, digest: &str) -> &'a str {
+    trace.vertices.get(digest).map_or("", |state| state.name.as_str())
+}
+
+/// `[php 2/3] RUN make -- 9.9 s`.
+fn ended(state: &State) -> String {
+    let how = if state.cached { "cached".to_owned() } else { format!("{:.1} s", state.seconds()) };
+    let name: String = state.name.chars().take(NAME).collect();
+    format!("{name} -- {how} {}", state.error).trim_end().to_owned()
+}
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -1,0 +1,130 @@
+//! Builds so far, as their records tell them. Records are read by later versions than wrote them and by earlier ones: fields that are not
+//! known are passed over, those that are not there have defaults, and what cannot be read is told as such.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{begun, killed};
+use crate::cache::contents;
+use crate::cache::entry::folders;
+use crate::layout::Layout;
+use crate::report::BuildReport;
+use crate::report::json::SCHEMA;
+
+/// No outcome of ours is larger, in bytes.
+const LARGEST: u64 = 4 << 20;
+
+/// One build.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// Its id.
+    pub id: String,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// When it started.
+    pub begun: Option<Timestamp>,
+    /// What came of it.
+    pub state: State,
+}
+
+/// What came of a build.
+#[derive(Debug, Clone)]
+pub enum State {
+    /// It ended; one that was killed is told from its plan and its log.
+    Ended(Box<BuildReport>),
+    /// It still runs.
+    Running,
+    /// Its outcome cannot be read, and why.
+    Unreadable(String),
+}
+
+impl Past {
+    /// The report, where it ended and can be read.
+    pub fn report(&self) -> Option<&BuildReport> {
+        match &self.state {
+            State::Ended(report) => Some(report),
+            State::Running | State::Unreadable(_) => None,
+        }
+    }
+
+    /// Its log.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("build.log")
+    }
+}
+
+/// Every build there is a record of, the oldest first.
+pub fn all(layout: &Layout) -> Vec<Past> {
+    let mut builds: Vec<Past> = folders(&layout.builds()).into_iter().filter_map(one).collect();
+    builds.sort_by(|a, b| a.id.cmp(&b.id));
+    builds
+}
+
+/// The build that a folder is the record of.
+fn one(dir: PathBuf) -> Option<Past> {
+    let id = dir.file_name()?.to_str().filter(|name| contents::is_id(name))?.to_owned();
+    let state = match outcome(&dir) {
+        Some(state) => state,
+        None if contents::is_held(&dir) => State::Running,
+        // It may have ended since; a build lets go of its folder after it has written its outcome.
+        None => outcome(&dir).unwrap_or_else(|| State::Ended(Box::new(killed::report(&dir, &id)))),
+    };
+    Some(Past { begun: begun(&id), id, dir, state })
+}
+
+/// `None` where there is none.
+fn outcome(dir: &Path) -> Option<State> {
+    let path = dir.join("outcome.json");
+    let meta = fs::metadata(&path).ok()?;
+    let text = if meta.len() > LARGEST {
+        Err("it is too large".to_owned())
+    } else {
+        fs::read(&path).map_err(|e| e.to_string())
+    };
+    Some(match text.and_then(|text| parse(&text)) {
+        Ok(report) => State::Ended(Box::new(report)),
+        Err(why) => State::Unreadable(why),
+    })
+}
+
+fn parse(text: &[u8]) -> Result<BuildReport, String> {
+    let value: Value = serde_json::from_slice(text).map_err(|error| format!("it is no JSON: {error}"))?;
+    match value["schema"].as_u64() {
+        Some(schema) if schema > u64::from(SCHEMA) => {
+            Err(format!("a newer version wrote it (schema {schema}, this one knows {SCHEMA})"))
+        }
+        _ => serde_json::from_value(value).map_err(|error| error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::BuildResult;
+
+    #[test]
+    fn older_and_newer_records_are_read_and_others_are_told() {
+        let older = br#"{"schema":1,"build":"a","result":"built","seconds":1.5,"steps":[{"target":"app","stage":"s",
+            "instruction":"RUN x","cached":false,"seconds":1.0,"cause":null}],"cache":{"mounts":[{"id":"m"}]}}"#;
+        let report = parse(older).expect("older");
+        assert_eq!(
+            (report.result, report.steps[0].started, report.cache.mounts[0].bytes),
+            (BuildResult::Built, None, 0)
+        );
+        let newer = br#"{"schema":1,"build":"a","result":"cached","seconds":1,"steps":[{"target":"app","stage":"s","colour":1,
+            "instruction":"RUN x","cached":false,"seconds":1.0,"cause":{"kind":"moon","detail":"full"}}],"more":[{}]}"#;
+        assert_eq!(parse(newer).expect("newer").steps.len(), 1);
+        for (text, why) in [
+            ("{\"schema\":2}", "newer version wrote it (schema 2"),
+            ("{", "no JSON"),
+            ("{}", "missing field"),
+            (r#"{"schema":1,"build":"a","result":"won","seconds":1}"#, "unknown variant `won`"),
+        ] {
+            let error = parse(text.as_bytes()).expect_err(text);
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

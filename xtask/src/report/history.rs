@@ -1,0 +1,193 @@
+//! Builds so far: a row each, the newest last where a terminal ends, and a line of bars for the times of each set of targets.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::BuildReport;
+use super::against::is_done;
+use super::spark;
+use super::store::{age, columns};
+use super::text::{one_line, seconds};
+use super::timeline::Timeline;
+use crate::cache::size::show;
+use crate::record::read::{Past, State};
+
+/// So many bars a line has.
+const BARS: usize = 30;
+/// How wide targets and reasons may be.
+const TEXT: usize = 40;
+
+/// One build.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// Its id.
+    pub id: String,
+    /// When it began.
+    pub began: Option<Timestamp>,
+    /// Its targets.
+    pub targets: Vec<String>,
+    /// `built`, `cached`, `failed`, `interrupted`, `running`, `unreadable`.
+    pub result: &'static str,
+    /// Why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// How long it took.
+    pub seconds: Option<f64>,
+    /// How many steps ran,
+    pub ran: Option<usize>,
+    /// of how many.
+    pub steps: Option<usize>,
+    /// The generation of layers that was saved.
+    pub saved: Option<String>,
+    /// What was saved of cache mounts, in bytes.
+    pub mounts_saved_bytes: u64,
+}
+
+/// The times of one set of targets.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+pub struct Trend {
+    /// The targets.
+    pub targets: Vec<String>,
+    /// Of those that came to an end, the oldest first.
+    pub seconds: Vec<f64>,
+    /// The one in the middle.
+    pub median: Option<f64>,
+}
+
+/// The rows, in the order of `builds`.
+pub fn rows(builds: &[Past]) -> Vec<Row> {
+    builds.iter().map(row).collect()
+}
+
+fn row(past: &Past) -> Row {
+    let empty = Row {
+        id: past.id.clone(),
+        began: past.begun,
+        targets: Vec::new(),
+        result: "running",
+        problem: None,
+        seconds: None,
+        ran: None,
+        steps: None,
+        saved: None,
+        mounts_saved_bytes: 0,
+    };
+    match &past.state {
+        State::Running => empty,
+        State::Unreadable(why) => Row { result: "unreadable", problem: Some(why.clone()), ..empty },
+        State::Ended(report) => {
+            let timeline = Timeline::of(&report.steps);
+            Row {
+                targets: targets(report),
+                result: report.result.word(),
+                seconds: Some(report.seconds),
+                ran: Some(timeline.ran()),
+                steps: Some(timeline.rows.len()),
+                saved: report.cache.saved.clone(),
+                mounts_saved_bytes: report.cache.mounts.iter().map(|mount| mount.saved_bytes).sum(),
+                ..empty
+            }
+        }
+    }
+}
+
+fn targets(report: &BuildReport) -> Vec<String> {
+    report.targets.iter().map(|target| target.name.clone()).collect()
+}
+
+/// A trend for each set of targets, by their names.
+pub fn trends(builds: &[Past]) -> Vec<Trend> {
+    let mut times: BTreeMap<Vec<String>, Vec<f64>> = BTreeMap::new();
+    for report in builds.iter().filter_map(Past::report).filter(|report| is_done(report)) {
+        let mut targets = targets(report);
+        targets.sort();
+        times.entry(targets).or_default().push(report.seconds);
+    }
+    let trend = |(targets, seconds): (Vec<String>, Vec<f64>)| Trend {
+        median: spark::median(seconds.iter().copied()),
+        targets,
+        seconds,
+    };
+    times.into_iter().map(trend).collect()
+}
+
+/// Both as a terminal shows them.
+pub fn text(rows: &[Row], trends: &[Trend], now: Timestamp) -> String {
+    if rows.is_empty() {
+        return "no build is recorded here\n".into();
+    }
+    let mut cells = vec![["BUILD", "AGE", "RESULT", "TIME", "RAN", "SAVED", "TARGETS"].map(str::to_owned)];
+    cells.extend(rows.iter().map(|row| {
+        let problem = row.problem.as_deref().map(|why| format!("({})", one_line(why, TEXT)));
+        [
+            row.id.clone(),
+            row.began.map_or("-".into(), |began| age(now.duration_since(began).as_secs())),
+            row.result.to_owned(),
+            row.seconds.map_or("-".into(), seconds),
+            row.ran.zip(row.steps).map_or("-".into(), |(ran, steps)| format!("{ran}/{steps}")),
+            saved(row),
+            problem.unwrap_or_else(|| one_line(&row.targets.join(", "), TEXT)),
+        ]
+    }));
+    let mut text = columns(&cells);
+    if !trends.is_empty() {
+        text.push_str("\nhow long builds took, the newest last; a bar twice as high is many times as long\n");
+    }
+    let names: Vec<String> = trends.iter().map(|trend| one_line(&trend.targets.join(", "), TEXT)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    for (trend, name) in trends.iter().zip(&names) {
+        let last = &trend.seconds[trend.seconds.len().saturating_sub(BARS)..];
+        let middle = trend.median.map_or(String::new(), seconds);
+        let _ = writeln!(text, "  {name:<width$}  {}  median {middle}", spark::line(last));
+    }
+    text
+}
+
+/// `534c40353da7 + 12 MB`: layers, then mounts.
+fn saved(row: &Row) -> String {
+    let mounts = (row.mounts_saved_bytes > 0).then(|| format!("mounts {}", show(row.mounts_saved_bytes)));
+    let layers = row.saved.as_ref().map(|_| "layers".to_owned());
+    let parts: Vec<String> = layers.into_iter().chain(mounts).collect();
+    if parts.is_empty() { "-".into() } else { parts.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::BuildResult;
+    use crate::report::sample::report;
+
+    fn past(id: &str, state: State) -> Past {
+        Past { id: id.into(), dir: id.into(), begun: crate::record::begun(id), state }
+    }
+
+    #[test]
+    fn each_build_is_a_row_whatever_is_known_of_it() {
+        let ended = |id: &str, result, seconds| {
+            let report = BuildReport { build: id.into(), result, seconds, ..report() };
+            past(id, State::Ended(Box::new(report)))
+        };
+        let builds = [
+            ended("20261123-070000-1", BuildResult::Built, 400.0),
+            ended("20261124-070000-1", BuildResult::Cached, 0.5),
+            ended("20261125-070000-1", BuildResult::Interrupted, 3.0),
+            past("20261125-071000-1", State::Unreadable("a newer version wrote it".into())),
+            past("20261125-072000-1", State::Running),
+        ];
+        let now = crate::record::begun("20261125-072010-1").expect("a time");
+        let text = text(&rows(&builds), &trends(&builds), now);
+        let lines: Vec<&str> = text.lines().collect();
+        let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            words(1),
+            "20261123-070000-1 2 d built 6 min 40 s 5/6 layers, mounts 12.4 MB base, runtime"
+        );
+        assert_eq!(words(4), "20261125-071000-1 10 min unreadable - - - (a newer version wrote it)");
+        assert_eq!(words(5), "20261125-072000-1 10 s running - - -");
+        assert_eq!(words(8), "base, runtime ▇▁ median 3 min 20 s");
+        assert_eq!(super::text(&[], &[], now), "no build is recorded here\n");
+    }
+}

@@ -1,0 +1,204 @@
+//! One build as Markdown: for the summary of a CI's job, a comment, a file.
+
+use std::fmt::Write;
+
+use super::BuildResult;
+use super::story::{Story, instruction};
+use super::text::seconds;
+use super::timeline::Row;
+use super::words::{Part, clean, parts};
+
+/// All of it.
+pub fn text(story: &Story<'_>) -> String {
+    let targets: Vec<&str> = story.report.targets.iter().map(|target| target.name.as_str()).collect();
+    let mark = match story.report.result {
+        BuildResult::Built | BuildResult::Cached => "✓",
+        BuildResult::Failed | BuildResult::Interrupted => "✗",
+    };
+    let mut text =
+        format!("## {mark} {}: {}\n\n| | |\n|---|---|\n", plain(&targets.join(", ")), story.headline());
+    let _ = writeln!(text, "| build | {} |", boxed(&story.report.build));
+    for (name, value) in story.facts() {
+        let _ = writeln!(text, "| {name} | {} |", cell(name, &value));
+    }
+    failure(story, &mut text);
+    steps(story, &mut text);
+    causes(story, &mut text);
+    mounts(story, &mut text);
+    if !story.report.warnings.is_empty() {
+        text.push_str("\n### Warnings\n\n");
+        story.report.warnings.iter().for_each(|warning| text.push_str(&format!("- {}\n", rich(warning))));
+    }
+    text
+}
+
+/// References and paths are no words.
+fn cell(name: &str, value: &str) -> String {
+    if ["image", "cache read", "layers saved", "pushed"].contains(&name) {
+        boxed(value)
+    } else {
+        plain(value)
+    }
+}
+
+fn failure(story: &Story<'_>, text: &mut String) {
+    let Some(failure) = &story.report.failure else { return };
+    let lines = failure.to_string();
+    let lines: Vec<String> = lines.lines().map(clean).collect();
+    // A fence ends at one as long as itself.
+    let longest = lines.iter().map(|line| longest_run(line)).max().unwrap_or(0);
+    let fence = "`".repeat(3.max(longest + 1));
+    let _ = write!(text, "\n### Failure\n\n{fence}text\n{}\n{fence}\n", lines.join("\n"));
+}
+
+fn steps(story: &Story<'_>, text: &mut String) {
+    let timeline = &story.timeline;
+    let ran: Vec<&Row<'_>> = timeline
+        .stages
+        .iter()
+        .flat_map(|(_, rows)| rows.iter().map(|index| &timeline.rows[*index]))
+        .filter(|row| !row.step.cached)
+        .collect();
+    if ran.is_empty() {
+        return;
+    }
+    text.push_str(
+        "\n### Steps that ran\n\n| stage | step | began | took | usual |\n|---|---|---:|---:|---:|\n",
+    );
+    for row in ran {
+        let critical = if row.is_critical { " ◆" } else { "" };
+        let mark = if story.is_failed(row) { format!("{critical} ✗ failed") } else { critical.to_owned() };
+        let began = row.step.started.map_or(String::new(), seconds);
+        let usual = story.against.usual(row.step).map_or(String::new(), seconds);
+        let _ = writeln!(
+            text,
+            "| {}{mark} | {} | {began} | {} | {usual} |",
+            plain(&row.step.stage),
+            boxed(&instruction(row)),
+            seconds(row.step.seconds)
+        );
+    }
+    let cached = timeline.rows.len() - timeline.ran();
+    let critical = if timeline.critical.is_empty() { "" } else { " ◆ is on the critical path." };
+    let _ = writeln!(text, "\nCached steps: {cached}.{critical}");
+}
+
+fn causes(story: &Story<'_>, text: &mut String) {
+    let causes = story.causes();
+    if !causes.is_empty() {
+        text.push_str("\n### Why steps ran\n\n");
+    }
+    for why in causes {
+        let _ = writeln!(text, "- {}: {}", code(&why.step), rich(&why.cause));
+        why.follow.iter().for_each(|step| text.push_str(&format!("  - and so {}\n", code(step))));
+    }
+}
+
+fn mounts(story: &Story<'_>, text: &mut String) {
+    let mounts = story.mounts();
+    if !mounts.is_empty() {
+        text.push_str(
+            "\n### Cache mounts\n\n| mount | at | size | growth | moved |\n|---|---|---:|---:|---|\n",
+        );
+    }
+    for mount in mounts {
+        let (id, target) = (boxed(&mount.id), boxed(&mount.target));
+        let _ = writeln!(text, "| {id} | {target} | {} | {} | {} |", mount.size, mount.growth, mount.moved);
+    }
+}
+
+/// Words with what stands between ticks as code.
+fn rich(text: &str) -> String {
+    let part = |part: Part<'_>| match part {
+        Part::Words(words) => plain(words),
+        Part::Code("") => "nothing".into(),
+        Part::Code(words) => code(words),
+    };
+    let text = text.replace('\n', " ");
+    parts(&text).into_iter().map(part).collect()
+}
+
+/// Words that stay words: no emphasis, no link, no HTML, no cell of a table.
+fn plain(text: &str) -> String {
+    let text = clean(&text.replace('\n', " "));
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => out.extend(['\\', c]),
+            // `@name` would call somebody.
+            '@' => out.push_str("&#64;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A span of code in a cell, where a bar would end it.
+fn boxed(text: &str) -> String {
+    code(text).replace('|', "\\|")
+}
+
+/// A span of code: within longer ticks than it has.
+fn code(text: &str) -> String {
+    let text = clean(&text.replace('\n', " "));
+    if text.is_empty() {
+        return text;
+    }
+    let ticks = "`".repeat(longest_run(&text) + 1);
+    let space = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
+    format!("{ticks}{space}{text}{space}{ticks}")
+}
+
+/// The longest run of ticks.
+fn longest_run(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::failure::BuildFailure;
+    use crate::report::sample::report;
+
+    #[test]
+    fn hostile_words_stay_words() {
+        assert_eq!(
+            plain("a|b <b> *x* [y](z) `c` @me\nd"),
+            "a\\|b &lt;b&gt; \\*x\\* \\[y\\](z) \\`c\\` &#64;me d"
+        );
+        assert_eq!(boxed("echo `a` | b"), "``echo `a` \\| b``");
+        assert_eq!(code("`a`"), "`` `a` ``");
+    }
+
+    #[test]
+    fn a_build_as_a_page_of_a_ci() {
+        let mut report = report();
+        let text = super::text(&Story::of(&report, std::iter::empty(), None));
+        for line in [
+            "## ✓ base, runtime: built in 104 s: 5 of 6 steps ran\n",
+            "| image | `durango/base:latest sha256:8860b237d40c…` |",
+            "| php ◆ | `` RUN /builder/build-static.sh php && echo '<script>alert(1)</script>' \"a\\|b\" `c` `` | 0.7 s | 90 s |  |",
+            "\nCached steps: 1. ◆ is on the critical path.\n",
+            "- `php: COPY lib/php.sh /builder/lib/`: file: `lib/php.sh` changed\n  - and so ",
+            "| `durango-ccache` | `/root/.cache/ccache` | 98.0 MB |  | 12.4 MB saved |",
+            "- a registry is &lt;down&gt; &amp; out\n",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        report.result = BuildResult::Failed;
+        report.failure = Some(BuildFailure {
+            step: Some("[php 2/2] RUN make".into()),
+            exit_code: Some(2),
+            message: String::new(),
+            output: vec!["```".into(), "\u{1b}[31mred".into()],
+            advice: None,
+            log: "/l".into(),
+        });
+        let text = super::text(&Story::of(&report, std::iter::empty(), None));
+        assert!(text.contains("\n````text\nthe build failed with exit code 2"), "{text}");
+        assert!(text.contains("  | red\n") && text.contains("## ✗ base"), "{text}");
+    }
+}

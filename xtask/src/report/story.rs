@@ -1,0 +1,256 @@
+//! What there is to tell of one build, in words that text, Markdown and HTML share: they differ in form alone.
+
+use jiff::Timestamp;
+
+use super::against::Against;
+use super::text::{self, one_line, plain, seconds};
+use super::timeline::{Row, Timeline};
+use super::words::{clean, growth, when};
+use super::{BuildReport, BuildResult, CauseKind};
+use crate::cache::size::show;
+
+/// A build with all that is known around it.
+pub struct Story<'a> {
+    /// Its report.
+    pub report: &'a BuildReport,
+    /// Its steps.
+    pub timeline: Timeline<'a>,
+    /// The builds before.
+    pub against: Against,
+    /// When it began.
+    pub begun: Option<Timestamp>,
+}
+
+/// Why a step ran, and what ran because of it.
+pub struct Why {
+    /// The step.
+    pub step: String,
+    /// The cause.
+    pub cause: String,
+    /// Steps that follow from it.
+    pub follow: Vec<String>,
+}
+
+/// A cache mount that travelled.
+pub struct MountRow {
+    /// Its id.
+    pub id: String,
+    /// Where it is mounted.
+    pub target: String,
+    /// What it has now.
+    pub size: String,
+    /// How much it grew since a build last told; nothing where none did.
+    pub growth: String,
+    /// Put back, saved, or both.
+    pub moved: String,
+}
+
+impl<'a> Story<'a> {
+    /// Of a report and of all others there are.
+    pub fn of<'b>(
+        report: &'a BuildReport,
+        others: impl Iterator<Item = &'b BuildReport>,
+        begun: Option<Timestamp>,
+    ) -> Self {
+        Self { report, timeline: Timeline::of(&report.steps), against: Against::of(report, others), begun }
+    }
+
+    /// `built in 12 s: 3 of 26 steps ran`.
+    pub fn headline(&self) -> String {
+        let verb = match self.report.result {
+            BuildResult::Failed | BuildResult::Interrupted => "after",
+            BuildResult::Built | BuildResult::Cached => "in",
+        };
+        let (result, time) = (self.report.result.word(), seconds(self.report.seconds));
+        format!("{result} {verb} {time}: {}", text::steps(&self.timeline))
+    }
+
+    /// Whether a step is the one that failed.
+    pub fn is_failed(&self, row: &Row<'_>) -> bool {
+        let failed = self.report.failure.as_ref().and_then(|failure| failure.step.as_deref());
+        let parts = failed.and_then(|name| name.strip_prefix('[')?.split_once("] "));
+        parts.is_some_and(|(place, instruction)| {
+            let is_stage = |word: &str| word == row.step.stage;
+            instruction == row.step.instruction
+                && (place.split(' ').any(is_stage) || row.step.stage.starts_with("stage-"))
+        })
+    }
+
+    /// What became of a step, in a word: no colour says it alone.
+    pub fn outcome(&self, row: &Row<'_>) -> &'static str {
+        match (self.is_failed(row), row.step.cached) {
+            (true, _) => "failed",
+            (false, true) => "cached",
+            (false, false) => "ran",
+        }
+    }
+
+    /// What can be said in a line each, with what it is.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let mut facts = Vec::new();
+        facts.extend(self.begun.map(|begun| ("began", when(begun))));
+        for target in &self.report.targets {
+            let digest = target.digest.as_deref().unwrap_or_default();
+            let image = target.image.as_deref().unwrap_or(&target.name);
+            facts.push(("image", format!("{image} {}", one_line(digest, 20)).trim_end().to_owned()));
+        }
+        facts.extend(self.critical().map(|text| ("critical path", text)));
+        facts.extend(self.beside().map(|text| ("other builds", text)));
+        facts.extend(Some(self.against.line()).filter(|line| !line.is_empty()).map(|line| ("times", line)));
+        let cache = &self.report.cache;
+        facts.extend(cache.read.iter().map(|read| ("cache read", read.clone())));
+        let took = |what: &str, time: f64| {
+            if time > 0.0 { format!("{what}, in {}", seconds(time)) } else { what.to_owned() }
+        };
+        facts.extend(cache.saved.iter().map(|key| ("layers saved", took(key, cache.save_seconds))));
+        if !cache.pushed.is_empty() {
+            facts.push(("pushed", took(&cache.pushed.join(", "), cache.push_seconds)));
+        }
+        let moves = [("mounts put back", cache.put_back_seconds), ("mounts saved", cache.take_out_seconds)];
+        facts.extend(
+            moves
+                .into_iter()
+                .filter(|(_, time)| *time > 0.0)
+                .map(|(what, time)| (what, format!("in {}", seconds(time)))),
+        );
+        facts
+    }
+
+    fn critical(&self) -> Option<String> {
+        let steps = self.timeline.critical.len();
+        let time = seconds(self.timeline.critical_seconds());
+        let whole = seconds(self.report.seconds);
+        (steps > 0)
+            .then(|| format!("{time} of {whole}, in {steps} step{}", if steps == 1 { "" } else { "s" }))
+    }
+
+    /// This build beside others of the same targets.
+    fn beside(&self) -> Option<String> {
+        let against = &self.against;
+        let mut parts = Vec::new();
+        if let Some(median) = against.median {
+            let (word, count) = (self.report.result.word(), against.alike);
+            parts.push(format!("{count} {word} before, median {}", seconds(median)));
+        }
+        if let Some((id, result, time)) = &against.previous {
+            parts.push(format!("the last one {} after {} ({id})", result.word(), seconds(*time)));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// Steps that ran for a reason of their own; none where no reason is known.
+    pub fn causes(&self) -> Vec<Why> {
+        let step = |index: &usize| name(&self.timeline.rows[*index]);
+        let known = |index: &usize| {
+            self.timeline.rows[*index]
+                .step
+                .cause
+                .as_ref()
+                .is_some_and(|cause| cause.kind != CauseKind::Unknown)
+        };
+        let all = self.timeline.causes();
+        if !all.iter().any(|(first, _)| known(first)) {
+            return Vec::new();
+        }
+        let why = |(first, follow): &(usize, Vec<usize>)| Why {
+            step: step(first),
+            cause: cause(&self.timeline.rows[*first]),
+            follow: follow.iter().map(step).collect(),
+        };
+        all.iter().map(why).collect()
+    }
+
+    /// Cache mounts that travelled.
+    pub fn mounts(&self) -> Vec<MountRow> {
+        let row = |mount: &super::MountReport| {
+            let saved = (mount.saved_bytes > 0).then(|| format!("{} saved", show(mount.saved_bytes)));
+            let moved: Vec<String> =
+                mount.restored.then(|| "put back".to_owned()).into_iter().chain(saved).collect();
+            let growth =
+                self.against.size_before(mount).map_or(String::new(), |before| growth(before, mount.bytes));
+            let (id, target, size) = (mount.id.clone(), mount.target.clone(), show(mount.bytes));
+            MountRow {
+                id,
+                target,
+                size,
+                growth,
+                moved: if moved.is_empty() { "unchanged".into() } else { moved.join(", ") },
+            }
+        };
+        self.report.cache.mounts.iter().map(row).collect()
+    }
+}
+
+/// `php: RUN make`, without what says nothing to a reader.
+pub fn name(row: &Row<'_>) -> String {
+    format!("{}: {}", row.step.stage, instruction(row))
+}
+
+/// A step's instruction, likewise.
+pub fn instruction(row: &Row<'_>) -> String {
+    one_line(&clean(&plain(&row.step.instruction)), 160)
+}
+
+/// Why a step ran, in words; empty for one that did not.
+pub fn cause(row: &Row<'_>) -> String {
+    let Some(cause) = row.step.cause.as_ref().filter(|_| !row.step.cached) else { return String::new() };
+    let kind = match cause.kind {
+        CauseKind::File => "file",
+        CauseKind::Arg => "argument",
+        CauseKind::Base => "base image",
+        CauseKind::Instruction => "instruction",
+        CauseKind::Mount => "mount",
+        CauseKind::Parent => "follows a step that ran",
+        CauseKind::Dropped => "dropped by the builder",
+        CauseKind::New => "new",
+        CauseKind::Fresh => "asked to run again",
+        CauseKind::Unknown => "not known",
+    };
+    let detail = clean(&cause.detail);
+    if detail.is_empty() { kind.to_owned() } else { format!("{kind}: {detail}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::report;
+
+    #[test]
+    fn facts_and_causes_are_told_once() {
+        let report = report();
+        let mut before = report.clone();
+        (before.build, before.seconds) = ("20261124-074743-1fc".into(), 80.0);
+        before.cache.mounts[1].bytes = 90_000_000;
+        let begun = crate::record::begun(&report.build);
+        let story = Story::of(&report, [&before, &report].into_iter(), begun);
+        assert_eq!(story.headline(), "built in 104 s: 5 of 6 steps ran");
+        let facts = story.facts();
+        let fact = |name: &str| facts.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str());
+        assert_eq!(fact("began"), Some("2026-11-25 07:47:43 UTC"));
+        assert_eq!(fact("critical path"), Some("102 s of 104 s, in 4 steps"));
+        assert_eq!(
+            fact("other builds"),
+            Some("1 built before, median 80 s; the last one built after 80 s (20261124-074743-1fc)")
+        );
+        assert_eq!(fact("times"), Some("▁▃"));
+        let causes = story.causes();
+        assert_eq!(causes.len(), 2);
+        assert_eq!((causes[0].cause.as_str(), causes[0].follow.len()), ("file: `lib/php.sh` changed", 3));
+        let mounts = story.mounts();
+        assert_eq!((mounts[0].moved.as_str(), mounts[0].growth.as_str()), ("put back", "as before"));
+        assert_eq!((mounts[1].moved.as_str(), mounts[1].growth.as_str()), ("12.4 MB saved", "+8.0 MB"));
+    }
+
+    #[test]
+    fn the_step_that_failed_is_known_by_its_name() {
+        let mut report = report();
+        let error = anyhow::anyhow!("x");
+        let mut failure =
+            crate::report::failure::BuildFailure::of_error(&error, std::path::Path::new("/log"));
+        failure.step = Some(format!("[base php 3/3] {}", report.steps[2].instruction));
+        report.failure = Some(failure);
+        let story = Story::of(&report, std::iter::empty(), None);
+        let outcomes: Vec<_> = story.timeline.rows.iter().map(|row| story.outcome(row)).collect();
+        assert_eq!(outcomes, ["cached", "ran", "failed", "ran", "ran", "ran"]);
+    }
+}
