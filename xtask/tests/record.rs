@@ -169,7 +169,7 @@ fn no_secret_is_in_a_record() {
     assert_eq!((run.code, report["result"].as_str()), (3, Some("failed")), "{}", run.all());
     assert!(run.stderr.contains("file-word"), "the step did print it: {}", run.all());
     let held = record(&project);
-    assert_eq!(held.len(), 3, "{held:?}");
+    assert_eq!(held.len(), 5, "{held:?}");
     for (path, _) in held {
         let text = fs::read_to_string(&path).expect("read");
         for word in ["file-word", "env-word", "arg-word", "url-word", "go-word"] {
