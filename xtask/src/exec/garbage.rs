@@ -6,6 +6,7 @@ use std::time::Duration;
 use xshell::{Shell, cmd};
 
 use super::mounts::Moved;
+use super::signals;
 use crate::engine::{ask, usage};
 
 /// Less than this waits for the builder's own garbage collector: asking and pruning take half a second.
@@ -28,7 +29,8 @@ pub fn collect(sh: &Shell, builder: &str, moved: &[&Moved]) {
     let mut ours: Vec<_> =
         records.into_iter().filter(|record| record.kind != "exec.cachemount" && is_ours(record)).collect();
     ours.sort_by_key(|record| std::cmp::Reverse(record.created));
-    for record in ours {
+    // Ctrl-C leaves the rest to the builder: under load each takes seconds.
+    for record in ours.into_iter().take_while(|_| !signals::interrupted()) {
         let filter = format!("id={}", record.id);
         let _ =
             ask::ask(cmd!(sh, "docker buildx --builder {builder} prune --force --filter {filter}"), LIMIT);

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::veil::Veil;
 use crate::exec::trace::{Event, State, Trace};
+use crate::report::text::plain_step;
 
 /// What the log may take before only what failed is added, in bytes.
 const ENOUGH: usize = 64 * 1024;
@@ -99,7 +100,9 @@ impl Log {
     pub fn event(&self, trace: &Trace, event: &Event) -> io::Result<()> {
         let mut written = self.state();
         match event {
-            Event::Started(digest) => written.write(&self.clean(name(trace, digest), NAME), ENOUGH),
+            Event::Started(digest) => {
+                written.write(&self.clean(&plain_step(name(trace, digest)), NAME), ENOUGH)
+            }
             Event::Line(digest, line) => {
                 let place = name(trace, digest).split(']').next().unwrap_or_default();
                 let line = self.clean(&format!("{place}] {line}"), LINE);
@@ -187,7 +190,7 @@ fn name<'a>(trace: &'a Trace, digest: &str) -> &'a str {
 /// `[php 2/3] RUN make -- 9.9 s`.
 fn ended(state: &State) -> String {
     let how = if state.cached { "cached".to_owned() } else { format!("{:.1} s", state.seconds()) };
-    let name: String = state.name.chars().take(NAME).collect();
+    let name: String = plain_step(&state.name).chars().take(NAME).collect();
     format!("{name} -- {how} {}", state.error).trim_end().to_owned()
 }
 

@@ -88,21 +88,15 @@ impl BuildFailure {
     }
 }
 
-/// `[php 4/4] RUN --mount=... make` without its mounts.
-fn plain(step: &str) -> String {
-    match step.split_once("] ") {
-        Some((place, instruction)) => format!("{place}] {}", text::plain(instruction)),
-        None => step.to_owned(),
-    }
-}
-
 impl fmt::Display for BuildFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.step, self.exit_code) {
             (Some(step), Some(code)) => {
-                write!(f, "the build failed with exit code {code} in `{}`", plain(step))?;
+                write!(f, "the build failed with exit code {code} in `{}`", text::plain_step(step))?;
             }
-            (Some(step), None) => write!(f, "the build failed in `{}`: {}", plain(step), self.message)?,
+            (Some(step), None) => {
+                write!(f, "the build failed in `{}`: {}", text::plain_step(step), self.message)?
+            }
             (None, _) => write!(f, "the build failed: {}", self.message)?,
         }
         for line in &self.output {

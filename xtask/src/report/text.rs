@@ -85,6 +85,14 @@ pub fn plain(instruction: &str) -> String {
     first.into_iter().chain(words.skip_while(is_option)).collect::<Vec<_>>().join(" ")
 }
 
+/// `[php 4/4] RUN --mount=... make` without its mounts.
+pub fn plain_step(step: &str) -> String {
+    match step.split_once("] ") {
+        Some((place, instruction)) => format!("{place}] {}", plain(instruction)),
+        None => step.to_owned(),
+    }
+}
+
 /// The first `width` characters of a text's first line.
 pub fn one_line(text: &str, width: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
