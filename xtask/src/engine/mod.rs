@@ -7,6 +7,8 @@ pub mod base;
 pub mod builders;
 pub mod daemon_json;
 pub mod facts;
+pub mod json_text;
+pub mod limits;
 pub mod os;
 pub mod problem;
 pub mod provision;
