@@ -152,7 +152,7 @@ fn a_builder_that_drops_what_the_next_build_needs() {
         idle["detail"].as_str().is_some_and(|words| words.contains("of cache mounts that were idle")),
         "{idle}"
     );
-    // Up to Docker 27 an engine that nobody told otherwise drops nothing.
+    // An engine without rules drops nothing.
     let unlimited = check(r#"{"builder": {"gc": {"enabled": false}}}"#);
     assert_eq!((&unlimited["state"], &unlimited["detail"]), (&"ok".into(), &"all is kept".into()));
 }

@@ -1,5 +1,5 @@
 //! How much build cache a builder keeps, by the rules of its garbage collection, and whether that is enough for the images.
-//! Docker's own builder has no rules up to Docker 27 and keeps everything; newer ones keep a part of the disk.
+//! Docker 26's own builder has no rules and keeps everything; newer ones keep a part of the disk.
 
 use crate::cache::size;
 
