@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use common::second_daemon::SecondDaemon;
 use common::{Project, Run, files, run_as_nobody};
 use serde_json::Value;
 
@@ -128,6 +129,32 @@ fn a_machine_that_is_well() {
     names
         .iter()
         .for_each(|name| assert!(checks.iter().any(|check| check["name"] == *name), "{name} is missing"));
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_builder_that_drops_what_the_next_build_needs() {
+    let check = |config: &str| {
+        let daemon = SecondDaemon::start_with(config);
+        let (checks, run) = findings(&project().env("DOCKER_HOST", &daemon.host()), &[]);
+        assert_eq!(run.code, 0, "{}", run.all());
+        checks
+            .into_iter()
+            .find(|check| check["name"] == "build cache")
+            .unwrap_or_else(|| panic!("{}", run.all()))
+    };
+    let small = check(r#"{"builder": {"gc": {"enabled": true, "defaultKeepStorage": "2GB"}}}"#);
+    assert_eq!(small["state"], "warn", "{small}");
+    assert_eq!(small["detail"], "the builder keeps 2.1 GB of it, and the images need about 10.0 GB");
+    assert_eq!(small["remedy"], "raise `builder.gc` in the daemon.json of that daemon");
+    let idle = check(r#"{"builder": {"gc": {"enabled": true, "defaultKeepStorage": "12GB"}}}"#);
+    assert!(
+        idle["detail"].as_str().is_some_and(|words| words.contains("of cache mounts that were idle")),
+        "{idle}"
+    );
+    // An engine without rules drops nothing.
+    let unlimited = check(r#"{"builder": {"gc": {"enabled": false}}}"#);
+    assert_eq!((&unlimited["state"], &unlimited["detail"]), (&"ok".into(), &"all is kept".into()));
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 mod common;
 
+use std::process::Command;
+
 use common::second_daemon::SecondDaemon;
-use common::{COMPOSE, Project, base_of, cached};
+use common::{COMPOSE, Project, Run, base_of, cached};
+use serde_json::Value;
 
 fn project(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
@@ -29,6 +32,55 @@ fn layers_that_one_engine_saved_are_hits_on_another() {
     // A stage that only feeds another is in the store too, and no step of either runs.
     assert_eq!(report["result"], "cached", "{}", run.all());
     assert!(cached(&report, "COPY --from=made"));
+}
+
+/// A store that only a build without an image filled has zstd throughout; whatever an image is used for works all the same.
+#[test]
+#[ignore = "needs an engine"]
+fn an_image_of_layers_from_a_store_is_as_good_as_any() {
+    let project = project("zstd");
+    let (report, run) = project.build(&["app", "--set", "app.output=type=cacheonly"]);
+    run.succeeds();
+    assert!(report["cache"]["saved"].is_string(), "{report}");
+    let second = SecondDaemon::start();
+    second.receive(&base_of(&project));
+    let project = project.env("DOCKER_HOST", &second.host());
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached", "{}", run.all());
+    let docker = |args: &[&str]| {
+        let run = Run::from(second.docker(args));
+        run.succeeds();
+        run.stdout
+    };
+    let (image, tar) = ("durango-test/zstd", second.path("saved.tar").display().to_string());
+    docker(&["image", "save", "-o", &tar, image]);
+    assert!(media_types(&tar).iter().any(|media| media.ends_with("tar+zstd")), "{:?}", media_types(&tar));
+    let made = docker(&["run", "--name", "used", image, "cat", "/made"]);
+    docker(&["commit", "used", "durango-test/zstd:committed"]);
+    assert_eq!(docker(&["run", "--rm", "durango-test/zstd:committed", "cat", "/made"]), made);
+    docker(&["rm", "used"]);
+    docker(&["image", "rm", "--force", image, "durango-test/zstd:committed"]);
+    docker(&["image", "load", "-i", &tar]);
+    assert_eq!(docker(&["run", "--rm", image, "cat", "/made"]), made);
+    // An unchanged build makes the same image again.
+    assert_eq!(project.build(&["app"]).0["targets"][0]["digest"], report["targets"][0]["digest"]);
+    project.write("Dockerfile", "FROM durango-test/zstd\nRUN cat /made >/more\n");
+    let upon = project.path("").display().to_string();
+    docker(&["buildx", "build", "--tag", "durango-test/upon", &upon]);
+    assert_eq!(docker(&["run", "--rm", "durango-test/upon", "cat", "/more"]), made);
+}
+
+/// Media types of an image's layers, by the archive that `docker save` made.
+fn media_types(archive: &str) -> Vec<String> {
+    let read = |name: &str| -> Value {
+        let output = Command::new("tar").args(["-xOf", archive, name]).output().expect("tar runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON in {name}"))
+    };
+    let digest = read("index.json")["manifests"][0]["digest"].as_str().expect("a digest").replace(':', "/");
+    let manifest = read(&format!("blobs/{digest}"));
+    let layers = manifest["layers"].as_array().expect("layers");
+    layers.iter().filter_map(|layer| Some(layer["mediaType"].as_str()?.to_owned())).collect()
 }
 
 #[test]

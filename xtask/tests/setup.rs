@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use common::second_daemon::SecondDaemon;
 use common::{Project, Run, run_as_nobody};
 use serde_json::Value;
 
-/// Every file of the home and of the daemon's folder: content, mode, and where a link leads.
+/// Every file of the home and of the daemon's folder but those in which buildx keeps what it is asked: content, mode, and where a link
+/// leads.
 type Snapshot = BTreeMap<String, (Vec<u8>, u32, String)>;
 
 fn snapshot(project: &Project) -> Snapshot {
@@ -19,6 +21,7 @@ fn snapshot(project: &Project) -> Snapshot {
         let link = fs::read_link(path).map_or(String::new(), |to| to.display().to_string());
         (fs::read(path).expect("read"), fs::metadata(path).expect("there").permissions().mode(), link)
     };
+    let files = files.filter(|entry| !entry.path().display().to_string().contains("/.docker/buildx/"));
     files.map(|entry| (entry.path().display().to_string(), read(entry.path()))).collect()
 }
 
@@ -173,4 +176,53 @@ fn a_daemon_of_roots_is_left_alone_and_the_command_is_said() {
     let line = run.stdout.lines().find(|line| line.contains("this does it: sudo env ")).expect("a command");
     assert!(line.contains("DURANGO_DAEMON_JSON=") && line.ends_with(" setup"), "{line}");
     assert!(read(&project, "home/.bashrc").contains("DOCKER_BUILDKIT=1"));
+}
+
+/// A daemon that keeps less build cache than the images need gets a limit that does, unless the user has set one.
+#[test]
+#[ignore = "needs an engine"]
+fn a_limit_that_is_too_small_is_raised_once_and_undone_exactly() {
+    let small = r#"{"features": {"containerd-snapshotter": true}, "builder": {"gc": {"enabled": true, "defaultKeepStorage": "2GB"}}}"#;
+    let daemon = SecondDaemon::start_with(small);
+    for text in [
+        "",
+        "{\"mtu\": 1400}\n",
+        "{\n  \"features\": {\"buildkit\": true, \"containerd-snapshotter\": true}\n}\n",
+    ] {
+        let project = home(&[("etc/daemon.json", text)]).env("DOCKER_HOST", &daemon.host());
+        let before = snapshot(&project);
+        let shown = run(&project, &["--dry-run"]);
+        assert!(shown.stdout.contains("raising the limit of the build cache in "), "{}", shown.all());
+        run(&project, &[]);
+        let config: Value = serde_json::from_str(&read(&project, "etc/daemon.json")).expect("JSON");
+        assert_eq!(
+            config["builder"]["gc"]["policy"][0]["filter"][0], "type=regular",
+            "layers go first: {config}"
+        );
+        assert!(run(&project, &[]).stdout.contains("nothing to change"));
+        run(&project, &["--undo"]);
+        assert_eq!(snapshot(&project), before, "{text:?}");
+    }
+    let project = home(&[("etc/daemon.json", small)]).env("DOCKER_HOST", &daemon.host());
+    run(&project, &[]);
+    let config: Value = serde_json::from_str(&read(&project, "etc/daemon.json")).expect("JSON");
+    assert_eq!(config["builder"], serde_json::json!({"gc": {"enabled": true, "defaultKeepStorage": "2GB"}}));
+    run(&project, &["--undo"]);
+    assert_eq!(read(&project, "etc/daemon.json"), small);
+}
+
+/// The limit that is written is one that the daemon takes, and the doctor finds it enough.
+#[test]
+#[ignore = "needs an engine"]
+fn the_daemon_takes_the_limit() {
+    let text = xtask::engine::daemon_json::with(
+        "",
+        xtask::engine::daemon_json::Settings { features: &[], limit: true },
+    );
+    let daemon = SecondDaemon::start_with(&text.expect("valid").expect("changed"));
+    let project = home(&[]).env("DOCKER_HOST", &daemon.host());
+    let document: Value = serde_json::from_str(&project.run(&["doctor", "--json"]).stdout).expect("JSON");
+    let checks = document["checks"].as_array().expect("checks");
+    let check = checks.iter().find(|check| check["name"] == "build cache").expect("a check");
+    assert_eq!((&check["state"], &check["detail"]), (&"ok".into(), &"up to 42.9 GB are kept".into()));
 }

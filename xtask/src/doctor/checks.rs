@@ -2,8 +2,10 @@
 
 use super::Check;
 use super::facts::Facts;
+use crate::cache::size;
 use crate::engine::base::{BaseImage, TAG};
 use crate::engine::facts::Info;
+use crate::engine::limits::Limits;
 use crate::engine::problem::Problem;
 use crate::engine::{Driver, Engine};
 
@@ -77,7 +79,10 @@ fn daemon(facts: &Facts, info: &Info) -> Vec<Check> {
         Check::ok("permission", "this user reaches the daemon"),
     ];
     match &facts.engine {
-        Ok(engine) => checks.extend([store(engine), builder(engine)]),
+        Ok(engine) => {
+            checks.extend([store(engine), builder(engine)]);
+            checks.extend(facts.limits.map(|limits| build_cache(limits, engine, facts)));
+        }
         Err(Problem::NoBuildx | Problem::OldBuildx(_)) => {}
         Err(found) => checks.push(problem("builder", found)),
     }
@@ -101,6 +106,27 @@ fn builder(engine: &Engine) -> Check {
     let driver = serde_json::to_value(engine.driver).ok();
     let driver = driver.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
     Check::ok("builder", format!("{} (driver {driver}, {})", engine.builder, engine.platform))
+}
+
+/// What is dropped between two builds is built again.
+fn build_cache(limits: Limits, engine: &Engine, facts: &Facts) -> Check {
+    let name = "build cache";
+    let Some(lack) = limits.lack() else {
+        let kept = limits
+            .all
+            .map_or("all is kept".to_owned(), |bytes| format!("up to {} are kept", size::show(bytes)));
+        return Check::ok(name, kept);
+    };
+    let remedy = match engine.driver {
+        Driver::Docker if facts.place.is_some() => "raise `builder.gc` in the daemon.json of that daemon",
+        Driver::Docker if facts.has_limit => {
+            "raise `builder.gc` in /etc/docker/daemon.json, then restart the daemon"
+        }
+        Driver::Docker => "cargo xtask setup, then restart the daemon",
+        Driver::DockerContainer => "cargo xtask builder up --size 40GB",
+        Driver::Remote | Driver::Kubernetes => "its owner can raise the limit in buildkitd.toml",
+    };
+    Check::warn(name, lack, remedy)
 }
 
 fn problem(name: &'static str, problem: &Problem) -> Check {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::cli::Session;
 use crate::engine::Engine;
 use crate::engine::base::{self, BaseImage, bootstrap, mirror};
+use crate::engine::builders;
 use crate::engine::facts::{self as engine_facts, Info};
+use crate::engine::limits::Limits;
 use crate::engine::problem::Problem;
 use crate::engine::provision::probe::chosen_place;
 use crate::project::pins;
@@ -21,6 +23,10 @@ pub struct Facts {
     pub(crate) info: Option<Info>,
     /// The engine, or what keeps it from being used.
     pub engine: Result<Engine, Problem>,
+    /// How much build cache the builder keeps, where it answers.
+    pub limits: Option<Limits>,
+    /// Whether the daemon's configuration of this machine has a limit of the user's.
+    pub has_limit: bool,
     /// Address or context that the user chose.
     pub place: Option<String>,
     /// Folders that fill up, each with its free bytes.
@@ -59,7 +65,13 @@ impl Facts {
             _ => None,
         };
         let named = host.var("DURANGO_CA_BUNDLE").or(host.var("SSL_CERT_FILE"));
+        let builder = engine.as_ref().ok().and_then(|engine| builders::read(session, &engine.builder).ok());
         Self {
+            limits: builder
+                .flatten()
+                .filter(|builder| builder.is_up)
+                .map(|builder| Limits::of(&builder.policy)),
+            has_limit: setup::daemon::has_limit(host),
             client: host.which("docker"),
             place: chosen_place(host),
             disks: disks(session, info.as_ref()),

@@ -1,7 +1,11 @@
-//! The daemon's configuration: switching features on in the text as the user wrote it, so that every other byte stays.
+//! The daemon's configuration: features switched on and the build cache's limit set, in the text as the user wrote it, so that every
+//! other byte stays.
 
 use anyhow::{Result, bail};
 use serde_json::Value;
+
+use super::json_text::{insert_first, value_of, without_member};
+use crate::plan::builder::SIZE;
 
 /// Keeps images in containerd: without it the `docker` driver cannot export a cache to a directory.
 pub const CONTAINERD_STORE: &str = "containerd-snapshotter";
@@ -27,67 +31,89 @@ pub fn feature(config: &Value, name: &str) -> Option<bool> {
     config.get("features")?.get(name)?.as_bool()
 }
 
-/// The text with these features on; `None` where they are on already.
-pub fn with_features(text: &str, names: &[&str]) -> Result<Option<String>> {
-    let mut wanted = parse(text)?;
-    let off: Vec<&str> = names.iter().copied().filter(|name| feature(&wanted, name) != Some(true)).collect();
-    if off.is_empty() {
-        return Ok(None);
-    }
-    let mut new = if text.trim().is_empty() { "{}\n".to_owned() } else { text.to_owned() };
-    for name in off {
-        wanted["features"][name] = Value::Bool(true);
-        new = with_feature(&new, name);
-    }
-    // The scanner below is small; where it should ever disagree with the parser, formatting is what we give up.
-    if parse(&new).ok().as_ref() != Some(&wanted) {
-        new = serde_json::to_string_pretty(&wanted)? + "\n";
-    }
-    Ok(Some(new))
+/// What is to be set in the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// Features that are to be on.
+    pub features: &'a [&'a str],
+    /// Whether the build cache is to have the limit of [`limit`], where the user has set none.
+    pub limit: bool,
 }
 
-/// The text without the features that `original` did not have; one that it had is put back to what it was.
-pub fn without_features(text: &str, original: &str, names: &[&str]) -> Result<String> {
+/// The limit of the build cache: as large as that of a builder of `builder up`, and layers go before cache mounts. Rules of its own
+/// replace the engine's, which drop cache mounts after 48 idle hours. `keepStorage` is the one name that all versions know.
+pub fn limit() -> Value {
+    let keep = format!("{SIZE}GB");
+    serde_json::json!({"enabled": true, "policy": [
+        {"keepStorage": keep, "filter": ["type=regular"]},
+        {"keepStorage": keep, "all": true},
+    ]})
+}
+
+/// Whether somebody has decided about the build cache's limit.
+pub fn has_limit(config: &Value) -> bool {
+    config.get("builder").is_some_and(|builder| builder.get("gc").is_some() || !builder.is_object())
+}
+
+/// The text with these settings; `None` where it has them already.
+pub fn with(text: &str, settings: Settings<'_>) -> Result<Option<String>> {
+    let mut wanted = parse(text)?;
+    let mut new = if text.trim().is_empty() { "{}\n".to_owned() } else { text.to_owned() };
+    let before = wanted.clone();
+    for name in settings.features.iter().filter(|name| feature(&before, name) != Some(true)) {
+        wanted["features"][*name] = Value::Bool(true);
+        new = with_feature(&new, name);
+    }
+    if settings.limit && !has_limit(&wanted) {
+        wanted["builder"]["gc"] = limit();
+        new = with_limit(&new);
+    }
+    Ok((wanted != before).then(|| checked(new, &wanted)))
+}
+
+/// The text without the settings that `original` did not have; a feature that it had off is off again, and a limit that was changed
+/// since stays.
+pub fn without(text: &str, original: &str, settings: Settings<'_>) -> Result<String> {
     let (mut wanted, old) = (parse(text)?, parse(original)?);
     let mut new = text.to_owned();
-    for name in names {
+    for name in settings.features {
         match feature(&old, name) {
             Some(true) => {}
             Some(false) => {
                 wanted["features"][*name] = Value::Bool(false);
                 new = new.replacen(&format!("\"{name}\": true"), &format!("\"{name}\": false"), 1);
             }
-            None => {
-                wanted.get_mut("features").and_then(Value::as_object_mut).map(|map| map.remove(*name));
-                let features = new.find('{').and_then(|outer| value_of(&new, outer, "features"));
-                new = features.map_or(new.clone(), |inner| without_member(&new, inner, name));
-            }
+            None => new = without_inner(&new, &mut wanted, "features", name),
         }
     }
-    let is_empty = wanted.get("features").and_then(Value::as_object).is_some_and(|map| map.is_empty());
-    if is_empty && old.get("features").is_none() {
-        wanted.as_object_mut().map(|map| map.remove("features"));
-        new = new.find('{').map_or(new.clone(), |outer| without_member(&new, outer, "features"));
+    if has_our_limit(&wanted) && !has_limit(&old) {
+        new = without_inner(&new, &mut wanted, "builder", "gc");
     }
-    if parse(&new).ok().as_ref() != Some(&wanted) {
-        new = serde_json::to_string_pretty(&wanted)? + "\n";
+    for outer in ["features", "builder"] {
+        let is_empty = wanted.get(outer).and_then(Value::as_object).is_some_and(|map| map.is_empty());
+        if is_empty && old.get(outer).is_none() {
+            wanted.as_object_mut().map(|map| map.remove(outer));
+            new = new.find('{').map_or(new.clone(), |brace| without_member(&new, brace, outer));
+        }
     }
-    Ok(new)
+    Ok(checked(new, &wanted))
 }
 
-/// Takes out a member with the space before it and the comma that parted it from the next or the one before.
-fn without_member(text: &str, brace: usize, name: &str) -> String {
-    let Some((start, value)) = member(text, brace, name) else { return text.to_owned() };
-    let mut values = serde_json::Deserializer::from_str(&text[value..]).into_iter::<Value>();
-    if !matches!(values.next(), Some(Ok(_))) {
-        return text.to_owned();
-    }
-    let after = &text[value + values.byte_offset()..];
-    let before = text[..start].trim_end();
-    match after.trim_start().strip_prefix(',') {
-        Some(rest) => format!("{before}{rest}"),
-        None => format!("{}{after}", before.strip_suffix(',').unwrap_or(before)),
-    }
+/// Whether the limit is the one of [`limit`].
+pub fn has_our_limit(config: &Value) -> bool {
+    config.get("builder").and_then(|builder| builder.get("gc")) == Some(&limit())
+}
+
+/// The scanner of the text is small; where it should ever disagree with the parser, formatting is what we give up.
+fn checked(text: String, wanted: &Value) -> String {
+    if parse(&text).ok().as_ref() == Some(wanted) { text } else { format!("{wanted:#}\n") }
+}
+
+/// Takes a member of an inner object out of both, the text and the value.
+fn without_inner(text: &str, wanted: &mut Value, outer: &str, name: &str) -> String {
+    wanted.get_mut(outer).and_then(Value::as_object_mut).map(|map| map.remove(name));
+    let inner = text.find('{').and_then(|brace| value_of(text, brace, outer));
+    inner.map_or_else(|| text.to_owned(), |inner| without_member(text, inner, name))
 }
 
 fn with_feature(text: &str, name: &str) -> String {
@@ -104,57 +130,13 @@ fn with_feature(text: &str, name: &str) -> String {
     }
 }
 
-/// Puts a member first into the object whose brace is at `brace`; `close` goes before the brace of an empty one.
-fn insert_first(text: &str, brace: usize, member: &str, close: &str) -> String {
-    let (head, rest) = text.split_at(brace + 1);
-    let is_empty = rest.trim_start().starts_with('}');
-    if is_empty {
-        format!("{head}{member}{close}{}", rest.trim_start())
-    } else {
-        format!("{head}{member},{rest}")
+fn with_limit(text: &str) -> String {
+    let Some(outer) = text.find('{') else { return text.to_owned() };
+    let gc = format!("\n    \"gc\": {}", limit());
+    match value_of(text, outer, "builder") {
+        Some(inner) => insert_first(text, inner, &gc, "\n  "),
+        None => insert_first(text, outer, &format!("\n  \"builder\": {{{gc}\n  }}"), "\n"),
     }
-}
-
-/// Where a member and its value begin, in the object whose brace is at `brace`.
-fn member(text: &str, brace: usize, name: &str) -> Option<(usize, usize)> {
-    let bytes = text.as_bytes();
-    let (mut depth, mut at) = (0_usize, brace);
-    while at < bytes.len() {
-        match bytes[at] {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth == 1 => return None,
-            b'}' | b']' => depth -= 1,
-            b'"' => {
-                let end = string_end(bytes, at)?;
-                let after = text[end..].trim_start();
-                if depth == 1 && &text[at + 1..end - 1] == name && after.starts_with(':') {
-                    return Some((at, text.len() - after[1..].trim_start().len()));
-                }
-                at = end - 1;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    None
-}
-
-/// Where the value of a member begins.
-fn value_of(text: &str, brace: usize, name: &str) -> Option<usize> {
-    member(text, brace, name).map(|(_, value)| value)
-}
-
-/// One past the closing quote of the string that begins at `start`.
-fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut at = start + 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' => at += 2,
-            b'"' => return Some(at + 1),
-            _ => at += 1,
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -162,6 +144,12 @@ mod tests {
     use super::*;
 
     const BOTH: &[&str] = &[BUILDKIT, CONTAINERD_STORE];
+    const ALL: Settings<'_> = Settings { features: BOTH, limit: true };
+    const LIMIT: Settings<'_> = Settings { features: &[], limit: true };
+
+    fn on<'a>(features: &'a [&'a str]) -> Settings<'a> {
+        Settings { features, limit: false }
+    }
 
     #[test]
     fn every_other_byte_stays() {
@@ -183,15 +171,15 @@ mod tests {
             ),
         ];
         for (before, after) in cases {
-            assert_eq!(with_features(before, &[BUILDKIT]).unwrap().as_deref(), Some(after), "{before}");
-            assert_eq!(with_features(after, &[BUILDKIT]).unwrap(), None, "{after}");
+            assert_eq!(with(before, on(&[BUILDKIT])).unwrap().as_deref(), Some(after), "{before}");
+            assert_eq!(with(after, on(&[BUILDKIT])).unwrap(), None, "{after}");
         }
     }
 
     #[test]
     fn other_settings_are_never_lost() {
         let text = "{\n  \"data-root\": \"/x\",\n  \"features\": {\"cdi\": true},\n  \"mtu\": 1400\n}\n";
-        let new = parse(&with_features(text, BOTH).unwrap().unwrap()).unwrap();
+        let new = parse(&with(text, on(BOTH)).unwrap().unwrap()).unwrap();
         assert_eq!(
             (&new["data-root"], &new["mtu"], feature(&new, "cdi")),
             (&"/x".into(), &1400.into(), Some(true))
@@ -206,23 +194,49 @@ mod tests {
             "{\"features\": {\"cdi\": true}}",
             "{\n  \"features\": {\"buildkit\": false}\n}",
         ] {
-            let ours = with_features(original, BOTH).expect("valid").expect("changed");
+            let ours = with(original, ALL).expect("valid").expect("changed");
             let edited = ours.replacen('{', "{\"debug\": true, ", 1);
             let expected = original.replacen('{', "{\"debug\": true, ", 1);
-            let undone = without_features(&edited, original, BOTH).expect("valid");
+            let undone = without(&edited, original, ALL).expect("valid");
             assert_eq!(parse(&undone).expect("valid"), parse(&expected).expect("valid"), "{undone}");
         }
-        let none = with_features("", BOTH).expect("valid").expect("changed");
-        assert_eq!(
-            parse(&without_features(&none, "", BOTH).expect("valid")).expect("valid"),
-            serde_json::json!({})
-        );
+        let none = with("", ALL).expect("valid").expect("changed");
+        assert_eq!(parse(&without(&none, "", ALL).expect("valid")).expect("valid"), serde_json::json!({}));
+    }
+
+    #[test]
+    fn a_limit_is_set_where_there_is_none_and_taken_out_where_it_is_ours() {
+        let gc = format!("\n    \"gc\": {}", limit());
+        let cases = [
+            ("", format!("{{\n  \"builder\": {{{gc}\n  }}\n}}\n")),
+            ("{\"mtu\":1400}", format!("{{\n  \"builder\": {{{gc}\n  }},\"mtu\":1400}}")),
+            ("{\"builder\": {}}", format!("{{\"builder\": {{{gc}\n  }}}}")),
+            (
+                "{\"builder\": {\"entitlements\": {}}}",
+                format!("{{\"builder\": {{{gc},\"entitlements\": {{}}}}}}"),
+            ),
+        ];
+        for (before, after) in cases {
+            assert_eq!(with(before, LIMIT).unwrap().as_deref(), Some(after.as_str()), "{before}");
+            assert_eq!(with(&after, LIMIT).unwrap(), None, "{after}");
+            let undone = without(&after, before, LIMIT).unwrap();
+            assert_eq!(parse(&undone).unwrap(), parse(before).unwrap(), "{undone}");
+            // What the user made of it since is the user's.
+            let edited = after.replace("40GB", "90GB");
+            assert_eq!(without(&edited, before, LIMIT).unwrap(), edited);
+        }
+        for own in
+            ["{\"builder\":{\"gc\":{}}}", "{\"builder\":{\"gc\":{\"enabled\":false}}}", "{\"builder\":null}"]
+        {
+            assert_eq!(with(own, LIMIT).unwrap(), None, "{own}");
+            assert_eq!(without(own, own, LIMIT).unwrap(), own);
+        }
     }
 
     #[test]
     fn what_the_daemon_would_refuse_is_an_error() {
         for text in ["{", "[]", "{\"features\": []}", "{} x", "features: {}"] {
-            assert!(with_features(text, BOTH).is_err(), "{text}");
+            assert!(with(text, on(BOTH)).is_err(), "{text}");
         }
     }
 }

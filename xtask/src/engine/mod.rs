@@ -7,6 +7,8 @@ pub mod base;
 pub mod builders;
 pub mod daemon_json;
 pub mod facts;
+pub mod json_text;
+pub mod limits;
 pub mod os;
 pub mod problem;
 pub mod provision;
@@ -54,6 +56,8 @@ pub enum Driver {
 pub struct Capabilities {
     /// Can write a cache to a local directory: every driver but `docker` on the classic image store.
     pub local_cache_export: bool,
+    /// Can make images of OCI's media types, which has one for zstd: the same ones.
+    pub oci_images: bool,
     /// Images of the daemon can be built upon: the `docker` driver alone.
     pub sees_local_images: bool,
     /// Records can be removed from the builder, and steps whose own are left stay cached. The daemon's own BuildKit forgets every step's
@@ -65,8 +69,10 @@ pub struct Capabilities {
 impl Engine {
     /// What this engine can do.
     pub fn capabilities(&self) -> Capabilities {
+        let classic = self.driver == Driver::Docker && !self.containerd_store;
         Capabilities {
-            local_cache_export: self.driver != Driver::Docker || self.containerd_store,
+            local_cache_export: !classic,
+            oci_images: !classic,
             sees_local_images: self.driver == Driver::Docker,
             keeps_results_when_pruned: self.driver != Driver::Docker,
         }

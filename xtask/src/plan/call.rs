@@ -118,9 +118,18 @@ fn target_sets(facts: &Facts, options: &BuildOptions, name: &str, declared: &Tar
 /// Whether a `--set` says where a result goes, or that what there is does not count: a save has a place of its own, and finds all
 /// of the build's work.
 fn is_builds_own(set: &str) -> bool {
+    says_output(set) || ["cache-to", "tags", "no-cache", "no-cache-filter"].contains(&key_of(set))
+}
+
+/// Whether a `--set` says where a result goes.
+fn says_output(set: &str) -> bool {
+    ["output", "push", "load"].contains(&key_of(set))
+}
+
+/// The setting that a `--set` is about: `args` of `app.args.VERSION+=1`.
+fn key_of(set: &str) -> &str {
     let field = set.split('=').next().unwrap_or_default();
-    let key = field.split('.').nth(1).unwrap_or_default().trim_end_matches('+');
-    ["cache-to", "output", "push", "load", "tags", "no-cache", "no-cache-filter"].contains(&key)
+    field.split('.').nth(1).unwrap_or_default().trim_end_matches('+')
 }
 
 /// Tags and outputs, which a save leaves out.
@@ -130,9 +139,23 @@ fn output_sets(facts: &Facts, options: &BuildOptions) -> Vec<String> {
     let outputs = options.outputs.iter().map(|output| format!("{main}.output={output}"));
     // bake's own --push would push what the requested targets build upon as well, to wherever its name points.
     let pushed = facts.names.iter().take(facts.requested).filter(|_| options.push);
-    let pushed = pushed.map(|name| format!("{name}.output=type=image,push=true"));
+    let types = if facts.engine.capabilities().oci_images { ",oci-mediatypes=true" } else { "" };
+    let pushed = pushed.map(|name| format!("{name}.output=type=image,push=true{types}"));
+    let kept = kept_in_engine(facts, options).map(|name| format!("{name}.output=type=image{types}"));
     let given = options.sets.iter().filter(|set| is_builds_own(set)).cloned();
-    given.chain(tags).chain(outputs).chain(pushed).flat_map(|set| ["--set".to_owned(), set]).collect()
+    let all = given.chain(tags).chain(outputs).chain(pushed).chain(kept);
+    all.flat_map(|set| ["--set".to_owned(), set]).collect()
+}
+
+/// Targets whose image goes to the engine's own store as OCI's media types, since nobody said where it goes: Docker's own have none for
+/// zstd, which layers of a store are, and `docker commit` refuses to build upon those.
+fn kept_in_engine<'a>(facts: &'a Facts, options: &'a BuildOptions) -> impl Iterator<Item = &'a String> {
+    let ours = facts.engine.driver == Driver::Docker
+        && facts.engine.capabilities().oci_images
+        && !options.sets.iter().any(|set| says_output(set));
+    let elsewhere = if options.push { facts.requested } else { usize::from(!options.outputs.is_empty()) };
+    let declared = |name: &&String| !facts.declaration.targets[*name].output.is_empty();
+    facts.names.iter().skip(elsewhere).filter(move |name| ours && !declared(name))
 }
 
 /// Other drivers than `docker` keep a result to themselves; users expect the image in their engine.
@@ -159,5 +182,35 @@ pub(crate) fn to_csv(value: &serde_json::Value) -> String {
             fields.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(",")
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::build::plan;
+    use super::super::tests::facts;
+    use super::*;
+
+    #[test]
+    fn an_image_that_stays_in_the_engine_has_media_types_that_know_zstd() {
+        let kept = |edit: &dyn Fn(&mut Facts, &mut BuildOptions)| {
+            let (mut facts, mut options) = (facts(), BuildOptions::default());
+            edit(&mut facts, &mut options);
+            let line = plan(&facts, &options, "id").bake.to_shell();
+            ["app", "base"]
+                .map(|name| line.contains(&format!("'{name}.output=type=image,oci-mediatypes=true'")))
+        };
+        assert_eq!(kept(&|_, _| {}), [true, true]);
+        // Where somebody said where it goes, it goes there alone.
+        assert_eq!(kept(&|_, options| options.outputs.push("type=local,dest=x".into())), [false, true]);
+        assert_eq!(kept(&|_, options| options.sets.push("*.output=type=cacheonly".into())), [false, false]);
+        let declare = |facts: &mut Facts| {
+            let base = facts.declaration.targets.get_mut("base").expect("a target");
+            base.output.push("type=cacheonly".into());
+        };
+        assert_eq!(kept(&|facts, _| declare(facts)), [true, false]);
+        // Another driver loads into the engine, which asks it for these types by itself; the classic store has its own.
+        assert_eq!(kept(&|facts, _| facts.engine.driver = Driver::Remote), [false, false]);
+        assert_eq!(kept(&|facts, _| facts.engine.containerd_store = false), [false, false]);
     }
 }

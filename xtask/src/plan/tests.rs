@@ -171,7 +171,11 @@ fn options_are_for_what_was_asked_for() {
         BuildOptions { push: true, locked: true, tags: vec!["reg/app:1".into()], ..BuildOptions::default() };
     let plan = plan(&facts(), &options, "id");
     let line = line(&plan);
-    assert!(line.contains("'app.output=type=image,push=true'") && !line.contains("base.output"), "{line}");
+    assert!(line.contains("'app.output=type=image,push=true,oci-mediatypes=true'"), "{line}");
+    assert!(
+        line.contains("'base.output=type=image,oci-mediatypes=true'"),
+        "what it builds upon stays here: {line}"
+    );
     assert!(line.contains("'app.tags=reg/app:1'") && !line.contains("base.tags"), "{line}");
     assert!(line.contains("'base.args.LOCKED=1'") && !line.contains("app.args.LOCKED"), "{line}");
     assert_eq!(plan.targets[0].image.as_deref(), Some("reg/app:1"));

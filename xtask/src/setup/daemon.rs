@@ -6,8 +6,10 @@ use anyhow::{Result, anyhow};
 
 use super::{Changes, TextFile};
 use crate::cli::Session;
-use crate::engine::daemon_json::{self, BUILDKIT, CONTAINERD_STORE};
+use crate::engine::builders;
+use crate::engine::daemon_json::{self, BUILDKIT, CONTAINERD_STORE, Settings};
 use crate::engine::facts as engine_facts;
+use crate::engine::limits::Limits;
 use crate::engine::provision::probe::chosen_place;
 use crate::host::Host;
 use crate::plan::step::{Action, Step};
@@ -30,6 +32,8 @@ pub struct Facts {
     pub absent: Option<String>,
     /// How many images a change of the image store would hide.
     pub hidden: u64,
+    /// Whether the daemon keeps less build cache than the images need.
+    pub drops: bool,
     /// What this user would run to write the file.
     pub as_root: String,
 }
@@ -38,12 +42,11 @@ impl Facts {
     /// Looks at this machine.
     pub fn read(session: &Session) -> Result<Self> {
         let host = &session.host;
-        let named = host.var(PATH_VARIABLE).map(|path| host.absolute(path));
-        let path = named.clone().unwrap_or_else(|| PathBuf::from(daemon_json::PATH));
+        let (path, is_named) = (path(host), host.var(PATH_VARIABLE).is_some());
         let has_daemon =
             host.which("dockerd").is_some() || Path::new("/usr/sbin/dockerd").exists() || path.exists();
         let absent = match chosen_place(host) {
-            _ if named.is_some() => None,
+            _ if is_named => None,
             Some(place) => Some(format!("{place} is chosen: the daemon there is configured there")),
             None => (!has_daemon).then(|| "no daemon is installed on this machine".to_owned()),
         };
@@ -52,11 +55,29 @@ impl Facts {
         Ok(Self {
             backup: TextFile::read(&path.with_extension(extension))?,
             file: TextFile::read(&path)?,
-            absent,
             hidden: info.map_or(0, |info| info.images),
+            drops: absent.is_none() && drops(session),
+            absent,
             as_root: as_root(host),
         })
     }
+}
+
+/// The daemon's configuration.
+fn path(host: &Host) -> PathBuf {
+    host.var(PATH_VARIABLE).map_or_else(|| daemon_json::PATH.into(), |path| host.absolute(path))
+}
+
+/// Whether it has a limit of the build cache already, which is not ours to change.
+pub fn has_limit(host: &Host) -> bool {
+    let text = std::fs::read_to_string(path(host)).unwrap_or_default();
+    daemon_json::parse(&text).is_ok_and(|config| daemon_json::has_limit(&config))
+}
+
+/// An engine without a limit of its own gets none: it keeps everything, and other projects may count on that.
+fn drops(session: &Session) -> bool {
+    let own = session.host.which("docker").and_then(|_| builders::read(session, "default").ok().flatten());
+    own.is_some_and(|instance| Limits::of(&instance.policy).lack().is_some())
 }
 
 /// The line that does the same with root's rights, for the same home and the same file.
@@ -69,18 +90,20 @@ fn as_root(host: &Host) -> String {
     shell_words::join(words.chain([exe.display().to_string(), "setup".to_owned()]))
 }
 
-/// Turns the features on.
+/// Turns the features on, and sets the build cache's limit where the daemon's own is too small.
 pub fn setup(facts: &Facts, changes: &mut Changes) -> Result<()> {
     if let Some(reason) = &facts.absent {
         changes.notes.push(format!("the daemon is left as it is: {reason}"));
         return Ok(());
     }
     let text = facts.file.text.as_deref();
-    let Some(new) = daemon_json::with_features(text.unwrap_or_default(), &FEATURES)
-        .map_err(|error| unreadable(facts, &error))?
-    else {
+    let settings = Settings { features: &FEATURES, limit: facts.drops };
+    let old = text.unwrap_or_default();
+    let failed = |error| unreadable(facts, &error);
+    let Some(new) = daemon_json::with(old, settings).map_err(failed)? else {
         return Ok(());
     };
+    let config = daemon_json::parse(old).map_err(failed)?;
     if !facts.file.writable {
         changes.notes.push(format!(
             "{} is not this user's to write; this does it: {}",
@@ -94,7 +117,12 @@ pub fn setup(facts: &Facts, changes: &mut Changes) -> Result<()> {
         changes.steps.push(write("", &facts.backup.path, content, facts.file.mode));
     }
     let path = facts.file.path.display();
-    let why = format!("turning BuildKit and the containerd image store on in {path}");
+    let is_on = FEATURES.iter().all(|name| daemon_json::feature(&config, name) == Some(true));
+    let raises = facts.drops && !daemon_json::has_limit(&config);
+    let on = (!is_on).then_some("turning BuildKit and the containerd image store on");
+    let up = raises.then_some("raising the limit of the build cache");
+    let what: Vec<&str> = on.into_iter().chain(up).collect();
+    let why = format!("{} in {path}", what.join(" and "));
     changes.steps.push(write(&why, &facts.file.path, new, facts.file.mode));
     changes.notes.push("restart the daemon for it to take effect: sudo systemctl restart docker".into());
     if facts.hidden > 0 {
@@ -134,12 +162,13 @@ pub fn undo(facts: &Facts, changes: &mut Changes) -> Result<()> {
 fn original_or_rest(facts: &Facts, original: Option<&str>) -> Result<Option<String>> {
     let Some(current) = facts.file.text.as_deref() else { return Ok(None) };
     let failed = |error| unreadable(facts, &error);
-    let ours = daemon_json::with_features(original.unwrap_or_default(), &FEATURES).map_err(failed)?;
+    let limit = daemon_json::has_our_limit(&daemon_json::parse(current).map_err(failed)?);
+    let settings = Settings { features: &FEATURES, limit };
+    let ours = daemon_json::with(original.unwrap_or_default(), settings).map_err(failed)?;
     if ours.as_deref() == Some(current) {
         return Ok(original.map(str::to_owned));
     }
-    let rest =
-        daemon_json::without_features(current, original.unwrap_or_default(), &FEATURES).map_err(failed)?;
+    let rest = daemon_json::without(current, original.unwrap_or_default(), settings).map_err(failed)?;
     let is_empty =
         daemon_json::parse(&rest).is_ok_and(|value| value.as_object().is_some_and(|map| map.is_empty()));
     Ok((original.is_some() || !is_empty).then_some(rest))

@@ -30,6 +30,8 @@ fn well() -> Facts {
             containerd_store: true,
             platform: "linux/amd64".into(),
         }),
+        limits: Some(Limits { all: Some(40 * GIB), idle_mounts: None }),
+        has_limit: false,
         place: None,
         disks: vec![("store", "/s".into(), 50 * GIB)],
         memory: Some(8 * GIB),
@@ -91,6 +93,31 @@ fn the_image_store_matters_to_the_docker_driver_alone() {
     let classic = engine_of(well(), |engine| engine.containerd_store = false);
     assert_eq!(bad(&classic), ["image store"]);
     assert!(bad(&engine_of(classic, |engine| engine.driver = Driver::DockerContainer)).is_empty());
+}
+
+#[test]
+fn a_builder_that_keeps_too_little_is_told_with_its_remedy() {
+    let small = || Facts { limits: Some(Limits { all: Some(2_100_000_000), idle_mounts: None }), ..well() };
+    let warning = |facts: &Facts| {
+        assert_eq!(bad(facts), ["build cache"]);
+        let check = all(facts).into_iter().find(|check| check.name == "build cache").expect("a check");
+        check.detail + " -> " + &check.remedy.expect("a remedy")
+    };
+    assert_eq!(
+        warning(&small()),
+        "the builder keeps 2.1 GB of it, and the images need about 10.0 GB -> cargo xtask setup, then restart the daemon"
+    );
+    assert!(
+        warning(&Facts { has_limit: true, ..small() })
+            .contains("raise `builder.gc` in /etc/docker/daemon.json")
+    );
+    assert!(warning(&Facts { place: Some("x".into()), ..small() }).contains("of that daemon"));
+    let container = engine_of(small(), |engine| engine.driver = Driver::DockerContainer);
+    assert!(warning(&container).contains("builder up"));
+    assert!(
+        bad(&Facts { limits: Some(Limits::default()), ..well() }).is_empty(),
+        "without rules all is kept"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 
 use super::Root;
 use super::facts::{Facts, Init};
-use crate::engine::daemon_json;
+use crate::engine::daemon_json::{self, Settings};
 use crate::plan::step::{Action, Command, Step};
 
 /// Where a daemon that was started by hand writes.
@@ -16,7 +16,8 @@ const BACKUP: &str = "/etc/docker/daemon.json.before-durango-provision";
 /// A daemon with many images takes its time.
 const SECONDS: u64 = 90;
 
-/// Images in containerd, where there are none yet that this would hide. An engine that has images is switched by `setup`.
+/// Images in containerd and a limit of the build cache that keeps what builds need, where nothing is there yet that this would hide or
+/// drop. An engine that has images is switched by `setup`.
 pub fn configure(facts: &Facts, root: &Root) -> Result<Vec<Step>> {
     let text = facts.config.as_deref().unwrap_or_default();
     let unreadable = |error| {
@@ -30,15 +31,15 @@ pub fn configure(facts: &Facts, root: &Root) -> Result<Vec<Step>> {
     if facts.has_images || is_decided {
         return Ok(Vec::new());
     }
-    let Some(new) = daemon_json::with_features(text, &[daemon_json::CONTAINERD_STORE]).map_err(unreadable)?
-    else {
+    let settings = Settings { features: &[daemon_json::CONTAINERD_STORE], limit: true };
+    let Some(new) = daemon_json::with(text, settings).map_err(unreadable)? else {
         return Ok(Vec::new());
     };
     let mut steps = Vec::new();
     if facts.config.is_some() {
         steps.push(Step::run("", root.command(["cp", "-p", daemon_json::PATH, BACKUP])));
     }
-    let why = "keeping images in containerd, so that caches can be exported to a directory";
+    let why = "keeping images in containerd, so that caches can be exported to a directory, and cache mounts longer than layers";
     steps.extend(root.write(why, Path::new(daemon_json::PATH), &new));
     Ok(steps)
 }
