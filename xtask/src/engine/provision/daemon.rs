@@ -16,8 +16,8 @@ const BACKUP: &str = "/etc/docker/daemon.json.before-durango-provision";
 /// A daemon with many images takes its time.
 const SECONDS: u64 = 90;
 
-/// Images in containerd and a limit of the build cache that keeps what builds need, where nothing is there yet that this would hide or
-/// drop. An engine that has images is switched by `setup`.
+/// Images in containerd, where there are none yet that this would hide. An engine that has images is switched by `setup`. The build cache
+/// gets no limit: an engine without one keeps all, and the one that is installed forgets every result whenever it removes one.
 pub fn configure(facts: &Facts, root: &Root) -> Result<Vec<Step>> {
     let text = facts.config.as_deref().unwrap_or_default();
     let unreadable = |error| {
@@ -31,7 +31,7 @@ pub fn configure(facts: &Facts, root: &Root) -> Result<Vec<Step>> {
     if facts.has_images || is_decided {
         return Ok(Vec::new());
     }
-    let settings = Settings { features: &[daemon_json::CONTAINERD_STORE], limit: true };
+    let settings = Settings { features: &[daemon_json::CONTAINERD_STORE], limit: false };
     let Some(new) = daemon_json::with(text, settings).map_err(unreadable)? else {
         return Ok(Vec::new());
     };
@@ -39,7 +39,7 @@ pub fn configure(facts: &Facts, root: &Root) -> Result<Vec<Step>> {
     if facts.config.is_some() {
         steps.push(Step::run("", root.command(["cp", "-p", daemon_json::PATH, BACKUP])));
     }
-    let why = "keeping images in containerd, so that caches can be exported to a directory, and cache mounts longer than layers";
+    let why = "keeping images in containerd, so that caches can be exported to a directory";
     steps.extend(root.write(why, Path::new(daemon_json::PATH), &new));
     Ok(steps)
 }

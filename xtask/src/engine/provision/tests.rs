@@ -82,8 +82,7 @@ fn a_bare_debian_12_gets_the_engine_from_debian_13_and_nothing_else_from_there()
             "write /etc/apt/preferences.d/durango-engine:\n    Package: *\n    Pin: release n=trixie\n    Pin-Priority: 100\n    \n    \
              Package: docker.io containerd docker-cli docker-buildx docker-compose\n    Pin: release n=trixie\n    Pin-Priority: 990",
             "apt-get -qq -o 'DPkg::Lock::Timeout=120' -o 'Acquire::Retries=3' update",
-            "write /etc/docker/daemon.json:\n    {\n      \"builder\": {\n        \"gc\": {\"enabled\":true,\"policy\":[\
-             {\"filter\":[\"type=regular\"],\"keepStorage\":\"40GB\"},{\"all\":true,\"keepStorage\":\"40GB\"}]}\n      },\n      \"features\": {\n        \"containerd-snapshotter\": true\n      }\n    }",
+            "write /etc/docker/daemon.json:\n    {\n      \"features\": {\n        \"containerd-snapshotter\": true\n      }\n    }",
             "DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends -o 'DPkg::Lock::Timeout=120' -o 'Acquire::Retries=3' \
              -o 'Dpkg::Options::=--force-confdef' -o 'Dpkg::Options::=--force-confold' install \
              docker.io containerd runc iptables docker-cli docker-buildx docker-compose mmdebstrap",
@@ -185,11 +184,9 @@ fn the_image_store_is_switched_only_where_it_is_empty_and_undecided() {
         config: Some("{\"features\":{\"containerd-snapshotter\":false}}".into()),
         ..stopped.clone()
     }));
-    let kept = shell(&Facts { config: Some("{\"mtu\": 1400}".into()), ..stopped.clone() });
+    let kept = shell(&Facts { config: Some("{\"mtu\": 1400}".into()), ..stopped });
     assert_eq!(kept[0], "cp -p /etc/docker/daemon.json /etc/docker/daemon.json.before-durango-provision");
-    assert!(kept[1].contains("\"mtu\": 1400") && kept[1].contains("\"gc\": {"));
-    let own = Facts { config: Some("{\"builder\": {\"gc\": {}}}".into()), ..stopped };
-    assert!(shell(&own)[1].contains("\"gc\": {}"), "a limit of the user's stays");
+    assert!(kept[1].contains("\"mtu\": 1400"));
 }
 
 #[test]
