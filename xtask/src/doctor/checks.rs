@@ -2,6 +2,7 @@
 
 use super::Check;
 use super::facts::Facts;
+use super::habits;
 use crate::cache::size;
 use crate::engine::base::{BaseImage, TAG};
 use crate::engine::facts::Info;
@@ -29,6 +30,7 @@ pub fn all(facts: &Facts) -> Vec<Check> {
     checks.extend(facts.base.map(|base| base_image(base, facts)));
     checks.extend(facts.mirror.as_ref().map(|(mirror, answers)| network(mirror, *answers)));
     checks.push(buildkit(facts));
+    checks.extend(habits::checks(&facts.habits));
     checks
 }
 

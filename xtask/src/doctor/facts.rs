@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::habits::Habits;
 use crate::cli::Session;
 use crate::engine::Engine;
 use crate::engine::base::{self, BaseImage, bootstrap, mirror};
@@ -11,8 +12,10 @@ use crate::engine::facts::{self as engine_facts, Info};
 use crate::engine::limits::Limits;
 use crate::engine::problem::Problem;
 use crate::engine::provision::probe::chosen_place;
+use crate::engine::usage;
 use crate::project::pins;
 use crate::project::secrets::{self, Secrets};
+use crate::record::{read, steps};
 use crate::setup;
 
 /// This machine, as far as builds go.
@@ -49,6 +52,8 @@ pub struct Facts {
     pub buildkit: Option<String>,
     /// Whether `setup` was done for this user's shells.
     pub is_set_up: bool,
+    /// What was built here.
+    pub habits: Habits,
 }
 
 impl Facts {
@@ -81,6 +86,7 @@ impl Facts {
             mirror: mirror_answer.join().unwrap_or_default(),
             buildkit: host.var("DOCKER_BUILDKIT").map(str::to_owned),
             is_set_up: setup::shell::is_set_up(host),
+            habits: habits(session, engine.as_ref().ok()),
             info,
             engine,
             secrets,
@@ -88,6 +94,25 @@ impl Facts {
             base,
         }
     }
+}
+
+/// Builds that are recorded, and what the builder holds where there are any.
+fn habits(session: &Session, engine: Option<&Engine>) -> Habits {
+    let builds = steps::all(&session.layout);
+    let mut known: Vec<&[String]> = Vec::new();
+    let mut graphs = Vec::new();
+    for build in &builds {
+        if !known.contains(&build.targets.as_slice()) {
+            known.push(&build.targets);
+            graphs.extend(steps::graph(&session.layout, &build.build));
+        }
+    }
+    let reports =
+        read::all(&session.layout).into_iter().rev().filter_map(|past| past.report().cloned()).collect();
+    let records = engine
+        .filter(|_| !graphs.is_empty())
+        .and_then(|engine| usage::read(&session.sh, &engine.builder).ok());
+    Habits { graphs, reports, records: records.unwrap_or_default(), builds }
 }
 
 fn cannot_bootstrap(session: &Session) -> Option<String> {

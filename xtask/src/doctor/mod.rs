@@ -3,6 +3,7 @@
 
 pub mod checks;
 pub mod facts;
+pub mod habits;
 
 use serde::Serialize;
 

@@ -226,6 +226,9 @@ fn about(old: &str, new: &str) -> String {
         state if state.ends_with('/') => "a folder",
         _ => "a file",
     };
+    if new.contains(" inside:") || old.contains(" inside:") {
+        return "something in it changed".into();
+    }
     if kind(old) != kind(new) {
         return format!("{} now, {} before", kind(new), kind(old));
     }

@@ -21,6 +21,20 @@ pub struct Input {
     pub state: String,
 }
 
+/// What a COPY takes.
+#[derive(Debug, Default)]
+pub struct Selected {
+    /// Files, folders and links, sorted; of more than [`MOST`] just their folders, each with a digest of what is in it.
+    pub files: Vec<Input>,
+    /// Bytes of the files.
+    pub bytes: u64,
+    /// What of the context's top has most of them, with its bytes.
+    pub largest: Option<(String, u64)>,
+}
+
+/// As many are told one by one: a record of a build is small.
+pub const MOST: usize = 500;
+
 /// Digests of files by their stamps: size, inode, times.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Digests {
@@ -44,8 +58,8 @@ impl<'a> Context<'a> {
         Self { root: root.canonicalize().unwrap_or_else(|_| root.to_path_buf()), ignore, digests }
     }
 
-    /// What COPY of these paths takes, sorted. What is not there is left out: BuildKit says so.
-    pub fn select(&mut self, paths: &[String], excludes: &[String]) -> Vec<Input> {
+    /// What COPY of these paths takes. What is not there is left out: BuildKit says so.
+    pub fn select(&mut self, paths: &[String], excludes: &[String]) -> Selected {
         let excludes = Ignore::parse(&excludes.join("\n"));
         let mut found = BTreeMap::new();
         for path in paths {
@@ -57,7 +71,13 @@ impl<'a> Context<'a> {
                 self.take(&top, &excludes, &mut found);
             }
         }
-        found.into_iter().map(|(path, state)| Input { path, state }).collect()
+        let mut tops: BTreeMap<String, u64> = BTreeMap::new();
+        for (path, (_, bytes)) in &found {
+            *tops.entry(path.split('/').next().unwrap_or_default().to_owned()).or_default() += bytes;
+        }
+        let files = found.into_iter().map(|(path, (state, _))| Input { path, state }).collect();
+        let bytes = tops.values().sum();
+        Selected { files: bounded(files), bytes, largest: tops.into_iter().max_by_key(|(_, bytes)| *bytes) }
     }
 
     /// Paths below the root that a pattern matches, part by part.
@@ -81,12 +101,12 @@ impl<'a> Context<'a> {
     }
 
     /// A file, or a folder with what is in it. A link that is named is followed, those within folders are kept.
-    fn take(&mut self, top: &Path, excludes: &Ignore, found: &mut BTreeMap<String, String>) {
+    fn take(&mut self, top: &Path, excludes: &Ignore, found: &mut BTreeMap<String, (String, u64)>) {
         let start = self.root.join(top);
         let Ok(real) = start.canonicalize() else { return };
         let is_link = real != start && top.components().next().is_some() && real.starts_with(&self.root);
         if let Some(target) = fs::read_link(&start).ok().filter(|_| is_link) {
-            found.insert(top.to_string_lossy().into_owned(), format!("->{}", target.display()));
+            found.insert(top.to_string_lossy().into_owned(), (format!("->{}", target.display()), 0));
         }
         let relative =
             |path: &Path| path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned();
@@ -113,9 +133,36 @@ impl<'a> Context<'a> {
             } else {
                 format!("{mode:o}:{}", self.digests.of(&full, &meta))
             };
-            found.insert(path, state);
+            let bytes = if meta.is_file() { meta.len() } else { 0 };
+            found.insert(path, (state, bytes));
         }
     }
+}
+
+/// Of too many files just their folders; of too many of those, the folders at the top.
+fn bounded(files: Vec<Input>) -> Vec<Input> {
+    if files.len() <= MOST {
+        return files;
+    }
+    let parent = |path: &str| path.rsplit_once('/').map_or(String::new(), |(dir, _)| dir.to_owned());
+    let folders = folded(&files, &parent);
+    if folders.len() <= MOST {
+        return folders;
+    }
+    folded(&files, &|path| path.split('/').next().unwrap_or_default().to_owned())
+}
+
+fn folded(files: &[Input], folder: &dyn Fn(&str) -> String) -> Vec<Input> {
+    let mut hashes: BTreeMap<String, (usize, Sha256)> = BTreeMap::new();
+    for file in files {
+        let (count, hash) = hashes.entry(folder(&file.path)).or_default();
+        *count += 1;
+        hash.update(format!("{}\0{}\0", file.path, file.state));
+    }
+    let state = |(count, hash): (usize, Sha256)| {
+        format!("{count} inside:{}", &format!("{:x}", hash.finalize())[..16])
+    };
+    hashes.into_iter().map(|(path, inside)| Input { path: path + "/", state: state(inside) }).collect()
 }
 
 impl Digests {
@@ -166,7 +213,7 @@ mod tests {
         let mut digests = Digests::default();
         let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let mut context = Context::new(dir, Ignore::parse(ignore), &mut digests);
-        let found = context.select(&words(paths), &words(excludes));
+        let found = context.select(&words(paths), &words(excludes)).files;
         found.into_iter().map(|input| (input.path, input.state)).collect()
     }
 
@@ -189,6 +236,24 @@ mod tests {
         assert_eq!(names("", &["*.txt", "su?/c*"], &[]), "a.txt sub/c.txt");
         assert_eq!(names("", &["link"], &[]), "a.txt link");
         assert_eq!(names("", &["gone", "../x"], &[]), "");
+    }
+
+    #[test]
+    fn many_files_are_told_by_their_folders() {
+        let input = |number: usize, state: &str| Input {
+            path: format!("d{}/f{number}", number % 3),
+            state: state.into(),
+        };
+        let few: Vec<Input> = (0..MOST).map(|number| input(number, "644:a")).collect();
+        assert_eq!(bounded(few.clone()), few);
+        let many = |state: &str| {
+            bounded(
+                (0..=MOST).map(|number| input(number, if number == 7 { state } else { "644:a" })).collect(),
+            )
+        };
+        let (one, other) = (many("644:a"), many("644:b"));
+        assert_eq!(one.iter().map(|input| input.path.as_str()).collect::<Vec<_>>(), ["d0/", "d1/", "d2/"]);
+        assert!(one[0] == other[0] && one[1] != other[1]);
     }
 
     #[test]

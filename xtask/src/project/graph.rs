@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::context::{Context, Digests, Input};
+use super::context::{Context, Digests, Input, Selected};
 use super::dockerfile::steps::{From, Read, Step};
 use super::dockerfile::{Base, Dockerfile, Inputs};
 use super::ignore::Ignore;
@@ -58,6 +58,12 @@ pub struct GraphStep {
     /// Files of contexts that it reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<Input>,
+    /// Bytes of those files.
+    #[serde(default)]
+    pub bytes: u64,
+    /// The folder or file at the context's top with most of them, as `vendor`, and its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest: Option<(String, u64)>,
     /// The steps that it stands upon: one, or two where one was linked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<usize>,
@@ -233,7 +239,9 @@ impl<'a> Builder<'a> {
         match context {
             Some(Place::Folder(dir, ignore)) => {
                 let mut context = Context::new(dir, ignore.clone(), self.digests);
-                let files = context.select(&read.paths, &read.excludes);
+                let Selected { files, bytes, largest } = context.select(&read.paths, &read.excludes);
+                made.bytes += bytes;
+                made.largest = made.largest.take().into_iter().chain(largest).max_by_key(|(_, bytes)| *bytes);
                 let prefix = if name.is_empty() { String::new() } else { format!("{name}:") };
                 made.files.extend(
                     files.into_iter().map(|file| Input { path: prefix.clone() + &file.path, ..file }),

@@ -95,7 +95,7 @@ impl fmt::Display for BuildFailure {
                 write!(f, "the build failed with exit code {code} in `{}`", text::plain_step(step))?;
             }
             (Some(step), None) => {
-                write!(f, "the build failed in `{}`: {}", text::plain_step(step), self.message)?
+                write!(f, "the build failed in `{}`: {}", text::plain_step(step), self.message)?;
             }
             (None, _) => write!(f, "the build failed: {}", self.message)?,
         }

@@ -43,6 +43,7 @@ fn well() -> Facts {
         mirror: Some(("http://m.test".into(), true)),
         buildkit: None,
         is_set_up: false,
+        habits: crate::doctor::habits::Habits::default(),
     }
 }
 

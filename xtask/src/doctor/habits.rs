@@ -1,0 +1,184 @@
+//! What builds so far tell: files that no image needs, a COPY that makes much run again, mounts that hold nothing, saves that cost more than
+//! they save. Each with its figure and what to do. Pure.
+
+use crate::cache::size::show;
+use crate::doctor::Check;
+use crate::engine::usage::Record;
+use crate::project::graph::GraphStep;
+use crate::record::steps::{BuildSteps, StepOutcome};
+use crate::report::BuildReport;
+use crate::report::text::{one_line, plain, seconds};
+
+/// What was built here.
+#[derive(Default)]
+pub struct Habits {
+    /// Builds, newest first: what came of their steps.
+    pub builds: Vec<BuildSteps>,
+    /// Of each set of targets, what the newest build was made of.
+    pub graphs: Vec<Vec<GraphStep>>,
+    /// Reports of the builds, newest first.
+    pub reports: Vec<BuildReport>,
+    /// What the builder holds.
+    pub records: Vec<Record>,
+}
+
+/// More than this is worth a look: it is read, compared and sent.
+const LARGE: u64 = 100_000_000;
+/// What runs again this often, of the newest builds, is a habit.
+const OFTEN: usize = 2;
+const BUILDS: usize = 10;
+/// Seconds that are worth a change of a Dockerfile.
+const LONG: f64 = 10.0;
+/// An empty folder takes this at most.
+const EMPTY: u64 = 8_192;
+
+/// Every finding.
+pub fn checks(habits: &Habits) -> Vec<Check> {
+    let steps = || habits.graphs.iter().flatten();
+    let mut found: Vec<Check> = steps().filter_map(large).collect();
+    found.extend(steps().filter_map(with_git));
+    for graph in &habits.graphs {
+        found.extend((0..graph.len()).filter_map(|at| early(habits, graph, at)));
+        found.extend(graph.iter().flat_map(|step| mounts(habits, step)));
+    }
+    found.extend(save(habits));
+    found.dedup();
+    found
+}
+
+fn name(step: &GraphStep) -> String {
+    format!("`{}` of {} ({})", one_line(&plain(&step.text), 50), step.stage, step.target)
+}
+
+fn large(step: &GraphStep) -> Option<Check> {
+    if step.bytes < LARGE {
+        return None;
+    }
+    let most = step
+        .largest
+        .as_ref()
+        .map_or_else(String::new, |(path, bytes)| format!(", {} of it {path}", show(*bytes)));
+    Some(Check::warn(
+        "context",
+        format!("{} takes {}{most}", name(step), show(step.bytes)),
+        "name what the image does not need in .dockerignore, or copy less",
+    ))
+}
+
+fn with_git(step: &GraphStep) -> Option<Check> {
+    let is_git = |path: &str| {
+        path == ".git" || path.starts_with(".git/") || path.contains("/.git/") || path.contains(":.git/")
+    };
+    step.files.iter().any(|file| is_git(&file.path)).then(|| {
+        Check::warn(
+            ".dockerignore",
+            format!("{} takes .git: each commit and fetch makes it run again", name(step)),
+            "echo .git >>.dockerignore",
+        )
+    })
+}
+
+/// A COPY of many files that ran of itself, with what stands upon it.
+fn early(habits: &Habits, graph: &[GraphStep], at: usize) -> Option<Check> {
+    let step = &graph[at];
+    let is_copy = ["COPY", "ADD"].iter().any(|word| step.text.to_ascii_uppercase().starts_with(word));
+    if !is_copy || step.files.len() < 2 {
+        return None;
+    }
+    let upon = upon(graph, at);
+    let newest: Vec<&BuildSteps> = habits
+        .builds
+        .iter()
+        .filter(|build| build.steps.iter().any(|done| done.is(step)))
+        .take(BUILDS)
+        .collect();
+    let ran = |build: &&&BuildSteps| {
+        let of = |step: &GraphStep| build.steps.iter().find(|done| done.is(step)).and_then(|done| done.ran);
+        of(step).is_some() && step.parents.iter().all(|parent| of(&graph[*parent]).is_none())
+    };
+    let again: Vec<&&BuildSteps> = newest.iter().filter(ran).collect();
+    let cost = |build: &&&BuildSteps| -> f64 {
+        let after = upon.iter().filter_map(|at| build.steps.iter().find(|done| done.is(&graph[*at])));
+        after.filter_map(StepOutcome::seconds).sum()
+    };
+    let worst = again.iter().map(cost).fold(0.0, f64::max);
+    (again.len() >= OFTEN && worst >= LONG).then(|| {
+        Check::warn(
+            "early COPY",
+            format!("{} ran in {} of {} builds, and with it up to {} of steps after it", name(step), again.len(), newest.len(), seconds(worst)),
+            "copy first what the slow steps read (a lock file, a manifest), run them, and copy the rest after them",
+        )
+    })
+}
+
+/// The steps of the same stage that stand upon one, directly or by others.
+fn upon(graph: &[GraphStep], at: usize) -> Vec<usize> {
+    let mut found = vec![at];
+    for (next, step) in graph.iter().enumerate().skip(at + 1) {
+        if step.parents.iter().any(|parent| found.contains(parent)) {
+            found.push(next);
+        }
+    }
+    found.split_off(1)
+}
+
+/// Cache mounts of a step that has run, which hold nothing, or of which each build has another.
+fn mounts(habits: &Habits, step: &GraphStep) -> Vec<Check> {
+    let runs = habits
+        .builds
+        .iter()
+        .flat_map(|build| &build.steps)
+        .filter(|done| done.is(step) && done.ran.is_some())
+        .count();
+    let targets = step.parts.keys().filter_map(|name| name.strip_prefix("mount cache "));
+    let found = targets.filter_map(|target| {
+        let command = step.parts.get("command").map_or("", String::as_str).lines().next().unwrap_or_default();
+        let is_its =
+            |record: &&Record| record.mount_target() == Some(target) && record.description.contains(command);
+        let held: Vec<&Record> = habits.records.iter().filter(is_its).collect();
+        let what = if held.is_empty() || runs < OFTEN {
+            return None;
+        } else if held.iter().all(|record| record.bytes <= EMPTY) {
+            format!("is empty after {runs} runs: what its tool keeps is elsewhere")
+        } else if held.len() >= 3 && held.len() >= runs {
+            format!("is another one in each of {runs} runs: its id, uid, gid or mode changes")
+        } else {
+            return None;
+        };
+        let remedy = "set its target to where the tool keeps its files, and give it an id that stays";
+        Some(Check::warn("cache mounts", format!("{target} in {} {what}", name(step)), remedy))
+    });
+    found.collect()
+}
+
+/// Saves against what a build without them takes.
+fn save(habits: &Habits) -> Option<Check> {
+    let report = habits.reports.iter().find(|report| report.cache.saved.is_some())?;
+    let targets: Vec<&str> = report.targets.iter().map(|target| target.name.as_str()).collect();
+    let graph = habits
+        .graphs
+        .iter()
+        .find(|graph| graph.iter().all(|step| targets.contains(&step.target.as_str())))?;
+    let last = |step: &GraphStep| {
+        let done = habits.builds.iter().flat_map(|build| &build.steps).filter(|done| done.is(step));
+        done.filter_map(StepOutcome::seconds).next()
+    };
+    let all: f64 = graph.iter().map(last).sum::<Option<f64>>()?;
+    let save = report.cache.save_seconds;
+    (save > all && save >= 1.0).then(|| {
+        Check::warn(
+            "saves",
+            format!(
+                "saving {} took {}, and all its steps together take {}",
+                targets.join(", "),
+                seconds(save),
+                seconds(all)
+            ),
+            "cargo xtask build ... --no-save",
+        )
+    })
+}
+
+#[cfg(test)]
+#[path = "habits_tests.rs"]
+mod tests;
