@@ -31,6 +31,8 @@ pub enum Kind {
     /// So many builds of small images, each after an edit, under a budget of a third of what they would fill: the largest size
     /// that the store had, as a part of the budget.
     Many(usize),
+    /// A context of so many files: what planning and recording take.
+    Large(usize),
     /// Thirty edits of a project: what was foreseen against what came.
     Edits,
 }
@@ -81,5 +83,6 @@ pub const CASES: &[Case] = &[
     Case { name: "mounts-500MB", kind: Kind::Mounts(500), limit: 2.0 },
     Case { name: "mounts-2GB", kind: Kind::Mounts(2000), limit: 2.0 },
     Case { name: "edits", kind: Kind::Edits, limit: 1.0 },
+    Case { name: "20000-files", kind: Kind::Large(20_000), limit: 1.0 },
     Case { name: "fifty", kind: Kind::Many(50), limit: 1.0 },
 ];

@@ -5,6 +5,7 @@ mod cases;
 mod copy;
 mod edits;
 mod fifty;
+mod large;
 pub mod machine;
 mod mounts;
 mod rebuild;
@@ -61,6 +62,9 @@ impl Bench {
         }
         for case in of(|kind| matches!(kind, Kind::Edits)) {
             rows.extend(self.edits(case)?);
+        }
+        for case in of(|kind| matches!(kind, Kind::Large(_))) {
+            rows.extend(self.large(case)?);
         }
         for case in of(|kind| matches!(kind, Kind::Many(_))) {
             rows.extend(self.many(case)?);

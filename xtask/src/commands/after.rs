@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use super::foresee::Told;
 use super::keep::{self, budget};
 use super::run::{Built, site, transport};
 use crate::cache::mount::{MountEntry, SavedMount};
@@ -22,12 +23,12 @@ use crate::record::Record;
 use crate::record::log::Log;
 use crate::report::{BuildReport, MountReport, outcome, watch};
 
-/// Keeps what a build that succeeded came to. `keys` gives those of the steps that a target's layers are of.
+/// Keeps what a build that succeeded came to.
 pub(super) fn keep(
     session: &Session,
     plan: &Plan,
     built: &Built,
-    keys: &dyn Fn(&str) -> Vec<String>,
+    told: &Told,
     record: &Record,
     report: &mut BuildReport,
 ) -> Result<()> {
@@ -43,7 +44,7 @@ pub(super) fn keep(
     for save in &plan.saves {
         let digest = digest(report, &save.target);
         if save::is_needed(save, digest.as_ref(), outcome::ran(trace, &save.target)) {
-            let made = (digest.as_ref(), keys(&save.target));
+            let made = (digest.as_ref(), told.keys(&save.target));
             save_one(session, plan, save, made, record, report)?;
         }
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::foresee::{Foresight, Found};
+use super::foresee::{Foresight, Found, Told};
 use super::{after, aside, gather, keep, run};
 use crate::cli::Session;
 use crate::cli::parse::Parsed;
@@ -166,25 +166,17 @@ fn build_and_keep(
     let failure = has_failed.then(|| BuildFailure::new(&ended.trace, &ended.text, log.path()));
     let mut report = outcome::report(plan, ended, &bake::digests(&plan.metadata), failure);
     outcome::unread(&ended.trace).for_each(|warning| after::warn(session, &mut report, warning));
-    let found = foresight.end();
-    let outcomes = found.as_ref().map(|found| found.outcomes(&ended.trace)).unwrap_or_default();
-    if let Some(found) = &found {
-        found.explain(&outcomes, &mut report);
-    }
     if is_stopped {
         report.result = BuildResult::Interrupted;
     }
-    if let Some(found) = &found {
-        found.record(record, plan, &outcomes, &report);
-    }
+    let told = Told::tell(foresight, record, plan, &ended.trace, &mut report);
     if is_stopped {
         return (report, Err(error::interrupted()));
     }
     let mut done = Ok(());
     if report.failure.is_none() {
         keep::touch(plan);
-        let keys = |target: &str| found.as_ref().map_or_else(Vec::new, |found| found.keys(target, &outcomes));
-        done = after::keep(session, plan, &built, &keys, record, &mut report);
+        done = after::keep(session, plan, &built, &told, record, &mut report);
     }
     if let Err(error) = &done {
         report

@@ -52,6 +52,7 @@ pub fn report(dir: &Path, id: &str) -> BuildReport {
         build: id.to_owned(),
         result: BuildResult::Interrupted,
         seconds: round(seconds),
+        record_seconds: 0.0,
         targets: plan.targets.into_iter().map(target).collect(),
         steps,
         cache: CacheReport::default(),

@@ -37,6 +37,9 @@ pub struct BuildReport {
     pub result: BuildResult,
     /// Wall time of the build, without the save.
     pub seconds: f64,
+    /// What it took after that to tell why steps ran, and to record it.
+    #[serde(default)]
+    pub record_seconds: f64,
     /// The images.
     #[serde(default)]
     pub targets: Vec<TargetReport>,

@@ -34,6 +34,7 @@ pub fn report(
         build: plan.build.clone(),
         result,
         seconds: round(ended.seconds),
+        record_seconds: 0.0,
         targets: targets.collect(),
         steps: steps(&ended.trace),
         cache: cache(plan),

@@ -38,6 +38,7 @@ pub(crate) fn report() -> BuildReport {
         build: "20261125-074743-1fc".into(),
         result: BuildResult::Built,
         seconds: 104.2,
+        record_seconds: 0.05,
         targets: vec![target("base"), target("runtime")],
         steps: vec![
             step(

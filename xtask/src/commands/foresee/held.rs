@@ -1,0 +1,51 @@
+//! What builder and store hold of a build's steps.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::cache::entry::Entry;
+use crate::engine::usage;
+use crate::project::graph::GraphStep;
+use crate::record::steps::StepOutcome;
+
+/// Those of steps' results, short.
+pub(super) fn ids(records: &[usage::Record]) -> Vec<String> {
+    // Of a context there is one more for a while.
+    let is_result = |record: &&usage::Record| {
+        record.kind == "regular" && !record.mutable && !record.description.starts_with("local source")
+    };
+    let results = records.iter().filter(is_result);
+    let mut ids: Vec<String> = results.map(|record| record.id.chars().take(7).collect()).collect();
+    ids.sort();
+    ids
+}
+
+/// Whether a record of the builder is the result of a step: made by its command at the time at which it ran last. Of one that never ran
+/// here nothing tells when.
+pub(super) fn made(record: &usage::Record, step: &GraphStep, ran: Option<&StepOutcome>) -> bool {
+    const SLACK: Duration = Duration::from_secs(5);
+    let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).take(80).collect::<String>();
+    let fits = if step.text.to_ascii_uppercase().starts_with("RUN") {
+        let command = squeeze(step.parts.get("command").map_or("", String::as_str));
+        let (_, made_by) = record.description.split_once(" from exec ").unwrap_or_default();
+        record.kind != "exec.cachemount"
+            && !made_by.is_empty()
+            && (command.starts_with("<<")
+                || command.starts_with('[')
+                || made_by.chars().filter(|c| !c.is_whitespace()).collect::<String>().contains(&command))
+    } else {
+        let keyword = step.text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+        record.description.contains(&format!("] {keyword} "))
+    };
+    let within = |(from, to): (jiff::Timestamp, jiff::Timestamp)| {
+        record.created.is_none_or(|created| created >= from - SLACK && created <= to + SLACK)
+    };
+    fits && ran.and_then(|ran| ran.ran).is_none_or(within)
+}
+
+/// Keys of the steps whose layers a generation of the store has.
+pub(super) fn stored(dir: &Path) -> Option<BTreeSet<String>> {
+    let entry: Entry = serde_json::from_slice(&std::fs::read(dir.join("entry.json")).ok()?).ok()?;
+    Some(entry.steps.into_iter().collect())
+}

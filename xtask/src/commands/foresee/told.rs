@@ -1,0 +1,101 @@
+//! What is told and kept of a build's steps once it has ended.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::{Foresight, Found};
+use crate::exec::trace::Trace;
+use crate::explain::Compared;
+use crate::plan::build::Plan;
+use crate::project::graph::GraphStep;
+use crate::record::Record;
+use crate::record::steps::{self, BuildSteps, StepOutcome};
+use crate::report::outcome::round;
+use crate::report::{BuildReport, BuildResult};
+
+/// What was foreseen of a build's steps and what came of them; nothing where that could not be found out.
+pub(in crate::commands) struct Told {
+    found: Option<(Found, Vec<StepOutcome>)>,
+}
+
+impl Told {
+    /// Tells in the report why steps ran, and leaves the rest for later builds.
+    pub(in crate::commands) fn tell(
+        foresight: Foresight,
+        record: &Record,
+        plan: &Plan,
+        trace: &Trace,
+        report: &mut BuildReport,
+    ) -> Self {
+        let begun = Instant::now();
+        let found = foresight.end().map(|found| {
+            let outcomes = steps::outcomes(&found.graph, &found.files, trace);
+            found.explain(&outcomes, report);
+            found.record(record, plan, &outcomes, report);
+            (found, outcomes)
+        });
+        report.record_seconds = round(begun.elapsed().as_secs_f64());
+        Self { found }
+    }
+
+    /// Keys of the steps whose results a target's layers are.
+    pub(in crate::commands) fn keys(&self, target: &str) -> Vec<String> {
+        self.found.as_ref().map_or_else(Vec::new, |(found, outcomes)| found.keys(target, outcomes))
+    }
+}
+
+impl Found {
+    /// Tells of each step that ran why.
+    fn explain(&self, done: &[StepOutcome], report: &mut BuildReport) {
+        let compared = Compared { now: &self.graph, before: self.before.as_deref() };
+        for step in report.steps.iter_mut().filter(|step| !step.cached) {
+            let line =
+                self.files.get(&step.target).and_then(|file| file.find(&step.stage, &step.instruction));
+            let at = line.and_then(|one| {
+                let is_it = |known: &GraphStep| {
+                    (&known.target, &known.stage, known.line) == (&step.target, &step.stage, one.line)
+                };
+                self.graph.iter().position(is_it)
+            });
+            let Some(at) = at else { continue };
+            let was_made = self
+                .past
+                .iter()
+                .flat_map(|past| &past.steps)
+                .any(|past| past.is_done && past.key == self.graph[at].key);
+            step.cause =
+                Some(compared.cause(at, &|at| done.get(at).is_some_and(|step| step.ran.is_some()), was_made));
+        }
+    }
+
+    /// Keys of the steps whose results a target's layers are.
+    fn keys(&self, target: &str, done: &[StepOutcome]) -> Vec<String> {
+        let mut next: Vec<usize> =
+            (0..self.graph.len()).filter(|at| self.graph[*at].target == target).collect();
+        let mut found = BTreeSet::new();
+        while let Some(at) = next.pop() {
+            if found.insert(at) {
+                next.extend(self.graph[at].parents.iter().chain(&self.graph[at].draws));
+            }
+        }
+        let is_done = |at: &usize| done.get(*at).is_some_and(|step| step.is_done);
+        found.into_iter().filter(is_done).map(|at| self.graph[at].key.clone()).collect()
+    }
+
+    /// Leaves it for later builds.
+    fn record(&self, record: &Record, plan: &Plan, done: &[StepOutcome], report: &BuildReport) {
+        let past = BuildSteps {
+            build: plan.build.clone(),
+            builder: plan.builder.clone(),
+            targets: plan.targets.iter().map(|target| target.name.clone()).collect(),
+            seconds: report.seconds,
+            is_good: matches!(report.result, BuildResult::Built | BuildResult::Cached),
+            steps: done.to_vec(),
+            records: self.records.clone(),
+            ..BuildSteps::default()
+        };
+        if let Err(error) = record.steps(&past, &self.graph) {
+            eprintln!("warning: what the build was made of is not recorded: {error:#}");
+        }
+    }
+}
