@@ -11,7 +11,7 @@ use anyhow::Result;
 use super::keep;
 use super::lacking::{Lacking, Lookout};
 use crate::cli::Session;
-use crate::exec::bake::{self, Call, Ended};
+use crate::exec::bake::{self, Call, Ended, Watcher};
 use crate::exec::budget::Budget;
 use crate::exec::lock::Lock;
 use crate::exec::mounts::{self, Moved, Site};
@@ -39,8 +39,9 @@ pub(super) struct Built {
 pub(super) fn bake(session: &Session, plan: &Plan, log: &Path) -> Result<Built> {
     std::fs::create_dir_all(&plan.scratch)?;
     steps::run(&plan.prepare, session.globals.verbose)?;
-    let run =
-        Run { session, plan, log, names: plan.targets.iter().map(|target| target.name.clone()).collect() };
+    let names = plan.targets.iter().map(|target| target.name.clone()).collect();
+    let watcher = RefCell::new(watch::watcher(session, watch::Foreseen::default()));
+    let run = Run { session, plan, log, names, watcher };
     let (mut ended, put_back) = run.with_mounts()?;
     if let Some(command) = plan.without_registries.as_ref().filter(|_| ended.lacked_a_layer()) {
         eprintln!("warning: {UNDELIVERED}");
@@ -71,6 +72,8 @@ struct Run<'a> {
     plan: &'a Plan,
     log: &'a Path,
     names: Vec<String>,
+    /// One for all calls of the build.
+    watcher: RefCell<Box<dyn Watcher>>,
 }
 
 impl Run<'_> {
@@ -80,7 +83,7 @@ impl Run<'_> {
         }
         let call = Call { command, targets: &self.names, log: self.log, stop };
         let _reading = Lock::shared(&self.session.layout)?;
-        bake::run(&call, &mut *watch::watcher(self.session))
+        bake::run(&call, &mut **self.watcher.borrow_mut())
     }
 
     /// Stops the build the moment a step begins whose mounts the builder lacks and the store has, puts them back and goes on. What ran
@@ -112,7 +115,13 @@ impl Run<'_> {
             let site = site(self.session, self.plan, self.log, &budget);
             let mounts = self.fetch(lacking, &mut put_back)?;
             self.say(&mounts);
-            let moved = mounts::run(&site, carrier, Way::In, &mounts, &mut watch::Quiet)?;
+            let moved = mounts::run(
+                &site,
+                carrier,
+                Way::In,
+                &mounts,
+                &mut *watch::aside(self.session, "putting back cache mounts"),
+            )?;
             moved.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             put_back.add(moved);
             before = Some(ended.trace);
@@ -133,7 +142,11 @@ impl Run<'_> {
         let mut mounts = Vec::new();
         for Lacking { mut mount, remote } in lacking {
             if let Some(remote) = remote {
-                let (fetched, warnings) = registry::fetch_mounts(&transport, &[remote], &mut watch::Quiet)?;
+                let (fetched, warnings) = registry::fetch_mounts(
+                    &transport,
+                    &[remote],
+                    &mut *watch::aside(self.session, "fetching cache mounts"),
+                )?;
                 warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
                 put_back.warnings.extend(warnings);
                 mount.held = fetched.into_iter().next().map(|saved| saved.entry);

@@ -222,6 +222,7 @@ fn write_log(log: &mut File, trace: &Trace, event: &Event) -> Result<()> {
             writeln!(log, "{} -- {how} {}", state.name, state.error)?;
         }
         Event::Warning(text) => writeln!(log, "warning: {text}")?,
+        Event::Moved(_) => {}
     }
     Ok(())
 }
