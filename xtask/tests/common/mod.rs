@@ -4,6 +4,7 @@
 pub mod buildkit;
 pub mod registry;
 pub mod second_daemon;
+pub mod terminal;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
