@@ -24,6 +24,22 @@ pub struct Host {
     pub is_root: bool,
 }
 
+/// What a terminal shows, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Characters in a line.
+    pub columns: usize,
+    /// Lines.
+    pub lines: usize,
+}
+
+/// The size of the terminal on stderr, which changes while a build runs; nothing where there is none, and where it does not know.
+pub fn stderr_size() -> Option<Size> {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
+    let size = Size { columns: size.ws_col.into(), lines: size.ws_row.into() };
+    (size.columns > 0 && size.lines > 0).then_some(size)
+}
+
 impl Host {
     /// Reads the surroundings of this process.
     pub fn read() -> Self {
@@ -43,6 +59,13 @@ impl Host {
     /// A variable that is set and not empty.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether the terminal on stderr can be drawn upon: it knows its size, moves its cursor, and is no log of a CI.
+    pub fn can_draw(&self) -> bool {
+        let knows_how = self.var("TERM").is_some_and(|term| term != "dumb");
+        let is_log = self.var("CI").is_some_and(|ci| ci != "false" && ci != "0");
+        self.stderr_is_terminal && knows_how && !is_log && stderr_size().is_some()
     }
 
     /// `$HOME`, or the root folder where there is none.

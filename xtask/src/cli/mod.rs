@@ -26,6 +26,15 @@ pub struct Session {
     pub globals: Globals,
 }
 
+impl Session {
+    /// Whether what goes to a terminal, or elsewhere, is coloured: `--color`, else `NO_COLOR`, else as the terminal can.
+    pub fn color(&self, is_terminal: bool) -> bool {
+        let host = &self.host;
+        let can = is_terminal && host.var("NO_COLOR").is_none() && host.var("TERM") != Some("dumb");
+        self.globals.color.unwrap_or(can)
+    }
+}
+
 /// Parses and runs a command line. Whether `--json` was given comes beside the result, so that errors can follow it.
 pub fn run(args: Vec<OsString>, host: Host) -> (bool, Result<u8>) {
     let json = args.iter().any(|arg| arg == "--json");

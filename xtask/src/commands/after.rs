@@ -90,7 +90,13 @@ fn take_out(
         let (log, budget) = (record.log(), budget(session, plan));
         let site =
             Site { expected: expected(session, plan, &mounts, &budget), ..site(session, plan, log, &budget) };
-        moved = mounts::run(&site, carrier, Way::Out, &mounts, &mut watch::Quiet)?;
+        moved = mounts::run(
+            &site,
+            carrier,
+            Way::Out,
+            &mounts,
+            &mut *watch::aside(session, "saving cache mounts"),
+        )?;
     }
     if plan.tidies_builder {
         garbage::collect(&session.sh, &plan.builder, &[&built.put_back, &moved]);
@@ -149,8 +155,12 @@ fn publish(
     for held in plan.mounts.registries.iter().filter(is_open).filter(|_| !saved.is_empty()) {
         let started = Instant::now();
         let transport = transport(session, plan, log, &env);
-        let (pushed, warnings) =
-            registry::publish_mounts(&transport, &held.registry, &saved, &mut watch::Quiet)?;
+        let (pushed, warnings) = registry::publish_mounts(
+            &transport,
+            &held.registry,
+            &saved,
+            &mut *watch::aside(session, "pushing cache mounts"),
+        )?;
         report.cache.pushed.extend(pushed);
         report.cache.push_seconds =
             outcome::round(report.cache.push_seconds + started.elapsed().as_secs_f64());
@@ -194,7 +204,15 @@ fn save_one(
     }
     let (now, log, budget) = (session.host.now, record.log(), budget(session, plan));
     let expected = save.expected.unwrap_or_else(|| keep::guess(session, &save.image, &budget));
-    let saved = save::run(&session.layout, save, made, log, now, (&budget, expected), &mut watch::Quiet);
+    let saved = save::run(
+        &session.layout,
+        save,
+        made,
+        log,
+        now,
+        (&budget, expected),
+        &mut *watch::aside(session, "saving layers"),
+    );
     signals::check()?;
     match saved {
         Ok(saved) => {
@@ -213,7 +231,8 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
     if !session.globals.json {
         eprintln!("pushing the layers of {} to {}", push.image, push.reference);
     }
-    let pushed = push::run(&session.layout, push, record.log(), &mut watch::Quiet);
+    let pushed =
+        push::run(&session.layout, push, record.log(), &mut *watch::aside(session, "pushing layers"));
     signals::check()?;
     match pushed {
         Ok(seconds) => {

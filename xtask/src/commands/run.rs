@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::keep;
 use super::lacking::{Lacking, Lookout};
 use crate::cli::Session;
-use crate::exec::bake::{self, Call, Ended};
+use crate::exec::bake::{self, Call, Ended, Watcher};
 use crate::exec::budget::Budget;
 use crate::exec::lock::Lock;
 use crate::exec::mounts::{self, Moved, Site};
@@ -40,13 +40,9 @@ pub(super) struct Built {
 pub(super) fn bake(session: &Session, plan: &Plan, log: &Log, foreseen: &Foreseen) -> Result<Built> {
     std::fs::create_dir_all(&plan.scratch)?;
     steps::run(&plan.prepare, session.globals.verbose)?;
-    let run = Run {
-        session,
-        plan,
-        log,
-        foreseen,
-        names: plan.targets.iter().map(|target| target.name.clone()).collect(),
-    };
+    let names = plan.targets.iter().map(|target| target.name.clone()).collect();
+    let watcher = RefCell::new(watch::watcher(session, Foreseen::clone(foreseen)));
+    let run = Run { session, plan, log, names, watcher };
     let (mut ended, put_back) = run.with_mounts()?;
     if signals::interrupted() {
         return Ok(Built { ended, put_back });
@@ -79,8 +75,9 @@ struct Run<'a> {
     session: &'a Session,
     plan: &'a Plan,
     log: &'a Log,
-    foreseen: &'a Foreseen,
     names: Vec<String>,
+    /// One for all calls of the build.
+    watcher: RefCell<Box<dyn Watcher>>,
 }
 
 impl Run<'_> {
@@ -90,7 +87,7 @@ impl Run<'_> {
         }
         let call = Call { command, targets: &self.names, log: self.log, stop };
         let _reading = Lock::shared(&self.session.layout)?;
-        bake::run(&call, &mut *watch::watcher(self.session, self.foreseen))
+        bake::run(&call, &mut **self.watcher.borrow_mut())
     }
 
     /// Stops the build the moment a step begins whose mounts the builder lacks and the store has, puts them back and goes on. What ran
@@ -123,7 +120,13 @@ impl Run<'_> {
             let site = site(self.session, self.plan, self.log, &budget);
             let mounts = self.fetch(lacking, &mut put_back)?;
             self.say(&mounts);
-            let moved = mounts::run(&site, carrier, Way::In, &mounts, &mut watch::Quiet)?;
+            let moved = mounts::run(
+                &site,
+                carrier,
+                Way::In,
+                &mounts,
+                &mut *watch::aside(self.session, "putting back cache mounts"),
+            )?;
             moved.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             put_back.add(moved);
             before = Some(ended.trace);
@@ -144,7 +147,11 @@ impl Run<'_> {
         let mut mounts = Vec::new();
         for Lacking { mut mount, remote } in lacking {
             if let Some(remote) = remote {
-                let (fetched, warnings) = registry::fetch_mounts(&transport, &[remote], &mut watch::Quiet)?;
+                let (fetched, warnings) = registry::fetch_mounts(
+                    &transport,
+                    &[remote],
+                    &mut *watch::aside(self.session, "fetching cache mounts"),
+                )?;
                 warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
                 put_back.warnings.extend(warnings);
                 mount.held = fetched.into_iter().next().map(|saved| saved.entry);

@@ -16,7 +16,7 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     };
     let json = session.globals.json;
     let terminal = if json { session.host.stderr_is_terminal } else { session.host.stdout_is_terminal };
-    let color = session.globals.color.unwrap_or(terminal && session.host.var("NO_COLOR").is_none());
+    let color = session.color(terminal);
     let quiet = session.globals.progress == Progress::Quiet;
     let say = |line: String| if json { eprintln!("{line}") } else { println!("{line}") };
     let mut show = |outcome: &Outcome| {

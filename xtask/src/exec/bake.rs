@@ -24,6 +24,10 @@ pub trait Watcher {
     fn event(&mut self, trace: &Trace, event: &Event);
     /// One item of the stream as it came, for those that pass it on.
     fn raw(&mut self, _text: &str) {}
+    /// A line that is to stay in view.
+    fn say(&mut self, line: &str) {
+        eprintln!("{line}");
+    }
     /// The build is over.
     fn end(&mut self) {}
 }

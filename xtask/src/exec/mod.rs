@@ -17,4 +17,5 @@ pub mod signals;
 pub mod stall;
 pub mod steps;
 pub mod trace;
+pub mod transfers;
 pub mod used;

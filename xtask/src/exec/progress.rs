@@ -14,6 +14,8 @@ use serde::Deserialize;
 pub struct Chunk {
     /// Steps that started, ended, or became known.
     pub vertexes: Vec<Vertex>,
+    /// How far transfers are.
+    pub statuses: Vec<Status>,
     /// Output of steps.
     pub logs: Vec<Log>,
     /// Warnings of the frontend.
@@ -38,6 +40,22 @@ pub struct Vertex {
     pub error: String,
     /// Digests of the vertices whose results it takes.
     pub inputs: Vec<String>,
+}
+
+/// How far one transfer of a vertex is: a layer, the context, an export.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// What is moved: a digest, or words.
+    pub id: String,
+    /// Digest of the vertex.
+    pub vertex: String,
+    /// Bytes that have arrived; 0 where bytes are not counted.
+    pub current: i64,
+    /// Bytes that there are; 0 where that is not known.
+    pub total: i64,
+    /// When it ended.
+    pub completed: Option<Timestamp>,
 }
 
 /// A piece of output; not always a whole line.

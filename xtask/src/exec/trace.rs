@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 
 use super::progress::{Chunk, Vertex, Warning};
+use super::transfers::Transfers;
 
 /// How many lines of a step's output are kept for an error.
 pub const TAIL: usize = 30;
 
 /// What a step is called, taken apart: `[app stage-0 2/3] RUN make`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Label {
     /// Target in front, where several are built.
     pub target: Option<String>,
@@ -65,6 +66,8 @@ pub struct State {
     pub started: Option<Timestamp>,
     /// When it last ended.
     pub completed: Option<Timestamp>,
+    /// Whether it runs: it began, or began again, and has not ended.
+    pub is_running: bool,
     /// Whether its result was there.
     pub cached: bool,
     /// Why it failed.
@@ -73,6 +76,8 @@ pub struct State {
     pub inputs: Vec<String>,
     /// The last lines of its output.
     pub tail: VecDeque<String>,
+    /// What it moves.
+    pub transfers: Transfers,
     /// Output after the last line break.
     partial: String,
 }
@@ -84,6 +89,11 @@ impl State {
             (Some(start), Some(end)) => end.duration_since(start).as_secs_f64().max(0.0),
             _ => 0.0,
         }
+    }
+
+    /// Whether it is no step of the user's: it gets what steps need, and brings away what they made.
+    pub fn is_errand(&self) -> bool {
+        self.label.as_ref().is_none_or(|label| label.instruction.starts_with("FROM "))
     }
 
     /// The step's own exit code, which the message alone tells.
@@ -102,6 +112,8 @@ pub enum Event {
     Ended(String),
     /// A vertex printed a line.
     Line(String, String),
+    /// Bytes of a vertex moved.
+    Moved(String),
     /// The frontend warns.
     Warning(String),
 }
@@ -136,6 +148,11 @@ impl Trace {
         let mut events = Vec::new();
         for vertex in &chunk.vertexes {
             self.vertex(vertex, &mut events);
+        }
+        for status in &chunk.statuses {
+            let Some(state) = self.vertices.get_mut(&status.vertex) else { continue };
+            state.transfers.apply(status);
+            events.push(Event::Moved(status.vertex.clone()));
         }
         for log in &chunk.logs {
             let Some(state) = self.vertices.get_mut(&log.vertex) else { continue };
@@ -185,8 +202,14 @@ impl Trace {
                 events.push(Event::Started(vertex.digest.clone()));
             }
         }
+        let was_running = state.is_running;
+        if vertex.started.is_some() {
+            state.is_running = vertex.completed.is_none();
+        }
         state.cached |= vertex.cached;
-        if vertex.completed.is_some() && state.completed.is_none() {
+        // Pulls and contexts end at once and begin again, to move their bytes.
+        let moved = was_running && state.is_errand() && state.transfers.bytes().is_some();
+        if vertex.completed.is_some() && (state.completed.is_none() || moved) {
             events.push(Event::Ended(vertex.digest.clone()));
         }
         state.completed = vertex.completed.or(state.completed);

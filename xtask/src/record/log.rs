@@ -115,6 +115,7 @@ impl Log {
                 written.write(&self.clean(&ended(state), 2 * NAME), most(failed))
             }
             Event::Warning(text) => written.write(&self.clean(&format!("warning: {text}"), LINE), ENOUGH),
+            Event::Moved(_) => Ok(()),
         }
     }
 

@@ -100,7 +100,7 @@ impl fmt::Display for BuildFailure {
             (None, _) => write!(f, "the build failed: {}", self.message)?,
         }
         for line in &self.output {
-            write!(f, "\n  | {line}")?;
+            write!(f, "\n  | {}", text::printable(line))?;
         }
         if let Some(advice) = &self.advice {
             write!(f, "\n{advice}")?;
@@ -132,6 +132,13 @@ mod tests {
         assert_eq!(lines[1], "  | cp: no space left on device");
         assert!(lines[2].starts_with("free some space"));
         assert_eq!(lines[3], "the whole log: /log");
+    }
+
+    #[test]
+    fn what_a_step_coloured_is_told_without_colours() {
+        let mut failure = BuildFailure::new(&Trace::default(), &["x".to_owned()], Path::new("/log"));
+        failure.output.push("\x1b[31mred\x1b[0m\x1b[2K".into());
+        assert!(failure.to_string().contains("\n  | red\n"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod buildkit;
 pub mod outcome;
 pub mod registry;
 pub mod second_daemon;
+pub mod terminal;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -1,32 +1,57 @@
-//! What the tests need beside an engine: Debian's registry. It is unpacked below `target/` and not installed, since installed it
-//! would start as a service of the developer's machine.
+//! What the tests need beside an engine: Debian's registry, and a terminal that tells what it shows. They are unpacked below `target/` and not
+//! installed, since a registry, installed, would start as a service of the developer's machine.
 
 use super::Root;
 use crate::host::Host;
 use crate::layout::Layout;
 use crate::plan::step::{Command, Step};
 
-/// The program and its package.
-const REGISTRY: &str = "docker-registry";
+/// A program, which is in a package of its name.
+struct Tool {
+    program: &'static str,
+    what: &'static str,
+    /// Beginnings of the names of packages with its libraries; their ends differ from one Debian to the next.
+    libraries: &'static [&'static str],
+}
 
-/// The steps that bring it; none where it is there, or where there is no apt to bring it.
+const TOOLS: [Tool; 2] = [
+    Tool { program: "docker-registry", what: "a registry", libraries: &[] },
+    Tool { program: "tmux", what: "a terminal", libraries: &["libevent-core", "libutempter"] },
+];
+
+impl Tool {
+    /// Fetches the packages into the current folder and unpacks them there.
+    fn script(&self) -> String {
+        let program = self.program;
+        let libraries: Vec<String> = self
+            .libraries
+            .iter()
+            .map(|name| format!("$(apt-cache depends {program} | sed -n 's/^[ |]*Depends: \\({name}.*\\)/\\1/p' | head -n 1)"))
+            .collect();
+        format!(
+            "set -e; mkdir -p deb-{program}; cd deb-{program}; apt-get -qq download {program} {}; \
+             for file in *.deb; do dpkg-deb -x \"$file\" ..; done",
+            libraries.join(" ")
+        )
+    }
+}
+
+/// The steps that bring them; none where they are there, or where there is no apt to bring them.
 pub fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
     let dir = layout.test_tools();
-    let is_there = host.which(REGISTRY).is_some() || dir.join("usr/bin").join(REGISTRY).is_file();
-    if is_there || host.which("apt-get").is_none() {
+    let is_there =
+        |tool: &&Tool| host.which(tool.program).is_some() || dir.join("usr/bin").join(tool.program).is_file();
+    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !is_there(tool)).collect();
+    if missing.is_empty() || host.which("apt-get").is_none() {
         return Vec::new();
     }
-    let unpack = format!("for file in {REGISTRY}_*.deb; do dpkg-deb -x \"$file\" .; done");
     let root = Root::of(host, layout);
     let update = root.command(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "update"]);
     let update = (host.is_root || root.is_sudo()).then(|| Step::run("", update));
     let make = Command::new(["mkdir", "-p", &dir.display().to_string()]);
-    [Some(Step::run("fetching a registry for the tests", make)), update]
-        .into_iter()
-        .flatten()
-        .chain([
-            Step::run("", Command::new(["apt-get", "-qq", "download", REGISTRY]).cwd(&dir)),
-            Step::run("", Command::new(["sh", "-c", &unpack]).cwd(&dir)),
-        ])
-        .collect()
+    let fetch = |tool: &&Tool| {
+        let why = format!("fetching {} for the tests", tool.what);
+        Step::run(why, Command::new(["sh", "-c", &tool.script()]).cwd(&dir))
+    };
+    [Some(Step::run("", make)), update].into_iter().flatten().chain(missing.iter().map(fetch)).collect()
 }

@@ -1,0 +1,109 @@
+//! Bytes on their way: layers that are pulled or pushed, the context that is sent, an image that is exported. Bounded: of one step, only so many
+//! transfers are counted one by one.
+
+use super::progress::Status;
+
+/// No image has as many layers.
+const MOST: usize = 1000;
+
+#[derive(Debug, Clone, Default)]
+struct Transfer {
+    id: String,
+    current: u64,
+    total: u64,
+    is_over: bool,
+}
+
+/// The transfers of one step.
+#[derive(Debug, Clone, Default)]
+pub struct Transfers(Vec<Transfer>);
+
+/// How far transfers are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bytes {
+    /// What has arrived.
+    pub current: u64,
+    /// What there is, where all of it is known.
+    pub total: Option<u64>,
+}
+
+impl Transfers {
+    /// Takes in what the stream says of one.
+    pub fn apply(&mut self, status: &Status) {
+        let at = self.0.iter().position(|transfer| transfer.id == status.id);
+        let at = at.unwrap_or_else(|| {
+            if self.0.len() < MOST {
+                self.0.push(Transfer { id: status.id.clone(), ..Transfer::default() });
+            }
+            self.0.len() - 1
+        });
+        let transfer = &mut self.0[at];
+        // A layer that arrived is unpacked under the same name, and counted anew.
+        transfer.current = transfer.current.max(status.current.max(0).unsigned_abs());
+        transfer.total = transfer.total.max(status.total.max(0).unsigned_abs());
+        transfer.is_over = status.completed.is_some();
+    }
+
+    /// How far all of them are; nothing where none is of bytes.
+    pub fn bytes(&self) -> Option<Bytes> {
+        let of_bytes = || self.0.iter().filter(|transfer| transfer.current > 0 || transfer.total > 0);
+        of_bytes().next()?;
+        let known = of_bytes().all(|transfer| transfer.total > 0 || transfer.is_over);
+        let total = of_bytes().map(|transfer| transfer.total.max(transfer.current)).sum();
+        Some(Bytes {
+            current: of_bytes().map(|transfer| transfer.current).sum(),
+            total: known.then_some(total),
+        })
+    }
+
+    /// Whether something is still on its way.
+    pub fn is_moving(&self) -> bool {
+        self.0.iter().any(|transfer| !transfer.is_over)
+    }
+
+    /// What is being done, as BuildKit names it: `exporting layers`.
+    pub fn doing(&self) -> Option<&str> {
+        self.0.iter().rev().find(|transfer| !transfer.is_over).map(|transfer| transfer.id.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transfers(lines: &[&str]) -> Transfers {
+        let mut transfers = Transfers::default();
+        for line in lines {
+            transfers.apply(&serde_json::from_str(line).expect("well formed"));
+        }
+        transfers
+    }
+
+    #[test]
+    fn a_context_has_no_total_until_it_is_there() {
+        let begun =
+            r#"{"id":"transferring context:","vertex":"d","current":1200,"started":"2026-11-22T12:00:00Z"}"#;
+        let context = transfers(&[begun]);
+        assert_eq!(context.bytes(), Some(Bytes { current: 1200, total: None }));
+        assert!(context.is_moving());
+        let over = r#"{"id":"transferring context:","vertex":"d","current":5000,"completed":"2026-11-22T12:00:01Z"}"#;
+        let context = transfers(&[begun, over]);
+        assert_eq!(context.bytes(), Some(Bytes { current: 5000, total: Some(5000) }));
+        assert!(!context.is_moving());
+    }
+
+    #[test]
+    fn layers_add_up_and_what_is_counted_without_bytes_is_not() {
+        let pull = transfers(&[
+            r#"{"id":"sha256:a","name":"downloading","current":10,"total":40}"#,
+            r#"{"id":"sha256:b","name":"downloading","current":60,"total":60,"completed":"2026-11-22T12:00:01Z"}"#,
+            r#"{"id":"extracting sha256:b","current":0}"#,
+            r#"{"id":"sha256:b","name":"done","current":0,"total":0,"completed":"2026-11-22T12:00:01Z"}"#,
+        ]);
+        assert_eq!(pull.bytes(), Some(Bytes { current: 70, total: Some(100) }));
+        assert_eq!(pull.doing(), Some("extracting sha256:b"));
+        let export = transfers(&[r#"{"id":"exporting layers","current":0}"#]);
+        assert_eq!((export.bytes(), export.doing()), (None, Some("exporting layers")));
+        assert_eq!(transfers(&[r#"{"id":"x","current":-1}"#]).bytes(), None);
+    }
+}

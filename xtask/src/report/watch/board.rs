@@ -1,0 +1,247 @@
+//! What is known of a build that runs, over all its calls, and what of it is to be shown now. Asks nobody for the time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use super::eta::{self, At};
+use super::frame::{Row, Stays, View};
+use super::words::{Past, bytes, heading, mark, outcome};
+use crate::exec::trace::{Event, Label, State, Trace};
+use crate::plan::forecast::{self, Forecast, StepForecast};
+use crate::report::text::printable;
+
+/// A step of a Dockerfile, and how far it is.
+struct Step {
+    targets: Vec<String>,
+    label: Label,
+    began: Option<Instant>,
+    /// How long it ran, or nothing where it was there.
+    ended: Option<Option<f64>>,
+}
+
+impl Step {
+    fn is(&self, foreseen: &StepForecast) -> bool {
+        self.label.stage == foreseen.stage
+            && self.label.instruction == foreseen.instruction
+            && self.targets.contains(&foreseen.target)
+    }
+
+    fn at(&self, now: Instant) -> At {
+        match (self.ended, self.began) {
+            (Some(Some(seconds)), _) => At::Ran(seconds),
+            (Some(None), _) => At::Cached,
+            (None, Some(began)) => At::Running(since(began, now)),
+            (None, None) => At::Waiting,
+        }
+    }
+}
+
+fn since(began: Instant, now: Instant) -> f64 {
+    now.saturating_duration_since(began).as_secs_f64()
+}
+
+/// Something that runs and is worth a line.
+struct Running {
+    digest: String,
+    began: Instant,
+    heading: String,
+    detail: String,
+}
+
+/// All that is known.
+pub struct Board {
+    began: Instant,
+    /// Of this call, by digest.
+    steps: BTreeMap<String, Step>,
+    /// What ended in earlier calls.
+    before: Vec<Step>,
+    running: Vec<Running>,
+    past: Past,
+    counts: (usize, usize),
+    /// What was shown as remaining, and when.
+    remaining: Option<(Instant, f64)>,
+    /// The part that is done, and whether that is of the time or of the steps.
+    part: (f64, bool),
+}
+
+impl Board {
+    /// Nothing is known yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            began: now,
+            steps: BTreeMap::new(),
+            before: Vec::new(),
+            running: Vec::new(),
+            past: Past::default(),
+            counts: (0, 0),
+            remaining: None,
+            part: (0.0, false),
+        }
+    }
+
+    /// Takes an event in. A line that is to stay comes back, where there is one.
+    pub fn take(&mut self, trace: &Trace, event: &Event, now: Instant) -> Option<Stays> {
+        if !matches!(event, Event::Line(..)) {
+            self.learn(trace, now);
+        }
+        let (Event::Started(digest) | Event::Ended(digest) | Event::Line(digest, _) | Event::Moved(digest)) =
+            event
+        else {
+            return match event {
+                Event::Warning(text) => Some(Stays::Warning(printable(text))),
+                _ => None,
+            };
+        };
+        let state = &trace.vertices[digest];
+        self.refresh(digest, state, event, now);
+        if !matches!(event, Event::Ended(_)) {
+            return None;
+        }
+        self.past.ended(state);
+        let heading = heading(state).filter(|_| self.past.is_news(state))?;
+        Some(Stays::Ended { mark: mark(state), text: format!("{:>8}  {heading}", outcome(state)) })
+    }
+
+    /// Steps that became known, began or ended.
+    fn learn(&mut self, trace: &Trace, now: Instant) {
+        for digest in &trace.order {
+            let state = &trace.vertices[digest];
+            let Some(label) = state.label.as_ref().filter(|_| !state.is_errand()) else { continue };
+            let step = self.steps.entry(digest.clone()).or_insert_with(|| Step {
+                targets: Vec::new(),
+                label: label.clone(),
+                began: None,
+                ended: None,
+            });
+            if step.ended.is_some() {
+                continue;
+            }
+            if step.targets.len() < state.targets.len() {
+                step.targets.clone_from(&state.targets);
+            }
+            if state.started.is_some() && !state.cached {
+                step.began.get_or_insert(now);
+            }
+            if state.completed.is_some() && state.error.is_empty() {
+                step.ended = Some((!state.cached).then(|| state.seconds()));
+            } else if state.completed.is_some() {
+                step.began = None;
+            }
+        }
+        self.running.retain(|row| trace.vertices.get(&row.digest).is_some_and(|state| state.is_running));
+    }
+
+    /// The line of what runs.
+    fn refresh(&mut self, digest: &str, state: &State, event: &Event, now: Instant) {
+        let Some(heading) = heading(state).filter(|_| state.is_running) else { return };
+        let at = self.running.iter().position(|row| row.digest == digest).unwrap_or_else(|| {
+            let (digest, detail) = (digest.to_owned(), String::new());
+            self.running.push(Running { digest, began: now, heading: String::new(), detail });
+            self.running.len() - 1
+        });
+        let row = &mut self.running[at];
+        row.heading = heading;
+        match event {
+            Event::Line(_, line) if !line.trim().is_empty() => row.detail = printable(line.trim()),
+            Event::Moved(_) => {
+                let moved = state.transfers.bytes().map(bytes);
+                row.detail = moved.or_else(|| state.transfers.doing().map(str::to_owned)).unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+
+    /// A call is over; another one may follow, in which what ended is found cached.
+    pub fn call_is_over(&mut self) {
+        let ended = std::mem::take(&mut self.steps).into_values().filter(|step| step.ended.is_some());
+        for step in ended {
+            let is_known = |known: &Step| known.label == step.label && known.targets == step.targets;
+            if !self.before.iter().any(is_known) {
+                self.before.push(step);
+            }
+        }
+        self.running.clear();
+        self.past.call_is_over();
+    }
+
+    /// What is to be shown.
+    pub fn view(&mut self, forecast: Option<&Forecast>, now: Instant) -> View {
+        let elapsed = since(self.began, now);
+        let rows = self.running.iter().map(|row| self.row(row, forecast, now)).collect();
+        let remaining = forecast.and_then(|forecast| {
+            let expected = forecast.expected?;
+            let steps = self.foreseen(forecast, now);
+            Some(eta::remaining(expected.seconds, elapsed, &steps))
+        });
+        let remaining = remaining.map(|known| {
+            let (at, shown) = self.remaining.unzip();
+            let shown = eta::settled(shown, at.map_or(0.0, |at| since(at, now)), known);
+            self.remaining = Some((now, shown));
+            shown
+        });
+        let (done, all) = self.count();
+        let part = self.part(elapsed, remaining, (done, all));
+        View { elapsed, rows, done, all, part, remaining }
+    }
+
+    /// A bar that goes back would say that something was lost.
+    fn part(&mut self, elapsed: f64, remaining: Option<f64>, (done, all): (usize, usize)) -> f64 {
+        let part = match remaining {
+            Some(remaining) => (elapsed / (elapsed + remaining).max(0.001)).min(0.99),
+            #[expect(clippy::cast_precision_loss, reason = "some dozens of steps")]
+            None => done as f64 / all.max(1) as f64,
+        };
+        let is_same = self.part.1 == remaining.is_some();
+        self.part = (if is_same { self.part.0.max(part) } else { part }, remaining.is_some());
+        self.part.0
+    }
+
+    fn row(&self, row: &Running, forecast: Option<&Forecast>, now: Instant) -> Row {
+        let step = self.steps.get(&row.digest);
+        let foreseen = step.and_then(|step| forecast?.of(&step.targets, &step.label));
+        // All clocks go on at the same moment, so there is one drawing a second where nothing else happens.
+        let seconds = since(self.began, now).floor() - since(self.began, row.began).floor();
+        Row {
+            heading: row.heading.clone(),
+            seconds,
+            expected: foreseen.and_then(|foreseen| foreseen.forecast.seconds),
+            detail: row.detail.clone(),
+        }
+    }
+
+    /// Steps that count for the time that is left, each once.
+    fn foreseen(&self, forecast: &Forecast, now: Instant) -> Vec<eta::Step> {
+        let mut seen = BTreeSet::new();
+        let time = |step: &StepForecast| {
+            let (expected, at) = (step.forecast.seconds?, self.at(step, now));
+            let counts =
+                step.forecast.state != forecast::State::Cached || matches!(at, At::Running(_) | At::Ran(_));
+            counts.then_some(eta::Step { expected, at })
+        };
+        let all = forecast.steps.iter();
+        let once = all.filter(|step| seen.insert((&step.stage, step.line, &step.instruction)));
+        once.filter_map(time).collect()
+    }
+
+    fn at(&self, foreseen: &StepForecast, now: Instant) -> At {
+        let here = self.steps.values().find(|step| step.is(foreseen)).map(|step| step.at(now));
+        let before = || self.before.iter().find(|step| step.is(foreseen)).map(|step| step.at(now));
+        match here {
+            Some(at @ (At::Running(_) | At::Ran(_))) => at,
+            other => before().or(other).unwrap_or(At::Waiting),
+        }
+    }
+
+    /// How many steps are done, of how many that are known.
+    fn count(&mut self) -> (usize, usize) {
+        if !self.steps.is_empty() {
+            let is_done = |step: &&Step| step.ended.is_some() || self.past.has(&step.label);
+            self.counts = (self.steps.values().filter(is_done).count(), self.steps.len());
+        }
+        self.counts
+    }
+}
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;

@@ -1,0 +1,162 @@
+//! The display on a terminal: what runs with its time and its last output, and a bar for the whole. What ended scrolls away above. What is done beside a
+//! build, saving and putting back, has one line.
+//! A thread draws, so that clocks go on while BuildKit says nothing, and a step that prints much is drawn no more often than others.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::Foreseen;
+use super::aside::Aside;
+use super::board::Board;
+use super::frame::{self, Stays};
+use super::paint::Painter;
+use crate::exec::bake::Watcher;
+use crate::exec::trace::{Event, Trace};
+use crate::host::{Size, stderr_size};
+use crate::report::text::one_line;
+
+/// How often it is drawn.
+const TICK: Duration = Duration::from_millis(100);
+/// How long nothing is drawn after a change of size: while a window is dragged, a terminal may be ahead of what it tells (tmux 250 ms), and what is drawn for
+/// another width than it has cannot be taken back.
+const STILL: Duration = Duration::from_millis(300);
+/// Where a terminal has lost its size, which it had at first.
+const USUAL: Size = Size { columns: 80, lines: 24 };
+
+/// Draws.
+pub struct Live {
+    screen: Arc<Mutex<Screen>>,
+    ticker: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+}
+
+/// What is shown.
+enum Shown {
+    Build(Board),
+    Aside(Aside),
+}
+
+impl Shown {
+    fn take(&mut self, trace: &Trace, event: &Event, now: Instant) -> Option<Stays> {
+        match self {
+            Self::Build(board) => return board.take(trace, event, now),
+            Self::Aside(aside) => aside.take(trace, event),
+        }
+        None
+    }
+
+    fn lines(&mut self, foreseen: &Foreseen, size: Size, color: bool) -> Vec<String> {
+        let now = Instant::now();
+        match self {
+            Self::Build(board) => frame::lines(&board.view(foreseen.get(), now), size, color),
+            Self::Aside(aside) => vec![frame::line(&aside.row(now), size, color)],
+        }
+    }
+}
+
+/// What the thread and the events share.
+struct Screen {
+    shown: Shown,
+    painter: Painter,
+    /// Lines that are to stay.
+    above: Vec<String>,
+    foreseen: Foreseen,
+    color: bool,
+    size: Size,
+    /// When the size changed.
+    resized: Option<Instant>,
+}
+
+impl Screen {
+    fn draw(&mut self, is_over: bool) {
+        let size = stderr_size().unwrap_or(USUAL);
+        if size != self.size {
+            (self.size, self.resized) = (size, Some(Instant::now()));
+        } else if !is_over && self.resized.is_some_and(|at| at.elapsed() < STILL) {
+            return;
+        }
+        let frame = if is_over { Vec::new() } else { self.shown.lines(&self.foreseen, size, self.color) };
+        let above = std::mem::take(&mut self.above);
+        if let Some(text) = self.painter.paint(&above, frame, size.columns) {
+            let mut stderr = io::stderr().lock();
+            let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+        }
+    }
+}
+
+fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Live {
+    /// A build; nothing is drawn until something happens.
+    pub fn build(foreseen: Foreseen, color: bool) -> Self {
+        Self::new(Shown::Build(Board::new(Instant::now())), foreseen, color)
+    }
+
+    /// What is done beside a build.
+    pub fn aside(what: &str, color: bool) -> Self {
+        Self::new(Shown::Aside(Aside::new(what, Instant::now())), Foreseen::default(), color)
+    }
+
+    fn new(shown: Shown, foreseen: Foreseen, color: bool) -> Self {
+        let size = stderr_size().unwrap_or(USUAL);
+        let (painter, above) = (Painter::default(), Vec::new());
+        let screen = Screen { shown, painter, above, foreseen, color, size, resized: None };
+        Self { screen: Arc::new(Mutex::new(screen)), ticker: None }
+    }
+
+    fn start(&mut self) {
+        let (screen, over) = (Arc::clone(&self.screen), Arc::new(AtomicBool::new(false)));
+        let is_over = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                lock(&screen).draw(false);
+                std::thread::park_timeout(TICK);
+            }
+        });
+        self.ticker = Some((over, thread));
+    }
+
+    /// Nothing of it is left on the terminal.
+    fn stop(&mut self) {
+        let Some((over, thread)) = self.ticker.take() else { return };
+        over.store(true, Ordering::Relaxed);
+        thread.thread().unpark();
+        let _ = thread.join();
+        lock(&self.screen).draw(true);
+    }
+}
+
+impl Watcher for Live {
+    fn event(&mut self, trace: &Trace, event: &Event) {
+        if self.ticker.is_none() {
+            self.start();
+        }
+        let screen = &mut *lock(&self.screen);
+        if let Some(stays) = screen.shown.take(trace, event, Instant::now()) {
+            screen.above.push(stays.line(screen.size, screen.color));
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        let screen = &mut *lock(&self.screen);
+        screen.above.push(one_line(line, screen.size.columns.saturating_sub(1)));
+    }
+
+    fn end(&mut self) {
+        self.stop();
+        if let Shown::Build(board) = &mut lock(&self.screen).shown {
+            board.call_is_over();
+        }
+    }
+}
+
+/// A build that an error ends says so on a clean terminal.
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,91 @@
+//! Showing a build while it runs, on stderr: drawn on a terminal ([`live`]), line by line elsewhere ([`plain`]), folded where a CI folds ([`folds`]).
+//! One watcher sees all the calls of a build.
+
+pub mod aside;
+pub mod board;
+pub mod eta;
+pub mod folds;
+pub mod frame;
+pub mod live;
+pub mod paint;
+pub mod plain;
+pub mod words;
+
+use std::io::{self, Write};
+use std::sync::{Arc, OnceLock};
+
+use crate::cli::Session;
+use crate::cli::parse::Progress;
+use crate::exec::bake::Watcher;
+use crate::exec::trace::{Event, Trace};
+use crate::plan::forecast::Forecast;
+
+/// What is foreseen of the build; it comes while the build begins, or never.
+pub type Foreseen = Arc<OnceLock<Forecast>>;
+
+/// The watcher that the options and the terminal ask for.
+pub fn watcher(session: &Session, foreseen: Foreseen) -> Box<dyn Watcher> {
+    let host = &session.host;
+    let color = session.color(host.stderr_is_terminal);
+    let shown: Box<dyn Watcher> = match session.globals.progress {
+        Progress::Quiet => return Box::new(Quiet),
+        Progress::RawJson => return Box::new(RawJson),
+        Progress::Auto if host.can_draw() => Box::new(live::Live::build(Arc::clone(&foreseen), color)),
+        Progress::Auto | Progress::Plain => match folds::Style::of(host) {
+            Some(style) => Box::new(folds::Folds::new(style, color, host.now)),
+            None => Box::new(plain::Plain::new(color)),
+        },
+    };
+    Box::new(Foretelling { shown, foreseen, is_said: false })
+}
+
+/// Says what is foreseen as soon as that is known.
+struct Foretelling {
+    shown: Box<dyn Watcher>,
+    foreseen: Foreseen,
+    is_said: bool,
+}
+
+impl Watcher for Foretelling {
+    fn event(&mut self, trace: &Trace, event: &Event) {
+        if let Some(forecast) = self.foreseen.get().filter(|_| !self.is_said) {
+            self.is_said = true;
+            self.shown.say(&super::forecast::line(forecast));
+        }
+        self.shown.event(trace, event);
+    }
+
+    fn end(&mut self) {
+        self.shown.end();
+    }
+}
+
+/// For what is done beside a build, which was said in a line already: how long it takes, and its bytes, where a terminal can be drawn upon.
+pub fn aside(session: &Session, what: &str) -> Box<dyn Watcher> {
+    let host = &session.host;
+    match session.globals.progress {
+        Progress::Auto if host.can_draw() => {
+            Box::new(live::Live::aside(what, session.color(host.stderr_is_terminal)))
+        }
+        _ => Box::new(Quiet),
+    }
+}
+
+/// Shows nothing; also used where a call is no build of the user's.
+pub struct Quiet;
+
+impl Watcher for Quiet {
+    fn event(&mut self, _: &Trace, _: &Event) {}
+}
+
+/// Passes BuildKit's stream through.
+struct RawJson;
+
+impl Watcher for RawJson {
+    fn event(&mut self, _: &Trace, _: &Event) {}
+
+    fn raw(&mut self, text: &str) {
+        let mut stderr = io::stderr().lock();
+        let _ = writeln!(stderr, "{}", text.trim_end());
+    }
+}

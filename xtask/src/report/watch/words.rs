@@ -1,0 +1,194 @@
+//! What is said of a step, however it is shown.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::cache::size::show;
+use crate::exec::trace::{Label, State};
+use crate::exec::transfers::Bytes;
+use crate::report::text::{one_line, plain, printable, seconds};
+
+/// Fewer bytes than this are no news.
+const NEWS: u64 = 1_000_000;
+
+/// Where a step belongs: its stage, with its target where stages of two targets have no name.
+pub fn place(label: &Label) -> String {
+    match &label.target {
+        Some(target) if label.stage.starts_with("stage-") => format!("{target} {}", label.stage),
+        _ => label.stage.clone(),
+    }
+}
+
+/// What is in front of a step's output.
+pub fn prefix(state: &State) -> String {
+    state.label.as_ref().map(place).unwrap_or_default()
+}
+
+/// Steps of Dockerfiles and exports; BuildKit's own errands are worth a line where they move something.
+pub fn heading(state: &State) -> Option<String> {
+    let moves = || state.transfers.bytes().is_some_and(|bytes| bytes.current >= NEWS);
+    match &state.label {
+        Some(_) if state.is_errand() && !moves() => None,
+        Some(label) => {
+            Some(format!("{}: {}", place(label), one_line(&printable(&plain(&label.instruction)), 100)))
+        }
+        None if state.name.contains("exporting") => Some(state.name.clone()),
+        None => moves().then(|| state.name.clone()),
+    }
+}
+
+/// `12.3 MB of 45.1 MB`.
+pub fn bytes(bytes: Bytes) -> String {
+    match bytes.total {
+        Some(total) if total > bytes.current => format!("{} of {}", show(bytes.current), show(total)),
+        _ => show(bytes.current),
+    }
+}
+
+/// Whether a step failed by itself; others are stopped with it.
+pub fn has_failed(state: &State) -> bool {
+    !state.error.is_empty() && !state.error.contains("context canceled")
+}
+
+/// How a step ended: its time, and the bytes that it moved.
+pub fn outcome(state: &State) -> String {
+    if has_failed(state) {
+        return "failed".into();
+    }
+    if !state.error.is_empty() {
+        return "stopped".into();
+    }
+    if state.cached {
+        return "cached".into();
+    }
+    match state.transfers.bytes().filter(|bytes| bytes.current >= NEWS) {
+        Some(moved) => format!("{}, {}", seconds(state.seconds()), show(moved.current)),
+        None => seconds(state.seconds()),
+    }
+}
+
+/// One character for the same, and its colour.
+pub fn mark(state: &State) -> (&'static str, &'static str) {
+    match (state.error.is_empty(), state.cached) {
+        (false, _) => ("✗", "31"),
+        (true, true) => ("=", "2"),
+        (true, false) => ("✓", "32"),
+    }
+}
+
+/// A text in a colour, where colours are wanted.
+pub fn paint(text: &str, code: &str, color: bool) -> String {
+    if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// A line of output: as the step coloured it where colours are wanted.
+pub fn output(line: &str, color: bool) -> String {
+    match (color, line.contains('\x1b')) {
+        (true, true) => format!("{line}\x1b[0m"),
+        (true, false) => line.to_owned(),
+        (false, _) => printable(line),
+    }
+}
+
+/// Steps that an earlier call of the same build brought to an end, and when they began: where the next one finds them cached, or is told of that very
+/// run once more, it was said already.
+#[derive(Debug, Default)]
+pub struct Past {
+    now: BTreeMap<Label, Option<Timestamp>>,
+    before: BTreeMap<Label, Option<Timestamp>>,
+}
+
+impl Past {
+    /// A step ended.
+    pub fn ended(&mut self, state: &State) {
+        if let Some(label) = state.label.as_ref().filter(|_| state.error.is_empty()) {
+            self.now.insert(label.clone(), state.started);
+        }
+    }
+
+    /// Whether what becomes of a step is news.
+    pub fn is_news(&self, state: &State) -> bool {
+        let before = state.label.as_ref().and_then(|label| self.before.get(label));
+        before.is_none_or(|began| !state.cached && *began != state.started)
+    }
+
+    /// A call is over.
+    pub fn call_is_over(&mut self) {
+        self.before.append(&mut self.now);
+    }
+
+    /// Whether an earlier call brought it to an end.
+    pub fn has(&self, label: &Label) -> bool {
+        self.before.contains_key(label)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::exec::trace::{Event, Trace};
+
+    /// A trace of one target `app`, and the events of these chunks.
+    pub(crate) fn events(trace: &mut Trace, chunks: &[&str]) -> Vec<Event> {
+        let chunk =
+            |json: &&str| serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"));
+        chunks.iter().flat_map(|json| trace.apply(&chunk(json))).collect()
+    }
+
+    /// A vertex that began at second `from`, and ended at second `to` where there is one.
+    pub(crate) fn vertex(digest: &str, name: &str, from: u32, to: Option<u32>) -> String {
+        let to = to.map(|to| format!(r#","completed":"2026-11-22T12:00:{to:02}Z""#)).unwrap_or_default();
+        format!(
+            r#"{{"vertexes":[{{"digest":"{digest}","name":"{name}","started":"2026-11-22T12:00:{from:02}Z"{to}}}]}}"#
+        )
+    }
+
+    /// What a vertex printed.
+    pub(crate) fn log(digest: &str, text: &str) -> String {
+        let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+        format!(r#"{{"logs":[{{"vertex":"{digest}","data":"{data}"}}]}}"#)
+    }
+
+    #[test]
+    fn what_is_worth_a_line() {
+        let mut trace = Trace::new(&["app".to_owned()]);
+        let moved = r#"{"statuses":[{"id":"transferring context:","vertex":"c","current":2500000}]}"#;
+        events(
+            &mut trace,
+            &[
+                &vertex("a", "[php 2/3] RUN --mount=type=cache,target=/x make", 0, Some(2)),
+                &vertex("b", "[php 1/3] FROM debian", 0, Some(1)),
+                &vertex("c", "[internal] load build context", 0, Some(1)),
+                &vertex("d", "[internal] load metadata", 0, None),
+                &vertex("e", "exporting to image", 0, None),
+                moved,
+            ],
+        );
+        let said = |digest: &str| heading(&trace.vertices[digest]);
+        assert_eq!(said("a").as_deref(), Some("php: RUN make"));
+        assert_eq!((said("b"), said("d")), (None, None));
+        assert_eq!(said("c").as_deref(), Some("[internal] load build context"));
+        assert_eq!(said("e").as_deref(), Some("exporting to image"));
+        assert_eq!(outcome(&trace.vertices["c"]), "1.0 s, 2.5 MB");
+        assert_eq!(outcome(&trace.vertices["a"]), "2.0 s");
+        assert_eq!(bytes(Bytes { current: 1_000_000, total: Some(45_100_000) }), "1.0 MB of 45.1 MB");
+    }
+
+    #[test]
+    fn what_an_earlier_call_said_is_not_said_again() {
+        let mut past = Past::default();
+        let mut trace = Trace::new(&["app".to_owned()]);
+        let name = "[php 2/3] RUN make";
+        events(&mut trace, &[&vertex("a", name, 0, Some(2))]);
+        assert!(past.is_news(&trace.vertices["a"]));
+        past.ended(&trace.vertices["a"]);
+        let cached = format!(r#"{{"vertexes":[{{"digest":"b","name":"{name}","cached":true}}]}}"#);
+        let (replayed, again) = (vertex("c", name, 0, Some(2)), vertex("d", name, 5, Some(7)));
+        events(&mut trace, &[&cached, &replayed, &again]);
+        let is_news = |past: &Past| ["b", "c", "d"].map(|digest| past.is_news(&trace.vertices[digest]));
+        assert_eq!(is_news(&past), [true, true, true], "steps of one call");
+        past.call_is_over();
+        assert_eq!(is_news(&past), [false, false, true]);
+    }
+}
