@@ -101,6 +101,28 @@ find . -printf '%y %m %U %G %s %n %T@ %p %l\n' | sort >/list";
 
 #[test]
 #[ignore = "needs an engine"]
+fn a_large_mount_is_unpacked_in_two_parts_and_is_what_it_was() {
+    let step = r#"if [ ! -e made ]; then
+    mkdir -p shut/in other; for i in $(seq 80); do head -c 1000000 /dev/urandom >"shut/$i"; done
+    ln shut/80 other/80; ln shut/1 other/1; ln -s ../made other/link; touch made; chmod 0511 shut; touch -d '2001-02-03 04:05:06.7' shut other
+fi
+[ "$EDIT" = 1 ] || [ -e new ] || { rm shut/7 && touch -d '2001-02-03 04:05:06.7' shut && echo $EDIT >new; }
+{ find . -printf '%y %m %U %G %s %n %T@ %p %l\n' | sort; sha256sum shut/* other/* made 2>/dev/null || true; } >/list"#;
+    let mounted = Mount::new("large", "sharing=shared", step);
+    mounted.build("1");
+    let before = mounted.image_file("large", "/list");
+    mounted.prune();
+    assert_eq!(mount(&mounted.build("1x"))["restored"], true);
+    let after = mounted.image_file("large", "/list");
+    assert!(before.contains("d 511") && after.lines().count() == before.lines().count(), "{after}");
+    mounted.prune();
+    let restored = mounted.build("3");
+    assert_eq!(mount(&restored)["restored"], true, "{restored}");
+    assert_eq!(mounted.image_file("large", "/list"), after, "a pack in one part upon one in two");
+}
+
+#[test]
+#[ignore = "needs an engine"]
 fn only_what_is_new_is_packed_and_what_was_removed_stays_away() {
     let step = r"case $EDIT in
 1)
