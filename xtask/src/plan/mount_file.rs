@@ -4,7 +4,8 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::mounts::{PlannedMount, Transfer, Way};
+use super::mounts::{PlannedMount, Way};
+use super::transfer::Transfer;
 
 /// The tools image has all that the scripts need but for what packs, in Debian's smallest variant. The layer stays in the builder. The
 /// folder is where the loader of some architectures is, and bound on all.
