@@ -121,6 +121,27 @@ find . -printf '%y %m %U %G %s %n %T@ %p %l\n' | sort >/list";
 
 #[test]
 #[ignore = "needs an engine"]
+fn a_large_mount_is_unpacked_in_two_parts_and_is_what_it_was() {
+    let step = r#"if [ ! -e made ]; then
+    mkdir -p shut/in other; for i in $(seq 80); do head -c 1000000 /dev/urandom >"shut/$i"; done
+    ln shut/80 other/80; ln shut/1 other/1; ln -s ../made other/link; touch made; chmod 0511 shut; touch -d '2001-02-03 04:05:06.7' shut other
+fi
+[ "$EDIT" != 2 ] || { rm shut/7 && touch -d '2001-02-03 04:05:06.7' shut && echo new >new; }
+{ find . -printf '%y %m %U %G %s %n %T@ %p %l\n' | sort; find . -type f -exec sha256sum {} + | sort; } >/list"#;
+    let mounted = Mount::new("large", "sharing=shared", step);
+    for edit in ["1", "2"] {
+        mounted.build(edit);
+        let before = mounted.image_file("large", "/list");
+        mounted.prune();
+        let restored = mounted.build(&format!("{edit} again"));
+        assert_eq!(mount(&restored)["restored"], true, "{restored}");
+        assert!(before.contains("d 511"), "{before}");
+        assert!(before == mounted.image_file("large", "/list"), "alone, and with a small pack upon it");
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
 fn only_what_is_new_is_packed_and_what_was_removed_stays_away() {
     let step = r"case $EDIT in
 1)

@@ -1,5 +1,5 @@
-//! What a transfer of cache mounts leaves in the builder: on their way out the packs, once in the layer of the RUN that made them and
-//! once in the layer that was exported; on their way in the folder that they came from. Nothing reads them again.
+//! What a transfer of cache mounts leaves in the builder: on their way out the packs, in the layer of the RUN that made them and, of several
+//! mounts, in the layer that gathered them; on their way in the folder that they came from. Nothing reads them again.
 
 use std::time::Duration;
 

@@ -19,7 +19,8 @@ use crate::cache::layout_check::{self, Blob};
 use crate::cache::mount::{MountEntry, Sharing};
 use crate::engine::usage;
 use crate::layout::Layout;
-use crate::plan::mounts::{Carrier, PlannedMount, Transfer, Way};
+use crate::plan::mounts::{Carrier, PlannedMount, Way};
+use crate::plan::transfer::Transfer;
 use crate::record::log::Log;
 
 /// Who holds a lock for longer than this is not waited for; whoever works says so every five seconds.

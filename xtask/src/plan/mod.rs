@@ -20,6 +20,7 @@ pub mod pins;
 pub mod push;
 pub mod save;
 pub mod step;
+pub mod transfer;
 
 #[cfg(test)]
 mod tests;

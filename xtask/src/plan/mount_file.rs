@@ -1,17 +1,28 @@
-//! The Dockerfile of a transfer of cache mounts: a stage with tools, one with a RUN for each mount, and one that holds the results.
+//! The Dockerfile of a transfer of cache mounts: a stage with tools, one with a RUN for each mount, and one that holds the results
+//! of several.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::mounts::{PlannedMount, Transfer, Way};
+use super::mounts::{PlannedMount, Way};
+use super::transfer::Transfer;
 
-/// The tools image has all that the scripts need but for zstd, in Debian's smallest variant. The layer stays in the builder.
+/// The tools image has all that the scripts need but for what packs, in Debian's smallest variant. The layer stays in the builder. The
+/// folder is where the loader of some architectures is, and bound on all.
 const TOOLS: &str = r#"RUN --mount=type=secret,id=ca_certificates,mode=0444 command -v zstd >/dev/null || { \
     if [ -s /run/secrets/ca_certificates ]; then \
         echo 'Acquire::https::CAInfo "/run/secrets/ca_certificates";' >/dev/shm/apt.conf && export APT_CONFIG=/dev/shm/apt.conf; \
     fi && apt-get -qq -o APT::Update::Error-Mode=any update && \
-    apt-get -qq -y --no-install-recommends install zstd >/dev/null && rm -rf /var/lib/apt/lists/*; }
+    apt-get -qq -y --no-install-recommends install zstd >/dev/null && rm -rf /var/lib/apt/lists/*; } && \
+    mkdir -p /lib64
 "#;
+
+/// What packs is bound into an empty stage: what it leaves there is all of the layer, which is exported as it stands. Upon the tools a
+/// second stage would have to hold a copy of it.
+const BOUND: &[&str] = &["bin", "lib", "lib64", "usr"];
+
+/// Where a RUN leaves its results.
+pub(super) const OUT: &str = "/durango/out";
 
 /// What the scripts need of the image is below these; a mount there would hide it, and where it stands is of no account for what
 /// it is.
@@ -29,41 +40,56 @@ pub(super) fn scripts(dir: &Path) -> Vec<(PathBuf, String)> {
 
 /// The stages that move the items of these numbers, after whatever stands before them.
 pub(super) fn stages(transfer: &Transfer, tools: &str, numbers: &[usize], now: i64) -> String {
-    let mut text = format!("FROM {tools} AS durango-tools\n{TOOLS}");
+    let mut text = match transfer.way {
+        Way::Out => format!("FROM {tools} AS durango-tools\n{TOOLS}"),
+        Way::In => format!("FROM {tools} AS durango-tools\n"),
+    };
     for number in numbers {
-        let mount = &transfer.items[*number];
-        let target = place(&mount.target);
-        let nonce = &transfer.nonce;
-        let command = match transfer.way {
-            Way::Out => vec!["/durango/transfer/take-out".to_owned(), target.clone(), nonce.clone()],
-            Way::In => {
-                let saved = mount.held.as_ref().map_or(now, |held| held.saved.as_second());
-                let seconds = (now - saved).max(0).to_string();
-                vec!["/durango/transfer/put-back".to_owned(), target.clone(), nonce.clone(), seconds]
-            }
-        };
-        let words = std::iter::once("bash".to_owned()).chain(command).collect::<Vec<_>>();
-        let has_input = transfer
-            .links
-            .iter()
-            .any(|(_, link)| link.starts_with(transfer.dir.join("in").join(number.to_string())));
-        let input = if has_input {
-            format!(" --mount=type=bind,from=durango-in-{nonce},source=/{number},target=/durango/in")
-        } else {
-            String::new()
-        };
-        let _ = writeln!(
-            text,
-            "FROM durango-tools AS durango-{number}\nRUN --mount={}{input} --mount=type=bind,from=durango-transfer,target=/durango/transfer {}",
-            cache(mount, &target),
-            serde_json::json!(words),
-        );
+        stage(&mut text, transfer, *number, now);
     }
-    text.push_str("FROM scratch AS durango-result\n");
-    for number in numbers {
-        let _ = writeln!(text, "COPY --from=durango-{number} /durango/out /{number}/");
+    if numbers.len() > 1 {
+        text.push_str("FROM scratch AS durango-result\n");
+        for number in numbers {
+            let _ = writeln!(text, "COPY --from=durango-{number} {OUT}/ {OUT}/");
+        }
     }
     text
+}
+
+/// The stage that holds what they leave: with a single one its own, since a copy would be a second one to write.
+pub(super) fn result(numbers: &[usize]) -> String {
+    match numbers {
+        [number] => format!("durango-{number}"),
+        _ => "durango-result".to_owned(),
+    }
+}
+
+fn stage(text: &mut String, transfer: &Transfer, number: usize, now: i64) {
+    let mount = &transfer.items[number];
+    let (target, nonce) = (place(&mount.target), &transfer.nonce);
+    let (base, script, last) = match transfer.way {
+        Way::Out => ("scratch", "take-out", None),
+        Way::In => {
+            let saved = mount.held.as_ref().map_or(now, |held| held.saved.as_second());
+            ("durango-tools", "put-back", Some((now - saved).max(0).to_string()))
+        }
+    };
+    let words = ["bash".to_owned(), format!("/durango/transfer/{script}"), target.clone(), nonce.clone()];
+    let words: Vec<String> = words.into_iter().chain([format!("{OUT}/{number}")]).chain(last).collect();
+    let mut binds = vec!["from=durango-transfer,target=/durango/transfer".to_owned()];
+    if transfer.links.iter().any(|(_, link)| link.starts_with(transfer.input(number))) {
+        binds.push(format!("from=durango-in-{nonce},source=/{number},target=/durango/in"));
+    }
+    if transfer.way == Way::Out {
+        binds.extend(BOUND.iter().map(|dir| format!("from=durango-tools,source=/{dir},target=/{dir}")));
+    }
+    let binds: String = binds.iter().map(|bind| format!(" --mount=type=bind,{bind}")).collect();
+    let _ = writeln!(
+        text,
+        "FROM {base} AS durango-{number}\nRUN --mount={}{binds} {}",
+        cache(mount, &target),
+        serde_json::json!(words),
+    );
 }
 
 /// The options of the mount, exactly as they are declared.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::mount_file;
 use super::step::Command;
-use crate::cache::layout_check;
+use super::transfer::Transfer;
 use crate::cache::mount::{MountEntry, MountIdentity, Sharing};
 use crate::project::dockerfile::mounts::Use;
 
@@ -68,26 +68,9 @@ pub enum Way {
     In,
 }
 
-/// One call that moves some mounts, one RUN each: two locked ones in one RUN deadlock (measured).
-#[derive(Debug, Clone)]
-pub struct Transfer {
-    /// Which way.
-    pub way: Way,
-    /// What is moved; the stage of each is `durango-N`.
-    pub items: Vec<PlannedMount>,
-    /// Files of the call.
-    pub files: Vec<(PathBuf, String)>,
-    /// Blobs of the store that the call reads, as (blob, link).
-    pub links: Vec<(PathBuf, PathBuf)>,
-    /// Its targets.
-    pub targets: Vec<String>,
-    /// The call.
-    pub command: Command,
-    /// What is in no other call: it makes each RUN run and names what the call leaves in the builder.
-    pub nonce: String,
-    /// Its folder.
-    pub dir: PathBuf,
-}
+/// How much garbage buildx may gather while it carries packs: by its own measure it spends a third of its time on counting it (measured),
+/// and it stays below 200 MB so.
+const GARBAGE: &str = "400";
 
 /// A chain of packs this long is packed anew.
 const MOST_PACKS: usize = 8;
@@ -154,7 +137,7 @@ impl Carrier {
             let name = format!("durango-mounts-{index}");
             let owner = owner.and_then(|name| Some((name, self.owners.get(name)?)));
             transfer.files.extend(self.dockerfiles(&transfer, &name, owner, &numbers, now));
-            bake.insert(name.clone(), self.target(&transfer, &name, owner, namespace));
+            bake.insert(name.clone(), self.target(&transfer, &name, owner, namespace, &numbers));
             let sets = owner.iter().flat_map(|(_, owner)| &owner.sets);
             command = command
                 .args(sets.flat_map(|(key, value)| ["--set".to_owned(), format!("{name}.{key}={value}")]));
@@ -162,7 +145,7 @@ impl Carrier {
         }
         let bake = serde_json::json!({ "target": bake });
         transfer.files.push((dir.join("bake.json"), format!("{bake:#}\n")));
-        transfer.command = command.args(transfer.targets.iter().cloned());
+        transfer.command = command.args(transfer.targets.iter().cloned()).env("GOGC", GARBAGE);
         transfer
     }
 
@@ -189,6 +172,7 @@ impl Carrier {
         name: &str,
         owner: Option<(&str, &Owner)>,
         namespace: &str,
+        numbers: &[usize],
     ) -> serde_json::Value {
         let dir = &transfer.dir;
         let mut contexts = BTreeMap::from([
@@ -207,7 +191,7 @@ impl Carrier {
             args.insert("BUILDKIT_CACHE_MOUNT_NS", namespace);
         }
         let mut target = serde_json::json!({
-            "dockerfile": transfer.dockerfile(name), "target": "durango-result", "contexts": contexts,
+            "dockerfile": transfer.dockerfile(name), "target": mount_file::result(numbers), "contexts": contexts,
             "args": args, "output": [output], "tags": [], "cache-to": [],
         });
         match owner {
@@ -219,39 +203,6 @@ impl Carrier {
             }
         }
         target
-    }
-}
-
-impl Transfer {
-    /// Where a stage's results arrive.
-    pub fn out(&self) -> PathBuf {
-        self.dir.join("out")
-    }
-
-    /// Where the result of one item arrives.
-    pub fn result(&self, number: usize) -> PathBuf {
-        self.out().join(number.to_string())
-    }
-
-    fn dockerfile(&self, name: &str) -> PathBuf {
-        self.dir.join(format!("{name}.Dockerfile"))
-    }
-
-    /// What the item's RUN finds in `/durango/in`.
-    fn link(&mut self, number: usize, mount: &PlannedMount) {
-        let previous = match self.way {
-            Way::Out => mount.previous(),
-            Way::In => mount.held.as_ref(),
-        };
-        let Some(entry) = previous else { return };
-        let at = self.dir.join("in").join(number.to_string());
-        let blob = |digest: &str| layout_check::blobs(&mount.dir).join(digest);
-        self.links.push((blob(&entry.manifest.digest), at.join("manifest")));
-        if self.way == Way::In {
-            let packs = entry.packs.iter().enumerate();
-            self.links
-                .extend(packs.map(|(index, pack)| (blob(&pack.digest), at.join(format!("pack-{index:03}")))));
-        }
     }
 }
 

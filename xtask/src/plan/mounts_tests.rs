@@ -78,24 +78,31 @@ fn each_mount_has_a_run_of_its_own_with_exactly_its_options() {
     };
     let transfer = carrier().transfer(Way::In, &[mount("a"), odd], &BTreeSet::new(), "n0", 1600);
     let plain = text(&transfer, "durango-mounts-0.Dockerfile");
-    let run = "RUN --mount=type=cache,id=a,target=/cache,sharing=locked --mount=type=bind,from=durango-in-n0,source=/0,target=/durango/in";
+    let run = "RUN --mount=type=cache,id=a,target=/cache,sharing=locked --mount=type=bind,from=durango-transfer,target=/durango/transfer --mount=type=bind,from=durango-in-n0,source=/0,target=/durango/in [";
     assert!(plain.contains(run), "{plain}");
-    assert!(plain.contains(r#"["bash","/durango/transfer/put-back","/cache","n0","600"]"#), "{plain}");
+    assert!(
+        plain.contains(r#"["bash","/durango/transfer/put-back","/cache","n0","/durango/out/0","600"]"#),
+        "{plain}"
+    );
     let owned = text(&transfer, "durango-mounts-1.Dockerfile");
     assert!(owned.starts_with("FROM own AS seed\n"), "the owner's stages come first: {owned}");
     let options = "id=odd,target=/cache,sharing=private,from=seed,source=/s,uid=0,gid=7,mode=0750";
-    assert!(owned.contains(options) && owned.contains("/durango/out /1/"), "{owned}");
+    assert!(owned.contains(options) && !owned.contains("COPY"), "{owned}");
     assert_eq!(text(&transfer, "durango-mounts-1.Dockerfile.dockerignore"), "x\n");
     let bake: serde_json::Value = serde_json::from_str(text(&transfer, "bake.json")).expect("JSON");
     assert_eq!(bake["target"]["durango-mounts-1"]["inherits"][0], "app");
     assert_eq!(bake["target"]["durango-mounts-0"]["output"][0], "type=cacheonly");
+    assert_eq!(bake["target"]["durango-mounts-0"]["target"], "durango-0", "nothing to gather");
     let line = transfer.command.to_shell();
     assert!(
         line.contains("durango-mounts-1.args.A=1") && line.ends_with("durango-mounts-0 durango-mounts-1"),
         "{line}"
     );
     let links: Vec<_> = transfer.links.iter().map(|(_, link)| link.display().to_string()).collect();
-    assert_eq!(links[..2], ["/s/tmp/id/mounts-n0/in/0/manifest", "/s/tmp/id/mounts-n0/in/0/pack-000"]);
+    assert_eq!(
+        links[..2],
+        ["/s/tmp/id/mounts-n0/in/0/manifest.zst", "/s/tmp/id/mounts-n0/in/0/pack-000.zst"]
+    );
 }
 
 #[test]
@@ -103,10 +110,24 @@ fn what_is_left_keeps_its_number() {
     let mounts = [mount("a"), mount("b")];
     let transfer = carrier().transfer(Way::Out, &mounts, &BTreeSet::from([0]), "n0", 0);
     let file = text(&transfer, "durango-mounts-0.Dockerfile");
-    assert!(!file.contains("id=a,") && file.contains("AS durango-1\n") && file.contains("/1/"), "{file}");
+    assert!(
+        !file.contains("id=a,") && file.contains("FROM scratch AS durango-1\n") && file.contains("/out/1\"]"),
+        "{file}"
+    );
     let links: Vec<_> =
         transfer.links.iter().filter(|(_, link)| link.to_string_lossy().contains("pack")).collect();
     assert!(links.is_empty(), "on the way out the list is enough: {links:?}");
+}
+
+#[test]
+fn what_several_leave_is_gathered() {
+    let transfer = carrier().transfer(Way::Out, &[mount("a"), mount("b")], &BTreeSet::new(), "n0", 0);
+    let file = text(&transfer, "durango-mounts-0.Dockerfile");
+    let copy = "FROM scratch AS durango-result\nCOPY --from=durango-0 /durango/out/ /durango/out/\nCOPY --from=durango-1 ";
+    assert!(file.contains(copy), "{file}");
+    let bake: serde_json::Value = serde_json::from_str(text(&transfer, "bake.json")).expect("JSON");
+    assert_eq!(bake["target"]["durango-mounts-0"]["target"], "durango-result");
+    assert!(transfer.result(1).ends_with("out/durango/out/1"), "{:?}", transfer.result(1));
 }
 
 #[test]

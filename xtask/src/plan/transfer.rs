@@ -1,0 +1,68 @@
+//! One call that moves cache mounts, and where its files are.
+
+use std::path::PathBuf;
+
+use super::mount_file;
+use super::mounts::{PlannedMount, Way};
+use super::step::Command;
+use crate::cache::layout_check;
+
+/// One call that moves some mounts, one RUN each: two locked ones in one RUN deadlock (measured).
+#[derive(Debug, Clone)]
+pub struct Transfer {
+    /// Which way.
+    pub way: Way,
+    /// What is moved; the stage of each is `durango-N`.
+    pub items: Vec<PlannedMount>,
+    /// Files of the call.
+    pub files: Vec<(PathBuf, String)>,
+    /// Blobs of the store that the call reads, as (blob, link).
+    pub links: Vec<(PathBuf, PathBuf)>,
+    /// Its targets.
+    pub targets: Vec<String>,
+    /// The call.
+    pub command: Command,
+    /// What is in no other call: it makes each RUN run and names what the call leaves in the builder.
+    pub nonce: String,
+    /// Its folder.
+    pub dir: PathBuf,
+}
+
+impl Transfer {
+    /// Where a stage's results arrive.
+    pub fn out(&self) -> PathBuf {
+        self.dir.join("out")
+    }
+
+    /// Where the result of one item arrives.
+    pub fn result(&self, number: usize) -> PathBuf {
+        self.out().join(mount_file::OUT.trim_start_matches('/')).join(number.to_string())
+    }
+
+    /// What the RUN of one item finds in `/durango/in`.
+    pub(super) fn input(&self, number: usize) -> PathBuf {
+        self.dir.join("in").join(number.to_string())
+    }
+
+    pub(super) fn dockerfile(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.Dockerfile"))
+    }
+
+    /// Gives the item's RUN what it reads.
+    pub(super) fn link(&mut self, number: usize, mount: &PlannedMount) {
+        let previous = match self.way {
+            Way::Out => mount.previous(),
+            Way::In => mount.held.as_ref(),
+        };
+        let Some(entry) = previous else { return };
+        let at = self.input(number);
+        let blob = |digest: &str| layout_check::blobs(&mount.dir).join(digest);
+        self.links.push((blob(&entry.manifest.digest), at.join("manifest.zst")));
+        if self.way == Way::In {
+            let packs = entry.packs.iter().enumerate();
+            self.links.extend(
+                packs.map(|(index, pack)| (blob(&pack.digest), at.join(format!("pack-{index:03}.zst")))),
+            );
+        }
+    }
+}
