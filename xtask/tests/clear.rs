@@ -1,5 +1,5 @@
 //! Removing a project's own cache mounts from a builder. In a file of its own, so that no other test builds meanwhile: after each
-//! prune BuildKit forgets the results of every step, also those of a build beside it (measured).
+//! prune BuildKit 0.13 forgets the results of every step, also those of a build beside it (measured).
 
 mod common;
 

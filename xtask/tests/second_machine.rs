@@ -34,7 +34,7 @@ fn layers_that_one_engine_saved_are_hits_on_another() {
     assert!(cached(&report, "COPY --from=made"));
 }
 
-/// Whoever prunes one record of BuildKit makes it forget every result: moving mounts removes nothing from the builder. On an engine of its
+/// Whoever prunes one record of BuildKit 0.13 makes it forget every result: moving mounts removes nothing from the builder. On an engine of its
 /// own, since other tests prune.
 #[test]
 #[ignore = "needs an engine"]
