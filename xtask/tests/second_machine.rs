@@ -34,6 +34,28 @@ fn layers_that_one_engine_saved_are_hits_on_another() {
     assert!(cached(&report, "COPY --from=made"));
 }
 
+/// Whoever prunes one record of BuildKit 0.13 makes it forget every result: moving mounts removes nothing from the builder. On an engine of its
+/// own, since other tests prune.
+#[test]
+#[ignore = "needs an engine"]
+fn a_builder_knows_its_layers_after_a_large_mount_was_saved() {
+    let project = project("remembered");
+    let dockerfile = std::fs::read_to_string(project.path("Dockerfile")).expect("a Dockerfile");
+    let step = "RUN --mount=type=cache,id=durango-test-remembered,target=/m sleep 2; head -c 80000000 /dev/urandom >/m/large\n";
+    project.write("Dockerfile", &(dockerfile + step));
+    let second = SecondDaemon::start();
+    second.receive(&base_of(&project));
+    let project = project.env("DOCKER_HOST", &second.host());
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert!(report["cache"]["mounts"][0]["saved_bytes"].as_u64() > Some(64 << 20), "{report}");
+    // Another store has nothing: only the builder can.
+    let other = project.path("other").display().to_string();
+    let (report, run) = project.build(&["app", "--no-save", "--cache-dir", &other]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached", "{}", run.all());
+}
+
 /// A store that only a build without an image filled has zstd throughout; whatever an image is used for works all the same.
 #[test]
 #[ignore = "needs an engine"]

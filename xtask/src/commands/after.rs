@@ -13,7 +13,7 @@ use crate::cli::Session;
 use crate::engine::usage;
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, Moved, Site};
-use crate::exec::{garbage, push, registry, save, signals, steps, used};
+use crate::exec::{push, registry, save, signals, steps, used};
 use crate::plan::build::Plan;
 use crate::plan::held::Held;
 use crate::plan::mounts::{PlannedMount, Way};
@@ -97,9 +97,6 @@ fn take_out(
             &mounts,
             &mut *watch::aside(session, "saving cache mounts"),
         )?;
-    }
-    if plan.tidies_builder {
-        garbage::collect(&session.sh, &plan.builder, &[&built.put_back, &moved]);
     }
     for (entry, _) in built.put_back.done.iter().chain(&moved.done) {
         used::touch(&session.layout.all_mounts().join(entry.identity.slug()));

@@ -40,7 +40,9 @@ impl Limits {
 
     /// What is too little, in words; `None` where all is enough.
     pub fn lack(&self) -> Option<String> {
-        let show = |bytes: Option<u64>, needed: u64| bytes.filter(|bytes| *bytes < needed).map(size::show);
+        // What is needed is a rough figure; a tenth less is no reason to worry anybody.
+        let show =
+            |bytes: Option<u64>, needed: u64| bytes.filter(|bytes| *bytes < needed / 10 * 9).map(size::show);
         if let Some(kept) = show(self.all, NEEDED) {
             return Some(format!(
                 "the builder keeps {kept} of it, and the images need about {}",
@@ -85,6 +87,11 @@ mod tests {
         assert!(
             new.lack()
                 .is_some_and(|words| words.contains("keeps 5.0 GB of it, and the images need about 10.0 GB"))
+        );
+        assert_eq!(
+            Limits { all: size::parse("9.313GiB"), idle_mounts: None }.lack(),
+            None,
+            "the default of a builder in a container"
         );
         let idle = Limits { all: Some(NEEDED), idle_mounts: Some(512_000_000) };
         assert!(idle.lack().is_some_and(|words| words.contains("512 MB of cache mounts")));

@@ -3,7 +3,6 @@
 pub mod bake;
 pub mod budget;
 pub mod bundle;
-pub mod garbage;
 pub mod gc;
 pub mod lock;
 pub mod mount_store;

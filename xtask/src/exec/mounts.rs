@@ -51,8 +51,6 @@ pub struct Moved {
     pub warnings: Vec<String>,
     /// How long all of it took.
     pub seconds: f64,
-    /// Bytes that it may have left in the builder.
-    pub left_over: u64,
 }
 
 impl Moved {
@@ -61,7 +59,6 @@ impl Moved {
         self.done.extend(other.done);
         self.warnings.extend(other.warnings);
         self.seconds += other.seconds;
-        self.left_over += other.left_over;
     }
 }
 
@@ -135,16 +132,10 @@ fn attempt(
     for number in numbers {
         let mount = &mounts[number];
         match (way, &mount.held) {
-            (Way::In, Some(held)) => {
-                moved.left_over += held.stored_bytes();
-                moved.done.push((held.clone(), 0));
-            }
+            (Way::In, Some(held)) => moved.done.push((held.clone(), 0)),
             (Way::In, None) => {}
             (Way::Out, _) => match arrived(site, &transfer, number) {
-                Ok(Some((entry, bytes))) => {
-                    moved.left_over += bytes;
-                    moved.done.push((entry, bytes));
-                }
+                Ok(Some((entry, bytes))) => moved.done.push((entry, bytes)),
                 Ok(None) => {}
                 Err(error) => {
                     moved

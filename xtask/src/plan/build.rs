@@ -128,8 +128,6 @@ pub struct Plan {
     pub mounts: MountPlan,
     /// Whether mounts are taken out.
     pub saves_mounts: bool,
-    /// Whether what transfers of mounts leave in the builder is removed; else the builder's own garbage collector does that one day.
-    pub tidies_builder: bool,
     /// Steps after the build, whatever came of it.
     pub cleanup: Vec<Step>,
     /// What goes to the quarantine first.
@@ -216,7 +214,6 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         saves,
         pushes,
         mounts,
-        tidies_builder: facts.engine.capabilities().keeps_results_when_pruned,
         saves_mounts: is_written && saves_mounts(facts, options),
         fresh: fresh.targets,
         remember: fresh.remember,
