@@ -6,18 +6,18 @@ use super::CauseKind;
 use super::text::{one_line, plain, seconds};
 use crate::plan::forecast::{Expected, Forecast, State, StepForecast};
 
-/// The first line of a build.
-pub fn line(forecast: &Forecast) -> String {
+/// What a build says first: what will run and how long that takes, and why the first of it runs.
+pub fn head(forecast: &Forecast) -> Vec<String> {
     let of = |state: State| forecast.steps.iter().filter(move |step| step.forecast.state == state);
     let (runs, may) = (of(State::Runs).count(), of(State::IfChanged).count());
     let time =
         forecast.expected.as_ref().map_or_else(String::new, |expected| format!(", {}", time(expected)));
     if runs + may == 0 {
-        return format!("foreseen: all {} steps cached{time}", forecast.steps.len());
+        return vec![format!("foreseen: all {} steps cached{time}", forecast.steps.len())];
     }
-    let may = if may > 0 { format!(", {may} more if those change what they read") } else { String::new() };
-    let first = first(forecast).map_or_else(String::new, |step| format!("; {}", because(step)));
-    format!("foreseen: {runs} of {} steps run{may}{time}{first}", forecast.steps.len())
+    let may = if may > 0 { format!(", {may} more if what they read changes") } else { String::new() };
+    let head = format!("foreseen: {runs} of {} steps run{may}{time}", forecast.steps.len());
+    std::iter::once(head).chain(first(forecast).map(because)).collect()
 }
 
 /// The first step that runs of itself.
@@ -29,7 +29,7 @@ fn first(forecast: &Forecast) -> Option<&StepForecast> {
 
 fn because(step: &StepForecast) -> String {
     let cause = step.cause.as_ref().map_or("", |cause| cause.detail.as_str());
-    format!("first {}: {} ({})", step.stage, one_line(&plain(&step.instruction), 40), one_line(cause, 80))
+    format!("  first {}: {}: {}", step.stage, one_line(&plain(&step.instruction), 40), one_line(cause, 80))
 }
 
 /// A time with its spread, where that is worth telling.
@@ -43,7 +43,7 @@ pub fn time(expected: &Expected) -> String {
 
 /// Every step that runs or may, its time and its cause.
 pub fn text(forecast: &Forecast) -> String {
-    let mut text = line(forecast) + "\n";
+    let mut text = head(forecast).join("\n") + "\n";
     for step in forecast.steps.iter().filter(|step| step.forecast.state != State::Cached) {
         let state = if step.forecast.state == State::Runs { "runs" } else { "if changed" };
         let time = step.forecast.seconds.map_or_else(|| "?".to_owned(), seconds);

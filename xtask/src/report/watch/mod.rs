@@ -50,7 +50,7 @@ impl Watcher for Foretelling {
     fn event(&mut self, trace: &Trace, event: &Event) {
         if let Some(forecast) = self.foreseen.get().filter(|_| !self.is_said) {
             self.is_said = true;
-            self.shown.say(&super::forecast::line(forecast));
+            super::forecast::head(forecast).iter().for_each(|line| self.shown.say(line));
         }
         self.shown.event(trace, event);
     }
