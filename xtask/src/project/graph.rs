@@ -13,6 +13,7 @@ use super::context::{Context, Digests, Input, Selected};
 use super::dockerfile::steps::{From, Read, Step};
 use super::dockerfile::{Base, Dockerfile, Inputs};
 use super::ignore::Ignore;
+use super::looks;
 
 /// One target of a build, as it is handed to BuildKit.
 pub struct TargetFacts {
@@ -290,11 +291,8 @@ fn hash(parts: impl Iterator<Item = String>) -> String {
 
 /// A value that may be a password is told apart from others and no more: two bytes of its digest give nobody a word to try.
 fn hide(name: String, value: String) -> (String, String) {
-    const WORDS: [&str; 8] =
-        ["TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH", "API_KEY", "APIKEY", "PRIVATE"];
-    let upper = name.to_ascii_uppercase();
-    let is_variable = name.starts_with("arg ") || name.starts_with("env ");
-    if is_variable && WORDS.iter().any(|word| upper.contains(word)) {
+    let variable = name.strip_prefix("arg ").or(name.strip_prefix("env "));
+    if variable.is_some_and(looks::is_secret) {
         let digest = &hash(std::iter::once(value))[..4];
         return (name, format!("(hidden {digest})"));
     }

@@ -7,6 +7,7 @@ pub mod dockerfile;
 pub mod graph;
 pub mod ignore;
 pub mod inputs;
+pub mod looks;
 pub mod overrides;
 pub mod pins;
 pub mod secrets;

@@ -4,7 +4,6 @@
 pub mod find;
 pub mod killed;
 pub mod log;
-mod looks;
 pub mod read;
 pub mod steps;
 pub mod veil;

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::looks::{self, HIDDEN, is_secret, user_of, whole_argument};
 use crate::host::Host;
 use crate::plan::call::to_csv;
 use crate::plan::options::BuildOptions;
 use crate::project::Declaration;
+use crate::project::looks::{self, HIDDEN, is_secret, user_of, whole_argument};
 
 /// A shorter value than this is no secret worth the name, and hiding it would tear holes into words.
 const SHORTEST: usize = 6;

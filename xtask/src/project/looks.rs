@@ -1,10 +1,12 @@
 //! What looks like a secret, wherever it stands: users in URLs, values of names that say so, tokens that tell by how they begin.
 
 /// What stands in for what is hidden.
-pub(super) const HIDDEN: &str = "***";
+pub const HIDDEN: &str = "***";
 /// Parts of a name whose value is a secret.
 const SECRET: &[&str] = &[
     "token",
+    "auth",
+    "pass",
     "password",
     "passwd",
     "passphrase",
@@ -21,19 +23,19 @@ const TOKENS: &[&str] =
     &["ghp_", "gho_", "ghs_", "ghr_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "dckr_pat_"];
 
 /// A text without what looks like a secret.
-pub(super) fn hide(text: &str) -> String {
+pub fn hide(text: &str) -> String {
     tokens(&assignments(&users(text)))
 }
 
 /// `TARGET.args.NAME=VALUE` is one argument to its end, whatever its value has in it.
-pub(super) fn whole_argument(text: &str) -> Option<String> {
+pub fn whole_argument(text: &str) -> Option<String> {
     let (field, _) = text.split_once('=')?;
     let (_, name) = field.split_once(".args.")?;
     is_secret(name).then(|| format!("{field}={HIDDEN}"))
 }
 
 /// Whether the value of what is named like this is a secret.
-pub(super) fn is_secret(name: &str) -> bool {
+pub fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
     let parts: Vec<&str> = name.split(['_', '-', '.']).collect();
     let is_key = |pair: &[&str]| KEYS.contains(&pair[0]) && pair[1] == "key";
@@ -41,7 +43,7 @@ pub(super) fn is_secret(name: &str) -> bool {
 }
 
 /// User and password of the URL that a word has in it, and where they stand.
-pub(super) fn user_of(word: &str) -> Option<(&str, std::ops::Range<usize>)> {
+pub fn user_of(word: &str) -> Option<(&str, std::ops::Range<usize>)> {
     let begin = word.find("://")? + 3;
     let rest = &word[begin..];
     let end = rest.find(['/', '?', '#', '"', '\'', '<', '>']).unwrap_or(rest.len());

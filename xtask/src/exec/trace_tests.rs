@@ -1,0 +1,109 @@
+use super::*;
+
+fn names(targets: &[&str]) -> Vec<String> {
+    targets.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn labels_as_bake_writes_them() {
+    let two = names(&["app", "base"]);
+    let one = names(&["base"]);
+    type Expected<'a> = Option<(Option<&'a str>, &'a str, &'a str)>;
+    let table: &[(&str, &[String], Expected<'_>)] = &[
+        ("[app stage-0 2/3] RUN x", &two, Some((Some("app"), "stage-0", "RUN x"))),
+        ("[base php 2/3] RUN x", &two, Some((Some("base"), "php", "RUN x"))),
+        ("[base 3/3] COPY a b", &one, Some((None, "base", "COPY a b"))),
+        ("[2/4] RUN x", &one, Some((None, "stage-0", "RUN x"))),
+        ("[ 2/10] RUN x", &one, Some((None, "stage-0", "RUN x"))),
+        ("[app stage-0  2/10] RUN x", &two, Some((Some("app"), "stage-0", "RUN x"))),
+        ("[app linux/arm64 php 2/3] RUN x", &two, Some((Some("app"), "php", "RUN x"))),
+        ("[internal] load metadata", &one, None),
+        ("[app internal] load build definition", &two, None),
+        ("[app] exporting to image", &two, None),
+        ("exporting to image", &one, None),
+    ];
+    for (name, targets, expected) in table {
+        let found = label(name, targets);
+        let found = found.as_ref().map(|l| (l.target.as_deref(), l.stage.as_str(), l.instruction.as_str()));
+        assert_eq!(found, *expected, "{name}");
+    }
+}
+
+fn chunk(json: &str) -> Chunk {
+    serde_json::from_str(json).expect("well formed")
+}
+
+#[test]
+fn a_vertex_of_two_targets_is_one_with_both_names() {
+    let mut trace = Trace::new(&names(&["a", "b"]));
+    let times = r#""started":"2026-11-22T12:00:00Z","completed":"2026-11-22T12:00:02.5Z""#;
+    trace.apply(&chunk(&format!(r#"{{"vertexes":[{{"digest":"d","name":"[a s 1/2] RUN x",{times}}}]}}"#)));
+    let events = trace
+        .apply(&chunk(&format!(r#"{{"vertexes":[{{"digest":"d","name":"[b s 1/2] RUN x",{times}}}]}}"#)));
+    assert_eq!(events, []);
+    let (state, _) = trace.steps().next().expect("one step");
+    assert_eq!((state.targets.join(" "), state.seconds()), ("a b".into(), 2.5));
+    let at = |time: &str| time.parse().expect("a time");
+    assert!(trace.ran_a_command_since(at("2026-11-22T11:59:59Z")));
+    assert!(!trace.ran_a_command_since(at("2026-11-22T12:00:01Z")), "another build's step, replayed");
+}
+
+#[test]
+fn a_build_began_when_it_read_its_own_files() {
+    let mut trace = Trace::new(&names(&["a", "b"]));
+    let at = |time: &str| time.parse::<Timestamp>().expect("a time");
+    let replayed =
+        r#"{"vertexes":[{"digest":"1","name":"[a 1/2] FROM x","started":"2026-11-22T12:00:00Z"}]}"#;
+    trace.apply(&chunk(replayed));
+    assert_eq!(trace.begun(), None);
+    let own = r#"{"vertexes":[{"digest":"2","name":"[a internal] load build definition from Dockerfile",
+        "started":"2026-11-22T12:00:05Z"}]}"#;
+    trace.apply(&chunk(own));
+    assert_eq!(trace.begun(), Some(at("2026-11-22T12:00:05Z")));
+}
+
+#[test]
+fn what_ran_in_an_earlier_call_ran_in_this_build_and_has_its_place_in_this_graph() {
+    let mut traces = [Trace::new(&names(&["a"])), Trace::new(&names(&["a"]))];
+    let own = |second: u32| {
+        format!(
+            r#"{{"digest":"l{second}","name":"[internal] load build definition from x","started":"2026-11-22T12:00:{second:02}Z"}}"#
+        )
+    };
+    let step = |digest: &str, times: &str| {
+        format!(r#"{{"digest":"{digest}","name":"[2/2] RUN x","inputs":["i{digest}"],{times}}}"#)
+    };
+    let ran = r#""started":"2026-11-22T12:00:02Z","completed":"2026-11-22T12:00:05Z""#;
+    traces[0].apply(&chunk(&format!(r#"{{"vertexes":[{},{}]}}"#, own(1), step("1", ran))));
+    traces[1].apply(&chunk(&format!(r#"{{"vertexes":[{},{}]}}"#, own(9), step("2", r#""cached":true"#))));
+    let [before, mut after] = traces;
+    after.recall(&before);
+    let (digest, state, _) = after.digests().next().expect("a step");
+    assert_eq!((digest, state.seconds(), state.inputs.as_slice()), ("2", 3.0, ["i2".to_owned()].as_slice()));
+    assert_eq!(after.origin(), Some("2026-11-22T12:00:01Z".parse().expect("a time")));
+}
+
+#[test]
+fn output_comes_line_by_line_and_only_its_end_is_kept() {
+    let mut trace = Trace::new(&names(&["a"]));
+    trace.apply(&chunk(
+        r#"{"vertexes":[{"digest":"d","name":"[s 1/2] RUN x","started":"2026-11-22T12:00:00Z"}]}"#,
+    ));
+    let log = |text: &str| {
+        let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+        chunk(&format!(r#"{{"logs":[{{"vertex":"d","data":"{data}"}}]}}"#))
+    };
+    assert_eq!(trace.apply(&log("ha")), []);
+    assert_eq!(
+        trace.apply(&log("lf\n10%\r100%\n")),
+        [Event::Line("d".into(), "half".into()), Event::Line("d".into(), "100%".into())]
+    );
+    for _ in 0..TAIL {
+        trace.apply(&log("more\n"));
+    }
+    assert_eq!(trace.vertices["d"].tail.len(), TAIL);
+    let end = r#"{"vertexes":[{"digest":"d","name":"[s 1/2] RUN x","completed":"2026-11-22T12:00:01Z",
+        "error":"process \"x\" did not complete successfully: exit code: 42: gone"}]}"#;
+    trace.apply(&chunk(end));
+    assert_eq!(trace.failed().and_then(State::exit_code), Some(42));
+}
