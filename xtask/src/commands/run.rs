@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -27,6 +27,15 @@ use crate::report::watch::{self, Foreseen};
 const UNDELIVERED: &str =
     "a registry does not deliver layers that its cache promised; building without registries";
 
+/// How long is waited after each race of the engine. What two builds got into each other's way over may stay so until the other one is over.
+const RACES: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+];
+
 /// A build that came to its end, and the cache mounts that were put back for it.
 pub(super) struct Built {
     /// How it ended, all its calls together.
@@ -43,6 +52,7 @@ pub(super) fn bake(session: &Session, plan: &Plan, log: &Log, foreseen: &Foresee
     let names = plan.targets.iter().map(|target| target.name.clone()).collect();
     let watcher = RefCell::new(watch::watcher(session, Foreseen::clone(foreseen)));
     let run = Run { session, plan, log, names, watcher };
+    let started = Instant::now();
     let (mut ended, put_back) = run.with_mounts()?;
     if signals::interrupted() {
         return Ok(Built { ended, put_back });
@@ -52,11 +62,27 @@ pub(super) fn bake(session: &Session, plan: &Plan, log: &Log, foreseen: &Foresee
         ended = run.call(command, &|_| false)?;
         ended.trace.warnings.push(UNDELIVERED.into());
     }
-    if ended.met_a_race() {
+    for pause in RACES {
+        if !ended.met_a_race() {
+            break;
+        }
         eprintln!("warning: the engine lost what another build took or removed at that moment; once more");
-        ended = run.call(&plan.bake, &|_| false)?;
+        pause_for(pause)?;
+        let before = std::mem::replace(&mut ended, run.call(&plan.bake, &|_| false)?);
+        ended.trace.recall(&before.trace);
+        ended.seconds = started.elapsed().as_secs_f64();
     }
     Ok(Built { ended, put_back })
+}
+
+/// Ctrl-C ends it.
+fn pause_for(pause: Duration) -> Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < pause {
+        signals::check()?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// Where cache mounts are moved to and from.
