@@ -181,6 +181,7 @@ fn to_its_end(
         read
     })?;
     ended.success = child.wait()?.success();
+    ended.trace.settle();
     ended.stalled = stalled.into_inner();
     ended.full = full.into_inner();
     watcher.end();

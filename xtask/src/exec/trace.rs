@@ -223,6 +223,15 @@ impl Trace {
         self.vertices.values().filter(is_own).filter_map(|state| state.started).min()
     }
 
+    /// What was over before the build began ran for another one, whose progress BuildKit replays while that goes on: here it was there.
+    pub fn settle(&mut self) {
+        let Some(begun) = self.begun() else { return };
+        let is_over = |state: &&mut State| state.completed.is_some_and(|completed| completed < begun);
+        let steps =
+            self.vertices.values_mut().filter(|state| state.label.is_some() && state.error.is_empty());
+        steps.filter(is_over).for_each(|state| state.cached = true);
+    }
+
     /// When the build began, also where this is not its first call: what steps' times are told from. Where no Dockerfile was read, the
     /// first vertex began it.
     pub fn origin(&self) -> Option<Timestamp> {

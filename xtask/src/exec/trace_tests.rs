@@ -107,3 +107,22 @@ fn output_comes_line_by_line_and_only_its_end_is_kept() {
     trace.apply(&chunk(end));
     assert_eq!(trace.failed().and_then(State::exit_code), Some(42));
 }
+
+#[test]
+fn what_another_build_ran_before_is_cached_here() {
+    let mut trace = Trace::new(&names(&["a"]));
+    let step = |digest: &str, name: &str, from: u32, to: u32| {
+        format!(
+            r#"{{"vertexes":[{{"digest":"{digest}","name":"{name}","started":"2026-11-22T12:00:{from:02}Z","completed":"2026-11-22T12:00:{to:02}Z"}}]}}"#
+        )
+    };
+    for chunk in [
+        step("1", "[s 1/3] RUN before", 1, 4),
+        step("2", "[internal] load build definition from Dockerfile", 5, 6),
+        step("3", "[s 2/3] RUN during", 2, 7),
+    ] {
+        trace.apply(&self::chunk(&chunk));
+    }
+    trace.settle();
+    assert!(trace.vertices["1"].cached && !trace.vertices["3"].cached && !trace.vertices["2"].cached);
+}
