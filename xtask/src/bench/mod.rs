@@ -58,16 +58,16 @@ impl Bench {
             rows.extend(self.rebuilds(of(|kind| matches!(kind, Kind::Edit { .. })), cold.build)?);
         }
         for case in of(|kind| matches!(kind, Kind::Mounts(_))) {
-            rows.extend(self.mounts(case)?);
+            rows.extend(row::said(self.mounts(case)?));
         }
         for case in of(|kind| matches!(kind, Kind::Edits)) {
-            rows.extend(self.edits(case)?);
+            rows.extend(row::said(self.edits(case)?));
         }
         for case in of(|kind| matches!(kind, Kind::Large(_))) {
-            rows.extend(self.large(case)?);
+            rows.extend(row::said(self.large(case)?));
         }
         for case in of(|kind| matches!(kind, Kind::Many(_))) {
-            rows.extend(self.many(case)?);
+            rows.extend(row::said(self.many(case)?));
         }
         Ok(rows)
     }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::cases::{Case, Edit, Kind, RUNTIME};
+use super::row::said;
 use super::{Bench, Row};
 
 /// How often the runs that take under a second are repeated; the median counts.
@@ -19,7 +20,7 @@ impl Bench {
                 primed = true;
             }
             eprintln!("{}", case.name);
-            rows.push(self.rebuild(case, target, edit, cold)?);
+            rows.extend(said(vec![self.rebuild(case, target, edit, cold)?]));
         }
         Ok(rows)
     }

@@ -47,22 +47,34 @@ impl Row {
 /// The rows as text.
 pub fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<22} {:>11} {:>11} {:>11}  {:>7} {:>7}\n",
+        "{:<28} {:>11} {:>11} {:>11}  {:>7} {:>7}\n",
         "case", "time", "with saves", "reference", "ratio", "limit"
     );
-    for row in rows {
-        let verdict = if row.within { "ok" } else { "OVER" };
-        let _ = writeln!(
-            text,
-            "{:<22} {:>11} {:>11} {:>11}  {:>7.3} {:>7.3}  {verdict} (of {})",
-            row.name,
-            seconds(row.seconds),
-            seconds(row.with_save),
-            seconds(row.reference),
-            row.ratio,
-            row.limit,
-            row.against
-        );
-    }
+    rows.iter().for_each(|row| {
+        let _ = writeln!(text, "{}", row.line());
+    });
     text
+}
+
+/// Says rows as soon as they are there: a run takes half an hour, and may be ended.
+pub(super) fn said(rows: Vec<Row>) -> Vec<Row> {
+    rows.iter().for_each(|row| eprintln!("  {}", row.line()));
+    rows
+}
+
+impl Row {
+    /// One line of the table.
+    pub(super) fn line(&self) -> String {
+        let verdict = if self.within { "ok" } else { "OVER" };
+        format!(
+            "{:<28} {:>11} {:>11} {:>11}  {:>7.3} {:>7.3}  {verdict} (of {})",
+            self.name,
+            seconds(self.seconds),
+            seconds(self.with_save),
+            seconds(self.reference),
+            self.ratio,
+            self.limit,
+            self.against
+        )
+    }
 }

@@ -9,7 +9,7 @@ use fs_extra::dir::get_size;
 use super::cases::{Away, BASE, BUILT_IN, Case, GO, Kind};
 use super::copy::Home;
 use super::machine::{CONTAINERD_STORE, SecondDaemon};
-use super::row::seconds;
+use super::row::{said, seconds};
 use super::{Bench, Row};
 use crate::cache::size::show;
 
@@ -32,13 +32,13 @@ impl Bench {
         eprintln!("away-unchanged: import {}, then the build", seconds(imported));
         let mut rows = Vec::new();
         if let Some(case) = of(Away::Unchanged) {
-            rows.push(Row::ratio(case.name, "cold", unchanged, cold, case.limit));
+            rows.extend(said(vec![Row::ratio(case.name, "cold", unchanged, cold, case.limit)]));
         }
         if let Some(case) = of(Away::Go) {
-            rows.extend(self.line_of_go(case, &away, cold)?);
+            rows.extend(said(self.line_of_go(case, &away, cold)?));
         }
         if let Some(case) = of(Away::BuiltIn) {
-            rows.push(self.built_in_away(case, &away)?);
+            rows.extend(said(vec![self.built_in_away(case, &away)?]));
         }
         Ok(rows)
     }

@@ -28,10 +28,10 @@ pub fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
         .filter(|past| past.build < build.build && past.builder == build.builder)
         .cloned()
         .collect();
-    let has_all = |past: &&BuildSteps| build.targets.iter().all(|target| past.targets.contains(target));
+    let targets = build.steps.iter().map(|step| step.target.as_str()).collect();
     let against = match parsed.one("--against")? {
         Some(word) => Some(find(&word)?),
-        None => earlier.iter().find(has_all).map(|past| past.build.clone()),
+        None => steps::newest_with(&earlier, &targets).map(|past| past.build.clone()),
     };
     let against = against.and_then(|id| Some((steps::graph(&session.layout, &id)?, id)));
     let explained = explain_build(

@@ -3,16 +3,22 @@
 use std::collections::BTreeSet;
 
 use super::forecast::{Expected, Known, State};
+use crate::explain::counterpart;
 use crate::project::graph::GraphStep;
 use crate::record::steps::{BuildSteps, StepOutcome};
 
 /// How many of the newest runs count: what is older was another machine load, another size of the project.
 const RUNS: usize = 5;
 
-/// How long a step takes if it runs: the median of its newest runs.
-pub fn of_step(past: &[BuildSteps], step: &GraphStep) -> Option<Expected> {
-    let runs = past.iter().flat_map(|past| &past.steps).filter(|done| done.is_done && done.is(step));
-    spread(runs.filter_map(StepOutcome::seconds).take(RUNS).collect())
+/// How long a step takes if it runs: the median of its newest runs; of one whose text is new, what the step took that was in its place.
+pub fn of_step(known: &Known<'_>, at: usize) -> Option<Expected> {
+    let step = &known.graph[at];
+    let runs = |step: &GraphStep| {
+        let runs =
+            known.past.iter().flat_map(|past| &past.steps).filter(|done| done.is_done && done.is(step));
+        spread(runs.filter_map(StepOutcome::seconds).take(RUNS).collect())
+    };
+    runs(step).or_else(|| runs(counterpart(known.graph, at, known.before?)?))
 }
 
 /// The median of some times, and the shortest and longest of them.
@@ -49,7 +55,7 @@ pub fn of_build(known: &Known<'_>, states: &[State]) -> Option<Expected> {
     }
     let chain = |runs: &dyn Fn(usize) -> bool, time: fn(Expected) -> f64| {
         longest(known.graph, &|at| {
-            if runs(at) { of_step(known.past, &known.graph[at]).map(time) } else { Some(0.0) }
+            if runs(at) { of_step(known, at).map(time) } else { Some(0.0) }
         })
     };
     let beside = beside(known.past)?;

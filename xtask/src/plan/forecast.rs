@@ -114,7 +114,7 @@ pub fn forecast(known: &Known<'_>, files: BTreeMap<String, Dockerfile>) -> Forec
             line: step.line,
             forecast: Foreseen {
                 state: states[at],
-                seconds: expected::of_step(known.past, step).map(|time| time.seconds),
+                seconds: expected::of_step(known, at).map(|time| time.seconds),
             },
             cause,
         }

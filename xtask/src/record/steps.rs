@@ -1,7 +1,7 @@
 //! What a build was made of and what came of its steps: `graph.json`, read where a cause is asked for, and `steps.json`, small, read of
 //! all builds for every forecast.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -151,9 +151,15 @@ pub fn all(layout: &Layout) -> Vec<BuildSteps> {
     builds
 }
 
-/// One build's steps.
-pub fn one(layout: &Layout, build: &str) -> Option<BuildSteps> {
-    read(&layout.build(build).join("steps.json"))
+/// The newest of some builds, newest first, that had all these targets: a good one where there is any, since after a failure what changed
+/// before it is still to be told.
+pub fn newest_with<'a>(builds: &'a [BuildSteps], targets: &BTreeSet<&str>) -> Option<&'a BuildSteps> {
+    let has_all = |build: &&BuildSteps| {
+        let of: BTreeSet<&str> = build.steps.iter().map(|step| step.target.as_str()).collect();
+        targets.is_subset(&of)
+    };
+    let with_all = || builds.iter().filter(has_all);
+    with_all().find(|build| build.is_good).or_else(|| with_all().next())
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {

@@ -4,7 +4,7 @@ mod held;
 mod targets;
 mod told;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -98,7 +98,9 @@ impl Question {
         }
         let past: Vec<BuildSteps> =
             steps::all(&self.layout).into_iter().filter(|past| past.builder == self.engine.builder).collect();
-        let before = before(&self.layout, &past, &graph);
+        let targets = graph.iter().map(|step| step.target.as_str()).collect();
+        let before =
+            steps::newest_with(&past, &targets).and_then(|past| steps::graph(&self.layout, &past.build));
         let stored = self.read.iter().filter_map(|dir| held::stored(dir)).flatten().collect();
         let records = records.join().ok().and_then(Result::ok);
         let ids = held::ids(records.as_deref().unwrap_or_default());
@@ -151,14 +153,4 @@ impl Question {
         }
         found
     }
-}
-
-/// The graph of the newest build that had all these targets.
-fn before(layout: &Layout, past: &[BuildSteps], graph: &[GraphStep]) -> Option<Vec<GraphStep>> {
-    let targets: BTreeSet<&str> = graph.iter().map(|step| step.target.as_str()).collect();
-    let has_all = |past: &&BuildSteps| {
-        let of: BTreeSet<&str> = past.steps.iter().map(|step| step.target.as_str()).collect();
-        targets.is_subset(&of)
-    };
-    past.iter().filter(has_all).find_map(|past| steps::graph(layout, &past.build))
 }
