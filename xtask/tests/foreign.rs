@@ -3,7 +3,7 @@
 mod common;
 
 use common::second_daemon::SecondDaemon;
-use common::{Project, base_of, cached};
+use common::{Project, cached};
 
 const COMPOSE: &str = "
 name: foreign
@@ -76,10 +76,9 @@ fn a_project_that_is_not_ours_goes_on_elsewhere_where_it_was() {
     let bundle = project.path("bundle.tar").display().to_string();
     project.run(&["cache", "export", "--to", &bundle, "--file", "compose.yaml"]).succeeds();
 
-    let second = SecondDaemon::start();
-    second.receive(&base_of(&project));
+    let (second, project) = SecondDaemon::of(project);
     let store = project.path("other-store").display().to_string();
-    let project = project.env("DOCKER_HOST", &second.host()).env("DURANGO_CACHE_DIR", &store);
+    let project = project.env("DURANGO_CACHE_DIR", &store);
     project.run(&["cache", "import", "--from", &bundle]).succeeds();
     let (report, run) = project.build(&all);
     run.succeeds();

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use common::second_daemon::SecondDaemon;
-use common::{COMPOSE, Project, base_of, files};
+use common::{COMPOSE, Project, files};
 use serde_json::Value;
 use xtask::engine::usage;
 
@@ -38,9 +38,7 @@ impl Mount {
 
     /// The same on an engine of its own: whoever removes a mount from the daemon's builder makes it forget all results.
     fn elsewhere(self) -> Self {
-        let second = SecondDaemon::start();
-        second.receive(&base_of(&self.project));
-        let project = self.project.env("DOCKER_HOST", &second.host());
+        let (second, project) = SecondDaemon::of(self.project);
         Self { project, own: Some(second), ..self }
     }
 

@@ -24,9 +24,7 @@ fn layers_that_one_engine_saved_are_hits_on_another() {
     let (report, run) = project.build(&["app"]);
     run.succeeds();
     assert!(report["cache"]["saved"].is_string(), "{report}");
-    let second = SecondDaemon::start();
-    second.receive(&base_of(&project));
-    let project = project.env("DOCKER_HOST", &second.host());
+    let (_second, project) = SecondDaemon::of(project);
     let (report, run) = project.build(&["app"]);
     run.succeeds();
     // A stage that only feeds another is in the store too, and no step of either runs.
@@ -43,9 +41,7 @@ fn a_builder_knows_its_layers_after_a_large_mount_was_saved() {
     let dockerfile = std::fs::read_to_string(project.path("Dockerfile")).expect("a Dockerfile");
     let step = "RUN --mount=type=cache,id=durango-test-remembered,target=/m sleep 2; head -c 80000000 /dev/urandom >/m/large\n";
     project.write("Dockerfile", &(dockerfile + step));
-    let second = SecondDaemon::start();
-    second.receive(&base_of(&project));
-    let project = project.env("DOCKER_HOST", &second.host());
+    let (_second, project) = SecondDaemon::of(project);
     let (report, run) = project.build(&["app"]);
     run.succeeds();
     assert!(report["cache"]["mounts"][0]["saved_bytes"].as_u64() > Some(64 << 20), "{report}");
@@ -64,9 +60,7 @@ fn an_image_of_layers_from_a_store_is_as_good_as_any() {
     let (report, run) = project.build(&["app", "--set", "app.output=type=cacheonly"]);
     run.succeeds();
     assert!(report["cache"]["saved"].is_string(), "{report}");
-    let second = SecondDaemon::start();
-    second.receive(&base_of(&project));
-    let project = project.env("DOCKER_HOST", &second.host());
+    let (second, project) = SecondDaemon::of(project);
     let (report, run) = project.build(&["app"]);
     run.succeeds();
     assert_eq!(report["result"], "cached", "{}", run.all());

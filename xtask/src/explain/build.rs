@@ -51,14 +51,11 @@ pub fn explain(
 ) -> Explained {
     let ran = |at: usize| build.steps.get(at).is_some_and(|step| step.ran.is_some());
     let compared = Compared { now: graph, before: against.map(|(_, graph)| graph) };
-    let was_made = |step: &GraphStep| {
-        earlier.iter().flat_map(|past| &past.steps).any(|past| past.is_done && past.key == step.key)
-    };
+    let was_made = |step: &GraphStep| earlier.iter().any(|past| past.has(&step.key));
     let (mut steps, mut places) = (Vec::new(), Vec::new());
     for (at, step) in graph.iter().enumerate().filter(|(at, _)| ran(*at)) {
         let cause = compared.cause(at, &ran, was_made(step));
-        let before =
-            step.parents.iter().chain(&step.draws).find_map(|at| places.iter().position(|place| place == at));
+        let before = step.needs().find_map(|at| places.iter().position(|place| *place == at));
         let follows = before.filter(|_| cause.kind == CauseKind::Parent).map(|place| {
             let before: &ExplainedStep = &steps[place];
             before.follows.unwrap_or(place)

@@ -48,7 +48,7 @@ impl Compared<'_> {
 
     /// The first step before it that runs.
     fn parent(&self, step: &GraphStep, ran: &dyn Fn(usize) -> bool) -> Option<Cause> {
-        let at = step.parents.iter().chain(&step.draws).copied().find(|at| ran(*at))?;
+        let at = step.needs().find(|at| ran(*at))?;
         let parent = &self.now[at];
         Some(Cause { kind: CauseKind::Parent, detail: format!("{}: {}", parent.stage, parent.text) })
     }

@@ -46,7 +46,7 @@ pub fn of_build(known: &Known<'_>, states: &[State]) -> Option<Expected> {
     let of_same: Vec<f64> = known
         .past
         .iter()
-        .filter(|past| past.is_good && ran(past) == names && of(past) == targets)
+        .filter(|past| past.is_good && ran(past) == names && past.of() == targets)
         .map(|past| past.seconds)
         .take(RUNS)
         .collect();
@@ -98,10 +98,6 @@ fn ran(past: &BuildSteps) -> BTreeSet<Name<'_>> {
         .collect()
 }
 
-fn of(past: &BuildSteps) -> BTreeSet<&str> {
-    past.steps.iter().map(|step| step.target.as_str()).collect()
-}
-
 /// What builds took beside their steps: reading files, transfers, export. From their first step's beginning to their last one's end is
 /// the steps' own.
 fn beside(past: &[BuildSteps]) -> Option<Expected> {
@@ -118,7 +114,7 @@ fn beside(past: &[BuildSteps]) -> Option<Expected> {
 fn longest(graph: &[GraphStep], seconds: &dyn Fn(usize) -> Option<f64>) -> Option<f64> {
     let mut ends: Vec<f64> = Vec::with_capacity(graph.len());
     for (at, step) in graph.iter().enumerate() {
-        let before = step.parents.iter().chain(&step.draws).filter_map(|needed| ends.get(*needed));
+        let before = step.needs().filter_map(|needed| ends.get(needed));
         let start = before.fold(0.0, |latest: f64, end| latest.max(*end));
         ends.push(start + seconds(at)?);
     }

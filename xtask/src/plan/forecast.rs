@@ -129,7 +129,7 @@ impl Known<'_> {
 
     /// Whether this very result was made here before.
     pub fn was_made(&self, step: &GraphStep) -> bool {
-        self.done().any(|done| done.key == step.key)
+        self.past.iter().any(|past| past.has(&step.key))
     }
 
     /// Whether a result with the same inputs, those of other stages left aside, was made here or elsewhere.
@@ -154,8 +154,7 @@ impl Known<'_> {
 fn states(known: &Known<'_>) -> Vec<State> {
     let graph = known.graph;
     let mut states = vec![State::Cached; graph.len()];
-    let is_needed_by_none =
-        |at: usize| !graph.iter().any(|step| step.parents.contains(&at) || step.draws.contains(&at));
+    let is_needed_by_none = |at: usize| !graph.iter().any(|step| step.needs().any(|needed| needed == at));
     let mut next: Vec<usize> = (0..graph.len()).filter(|at| is_needed_by_none(*at)).collect();
     let mut seen = BTreeSet::new();
     while let Some(at) = next.pop() {
@@ -163,7 +162,7 @@ fn states(known: &Known<'_>) -> Vec<State> {
             continue;
         }
         states[at] = State::Runs;
-        next.extend(graph[at].parents.iter().chain(&graph[at].draws));
+        next.extend(graph[at].needs());
     }
     // What stands before comes first in a graph.
     for at in 0..graph.len() {

@@ -76,6 +76,26 @@ pub struct GraphStep {
     pub is_open: bool,
 }
 
+impl GraphStep {
+    /// All steps whose results it takes: those that it stands upon, then those that it reads from.
+    pub fn needs(&self) -> impl Iterator<Item = usize> {
+        self.parents.iter().chain(&self.draws).copied()
+    }
+}
+
+/// The step that BuildKit names like this in a target; of several of one text in a stage, the first.
+pub fn find(
+    graph: &[GraphStep],
+    files: &BTreeMap<String, Dockerfile>,
+    target: &str,
+    (stage, instruction): (&str, &str),
+) -> Option<usize> {
+    let line = files.get(target)?.find(stage, instruction)?.line;
+    graph
+        .iter()
+        .position(|step| (step.target.as_str(), step.stage.as_str(), step.line) == (target, stage, line))
+}
+
 /// What a stage comes to.
 #[derive(Clone)]
 struct End {

@@ -12,7 +12,7 @@ use crate::cache::entry::folders;
 use crate::exec::trace::Trace;
 use crate::layout::Layout;
 use crate::project::dockerfile::Dockerfile;
-use crate::project::graph::GraphStep;
+use crate::project::graph::{GraphStep, find};
 
 /// What came of a build's steps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -34,6 +34,18 @@ pub struct BuildSteps {
     pub steps: Vec<StepOutcome>,
     /// Records of steps' results that the builder held when it began: the first letters of their ids, sorted.
     pub records: Vec<String>,
+}
+
+impl BuildSteps {
+    /// Whether it has the very result that a key stands for: made by it, or there already.
+    pub fn has(&self, key: &str) -> bool {
+        self.steps.iter().any(|step| step.is_done && step.key == key)
+    }
+
+    /// The targets that its steps are of.
+    pub fn of(&self) -> BTreeSet<&str> {
+        self.steps.iter().map(|step| step.target.as_str()).collect()
+    }
 }
 
 /// Builds up to this one are forgotten by a builder that forgets all results when any is removed. `past` has the newest first, `now` the
@@ -113,17 +125,7 @@ pub fn matched<'a>(
         let state = &trace.vertices[digest];
         let Some(label) = &state.label else { continue };
         for target in &state.targets {
-            let Some(line) = files
-                .get(target)
-                .and_then(|file| file.find(&label.stage, &label.instruction))
-                .map(|one| one.line)
-            else {
-                continue;
-            };
-            let Some(first) = graph
-                .iter()
-                .position(|step| step.target == *target && step.stage == label.stage && step.line == line)
-            else {
+            let Some(first) = find(graph, files, target, (&label.stage, &label.instruction)) else {
                 continue;
             };
             let same = |at: &usize| {
@@ -154,10 +156,7 @@ pub fn all(layout: &Layout) -> Vec<BuildSteps> {
 /// The newest of some builds, newest first, that had all these targets: a good one where there is any, since after a failure what changed
 /// before it is still to be told.
 pub fn newest_with<'a>(builds: &'a [BuildSteps], targets: &BTreeSet<&str>) -> Option<&'a BuildSteps> {
-    let has_all = |build: &&BuildSteps| {
-        let of: BTreeSet<&str> = build.steps.iter().map(|step| step.target.as_str()).collect();
-        targets.is_subset(&of)
-    };
+    let has_all = |build: &&BuildSteps| targets.is_subset(&build.of());
     let with_all = || builds.iter().filter(has_all);
     with_all().find(|build| build.is_good).or_else(|| with_all().next())
 }

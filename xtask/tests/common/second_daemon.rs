@@ -5,6 +5,8 @@ use std::process::Output;
 
 use xtask::bench::machine;
 
+use super::{Project, base_of};
+
 /// A daemon of a test's own; ends with it, and its folders with it.
 pub struct SecondDaemon(machine::SecondDaemon);
 
@@ -17,6 +19,14 @@ impl SecondDaemon {
     /// Starts one with this `daemon.json`.
     pub fn start_with(config: &str) -> Self {
         Self(machine::SecondDaemon::start(config).expect("a second daemon"))
+    }
+
+    /// One that has the base image of a project, and the project, which builds there from now on.
+    pub fn of(project: Project) -> (Self, Project) {
+        let second = Self::start();
+        second.receive(&base_of(&project));
+        let project = project.env("DOCKER_HOST", &second.host());
+        (second, project)
     }
 
     /// Its address, for DOCKER_HOST.

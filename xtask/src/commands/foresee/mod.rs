@@ -109,7 +109,7 @@ impl Question {
         let holds = |step: &GraphStep, ran: Option<&StepOutcome>| {
             let is_later = |build: &str| {
                 let mut later = past.iter().take_while(|past| past.build.as_str() > build);
-                later.any(|past| past.steps.iter().any(|done| done.is_done && done.key == step.key))
+                later.any(|past| past.has(&step.key))
             };
             forgotten.is_none_or(is_later)
                 && records

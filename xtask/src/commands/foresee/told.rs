@@ -7,7 +7,7 @@ use super::{Foresight, Found};
 use crate::exec::trace::Trace;
 use crate::explain::Compared;
 use crate::plan::build::Plan;
-use crate::project::graph::GraphStep;
+use crate::project::graph;
 use crate::record::Record;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::report::outcome::round;
@@ -49,20 +49,9 @@ impl Found {
     fn explain(&self, done: &[StepOutcome], report: &mut BuildReport) {
         let compared = Compared { now: &self.graph, before: self.before.as_deref() };
         for step in report.steps.iter_mut().filter(|step| !step.cached) {
-            let line =
-                self.files.get(&step.target).and_then(|file| file.find(&step.stage, &step.instruction));
-            let at = line.and_then(|one| {
-                let is_it = |known: &GraphStep| {
-                    (&known.target, &known.stage, known.line) == (&step.target, &step.stage, one.line)
-                };
-                self.graph.iter().position(is_it)
-            });
-            let Some(at) = at else { continue };
-            let was_made = self
-                .past
-                .iter()
-                .flat_map(|past| &past.steps)
-                .any(|past| past.is_done && past.key == self.graph[at].key);
+            let name = (step.stage.as_str(), step.instruction.as_str());
+            let Some(at) = graph::find(&self.graph, &self.files, &step.target, name) else { continue };
+            let was_made = self.past.iter().any(|past| past.has(&self.graph[at].key));
             step.cause =
                 Some(compared.cause(at, &|at| done.get(at).is_some_and(|step| step.ran.is_some()), was_made));
         }
@@ -75,7 +64,7 @@ impl Found {
         let mut found = BTreeSet::new();
         while let Some(at) = next.pop() {
             if found.insert(at) {
-                next.extend(self.graph[at].parents.iter().chain(&self.graph[at].draws));
+                next.extend(self.graph[at].needs());
             }
         }
         let is_done = |at: &usize| done.get(*at).is_some_and(|step| step.is_done);
