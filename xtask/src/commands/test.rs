@@ -36,20 +36,37 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     }
     command = command.args(parsed.free.iter().cloned()).cwd(&session.layout.root);
     let (totals, success) = count(&command)?;
+    // Far above by now, between all the tests that passed.
+    totals.failures.iter().for_each(|line| println!("{line}"));
     println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.ignored);
     Ok(u8::from(!success))
 }
 
-/// Sums over cargo's `test result:` lines.
+/// How much of a failing test's output is said again at the end.
+const LINES: usize = 24;
+
+/// Sums over cargo's `test result:` lines, and how the failing tests' output begins.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Totals {
     passed: u32,
     failed: u32,
     ignored: u32,
+    failures: Vec<String>,
+    /// Lines still to come of a failure.
+    open: usize,
 }
 
 impl Totals {
     fn add(&mut self, line: &str) {
+        if line.starts_with("---- ") && line.ends_with(" stdout ----") {
+            self.open = LINES;
+        } else if line == "failures:" {
+            self.open = 0;
+        }
+        if self.open > 0 {
+            self.open -= 1;
+            self.failures.push(line.to_owned());
+        }
         let Some(result) = line.strip_prefix("test result: ") else { return };
         let number = |part: &str| part.rsplit(' ').find_map(|word| word.parse::<u32>().ok()).unwrap_or(0);
         for part in result.split(';') {
@@ -83,6 +100,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_failure_is_said_again_in_short() {
+        let mut totals = Totals::default();
+        let long = "x\n".repeat(100);
+        let output = format!(
+            "failures:\n\n---- one stdout ----\nexit code 3\n{long}\n---- two stdout ----\nno\n\nfailures:\n    one"
+        );
+        output.lines().for_each(|line| totals.add(line));
+        assert_eq!(totals.failures.len(), LINES + 3, "{totals:?}");
+        assert_eq!(totals.failures[1], "exit code 3");
+        assert_eq!(totals.failures[LINES..], ["---- two stdout ----", "no", ""]);
+    }
+
+    #[test]
     fn totals_are_sums_over_all_binaries() {
         let mut totals = Totals::default();
         totals.add(
@@ -90,6 +120,6 @@ mod tests {
         );
         totals.add("test tests::x ... ok");
         totals.add("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s");
-        assert_eq!(totals, Totals { passed: 13, failed: 2, ignored: 3 });
+        assert_eq!((totals.passed, totals.failed, totals.ignored), (13, 2, 3));
     }
 }

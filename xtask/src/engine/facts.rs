@@ -147,6 +147,11 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
         endpoint: field("Endpoint:").unwrap_or_default(),
         containerd_store: parsed.containerd_store(),
         platform: format!("{}/{}", parsed.os_type, go_arch(&parsed.architecture)),
+        processors: if matches!(driver, Driver::Docker | Driver::DockerContainer) {
+            parsed.processors
+        } else {
+            0
+        },
         server: parsed.server_version,
     })
 }
@@ -161,6 +166,8 @@ pub(crate) struct Info {
     os_type: String,
     #[serde(default)]
     architecture: String,
+    #[serde(default, rename = "NCPU")]
+    processors: u32,
     #[serde(default)]
     driver_status: Option<Vec<[String; 2]>>,
     #[serde(default)]

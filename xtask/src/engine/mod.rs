@@ -35,6 +35,8 @@ pub struct Engine {
     pub containerd_store: bool,
     /// The daemon's platform, as `linux/amd64`.
     pub platform: String,
+    /// Processors that the builder's steps share; 0 for a builder elsewhere, of which nobody says.
+    pub processors: u32,
 }
 
 /// Drivers of buildx.

@@ -1,24 +1,104 @@
 //! How long a build will take, from how long builds and their steps took.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::forecast::{Expected, Known, State};
+use super::processors::Span;
 use crate::explain::counterpart;
 use crate::project::graph::GraphStep;
-use crate::record::steps::{BuildSteps, StepOutcome};
+use crate::record::steps::BuildSteps;
 
 /// How many of the newest runs count: what is older was another machine load, another size of the project.
 const RUNS: usize = 5;
 
-/// How long a step takes if it runs: the median of its newest runs; of one whose text is new, what the step took that was in its place.
-pub fn of_step(known: &Known<'_>, at: usize) -> Option<Expected> {
-    let step = &known.graph[at];
-    let runs = |step: &GraphStep| {
-        let runs =
-            known.past.iter().flat_map(|past| &past.steps).filter(|done| done.is_done && done.is(step));
-        spread(runs.filter_map(StepOutcome::seconds).take(RUNS).collect())
-    };
-    runs(step).or_else(|| runs(counterpart(known.graph, at, known.before?)?))
+/// How long the steps of one build and all of it take.
+pub struct Times {
+    /// How long each step takes if it runs, in seconds: with what runs beside it, where it is taken to run; nothing where that is not known.
+    pub of_steps: Vec<Option<f64>>,
+    /// From the build's start to its images; nothing where it is not known of a step that runs.
+    pub of_build: Option<Expected>,
+}
+
+/// A step of a Dockerfile, whatever it is made of.
+type Name<'a> = (&'a str, &'a str, &'a str);
+
+impl Times {
+    /// Of a build whose steps will fare like this.
+    pub fn new(known: &Known<'_>, states: &[State]) -> Self {
+        let alone = Alone::of(known);
+        let steps: Vec<Option<Expected>> = (0..states.len()).map(|at| alone.of_step(at)).collect();
+        let chances: Vec<f64> = (0..states.len()).map(|at| chance(known, states, at)).collect();
+        let together = |chance: &dyn Fn(usize) -> f64, time: fn(Expected) -> f64| -> Vec<Span> {
+            let seconds = (0..steps.len()).map(|at| chance(at) * steps[at].map_or(0.0, time));
+            known.processors.together(known.graph, &seconds.collect::<Vec<f64>>())
+        };
+        let spans = together(&|at| chances[at], |time| time.seconds);
+        let of_steps = (0..steps.len()).map(|at| {
+            let is_sure = states[at] == State::Runs;
+            steps[at].map(|alone| if is_sure { spans[at].to - spans[at].from } else { alone.seconds })
+        });
+        let end = |spans: &[Span]| spans.iter().map(|span| span.to).fold(0.0, f64::max);
+        let is_known = |state: State| (0..steps.len()).all(|at| states[at] != state || steps[at].is_some());
+        let of_steps_and_all = || {
+            let beside =
+                beside(known.past).filter(|_| is_known(State::Runs) && is_known(State::IfChanged))?;
+            let sum = |chance: &dyn Fn(State) -> bool, time| {
+                end(&together(&|at| f64::from(u8::from(chance(states[at]))), time))
+            };
+            Some(Expected {
+                seconds: end(&spans) + beside.seconds,
+                low: sum(&|state| state == State::Runs, |time| time.low) + beside.low,
+                high: sum(&|state| state != State::Cached, |time| time.high) + beside.high,
+            })
+        };
+        let of_build = of_same(known, &chances).or_else(of_steps_and_all);
+        Self { of_steps: of_steps.collect(), of_build }
+    }
+}
+
+/// Where builds ran the same steps, and none is in doubt, that is what they took.
+fn of_same(known: &Known<'_>, chances: &[f64]) -> Option<Expected> {
+    let mut names: BTreeSet<Name<'_>> = BTreeSet::new();
+    for (step, chance) in known.graph.iter().zip(chances).filter(|(_, chance)| **chance > 0.0) {
+        if *chance < 1.0 {
+            return None;
+        }
+        names.insert((&step.target, &step.stage, &step.text));
+    }
+    let targets: BTreeSet<&str> = known.graph.iter().map(|step| step.target.as_str()).collect();
+    let same = known.past.iter().filter(|past| past.is_good && ran(past) == names && past.of() == targets);
+    spread(same.map(|past| past.seconds).take(RUNS).collect())
+}
+
+/// How long steps would have taken with nothing beside them.
+struct Alone<'a> {
+    known: &'a Known<'a>,
+    /// By build, newest first, by keys of its steps, in seconds.
+    builds: Vec<BTreeMap<&'a str, f64>>,
+}
+
+impl<'a> Alone<'a> {
+    fn of(known: &'a Known<'a>) -> Self {
+        Self { known, builds: known.past.iter().map(|past| known.processors.alone(&past.steps)).collect() }
+    }
+
+    /// The median of a step's newest runs; of one whose text is new, of what was in its place.
+    fn of_step(&self, at: usize) -> Option<Expected> {
+        let known = self.known;
+        self.of_runs(&known.graph[at]).or_else(|| self.of_runs(counterpart(known.graph, at, known.before?)?))
+    }
+
+    /// Of a step whatever it was made of, also with another text that came to the same: a secret's options do not count.
+    fn of_runs(&self, step: &GraphStep) -> Option<Expected> {
+        let done = || self.known.past.iter().flat_map(|past| &past.steps).filter(|done| done.is_done);
+        let keys: BTreeSet<&str> =
+            done().filter(|done| done.is(step)).map(|done| done.key.as_str()).collect();
+        let times = self
+            .builds
+            .iter()
+            .filter_map(|times| times.iter().find_map(|(key, time)| keys.contains(key).then_some(*time)));
+        spread(times.take(RUNS).collect())
+    }
 }
 
 /// The median of some times, and the shortest and longest of them.
@@ -28,64 +108,29 @@ fn spread(mut times: Vec<f64>) -> Option<Expected> {
     Some(Expected { seconds: times[times.len() / 2], low, high })
 }
 
-/// A step of a Dockerfile, whatever it is made of.
-type Name<'a> = (&'a str, &'a str, &'a str);
-
-/// From the build's start to its images. Where builds ran the same steps, that is what they took; else the longest chain of the steps
-/// that run, and what builds take beside their steps.
-pub fn of_build(known: &Known<'_>, states: &[State]) -> Option<Expected> {
-    let likely: Vec<bool> = (0..states.len()).map(|at| is_likely(known, states, at)).collect();
-    let names: BTreeSet<Name<'_>> = known
-        .graph
-        .iter()
-        .zip(&likely)
-        .filter(|(_, runs)| **runs)
-        .map(|(step, _)| (step.target.as_str(), step.stage.as_str(), step.text.as_str()))
-        .collect();
-    let targets: BTreeSet<&str> = known.graph.iter().map(|step| step.target.as_str()).collect();
-    let of_same: Vec<f64> = known
-        .past
-        .iter()
-        .filter(|past| past.is_good && ran(past) == names && past.of() == targets)
-        .map(|past| past.seconds)
-        .take(RUNS)
-        .collect();
-    if let Some(expected) = spread(of_same) {
-        return Some(expected);
-    }
-    let chain = |runs: &dyn Fn(usize) -> bool, time: fn(Expected) -> f64| {
-        longest(known.graph, &|at| {
-            if runs(at) { of_step(known, at).map(time) } else { Some(0.0) }
-        })
-    };
-    let beside = beside(known.past)?;
-    let seconds = chain(&|at| likely[at], |time| time.seconds)? + beside.seconds;
-    let low = chain(&|at| states[at] == State::Runs, |time| time.low)? + beside.low;
-    let high =
-        chain(&|at| states[at] != State::Cached, |time| time.high).map_or(seconds, |high| high + beside.high);
-    Some(Expected { seconds, low: low.min(seconds), high: high.max(seconds) })
-}
-
-/// Whether a step is taken to run: one whose inputs from other stages may be equal, as often as not it is like the last time that they
-/// were made anew.
-fn is_likely(known: &Known<'_>, states: &[State], at: usize) -> bool {
+/// How likely a step is to run, from 0 to 1: one whose inputs from other stages may be equal, as often as it ran of late when they had
+/// been made anew.
+fn chance(known: &Known<'_>, states: &[State], at: usize) -> f64 {
     let step = &known.graph[at];
     match states[at] {
-        State::Cached => false,
-        State::Runs => true,
+        State::Cached => 0.0,
+        State::Runs => 1.0,
         State::IfChanged => {
-            let mut later: BTreeSet<&str> = BTreeSet::new();
+            let mut keys: BTreeSet<&str> = BTreeSet::new();
             // Whether it ran when its key was new: of each key the oldest build tells.
-            let mut first_runs = Vec::new();
+            let mut ran = Vec::new();
             for past in known.past.iter().rev() {
                 for done in past.steps.iter().filter(|done| done.is_done && done.is(step)) {
-                    if later.insert(&done.key) {
-                        first_runs.push(done.ran.is_some());
+                    if keys.insert(&done.key) {
+                        ran.push(f64::from(u8::from(done.ran.is_some())));
                     }
                 }
             }
             // The very first time says nothing.
-            first_runs.get(1..).and_then(<[bool]>::last).copied().unwrap_or(true)
+            let later = ran.get(1..).unwrap_or_default();
+            let of_late = &later[later.len().saturating_sub(RUNS)..];
+            let count = u32::try_from(of_late.len()).unwrap_or(u32::MAX);
+            if count == 0 { 1.0 } else { of_late.iter().sum::<f64>() / f64::from(count) }
         }
     }
 }
@@ -108,15 +153,4 @@ fn beside(past: &[BuildSteps]) -> Option<Expected> {
     };
     let times = past.iter().filter(|past| past.is_good).map(|past| (past.seconds - own(past)).max(0.0));
     spread(times.take(RUNS).collect())
-}
-
-/// The longest chain of steps; nothing where the time of one is not known.
-fn longest(graph: &[GraphStep], seconds: &dyn Fn(usize) -> Option<f64>) -> Option<f64> {
-    let mut ends: Vec<f64> = Vec::with_capacity(graph.len());
-    for (at, step) in graph.iter().enumerate() {
-        let before = step.needs().filter_map(|needed| ends.get(needed));
-        let start = before.fold(0.0, |latest: f64, end| latest.max(*end));
-        ends.push(start + seconds(at)?);
-    }
-    ends.into_iter().reduce(f64::max).or(Some(0.0))
 }

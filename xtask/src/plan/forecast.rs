@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::expected;
+use super::expected::Times;
+use super::processors::Processors;
 use crate::exec::trace::Label;
 use crate::explain::Compared;
 use crate::project::dockerfile::Dockerfile;
@@ -96,6 +97,8 @@ pub struct Known<'a> {
     pub before: Option<&'a [GraphStep]>,
     /// Keys of steps that the caches hold that the build reads.
     pub stored: &'a BTreeSet<String>,
+    /// What the builder's steps share.
+    pub processors: Processors,
     /// Whether the builder holds a step's result, given when it last ran.
     pub holds: &'a dyn Fn(&GraphStep, Option<&StepOutcome>) -> bool,
 }
@@ -103,6 +106,7 @@ pub struct Known<'a> {
 /// Makes the forecast.
 pub fn forecast(known: &Known<'_>, files: BTreeMap<String, Dockerfile>) -> Forecast {
     let states = states(known);
+    let times = Times::new(known, &states);
     let may_run = |at: usize| states[at] != State::Cached;
     let compared = Compared { now: known.graph, before: known.before };
     let steps = known.graph.iter().enumerate().map(|(at, step)| {
@@ -112,14 +116,11 @@ pub fn forecast(known: &Known<'_>, files: BTreeMap<String, Dockerfile>) -> Forec
             stage: step.stage.clone(),
             instruction: step.text.clone(),
             line: step.line,
-            forecast: Foreseen {
-                state: states[at],
-                seconds: expected::of_step(known, at).map(|time| time.seconds),
-            },
+            forecast: Foreseen { state: states[at], seconds: times.of_steps[at] },
             cause,
         }
     });
-    Forecast { steps: steps.collect(), expected: expected::of_build(known, &states), files }
+    Forecast { steps: steps.collect(), expected: times.of_build, files }
 }
 
 impl Known<'_> {

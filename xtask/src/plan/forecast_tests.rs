@@ -49,7 +49,9 @@ fn past(graph: &[GraphStep], build: &str, ran: &[(usize, i64)], seconds: f64) ->
 type Holds<'a> = &'a dyn Fn(&GraphStep, Option<&StepOutcome>) -> bool;
 
 fn foresee(now: &[GraphStep], past: &[BuildSteps], before: &[GraphStep], holds: Holds<'_>) -> Forecast {
-    let known = Known { graph: now, past, before: Some(before), stored: &BTreeSet::new(), holds };
+    let stored = BTreeSet::new();
+    let known =
+        Known { graph: now, past, before: Some(before), stored: &stored, processors: Processors(8), holds };
     forecast(&known, BTreeMap::new())
 }
 

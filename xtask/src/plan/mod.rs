@@ -17,6 +17,7 @@ pub mod mount_plan;
 pub mod mounts;
 pub mod options;
 pub mod pins;
+pub mod processors;
 pub mod push;
 pub mod save;
 pub mod step;

@@ -27,6 +27,7 @@ fn engine() -> Engine {
         endpoint: "default".into(),
         containerd_store: true,
         platform: "linux/amd64".into(),
+        processors: 2,
     }
 }
 

@@ -141,8 +141,12 @@ impl From<Output> for Run {
 }
 
 impl Run {
+    /// What it said, its error first: the rest may be a whole build's output.
     pub fn all(&self) -> String {
-        format!("exit code {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
+        let error: Vec<&str> =
+            self.stderr.lines().skip_while(|line| !line.starts_with("error")).take(20).collect();
+        let (code, error) = (self.code, error.join("\n"));
+        format!("exit code {code}\n{error}\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr)
     }
 
     /// Asserts the exit code and that stderr has each of the words.

@@ -20,6 +20,7 @@ use crate::layout::Layout;
 use crate::plan::build::{Facts, Plan};
 use crate::plan::forecast::{self, Forecast, Known};
 use crate::plan::options::BuildOptions;
+use crate::plan::processors::Processors;
 use crate::project::context::Digests;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{self, GraphStep, TargetFacts};
@@ -116,8 +117,14 @@ impl Question {
                     .as_ref()
                     .is_none_or(|records| records.iter().any(|record| held::made(record, step, ran)))
         };
-        let known =
-            Known { graph: &graph, past: &past, before: before.as_deref(), stored: &stored, holds: &holds };
+        let known = Known {
+            graph: &graph,
+            past: &past,
+            before: before.as_deref(),
+            stored: &stored,
+            processors: Processors(self.engine.processors),
+            holds: &holds,
+        };
         let files: BTreeMap<_, _> =
             self.targets.iter().map(|target| (target.name.clone(), target.file.clone())).collect();
         let forecast = forecast::forecast(&known, files.clone());

@@ -29,6 +29,7 @@ fn well() -> Facts {
             endpoint: "default".into(),
             containerd_store: true,
             platform: "linux/amd64".into(),
+            processors: 2,
         }),
         limits: Some(Limits { all: Some(40 * GIB), idle_mounts: None }),
         has_limit: false,
