@@ -29,7 +29,7 @@ pub trait Watcher {
         eprintln!("{line}");
     }
     /// The build is over.
-    fn end(&mut self) {}
+    fn end(&mut self, _trace: &Trace) {}
 }
 
 /// How a call ended.
@@ -184,7 +184,7 @@ fn to_its_end(
     ended.trace.settle();
     ended.stalled = stalled.into_inner();
     ended.full = full.into_inner();
-    watcher.end();
+    watcher.end(&ended.trace);
     call.log.end_of_call()?;
     ended.seconds = started.elapsed().as_secs_f64();
     Ok(ended)

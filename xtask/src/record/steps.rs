@@ -49,13 +49,19 @@ impl BuildSteps {
 }
 
 /// Builds up to this one are forgotten by a builder that forgets all results when any is removed. `past` has the newest first, `now` the
-/// records that are there.
+/// records that are there. Not every build has asked for them: what was lost is noticed by the next that did.
 pub fn forgotten<'a>(past: &'a [BuildSteps], now: &[String]) -> Option<&'a str> {
-    let later = std::iter::once(now).chain(past.iter().map(|past| past.records.as_slice()));
-    let pairs = past.iter().zip(later).filter(|(_, later)| !later.is_empty());
-    let mut lost =
-        pairs.filter(|(past, later)| past.records.iter().any(|record| later.binary_search(record).is_err()));
-    lost.next().map(|(past, _)| past.build.as_str())
+    let mut later = now;
+    // The newest build before those records were read.
+    let mut newest = past.first()?;
+    for (at, build) in past.iter().enumerate().filter(|(_, build)| !build.records.is_empty()) {
+        if !later.is_empty() && build.records.iter().any(|record| later.binary_search(record).is_err()) {
+            return Some(&newest.build);
+        }
+        later = &build.records;
+        newest = past.get(at + 1)?;
+    }
+    None
 }
 
 /// What came of one step.
@@ -182,5 +188,11 @@ mod tests {
         assert_eq!(forgotten(&all, &words("a c")), Some("b3"));
         assert_eq!(forgotten(&all[1..], &words("a b c")), None);
         assert_eq!(forgotten(&all[1..], &[]), None, "a builder that says nothing");
+        let all = [past("b4", "a c"), past("b3", ""), past("b2", "a b"), past("b1", "a")];
+        assert_eq!(
+            forgotten(&all, &words("a c")),
+            Some("b3"),
+            "one that did not ask may be before it or after"
+        );
     }
 }

@@ -4,11 +4,12 @@ mod held;
 mod targets;
 mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
@@ -28,6 +29,9 @@ use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::report::watch::Foreseen;
 pub(super) use told::Told;
 
+/// A build that is over sooner had all it needed. What its builder holds is not asked for then: that takes as long, and some of its time.
+const SOON: Duration = Duration::from_millis(400);
+
 /// What is asked in the thread, all its own.
 struct Question {
     layout: Layout,
@@ -35,6 +39,8 @@ struct Question {
     dir: PathBuf,
     targets: Vec<TargetFacts>,
     read: Vec<PathBuf>,
+    /// A build, which hangs up when it is over; nothing where there is none.
+    build: Option<Receiver<()>>,
 }
 
 /// What was found.
@@ -58,38 +64,38 @@ pub(super) struct Foresight {
     /// Set as soon as it is there.
     pub foreseen: Foreseen,
     thread: JoinHandle<Found>,
+    /// The build's end of the line.
+    build: Sender<()>,
 }
 
 impl Foresight {
     /// Begins.
     pub(super) fn begin(session: &Session, facts: &Facts, options: &BuildOptions, plan: &Plan) -> Self {
         let foreseen = Foreseen::default();
+        let (build, heard) = mpsc::channel();
         let question = Question {
             layout: session.layout.clone(),
             engine: facts.engine.clone(),
             dir: facts.declaration.dir.clone(),
             targets: targets::targets(facts, options),
             read: plan.targets.iter().flat_map(|target| target.read.iter().cloned()).collect(),
+            build: (!options.dry_run).then_some(heard),
         };
         let told = Arc::clone(&foreseen);
-        let thread = std::thread::spawn(move || {
-            let found = question.answer();
-            let _ = told.set(found.forecast.clone());
-            found
-        });
-        Self { foreseen, thread }
+        let thread = std::thread::spawn(move || question.answer(&told));
+        Self { foreseen, thread, build }
     }
 
     /// Waits for it. A forecast that failed is none; the build is not concerned.
     pub(super) fn end(self) -> Option<Found> {
+        drop(self.build);
         self.thread.join().ok()
     }
 }
 
 impl Question {
-    fn answer(self) -> Found {
-        let builder = self.engine.builder.clone();
-        let records = std::thread::spawn(move || usage::read(&Shell::new()?, &builder));
+    fn answer(self, told: &Foreseen) -> Found {
+        let begun = Instant::now();
         let root = format!("{:x}", Sha256::digest(self.dir.to_string_lossy().as_bytes()));
         let memo = Memo::new(&self.layout, "files", &root);
         let mut digests: Digests = memo.read().unwrap_or_default();
@@ -102,33 +108,54 @@ impl Question {
         let targets = graph.iter().map(|step| step.target.as_str()).collect();
         let before =
             steps::newest_with(&past, &targets).and_then(|past| steps::graph(&self.layout, &past.build));
+        let files = self.targets.iter().map(|target| (target.name.clone(), target.file.clone())).collect();
+        let mut found =
+            Found { graph, files, past, before, records: Vec::new(), forecast: Forecast::default() };
         let stored = self.read.iter().filter_map(|dir| held::stored(dir)).flatten().collect();
-        let records = records.join().ok().and_then(Result::ok);
-        let ids = held::ids(records.as_deref().unwrap_or_default());
+        found.forecast = self.forecast(&found, &stored, None);
+        let _ = told.guess.set(found.forecast.clone());
+        let is_over = self.build.as_ref().is_some_and(|build| {
+            let left = SOON.saturating_sub(begun.elapsed());
+            build.recv_timeout(left) == Err(RecvTimeoutError::Disconnected)
+        });
+        if is_over {
+            return found;
+        }
+        let records = Shell::new().map(|sh| usage::read(&sh, &self.engine.builder));
+        if let Ok(Ok(records)) = records {
+            found.records = held::ids(&records);
+            found.forecast = self.forecast(&found, &stored, Some(&records));
+        }
+        let _ = told.sure.set(found.forecast.clone());
+        found
+    }
+
+    /// What is foreseen with these records in the builder; where it was not asked, it is taken to have dropped nothing.
+    fn forecast(
+        &self,
+        found: &Found,
+        stored: &BTreeSet<String>,
+        records: Option<&[usage::Record]>,
+    ) -> Forecast {
         let forgets = !self.engine.capabilities().keeps_results_when_pruned;
-        let forgotten = forgets.then(|| steps::forgotten(&past, &ids)).flatten();
+        let forgotten = forgets.then(|| steps::forgotten(&found.past, &found.records)).flatten();
         let holds = |step: &GraphStep, ran: Option<&StepOutcome>| {
             let is_later = |build: &str| {
-                let mut later = past.iter().take_while(|past| past.build.as_str() > build);
+                let mut later = found.past.iter().take_while(|past| past.build.as_str() > build);
                 later.any(|past| past.has(&step.key))
             };
             forgotten.is_none_or(is_later)
-                && records
-                    .as_ref()
-                    .is_none_or(|records| records.iter().any(|record| held::made(record, step, ran)))
+                && records.is_none_or(|records| records.iter().any(|record| held::made(record, step, ran)))
         };
         let known = Known {
-            graph: &graph,
-            past: &past,
-            before: before.as_deref(),
-            stored: &stored,
+            graph: &found.graph,
+            past: &found.past,
+            before: found.before.as_deref(),
+            stored,
             processors: Processors(self.engine.processors),
             holds: &holds,
         };
-        let files: BTreeMap<_, _> =
-            self.targets.iter().map(|target| (target.name.clone(), target.file.clone())).collect();
-        let forecast = forecast::forecast(&known, files.clone());
-        Found { graph, files, past, before, records: ids, forecast }
+        forecast::forecast(&known, found.files.clone())
     }
 
     /// What the images that stages stand upon are to BuildKit: their layers, and what a RUN inherits of their configuration (an image that has

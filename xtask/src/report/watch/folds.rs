@@ -234,7 +234,7 @@ impl Watcher for Folds {
         let _ = self.take(trace, event, now, &mut io::stderr().lock());
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, _: &Trace) {
         let now = self.now();
         let _ = self.close(now, &mut io::stderr().lock());
     }

@@ -50,7 +50,7 @@ impl Shown {
     fn lines(&mut self, foreseen: &Foreseen, size: Size, color: bool) -> Vec<String> {
         let now = Instant::now();
         match self {
-            Self::Build(board) => frame::lines(&board.view(foreseen.get(), now), size, color),
+            Self::Build(board) => frame::lines(&board.view(foreseen.sure.get(), now), size, color),
             Self::Aside(aside) => vec![frame::line(&aside.row(now), size, color)],
         }
     }
@@ -146,7 +146,7 @@ impl Watcher for Live {
         screen.above.push(one_line(line, screen.size.columns.saturating_sub(1)));
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, _: &Trace) {
         self.stop();
         if let Shown::Build(board) = &mut lock(&self.screen).shown {
             board.call_is_over();

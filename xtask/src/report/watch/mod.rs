@@ -5,6 +5,7 @@ pub mod aside;
 pub mod board;
 pub mod eta;
 pub mod folds;
+mod foretelling;
 pub mod frame;
 pub mod live;
 pub mod paint;
@@ -19,9 +20,19 @@ use crate::cli::parse::Progress;
 use crate::exec::bake::Watcher;
 use crate::exec::trace::{Event, Trace};
 use crate::plan::forecast::Forecast;
+use foretelling::Foretelling;
 
 /// What is foreseen of the build; it comes while the build begins, or never.
-pub type Foreseen = Arc<OnceLock<Forecast>>;
+pub type Foreseen = Arc<Forecasts>;
+
+/// A forecast, and one that comes before it: asking what the builder holds takes as long as a build of which all is cached.
+#[derive(Debug, Default)]
+pub struct Forecasts {
+    /// What is foreseen.
+    pub sure: OnceLock<Forecast>,
+    /// The same if the builder has dropped nothing; a build that is over before, and ran no step, has proven it.
+    pub guess: OnceLock<Forecast>,
+}
 
 /// The watcher that the options and the terminal ask for.
 pub fn watcher(session: &Session, foreseen: Foreseen) -> Box<dyn Watcher> {
@@ -36,28 +47,7 @@ pub fn watcher(session: &Session, foreseen: Foreseen) -> Box<dyn Watcher> {
             None => Box::new(plain::Plain::new(color)),
         },
     };
-    Box::new(Foretelling { shown, foreseen, is_said: false })
-}
-
-/// Says what is foreseen as soon as that is known.
-struct Foretelling {
-    shown: Box<dyn Watcher>,
-    foreseen: Foreseen,
-    is_said: bool,
-}
-
-impl Watcher for Foretelling {
-    fn event(&mut self, trace: &Trace, event: &Event) {
-        if let Some(forecast) = self.foreseen.get().filter(|_| !self.is_said) {
-            self.is_said = true;
-            super::forecast::head(forecast).iter().for_each(|line| self.shown.say(line));
-        }
-        self.shown.event(trace, event);
-    }
-
-    fn end(&mut self) {
-        self.shown.end();
-    }
+    Box::new(Foretelling::new(shown, foreseen))
 }
 
 /// For what is done beside a build, which was said in a line already: how long it takes, and its bytes, where a terminal can be drawn upon.

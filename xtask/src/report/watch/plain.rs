@@ -45,7 +45,7 @@ impl Watcher for Plain {
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, _: &Trace) {
         self.past.call_is_over();
     }
 }

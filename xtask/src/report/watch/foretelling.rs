@@ -1,0 +1,123 @@
+//! What is foreseen, said before what comes of it.
+
+use super::Foreseen;
+use crate::exec::bake::Watcher;
+use crate::exec::trace::{Event, Trace};
+use crate::plan::forecast::Forecast;
+use crate::report::forecast;
+
+/// Says what is foreseen as soon as that is known. What tells of cached steps, and of the export after them, waits for
+/// that as long as no step runs.
+pub(super) struct Foretelling {
+    shown: Box<dyn Watcher>,
+    foreseen: Foreseen,
+    is_said: bool,
+    /// Whether a step ran.
+    did_run: bool,
+    /// What waits.
+    waiting: Vec<Event>,
+}
+
+impl Foretelling {
+    pub(super) fn new(shown: Box<dyn Watcher>, foreseen: Foreseen) -> Self {
+        Self { shown, foreseen, is_said: false, did_run: false, waiting: Vec::new() }
+    }
+
+    fn say(&mut self, forecast: &Forecast) {
+        self.is_said = true;
+        forecast::head(forecast).iter().for_each(|line| self.shown.say(line));
+    }
+
+    fn pass_on(&mut self, trace: &Trace) {
+        std::mem::take(&mut self.waiting).iter().for_each(|event| self.shown.event(trace, event));
+    }
+}
+
+impl Watcher for Foretelling {
+    fn event(&mut self, trace: &Trace, event: &Event) {
+        let foreseen = Foreseen::clone(&self.foreseen);
+        if let Some(forecast) = foreseen.sure.get().filter(|_| !self.is_said) {
+            self.say(forecast);
+        }
+        let vertex = match event {
+            Event::Started(digest) | Event::Ended(digest) => trace.vertices.get(digest),
+            _ => None,
+        };
+        self.did_run |= vertex.is_some_and(|vertex| !vertex.is_errand() && !vertex.cached);
+        // All steps are cached where an image is exported and none ran.
+        let waits = vertex.is_some_and(|vertex| vertex.cached || vertex.name.starts_with("exporting"));
+        if waits && !self.is_said && !self.did_run {
+            self.waiting.push(event.clone());
+            return;
+        }
+        if self.is_said || self.did_run {
+            self.pass_on(trace);
+        }
+        self.shown.event(trace, event);
+    }
+
+    fn end(&mut self, trace: &Trace) {
+        let foreseen = Foreseen::clone(&self.foreseen);
+        let known = foreseen.sure.get().or(foreseen.guess.get());
+        if let Some(forecast) = known.filter(|_| !self.is_said && !self.did_run) {
+            self.say(forecast);
+        }
+        self.pass_on(trace);
+        self.shown.end(trace);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::super::words::tests::{events, vertex};
+    use super::*;
+
+    struct Lines(Rc<RefCell<Vec<String>>>);
+
+    impl Watcher for Lines {
+        fn event(&mut self, trace: &Trace, event: &Event) {
+            if let Event::Ended(digest) = event {
+                self.0.borrow_mut().push(trace.vertices[digest].name.clone());
+            }
+        }
+
+        fn say(&mut self, line: &str) {
+            self.0.borrow_mut().push(line.to_owned());
+        }
+    }
+
+    /// What is shown of a cached step and, where `second` says how it ended, another one.
+    fn shown(foreseen: &Foreseen, second: Option<String>) -> Vec<String> {
+        let lines = Rc::new(RefCell::new(Vec::new()));
+        let mut watcher = Foretelling::new(Box::new(Lines(Rc::clone(&lines))), Foreseen::clone(foreseen));
+        let mut trace = Trace::new(&["app".to_owned()]);
+        let cached =
+            vertex("a", "[php 1/2] RUN a", 0, Some(0)).replace("\"name\"", "\"cached\":true,\"name\"");
+        for chunk in std::iter::once(cached).chain(second) {
+            events(&mut trace, &[&chunk]).iter().for_each(|event| watcher.event(&trace, event));
+        }
+        watcher.end(&trace);
+        lines.take()
+    }
+
+    #[test]
+    fn the_forecast_comes_first() {
+        let foreseen = Foreseen::default();
+        let _ = foreseen.guess.set(Forecast::default());
+        assert_eq!(shown(&foreseen, None), ["foreseen: all 0 steps cached", "[php 1/2] RUN a"]);
+        let ran = vertex("b", "[php 2/2] RUN b", 0, Some(2));
+        assert_eq!(
+            shown(&foreseen, Some(ran.clone())),
+            ["[php 1/2] RUN a", "[php 2/2] RUN b"],
+            "a guess alone"
+        );
+        let _ = foreseen.sure.set(Forecast::default());
+        assert_eq!(
+            shown(&foreseen, Some(ran)),
+            ["foreseen: all 0 steps cached", "[php 1/2] RUN a", "[php 2/2] RUN b"]
+        );
+    }
+}
