@@ -12,11 +12,12 @@ use super::machine::{CONTAINERD_STORE, SecondDaemon};
 use super::{Bench, Row};
 
 /// Files as Go's build cache has them: 64 KB each, half of it hard to compress. FILL writes one in a hundred of them anew.
+/// A mount's id is no part of what a step is made of; the command has it as well, or another run's result would do.
 const DOCKERFILE: &str = r#"ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 RUN command -v zstd || (apt-get update && apt-get install -y --no-install-recommends zstd)
 ARG MEGABYTES FILL
-RUN --mount=type=cache,id=@ID@,target=/cache,sharing=shared perl -e ' \
+RUN --mount=type=cache,id=@ID@,target=/cache,sharing=shared perl -e 'q(@ID@); \
     open my $random, q(<), q(/dev/urandom); \
     for my $i (0 .. $ENV{MEGABYTES} * 16 - 1) { \
         my ($dir, $noise) = sprintf q(/cache/%02x), $i % 256; mkdir $dir; \
@@ -49,6 +50,9 @@ impl Bench {
     pub(super) fn mounts(&self, case: &Case) -> Result<Vec<Row>> {
         let Kind::Mounts(megabytes) = case.kind else { return Ok(Vec::new()) };
         eprintln!("{}", case.name);
+        // The first save on a builder installs what packs, as the reference's first RUN does.
+        let small = Project::new(self, 1)?;
+        small.build(&Home { docker: None, store: small.dir.path().join("store") }, &["FILL=first"])?;
         let project = Project::new(self, megabytes)?;
         let here = Home { docker: None, store: project.dir.path().join("store") };
         let first = project.build(&here, &["FILL=first"])?;
@@ -98,7 +102,9 @@ impl<'a> Project<'a> {
         args.into_iter().chain(build_args.flat_map(|arg| ["--build-arg", arg])).map(str::to_owned).collect()
     }
 
+    /// What was written before is on the disk by then: it is not what is measured.
     fn build(&self, home: &Home, build_args: &[&str]) -> Result<Value> {
+        run(Command::new("sync"))?;
         let args = self.args(build_args);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         serde_json::from_slice(&self.bench.copy.command(home, &args)?)

@@ -29,13 +29,16 @@ pub(super) const OUT: &str = "/durango/out";
 const KEPT: &[&str] =
     &["bin", "sbin", "lib", "lib32", "lib64", "usr", "etc", "durango", "dev", "proc", "sys"];
 
-/// The scripts, below `dir`.
+/// The folder of the scripts, beside those of the items: a context of its own would be a second one to send.
+const SCRIPTS: &str = "scripts";
+
+/// The scripts, for what a call reads in `dir`.
 pub(super) fn scripts(dir: &Path) -> Vec<(PathBuf, String)> {
     let scripts = [
         ("take-out", include_str!("../cache/transfer/take-out")),
         ("put-back", include_str!("../cache/transfer/put-back")),
     ];
-    scripts.map(|(name, text)| (dir.join(name), text.to_owned())).into()
+    scripts.map(|(name, text)| (dir.join(SCRIPTS).join(name), text.to_owned())).into()
 }
 
 /// The stages that move the items of these numbers, after whatever stands before them.
@@ -76,7 +79,7 @@ fn stage(text: &mut String, transfer: &Transfer, number: usize, now: i64) {
     };
     let words = ["bash".to_owned(), format!("/durango/transfer/{script}"), target.clone(), nonce.clone()];
     let words: Vec<String> = words.into_iter().chain([format!("{OUT}/{number}")]).chain(last).collect();
-    let mut binds = vec!["from=durango-transfer,target=/durango/transfer".to_owned()];
+    let mut binds = vec![format!("from=durango-in-{nonce},source=/{SCRIPTS},target=/durango/transfer")];
     if transfer.links.iter().any(|(_, link)| link.starts_with(transfer.input(number))) {
         binds.push(format!("from=durango-in-{nonce},source=/{number},target=/durango/in"));
     }
@@ -84,9 +87,10 @@ fn stage(text: &mut String, transfer: &Transfer, number: usize, now: i64) {
         binds.extend(BOUND.iter().map(|dir| format!("from=durango-tools,source=/{dir},target=/{dir}")));
     }
     let binds: String = binds.iter().map(|bind| format!(" --mount=type=bind,{bind}")).collect();
+    // A network of its own takes the engine longer to make than all the rest of the container.
     let _ = writeln!(
         text,
-        "FROM {base} AS durango-{number}\nRUN --mount={}{binds} {}",
+        "FROM {base} AS durango-{number}\nRUN --network=none --mount={}{binds} {}",
         cache(mount, &target),
         serde_json::json!(words),
     );
@@ -117,7 +121,6 @@ fn place(target: &str) -> String {
 }
 /// Whether a stage is one of a transfer's, and none of a Dockerfile's.
 pub fn is_own_stage(stage: &str) -> bool {
-    let of_transfer =
-        |rest: &str| ["tools", "transfer", "result"].contains(&rest) || rest.parse::<u32>().is_ok();
+    let of_transfer = |rest: &str| ["tools", "result"].contains(&rest) || rest.parse::<u32>().is_ok();
     stage.strip_prefix("durango-").is_some_and(of_transfer)
 }

@@ -115,7 +115,7 @@ impl Carrier {
         let mut transfer = Transfer {
             way,
             items: mounts.to_vec(),
-            files: mount_file::scripts(&dir.join("scripts")),
+            files: mount_file::scripts(&dir.join("in")),
             links: Vec::new(),
             targets: Vec::new(),
             command: Command::default(),
@@ -145,7 +145,10 @@ impl Carrier {
         }
         let bake = serde_json::json!({ "target": bake });
         transfer.files.push((dir.join("bake.json"), format!("{bake:#}\n")));
-        transfer.command = command.args(transfer.targets.iter().cloned()).env("GOGC", GARBAGE);
+        transfer.command = command
+            .args(transfer.targets.iter().cloned())
+            .env("GOGC", GARBAGE)
+            .env("BUILDX_GIT_INFO", "false");
         transfer
     }
 
@@ -175,10 +178,8 @@ impl Carrier {
         numbers: &[usize],
     ) -> serde_json::Value {
         let dir = &transfer.dir;
-        let mut contexts = BTreeMap::from([
-            ("durango-transfer".to_owned(), text(&dir.join("scripts"))),
-            (format!("durango-in-{}", transfer.nonce), text(&dir.join("in"))),
-        ]);
+        let mut contexts =
+            BTreeMap::from([(format!("durango-in-{}", transfer.nonce), text(&dir.join("in")))]);
         if let Some(context) = &self.tools.1 {
             contexts.insert(self.tools.0.clone(), context.clone());
         }

@@ -78,7 +78,7 @@ fn each_mount_has_a_run_of_its_own_with_exactly_its_options() {
     };
     let transfer = carrier().transfer(Way::In, &[mount("a"), odd], &BTreeSet::new(), "n0", 1600);
     let plain = text(&transfer, "durango-mounts-0.Dockerfile");
-    let run = "RUN --mount=type=cache,id=a,target=/cache,sharing=locked --mount=type=bind,from=durango-transfer,target=/durango/transfer --mount=type=bind,from=durango-in-n0,source=/0,target=/durango/in [";
+    let run = "RUN --network=none --mount=type=cache,id=a,target=/cache,sharing=locked --mount=type=bind,from=durango-in-n0,source=/scripts,target=/durango/transfer --mount=type=bind,from=durango-in-n0,source=/0,target=/durango/in [";
     assert!(plain.contains(run), "{plain}");
     assert!(
         plain.contains(r#"["bash","/durango/transfer/put-back","/cache","n0","/durango/out/0","600"]"#),
