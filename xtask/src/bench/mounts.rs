@@ -1,8 +1,7 @@
 //! One cache mount of a known size, taken out and put back, beside `tar | zstd -3 -T0` of the same files in a container.
 
-use std::path::Path;
+use std::fs;
 use std::process::Command;
-use std::{fs, io};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -82,7 +81,6 @@ impl Bench {
         let peak = project.peak(&here)?;
         let second = SecondDaemon::start(CONTAINERD_STORE)?;
         second.receive(&self.copy.base_image(&self.here)?)?;
-        as_elsewhere(&here.store)?;
         let away = Home { docker: Some(second.host()), store: here.store };
         let back = project.build(&away, &["FILL=same2"])?;
         let seconds = |report: &Value, field: &str| report["cache"][field].as_f64().unwrap_or(f64::NAN);
@@ -106,20 +104,6 @@ struct Figures {
     nothing: f64,
     back: f64,
     peak: f64,
-}
-
-/// The other machine's memory is not full of what this one wrote (writing takes twice as long where it is, measured), and holds the store
-/// that has just arrived. Who may not free it measures as it is.
-fn as_elsewhere(store: &Path) -> Result<()> {
-    run(Command::new("sync"))?;
-    let _ = fs::write("/proc/sys/vm/drop_caches", "1");
-    for file in walkdir::WalkDir::new(store) {
-        let file = file?;
-        if file.file_type().is_file() {
-            io::copy(&mut fs::File::open(file.path())?, &mut io::sink())?;
-        }
-    }
-    Ok(())
 }
 
 /// How long a step took that ran.
