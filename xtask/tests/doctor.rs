@@ -204,6 +204,8 @@ fn no_permission() {
         .expect("checks")
         .iter()
         .filter(|check| check["state"] == "fail")
+        // In a clone that is its owner's alone the pins are not readable either.
+        .filter(|check| check["name"] != "pins")
         .collect();
     assert_eq!(failed.len(), 1, "{}", run.all());
     assert_eq!(failed[0]["name"], "permission");

@@ -4,18 +4,22 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::cache::entry::Entry;
 use crate::engine::usage;
 use crate::project::graph::GraphStep;
 use crate::record::steps::StepOutcome;
 
-/// Those of steps' results, short.
-pub(super) fn ids(records: &[usage::Record]) -> Vec<String> {
+/// Those of steps' results that were there at a time, short.
+pub(super) fn ids(records: &[usage::Record], time: Timestamp) -> Vec<String> {
     // Of a context there is one more for a while.
     let is_result = |record: &&usage::Record| {
         record.kind == "regular" && !record.mutable && !record.description.starts_with("local source")
     };
-    let results = records.iter().filter(is_result);
+    // What a step that runs is at work on goes with it.
+    let is_older = |record: &&usage::Record| record.created.is_none_or(|created| created < time);
+    let results = records.iter().filter(is_result).filter(is_older);
     let mut ids: Vec<String> = results.map(|record| record.id.chars().take(7).collect()).collect();
     ids.sort();
     ids
@@ -38,7 +42,7 @@ pub(super) fn made(record: &usage::Record, step: &GraphStep, ran: Option<&StepOu
         let keyword = step.text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
         record.description.contains(&format!("] {keyword} "))
     };
-    let within = |(from, to): (jiff::Timestamp, jiff::Timestamp)| {
+    let within = |(from, to): (Timestamp, Timestamp)| {
         record.created.is_none_or(|created| created >= from - SLACK && created <= to + SLACK)
     };
     fits && ran.and_then(|ran| ran.ran).is_none_or(within)

@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
 
@@ -39,6 +40,8 @@ struct Question {
     dir: PathBuf,
     targets: Vec<TargetFacts>,
     read: Vec<PathBuf>,
+    /// When the build began.
+    begun: Timestamp,
     /// A build, which hangs up when it is over; nothing where there is none.
     build: Option<Receiver<()>>,
 }
@@ -79,6 +82,7 @@ impl Foresight {
             dir: facts.declaration.dir.clone(),
             targets: targets::targets(facts, options),
             read: plan.targets.iter().flat_map(|target| target.read.iter().cloned()).collect(),
+            begun: session.host.now,
             build: (!options.dry_run).then_some(heard),
         };
         let told = Arc::clone(&foreseen);
@@ -123,7 +127,7 @@ impl Question {
         }
         let records = Shell::new().map(|sh| usage::read(&sh, &self.engine.builder));
         if let Ok(Ok(records)) = records {
-            found.records = held::ids(&records);
+            found.records = held::ids(&records, self.begun);
             found.forecast = self.forecast(&found, &stored, Some(&records));
         }
         let _ = told.sure.set(found.forecast.clone());
