@@ -11,14 +11,22 @@ use crate::engine::usage;
 use crate::project::graph::GraphStep;
 use crate::record::steps::StepOutcome;
 
+/// Records younger than this may be the engine's own for a build that runs or has just ended, and go with it (seen up to 5 s after it).
+const SETTLED: Duration = Duration::from_secs(60);
+
 /// Those of steps' results that were there at a time, short.
 pub(super) fn ids(records: &[usage::Record], time: Timestamp) -> Vec<String> {
+    // A result that no image needed yet is its step's mutable record; one beside it is there as long as somebody looks at the result.
+    let mutable = records.iter().filter(|record| record.kind == "regular" && record.mutable);
+    let unfinished: BTreeSet<&str> = mutable.map(|record| record.description.as_str()).collect();
     // Of a context there is one more for a while.
     let is_result = |record: &&usage::Record| {
-        record.kind == "regular" && !record.mutable && !record.description.starts_with("local source")
+        record.kind == "regular"
+            && !record.mutable
+            && !unfinished.contains(record.description.as_str())
+            && !record.description.starts_with("local source")
     };
-    // What a step that runs is at work on goes with it.
-    let is_older = |record: &&usage::Record| record.created.is_none_or(|created| created < time);
+    let is_older = |record: &&usage::Record| record.created.is_none_or(|created| created + SETTLED < time);
     let results = records.iter().filter(is_result).filter(is_older);
     let mut ids: Vec<String> = results.map(|record| record.id.chars().take(7).collect()).collect();
     ids.sort();
