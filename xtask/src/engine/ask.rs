@@ -43,12 +43,23 @@ pub fn ask(command: xshell::Cmd<'_>, limit: Duration) -> Result<Answer> {
 
 impl Asking {
     /// Waits for the end; after `limit` from now the command is killed and that is an error.
-    pub fn answer(mut self, limit: Duration) -> Result<Answer> {
+    pub fn answer(self, limit: Duration) -> Result<Answer> {
+        let line = self.line.clone();
+        self.answer_while(limit, &|| true)?.with_context(|| format!("`{line}` was stopped"))
+    }
+
+    /// The same, as long as the answer is wanted, which is asked again and again; else the command is killed and there is none.
+    pub fn answer_while(mut self, limit: Duration, is_wanted: &dyn Fn() -> bool) -> Result<Option<Answer>> {
         let started = Instant::now();
         let mut pause = Duration::from_millis(1);
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
                 break status;
+            }
+            if !is_wanted() {
+                self.child.kill()?;
+                self.child.wait()?;
+                return Ok(None);
             }
             if started.elapsed() > limit {
                 self.child.kill()?;
@@ -59,7 +70,7 @@ impl Asking {
             pause = (pause * 2).min(Duration::from_millis(8));
         };
         let text = |thread: JoinHandle<String>| thread.join().unwrap_or_default();
-        Ok(Answer { success: status.success(), stdout: text(self.stdout), stderr: text(self.stderr) })
+        Ok(Some(Answer { success: status.success(), stdout: text(self.stdout), stderr: text(self.stderr) }))
     }
 }
 

@@ -46,11 +46,17 @@ impl Record {
 
 /// Asks a builder for all its records.
 pub fn read(sh: &Shell, builder: &str) -> Result<Vec<Record>> {
-    let answer = ask::ask(cmd!(sh, "docker buildx --builder {builder} du --verbose"), LIMIT)?;
+    read_while(sh, builder, &|| true).map(Option::unwrap_or_default)
+}
+
+/// The same, as long as the answer is wanted, which is asked again and again.
+pub fn read_while(sh: &Shell, builder: &str, is_wanted: &dyn Fn() -> bool) -> Result<Option<Vec<Record>>> {
+    let asking = ask::start(cmd!(sh, "docker buildx --builder {builder} du --verbose"))?;
+    let Some(answer) = asking.answer_while(LIMIT, is_wanted)? else { return Ok(None) };
     if !answer.success {
         bail!("the builder `{builder}` does not say what it holds: {}", answer.stderr.trim());
     }
-    Ok(parse(&answer.stdout))
+    Ok(Some(parse(&answer.stdout)))
 }
 
 /// Reads what it prints. A description has the lines of its command, empty ones among them, so that a record ends where the next

@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
@@ -20,7 +21,7 @@ use crate::cli::Session;
 use crate::engine::{Engine, ask, usage};
 use crate::layout::Layout;
 use crate::plan::build::{Facts, Plan};
-use crate::plan::forecast::{self, Forecast, Known};
+use crate::plan::forecast::{self, Forecast, Known, State};
 use crate::plan::options::BuildOptions;
 use crate::plan::processors::Processors;
 use crate::project::context::Digests;
@@ -30,8 +31,9 @@ use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::report::watch::Foreseen;
 pub(super) use told::Told;
 
-/// A build that is over sooner had all it needed. What its builder holds is not asked for then: that takes as long, and some of its time.
-const SOON: Duration = Duration::from_millis(400);
+/// A build of which all should be cached, and that is over sooner, had all it needed. What its builder holds is not asked for then: that
+/// takes as long, and some of its time.
+const SOON: Duration = Duration::from_millis(800);
 
 /// What is asked in the thread, all its own.
 struct Question {
@@ -118,20 +120,32 @@ impl Question {
         let stored = self.read.iter().filter_map(|dir| held::stored(dir)).flatten().collect();
         found.forecast = self.forecast(&found, &stored, None);
         let _ = told.guess.set(found.forecast.clone());
-        let is_over = self.build.as_ref().is_some_and(|build| {
-            let left = SOON.saturating_sub(begun.elapsed());
-            build.recv_timeout(left) == Err(RecvTimeoutError::Disconnected)
-        });
-        if is_over {
-            return found;
-        }
-        let records = Shell::new().map(|sh| usage::read(&sh, &self.engine.builder));
-        if let Ok(Ok(records)) = records {
-            found.records = held::ids(&records, self.begun);
-            found.forecast = self.forecast(&found, &stored, Some(&records));
+        let is_cached = found.forecast.steps.iter().all(|step| step.forecast.state == State::Cached);
+        let patience = if is_cached { SOON.saturating_sub(begun.elapsed()) } else { Duration::ZERO };
+        match self.records(patience) {
+            Ok(None) => return found,
+            Ok(Some(records)) => {
+                found.records = held::ids(&records, self.begun);
+                found.forecast = self.forecast(&found, &stored, Some(&records));
+            }
+            // The build says what is wrong with the builder.
+            Err(_) => {}
         }
         let _ = told.sure.set(found.forecast.clone());
         found
+    }
+
+    /// What the builder holds, asked for after a while; nothing where the build is over before it has said so.
+    fn records(&self, patience: Duration) -> Result<Option<Vec<usage::Record>>> {
+        let is_on = |patience: Duration| {
+            self.build
+                .as_ref()
+                .is_none_or(|build| build.recv_timeout(patience) == Err(RecvTimeoutError::Timeout))
+        };
+        if !is_on(patience) {
+            return Ok(None);
+        }
+        usage::read_while(&Shell::new()?, &self.engine.builder, &|| is_on(Duration::ZERO))
     }
 
     /// What is foreseen with these records in the builder; where it was not asked, it is taken to have dropped nothing.
