@@ -49,13 +49,21 @@ impl BuildSteps {
 }
 
 /// Builds up to this one are forgotten by a builder that forgets all results when any is removed. `past` has the newest first, `now` the
-/// records that are there. Not every build has asked for them: what was lost is noticed by the next that did.
+/// records that are there. Not every build has asked for them: what was lost is noticed by the next that did. A record counts that two
+/// builds found, where there were two: the engine has some of its own for as long as it looks at a result.
 pub fn forgotten<'a>(past: &'a [BuildSteps], now: &[String]) -> Option<&'a str> {
     let mut later = now;
     // The newest build before those records were read.
     let mut newest = past.first()?;
-    for (at, build) in past.iter().enumerate().filter(|(_, build)| !build.records.is_empty()) {
-        if !later.is_empty() && build.records.iter().any(|record| later.binary_search(record).is_err()) {
+    let asked: Vec<(usize, &BuildSteps)> =
+        past.iter().enumerate().filter(|(_, build)| !build.records.is_empty()).collect();
+    for (number, (at, build)) in asked.iter().enumerate() {
+        let older = asked.get(number + 1).map(|(_, older)| &older.records);
+        let is_lost = |record: &String| {
+            later.binary_search(record).is_err()
+                && older.is_none_or(|older| older.binary_search(record).is_ok())
+        };
+        if !later.is_empty() && build.records.iter().any(is_lost) {
             return Some(&newest.build);
         }
         later = &build.records;
@@ -183,12 +191,13 @@ mod tests {
             records: words(records),
             ..BuildSteps::default()
         };
-        let all = [past("b3", "a c d"), past("b2", "a b"), past("b1", "a")];
+        let all = [past("b3", "a c d"), past("b2", "a b c d"), past("b1", "a b")];
         assert_eq!(forgotten(&all, &words("a c d e")), Some("b2"), "between the second and the third");
         assert_eq!(forgotten(&all, &words("a c")), Some("b3"));
-        assert_eq!(forgotten(&all[1..], &words("a b c")), None);
+        assert_eq!(forgotten(&all[1..], &words("a b c")), None, "only one build found it");
+        assert_eq!(forgotten(&all[2..], &words("a c")), Some("b1"), "there was only one");
         assert_eq!(forgotten(&all[1..], &[]), None, "a builder that says nothing");
-        let all = [past("b4", "a c"), past("b3", ""), past("b2", "a b"), past("b1", "a")];
+        let all = [past("b4", "a c"), past("b3", ""), past("b2", "a b"), past("b1", "a b")];
         assert_eq!(
             forgotten(&all, &words("a c")),
             Some("b3"),
