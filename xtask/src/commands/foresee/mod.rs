@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
@@ -102,6 +102,11 @@ impl Foresight {
 impl Question {
     fn answer(self, told: &Foreseen) -> Found {
         let begun = Instant::now();
+        // Beside no build it takes no time from one.
+        let early = self.build.is_none().then(|| {
+            let builder = self.engine.builder.clone();
+            std::thread::spawn(move || usage::read(&Shell::new()?, &builder))
+        });
         let root = format!("{:x}", Sha256::digest(self.dir.to_string_lossy().as_bytes()));
         let memo = Memo::new(&self.layout, "files", &root);
         let mut digests: Digests = memo.read().unwrap_or_default();
@@ -122,7 +127,11 @@ impl Question {
         let _ = told.guess.set(found.forecast.clone());
         let is_cached = found.forecast.steps.iter().all(|step| step.forecast.state == State::Cached);
         let patience = if is_cached { SOON.saturating_sub(begun.elapsed()) } else { Duration::ZERO };
-        match self.records(patience) {
+        let records = match early {
+            Some(thread) => thread.join().unwrap_or_else(|_| bail!("the question came to nothing")).map(Some),
+            None => self.records(patience),
+        };
+        match records {
             Ok(None) => return found,
             Ok(Some(records)) => {
                 found.records = held::ids(&records, self.begun);
