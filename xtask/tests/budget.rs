@@ -211,7 +211,7 @@ fn a_store_that_is_not_to_be_written_costs_a_warning() {
 fn what_is_not_ours_is_never_touched() {
     let project = Project::new(&[
         ("store/tmp/notes.txt", "mine"),
-        ("store/tmp/work/file", "mine"),
+        ("store/tmp/desk/file", "mine"),
         ("store/builds/house/plan", "mine"),
         ("store/layers/image/latest/blob", "mine"),
         ("store/mounts/disk/file", "mine"),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::cases::{Case, Kind};
 use super::copy::{Home, on, peak_memory, run};
 use super::machine::{CONTAINERD_STORE, SecondDaemon};
-use super::rebuild::median;
+use super::row::median;
 use super::{Bench, Row};
 
 /// Files as Go's build cache has them: 64 KB each, half of it hard to compress. FILL writes one in a hundred of them anew.

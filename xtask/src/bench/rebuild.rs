@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::cases::{Case, Edit, Kind, RUNTIME};
-use super::row::said;
+use super::row::{median, said};
 use super::{Bench, Row};
 
 /// How often the runs that take under a second are repeated; the median counts.
@@ -49,9 +49,4 @@ impl Bench {
         let row = Row::ratio(case.name, "docker buildx bake", ours, plain, case.limit);
         Ok(Row { within: ours <= (plain * case.limit).max(plain + 0.15), ..row })
     }
-}
-
-pub(super) fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }

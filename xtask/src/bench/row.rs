@@ -44,6 +44,12 @@ impl Row {
     }
 }
 
+/// The figure in the middle; of none it is without end, so that it is over any limit.
+pub(super) fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::INFINITY)
+}
+
 /// The rows as text.
 pub fn table(rows: &[Row]) -> String {
     let mut text = format!(

@@ -56,15 +56,14 @@ impl Asking {
             if let Some(status) = self.child.try_wait()? {
                 break status;
             }
-            if !is_wanted() {
+            let is_late = started.elapsed() > limit;
+            if is_late || !is_wanted() {
                 self.child.kill()?;
                 self.child.wait()?;
+                if is_late {
+                    bail!("`{}` gave no answer within {} s", self.line, limit.as_secs());
+                }
                 return Ok(None);
-            }
-            if started.elapsed() > limit {
-                self.child.kill()?;
-                self.child.wait()?;
-                bail!("`{}` gave no answer within {} s", self.line, limit.as_secs());
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(8));

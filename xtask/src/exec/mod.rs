@@ -3,7 +3,9 @@
 pub mod bake;
 pub mod budget;
 pub mod bundle;
+pub mod ended;
 pub mod gc;
+pub mod label;
 pub mod lock;
 pub mod mount_store;
 pub mod mounts;

@@ -10,8 +10,9 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use xshell::Shell;
 
-use super::bake::{self, Call, Ended, Watcher};
+use super::bake::{self, Call, Watcher};
 use super::budget::Budget;
+use super::ended::Ended;
 use super::lock::Lock;
 use super::stall::Stall;
 use super::{mount_store, signals};
@@ -116,18 +117,11 @@ fn attempt(
         let transfer = carrier.transfer(way, mounts, &left, nonce, site.now.as_second());
         prepare(site, &transfer)?;
         let meter = site.budget.meter(site.expected);
-        let is_damaged = AtomicBool::new(false);
-        let is_to_end = || is_damaged.load(Ordering::Relaxed) || way == Way::Out && meter.is_full();
-        let (ended, damaged) = std::thread::scope(|scope| {
-            let verifying = (!is_verified)
-                .then(|| scope.spawn(|| damaged(site, mounts, layout_check::verify, &is_damaged)));
-            let ended = call(site, &transfer, watcher, &is_to_end);
-            let damaged = verifying.map_or(Ok(BTreeMap::new()), |thread| {
-                thread.join().unwrap_or_else(|_| bail!("the reading of packs failed"))
-            });
-            (ended, damaged)
-        });
-        let (ended, damaged) = (ended?, damaged?);
+        let (ended, damaged) = if is_verified {
+            (call(site, &transfer, watcher, &|| way == Way::Out && meter.is_full())?, BTreeMap::new())
+        } else {
+            call_and_verify(site, &transfer, mounts, watcher)?
+        };
         is_verified = true;
         if !damaged.is_empty() {
             moved.leave(damaged, &mut left);
@@ -192,8 +186,24 @@ fn in_use(carrier: &Carrier, mounts: &[PlannedMount], moved: &mut Moved) -> Resu
     Ok(used)
 }
 
-/// Mounts whose packs are not what they were, with what is to be said; they are not put back. All of each is read while the engine gets ready and
-/// receives the same files, which takes four times as long (measured), and the call is ended as soon as one is found.
+/// Puts back, and reads the packs while the engine gets ready and receives them, which takes four times as long (measured). The call is
+/// ended as soon as one is found damaged.
+fn call_and_verify(
+    site: &Site<'_>,
+    transfer: &Transfer,
+    mounts: &[PlannedMount],
+    watcher: &mut dyn Watcher,
+) -> Result<(Ended, BTreeMap<usize, String>)> {
+    let is_damaged = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let verifying = scope.spawn(|| damaged(site, mounts, layout_check::verify, &is_damaged));
+        let ended = call(site, transfer, watcher, &|| is_damaged.load(Ordering::Relaxed));
+        let damaged = verifying.join().unwrap_or_else(|_| bail!("the reading of packs failed"));
+        Ok((ended?, damaged?))
+    })
+}
+
+/// Mounts whose packs are not what they were, with what is to be said; they are not put back. `is_damaged` is set as soon as there is one.
 fn damaged(
     site: &Site<'_>,
     mounts: &[PlannedMount],

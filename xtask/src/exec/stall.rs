@@ -56,7 +56,8 @@ impl Stall<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::bake::{Call, Ended, Watcher, run_watched};
+    use crate::exec::bake::{Call, Watcher, run_watched};
+    use crate::exec::ended::Ended;
     use crate::exec::trace::{Event, Trace};
     use crate::plan::step::Command;
     use crate::record::log::Log;

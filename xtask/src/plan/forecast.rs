@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expected::Times;
 use super::processors::Processors;
-use crate::exec::trace::Label;
+use crate::exec::label::Label;
 use crate::explain::Compared;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::GraphStep;

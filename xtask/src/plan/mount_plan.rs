@@ -13,7 +13,7 @@ use super::mounts::{Carrier, Owner, PlannedMount};
 use super::options::BuildOptions;
 use crate::cache::size::show;
 use crate::error::usage;
-use crate::exec::trace::Label;
+use crate::exec::label::Label;
 use crate::project::dockerfile::mounts::{UsedMount, of_build};
 use crate::project::dockerfile::{Dockerfile, Inputs};
 

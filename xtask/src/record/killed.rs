@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::begun;
-use crate::exec::trace::{Label, label};
+use crate::exec::label::{Label, label};
 use crate::plan::mount_file::is_own_stage;
 use crate::report::json::SCHEMA;
 use crate::report::outcome::round;

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use super::failure::BuildFailure;
 use super::json::SCHEMA;
 use super::{BuildReport, BuildResult, CacheReport, Cause, CauseKind, StepReport, TargetReport, needs};
-use crate::exec::bake::Ended;
-use crate::exec::trace::{Label, State, Trace};
+use crate::exec::ended::Ended;
+use crate::exec::label::Label;
+use crate::exec::trace::{State, Trace};
 use crate::plan::build::{Plan, PlannedTarget};
 
 /// The report of a build before its save.

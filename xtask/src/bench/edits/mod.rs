@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::cases::Case;
+use super::row::median;
 use super::{Bench, Row};
 use project::Project;
 use table::{EDITS, Edit};
@@ -63,16 +64,14 @@ fn rows(case: &Case, outcomes: &[Outcome]) -> Vec<Row> {
     };
     let (unforeseen, of) = causes(|(plan, _)| plan);
     let (unnamed, of_builds) = causes(|(_, build)| build);
-    let mut errors: Vec<f64> =
+    let errors =
         outcomes.iter().filter_map(|one| Some((one.expected? - one.seconds).abs() / one.seconds)).collect();
-    errors.sort_by(f64::total_cmp);
-    let median = errors.get(errors.len() / 2).copied().unwrap_or(f64::INFINITY);
     let missed = outcomes.iter().map(|one| one.missed).fold(0.0, f64::max);
     vec![
         row("wrong", "steps told", told - sum(&|one| one.right), told, 0.03),
         row("if changed", "all steps", sum(&|one| one.open), sum(&|one| one.steps), 0.15),
         row("missed (s)", "10 s", missed, 10.0, 1.0),
-        row("error of the time", "the time taken", median, 1.0, 0.2),
+        row("error of the time", "the time taken", median(errors), 1.0, 0.2),
         row("causes not foreseen", "edits", unforeseen, of, 0.05),
         row("causes not named", "edits", unnamed, of_builds, 0.05),
     ]

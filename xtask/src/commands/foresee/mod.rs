@@ -123,23 +123,25 @@ impl Question {
         let mut found =
             Found { graph, files, past, before, records: Vec::new(), forecast: Forecast::default() };
         let stored = self.read.iter().filter_map(|dir| held::stored(dir)).flatten().collect();
-        found.forecast = self.forecast(&found, &stored, None);
-        let _ = told.guess.set(found.forecast.clone());
-        let is_cached = found.forecast.steps.iter().all(|step| step.forecast.state == State::Cached);
-        let patience = if is_cached { SOON.saturating_sub(begun.elapsed()) } else { Duration::ZERO };
         let records = match early {
             Some(thread) => thread.join().unwrap_or_else(|_| bail!("the question came to nothing")).map(Some),
-            None => self.records(patience),
-        };
-        match records {
-            Ok(None) => return found,
-            Ok(Some(records)) => {
-                found.records = held::ids(&records, self.begun);
-                found.forecast = self.forecast(&found, &stored, Some(&records));
+            None => {
+                found.forecast = self.forecast(&found, &stored, None);
+                let _ = told.guess.set(found.forecast.clone());
+                let mut steps = found.forecast.steps.iter();
+                let is_cached = steps.all(|step| step.forecast.state == State::Cached);
+                self.records(if is_cached { SOON.saturating_sub(begun.elapsed()) } else { Duration::ZERO })
             }
+        };
+        let records = match records {
+            Ok(None) => return found,
             // The build says what is wrong with the builder.
-            Err(_) => {}
+            answered => answered.ok().flatten(),
+        };
+        if let Some(records) = &records {
+            found.records = held::ids(records, self.begun);
         }
+        found.forecast = self.forecast(&found, &stored, records.as_deref());
         let _ = told.sure.set(found.forecast.clone());
         found
     }

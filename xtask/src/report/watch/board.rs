@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::eta::{self, At};
 use super::frame::{Row, Stays, View};
 use super::words::{Past, bytes, heading, mark, outcome};
-use crate::exec::trace::{Event, Label, State, Trace};
+use crate::exec::label::Label;
+use crate::exec::trace::{Event, State, Trace};
 use crate::plan::forecast::{self, Forecast, StepForecast};
 use crate::report::text::printable;
 

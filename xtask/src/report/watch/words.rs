@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::cache::size::show;
-use crate::exec::trace::{Label, State};
+use crate::exec::label::Label;
+use crate::exec::trace::State;
 use crate::exec::transfers::Bytes;
 use crate::report::text::{one_line, plain, printable, seconds};
 

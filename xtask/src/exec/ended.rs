@@ -1,0 +1,104 @@
+//! How a call of bake ended, and what is to be made of it.
+
+use super::trace::Trace;
+
+/// How a call ended.
+pub struct Ended {
+    /// Whether bake exited with 0.
+    pub success: bool,
+    /// Whether it was stopped because of what `stop` saw.
+    pub stopped: bool,
+    /// Whether it was stopped because nothing moved any more.
+    pub stalled: bool,
+    /// Whether it was stopped because what it writes has no room any more.
+    pub full: bool,
+    /// What happened.
+    pub trace: Trace,
+    /// Text outside the stream: bake's own error.
+    pub text: Vec<String>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+impl Ended {
+    /// Whether a race of the engine alone ended the build, which is to be made once more: what ran is cached then. Of two builds at once one
+    /// may lose its way in BuildKit's graph, or an image's content to the removal of another (seen with Docker 26.1).
+    pub fn met_a_race(&self) -> bool {
+        let is_race = |line: &String| {
+            line.contains("failed to get state for index")
+                || line.contains("inconsistent graph state")
+                || line.ends_with("failed to solve: not found")
+        };
+        let said = !self.success && !self.stopped && self.text.iter().any(is_race);
+        said || self.lost_a_snapshot()
+    }
+
+    /// Whether only the unpacking of an image failed, because somebody removed another image that shared a layer (a race in the
+    /// containerd image store, seen with Docker 26.1). All steps are cached by then: once more costs a second.
+    fn lost_a_snapshot(&self) -> bool {
+        let lost =
+            |message: &str| message.contains("snapshot") && message.contains("does not exist: not found");
+        !self.success && self.trace.failed().is_some_and(|state| state.label.is_none() && lost(&state.error))
+    }
+}
+
+impl Ended {
+    /// Whether what failed is the fetching of something from a registry, in the words of containerd's resolver.
+    pub fn lacked_a_layer(&self) -> bool {
+        let words = [
+            "httpReadSeeker",
+            "could not fetch content",
+            "failed to do request",
+            "failed to copy",
+            "from remote",
+        ];
+        let is_fetch = |message: &str| words.iter().any(|word| message.contains(word));
+        !self.success
+            && !self.stopped
+            && self.trace.failed().map_or_else(
+                || self.text.iter().any(|line| is_fetch(line)),
+                |state| is_fetch(&state.error) && !state.error.contains("exit code:"),
+            )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_unpacking_of_an_image_is_tried_again() {
+        let ended = |name: &str, error: &str| {
+            let mut trace = Trace::new(&["app".to_owned()]);
+            let json = serde_json::json!({"vertexes": [{"digest": "d", "name": name, "error": error}]});
+            trace.apply(&serde_json::from_value(json).expect("well formed"));
+            Ended {
+                success: false,
+                stopped: false,
+                stalled: false,
+                full: false,
+                trace,
+                text: Vec::new(),
+                seconds: 0.0,
+            }
+        };
+        let lost = "failed to prepare extraction snapshot \"x\": parent snapshot sha256:b0 does not exist: not found";
+        assert!(ended("exporting to image", lost).lost_a_snapshot());
+        assert!(!ended("[2/2] RUN x", lost).lost_a_snapshot());
+        assert!(!ended("exporting to image", "no space left on device").lost_a_snapshot());
+        let said = |line: &str| Ended { text: vec![line.to_owned()], ..ended("[2/2] RUN x", "") };
+        assert!(said("ERROR: failed to solve: not found").met_a_race());
+        assert!(
+            said("ERROR: failed to solve: failed to get state for index 0 on [php 1/3] COPY x y")
+                .met_a_race()
+        );
+        assert!(!said("ERROR: failed to solve: x: not found").met_a_race());
+        let fetch = "failed to copy: httpReadSeeker: failed open: could not fetch content descriptor x from remote: not found";
+        assert!(ended("exporting to image", fetch).lacked_a_layer());
+        assert!(ended("[2/2] COPY a /", fetch).lacked_a_layer());
+        assert!(
+            !ended("[2/2] RUN x", "process \"x; failed to do request\" did not complete: exit code: 1")
+                .lacked_a_layer()
+        );
+    }
+}
