@@ -61,3 +61,32 @@ pub(super) fn stored(dir: &Path) -> Option<BTreeSet<String>> {
     let entry: Entry = serde_json::from_slice(&std::fs::read(dir.join("entry.json")).ok()?).ok()?;
     Some(entry.steps.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_results_that_have_settled_are_held() {
+        let at = |second: i64| Timestamp::from_second(second).expect("in range");
+        let record = |id: &str, kind: &str, mutable: bool, made: i64, description: &str| usage::Record {
+            id: format!("{id}234567890"),
+            created: Some(at(made)),
+            kind: kind.into(),
+            bytes: 1,
+            mutable,
+            reclaimable: true,
+            description: description.into(),
+        };
+        let records = [
+            record("c", "regular", false, 0, "[app 2/3] COPY a /"),
+            record("a", "regular", false, 0, "mount / from exec /bin/sh -c true"),
+            record("young", "regular", false, 950, "[app 3/3] COPY b /"),
+            record("context", "regular", false, 0, "local source for context"),
+            record("unfinished", "regular", true, 0, "mount / from exec /bin/sh -c make"),
+            record("beside-it", "regular", false, 0, "mount / from exec /bin/sh -c make"),
+            record("mount", "exec.cachemount", true, 0, "cached mount /x from exec /bin/sh -c make"),
+        ];
+        assert_eq!(ids(&records, at(1000)), ["a234567", "c234567"]);
+    }
+}

@@ -1,0 +1,214 @@
+//! Making the graph: stage by stage, each once, what it stands upon first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::super::context::{Context, Digests, Input, Selected};
+use super::super::dockerfile::Base;
+use super::super::dockerfile::steps::{From, Read, Step};
+use super::super::looks;
+use super::{GraphStep, Place, TargetFacts};
+
+/// The steps of all targets, in the order in which they need each other.
+pub(super) fn steps(
+    targets: &[TargetFacts],
+    images: &BTreeMap<String, String>,
+    digests: &mut Digests,
+) -> Vec<GraphStep> {
+    let mut builder =
+        Builder { targets, images, digests, steps: Vec::new(), ends: BTreeMap::new(), open: BTreeSet::new() };
+    for (index, target) in targets.iter().enumerate() {
+        if let Some(goal) = target.file.goal(&target.inputs) {
+            builder.end(index, goal);
+        }
+    }
+    builder.steps
+}
+
+/// What a stage comes to.
+#[derive(Clone)]
+struct End {
+    steps: Vec<usize>,
+    key: String,
+    soft: String,
+    image: Option<String>,
+}
+
+struct Builder<'a> {
+    targets: &'a [TargetFacts],
+    images: &'a BTreeMap<String, String>,
+    digests: &'a mut Digests,
+    steps: Vec<GraphStep>,
+    ends: BTreeMap<(usize, usize), End>,
+    /// Stages that are gone through: a mount may name one that stands upon it.
+    open: BTreeSet<(usize, usize)>,
+}
+
+impl<'a> Builder<'a> {
+    fn end(&mut self, target: usize, stage: usize) -> End {
+        if let Some(end) = self.ends.get(&(target, stage)) {
+            return end.clone();
+        }
+        if !self.open.insert((target, stage)) {
+            return image("a circle");
+        }
+        let facts: &'a TargetFacts = &self.targets[target];
+        let mut end = match facts.file.base(stage, &facts.inputs) {
+            Base::Scratch => {
+                End { steps: Vec::new(), key: "scratch".into(), soft: "scratch".into(), image: None }
+            }
+            Base::Stage(base) => self.end(target, base),
+            Base::Foreign(name) => self.named(target, &name),
+        };
+        for step in facts.file.steps(stage, &facts.inputs) {
+            end = self.step(target, stage, step, &end);
+        }
+        self.ends.insert((target, stage), end.clone());
+        end
+    }
+
+    /// What a named context or an image comes to.
+    fn named(&mut self, target: usize, name: &str) -> End {
+        let facts: &'a TargetFacts = &self.targets[target];
+        match facts.contexts.get(&name.to_ascii_lowercase()) {
+            Some(Place::Target(other)) => {
+                let index = self.targets.iter().position(|known| known.name == *other);
+                let goal = index.and_then(|index| {
+                    let facts = &self.targets[index];
+                    Some((index, facts.file.goal(&facts.inputs)?))
+                });
+                goal.map_or_else(|| image(other), |(index, goal)| self.end(index, goal))
+            }
+            Some(Place::Elsewhere(source)) => image(source),
+            Some(Place::Folder(dir, _)) => image(&dir.display().to_string()),
+            None => match self.images.get(name) {
+                Some(digest) => image(&format!("{name}@{digest}")),
+                None => image(name),
+            },
+        }
+    }
+
+    fn step(&mut self, target: usize, stage: usize, step: Step, before: &End) -> End {
+        let facts: &'a TargetFacts = &self.targets[target];
+        let mut made = GraphStep {
+            target: facts.name.clone(),
+            stage: facts.file.stages[stage].name.clone(),
+            line: step.line,
+            parents: if step.is_linked { Vec::new() } else { before.steps.clone() },
+            parts: step.parts.into_iter().map(|(name, value)| hide(name, value)).collect(),
+            text: step.text,
+            ..GraphStep::default()
+        };
+        if step.keyword == "RUN" {
+            made.parts.extend(facts.run.clone());
+        }
+        if let Some(image) = &before.image {
+            made.parts.insert("base".into(), image.clone());
+        }
+        let (mut hard, mut soft) = (Vec::new(), Vec::new());
+        for read in &step.reads {
+            let end = self.read(target, read, &mut made);
+            if let Some(end) = end {
+                hard.push(end.key);
+                soft.push(end.image.unwrap_or_default());
+                made.draws.extend(end.steps);
+            }
+        }
+        let own = own(&step.keyword, &made);
+        // What is linked is made beside what stands before it, and laid upon that.
+        let under = |before: &str| if step.is_linked { String::new() } else { before.to_owned() };
+        made.key = hash([own.clone(), under(&before.key)].into_iter().chain(hard));
+        made.soft = hash([own, under(&before.soft)].into_iter().chain(soft));
+        let above = |before: &str, key: &str| {
+            if step.is_linked {
+                hash([before.to_owned(), key.to_owned()].into_iter())
+            } else {
+                key.to_owned()
+            }
+        };
+        let below = if step.is_linked { before.steps.clone() } else { Vec::new() };
+        let end = End {
+            key: above(&before.key, &made.key),
+            soft: above(&before.soft, &made.soft),
+            steps: below.into_iter().chain([self.steps.len()]).collect(),
+            image: None,
+        };
+        self.steps.push(made);
+        end
+    }
+
+    /// Takes in what a step reads; gives what a stage or an image comes to.
+    fn read(&mut self, target: usize, read: &Read, made: &mut GraphStep) -> Option<End> {
+        let facts: &'a TargetFacts = &self.targets[target];
+        let (context, name) = match &read.from {
+            From::Stage(stage) => return Some(self.end(target, *stage)),
+            From::Remote(url) => {
+                made.is_open = true;
+                made.parts.insert(format!("url {url}"), String::new());
+                return None;
+            }
+            From::Context => (facts.contexts.get(""), ""),
+            From::Name(name) => (facts.contexts.get(&name.to_ascii_lowercase()), name.as_str()),
+        };
+        match context {
+            Some(Place::Folder(dir, ignore)) => {
+                let mut context = Context::new(dir, ignore.clone(), self.digests);
+                let Selected { files, bytes, largest } = context.select(&read.paths, &read.excludes);
+                made.bytes += bytes;
+                made.largest = made.largest.take().into_iter().chain(largest).max_by_key(|(_, bytes)| *bytes);
+                let prefix = if name.is_empty() { String::new() } else { format!("{name}:") };
+                made.files.extend(
+                    files.into_iter().map(|file| Input { path: prefix.clone() + &file.path, ..file }),
+                );
+                None
+            }
+            Some(Place::Elsewhere(source)) if name.is_empty() => {
+                made.is_open = true;
+                made.parts.insert(format!("url {source}"), String::new());
+                None
+            }
+            _ => {
+                let end = self.named(target, name);
+                if let Some(image) = &end.image {
+                    made.parts.insert(format!("image {name}"), image.clone());
+                }
+                Some(end)
+            }
+        }
+    }
+}
+
+fn image(name: &str) -> End {
+    End { steps: Vec::new(), key: name.to_owned(), soft: name.to_owned(), image: Some(name.to_owned()) }
+}
+
+/// A step's own digest: all but what it stands upon and reads from other stages.
+fn own(keyword: &str, step: &GraphStep) -> String {
+    let parts = step
+        .parts
+        .iter()
+        .filter(|(name, _)| *name != "base")
+        .flat_map(|(name, value)| [name.clone(), value.clone()]);
+    let files = step.files.iter().flat_map(|file| [file.path.clone(), file.state.clone()]);
+    hash([keyword.to_owned(), step.parts.len().to_string()].into_iter().chain(parts).chain(files))
+}
+
+fn hash(parts: impl Iterator<Item = String>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    format!("{:x}", hash.finalize())[..20].to_owned()
+}
+
+/// A value that may be a password is told apart from others and no more: two bytes of its digest give nobody a word to try.
+fn hide(name: String, value: String) -> (String, String) {
+    let variable = name.strip_prefix("arg ").or(name.strip_prefix("env "));
+    if variable.is_some_and(looks::is_secret) {
+        let digest = &hash(std::iter::once(value))[..4];
+        return (name, format!("(hidden {digest})"));
+    }
+    (name, value)
+}
