@@ -64,6 +64,21 @@ pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Sta
     run_with(call, watcher, stall, None)
 }
 
+/// Makes an export again that failed for what passes, for this long: of the results of a step, one of which a registry has lost, BuildKit takes
+/// another one each time (one of up to twelve tries was good, 0.3 s each).
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Makes an export, as often as that mends it.
+pub fn until_it_passes(export: &mut dyn FnMut() -> Result<Ended>) -> Result<Ended> {
+    let begun = Instant::now();
+    loop {
+        let ended = export()?;
+        if !ended.is_passing() || begun.elapsed() > PATIENCE {
+            return Ok(ended);
+        }
+    }
+}
+
 /// Makes a call that may do both. Ctrl-C stops bake and gives an error.
 pub(super) fn run_with(
     call: &Call<'_>,

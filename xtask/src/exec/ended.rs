@@ -33,6 +33,14 @@ impl Ended {
         said || self.lost_a_snapshot()
     }
 
+    /// Whether an export failed that may do once more: a race, or BuildKit took a result whose content a registry has lost, where it had another
+    /// one that the build has made anew (Docker 26.1).
+    pub fn is_passing(&self) -> bool {
+        let is_lost =
+            |line: &String| line.contains("could not fetch content descriptor") && line.contains("not found");
+        self.met_a_race() || !self.success && !self.stopped && self.text.iter().any(is_lost)
+    }
+
     /// Whether only the unpacking of an image failed, because somebody removed another image that shared a layer (a race in the
     /// containerd image store, seen with Docker 26.1). All steps are cached by then: once more costs a second.
     fn lost_a_snapshot(&self) -> bool {

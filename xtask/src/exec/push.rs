@@ -49,7 +49,9 @@ fn export(push: &Push, command: &Command, log: &Log, watcher: &mut dyn Watcher) 
     let targets = std::slice::from_ref(&push.target);
     let call = Call { command, targets, log, stop: &stop };
     let gone = gone(&push.builder, &push.reference);
-    let ended = bake::run_watched(&call, watcher, Some(Stall { after: SILENCE, is_gone: &gone }))?;
+    let ended = bake::until_it_passes(&mut || {
+        bake::run_watched(&call, watcher, Some(Stall { after: SILENCE, is_gone: &gone }))
+    })?;
     if ended.stalled {
         bail!("the registry stopped answering");
     }

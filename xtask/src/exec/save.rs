@@ -54,10 +54,7 @@ pub fn run(
     let targets = std::slice::from_ref(&save.target);
     let call = Call { command: &save.command, targets, log, stop: &stop };
     let meter = budget.meter(expected);
-    let mut ended = bake::run_bounded(&call, watcher, &|| meter.is_full())?;
-    if ended.met_a_race() {
-        ended = bake::run_bounded(&call, watcher, &|| meter.is_full())?;
-    }
+    let ended = bake::until_it_passes(&mut || bake::run_bounded(&call, watcher, &|| meter.is_full()))?;
     drop(reading);
     meter.check(ended.full)?;
     if ended.stopped {
