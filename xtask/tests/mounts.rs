@@ -38,7 +38,11 @@ impl Mount {
 
     /// The same on an engine of its own: whoever removes a mount from the daemon's builder makes it forget all results.
     fn elsewhere(self) -> Self {
-        let (second, project) = SecondDaemon::of(self.project);
+        self.on(SecondDaemon::start())
+    }
+
+    fn on(self, second: SecondDaemon) -> Self {
+        let (second, project) = second.with(self.project);
         Self { project, own: Some(second), ..self }
     }
 
@@ -206,6 +210,26 @@ fn a_damaged_pack_is_not_put_back_and_costs_a_warning() {
     assert_eq!(mount(&report)["restored"], false, "{report}");
     assert!(report["warnings"].to_string().contains("is not put back"), "{report}");
     assert_eq!(mounted.image_file("damaged", "/list"), "2\n");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_daemon_that_forbids_its_network_is_brought_mounts_by_buildkit() {
+    let config = r#"{"features": {"containerd-snapshotter": true}, "builder": {"entitlements": {"network-host": false}}}"#;
+    let mounted = Mount::new("forbidden", "sharing=shared", "echo $EDIT >>log; cat log >/list")
+        .on(SecondDaemon::start_with(config));
+    let saved = mounted.build("1");
+    assert!(mount(&saved)["saved_bytes"].as_u64() > Some(0), "{saved}");
+    mounted.prune();
+    let restored = mounted.build("2");
+    assert_eq!(mount(&restored)["restored"], true, "{restored}");
+    assert_eq!(restored["warnings"].as_array().map(Vec::len), Some(0), "{restored}");
+    assert_eq!(mounted.image_file("forbidden", "/list"), "1\n2\n");
+    let logs = files(&mounted.project.store().join("builds"));
+    let refused = logs.iter().any(|(path, _)| {
+        fs::read_to_string(path).is_ok_and(|text| text.contains("network.host is not allowed"))
+    });
+    assert!(refused, "it was asked first: {logs:?}");
 }
 
 #[test]

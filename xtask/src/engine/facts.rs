@@ -140,9 +140,13 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
         Some("kubernetes") => Driver::Kubernetes,
         other => return Err(Problem::Other(format!("the driver {other:?} is unknown"))),
     };
+    let builder = field("Name:").unwrap_or_else(|| "default".into());
+    // Of all contexts of docker's, the others are of machines elsewhere, virtual ones, and daemons without root, in networks of their own.
+    let is_own = driver == Driver::Docker && builder == "default" && !parsed.is_rootless();
     Ok(Engine {
         buildx,
-        builder: field("Name:").unwrap_or_else(|| "default".into()),
+        loopback: is_own && session.host.var("DOCKER_HOST").is_none_or(|host| host.starts_with("unix://")),
+        builder,
         driver,
         endpoint: field("Endpoint:").unwrap_or_default(),
         containerd_store: parsed.containerd_store(),
@@ -168,6 +172,8 @@ pub(crate) struct Info {
     architecture: String,
     #[serde(default, rename = "NCPU")]
     processors: u32,
+    #[serde(default)]
+    security_options: Option<Vec<String>>,
     #[serde(default)]
     driver_status: Option<Vec<[String; 2]>>,
     #[serde(default)]
@@ -199,6 +205,10 @@ pub(crate) struct Plugin {
 }
 
 impl Info {
+    fn is_rootless(&self) -> bool {
+        self.security_options.iter().flatten().any(|option| option.contains("rootless"))
+    }
+
     pub(crate) fn buildx(&self) -> Option<Version> {
         Version::parse(&self.plugin("buildx")?.version)
     }

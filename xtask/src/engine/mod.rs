@@ -37,6 +37,8 @@ pub struct Engine {
     pub platform: String,
     /// Processors that the builder's steps share; 0 for a builder elsewhere, of which nobody says.
     pub processors: u32,
+    /// Whether it looks like this machine's own daemon, whose containers may be given this machine's loopback interface.
+    pub loopback: bool,
 }
 
 /// Drivers of buildx.

@@ -22,6 +22,7 @@ pub mod push;
 pub mod save;
 pub mod step;
 pub mod transfer;
+mod transfer_call;
 
 #[cfg(test)]
 mod tests;

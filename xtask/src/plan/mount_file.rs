@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::mounts::{PlannedMount, Way};
-use super::transfer::Transfer;
+use super::transfer::{Loopback, Transfer};
 
 /// The tools image has all that the scripts need but for what packs, in Debian's smallest variant. The layer stays in the builder. The
 /// folder is where the loader of some architectures is, and bound on all.
@@ -21,7 +21,7 @@ const TOOLS: &str = r#"RUN --mount=type=secret,id=ca_certificates,mode=0444 comm
 /// second stage would have to hold a copy of it.
 const BOUND: &[&str] = &["bin", "lib", "lib64", "usr"];
 
-/// Where a RUN leaves its results.
+/// Where a RUN leaves what BuildKit takes away, a folder an item: an empty one where xtask is reached over the loopback interface.
 pub(super) const OUT: &str = "/durango/out";
 
 /// What the scripts need of the image is below these; a mount there would hide it, and where it stands is of no account for what
@@ -32,13 +32,16 @@ const KEPT: &[&str] =
 /// The folder of the scripts, beside those of the items: a context of its own would be a second one to send.
 const SCRIPTS: &str = "scripts";
 
-/// The scripts, for what a call reads in `dir`.
-pub(super) fn scripts(dir: &Path) -> Vec<(PathBuf, String)> {
+/// The scripts, for what a call reads in `dir`, and where they reach xtask.
+pub(super) fn scripts(dir: &Path, loopback: Option<&Loopback>) -> Vec<(PathBuf, String)> {
     let scripts = [
         ("take-out", include_str!("../cache/transfer/take-out")),
         ("put-back", include_str!("../cache/transfer/put-back")),
+        ("carry", include_str!("../cache/transfer/carry")),
     ];
-    scripts.map(|(name, text)| (dir.join(SCRIPTS).join(name), text.to_owned())).into()
+    let scripts = scripts.into_iter().map(|(name, text)| (name, text.to_owned()));
+    let loopback = loopback.map(|at| ("loopback", format!("{} {}\n", at.port, at.token)));
+    scripts.chain(loopback).map(|(name, text)| (dir.join(SCRIPTS).join(name), text)).collect()
 }
 
 /// The stages that move the items of these numbers, after whatever stands before them.
@@ -70,17 +73,21 @@ pub(super) fn result(numbers: &[usize]) -> String {
 fn stage(text: &mut String, transfer: &Transfer, number: usize, now: i64) {
     let mount = &transfer.items[number];
     let (target, nonce) = (place(&mount.target), &transfer.nonce);
-    let (base, script, last) = match transfer.way {
-        Way::Out => ("scratch", "take-out", None),
+    let item = number.to_string();
+    let (base, script, rest) = match transfer.way {
+        Way::Out => ("scratch", "take-out", vec![u8::from(mount.previous().is_some()).to_string()]),
         Way::In => {
             let saved = mount.held.as_ref().map_or(now, |held| held.saved.as_second());
-            ("durango-tools", "put-back", Some((now - saved).max(0).to_string()))
+            let packs = mount.held.as_ref().map_or(0, |held| held.packs.len());
+            ("durango-tools", "put-back", vec![(now - saved).max(0).to_string(), packs.to_string()])
         }
     };
-    let words = ["bash".to_owned(), format!("/durango/transfer/{script}"), target.clone(), nonce.clone()];
-    let words: Vec<String> = words.into_iter().chain([format!("{OUT}/{number}")]).chain(last).collect();
+    let words =
+        ["bash".to_owned(), format!("/durango/transfer/{script}"), target.clone(), nonce.clone(), item];
+    let words: Vec<String> = words.into_iter().chain(rest).collect();
     let mut binds = vec![format!("from=durango-in-{nonce},source=/{SCRIPTS},target=/durango/transfer")];
-    if transfer.links.iter().any(|(_, link)| link.starts_with(transfer.input(number))) {
+    let is_linked = transfer.links.iter().any(|(_, link)| link.starts_with(transfer.input(number)));
+    if is_linked && transfer.loopback.is_none() {
         binds.push(format!("from=durango-in-{nonce},source=/{number},target=/durango/in"));
     }
     if transfer.way == Way::Out {
@@ -88,9 +95,10 @@ fn stage(text: &mut String, transfer: &Transfer, number: usize, now: i64) {
     }
     let binds: String = binds.iter().map(|bind| format!(" --mount=type=bind,{bind}")).collect();
     // A network of its own takes the engine longer to make than all the rest of the container.
+    let network = if transfer.loopback.is_some() { "host" } else { "none" };
     let _ = writeln!(
         text,
-        "FROM {base} AS durango-{number}\nRUN --network=none --mount={}{binds} {}",
+        "FROM {base} AS durango-{number}\nRUN --network={network} --mount={}{binds} {}",
         cache(mount, &target),
         serde_json::json!(words),
     );

@@ -144,6 +144,7 @@ fn carrier(facts: &Facts, options: &BuildOptions, fresh: &Fresh, mounts: &[Plann
     Some(Carrier {
         bake: call::bare(facts),
         builder: facts.engine.builder.clone(),
+        loopback: facts.engine.loopback,
         tools: (tools.image.clone(), call::tools_context(facts, tools)),
         ca_bundle: facts.secrets.ca_bundle.clone(),
         owners: from.filter_map(owner).collect(),

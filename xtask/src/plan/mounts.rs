@@ -2,13 +2,14 @@
 //! known when steps run; what is done with each is planned here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::mount_file;
 use super::step::Command;
-use super::transfer::Transfer;
+use super::transfer::{Loopback, Transfer};
+use super::transfer_call::Target;
 use crate::cache::mount::{MountEntry, MountIdentity, Sharing};
 use crate::project::dockerfile::mounts::Use;
 
@@ -37,6 +38,8 @@ pub struct Carrier {
     pub bake: Command,
     /// The builder.
     pub builder: String,
+    /// Whether its RUNs may reach this machine's loopback interface.
+    pub loopback: bool,
     /// The image whose tools pack and unpack, and the context that stands in for it where the builder does not see it.
     pub tools: (String, Option<String>),
     /// The host's CA bundle, for whoever has to install a tool.
@@ -102,7 +105,8 @@ impl PlannedMount {
 
 impl Carrier {
     /// The call that moves these mounts but for those in `left`, which keep their numbers: what a call before did is cached then.
-    /// `now` is the time in seconds since 1970.
+    /// `now` is the time in seconds since 1970. Mounts that only another build's stages reach go by BuildKit alone: a network for all
+    /// of them would make those stages run again.
     pub fn transfer(
         &self,
         way: Way,
@@ -110,45 +114,45 @@ impl Carrier {
         left: &BTreeSet<usize>,
         nonce: &str,
         now: i64,
+        loopback: Option<&Loopback>,
     ) -> Transfer {
+        let mut groups: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
+        for (number, mount) in mounts.iter().enumerate().filter(|(number, _)| !left.contains(number)) {
+            let owner = mount.identity.from.as_deref().and_then(|from| Some(from.split_once('/')?.0));
+            groups.entry((owner, &mount.identity.namespace)).or_default().push(number);
+        }
+        let is_plain = groups.len() == 1 && groups.keys().all(|(owner, _)| owner.is_none());
+        let loopback = loopback.filter(|_| is_plain);
         let dir = self.scratch.join(format!("mounts-{nonce}"));
         let mut transfer = Transfer {
             way,
             items: mounts.to_vec(),
-            files: mount_file::scripts(&dir.join("in")),
+            files: mount_file::scripts(&dir.join("in"), loopback),
             links: Vec::new(),
             targets: Vec::new(),
             command: Command::default(),
             nonce: nonce.to_owned(),
-            dir: dir.clone(),
+            dir,
+            loopback: loopback.cloned(),
         };
-        let mut groups: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
         for (number, mount) in mounts.iter().enumerate() {
             transfer.link(number, mount);
-            if left.contains(&number) {
-                continue;
-            }
-            let owner = mount.identity.from.as_deref().and_then(|from| Some(from.split_once('/')?.0));
-            groups.entry((owner, &mount.identity.namespace)).or_default().push(number);
         }
-        let mut bake = serde_json::Map::new();
-        let mut command = self.bake.clone().args(["-f", &text(&dir.join("bake.json"))]);
-        for (index, ((owner, namespace), numbers)) in groups.into_iter().enumerate() {
-            let name = format!("durango-mounts-{index}");
-            let owner = owner.and_then(|name| Some((name, self.owners.get(name)?)));
-            transfer.files.extend(self.dockerfiles(&transfer, &name, owner, &numbers, now));
-            bake.insert(name.clone(), self.target(&transfer, &name, owner, namespace, &numbers));
-            let sets = owner.iter().flat_map(|(_, owner)| &owner.sets);
-            command = command
-                .args(sets.flat_map(|(key, value)| ["--set".to_owned(), format!("{name}.{key}={value}")]));
-            transfer.targets.push(name);
-        }
-        let bake = serde_json::json!({ "target": bake });
-        transfer.files.push((dir.join("bake.json"), format!("{bake:#}\n")));
-        transfer.command = command
-            .args(transfer.targets.iter().cloned())
-            .env("GOGC", GARBAGE)
-            .env("BUILDX_GIT_INFO", "false");
+        let groups = groups.into_iter().enumerate();
+        let targets: Vec<Target<'_>> = groups
+            .map(|(index, ((owner, namespace), numbers))| {
+                let name = format!("durango-mounts-{index}");
+                let owner = owner.and_then(|name| Some((name, self.owners.get(name)?)));
+                transfer.files.extend(self.dockerfiles(&transfer, &name, owner, &numbers, now));
+                Target { name, owner, namespace, stage: mount_file::result(&numbers) }
+            })
+            .collect();
+        transfer.targets = targets.iter().map(|target| target.name.clone()).collect();
+        let command = match &targets[..] {
+            [target] if transfer.loopback.is_some() => self.build(&transfer, target),
+            _ => self.bake(&mut transfer, &targets),
+        };
+        transfer.command = command.env("GOGC", GARBAGE).env("BUILDX_GIT_INFO", "false");
         transfer
     }
 
@@ -167,48 +171,6 @@ impl Carrier {
         let ignore = ignore.map(|text| (path.with_extension("Dockerfile.dockerignore"), text));
         std::iter::once((path, text)).chain(ignore).collect()
     }
-
-    /// What bake is told of one group: all by itself, or as the owner's target has it.
-    fn target(
-        &self,
-        transfer: &Transfer,
-        name: &str,
-        owner: Option<(&str, &Owner)>,
-        namespace: &str,
-        numbers: &[usize],
-    ) -> serde_json::Value {
-        let dir = &transfer.dir;
-        let mut contexts =
-            BTreeMap::from([(format!("durango-in-{}", transfer.nonce), text(&dir.join("in")))]);
-        if let Some(context) = &self.tools.1 {
-            contexts.insert(self.tools.0.clone(), context.clone());
-        }
-        let output = match transfer.way {
-            Way::Out => format!("type=local,dest={}", transfer.out().display()),
-            Way::In => "type=cacheonly".to_owned(),
-        };
-        let mut args = BTreeMap::new();
-        if !namespace.is_empty() {
-            args.insert("BUILDKIT_CACHE_MOUNT_NS", namespace);
-        }
-        let mut target = serde_json::json!({
-            "dockerfile": transfer.dockerfile(name), "target": mount_file::result(numbers), "contexts": contexts,
-            "args": args, "output": [output], "tags": [], "cache-to": [],
-        });
-        match owner {
-            Some((owner, _)) => target["inherits"] = serde_json::json!([owner]),
-            None => {
-                target["context"] = text(&dir.join("empty")).into();
-                let ca = self.ca_bundle.as_deref().unwrap_or(Path::new("/dev/null"));
-                target["secret"] = serde_json::json!([format!("id=ca_certificates,src={}", ca.display())]);
-            }
-        }
-        target
-    }
-}
-
-fn text(path: &Path) -> String {
-    path.display().to_string()
 }
 
 #[cfg(test)]

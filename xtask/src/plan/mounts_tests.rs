@@ -42,6 +42,7 @@ fn carrier() -> Carrier {
     Carrier {
         bake: Command::new(["docker", "buildx", "bake"]),
         builder: "default".into(),
+        loopback: true,
         tools: ("own/debian".into(), None),
         ca_bundle: None,
         owners: BTreeMap::from([(
@@ -76,12 +77,12 @@ fn each_mount_has_a_run_of_its_own_with_exactly_its_options() {
         sharing: Sharing::Private,
         ..mount("odd")
     };
-    let transfer = carrier().transfer(Way::In, &[mount("a"), odd], &BTreeSet::new(), "n0", 1600);
+    let transfer = carrier().transfer(Way::In, &[mount("a"), odd], &BTreeSet::new(), "n0", 1600, None);
     let plain = text(&transfer, "durango-mounts-0.Dockerfile");
     let run = "RUN --network=none --mount=type=cache,id=a,target=/cache,sharing=locked --mount=type=bind,from=durango-in-n0,source=/scripts,target=/durango/transfer --mount=type=bind,from=durango-in-n0,source=/0,target=/durango/in [";
     assert!(plain.contains(run), "{plain}");
     assert!(
-        plain.contains(r#"["bash","/durango/transfer/put-back","/cache","n0","/durango/out/0","600"]"#),
+        plain.contains(r#"["bash","/durango/transfer/put-back","/cache","n0","0","600","1"]"#),
         "{plain}"
     );
     let owned = text(&transfer, "durango-mounts-1.Dockerfile");
@@ -106,12 +107,42 @@ fn each_mount_has_a_run_of_its_own_with_exactly_its_options() {
 }
 
 #[test]
+fn over_the_loopback_interface_buildkit_carries_the_scripts_alone() {
+    let at = Loopback { port: 7, token: "secret".into() };
+    for way in [Way::In, Way::Out] {
+        let mounts = [mount("a"), mount("b")];
+        let transfer = carrier().transfer(way, &mounts, &BTreeSet::new(), "n0", 1600, Some(&at));
+        let file = text(&transfer, "durango-mounts-0.Dockerfile");
+        assert!(
+            file.contains("RUN --network=host --mount=") && !file.contains("target=/durango/in"),
+            "{file}"
+        );
+        assert_eq!(text(&transfer, "in/scripts/loopback"), "7 secret\n");
+        let line = transfer.command.to_shell();
+        assert!(
+            line.contains("docker buildx --builder default build ") && line.contains("--allow network.host")
+        );
+        assert!(line.contains("--target durango-result") && !line.contains("secret\n"), "{line}");
+    }
+    let owned = PlannedMount {
+        identity: MountIdentity { from: Some("app/seed".into()), ..MountIdentity::default() },
+        ..mount("owned")
+    };
+    let mounts = [mount("a"), owned];
+    let transfer = carrier().transfer(Way::In, &mounts, &BTreeSet::new(), "n0", 1600, Some(&at));
+    assert!(transfer.loopback.is_none(), "the owner's stages would run again");
+    assert!(!transfer.files.iter().any(|(path, _)| path.ends_with("loopback")));
+}
+
+#[test]
 fn what_is_left_keeps_its_number() {
     let mounts = [mount("a"), mount("b")];
-    let transfer = carrier().transfer(Way::Out, &mounts, &BTreeSet::from([0]), "n0", 0);
+    let transfer = carrier().transfer(Way::Out, &mounts, &BTreeSet::from([0]), "n0", 0, None);
     let file = text(&transfer, "durango-mounts-0.Dockerfile");
     assert!(
-        !file.contains("id=a,") && file.contains("FROM scratch AS durango-1\n") && file.contains("/out/1\"]"),
+        !file.contains("id=a,")
+            && file.contains("FROM scratch AS durango-1\n")
+            && file.contains(r#""n0","1","1"]"#),
         "{file}"
     );
     let links: Vec<_> =
@@ -121,7 +152,7 @@ fn what_is_left_keeps_its_number() {
 
 #[test]
 fn what_several_leave_is_gathered() {
-    let transfer = carrier().transfer(Way::Out, &[mount("a"), mount("b")], &BTreeSet::new(), "n0", 0);
+    let transfer = carrier().transfer(Way::Out, &[mount("a"), mount("b")], &BTreeSet::new(), "n0", 0, None);
     let file = text(&transfer, "durango-mounts-0.Dockerfile");
     let copy = "FROM scratch AS durango-result\nCOPY --from=durango-0 /durango/out/ /durango/out/\nCOPY --from=durango-1 ";
     assert!(file.contains(copy), "{file}");
@@ -136,7 +167,7 @@ fn a_place_that_hides_the_tools_is_moved() {
         [("/usr/lib/x", "/durango/mount"), ("/", "/durango/mount"), ("/root/.cache", "/root/.cache")]
     {
         let mount = PlannedMount { target: target.into(), ..mount("a") };
-        let transfer = carrier().transfer(Way::Out, &[mount], &BTreeSet::new(), "n0", 0);
+        let transfer = carrier().transfer(Way::Out, &[mount], &BTreeSet::new(), "n0", 0, None);
         let file = text(&transfer, "durango-mounts-0.Dockerfile");
         assert!(file.contains(&format!("id=a,target={place},")), "{file}");
     }

@@ -28,6 +28,7 @@ fn engine() -> Engine {
         containerd_store: true,
         platform: "linux/amd64".into(),
         processors: 2,
+        loopback: true,
     }
 }
 

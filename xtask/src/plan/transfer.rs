@@ -7,6 +7,15 @@ use super::mounts::{PlannedMount, Way};
 use super::step::Command;
 use crate::cache::layout_check;
 
+/// Where RUNs of this machine's own daemon reach xtask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loopback {
+    /// Port of the loopback interface.
+    pub port: u16,
+    /// What has to be said there first.
+    pub token: String,
+}
+
 /// One call that moves some mounts, one RUN each: two locked ones in one RUN deadlock (measured).
 #[derive(Debug, Clone)]
 pub struct Transfer {
@@ -26,9 +35,16 @@ pub struct Transfer {
     pub nonce: String,
     /// Its folder.
     pub dir: PathBuf,
+    /// Where its RUNs get and leave all but the scripts; BuildKit carries it where there is none.
+    pub loopback: Option<Loopback>,
 }
 
 impl Transfer {
+    /// A context with nothing in it.
+    pub fn empty(&self) -> PathBuf {
+        self.dir.join("empty")
+    }
+
     /// Where a stage's results arrive.
     pub fn out(&self) -> PathBuf {
         self.dir.join("out")
@@ -39,9 +55,17 @@ impl Transfer {
         self.out().join(mount_file::OUT.trim_start_matches('/')).join(number.to_string())
     }
 
-    /// What the RUN of one item finds in `/durango/in`.
-    pub(super) fn input(&self, number: usize) -> PathBuf {
+    /// What the RUN of one item reads.
+    pub fn input(&self, number: usize) -> PathBuf {
         self.dir.join("in").join(number.to_string())
+    }
+
+    /// Whether an item may have a file of this name.
+    pub fn may_have(&self, number: &str, name: &str) -> bool {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+        number.parse::<usize>().is_ok_and(|number| number < self.items.len())
+            && name.chars().all(is_plain)
+            && !name.starts_with('.')
     }
 
     pub(super) fn dockerfile(&self, name: &str) -> PathBuf {

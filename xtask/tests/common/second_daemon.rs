@@ -23,7 +23,12 @@ impl SecondDaemon {
 
     /// One that has the base image of a project, and the project, which builds there from now on.
     pub fn of(project: Project) -> (Self, Project) {
-        let second = Self::start();
+        Self::start().with(project)
+    }
+
+    /// The same with this one.
+    pub fn with(self, project: Project) -> (Self, Project) {
+        let second = self;
         second.receive(&base_of(&project));
         let project = project.env("DOCKER_HOST", &second.host());
         (second, project)

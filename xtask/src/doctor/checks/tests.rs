@@ -30,6 +30,7 @@ fn well() -> Facts {
             containerd_store: true,
             platform: "linux/amd64".into(),
             processors: 2,
+            loopback: true,
         }),
         limits: Some(Limits { all: Some(40 * GIB), idle_mounts: None }),
         has_limit: false,

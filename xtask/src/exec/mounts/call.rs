@@ -1,0 +1,121 @@
+//! One call of a transfer: its files, the packs that are read beside it, and what it said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+
+use super::{PATIENCE, Site};
+use crate::cache::layout_check::{self, Blob};
+use crate::cache::mount::MountEntry;
+use crate::exec::bake::{self, Call, Watcher};
+use crate::exec::ended::Ended;
+use crate::exec::lock::Lock;
+use crate::exec::mount_store;
+use crate::exec::stall::Stall;
+use crate::exec::steps;
+use crate::plan::mounts::PlannedMount;
+use crate::plan::transfer::Transfer;
+
+/// Puts back, and reads the packs while the engine gets ready, and receives them where BuildKit carries them, which takes four times as long
+/// (measured). Each mount that is whole is told to `pass`; the call is ended as soon as one is found damaged.
+pub(super) fn call_and_verify(
+    site: &Site<'_>,
+    transfer: &Transfer,
+    mounts: &[PlannedMount],
+    watcher: &mut dyn Watcher,
+    pass: &(dyn Fn(usize) + Sync),
+) -> Result<(Ended, BTreeMap<usize, String>)> {
+    let is_damaged = AtomicBool::new(false);
+    let check = |number: usize, mount: &PlannedMount| {
+        let whole = each_blob(mount, layout_check::verify);
+        if whole.is_ok() {
+            pass(number);
+        } else {
+            is_damaged.store(true, Ordering::Relaxed);
+        }
+        whole
+    };
+    std::thread::scope(|scope| {
+        let verifying = scope.spawn(|| damaged(site, mounts, &check));
+        let ended = call(site, transfer, watcher, &|| is_damaged.load(Ordering::Relaxed));
+        let damaged = verifying.join().unwrap_or_else(|_| bail!("the reading of packs failed"));
+        Ok((ended?, damaged?))
+    })
+}
+
+/// Checks what the store holds of a mount.
+pub(super) fn each_blob(mount: &PlannedMount, check: fn(&Path, &Blob) -> Result<()>) -> Result<()> {
+    let mut blobs = mount.held.iter().flat_map(MountEntry::blobs);
+    blobs.try_for_each(|blob| check(&mount.dir, blob))
+}
+
+/// Mounts that are not what they were, with what is to be said; they are not put back.
+pub(super) fn damaged(
+    site: &Site<'_>,
+    mounts: &[PlannedMount],
+    check: &dyn Fn(usize, &PlannedMount) -> Result<()>,
+) -> Result<BTreeMap<usize, String>> {
+    let _reading = Lock::shared(site.layout)?;
+    let said = |(number, mount): (usize, &PlannedMount)| {
+        let why = check(number, mount).err()?;
+        let id = &mount.identity.id;
+        Some((
+            number,
+            format!(
+                "the cache mount `{id}` is not put back: {why:#}\n`cargo xtask cache verify` sets it aside"
+            ),
+        ))
+    };
+    Ok(mounts.iter().enumerate().filter_map(said).collect())
+}
+
+/// Writes the call's files and links what it reads; what a call before left half done goes.
+pub(super) fn prepare(site: &Site<'_>, transfer: &Transfer) -> Result<()> {
+    steps::remove(&transfer.dir)?;
+    fs::create_dir_all(transfer.empty())?;
+    for (path, text) in &transfer.files {
+        fs::create_dir_all(path.parent().unwrap_or(path))?;
+        fs::write(path, text).with_context(|| format!("failed to write `{}`", path.display()))?;
+    }
+    let _reading = Lock::shared(site.layout)?;
+    for (blob, link) in &transfer.links {
+        fs::create_dir_all(link.parent().unwrap_or(link))?;
+        mount_store::link(blob, link)?;
+    }
+    Ok(())
+}
+
+pub(super) fn call(
+    site: &Site<'_>,
+    transfer: &Transfer,
+    watcher: &mut dyn Watcher,
+    is_full: &(dyn Fn() -> bool + Sync),
+) -> Result<Ended> {
+    let call =
+        Call { command: &transfer.command, targets: &transfer.targets, log: site.log, stop: &|_| false };
+    let stall = Stall { after: PATIENCE, is_gone: &|_| true };
+    bake::run_with(&call, watcher, Some(stall), Some(is_full))
+}
+
+/// Items whose RUN said nothing: BuildKit calls a RUN started that waits for its mount.
+pub(super) fn silent(ended: &Ended, items: usize) -> BTreeSet<usize> {
+    let spoke = |number: &usize| {
+        let stage = format!("durango-{number}");
+        let mut runs = ended
+            .trace
+            .steps()
+            .filter(|(_, label)| label.stage == stage && label.instruction.starts_with("RUN "));
+        runs.any(|(state, _)| state.cached || !state.tail.is_empty())
+    };
+    (0..items).filter(|number| !spoke(number)).collect()
+}
+
+pub(super) fn reason(ended: &Ended) -> String {
+    let failed = ended.trace.failed();
+    let said = failed.and_then(|state| state.tail.back().cloned()).filter(|line| line != "begun");
+    let words = || ended.text.iter().rev().find(|line| line.starts_with("ERROR: ")).cloned();
+    said.or_else(words).unwrap_or_else(|| "BuildKit gave no reason".to_owned())
+}
