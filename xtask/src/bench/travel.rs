@@ -6,8 +6,8 @@ use std::time::Instant;
 use anyhow::Result;
 use fs_extra::dir::get_size;
 
-use super::cases::{Away, BASE, BUILT_IN, Case, GO, Kind};
-use super::copy::Home;
+use super::cases::{Away, BASE, BUILT_IN, Case, Edit, GO, Kind};
+use super::copy::{Home, Time};
 use super::machine::{CONTAINERD_STORE, SecondDaemon};
 use super::row::{said, seconds};
 use super::{Bench, Row};
@@ -30,67 +30,92 @@ impl Bench {
         self.copy.xtask(&away, BASE, &[])?;
         let unchanged = started.elapsed().as_secs_f64();
         eprintln!("away-unchanged: import {}, then the build", seconds(imported));
+        let plain = self.plain()?;
+        let plain_unchanged = plain.build(Edit::None)?;
         let mut rows = Vec::new();
         if let Some(case) = of(Away::Unchanged) {
-            rows.extend(said(vec![Row::ratio(case.name, "cold", unchanged, cold, case.limit)]));
+            let of_cold = Row::ratio(case.name, "cold", unchanged, cold, case.limit);
+            rows.extend(said(vec![of_cold, plain.row(case, unchanged, plain_unchanged, f64::INFINITY)]));
         }
         if let Some(case) = of(Away::Go) {
-            rows.extend(said(self.line_of_go(case, &away, cold)?));
+            let (ours, theirs) = (self.edited(&away, GO)?, plain.build(GO)?);
+            let of_cold = Row::ratio(case.name, "cold", ours.build, cold, case.limit);
+            let of_plain = plain.row(case, ours.build, theirs, 1.0 / 3.0);
+            rows.extend(said([of_cold, of_plain].map(|row| Row { with_save: ours.total, ..row }).into()));
         }
         if let Some(case) = of(Away::BuiltIn) {
-            rows.extend(said(vec![self.built_in_away(case, &away)?]));
+            let (ours, theirs) = (self.edited(&away, BUILT_IN)?, plain.build(BUILT_IN)?);
+            let here = self.edited(&self.here, BUILT_IN)?;
+            let of_home = Row::ratio(case.name, "the same at home", ours.build, here.build, case.limit);
+            // There it may take 15 s more.
+            let within = ours.build <= here.build * case.limit + 15.0;
+            let of_plain = plain.row(case, ours.build, theirs, f64::INFINITY);
+            let rows_of = [Row { within, ..of_home }, of_plain];
+            rows.extend(said(rows_of.map(|row| Row { with_save: ours.total, ..row }).into()));
         }
         Ok(rows)
     }
 
-    fn line_of_go(&self, case: &Case, away: &Home, cold: f64) -> Result<Vec<Row>> {
-        eprintln!("{}", case.name);
-        self.copy.edit(GO)?;
-        let ours = self.copy.xtask(away, BASE, &[])?;
-        self.copy.undo(GO)?;
-        let (plain, is_fair) = self.plain_line_of_go()?;
-        let of_cold = Row::ratio(case.name, "cold", ours.build, cold, case.limit);
-        let of_plain = Row::ratio(case.name, "plain buildx", ours.build, plain, 1.0 / 3.0);
-        let of_plain = Row { within: of_plain.within && is_fair, ..of_plain };
-        Ok([of_cold, of_plain].map(|row| Row { with_save: ours.total, ..row }).into())
+    /// The base image after an edit, which is taken back.
+    fn edited(&self, home: &Home, edit: Edit) -> Result<Time> {
+        let args = self.copy.edit(edit)?;
+        let time = self.copy.xtask(home, BASE, &args);
+        self.copy.undo(edit)?;
+        time
     }
 
-    /// What the guide gives: its directory, a third machine, the same line of Go; seconds, and whether the directory had all that it could
-    /// have. It has not where somebody pruned the builder, which then no longer knows what it has built.
-    fn plain_line_of_go(&self) -> Result<(f64, bool)> {
+    /// What guides give: plain buildx's own directory, and a third machine.
+    fn plain(&self) -> Result<Plain<'_>> {
         let dir = self.scratch("plain").display().to_string();
         let base = self.copy.base_image(&self.here)?;
         let export = format!("*.cache-to=type=local,dest={dir},mode=max");
         let exported = self.copy.bake(&self.here, &base, &[&export])?;
         let (size, ours) = (get_size(&dir)?, get_size(self.here.store.join("layers"))?);
+        eprintln!("plain buildx: export {} ({})", seconds(exported), show(size));
         let is_fair = size > ours / 2;
         if !is_fair {
             eprintln!(
-                "plain buildx exported {} of {}: the builder was pruned meanwhile, run it again",
-                show(size),
+                "that is little beside our {}: the builder was pruned meanwhile, run it again",
                 show(ours)
             );
         }
-        let third = SecondDaemon::start(CONTAINERD_STORE)?;
-        third.receive(&base)?;
-        let home = Home { docker: Some(third.host()), store: self.scratch("store-plain") };
+        let machine = SecondDaemon::start(CONTAINERD_STORE)?;
+        machine.receive(&base)?;
+        let home = Home { docker: Some(machine.host()), store: self.scratch("store-plain") };
         let import = format!("*.cache-from=type=local,src={dir}");
-        let unchanged = self.copy.bake(&home, &base, &[&import])?;
-        let (exported, unchanged) = (seconds(exported), seconds(unchanged));
-        eprintln!("plain buildx: export {exported} ({}), unchanged {unchanged}", show(size));
-        self.copy.edit(GO)?;
-        let edited = self.copy.bake(&home, &base, &[&import]);
-        self.copy.undo(GO)?;
-        Ok((edited?, is_fair))
+        Ok(Plain { bench: self, home, _machine: machine, base, import, is_fair })
+    }
+}
+
+/// A machine with plain buildx and the directory that was exported elsewhere.
+struct Plain<'a> {
+    bench: &'a Bench,
+    home: Home,
+    _machine: SecondDaemon,
+    base: String,
+    import: String,
+    /// Whether the directory has all that it could have. It has not where somebody pruned the builder, which then no longer knows what
+    /// it has built.
+    is_fair: bool,
+}
+
+impl Plain<'_> {
+    /// The base image after an edit, which is taken back; seconds.
+    fn build(&self, edit: Edit) -> Result<f64> {
+        let copy = &self.bench.copy;
+        let arg = match edit {
+            Edit::Arg(arg) => Some(format!("*.args.{arg}")),
+            _ => None,
+        };
+        let sets: Vec<&str> = [self.import.as_str()].into_iter().chain(arg.as_deref()).collect();
+        copy.edit(edit)?;
+        let time = copy.bake(&self.home, &self.base, &sets);
+        copy.undo(edit)?;
+        time
     }
 
-    /// The same edit here and there; there it may take 15 s more.
-    fn built_in_away(&self, case: &Case, away: &Home) -> Result<Row> {
-        eprintln!("{}", case.name);
-        let args = self.copy.edit(BUILT_IN)?;
-        let there = self.copy.xtask(away, BASE, &args)?;
-        let here = self.copy.xtask(&self.here, BASE, &args)?;
-        let row = Row::ratio(case.name, "the same at home", there.build, here.build, case.limit);
-        Ok(Row { with_save: there.total, within: there.build <= here.build * case.limit + 15.0, ..row })
+    fn row(&self, case: &Case, ours: f64, theirs: f64, limit: f64) -> Row {
+        let row = Row::ratio(case.name, "plain buildx", ours, theirs, limit);
+        Row { within: row.within && self.is_fair, ..row }
     }
 }

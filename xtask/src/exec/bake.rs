@@ -5,7 +5,8 @@ use std::io::BufReader;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -29,6 +30,8 @@ pub trait Watcher {
     fn say(&mut self, line: &str) {
         eprintln!("{line}");
     }
+    /// Bytes go another way than BuildKit's: how many by now, and in all where that is known.
+    fn carried(&mut self, _bytes: &Arc<AtomicU64>, _total: Option<u64>) {}
     /// The build is over.
     fn end(&mut self, _trace: &Trace) {}
 }

@@ -6,17 +6,20 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::plan::transfer::{Loopback, Transfer};
 
 /// How long somebody may take to say what they want.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is moved at once.
+const PIECE: usize = 1 << 18;
 
 /// No request is as long.
 const LONGEST: u64 = 500;
@@ -51,6 +54,7 @@ impl Listening {
             transfer: transfer.clone(),
             unread: Mutex::new(unread),
             passed: Condvar::new(),
+            carried: Arc::default(),
             is_over: AtomicBool::new(false),
             open: Mutex::new(Vec::new()),
         });
@@ -68,6 +72,11 @@ pub(super) struct Serving {
 }
 
 impl Serving {
+    /// How many bytes went by so far.
+    pub(super) fn carried(&self) -> &Arc<AtomicU64> {
+        &self.desk.carried
+    }
+
     /// What the item reads is what it was when it was saved.
     pub(super) fn pass(&self, number: usize) {
         hold(&self.desk.unread).remove(&number);
@@ -100,6 +109,7 @@ struct Desk {
     transfer: Transfer,
     unread: Mutex<BTreeSet<usize>>,
     passed: Condvar,
+    carried: Arc<AtomicU64>,
     is_over: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -125,7 +135,7 @@ impl Desk {
 
     fn answer(&self, stream: &TcpStream) -> Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut reader = BufReader::with_capacity(1 << 18, stream);
+        let mut reader = BufReader::with_capacity(PIECE, stream);
         let mut line = String::new();
         reader.by_ref().take(LONGEST).read_line(&mut line)?;
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -151,7 +161,7 @@ impl Desk {
                 file.seek(SeekFrom::Start(from))?;
                 let length = length.parse().unwrap_or(u64::MAX).min(size.saturating_sub(from));
                 writeln!(&mut &*stream, "{length}")?;
-                io::copy(&mut file.take(length), &mut &*stream)?;
+                self.relay(&mut file.take(length), &mut &*stream)?;
                 Ok(())
             }
             "put" => {
@@ -160,91 +170,28 @@ impl Desk {
                 let dir = self.transfer.result(number);
                 fs::create_dir_all(&dir)?;
                 let mut file = File::options().create(true).append(true).open(dir.join(name))?;
-                let length = io::copy(&mut reader, &mut file).context("failed to receive it")?;
+                let length = self.relay(&mut reader, &mut file)?;
                 writeln!(&mut &*stream, "{length}")?;
                 Ok(())
             }
             _ => bail!("no request: {line}"),
         }
     }
+
+    fn relay(&self, from: &mut dyn Read, to: &mut dyn Write) -> io::Result<u64> {
+        let (mut buffer, mut sum) = (vec![0; PIECE], 0);
+        loop {
+            let bytes = from.read(&mut buffer)?;
+            if bytes == 0 {
+                return Ok(sum);
+            }
+            to.write_all(&buffer[..bytes])?;
+            sum += bytes as u64;
+            self.carried.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::mounts::{Carrier, PlannedMount, Way};
-
-    fn transfer(dir: &std::path::Path) -> Transfer {
-        let mount = PlannedMount {
-            dir: dir.join("mount"),
-            identity: crate::cache::mount::MountIdentity::default(),
-            sharing: crate::cache::mount::Sharing::Shared,
-            target: "/m".into(),
-            held: None,
-            uses: Vec::new(),
-        };
-        let carrier = Carrier { scratch: dir.to_path_buf(), ..Carrier::default() };
-        carrier.transfer(Way::Out, &[mount], &[].into(), "n", 0, None)
-    }
-
-    /// Says something and gives the answer.
-    fn ask(at: &Loopback, said: &str) -> String {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, at.port)).expect("somebody listens");
-        stream.write_all(said.as_bytes()).expect("said");
-        stream.shutdown(Shutdown::Write).expect("shut");
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
-        answer
-    }
-
-    #[test]
-    fn what_has_the_token_reads_and_leaves_the_items_files_and_nothing_else() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let transfer = transfer(dir.path());
-        fs::create_dir_all(transfer.input(0)).expect("made");
-        fs::write(transfer.input(0).join("pack-000.zst"), "0123456789").expect("written");
-        fs::write(transfer.dir.join("in/secret"), "no").expect("written");
-        let listening = Listening::open().expect("a port");
-        let at = listening.address().clone();
-        let serving = listening.serve(&transfer, BTreeSet::new()).expect("it serves");
-        let said = |words: &str| ask(&at, &format!("{} {words}", at.token));
-        assert_eq!(said("0 get pack-000.zst 0 -\n"), "10\n0123456789");
-        assert_eq!(said("0 get pack-000.zst 2 3\n"), "3\n234");
-        assert_eq!(said("0 get pack-000.zst -4 -\n"), "4\n6789");
-        assert_eq!(said("0 get pack-000.zst -40 -\n"), "10\n0123456789");
-        assert_eq!(said("0 put pack 0 -\nabc"), "3\n");
-        assert_eq!(said("0 put pack 0 -\nde"), "2\n");
-        assert_eq!(fs::read_to_string(transfer.result(0).join("pack")).expect("it arrived"), "abcde");
-        for request in ["0 get ../secret 0 -\n", "1 get pack-000.zst 0 -\n", "0 put .x 0 -\nabc", "0 get", ""]
-        {
-            assert_eq!(said(request), "", "{request}");
-        }
-        assert_eq!(ask(&at, "guessed 0 get pack-000.zst 0 -\n"), "");
-        drop(serving);
-        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, at.port)).is_err(), "nobody listens any more");
-    }
-
-    #[test]
-    fn what_nobody_has_read_yet_is_waited_for() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let transfer = transfer(dir.path());
-        fs::create_dir_all(transfer.input(0)).expect("made");
-        fs::write(transfer.input(0).join("pack-000.zst"), "0123456789").expect("written");
-        for is_whole in [true, false] {
-            let listening = Listening::open().expect("a port");
-            let at = listening.address().clone();
-            let serving = listening.serve(&transfer, [0].into()).expect("it serves");
-            let asking =
-                std::thread::spawn(move || ask(&at, &format!("{} 0 get pack-000.zst 0 -\n", at.token)));
-            std::thread::sleep(Duration::from_millis(100));
-            assert!(!asking.is_finished(), "not before it was read");
-            if is_whole {
-                serving.pass(0);
-            } else {
-                drop(serving);
-            }
-            let answer = asking.join().expect("an answer");
-            assert_eq!(answer, if is_whole { "10\n0123456789" } else { "" });
-        }
-    }
-}
+#[path = "loopback_tests.rs"]
+mod tests;

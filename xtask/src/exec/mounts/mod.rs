@@ -17,12 +17,14 @@ use self::call::{call, call_and_verify, damaged, each_blob, prepare, reason, sil
 use self::loopback::Listening;
 use super::bake::Watcher;
 use super::budget::Budget;
+use super::ended::Ended;
 use super::signals;
 use crate::cache::layout_check;
 use crate::cache::mount::{MountEntry, Sharing};
 use crate::engine::usage;
 use crate::layout::Layout;
 use crate::plan::mounts::{Carrier, PlannedMount, Way};
+use crate::plan::transfer::Transfer;
 use crate::record::log::Log;
 
 /// Who holds a lock for longer than this is not waited for; whoever works says so every five seconds.
@@ -82,7 +84,7 @@ pub fn run(
     // Another one for each transfer: one build may have several.
     let nonce = format!("{:x}-{:x}", Timestamp::now().as_nanosecond(), std::process::id());
     let mut moved = Moved::default();
-    let result = attempt(site, carrier, way, mounts, &nonce, watcher, &mut moved);
+    let result = Errand { site, carrier, way, mounts, nonce }.run(watcher, &mut moved);
     signals::check()?;
     if let Err(error) = result {
         let verb = if way == Way::In { "put back" } else { "saved" };
@@ -92,92 +94,108 @@ pub fn run(
     Ok(moved)
 }
 
-fn attempt(
-    site: &Site<'_>,
-    carrier: &Carrier,
+struct Errand<'a> {
+    site: &'a Site<'a>,
+    carrier: &'a Carrier,
     way: Way,
-    mounts: &[PlannedMount],
-    nonce: &str,
-    watcher: &mut dyn Watcher,
-    moved: &mut Moved,
-) -> Result<()> {
-    if way == Way::Out {
-        let dirs: Vec<PathBuf> = mounts.iter().map(|mount| mount.dir.clone()).collect();
-        site.budget.room_for(site.expected, &dirs)?;
-    }
-    let mut left = in_use(carrier, mounts, moved)?;
-    let mut is_verified = way == Way::Out;
-    if way == Way::In {
-        let has = |_: usize, mount: &PlannedMount| each_blob(mount, layout_check::has);
-        moved.leave(damaged(site, mounts, &has)?, &mut left);
-    }
-    let mut by_loopback = carrier.loopback;
-    let transfer = loop {
-        if left.len() == mounts.len() {
-            return Ok(());
+    mounts: &'a [PlannedMount],
+    nonce: String,
+}
+
+impl Errand<'_> {
+    fn run(&self, watcher: &mut dyn Watcher, moved: &mut Moved) -> Result<()> {
+        let (site, mounts) = (self.site, self.mounts);
+        if self.way == Way::Out {
+            let dirs: Vec<PathBuf> = mounts.iter().map(|mount| mount.dir.clone()).collect();
+            site.budget.room_for(site.expected, &dirs)?;
         }
-        let listening = by_loopback.then(Listening::open).transpose()?;
-        let address = listening.as_ref().map(Listening::address);
-        let transfer = carrier.transfer(way, mounts, &left, nonce, site.now.as_second(), address);
-        prepare(site, &transfer)?;
-        let unread = if is_verified { BTreeSet::new() } else { (0..mounts.len()).collect() };
-        let serving = listening.map(|listening| listening.serve(&transfer, unread)).transpose()?;
-        let meter = site.budget.meter(site.expected);
-        let (ended, damaged) = if is_verified {
-            (call(site, &transfer, watcher, &|| way == Way::Out && meter.is_full())?, BTreeMap::new())
-        } else {
-            let pass = |number| serving.iter().for_each(|serving| serving.pass(number));
-            call_and_verify(site, &transfer, mounts, watcher, &pass)?
+        let mut left = in_use(self.carrier, mounts, moved)?;
+        let mut is_verified = self.way == Way::Out;
+        if self.way == Way::In {
+            let has = |_: usize, mount: &PlannedMount| each_blob(mount, layout_check::has);
+            moved.leave(damaged(site, mounts, &has)?, &mut left);
+        }
+        let mut by_loopback = self.carrier.loopback;
+        let transfer = loop {
+            if left.len() == mounts.len() {
+                return Ok(());
+            }
+            let listening = by_loopback.then(Listening::open).and_then(Result::ok);
+            let address = listening.as_ref().map(Listening::address);
+            let now = site.now.as_second();
+            let transfer = self.carrier.transfer(self.way, mounts, &left, &self.nonce, now, address);
+            let (ended, damaged) = self.call(&transfer, listening, is_verified, watcher)?;
+            is_verified = true;
+            if !damaged.is_empty() {
+                moved.leave(damaged, &mut left);
+            } else if ended.success {
+                break transfer;
+            } else if ended.stalled {
+                moved.warnings.extend(self.leave_blocked(&ended, &mut left)?);
+            } else if transfer.loopback.is_some() {
+                // Its containers are in a network of their own, or it forbids them any other: BuildKit's way is open to all.
+                by_loopback = false;
+            } else {
+                bail!("{}", reason(&ended));
+            }
         };
-        drop(serving);
-        is_verified = true;
-        if !damaged.is_empty() {
-            moved.leave(damaged, &mut left);
-            continue;
+        for number in (0..mounts.len()).filter(|number| !left.contains(number)) {
+            let mount = &mounts[number];
+            match (self.way, &mount.held) {
+                (Way::In, Some(held)) => moved.done.push((held.clone(), 0)),
+                (Way::In, None) => {}
+                (Way::Out, _) => match arrived(site, &transfer, number) {
+                    Ok(new) => moved.done.extend(new),
+                    Err(error) => {
+                        let id = &mount.identity.id;
+                        moved.warnings.push(format!("the cache mount `{id}` is not saved: {error:#}"));
+                    }
+                },
+            }
         }
+        Ok(())
+    }
+
+    /// One call, with the mounts that it found damaged.
+    fn call(
+        &self,
+        transfer: &Transfer,
+        listening: Option<Listening>,
+        is_verified: bool,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(Ended, BTreeMap<usize, String>)> {
+        let (site, mounts) = (self.site, self.mounts);
+        prepare(site, transfer)?;
+        let unread = if is_verified { BTreeSet::new() } else { (0..mounts.len()).collect() };
+        let serving = listening.map(|listening| listening.serve(transfer, unread)).transpose()?;
+        if let Some(serving) = &serving {
+            let packs = mounts.iter().flat_map(|mount| &mount.held).flat_map(MountEntry::blobs);
+            let total = (self.way == Way::In).then(|| packs.map(|pack| pack.size).sum());
+            watcher.carried(serving.carried(), total);
+        }
+        if !is_verified {
+            let pass = |number| serving.iter().for_each(|serving| serving.pass(number));
+            return call_and_verify(site, transfer, mounts, watcher, &pass);
+        }
+        let meter = site.budget.meter(site.expected);
+        let ended = call(site, transfer, watcher, &|| self.way == Way::Out && meter.is_full())?;
         meter.check(ended.full)?;
-        if ended.success {
-            break transfer;
-        }
-        if !ended.stalled && transfer.loopback.is_some() {
-            // Its containers are in a network of their own, or it forbids them any other: BuildKit's way is open to all.
-            by_loopback = false;
-            continue;
-        }
-        if !ended.stalled {
-            bail!("{}", reason(&ended));
-        }
-        let silent = silent(&ended, mounts.len());
+        Ok((ended, BTreeMap::new()))
+    }
+
+    /// Leaves mounts that somebody holds; gives what is to be said.
+    fn leave_blocked(&self, ended: &Ended, left: &mut BTreeSet<usize>) -> Result<Vec<String>> {
+        let silent = silent(ended, self.mounts.len());
         let blocked: Vec<usize> = silent.into_iter().filter(|number| left.insert(*number)).collect();
-        if blocked.is_empty() || left.len() == mounts.len() {
+        if blocked.is_empty() || left.len() == self.mounts.len() {
             bail!("another build holds them");
         }
-        moved.warnings.extend(blocked.iter().map(|number| {
-            let id = &mounts[*number].identity.id;
-            format!(
-                "the cache mount `{id}` is left alone: another build has been holding it for {} s",
-                PATIENCE.as_secs()
-            )
-        }));
-    };
-    let numbers = (0..mounts.len()).filter(|number| !left.contains(number));
-    for number in numbers {
-        let mount = &mounts[number];
-        match (way, &mount.held) {
-            (Way::In, Some(held)) => moved.done.push((held.clone(), 0)),
-            (Way::In, None) => {}
-            (Way::Out, _) => match arrived(site, &transfer, number) {
-                Ok(Some((entry, bytes))) => moved.done.push((entry, bytes)),
-                Ok(None) => {}
-                Err(error) => {
-                    moved
-                        .warnings
-                        .push(format!("the cache mount `{}` is not saved: {error:#}", mount.identity.id));
-                }
-            },
-        }
+        let said = |number: &usize| {
+            let (id, seconds) = (&self.mounts[*number].identity.id, PATIENCE.as_secs());
+            format!("the cache mount `{id}` is left alone: another build has been holding it for {seconds} s")
+        };
+        Ok(blocked.iter().map(said).collect())
     }
-    Ok(())
 }
 
 /// Private mounts that a build is using now: whoever asks for one of those gets another, empty one, which builds would find later.

@@ -1,5 +1,7 @@
 //! Calls that are no build of the user's: layers and cache mounts that are saved, pushed, fetched and put back. One line, with all their bytes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::frame::Row;
@@ -12,12 +14,14 @@ pub struct Aside {
     what: String,
     began: Instant,
     detail: String,
+    /// Bytes on another way than BuildKit's, by now and in all.
+    carried: Option<(Arc<AtomicU64>, Option<u64>)>,
 }
 
 impl Aside {
     /// It begins.
     pub fn new(what: &str, now: Instant) -> Self {
-        Self { what: what.to_owned(), began: now, detail: String::new() }
+        Self { what: what.to_owned(), began: now, detail: String::new(), carried: None }
     }
 
     /// Takes an event in.
@@ -33,10 +37,19 @@ impl Aside {
         }
     }
 
+    /// Bytes are counted there from now on.
+    pub fn carried(&mut self, bytes: Arc<AtomicU64>, total: Option<u64>) {
+        self.carried = Some((bytes, total));
+    }
+
     /// What is shown.
     pub fn row(&self, now: Instant) -> Row {
+        let carried = self.carried.as_ref().map(|(now, total)| (now.load(Ordering::Relaxed), *total));
+        let carried = carried.filter(|(current, _)| *current > 0);
+        let detail =
+            carried.map_or_else(|| self.detail.clone(), |(current, total)| bytes(Bytes { current, total }));
         let seconds = now.saturating_duration_since(self.began).as_secs_f64();
-        Row { heading: self.what.clone(), seconds, expected: None, detail: self.detail.clone() }
+        Row { heading: self.what.clone(), seconds, expected: None, detail }
     }
 }
 
@@ -64,5 +77,15 @@ mod tests {
         let row = aside.row(begun + Duration::from_secs(3));
         assert_eq!((row.heading.as_str(), row.detail.as_str()), ("saving layers", "3.0 MB of 6.0 MB"));
         assert!((row.seconds - 3.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn what_goes_another_way_is_counted_as_it_goes() {
+        let mut aside = Aside::new("putting back cache mounts", Instant::now());
+        let counter = Arc::new(AtomicU64::new(0));
+        aside.carried(Arc::clone(&counter), Some(6_000_000));
+        assert_eq!(aside.row(Instant::now()).detail, "");
+        counter.store(3_000_000, Ordering::Relaxed);
+        assert_eq!(aside.row(Instant::now()).detail, "3.0 MB of 6.0 MB");
     }
 }

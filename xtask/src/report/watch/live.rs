@@ -3,7 +3,7 @@
 //! A thread draws, so that clocks go on while BuildKit says nothing, and a step that prints much is drawn no more often than others.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -144,6 +144,12 @@ impl Watcher for Live {
     fn say(&mut self, line: &str) {
         let screen = &mut *lock(&self.screen);
         screen.above.push(one_line(line, screen.size.columns.saturating_sub(1)));
+    }
+
+    fn carried(&mut self, bytes: &Arc<AtomicU64>, total: Option<u64>) {
+        if let Shown::Aside(aside) = &mut lock(&self.screen).shown {
+            aside.carried(Arc::clone(bytes), total);
+        }
     }
 
     fn end(&mut self, _: &Trace) {
