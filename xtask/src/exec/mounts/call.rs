@@ -24,7 +24,7 @@ use crate::plan::transfer::Transfer;
 pub(super) fn call_and_verify(
     site: &Site<'_>,
     transfer: &Transfer,
-    mounts: &[PlannedMount],
+    (mounts, left): (&[PlannedMount], &BTreeSet<usize>),
     watcher: &mut dyn Watcher,
     pass: &(dyn Fn(usize) + Sync),
 ) -> Result<(Ended, BTreeMap<usize, String>)> {
@@ -39,7 +39,7 @@ pub(super) fn call_and_verify(
         whole
     };
     std::thread::scope(|scope| {
-        let verifying = scope.spawn(|| damaged(site, mounts, &check));
+        let verifying = scope.spawn(|| damaged(site, (mounts, left), &check));
         let ended = call(site, transfer, watcher, &|| is_damaged.load(Ordering::Relaxed));
         let damaged = verifying.join().unwrap_or_else(|_| bail!("the reading of packs failed"));
         Ok((ended?, damaged?))
@@ -52,10 +52,10 @@ pub(super) fn each_blob(mount: &PlannedMount, check: fn(&Path, &Blob) -> Result<
     blobs.try_for_each(|blob| check(&mount.dir, blob))
 }
 
-/// Mounts that are not what they were, with what is to be said; they are not put back.
+/// Mounts, but for those in `left`, that are not what they were, with what is to be said; they are not put back.
 pub(super) fn damaged(
     site: &Site<'_>,
-    mounts: &[PlannedMount],
+    (mounts, left): (&[PlannedMount], &BTreeSet<usize>),
     check: &dyn Fn(usize, &PlannedMount) -> Result<()>,
 ) -> Result<BTreeMap<usize, String>> {
     let _reading = Lock::shared(site.layout)?;
@@ -69,7 +69,8 @@ pub(super) fn damaged(
             ),
         ))
     };
-    Ok(mounts.iter().enumerate().filter_map(said).collect())
+    let moved = mounts.iter().enumerate().filter(|(number, _)| !left.contains(number));
+    Ok(moved.filter_map(said).collect())
 }
 
 /// Writes the call's files and links what it reads; what a call before left half done goes.

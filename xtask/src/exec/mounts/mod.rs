@@ -113,7 +113,7 @@ impl Errand<'_> {
         let mut is_verified = self.way == Way::Out;
         if self.way == Way::In {
             let has = |_: usize, mount: &PlannedMount| each_blob(mount, layout_check::has);
-            moved.leave(damaged(site, mounts, &has)?, &mut left);
+            moved.leave(damaged(site, (mounts, &left), &has)?, &mut left);
         }
         let mut by_loopback = self.carrier.loopback;
         let transfer = loop {
@@ -124,7 +124,7 @@ impl Errand<'_> {
             let address = listening.as_ref().map(Listening::address);
             let now = site.now.as_second();
             let transfer = self.carrier.transfer(self.way, mounts, &left, &self.nonce, now, address);
-            let (ended, damaged) = self.call(&transfer, listening, is_verified, watcher)?;
+            let (ended, damaged) = self.call(&transfer, &left, listening, is_verified, watcher)?;
             is_verified = true;
             if !damaged.is_empty() {
                 moved.leave(damaged, &mut left);
@@ -160,6 +160,7 @@ impl Errand<'_> {
     fn call(
         &self,
         transfer: &Transfer,
+        left: &BTreeSet<usize>,
         listening: Option<Listening>,
         is_verified: bool,
         watcher: &mut dyn Watcher,
@@ -175,7 +176,7 @@ impl Errand<'_> {
         }
         if !is_verified {
             let pass = |number| serving.iter().for_each(|serving| serving.pass(number));
-            return call_and_verify(site, transfer, mounts, watcher, &pass);
+            return call_and_verify(site, transfer, (mounts, left), watcher, &pass);
         }
         let meter = site.budget.meter(site.expected);
         let ended = call(site, transfer, watcher, &|| self.way == Way::Out && meter.is_full())?;
