@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use common::second_daemon::SecondDaemon;
 use common::{COMPOSE, Project, files};
 use serde_json::Value;
-use xtask::engine::usage;
+use xtask::engine::usage::{self, Which};
 
 /// A project whose one RUN uses one mount, which no other test has.
 struct Mount {
@@ -79,7 +79,7 @@ impl Mount {
         if let Some(second) = &self.own {
             sh.set_var("DOCKER_HOST", second.host());
         }
-        let records = usage::read(&sh, "default").expect("it says what it holds");
+        let records = usage::read(&sh, "default", Which::Mounts).expect("it says what it holds");
         let wanted = format!("/{}", self.id);
         records
             .into_iter()
@@ -281,4 +281,44 @@ fi
     assert_eq!((times[1] - times[0], times[2] - times[0]), (500, 600), "ages stay: {text}");
     let moved = times[0] - 1_000_000_000;
     assert!((month..month + 3600).contains(&moved), "they moved on by the time away: {moved}");
+}
+
+/// What a builder measures, a step that begins finds locked, and gets an empty mount in its place (BuildKit 0.13): of what it lists, BuildKit
+/// measures the mounts that nobody is using.
+#[test]
+#[ignore = "needs an engine"]
+fn what_is_asked_beside_a_build_measures_no_mount() {
+    let mut mounted = Mount::new("asked", "sharing=shared", "echo $EDIT >>log; cat log >/list").elsewhere();
+    let real = Command::new("sh").args(["-c", "command -v docker"]).output().expect("a shell");
+    let real = String::from_utf8_lossy(&real.stdout).trim().to_owned();
+    let calls = mounted.project.path("calls");
+    // Whoever asks for records while bake runs.
+    let spy = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*\" du \"*) kill -0 \"$(cat {0}.bake)\" 2>/dev/null && echo \"$*\" >>{0} ;;\n\
+         *--print*) ;;\n*\" bake \"*) echo $$ >{0}.bake ;;\nesac\nexec {real} \"$@\"\n",
+        calls.display()
+    );
+    mounted.project.write("spy/docker", &spy);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(mounted.project.path("spy/docker"), mode).expect("may be run");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", mounted.project.path("spy").display());
+    mounted.project = mounted.project.env("PATH", &path);
+    mounted.build("1");
+    mounted.build("2");
+    mounted.prune();
+    assert_eq!(mount(&mounted.build("3"))["restored"], true);
+    assert_eq!(mounted.image_file("asked", "/list"), "1\n2\n3\n");
+    let calls = fs::read_to_string(&calls).expect("steps ran with a mount that the store has");
+    let measures = |call: &&str| !call.contains("type=regular") && !call.contains("inuse=");
+    assert_eq!(calls.lines().find(measures), None);
+
+    let sh = xshell::Shell::new().expect("a folder");
+    sh.set_var("DOCKER_HOST", mounted.own.as_ref().expect("its own engine").host());
+    let read = |which: Which| usage::read(&sh, "default", which).expect("it says what it holds");
+    let is_mount = |record: &usage::Record| record.kind == "exec.cachemount";
+    assert!(read(Which::Mounts).iter().any(is_mount) && read(Which::All).iter().any(is_mount));
+    let results = read(Which::Results);
+    assert!(!results.is_empty() && !results.iter().any(is_mount), "{results:?}");
+    assert!(read(Which::InUse).iter().all(|record| !record.reclaimable));
 }

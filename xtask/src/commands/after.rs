@@ -10,7 +10,7 @@ use super::keep::{self, budget};
 use super::run::{Built, site, transport};
 use crate::cache::mount::{MountEntry, SavedMount};
 use crate::cli::Session;
-use crate::engine::usage;
+use crate::engine::usage::{self, Which};
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, Moved, Site};
 use crate::exec::{push, registry, save, signals, steps, used};
@@ -120,7 +120,7 @@ fn expected(session: &Session, plan: &Plan, mounts: &[PlannedMount], budget: &Bu
     if new.is_empty() {
         return known;
     }
-    let records = usage::read(&session.sh, &plan.builder).unwrap_or_default();
+    let records = usage::read(&session.sh, &plan.builder, Which::Mounts).unwrap_or_default();
     let is_new =
         |record: &&usage::Record| new.iter().any(|mount| record.mount_id() == Some(&mount.builder_id()));
     let unknown: u64 = records.iter().filter(is_new).map(|record| record.bytes / 2).sum();

@@ -142,7 +142,7 @@ fn fill(session: &Session, report: &mut BuilderReport) {
     if !report.instance.as_ref().is_some_and(|instance| instance.is_up) {
         return;
     }
-    match records::read(&session.sh, &report.name) {
+    match records::read(&session.sh, &report.name, records::Which::All) {
         Ok(records) => {
             report.bytes = Some(records.iter().map(|record| record.bytes).sum());
             report.mounts = mounts(&records);

@@ -1,5 +1,6 @@
-//! Which cache mounts a running build needs and its builder lacks. The builder is asked when a step with mounts starts and at no
-//! other time: a build in which none runs pays nothing.
+//! Which cache mounts a running build needs and its builder lacks. The builder is asked when a step with mounts starts, about what is
+//! being used alone, and about all of its mounts once the call has ended for that: a build in which none runs pays nothing, and nothing
+//! is asked beside one that a step may lose its mount by ([`usage::Which`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,8 @@ use jiff::Timestamp;
 use super::registries;
 use crate::cache::mount_image::RemoteMount;
 use crate::cli::Session;
-use crate::engine::usage::{self, Record};
+use crate::engine::usage::{self, Record, Which};
+use crate::exec::label::Label;
 use crate::exec::trace::{State, Trace};
 use crate::plan::build::Plan;
 use crate::plan::mount_plan::MountPlan;
@@ -28,6 +30,8 @@ pub(super) struct Lookout<'a> {
     session: &'a Session,
     plan: &'a Plan,
     asked: RefCell<BTreeSet<usize>>,
+    /// Those that steps got anew while the builder was not asked for others.
+    made: RefCell<BTreeSet<usize>>,
     /// When the first call began: what it began to fill is lacking for all later ones.
     begun: Cell<Option<Timestamp>>,
     /// How many steps of the call had started when it was looked at last.
@@ -37,46 +41,61 @@ pub(super) struct Lookout<'a> {
 impl<'a> Lookout<'a> {
     /// Of a build that is about to begin.
     pub(super) fn new(session: &'a Session, plan: &'a Plan) -> Self {
-        let (asked, begun, started) = (RefCell::default(), Cell::new(None), Cell::new(0));
-        Self { session, plan, asked, begun, started }
+        let (asked, made) = (RefCell::default(), RefCell::default());
+        Self { session, plan, asked, made, begun: Cell::new(None), started: Cell::new(0) }
     }
 
-    /// What steps lack that run now; one that is over already was not worth it.
-    pub(super) fn lacking(&self, trace: &Trace) -> Vec<Lacking> {
+    /// Whether steps that run now lack what can be had; one that is over already was not worth it.
+    pub(super) fn is_lacking(&self, trace: &Trace) -> bool {
         self.begun.set(self.begun.get().or_else(|| trace.begun()));
         let started = trace.steps().filter(|(state, _)| state.started.is_some()).count();
         if self.started.replace(started) == started {
-            return Vec::new();
+            return false;
         }
-        self.look(trace, &|state| state.completed.is_none())
-    }
-
-    /// What those lack that had begun as well when the call ended, and begin again.
-    pub(super) fn cut_off(&self, trace: &Trace) -> Vec<Lacking> {
-        self.started.set(0);
-        self.look(trace, &|state| state.completed.is_none() || !state.error.is_empty())
-    }
-
-    /// Mounts of steps and of the stages built upon theirs that the builder made for this very build.
-    fn look(&self, trace: &Trace, runs: &dyn Fn(&State) -> bool) -> Vec<Lacking> {
-        let plan = &self.plan.mounts;
-        let mut asked = self.asked.borrow_mut();
-        let mut wanted = BTreeSet::new();
-        for (state, label) in trace.steps() {
-            if state.started.is_some() && !state.cached && label.is_run() && runs(state) {
-                let own = plan.of_step(&state.targets, label);
-                if own.iter().any(|at| !asked.contains(at)) {
-                    wanted.extend(own.into_iter().chain(plan.upon(&state.targets, label)));
-                }
+        let runs = running(trace).filter(|(state, _)| state.completed.is_none());
+        let own = runs.flat_map(|(state, label)| self.plan.mounts.of_step(&state.targets, label));
+        let new: BTreeSet<usize> = own.filter(|at| self.asked.borrow_mut().insert(*at)).collect();
+        let mut made = Vec::new();
+        for (at, ages) in self.ask(Which::InUse, &new) {
+            if ages.is_empty() {
+                // That step is over; the next one with this mount asks again.
+                self.asked.borrow_mut().remove(&at);
+            } else if !ages.contains(&true) {
+                made.push(at);
             }
         }
+        let can_be_had = !self.sources(&made).is_empty();
+        self.made.borrow_mut().extend(made);
+        can_be_had
+    }
+
+    /// What the builder lacks when the call has ended for that: of those steps, of others that had begun as well, and of the stages that
+    /// are built upon theirs.
+    pub(super) fn lacking(&self, trace: &Trace) -> Vec<Lacking> {
+        self.started.set(0);
+        let plan = &self.plan.mounts;
+        let mut wanted = self.made.take();
+        let cut_off =
+            running(trace).filter(|(state, _)| state.completed.is_none() || !state.error.is_empty());
+        for (state, label) in cut_off {
+            let all = plan.of_step(&state.targets, label).into_iter().chain(plan.upon(&state.targets, label));
+            wanted.extend(all.filter(|at| self.asked.borrow_mut().insert(*at)));
+        }
+        let ages = self.ask(Which::Mounts, &wanted).into_iter();
+        let lacking: Vec<usize> = ages.filter(|(_, ages)| !ages.contains(&true)).map(|(at, _)| at).collect();
+        self.sources(&lacking)
+    }
+
+    /// Asks about mounts that may be had, and gives what [`ages`] says of them.
+    fn ask(&self, which: Which, wanted: &BTreeSet<usize>) -> Vec<(usize, Vec<bool>)> {
+        let plan = &self.plan.mounts;
         let may_be_had = |at: &usize| plan.mounts[*at].held.is_some() || !plan.registries.is_empty();
-        let new: Vec<usize> = wanted.into_iter().filter(|at| asked.insert(*at) && may_be_had(at)).collect();
-        if new.is_empty() || plan.carrier.is_none() {
+        let wanted: Vec<usize> = wanted.iter().copied().filter(may_be_had).collect();
+        if wanted.is_empty() || plan.carrier.is_none() {
             return Vec::new();
         }
-        match usage::read(&self.session.sh, &self.plan.builder) {
-            Ok(records) => self.sources(&lacks(plan, &records, self.begun.get(), &new)),
+        match usage::read(&self.session.sh, &self.plan.builder, which) {
+            Ok(records) => ages(plan, &records, self.begun.get(), &wanted),
             // A builder that does not say what it holds keeps what it has.
             Err(_) => Vec::new(),
         }
@@ -104,20 +123,30 @@ impl<'a> Lookout<'a> {
     }
 }
 
-/// Those of which the builder has no record that is older than the build. Where it does not name its mounts, none is lacking: what is
-/// there must not be overwritten by what is older.
-fn lacks(plan: &MountPlan, records: &[Record], begun: Option<Timestamp>, wanted: &[usize]) -> Vec<usize> {
+/// Steps with a RUN that have begun and were not cached.
+fn running(trace: &Trace) -> impl Iterator<Item = (&State, &Label)> {
+    trace.steps().filter(|(state, label)| state.started.is_some() && !state.cached && label.is_run())
+}
+
+/// Of each mount that is wanted, whether the records of it are older than the build: a builder lacks one of which it has no older record.
+/// Nothing where it does not name its mounts: what is there must not be overwritten by what is older.
+fn ages(
+    plan: &MountPlan,
+    records: &[Record],
+    begun: Option<Timestamp>,
+    wanted: &[usize],
+) -> Vec<(usize, Vec<bool>)> {
     let mounts: Vec<&Record> = records.iter().filter(|record| record.kind == "exec.cachemount").collect();
     if mounts.iter().any(|record| record.mount_id().is_none()) {
         return Vec::new();
     }
-    let is_held = |at: usize| {
-        let id = plan.mounts[at].builder_id();
-        let older =
-            |record: &Record| record.created.is_none_or(|created| begun.is_none_or(|begun| created < begun));
-        mounts.iter().any(|record| record.mount_id() == Some(&id) && older(record))
+    let is_older =
+        |record: &&Record| record.created.is_none_or(|created| begun.is_none_or(|begun| created < begun));
+    let ages = |at: &usize| {
+        let id = plan.mounts[*at].builder_id();
+        (*at, mounts.iter().filter(|record| record.mount_id() == Some(&id)).map(is_older).collect())
     };
-    wanted.iter().copied().filter(|at| !is_held(*at)).collect()
+    wanted.iter().map(ages).collect()
 }
 
 #[cfg(test)]
@@ -151,15 +180,16 @@ mod tests {
             });
         }
         let begun = Timestamp::from_second(100).ok();
-        let ask = |records: &[Record]| lacks(&plan, records, begun, &[0, 1]);
-        assert_eq!(ask(&[]), [0, 1]);
-        assert_eq!(ask(&[record("a", 99)]), [1], "the builder has it");
-        assert_eq!(ask(&[record("a", 101), record("b", 99)]), [0], "this build has just made it");
-        assert_eq!(ask(&[record("a", 99), record("a", 101)]), [1]);
+        let ask = |records: &[Record]| ages(&plan, records, begun, &[0, 1]);
+        assert_eq!(ask(&[]), [(0, vec![]), (1, vec![])]);
+        assert_eq!(ask(&[record("a", 99)]), [(0, vec![true]), (1, vec![])], "the builder has it");
+        let both = [record("a", 101), record("b", 99)];
+        assert_eq!(ask(&both), [(0, vec![false]), (1, vec![true])], "this build has just made the first");
+        assert_eq!(ask(&[record("a", 99), record("a", 101)])[0], (0, vec![true, false]));
         let nameless = Record { description: "cached mount /c from exec sh".into(), ..record("a", 99) };
         assert_eq!(
             ask(&[nameless]),
-            [0; 0],
+            [],
             "where it does not name them, what is there must not be overwritten"
         );
     }

@@ -125,24 +125,20 @@ impl Run<'_> {
         let mut put_back = Moved::default();
         let mut before: Option<Trace> = None;
         loop {
-            let lacking = RefCell::new(Vec::new());
-            let stop = |trace: &Trace| {
-                let found = lookout.lacking(trace);
-                let is_any = !found.is_empty();
-                lacking.borrow_mut().extend(found);
-                is_any
-            };
-            let mut ended = self.call(&self.plan.bake, &stop)?;
+            let mut ended = self.call(&self.plan.bake, &|trace| lookout.is_lacking(trace))?;
             if let Some(before) = &before {
                 ended.trace.recall(before);
             }
-            let mut lacking: Vec<Lacking> = lacking.into_inner();
             let goes_on = ended.stopped && !signals::interrupted();
             let Some(carrier) = self.plan.mounts.carrier.as_ref().filter(|_| goes_on) else {
                 ended.seconds = started.elapsed().as_secs_f64();
                 return Ok((ended, put_back));
             };
-            lacking.extend(lookout.cut_off(&ended.trace));
+            let lacking = lookout.lacking(&ended.trace);
+            before = Some(ended.trace);
+            if lacking.is_empty() {
+                continue;
+            }
             let budget = keep::budget(self.session, self.plan);
             let site = site(self.session, self.plan, self.log, &budget);
             let mounts = self.fetch(lacking, &mut put_back)?;
@@ -156,7 +152,6 @@ impl Run<'_> {
             )?;
             moved.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             put_back.add(moved);
-            before = Some(ended.trace);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::engine::facts::{self as engine_facts, Info};
 use crate::engine::limits::Limits;
 use crate::engine::problem::Problem;
 use crate::engine::provision::probe::chosen_place;
-use crate::engine::usage;
+use crate::engine::usage::{self, Which};
 use crate::project::pins;
 use crate::project::secrets::{self, Secrets};
 use crate::record::{read, steps};
@@ -111,7 +111,7 @@ fn habits(session: &Session, engine: Option<&Engine>) -> Habits {
         read::all(&session.layout).into_iter().rev().filter_map(|past| past.report().cloned()).collect();
     let records = engine
         .filter(|_| !graphs.is_empty())
-        .and_then(|engine| usage::read(&session.sh, &engine.builder).ok());
+        .and_then(|engine| usage::read(&session.sh, &engine.builder, Which::All).ok());
     Habits { graphs, reports, records: records.unwrap_or_default(), builds }
 }
 

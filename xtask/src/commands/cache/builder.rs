@@ -7,7 +7,8 @@ use anyhow::Result;
 use crate::cli::Session;
 use crate::cli::parse::Parsed;
 use crate::commands::gather;
-use crate::engine::{facts, usage};
+use crate::engine::facts;
+use crate::engine::usage::{self, Which};
 use crate::plan::options::BuildOptions;
 use crate::plan::step::{Command, Step};
 use crate::project::declaration::{self, Question};
@@ -57,7 +58,7 @@ pub(super) fn ours(session: &Session, parsed: &Parsed) -> Result<Records> {
         })
         .collect();
     let declared = mounts::of_build(&declaration, &names, &files, &engine.platform).mounts;
-    let held = usage::read(&session.sh, &engine.builder)?;
+    let held = usage::read(&session.sh, &engine.builder, Which::Mounts)?;
     let mut records = Records { builder: engine.builder, ..Records::default() };
     for mount in declared.iter().map(|used| &used.mount) {
         let id = format!("{}/{}", mount.identity.namespace, mount.identity.id);

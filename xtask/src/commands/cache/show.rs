@@ -11,7 +11,8 @@ use crate::cache::policy::Policy;
 use crate::cache::{entry, mount};
 use crate::cli::Session;
 use crate::cli::parse::Parsed;
-use crate::engine::{facts, usage};
+use crate::engine::facts;
+use crate::engine::usage::{self, Which};
 use crate::report::json as document;
 use crate::report::store::{self, Row};
 
@@ -70,7 +71,7 @@ pub(super) fn du(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
     check(session)?;
     let held = facts::read(session)
         .map_err(|problem| problem.into_error())
-        .and_then(|engine| Ok((usage::read(&session.sh, &engine.builder)?, engine.builder)));
+        .and_then(|engine| Ok((usage::read(&session.sh, &engine.builder, Which::All)?, engine.builder)));
     let (records, builder) = match held {
         Ok(held) => held,
         Err(error) => {

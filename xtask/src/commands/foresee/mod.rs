@@ -105,7 +105,7 @@ impl Question {
         // Beside no build it takes no time from one.
         let early = self.build.is_none().then(|| {
             let builder = self.engine.builder.clone();
-            std::thread::spawn(move || usage::read(&Shell::new()?, &builder))
+            std::thread::spawn(move || usage::read(&Shell::new()?, &builder, usage::Which::Results))
         });
         let root = format!("{:x}", Sha256::digest(self.dir.to_string_lossy().as_bytes()));
         let memo = Memo::new(&self.layout, "files", &root);
@@ -156,7 +156,9 @@ impl Question {
         if !is_on(patience) {
             return Ok(None);
         }
-        usage::read_while(&Shell::new()?, &self.engine.builder, &|| is_on(Duration::ZERO))
+        usage::read_while(&Shell::new()?, &self.engine.builder, usage::Which::Results, &|| {
+            is_on(Duration::ZERO)
+        })
     }
 
     /// What is foreseen with these records in the builder; where it was not asked, it is taken to have dropped nothing.

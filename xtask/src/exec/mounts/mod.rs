@@ -21,7 +21,7 @@ use super::ended::Ended;
 use super::signals;
 use crate::cache::layout_check;
 use crate::cache::mount::{MountEntry, Sharing};
-use crate::engine::usage;
+use crate::engine::usage::{self, Which};
 use crate::layout::Layout;
 use crate::plan::mounts::{Carrier, PlannedMount, Way};
 use crate::plan::transfer::Transfer;
@@ -204,7 +204,7 @@ fn in_use(carrier: &Carrier, mounts: &[PlannedMount], moved: &mut Moved) -> Resu
     if mounts.iter().all(|mount| mount.sharing != Sharing::Private) {
         return Ok(BTreeSet::new());
     }
-    let records = usage::read(&Shell::new()?, &carrier.builder)?;
+    let records = usage::read(&Shell::new()?, &carrier.builder, Which::InUse)?;
     let is_used = |mount: &PlannedMount| {
         let id = mount.builder_id();
         let mut own = records.iter().filter(|record| record.mount_id() == Some(&id));
