@@ -45,8 +45,8 @@ impl Record {
 }
 
 /// Which records are asked for. While BuildKit measures a cache mount that was written to since it was asked last, a step that begins
-/// gets another, empty one in its place (`cacheManager.DiskUsage` and `GetMutable`; measured, BuildKit 0.13: a mount of 2 GB was lost so
-/// in every second build). So beside a build nothing may be asked that makes it measure one.
+/// gets another, empty one in its place (moby/buildkit#883; `cacheManager.DiskUsage` and `GetMutable`; measured, BuildKit 0.13: a mount of
+/// 2 GB was lost so in every second build). So beside a build nothing may be asked that makes it measure one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// All, with their sizes: not beside a build of our own.
