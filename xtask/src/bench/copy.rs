@@ -82,8 +82,16 @@ impl Copy {
         }
     }
 
+    /// Builds after an edit, which is taken back whatever came of it.
+    pub(super) fn edited<T>(&self, edit: Edit, build: impl FnOnce(&[&str]) -> Result<T>) -> Result<T> {
+        let args = self.edit(edit)?;
+        let built = build(&args);
+        self.undo(edit)?;
+        built
+    }
+
     /// Takes an edit back.
-    pub(super) fn undo(&self, edit: Edit) -> Result<()> {
+    fn undo(&self, edit: Edit) -> Result<()> {
         if let Edit::Append(file, text) = edit {
             let path = self.path(file);
             let content = fs::read_to_string(&path)?;

@@ -58,10 +58,7 @@ impl Bench {
 
     /// The base image after an edit, which is taken back.
     fn edited(&self, home: &Home, edit: Edit) -> Result<Time> {
-        let args = self.copy.edit(edit)?;
-        let time = self.copy.xtask(home, BASE, &args);
-        self.copy.undo(edit)?;
-        time
+        self.copy.edited(edit, |args| self.copy.xtask(home, BASE, args))
     }
 
     /// What guides give: plain buildx's own directory, and a third machine.
@@ -108,10 +105,7 @@ impl Plain<'_> {
             _ => None,
         };
         let sets: Vec<&str> = [self.import.as_str()].into_iter().chain(arg.as_deref()).collect();
-        copy.edit(edit)?;
-        let time = copy.bake(&self.home, &self.base, &sets);
-        copy.undo(edit)?;
-        time
+        copy.edited(edit, |_| copy.bake(&self.home, &self.base, &sets))
     }
 
     fn row(&self, case: &Case, ours: f64, theirs: f64, limit: f64) -> Row {

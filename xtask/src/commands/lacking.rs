@@ -25,7 +25,7 @@ pub(super) struct Lacking {
     pub remote: Option<RemoteMount>,
 }
 
-/// Watches all calls of one build. Each mount is looked at once.
+/// Watches all calls of one build. Each mount is looked at once, but for one whose step was over before the builder answered.
 pub(super) struct Lookout<'a> {
     session: &'a Session,
     plan: &'a Plan,

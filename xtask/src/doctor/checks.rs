@@ -5,7 +5,7 @@ use super::facts::Facts;
 use super::habits;
 use crate::cache::size;
 use crate::engine::base::{BaseImage, TAG};
-use crate::engine::facts::Info;
+use crate::engine::info::Info;
 use crate::engine::limits::Limits;
 use crate::engine::problem::Problem;
 use crate::engine::{Driver, Engine};

@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use xshell::cmd;
 
 use super::ask;
 use super::builders;
+use super::info::Info;
 use super::problem::Problem;
 use super::{Driver, Engine, OLDEST_BUILDX, Version};
 use crate::cache::memo;
@@ -158,88 +158,6 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
         },
         server: parsed.server_version,
     })
-}
-
-/// What `docker info --format '{{json .}}'` prints, as far as we read it.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Info {
-    #[serde(default)]
-    pub(crate) server_version: String,
-    #[serde(default, rename = "OSType")]
-    os_type: String,
-    #[serde(default)]
-    architecture: String,
-    #[serde(default, rename = "NCPU")]
-    processors: u32,
-    #[serde(default)]
-    security_options: Option<Vec<String>>,
-    #[serde(default)]
-    driver_status: Option<Vec<[String; 2]>>,
-    #[serde(default)]
-    pub(crate) server_errors: Vec<String>,
-    #[serde(default)]
-    pub(crate) images: u64,
-    #[serde(default)]
-    pub(crate) docker_root_dir: String,
-    client_info: ClientInfo,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ClientInfo {
-    #[serde(default)]
-    version: String,
-    #[serde(default)]
-    plugins: Option<Vec<Plugin>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Plugin {
-    name: String,
-    #[serde(default)]
-    pub(crate) version: String,
-    #[serde(default)]
-    pub(crate) path: String,
-}
-
-impl Info {
-    fn is_rootless(&self) -> bool {
-        self.security_options.iter().flatten().any(|option| option.contains("rootless"))
-    }
-
-    pub(crate) fn buildx(&self) -> Option<Version> {
-        Version::parse(&self.plugin("buildx")?.version)
-    }
-
-    /// Version of the client.
-    pub(crate) fn client(&self) -> &str {
-        &self.client_info.version
-    }
-
-    /// A plugin that the client finds.
-    pub(crate) fn plugin(&self, name: &str) -> Option<&Plugin> {
-        self.client_info.plugins.as_deref()?.iter().find(|plugin| plugin.name == name)
-    }
-
-    /// Whether the daemon answered.
-    pub(crate) fn is_up(&self) -> bool {
-        !self.server_version.is_empty()
-    }
-
-    /// Whether the daemon is there but not for this user.
-    pub(crate) fn is_forbidden(&self) -> bool {
-        self.server_errors.iter().any(|words| words.contains("permission denied"))
-    }
-
-    /// The daemon says so in its driver status (moby 26: `driver-type io.containerd.snapshotter.v1`).
-    pub(crate) fn containerd_store(&self) -> bool {
-        let status = self.driver_status.as_deref().unwrap_or_default();
-        status
-            .iter()
-            .any(|[name, value]| name == "driver-type" && value.starts_with("io.containerd.snapshotter"))
-    }
 }
 
 /// An answer that is not what Docker's client says: words alone, or a document of another kind.

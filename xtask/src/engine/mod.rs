@@ -7,6 +7,7 @@ pub mod base;
 pub mod builders;
 pub mod daemon_json;
 pub mod facts;
+pub(crate) mod info;
 pub mod json_text;
 pub mod limits;
 pub mod os;

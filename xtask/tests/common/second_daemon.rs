@@ -28,10 +28,9 @@ impl SecondDaemon {
 
     /// The same with this one.
     pub fn with(self, project: Project) -> (Self, Project) {
-        let second = self;
-        second.receive(&base_of(&project));
-        let project = project.env("DOCKER_HOST", &second.host());
-        (second, project)
+        self.receive(&base_of(&project));
+        let project = project.env("DOCKER_HOST", &self.host());
+        (self, project)
     }
 
     /// Its address, for DOCKER_HOST.

@@ -7,7 +7,8 @@ use xshell::cmd;
 
 use super::facts::{Daemon, Init};
 use crate::cli::Session;
-use crate::engine::facts::{Info, client_config};
+use crate::engine::facts::client_config;
+use crate::engine::info::Info;
 use crate::engine::{ask, daemon_json};
 use crate::host::Host;
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::plan::mounts::{Carrier, PlannedMount, Way};
 
+/// A transfer of one mount, with a pack to be read.
 fn transfer(dir: &std::path::Path) -> Transfer {
     let mount = PlannedMount {
         dir: dir.join("mount"),
@@ -13,7 +14,18 @@ fn transfer(dir: &std::path::Path) -> Transfer {
         uses: Vec::new(),
     };
     let carrier = Carrier { scratch: dir.to_path_buf(), ..Carrier::default() };
-    carrier.transfer(Way::Out, &[mount], &[].into(), "n", 0, None)
+    let transfer = carrier.transfer(Way::Out, &[mount], &[].into(), "n", 0, None);
+    fs::create_dir_all(transfer.input(0)).expect("made");
+    fs::write(transfer.input(0).join("pack-000.zst"), "0123456789").expect("written");
+    transfer
+}
+
+/// Serves it, and says where.
+fn serve(transfer: &Transfer, unread: &[usize]) -> (Serving, Loopback) {
+    let listening = Listening::open().expect("a port");
+    let at = listening.address().clone();
+    let serving = listening.serve(transfer, unread.iter().copied().collect()).expect("it serves");
+    (serving, at)
 }
 
 /// Says something and gives the answer.
@@ -30,12 +42,8 @@ fn ask(at: &Loopback, said: &str) -> String {
 fn what_has_the_token_reads_and_leaves_the_items_files_and_nothing_else() {
     let dir = tempfile::tempdir().expect("a folder");
     let transfer = transfer(dir.path());
-    fs::create_dir_all(transfer.input(0)).expect("made");
-    fs::write(transfer.input(0).join("pack-000.zst"), "0123456789").expect("written");
     fs::write(transfer.dir.join("in/secret"), "no").expect("written");
-    let listening = Listening::open().expect("a port");
-    let at = listening.address().clone();
-    let serving = listening.serve(&transfer, BTreeSet::new()).expect("it serves");
+    let (serving, at) = serve(&transfer, &[]);
     let said = |words: &str| ask(&at, &format!("{} {words}", at.token));
     assert_eq!(said("0 get pack-000.zst 0 -\n"), "10\n0123456789");
     assert_eq!(said("0 get pack-000.zst 2 3\n"), "3\n234");
@@ -57,12 +65,8 @@ fn what_has_the_token_reads_and_leaves_the_items_files_and_nothing_else() {
 fn what_nobody_has_read_yet_is_waited_for() {
     let dir = tempfile::tempdir().expect("a folder");
     let transfer = transfer(dir.path());
-    fs::create_dir_all(transfer.input(0)).expect("made");
-    fs::write(transfer.input(0).join("pack-000.zst"), "0123456789").expect("written");
     for is_whole in [true, false] {
-        let listening = Listening::open().expect("a port");
-        let at = listening.address().clone();
-        let serving = listening.serve(&transfer, [0].into()).expect("it serves");
+        let (serving, at) = serve(&transfer, &[0]);
         let asking = std::thread::spawn(move || ask(&at, &format!("{} 0 get pack-000.zst 0 -\n", at.token)));
         std::thread::sleep(Duration::from_millis(100));
         assert!(!asking.is_finished(), "not before it was read");
