@@ -1,0 +1,103 @@
+//! The binary end to end, without an engine.
+
+use crate::common::{COMPOSE, Project};
+use xtask::cli::{help, table};
+
+#[test]
+fn help_comes_from_the_table_on_stdout() {
+    let project = Project::new(&[]);
+    for args in [&[][..], &["--help"], &["help"]] {
+        let run = project.run(args);
+        run.succeeds();
+        table::COMMANDS
+            .iter()
+            .for_each(|command| assert!(run.stdout.contains(command.summary), "{}", run.all()));
+    }
+    for command in table::COMMANDS {
+        let run = project.run(&[command.name, "--help"]);
+        run.succeeds();
+        let options = command.options.iter().copied().flatten();
+        options.for_each(|opt| assert!(run.stdout.contains(opt.name), "{} lacks {}", command.name, opt.name));
+    }
+}
+
+#[test]
+fn the_table_is_sound() {
+    for (index, command) in table::COMMANDS.iter().enumerate() {
+        assert!(
+            table::COMMANDS[..index].iter().all(|other| other.name != command.name),
+            "{} twice",
+            command.name
+        );
+        assert!(command.example.starts_with(command.name), "the example of {}", command.name);
+        assert!(!command.summary.ends_with('.') && !command.summary.is_empty());
+    }
+}
+
+#[test]
+fn the_readme_has_the_tables_list() {
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).expect("a README");
+    let list = help::readme_list();
+    assert!(readme.contains(&list), "README.md needs this list:\n\n{list}");
+}
+
+#[test]
+fn wrong_words_end_with_2_and_one_error() {
+    let project = Project::new(&[("compose.yaml", COMPOSE)]);
+    let table: &[(&[&str], &[&str])] = &[
+        (&["bild"], &["unknown command `bild`", "did you mean `build`"]),
+        (&["--nope"], &["unknown option `--nope`"]),
+        (&["base-build", "--dryrun"], &["unknown option `--dryrun`", "did you mean `--dry-run`"]),
+        (&["base-build", "extra"], &["does not take the argument `extra`"]),
+        (&["smoke", "a", "b"], &["does not take the argument `b`"]),
+        (&["build"], &["`build` needs TARGET"]),
+        (&["build", "app", "--file"], &["`--file` needs FILE"]),
+        (&["base-build", "--progress", "loud"], &["`--progress loud` is unknown"]),
+        (&["base-build", "--builder", "a", "--builder", "b"], &["`--builder` is given twice"]),
+        (&["build", "app", "--set", "app.arg.X=1"], &["unknown key `arg`", "did you mean `args`"]),
+        (&["build", "app", "--set", "app"], &["not of the form TARGET.KEY=VALUE"]),
+        (&["build", "app", "--platform", "arm"], &["not OS/ARCH"]),
+        (&["build", "app", "--build-arg", "UNSET_THING"], &["has no value"]),
+        (&["build", "app", "--file", "gone.yaml"], &["there is no file", "gone.yaml"]),
+        (&["frankenphp", "--app", "gone"], &["there is no folder", "gone"]),
+        (&["bench", "fastest"], &["unknown case `fastest`"]),
+    ];
+    for (args, words) in table {
+        let run = project.run(args);
+        run.fails(2, words);
+        assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.all());
+        assert_eq!(run.stdout, "", "{}", run.all());
+    }
+    assert!(!project.store().exists(), "nothing is written before the words are right");
+}
+
+#[test]
+fn an_error_is_a_document_with_json() {
+    let run = Project::new(&[]).run(&["build", "app", "--file", "gone.yaml", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&run.stdout).expect("one document");
+    assert_eq!((json["schema"].as_u64(), json["error"]["exit_code"].as_u64()), (Some(1), Some(2)));
+}
+
+#[test]
+fn without_docker_nothing_is_changed_and_the_command_is_named() {
+    let empty = tempfile::tempdir().expect("a folder");
+    let path = empty.path().display().to_string();
+    let project = Project::new(&[("compose.yaml", COMPOSE)]).env("PATH", &path);
+    let run = project.run(&["base-build"]);
+    run.fails(1, &["no `docker` on the PATH", "--provision"]);
+    let run = project.run(&["base-build", "--dry-run"]);
+    run.succeeds();
+    assert!(run.stdout.contains("docker buildx bake"), "{}", run.all());
+    assert!(!project.store().exists(), "{}", run.all());
+}
+
+#[test]
+fn a_daemon_that_is_down_is_told() {
+    let project =
+        Project::new(&[("compose.yaml", COMPOSE)]).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    let run = project.run(&["build", "app", "--file", "compose.yaml"]);
+    // A machine may lack docker altogether: then that is what is told.
+    assert_eq!(run.code, 1, "{}", run.all());
+    assert!(run.stderr.contains("does not answer") || run.stderr.contains("docker`"), "{}", run.all());
+}

@@ -1,0 +1,201 @@
+//! What the end-to-end tests share: the binary with a cleared environment, and small projects in folders of their own.
+#![allow(unreachable_pub, missing_docs)] // `pub` here reads as: for the tests
+
+pub mod browser;
+pub mod buildkit;
+pub mod outcome;
+pub mod registry;
+pub mod second_daemon;
+pub mod terminal;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A project in a temporary folder, with a home and a store of its own.
+pub struct Project {
+    dir: tempfile::TempDir,
+    env: Vec<(String, String)>,
+    images: RefCell<BTreeSet<String>>,
+}
+
+/// Images of tests do not stay in the engine.
+impl Drop for Project {
+    fn drop(&mut self) {
+        let images = self.images.borrow();
+        if !images.is_empty() {
+            let _ = Command::new("docker").args(["image", "rm", "--force"]).args(images.iter()).output();
+        }
+    }
+}
+
+/// What a run of the binary came to.
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Project {
+    /// A project with these files.
+    pub fn new(files: &[(&str, &str)]) -> Self {
+        let dir = tempfile::Builder::new().prefix("durango-test-").tempdir().expect("a temporary folder");
+        let project = Self { dir, env: Vec::new(), images: RefCell::default() };
+        fs::create_dir_all(project.path("home")).expect("a home");
+        for (name, text) in files {
+            project.write(name, text);
+        }
+        project
+    }
+
+    /// Adds a variable to the cleared environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// An image that goes with the project; those of [`Self::build`] are known.
+    pub fn owns(&self, image: &str) {
+        self.images.borrow_mut().insert(image.to_owned());
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.path("store")
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, text).expect("written");
+    }
+
+    /// The binary with these arguments, in the project's folder.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(args).current_dir(self.dir.path()).env_clear();
+        command.env("PATH", std::env::var("PATH").unwrap_or_default());
+        command.env("HOME", self.path("home")).env("DURANGO_CACHE_DIR", self.store());
+        for name in ["SSL_CERT_FILE", "DOCKER_HOST"] {
+            if let Ok(value) = std::env::var(name) {
+                command.env(name, value);
+            }
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Run {
+        Run::from(self.command(args).output().expect("the binary runs"))
+    }
+
+    /// A build of the project's own declaration; its JSON and its exit code.
+    pub fn build(&self, args: &[&str]) -> (Value, Run) {
+        let mut all = vec!["build", "--json", "--file", "compose.yaml"];
+        all.extend(args);
+        let run = self.run(&all);
+        let json: Value =
+            serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one JSON document: {}", run.all()));
+        let images =
+            json["targets"].as_array().into_iter().flatten().filter_map(|target| target["image"].as_str());
+        let own = images.filter(|image| image.starts_with("durango-test/")).map(str::to_owned);
+        self.images.borrow_mut().extend(own);
+        (json, run)
+    }
+}
+
+/// The binary, run by a user who may do nothing; `None` where we are not root and cannot become one. The project's folder
+/// and its home are opened to that user.
+pub fn run_as_nobody(project: &Project, args: &[&str]) -> Option<Run> {
+    use std::os::unix::fs::PermissionsExt;
+    if !xtask::host::Host::read().is_root {
+        return None;
+    }
+    let binary = project.path("xtask");
+    fs::copy(env!("CARGO_BIN_EXE_xtask"), &binary).expect("copied");
+    for folder in ["", "home"] {
+        fs::set_permissions(project.path(folder), fs::Permissions::from_mode(0o777)).expect("opened");
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).args(args);
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", project.path("home"));
+    command.envs(project.env.iter().map(|(name, value)| (name, value)));
+    Some(Run::from(command.current_dir(project.path("")).output().expect("setpriv runs")))
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Run {
+    /// What it said, its error first: the rest may be a whole build's output.
+    pub fn all(&self) -> String {
+        let error: Vec<&str> =
+            self.stderr.lines().skip_while(|line| !line.starts_with("error")).take(20).collect();
+        let (code, error) = (self.code, error.join("\n"));
+        format!("exit code {code}\n{error}\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr)
+    }
+
+    /// Asserts the exit code and that stderr has each of the words.
+    #[track_caller]
+    pub fn fails(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "{}", self.all());
+        for word in words {
+            assert!(self.stderr.contains(word), "`{word}` is not said: {}", self.all());
+        }
+    }
+
+    #[track_caller]
+    pub fn succeeds(&self) {
+        assert_eq!(self.code, 0, "{}", self.all());
+    }
+}
+
+/// A Compose file with one service `app`; `BASE_IMAGE` is the pinned one, so that xtask brings the base about.
+pub const COMPOSE: &str = r"
+services:
+  app:
+    image: durango-test/app
+    build:
+      context: .
+      args:
+        BASE_IMAGE: debian:13-slim
+";
+
+/// The image that the first engine builds upon, as its plan names it.
+pub fn base_of(project: &Project) -> String {
+    let plan = project.run(&["plan", "default", "--file", "compose.yaml"]);
+    plan.succeeds();
+    let (_, rest) = plan.stdout.split_once(".args.BASE_IMAGE=").expect("a base image");
+    rest.split([' ', '\'']).next().expect("a name").to_owned()
+}
+
+/// The steps of a report as `instruction -> cached`.
+pub fn cached(report: &Value, instruction: &str) -> bool {
+    let steps = report["steps"].as_array().expect("steps");
+    let found =
+        steps.iter().find(|step| step["instruction"].as_str().is_some_and(|text| text.contains(instruction)));
+    found.unwrap_or_else(|| panic!("no step `{instruction}` in {report}"))["cached"]
+        .as_bool()
+        .expect("a flag")
+}
+
+/// Every file below a folder with its size, for growth and leftovers.
+pub fn files(dir: &Path) -> Vec<(PathBuf, u64)> {
+    let entries =
+        walkdir::WalkDir::new(dir).into_iter().flatten().filter(|entry| entry.file_type().is_file());
+    entries.map(|entry| (entry.path().to_path_buf(), entry.metadata().map_or(0, |meta| meta.len()))).collect()
+}

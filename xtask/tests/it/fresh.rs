@@ -1,0 +1,221 @@
+//! Steps that run again, on a real engine: each counts its runs in a cache mount, so that a number which goes on shows both
+//! that the step ran and that its mount was spared.
+
+use crate::common::second_daemon::SecondDaemon;
+use crate::common::{COMPOSE, Project, Run, cached};
+use serde_json::Value;
+
+/// What no other test and no other run has.
+fn salt(name: &str) -> String {
+    let text = format!("{}-{name}-{:?}", std::process::id(), std::time::SystemTime::now());
+    text.chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// ARG before FROM, an ONBUILD, a RUN and a heredoc, each with a counter; the context beside them. BuildKit 0.13 takes no cache
+/// mount in an ONBUILD of the same file: that one leaves its time.
+fn project(name: &str) -> Project {
+    let salt = salt(name);
+    // A mount's id is no part of a step's key, so the salt is in each command.
+    let count = format!("echo {salt} >>/c/n && wc -l </c/n");
+    let mount = |id: &str| format!("--mount=type=cache,id={salt}{id},target=/c");
+    let dockerfile = format!(
+        "ARG BASE_IMAGE\nARG START=made\nFROM ${{BASE_IMAGE}} AS parent\nONBUILD RUN date +%s.%N-{salt} >/onbuild\n\
+         FROM parent AS made\nRUN {run} \\\n  # a comment\n  {count} >/ran\nRUN {doc},sharing=locked <<-EOF\n\t{count} >/doc\n\tEOF\n\
+         FROM ${{START}} AS last\nRUN {last} {count} >/last\n\
+         FROM scratch\nCOPY --from=last /onbuild /ran /doc /last /\nCOPY . /context/\n",
+        run = mount("run"),
+        doc = mount("doc"),
+        last = mount("last"),
+    );
+    let compose = COMPOSE
+        .replace("durango-test/app", &format!("durango-test/{name}"))
+        .replace("context: .", "context: context\n      dockerfile: ../app.Dockerfile");
+    Project::new(&[
+        ("compose.yaml", &compose),
+        ("app.Dockerfile", &dockerfile),
+        ("app.Dockerfile.dockerignore", "skipped\n"),
+        ("context/.dockerignore", "kept\n"),
+        ("context/kept", ""),
+        ("context/skipped", ""),
+    ])
+}
+
+/// A build whose result goes into a folder.
+fn build(project: &Project, args: &[&str]) -> (Value, Run) {
+    let out = format!("type=local,dest={}", project.path("out").display());
+    let mut all = vec!["app", "--output", &out];
+    all.extend(args);
+    let (report, run) = project.build(&all);
+    run.succeeds();
+    (report, run)
+}
+
+/// How often each step has run, in the order of the Dockerfile.
+#[derive(Default)]
+struct Counts {
+    times: Vec<String>,
+}
+
+impl Counts {
+    fn read(&mut self, project: &Project) -> String {
+        let read = |name| std::fs::read_to_string(project.path(&format!("out/{name}"))).expect(name);
+        let time = read("onbuild");
+        if !self.times.contains(&time) {
+            self.times.push(time.clone());
+        }
+        let onbuild = 1 + self.times.iter().position(|known| *known == time).expect("known now");
+        let [run, doc, last] = ["ran", "doc", "last"].map(|name| read(name).trim().to_owned());
+        format!("{onbuild} {run} {doc} {last}")
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn no_cache_runs_all_and_keeps_mounts_and_the_next_build_has_the_new_result() {
+    let mut counts = Counts::default();
+    let project = project("no-cache");
+    build(&project, &[]);
+    assert_eq!(counts.read(&project), "1 1 1 1");
+    let (report, _) = build(&project, &["--no-cache"]);
+    assert_eq!(counts.read(&project), "2 2 2 2", "{report}");
+    let steps = report["steps"].as_array().expect("steps");
+    let runs = |step: &&Value| step["instruction"].as_str().is_some_and(|text| text.starts_with("RUN"));
+    let runs: Vec<_> = steps.iter().filter(runs).collect();
+    assert!(runs.len() == 4 && runs.iter().all(|step| step["cached"] == false), "{report}");
+    assert_eq!(report["warnings"], serde_json::json!([]));
+    let (report, _) = build(&project, &[]);
+    assert_eq!(
+        (counts.read(&project).as_str(), report["result"].as_str()),
+        ("2 2 2 2", Some("cached")),
+        "{report}"
+    );
+    let (report, run) = build(&project, &["--no-cache"]);
+    assert_eq!(counts.read(&project), "3 3 3 3", "{report} {}", run.stderr);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn fresh_runs_a_stage_or_a_step_and_the_next_build_has_the_new_result() {
+    let mut counts = Counts::default();
+    let project = project("fresh");
+    let dockerfile = || std::fs::read_to_string(project.path("app.Dockerfile")).expect("it is there");
+    let before = dockerfile();
+    build(&project, &[]);
+    assert_eq!(counts.read(&project), "1 1 1 1");
+    for (word, expected) in
+        [("made", "2 2 2 2"), ("RUN <<-EOF", "2 2 3 3"), ("last", "2 2 3 4"), ("made/RUN echo ", "2 3 4 5")]
+    {
+        build(&project, &["--fresh", word]);
+        assert_eq!(counts.read(&project), expected, "{word}");
+        // What `<Dockerfile>.dockerignore` says holds, and the context's own does not.
+        assert!(project.path("out/context/kept").exists() && !project.path("out/context/skipped").exists());
+        let (report, _) = build(&project, &[]);
+        assert_eq!(
+            (counts.read(&project).as_str(), report["result"].as_str()),
+            (expected, Some("cached")),
+            "{word}"
+        );
+    }
+    assert_eq!(dockerfile(), before);
+    let left: Vec<_> = crate::common::files(&project.store().join("tmp"));
+    assert!(left.iter().all(|(path, _)| !path.ends_with("app.Dockerfile")), "{left:?}");
+    // All of it begins anew with --no-cache, and the file is used as it stands.
+    build(&project, &["--no-cache"]);
+    assert_eq!(counts.read(&project), "3 4 5 6");
+    let plan = project.run(&["plan", "app", "--file", "compose.yaml"]);
+    assert!(
+        plan.stdout.contains("app.shm-size=") && !plan.stdout.contains("app.dockerfile="),
+        "{}",
+        plan.all()
+    );
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn another_machine_with_the_store_has_the_new_result() {
+    let mut counts = Counts::default();
+    let project = project("travels");
+    build(&project, &[]);
+    let second = SecondDaemon::start();
+    second.receive(&crate::common::base_of(&project));
+    let there = |project: Project| project.env("DOCKER_HOST", &second.host());
+    let here = std::env::var("DOCKER_HOST").unwrap_or("unix:///var/run/docker.sock".into());
+    let back = |project: Project| project.env("DOCKER_HOST", &here);
+    let project = there(project);
+    build(&project, &[]);
+    assert_eq!(counts.read(&project), "1 1 1 1", "the second machine holds the first result, too");
+    let project = back(project);
+    build(&project, &["--no-cache"]);
+    build(&project, &["--fresh", "last"]);
+    assert_eq!(counts.read(&project), "2 2 2 3");
+    let project = there(project);
+    let (report, _) = build(&project, &[]);
+    assert_eq!(
+        (counts.read(&project).as_str(), report["result"].as_str()),
+        ("2 2 2 3", Some("cached")),
+        "{report}"
+    );
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_dockerfile_inside_the_declaration_is_run_again_as_well() {
+    let inline = "      dockerfile_inline: |\n        ARG BASE_IMAGE\n        FROM $${BASE_IMAGE} AS made\n        \
+        RUN date +%N >/made && echo $${HOME} '%{x}' $$HOME >/homes\n        FROM scratch\n        COPY --from=made /made /homes /\n";
+    let compose = COMPOSE.replace("durango-test/app", "durango-test/fresh-inline") + inline;
+    let project = Project::new(&[("compose.yaml", &compose)]);
+    let read = |name: &str| std::fs::read_to_string(project.path(&format!("out/{name}"))).expect("built");
+    build(&project, &[]);
+    let (first, home) = (read("made"), read("homes"));
+    let (report, _) = build(&project, &["--fresh", "made"]);
+    assert!(!cached(&report, "RUN date"), "{report}");
+    let second = read("made");
+    assert_ne!(first, second);
+    assert_eq!(read("homes"), home);
+    let (report, _) = build(&project, &[]);
+    assert_eq!((read("made"), report["result"].as_str()), (second, Some("cached")));
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_unknown_step_is_refused_and_a_plan_shows_what_it_would_do() {
+    let project = project("words");
+    project.run(&["build", "app", "--file", "compose.yaml", "--fresh", "mode"]).fails(
+        2,
+        &[
+            "no stage or RUN of what is built is `mode`; did you mean `made`?",
+            "there are: parent; made; last;",
+        ],
+    );
+    project
+        .run(&["build", "app", "--file", "compose.yaml", "--fresh", "COPY . /context/"])
+        .fails(2, &["runs no command of its own"]);
+    let plan = project.run(&["plan", "app", "--file", "compose.yaml", "--fresh", "made", "--json"]);
+    plan.succeeds();
+    let plan: Value = serde_json::from_str(&plan.stdout).expect("JSON");
+    assert_eq!(plan["fresh"][0]["spots"][0]["stage"], "made", "{plan}");
+    assert!(!project.store().join("fresh").exists(), "a plan remembers nothing");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_mount_from_a_stage_that_was_run_again_travels() {
+    let salt = salt("from");
+    let compose = COMPOSE.replace("durango-test/app", "durango-test/fresh-from");
+    let dockerfile = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS seed\nRUN mkdir /s && echo {salt} >/s/seed\n\
+         FROM ${{BASE_IMAGE}} AS last\n\
+         RUN --mount=type=cache,id={salt},from=seed,source=/s,target=/c sleep 2; echo {salt} >>/c/n && wc -l </c/n >/last\n\
+         FROM scratch\nCOPY --from=last /last /\n"
+    );
+    let project = Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile)]);
+    let last = |project: &Project| std::fs::read_to_string(project.path("out/last")).expect("built");
+    build(&project, &["--fresh", "seed"]);
+    build(&project, &["--fresh", "last"]);
+    assert_eq!(last(&project).trim(), "2");
+    let second = SecondDaemon::start();
+    second.receive(&crate::common::base_of(&project));
+    let project = project.env("DOCKER_HOST", &second.host());
+    build(&project, &["--fresh", "last"]);
+    assert_eq!(last(&project).trim(), "3");
+}

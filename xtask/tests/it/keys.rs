@@ -1,0 +1,97 @@
+//! What a modification changes: the key of the layers, the key for a CI's cache, and the steps that run.
+
+use std::fs;
+
+use crate::common::{COMPOSE, Project};
+use serde_json::Value;
+
+/// Two stages, an argument, a file that is copied, one that is not, and one that `.dockerignore` keeps out.
+fn project(name: &str) -> Project {
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let dockerfile = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS made\nRUN echo '{salt}' >/first\nARG LEVEL=1\nRUN echo $LEVEL >/level\n\
+         FROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/first-too\nCOPY a.txt /a\nRUN cat /a >/b\nCOPY --from=made /level /level\n"
+    );
+    let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
+    Project::new(&[
+        ("compose.yaml", &compose),
+        ("Dockerfile", &dockerfile),
+        (".dockerignore", "store\nhome\n*.log\n"),
+        ("a.txt", "a\n"),
+        ("b.txt", "b\n"),
+        ("c.log", "c\n"),
+    ])
+}
+
+/// The key for a CI's cache, and its prefixes.
+fn ci_key(project: &Project, args: &[&str]) -> Vec<String> {
+    let run = project.run(&[&["cache", "key", "app", "--file", "compose.yaml"], args].concat());
+    run.succeeds();
+    run.stdout.lines().map(str::to_owned).collect()
+}
+
+fn ran(report: &Value) -> String {
+    let steps = report["steps"].as_array().expect("steps").iter();
+    let ran = steps.filter(|step| step["cached"] == false).filter_map(|step| step["instruction"].as_str());
+    let mut names: Vec<&str> = ran
+        .map(|text| match text {
+            text if text.contains(">/first") => "first",
+            text if text.contains(">/level") => "level",
+            text if text.contains("a.txt") => "copy",
+            text if text.contains("cat /a") => "cat",
+            text if text.contains("--from=made") => "from",
+            other => other,
+        })
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(" ")
+}
+
+fn edit(project: &Project, change: impl Fn(&str) -> String) {
+    let text = fs::read_to_string(project.path("Dockerfile")).expect("a Dockerfile");
+    project.write("Dockerfile", &change(&text));
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn modification_to_keys_and_steps() {
+    type Change = fn(&Project);
+    // (what, how, options of the build, another key of the layers, another key for a CI, the steps that run)
+    type Row<'a> = (&'a str, Change, &'a [&'a str], bool, bool, &'a str);
+    let table: &[Row<'_>] = &[
+        ("nothing", |_| {}, &[], false, false, ""),
+        ("a file that is copied", |p| p.write("a.txt", "other\n"), &[], false, true, "cat copy from"),
+        ("a file that no step copies", |p| p.write("b.txt", "other\n"), &[], false, true, ""),
+        ("a file that .dockerignore names", |p| p.write("c.log", "other\n"), &[], false, false, ""),
+        ("an argument", |_| {}, &["--build-arg", "LEVEL=2"], false, true, "from level"),
+        ("the argument taken back", |_| {}, &[], false, true, ""),
+        ("a comment", |p| edit(p, |text| format!("{text}# c\n")), &[], true, true, ""),
+        (
+            "a step in the middle",
+            |p| edit(p, |text| text.replace("cat /a >/b", "cat /a /a >/b")),
+            &[],
+            true,
+            true,
+            "cat from",
+        ),
+    ];
+    let project = project("keys");
+    let (first, run) = project.build(&["app"]);
+    run.succeeds();
+    assert_eq!(ran(&first), "cat copy first from level");
+    let (mut key, mut ci) = (first["cache"]["key"].clone(), ci_key(&project, &[]));
+    for (what, change, args, other_key, other_ci, steps) in table {
+        change(&project);
+        let (report, run) = project.build(&[&["app"], *args].concat());
+        run.succeeds();
+        let now = ci_key(&project, args);
+        assert_eq!(report["cache"]["key"] != key, *other_key, "{what}: key of the layers");
+        assert_eq!(now[0] != ci[0], *other_ci, "{what}: key for a CI: {now:?}");
+        assert_eq!(now[1] != ci[1], *other_key, "{what}: its prefix goes with the Dockerfile: {now:?}");
+        assert_eq!(now[2], ci[2], "{what}");
+        assert!(now[0].starts_with(&now[1]) && now[1].starts_with(&now[2]), "{now:?}");
+        assert_eq!(ran(&report), *steps, "{what}");
+        (key, ci) = (report["cache"]["key"].clone(), now);
+    }
+}

@@ -1,0 +1,160 @@
+//! Taking a cache mount out beside a running build that uses it: with each sharing nothing is lost, orphaned or deadlocked.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use crate::common::Project;
+use jiff::Timestamp;
+use xtask::cache::mount::{self, MountIdentity, Sharing};
+use xtask::cache::policy::Policy;
+use xtask::exec::budget::Budget;
+use xtask::exec::mounts::{self, Moved, Site};
+use xtask::layout::Layout;
+use xtask::plan::mounts::{Carrier, PlannedMount, Way};
+use xtask::plan::step;
+use xtask::record::log::Log;
+use xtask::record::veil::Veil;
+use xtask::report::watch::Quiet;
+
+const BASE: &str = "durango/debian:trixie";
+
+/// A mount and a place for what is taken out of it.
+struct Mount {
+    project: Project,
+    layout: Layout,
+    id: String,
+    sharing: Sharing,
+}
+
+impl Mount {
+    fn new(sharing: Sharing) -> Self {
+        // xtask sees to it that there is a base image.
+        let now = Timestamp::now().as_nanosecond();
+        let compose =
+            crate::common::COMPOSE.replace("durango-test/app", &format!("durango-test/beside-{sharing}"));
+        let project = Project::new(&[
+            ("compose.yaml", &compose),
+            (
+                "Dockerfile",
+                &format!("ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo {sharing} {now} >/own\n"),
+            ),
+        ]);
+        project.build(&["app", "--no-save"]).1.succeeds();
+        let layout = Layout::new(project.path(""), project.store());
+        Self { project, layout, id: format!("durango-test-{sharing}-{now}"), sharing }
+    }
+
+    /// A build by plain buildx that runs a script in the mount.
+    fn start(&self, script: &str) -> Child {
+        let (id, sharing) = (&self.id, self.sharing);
+        let now = Timestamp::now().as_nanosecond();
+        let dockerfile = format!(
+            "FROM {BASE}\nRUN --mount=type=cache,id={id},target=/m,sharing={sharing} : {now}; {script}\n"
+        );
+        self.project.write(&format!("build-{now}/Dockerfile"), &dockerfile);
+        Command::new("docker")
+            .args(["buildx", "build", "--progress", "plain", "--output", "type=cacheonly"])
+            .arg(self.project.path(&format!("build-{now}")))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("docker runs")
+    }
+
+    /// What a build finds in the mount.
+    fn content(&self) -> String {
+        let output = self.start("cat /m/log").wait_with_output().expect("it ends");
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn take_out(&self) -> Moved {
+        let identity = MountIdentity { id: self.id.clone(), ..MountIdentity::default() };
+        let mount = PlannedMount {
+            dir: self.layout.all_mounts().join(identity.slug()),
+            identity,
+            sharing: self.sharing,
+            target: "/m".into(),
+            held: None,
+            uses: Vec::new(),
+        };
+        let carrier = Carrier {
+            bake: step::Command::new(["docker", "buildx", "bake", "--progress", "rawjson"]),
+            builder: "default".into(),
+            tools: (BASE.into(), None),
+            ca_bundle: std::env::var("SSL_CERT_FILE").ok().map(Into::into),
+            scratch: self.layout.tmp().join("test"),
+            ..Carrier::default()
+        };
+        let (now, log) = (Timestamp::now(), Log::new(self.project.path("log"), Veil::default()));
+        let budget = Budget::new(&self.layout, &Policy::default(), now);
+        let site = Site {
+            layout: &self.layout,
+            log: &log,
+            now,
+            platform: "linux/amd64",
+            budget: &budget,
+            expected: 0,
+        };
+        mounts::run(&site, &carrier, Way::Out, &[mount], &mut Quiet).expect("not interrupted")
+    }
+
+    /// Fills the mount, takes it out beside a build that appends to it and goes on for `seconds`, and lets that end.
+    fn beside(&self, seconds: u32) -> Moved {
+        assert!(self.start("echo first >>/m/log").wait_with_output().expect("it ends").status.success());
+        let mut child = self.start(&format!("echo second >>/m/log; echo it goes on; sleep {seconds}"));
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        // Its own line, not the instruction that has the words, too.
+        assert!(lines.any(|line| line.expect("text").ends_with(" it goes on")));
+        let moved = self.take_out();
+        lines.for_each(drop);
+        assert!(child.wait().expect("it ends").success(), "the other build is not disturbed");
+        moved
+    }
+}
+
+fn saved_files(layout: &Layout) -> Vec<u64> {
+    let (saved, damaged) = mount::all(layout);
+    assert!(damaged.is_empty());
+    saved.iter().map(|saved| saved.entry.files).collect()
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_shared_mount_is_read_while_it_is_used() {
+    let mount = Mount::new(Sharing::Shared);
+    let moved = mount.beside(10);
+    assert_eq!((moved.done.len(), moved.warnings.len()), (1, 0), "{moved:?}");
+    assert_eq!(saved_files(&mount.layout), [2], "the folder and its file");
+    let content = mount.content();
+    assert!(content.contains("first") && content.contains("second"), "{content}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_private_mount_in_use_is_left_alone() {
+    let mount = Mount::new(Sharing::Private);
+    let moved = mount.beside(10);
+    assert_eq!(moved.done.len(), 0);
+    assert!(moved.warnings[0].contains("it is private"), "{moved:?}");
+    assert!(!Path::new(&mount.layout.all_mounts()).exists());
+    let content = mount.content();
+    assert!(content.contains("first") && content.contains("second"), "no empty one beside it: {content}");
+    assert_eq!(mount.take_out().done.len(), 1, "and it is taken out when it is free");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_locked_mount_is_waited_for_and_not_for_ever() {
+    let mount = Mount::new(Sharing::Locked);
+    let moved = mount.beside(8);
+    assert_eq!((moved.done.len(), moved.warnings.len()), (1, 0), "{moved:?}");
+    let begun = Instant::now();
+    let moved = mount.beside(60);
+    assert!(begun.elapsed().as_secs() >= 60, "the other build had its time");
+    assert_eq!(moved.done.len(), 0);
+    assert!(moved.warnings[0].contains("another build"), "{moved:?}");
+    let content = mount.content();
+    assert!(content.contains("first") && content.contains("second"), "{content}");
+}

@@ -1,0 +1,203 @@
+//! The pipelines in `ci/` and the script of the first day: that they say nothing but what the table of commands knows, and
+//! that their lines do what they should, in order, on the real engine.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::common::Run;
+use serde_json::Value;
+use xtask::cli::parse;
+
+/// Logging in is the CI's own business where it has no step for that.
+const LOGIN: &str = r#"echo "$CI_REGISTRY_PASSWORD" | docker login "#;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace")
+}
+
+fn text(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn yaml(file: &str) -> Value {
+    serde_saphyr::from_str(&text(file)).unwrap_or_else(|error| panic!("{file} is not YAML: {error}"))
+}
+
+/// A job and the lines that it gives to a shell.
+type Job = (String, Vec<String>);
+
+fn github_steps(job: &Value) -> impl Iterator<Item = &Value> {
+    job["steps"].as_array().expect("steps").iter()
+}
+
+fn github() -> Vec<Job> {
+    let pipeline = yaml("ci/github/images.yml");
+    let jobs = pipeline["jobs"].as_object().expect("jobs");
+    let lines = |job| github_steps(job).filter_map(|step| step["run"].as_str()).flat_map(str::lines);
+    jobs.iter().map(|(name, job)| (name.clone(), lines(job).map(str::to_owned).collect())).collect()
+}
+
+fn gitlab() -> Vec<Job> {
+    let pipeline = yaml("ci/gitlab/.gitlab-ci.yml");
+    let jobs = pipeline.as_object().expect("keys").iter();
+    jobs.filter(|(_, job)| job["script"].is_array())
+        .map(|(name, job)| {
+            let parts = ["before_script", "script", "after_script"].into_iter();
+            let lines = parts.filter_map(|part| job[part].as_array()).flatten();
+            let lines = lines.map(|line| line.as_str().expect("a line").to_owned()).collect();
+            (name.clone(), lines)
+        })
+        .collect()
+}
+
+/// The words after `cargo xtask`.
+fn words(line: &str) -> Vec<String> {
+    let words = shell_words::split(line).unwrap_or_else(|error| panic!("`{line}`: {error}"));
+    assert_eq!(words[..2.min(words.len())], ["cargo", "xtask"], "`{line}` is no call of cargo xtask");
+    words[2..].to_vec()
+}
+
+/// The name of the command, which the table must know with its options.
+fn command(line: &str) -> &'static str {
+    let args = words(line).into_iter().map(OsString::from).collect();
+    parse::command_line(args).unwrap_or_else(|error| panic!("`{line}`: {error:#}")).0.name
+}
+
+#[test]
+fn every_line_of_every_job_is_a_known_command() {
+    for (name, lines) in github().into_iter().chain(gitlab()) {
+        let ours: Vec<&String> = lines.iter().filter(|line| !line.starts_with(LOGIN)).collect();
+        let commands: Vec<&str> = ours.iter().map(|line| command(line)).collect();
+        assert_eq!(commands[..4], ["doctor", "base-build", "frankenphp", "smoke"], "{name}");
+        let pushes = |line: &&String| words(line).contains(&"--push".to_owned());
+        assert_eq!(lines.len() > ours.len(), name == "images-and-push", "{name} logs in where it pushes");
+        assert!(commands.len() == 4 || pushes(&ours[4]), "{name}: {lines:?}");
+    }
+    assert_eq!((github().len(), gitlab().len()), (1, 2));
+}
+
+#[test]
+fn the_pipelines_run_for_proposals_and_for_the_main_branch() {
+    let pipeline = yaml("ci/github/images.yml");
+    assert!(pipeline["on"].get("pull_request").is_some(), "{}", pipeline["on"]);
+    assert_eq!(pipeline["on"]["push"]["branches"][0], "main");
+    let rules = yaml("ci/gitlab/.gitlab-ci.yml")["workflow"]["rules"].to_string();
+    assert!(rules.contains("merge_request_event") && rules.contains("CI_DEFAULT_BRANCH"), "{rules}");
+}
+
+#[test]
+fn actions_and_images_are_pinned_by_their_major_version() {
+    let pipeline = yaml("ci/github/images.yml");
+    let major = |version: &str| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
+    for action in github_steps(&pipeline["jobs"]["images"]).filter_map(|step| step["uses"].as_str()) {
+        let version = action.split_once("@v").unwrap_or_else(|| panic!("{action}")).1;
+        assert!(major(version), "{action}");
+    }
+    let job = &yaml("ci/gitlab/.gitlab-ci.yml")[".images"];
+    for image in [&job["image"], &job["services"][0]] {
+        let tag = image.as_str().and_then(|image| image.split_once(':')).expect("a tag").1;
+        assert!(major(tag.split('-').next().unwrap_or_default()), "{image}");
+    }
+}
+
+#[test]
+fn the_store_is_what_the_pipelines_keep() {
+    let github = yaml("ci/github/images.yml");
+    let cache = github_steps(&github["jobs"]["images"])
+        .find(|step| step["uses"].as_str().is_some_and(|action| action.starts_with("actions/cache@")))
+        .expect("the cache action");
+    assert_eq!(cache["with"]["path"], "${{ env.DURANGO_CACHE_DIR }}");
+    assert!(cache["with"]["key"].as_str().is_some_and(|key| key.ends_with("') }}")), "ends in a digest");
+    let job = &yaml("ci/gitlab/.gitlab-ci.yml")[".images"];
+    let store = job["variables"]["DURANGO_CACHE_DIR"].as_str().expect("a folder");
+    let kept = job["cache"]["paths"][0].as_str().expect("a folder").trim_end_matches('/');
+    assert_eq!(store, format!("$CI_PROJECT_DIR/{kept}"));
+    assert!(text(".gitignore").lines().any(|line| line == kept), "{kept} is no part of the repository");
+}
+
+#[test]
+fn the_first_day_uses_known_commands() {
+    let script = text("ci/onboard.sh");
+    let lines: Vec<&str> = script.lines().filter(|line| line.starts_with("cargo ")).collect();
+    let commands: Vec<&str> = lines.iter().map(|line| command(line)).collect();
+    assert_eq!(commands, ["base-build", "frankenphp", "doctor"]);
+}
+
+/// A line as the CI's shell runs it, with a store of the test's own.
+fn shell(line: &str, store: &tempfile::TempDir, env: &[(&str, &str)]) -> Run {
+    let mut bash = Command::new("bash");
+    bash.args(["-euo", "pipefail", "-c", line]).current_dir(root()).stdin(Stdio::null());
+    bash.env("DURANGO_CACHE_DIR", store.path()).env("CI", "true").envs(env.iter().copied());
+    Run::from(bash.output().expect("bash runs"))
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn the_pipelines_lines_run_in_order() {
+    let store = tempfile::tempdir().expect("a folder");
+    // Nothing is sent anywhere: the lines that push are planned and not done, and nobody logs in.
+    let env = ["IMAGE", "CI_REGISTRY_IMAGE"].map(|name| (name, "durango-test/pushed"));
+    let env = [env.as_slice(), &[("GITHUB_SHA", "0123abc"), ("CI_COMMIT_SHA", "0123abc")]].concat();
+    let mut done: Vec<String> = Vec::new();
+    for (name, lines) in github().into_iter().chain(gitlab()) {
+        for line in lines.into_iter().filter(|line| !line.starts_with(LOGIN)) {
+            if done.contains(&line) {
+                continue;
+            }
+            let pushes = words(&line).contains(&"--push".to_owned());
+            let run = shell(&if pushes { format!("{line} --dry-run") } else { line.clone() }, &store, &env);
+            assert_eq!(run.code, 0, "{name}: `{line}`\n{}", run.all());
+            if pushes {
+                let tags = ["durango-test/pushed:latest", "durango-test/pushed:0123abc"];
+                assert!(tags.iter().all(|tag| run.stdout.contains(tag)), "{}", run.all());
+            }
+            done.push(line);
+        }
+    }
+    let again = shell("cargo xtask frankenphp --json", &store, &env);
+    let report: Value = serde_json::from_str(&again.stdout).expect("one document");
+    assert_eq!(report["result"], "cached", "{}", again.all());
+}
+
+/// The containers of the first day, under a name of the test's own; they go with it.
+struct Day {
+    store: tempfile::TempDir,
+    project: String,
+}
+
+impl Day {
+    fn run(&self, line: &str, env: &[(&str, &str)]) -> Run {
+        let own = [("COMPOSE_PROJECT_NAME", self.project.as_str())];
+        shell(line, &self.store, &[own.as_slice(), env].concat())
+    }
+}
+
+impl Drop for Day {
+    fn drop(&mut self) {
+        self.run("docker compose --file builder/compose.yaml down --volumes --timeout 5", &[]);
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn the_first_day_ends_with_a_page() {
+    let store = tempfile::tempdir().expect("a folder");
+    let day = Day { store, project: format!("durango-test-{}", std::process::id()) };
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let run = day.run("ci/onboard.sh", &[("DURANGO_HTTP_PORT", &port)]);
+    run.fails(1, &["is in use by another program", "DURANGO_HTTP_PORT"]);
+    assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.all());
+    let tls = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let tls_port = tls.local_addr().expect("an address").port().to_string();
+    drop((taken, tls));
+    let ports = [("DURANGO_HTTP_PORT", port.as_str()), ("DURANGO_HTTPS_PORT", &tls_port)];
+    let works = format!("It works: http://localhost:{port}/");
+    let run = day.run("ci/onboard.sh", &ports);
+    assert!(run.code == 0 && run.stdout.contains(&works), "{}", run.all());
+    let again = day.run("ci/onboard.sh", &[]);
+    assert!(again.code == 0 && again.stdout.contains(&works), "the port stays: {}", again.all());
+}

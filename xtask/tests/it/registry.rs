@@ -1,0 +1,309 @@
+//! Caches in registries: layers that go from one machine to others, and every way in which a registry can fail.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::common::registry::{self, Registry, USER};
+use crate::common::second_daemon::SecondDaemon;
+use crate::common::{COMPOSE, Project, base_of, cached};
+use serde_json::Value;
+
+/// A project whose steps no other test shares. `made` stands for the expensive part.
+fn project(name: &str) -> Project {
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let dockerfile = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS made\nRUN echo '{salt}' >/made && head -c 3000000 /dev/urandom >>/made\n\
+         FROM ${{BASE_IMAGE}}\nCOPY --from=made /made /\nCOPY a.txt /\nRUN wc /made /a.txt >/count\n"
+    );
+    let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
+    Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile), ("a.txt", "a\n")])
+}
+
+fn list<'a>(report: &'a Value, name: &str) -> Vec<&'a str> {
+    report["cache"][name].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn warnings(report: &Value) -> String {
+    list_of(&report["warnings"]).join("\n")
+}
+
+fn list_of(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// Another machine: a daemon with nothing but the base image, and a store of its own.
+fn another(project: Project, base: &str) -> (Project, SecondDaemon) {
+    let daemon = SecondDaemon::start();
+    daemon.receive(base);
+    let host = daemon.host();
+    let store = daemon.path("store").display().to_string();
+    (project.env("DOCKER_HOST", &host).env("DURANGO_CACHE_DIR", &store), daemon)
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn layers_go_through_a_registry_to_other_machines_and_an_edit_there_finds_the_newest() {
+    let registry = Registry::start();
+    let project = project("team");
+    let base = base_of(&project);
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!(report["result"], "built");
+    let tags = registry.tags();
+    assert_eq!(tags.len(), 2, "an exact tag and the newest: {tags:?}");
+    let key = report["cache"]["key"].as_str().expect("a key");
+    assert!(tags.iter().any(|tag| tag.ends_with(key)), "{tags:?}");
+    assert_eq!(list(&report, "pushed").len(), 1);
+
+    // Unchanged, at home: nothing is pushed again.
+    let puts = registry.requests("PUT");
+    let (again, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert!(list(&again, "pushed").is_empty() && registry.requests("PUT") == puts, "{again}");
+
+    // The second machine, with an empty store: nothing runs, nothing is saved or pushed.
+    let (project, _second) = another(project, &base);
+    let project = project.env("DURANGO_CACHE", &registry.cache());
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached", "{}", run.all());
+    assert!(list(&report, "read")[0].ends_with(key), "{report}");
+    assert_eq!(report["cache"]["saved"], Value::Null, "what a registry has is not fetched for a copy");
+    assert_eq!(registry.requests("PUT"), puts);
+
+    // A line of the Dockerfile is another key: what came before it is still found, and the new key is pushed.
+    let text = fs::read_to_string(project.path("Dockerfile")).expect("a Dockerfile");
+    project.write("Dockerfile", &text.replace(">/count", ">/counted"));
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert!(cached(&report, "COPY --from=made") && !cached(&report, "wc /made"), "{report}");
+    assert_eq!(registry.tags().len(), 3);
+
+    // A third machine has both, and the edit is a hit there.
+    let (project, _third) = another(project, &base);
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached", "{}", run.all());
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn the_fallback_alone_serves_a_machine_that_never_saw_the_first_dockerfile() {
+    let registry = Registry::start();
+    let project = project("fallback");
+    let base = base_of(&project);
+    project.build(&["app", "--cache", &registry.cache()]).1.succeeds();
+    let text = fs::read_to_string(project.path("Dockerfile")).expect("a Dockerfile");
+    project.write("Dockerfile", &text.replace(">/count", ">/counted"));
+    let (project, _second) = another(project, &base);
+    let puts = registry.requests("PUT");
+    let only = format!("{},ro", registry.cache());
+    let (report, run) = project.build(&["app", "--cache", "none", "--cache", &only]);
+    run.succeeds();
+    assert!(cached(&report, "COPY --from=made") && !cached(&report, "wc /made"), "{report}");
+    // Read-only, and without the store: nothing is written anywhere.
+    assert_eq!((registry.requests("PUT"), registry.tags().len()), (puts, 2));
+    assert_eq!(report["cache"]["saved"], Value::Null);
+    assert!(!std::path::Path::new(&_second.path("store/layers")).exists());
+    assert_eq!(warnings(&report), "");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_plan_tells_what_was_found_and_what_would_be_pushed() {
+    let (first, second) = (Registry::start(), Registry::start());
+    let project = project("plan");
+    project.build(&["app", "--cache", &first.cache()]).1.succeeds();
+    let given = ["app", "--file", "compose.yaml", "--cache", &second.cache(), "--cache", &first.cache()];
+    let run = project.run(&[&["plan"], &given[..]].concat());
+    run.succeeds();
+    let reads: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with("  reads 127.")).collect();
+    assert!(
+        !reads.is_empty() && reads.iter().all(|read| read.contains(&first.repository())),
+        "{}",
+        run.all()
+    );
+    assert!(run.stdout.contains(&format!("# `{}", second.repository())), "{}", run.all());
+    assert!(run.stdout.contains("is not there yet"), "{}", run.all());
+    // Nothing has run since, but the second registry lacks the key and gets it.
+    let (report, run) = project.build(&["app", "--cache", &second.cache(), "--cache", &first.cache()]);
+    run.succeeds();
+    assert_eq!((report["result"].as_str(), list(&report, "pushed").len()), (Some("cached"), 1), "{report}");
+    assert_eq!(second.tags(), first.tags());
+}
+
+/// A build with a cache that is of no use: it succeeds with a warning that has these words, soon. BuildKit by itself waits 10 s
+/// for each tag of a registry that is silent.
+fn shrugs(name: &str, cache: &str, words: &str) -> (Project, Value) {
+    let project = project(name);
+    project.build(&["app"]).1.succeeds();
+    let started = Instant::now();
+    let (report, run) = project.build(&["app", "--cache", cache]);
+    run.succeeds();
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}: {}", started.elapsed(), run.all());
+    assert_eq!(report["result"], "cached");
+    let warnings = list_of(&report["warnings"]);
+    assert!(matches!(warnings[..], [warning] if warning.contains(words)), "{words}: {}", run.all());
+    assert!(list(&report, "pushed").is_empty(), "{report}");
+    (project, report)
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_registry_that_is_down_costs_a_warning() {
+    let mut registry = Registry::start();
+    registry.stop();
+    shrugs("down", &registry.cache(), "connection refused");
+    shrugs("unknown", "registry=nowhere.invalid/team/cache", "cannot be reached");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_registry_that_never_answers_is_waited_for_once() {
+    let cache = registry::impostor(None);
+    let (project, _) = shrugs("silent", &cache, "no answer within 4 s");
+    // The next builds do not wait again.
+    let started = Instant::now();
+    let (report, run) = project.build(&["app", "--cache", &cache]);
+    run.succeeds();
+    assert!(warnings(&report).contains("asked again after"), "{report}");
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_server_that_is_no_registry_costs_a_warning() {
+    shrugs("broken", &registry::impostor(Some("500 Internal Server Error")), "500");
+    shrugs("refusing", &registry::impostor(Some("403 Forbidden")), "refuses");
+    shrugs("garbled", &registry::impostor(Some("200 OK")), "cannot be reached");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn credentials_are_those_of_docker() {
+    let registry = Registry::guarded();
+    let (project, _) = shrugs("stranger", &registry.cache(), "docker login");
+    let log_in = |password: &str| {
+        use base64::Engine as _;
+        let auth = base64::engine::general_purpose::STANDARD.encode(format!("{}:{password}", USER.0));
+        let host = registry.repository();
+        let host = host.split('/').next().expect("a host");
+        project.write(
+            "home/.docker/config.json",
+            &format!(r#"{{"auths": {{"{host}": {{"auth": "{auth}"}}}}}}"#),
+        );
+    };
+    log_in("wrong");
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert!(warnings(&report).contains("refuses"), "{report}");
+    assert!(registry.tags().is_empty());
+    log_in(USER.1);
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!((warnings(&report).as_str(), registry.tags().len()), ("", 2), "{report}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_registry_whose_disk_is_full_costs_a_warning_and_keeps_what_it_has() {
+    // Smaller than the layer of 3 MB of noise.
+    let registry = Registry::small(2048);
+    let project = project("full");
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!(report["result"], "built");
+    assert!(warnings(&report).contains("are not pushed to"), "{}", run.all());
+    assert_eq!(report["cache"]["saved"], report["cache"]["key"], "the store has it all the same: {report}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_registry_that_lost_its_layers_costs_a_rebuild_and_not_the_build() {
+    let registry = Registry::start();
+    let project = project("registry-lost");
+    let base = base_of(&project);
+    project.build(&["app", "--cache", &registry.cache()]).1.succeeds();
+    for (path, size) in registry.blobs() {
+        if size > 100_000 {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    let (project, _second) = another(project, &base);
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!(report["result"], "built", "{}", run.all());
+    // What it lost comes back.
+    assert!(registry.blobs().iter().any(|(_, size)| *size > 1_000_000), "{}", run.all());
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_push_is_not_waited_for_when_the_registry_goes_silent_in_it() {
+    let registry = Registry::start();
+    let project = project("gate");
+    let started = Instant::now();
+    let (report, run) = project.build(&["app", "--cache", &registry::behind_a_gate(&registry)]);
+    run.succeeds();
+    assert_eq!(report["result"], "built");
+    assert!(warnings(&report).contains("the registry stopped answering"), "{}", run.all());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    assert!(registry.tags().is_empty());
+    // The store has it all the same, and the next build, over a way that holds, pushes it.
+    assert_eq!(report["cache"]["saved"], report["cache"]["key"]);
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!((report["result"].as_str(), registry.tags().len()), (Some("cached"), 2), "{report}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn images_that_build_upon_each_other_share_one_repository() {
+    let registry = Registry::start();
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let compose = "
+services:
+  base:
+    image: durango-test/linked-base
+    build: {context: ., dockerfile: base.Dockerfile, args: {BASE_IMAGE: 'debian:13-slim'}}
+  app:
+    image: durango-test/linked-app:7
+    build: {context: ., additional_contexts: {base: 'docker-image://durango-test/linked-base'}}
+";
+    let base = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/base && head -c 400000 /dev/urandom >>/base\n"
+    );
+    let app = "FROM base\nRUN wc /base >/app\n";
+    let project = Project::new(&[("compose.yaml", compose), ("base.Dockerfile", &base), ("Dockerfile", app)]);
+    let image = base_of(&project);
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!((list(&report, "pushed").len(), registry.tags().len()), (2, 4), "{report}");
+    assert!(registry.tags().iter().any(|tag| tag == "durango-test_linked-app_7-linux_amd64"));
+    let heavy = registry.blobs().iter().filter(|(_, size)| *size > 300_000 && *size < 1_000_000).count();
+    assert_eq!(heavy, 1, "what both hold is there once");
+    let (project, _second) = another(project, &image);
+    let (report, run) = project.build(&["app", "--cache", &format!("{},ro", registry.cache())]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached", "{}", run.all());
+    for image in ["linked-app", "linked-base"] {
+        assert!(list(&report, "read").iter().any(|read| read.contains(image)), "{report}");
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_cache_that_the_builder_alone_cannot_read_is_told_and_is_not_why_a_step_failed() {
+    let project = project("unread");
+    // As where the builder is on another network: xtask asks nobody about a cache of the user's own.
+    let set = ["app", "--set", "app.cache-from=type=registry,ref=127.0.0.1:1/team/cache:x"];
+    let (report, run) = project.build(&set);
+    run.succeeds();
+    let said = warnings(&report);
+    assert!(said.contains("could not read the cache `127.0.0.1:1/team/cache:x`"), "{}", run.all());
+    let text = fs::read_to_string(project.path("Dockerfile")).expect("a Dockerfile");
+    project.write("Dockerfile", &format!("{text}RUN exit 42\n"));
+    let (report, _) = project.build(&set);
+    assert_eq!(report["failure"]["exit_code"], 42, "{report}");
+    assert!(report["failure"]["step"].as_str().is_some_and(|step| step.contains("exit 42")), "{report}");
+}

@@ -1,0 +1,291 @@
+//! Cache mounts in a registry: packs go out and come in as they are, each once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use crate::common::registry::Registry;
+use crate::common::second_daemon::SecondDaemon;
+use crate::common::{COMPOSE, Project, base_of};
+use sha2::{Digest, Sha256};
+use xtask::cache::layout_check::{self, Blob};
+use xtask::cache::mount::{self, MountEntry, MountIdentity, SavedMount, Sharing};
+use xtask::cache::mount_image::{self, RemoteMount};
+use xtask::cli::Session;
+use xtask::cli::parse::{Globals, Parsed};
+use xtask::commands::registries;
+use xtask::engine::registry::{self as asking, Wanted};
+use xtask::exec::registry::{Transport, fetch_mounts, publish_mounts};
+use xtask::host::Host;
+use xtask::layout::Layout;
+use xtask::plan::caches::{Caches, Registry as Cache};
+use xtask::plan::held::Held;
+use xtask::record::log::Log;
+use xtask::record::veil::Veil;
+use xtask::report::watch;
+
+/// A machine: a store, and a daemon.
+struct Machine {
+    dir: tempfile::TempDir,
+    layout: Layout,
+    env: BTreeMap<String, String>,
+}
+
+impl Machine {
+    fn new(daemon: Option<&SecondDaemon>) -> Self {
+        let dir = tempfile::Builder::new().prefix("durango-test-").tempdir().expect("a temporary folder");
+        let layout = Layout::new(dir.path(), dir.path().join("store"));
+        fs::create_dir_all(&layout.store).expect("made");
+        let env = daemon.map(|daemon| ("DOCKER_HOST".to_owned(), daemon.host())).into_iter().collect();
+        Self { dir, layout, env }
+    }
+
+    fn publish(&self, cache: &Cache, mounts: &[SavedMount]) -> (Vec<String>, Vec<String>) {
+        let (scratch, log) = self.folders();
+        let to = self.transport(scratch.path(), &log);
+        publish_mounts(&to, cache, mounts, &mut watch::Quiet).expect("not interrupted")
+    }
+
+    fn fetch(&self, mounts: &[RemoteMount]) -> (Vec<SavedMount>, Vec<String>) {
+        let (scratch, log) = self.folders();
+        let from = self.transport(scratch.path(), &log);
+        fetch_mounts(&from, mounts, &mut watch::Quiet).expect("not interrupted")
+    }
+
+    fn folders(&self) -> (tempfile::TempDir, Log) {
+        let scratch = tempfile::tempdir_in(self.dir.path()).expect("a folder");
+        (scratch, Log::new(self.dir.path().join("log"), Veil::default()))
+    }
+
+    fn transport<'a>(&'a self, scratch: &'a Path, log: &'a Log) -> Transport<'a> {
+        Transport { layout: &self.layout, builder: "default", scratch, log, env: &self.env }
+    }
+
+    /// Adds a pack of noise to a mount and saves it, as the first or as a later state.
+    fn save(&self, id: &str, second: i64) -> SavedMount {
+        let identity = MountIdentity { id: id.into(), ..MountIdentity::default() };
+        let dir = self.layout.all_mounts().join(identity.slug());
+        let before = mount::read(&dir).map(|entry| entry.packs).unwrap_or_default();
+        let put = |bytes: &[u8]| {
+            let digest = format!("{:x}", Sha256::digest(bytes));
+            fs::create_dir_all(layout_check::blobs(&dir)).expect("made");
+            fs::write(layout_check::blobs(&dir).join(&digest), bytes).expect("written");
+            Blob { digest, size: bytes.len() as u64 }
+        };
+        let mut noise = vec![0; 300_000];
+        std::io::Read::read_exact(&mut fs::File::open("/dev/urandom").expect("noise"), &mut noise)
+            .expect("read");
+        let pack = put(&noise);
+        let entry = MountEntry {
+            format: 1,
+            identity,
+            sharing: Sharing::Shared,
+            target: "/cache".into(),
+            platform: "linux/amd64".into(),
+            saved: jiff::Timestamp::from_second(second).expect("in range"),
+            files: 1,
+            bytes: 300_000,
+            manifest: put(format!("list of {id} at {second}").as_bytes()),
+            packs: before.into_iter().chain([pack]).collect(),
+        };
+        fs::write(dir.join("entry.json"), serde_json::to_vec(&entry).expect("JSON")).expect("written");
+        SavedMount { dir, entry }
+    }
+}
+
+fn cache(registry: &Registry, more: &str) -> Cache {
+    let caches = Caches::parse(&[registry.cache() + more], None).expect("a cache");
+    caches.registries.into_iter().next().expect("a registry")
+}
+
+/// What a registry has of a mount.
+fn held(cache: &Cache, mount: &SavedMount) -> RemoteMount {
+    let reference = cache.mount(&mount.entry.identity.slug(), &mount.entry.platform);
+    let config = asking::document("default", &reference, Wanted::Config).expect("it is there");
+    RemoteMount { reference, entry: mount_image::entry(&config).expect("a mount") }
+}
+
+/// Sizes of a registry's blobs of any weight, by name.
+fn heavy(registry: &Registry) -> BTreeSet<String> {
+    let blobs = registry.blobs().into_iter().filter(|(_, size)| *size > 100_000);
+    blobs.map(|(path, _)| path.display().to_string()).collect()
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_mount_goes_through_a_registry_and_only_its_increments_do_so_again() {
+    let registry = Registry::start();
+    let cache = cache(&registry, "");
+    let home = Machine::new(None);
+    let first = home.save("durango-test-mount", 1);
+    let (written, warnings) = home.publish(&cache, std::slice::from_ref(&first));
+    assert_eq!((written.len(), warnings), (1, vec![]));
+    assert_eq!(held(&cache, &first).entry, first.entry);
+    let once = heavy(&registry);
+    assert_eq!(once.len(), 1, "one pack is one blob, as it is: {once:?}");
+    assert!(once.iter().all(|path| path.contains(&first.entry.packs[0].digest)));
+
+    let (written, _) = home.publish(&cache, std::slice::from_ref(&first));
+    assert!(written.is_empty(), "it is there already");
+
+    // Another machine, with nothing.
+    let second = SecondDaemon::start();
+    let away = Machine::new(Some(&second));
+    let (fetched, warnings) = away.fetch(&[held(&cache, &first)]);
+    assert_eq!(warnings, Vec::<String>::new());
+    assert_eq!(fetched[0].entry, first.entry);
+    let at_rest = mount::read(&fetched[0].dir).expect("a sound mount");
+    at_rest.blobs().try_for_each(|blob| layout_check::verify(&fetched[0].dir, blob)).expect("sound blobs");
+
+    // It grows there and comes back: one more pack, and home fetches that alone.
+    let grown = away.save("durango-test-mount", 2);
+    assert_eq!(grown.entry.packs.len(), 2);
+    let (written, warnings) = away.publish(&cache, std::slice::from_ref(&grown));
+    assert_eq!((written.len(), warnings), (1, vec![]));
+    assert_eq!(heavy(&registry).difference(&once).count(), 1, "the old pack is not there twice");
+    let stored = layout_check::blobs(&first.dir).join(&first.entry.packs[0].digest);
+    let kept = fs::metadata(&stored).expect("a pack").modified().expect("a time");
+    let (fetched, warnings) = home.fetch(&[held(&cache, &grown)]);
+    assert_eq!((&fetched[0].entry, warnings), (&grown.entry, vec![]));
+    let names = fs::read_dir(layout_check::blobs(&first.dir)).expect("blobs").count();
+    assert_eq!(names, 3, "two packs and a list; the list of before is gone");
+    assert_eq!(fs::metadata(&stored).expect("a pack").modified().expect("a time"), kept, "not written again");
+
+    // An older state does not replace a newer one.
+    let (written, _) = home.publish(&cache, std::slice::from_ref(&first));
+    assert!(written.is_empty());
+    assert_eq!(held(&cache, &first).entry, grown.entry);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn mounts_that_cannot_travel_cost_a_warning_each_and_leave_the_store_as_it_was() {
+    let mut registry = Registry::start();
+    let machine = Machine::new(None);
+    let mount = machine.save("durango-test-stays", 1);
+    let (written, warnings) = machine.publish(&cache(&registry, ",ro"), std::slice::from_ref(&mount));
+    assert_eq!((written, warnings, registry.tags().len()), (vec![], vec![], 0));
+
+    let cache = cache(&registry, "");
+    machine.publish(&cache, std::slice::from_ref(&mount));
+    let there = held(&cache, &mount);
+    let other = Machine::new(None);
+    let foreign = RemoteMount {
+        entry: MountEntry {
+            identity: MountIdentity { id: "another".into(), ..MountIdentity::default() },
+            ..there.entry.clone()
+        },
+        ..there.clone()
+    };
+    let (fetched, warnings) =
+        other.fetch(&[foreign, RemoteMount { reference: cache.mount("none", "x"), ..there.clone() }]);
+    assert!(
+        fetched.is_empty() && warnings[0].contains("another mount") && warnings[1].contains("not found"),
+        "{warnings:?}"
+    );
+    assert!(!other.layout.all_mounts().exists(), "nothing half fetched is left");
+
+    // What the store has for another platform, or newer, stays.
+    let elsewhere = Machine::new(None);
+    let theirs = elsewhere.save("durango-test-stays", 5);
+    let (fetched, warnings) = elsewhere.fetch(std::slice::from_ref(&there));
+    assert_eq!((&fetched[0].entry, warnings), (&theirs.entry, vec![]));
+    let arm = MountEntry { platform: "linux/arm64".into(), ..theirs.entry };
+    fs::write(theirs.dir.join("entry.json"), serde_json::to_vec(&arm).expect("JSON")).expect("written");
+    let (fetched, warnings) = elsewhere.fetch(std::slice::from_ref(&there));
+    assert!(fetched.is_empty() && warnings[0].contains("the store holds it for linux/arm64"), "{warnings:?}");
+
+    registry.stop();
+    let grown = machine.save("durango-test-stays", 2);
+    let (written, warnings) = machine.publish(&cache, std::slice::from_ref(&grown));
+    assert!(written.is_empty() && warnings[0].contains("is not pushed"), "{warnings:?}");
+    assert_eq!(mount::read(&grown.dir).expect("sound").packs.len(), 2);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn the_first_registry_that_has_a_mount_serves_it() {
+    let (first, second) = (Registry::start(), Registry::start());
+    let caches = [cache(&first, ",ro"), cache(&second, "")];
+    let machine = Machine::new(None);
+    let (both, later) = (machine.save("durango-test-both", 1), machine.save("durango-test-later", 1));
+    machine.publish(&cache(&first, ""), std::slice::from_ref(&both));
+    machine.publish(&caches[1], &[both.clone(), later.clone()]);
+    let session = Session {
+        sh: xshell::Shell::new().expect("a shell"),
+        host: Host::read(),
+        layout: machine.layout,
+        globals: Globals::from_parsed(&Parsed::default()).expect("options"),
+    };
+    let wanted = |mount: &SavedMount, platform: &str| (mount.entry.identity.slug(), platform.to_owned());
+    let all = [
+        wanted(&both, "linux/amd64"),
+        wanted(&later, "linux/amd64"),
+        ("none-0".into(), "linux/amd64".into()),
+    ];
+    let held = caches.clone().map(|registry| Held { registry, said: Ok(BTreeMap::new()) });
+    let found = registries::mounts(&session, "default", &held, &all);
+    let from = |mount: &SavedMount| found[&mount.entry.identity.slug()].reference.clone();
+    assert_eq!(found.len(), 2);
+    assert!(from(&both).starts_with(&caches[0].reference) && from(&later).starts_with(&caches[1].reference));
+    assert!(registries::mounts(&session, "default", &held, &[wanted(&both, "linux/arm64")]).is_empty());
+}
+
+/// A project with a step that adds a line to its cache mount and shows what is in it. It takes long enough for being stopped: one that
+/// does not is over before its mount is back.
+fn counting(name: &str) -> Project {
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let id = format!("durango-test-{}", &format!("{:x}", Sha256::digest(&salt))[..12]);
+    let dockerfile = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/salt\nCOPY a.txt /\n\
+         RUN --mount=type=cache,id={id},target=/cache sleep 4; cat /a.txt >>/cache/lines && cp /cache/lines /lines && wc -l /lines | tee /count\n"
+    );
+    let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
+    Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile), ("a.txt", "first\n")])
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_edit_on_another_machine_finds_the_cache_mount_of_the_first() {
+    let registry = Registry::start();
+    let project = counting("counting");
+    let base = base_of(&project);
+    let (report, run) = project.build(&["app", "--cache", "none", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert!(registry.tags().iter().any(|tag| tag.starts_with("mounts-durango-test-")), "{}", run.all());
+    assert_eq!(report["warnings"], serde_json::json!([]), "{}", run.all());
+
+    let second = SecondDaemon::start();
+    second.receive(&base);
+    let store = second.path("store").display().to_string();
+    let project = project.env("DOCKER_HOST", &second.host()).env("DURANGO_CACHE_DIR", &store);
+    let read_only = format!("{},ro", registry.cache());
+    let (report, run) = project.build(&["app", "--cache", &read_only]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached", "{}", run.all());
+    project.write("a.txt", "second\n");
+    let puts = registry.requests("PUT");
+    let (report, run) = project.build(&["app", "--cache", &read_only]);
+    run.succeeds();
+    assert_eq!(report["result"], "built");
+    assert_eq!(report["cache"]["mounts"][0]["restored"], true, "{}", run.all());
+    let shown = second.docker(&["run", "--rm", "durango-test/counting", "cat", "/lines"]);
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), "first\nsecond\n", "{}", run.all());
+    assert_eq!(registry.requests("PUT"), puts, "read-only");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_registry_that_is_new_is_given_what_there_is_also_where_nothing_runs() {
+    let registry = Registry::start();
+    let project = counting("new-registry");
+    project.build(&["app"]).1.succeeds();
+    let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached");
+    let mounts = || registry.tags().iter().filter(|tag| tag.starts_with("mounts-durango-test-")).count();
+    assert_eq!((mounts(), registry.tags().len()), (1, 3), "{}", run.all());
+    let puts = registry.requests("PUT");
+    project.build(&["app", "--cache", &registry.cache()]).1.succeeds();
+    assert_eq!(registry.requests("PUT"), puts);
+}

@@ -1,0 +1,115 @@
+//! What another engine makes of a store, and what an engine without the containerd image store is told.
+
+use std::process::Command;
+
+use crate::common::second_daemon::SecondDaemon;
+use crate::common::{COMPOSE, Project, Run, base_of, cached};
+use serde_json::Value;
+
+fn project(name: &str) -> Project {
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let dockerfile = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS made\nRUN echo '{salt}' >/made\nFROM ${{BASE_IMAGE}}\nCOPY --from=made /made /\n"
+    );
+    let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
+    Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile)])
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn layers_that_one_engine_saved_are_hits_on_another() {
+    let project = project("travel");
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert!(report["cache"]["saved"].is_string(), "{report}");
+    let (_second, project) = SecondDaemon::of(project);
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    // A stage that only feeds another is in the store too, and no step of either runs.
+    assert_eq!(report["result"], "cached", "{}", run.all());
+    assert!(cached(&report, "COPY --from=made"));
+}
+
+/// Whoever prunes one record of BuildKit 0.13 makes it forget every result: moving mounts removes nothing from the builder. On an engine of its
+/// own, since other tests prune.
+#[test]
+#[ignore = "needs an engine"]
+fn a_builder_knows_its_layers_after_a_large_mount_was_saved() {
+    let project = project("remembered");
+    let dockerfile = std::fs::read_to_string(project.path("Dockerfile")).expect("a Dockerfile");
+    let step = "RUN --mount=type=cache,id=durango-test-remembered,target=/m sleep 2; head -c 80000000 /dev/urandom >/m/large\n";
+    project.write("Dockerfile", &(dockerfile + step));
+    let (_second, project) = SecondDaemon::of(project);
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert!(report["cache"]["mounts"][0]["saved_bytes"].as_u64() > Some(64 << 20), "{report}");
+    // Another store has nothing: only the builder can.
+    let other = project.path("other").display().to_string();
+    let (report, run) = project.build(&["app", "--no-save", "--cache-dir", &other]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached", "{}", run.all());
+}
+
+/// A store that only a build without an image filled has zstd throughout; whatever an image is used for works all the same.
+#[test]
+#[ignore = "needs an engine"]
+fn an_image_of_layers_from_a_store_is_as_good_as_any() {
+    let project = project("zstd");
+    let (report, run) = project.build(&["app", "--set", "app.output=type=cacheonly"]);
+    run.succeeds();
+    assert!(report["cache"]["saved"].is_string(), "{report}");
+    let (second, project) = SecondDaemon::of(project);
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert_eq!(report["result"], "cached", "{}", run.all());
+    let docker = |args: &[&str]| {
+        let run = Run::from(second.docker(args));
+        run.succeeds();
+        run.stdout
+    };
+    let (image, tar) = ("durango-test/zstd", second.path("saved.tar").display().to_string());
+    docker(&["image", "save", "-o", &tar, image]);
+    assert!(media_types(&tar).iter().any(|media| media.ends_with("tar+zstd")), "{:?}", media_types(&tar));
+    let made = docker(&["run", "--name", "used", image, "cat", "/made"]);
+    docker(&["commit", "used", "durango-test/zstd:committed"]);
+    assert_eq!(docker(&["run", "--rm", "durango-test/zstd:committed", "cat", "/made"]), made);
+    docker(&["rm", "used"]);
+    docker(&["image", "rm", "--force", image, "durango-test/zstd:committed"]);
+    docker(&["image", "load", "-i", &tar]);
+    assert_eq!(docker(&["run", "--rm", image, "cat", "/made"]), made);
+    // An unchanged build makes the same image again.
+    assert_eq!(project.build(&["app"]).0["targets"][0]["digest"], report["targets"][0]["digest"]);
+    project.write("Dockerfile", "FROM durango-test/zstd\nRUN cat /made >/more\n");
+    let upon = project.path("").display().to_string();
+    docker(&["buildx", "build", "--tag", "durango-test/upon", &upon]);
+    assert_eq!(docker(&["run", "--rm", "durango-test/upon", "cat", "/more"]), made);
+}
+
+/// Media types of an image's layers, by the archive that `docker save` made.
+fn media_types(archive: &str) -> Vec<String> {
+    let read = |name: &str| -> Value {
+        let output = Command::new("tar").args(["-xOf", archive, name]).output().expect("tar runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON in {name}"))
+    };
+    let digest = read("index.json")["manifests"][0]["digest"].as_str().expect("a digest").replace(':', "/");
+    let manifest = read(&format!("blobs/{digest}"));
+    let layers = manifest["layers"].as_array().expect("layers");
+    layers.iter().filter_map(|layer| Some(layer["mediaType"].as_str()?.to_owned())).collect()
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_engine_with_the_classic_store_builds_and_says_what_it_cannot() {
+    let project = project("classic");
+    let base = base_of(&project);
+    let second = SecondDaemon::start_with(r#"{"features": {"containerd-snapshotter": false}}"#);
+    second.receive(&base);
+    let project = project.env("DOCKER_HOST", &second.host());
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert_eq!(report["result"], "built");
+    assert_eq!(report["cache"]["saved"], serde_json::Value::Null);
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("classic store") && warnings.contains("nothing is saved"), "{warnings}");
+    assert!(!project.store().join("layers").exists());
+}

@@ -1,0 +1,227 @@
+//! `smoke` end to end: the real image passes, broken ones fail, nothing stays behind.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::{Project, Run};
+use serde_json::Value;
+
+const IMAGE: &str = "durango/frankenphp:latest";
+
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).output().expect("docker runs");
+    let run = Run::from(output);
+    run.succeeds();
+    run.stdout.trim().to_owned()
+}
+
+/// An image made of the real one by changing its container; removed at the end.
+struct Derived(String);
+
+impl Derived {
+    /// `change` is an instruction as `docker commit` takes it; a file's text is put in at a path.
+    fn new(change: &str, file: Option<(&str, &str)>) -> Self {
+        let container = docker(&["create", IMAGE]);
+        if let Some((path, text)) = file {
+            let dir = tempfile::tempdir().expect("a folder");
+            let local = dir.path().join("file");
+            std::fs::write(&local, text).expect("written");
+            docker(&["cp", &local.to_string_lossy(), &format!("{container}:{path}")]);
+        }
+        let image = docker(&["commit", "--change", change, &container]);
+        docker(&["rm", "--volumes", &container]);
+        Self(image)
+    }
+}
+
+impl Drop for Derived {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["image", "rm", &self.0]).output();
+    }
+}
+
+fn smoke(args: &[&str]) -> (Value, Run) {
+    let all: Vec<&str> = ["smoke", "--json", "-v"].into_iter().chain(args.iter().copied()).collect();
+    let run = Project::new(&[]).run(&all);
+    assert_nothing_is_left(&run.stderr);
+    let json =
+        serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one JSON document: {}", run.all()));
+    (json, run)
+}
+
+/// The containers that a run with `-v` says it creates.
+fn created(stderr: &str) -> Vec<String> {
+    let lines = stderr.lines().filter_map(|line| line.strip_prefix("$ docker create --name "));
+    lines.filter_map(|line| Some(line.split(' ').next()?.to_owned())).collect()
+}
+
+#[track_caller]
+fn assert_nothing_is_left(stderr: &str) {
+    let all = docker(&["ps", "--all", "--format", "{{.Names}}"]);
+    for name in created(stderr) {
+        assert!(!all.lines().any(|line| line == name), "{name} is left behind");
+    }
+}
+
+/// The state of a check, and what it saw.
+#[track_caller]
+fn state<'a>(json: &'a Value, name: &str) -> (&'a str, &'a str) {
+    let checks = json["checks"].as_array().expect("checks");
+    let check =
+        checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no `{name}`: {json}"));
+    (check["state"].as_str().expect("a state"), check["detail"].as_str().expect("a detail"))
+}
+
+fn with_state<'a>(json: &'a Value, state: &str) -> Vec<&'a str> {
+    let checks = json["checks"].as_array().expect("checks").iter();
+    checks.filter(|check| check["state"] == state).filter_map(|check| check["name"].as_str()).collect()
+}
+
+#[test]
+fn without_an_engine_it_says_so() {
+    let empty = Project::new(&[]);
+    let bin = empty.path("home").to_string_lossy().into_owned();
+    empty.env("PATH", &bin).run(&["smoke"]).fails(1, &["no `docker` on the PATH"]);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_engine_out_of_reach_is_told_before_it_is_asked() {
+    let project = Project::new(&[]).env("DOCKER_HOST", "ssh://nobody@far.invalid");
+    project.run(&["smoke"]).fails(1, &["smoke needs an engine on this machine", "ssh://nobody@far.invalid"]);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_unknown_image_is_one_clear_error() {
+    let run = Project::new(&[]).run(&["smoke", "durango-test/nowhere:1"]);
+    run.fails(1, &["there is no image `durango-test/nowhere:1`", "cargo xtask frankenphp"]);
+    assert_eq!((run.stdout.as_str(), run.stderr.lines().count()), ("", 2), "{}", run.all());
+    Project::new(&[]).run(&["smoke", "Not An Image"]).fails(2, &["cannot be an image's name"]);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn the_real_image_passes() {
+    let begun = Instant::now();
+    let (json, run) = smoke(&[]);
+    run.succeeds();
+    assert!(begun.elapsed() < Duration::from_secs(180));
+    assert_eq!(
+        (&json["schema"], &json["image"], &json["result"]),
+        (&1.into(), &IMAGE.into(), &"passed".into())
+    );
+    assert_eq!(with_state(&json, "fail"), [""; 0]);
+    for name in [
+        "page",
+        "https",
+        "worker-restart",
+        "busy",
+        "non-root-page",
+        "stop",
+        "gd",
+        "intl",
+        "opcache",
+        "healthy",
+    ] {
+        assert_eq!(state(&json, name).0, "ok", "{name}: {json}");
+    }
+    assert!(state(&json, "opcache").1.contains("hits"), "{json}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_image_without_opcache_fails_for_opcache_alone() {
+    let ini = "/etc/frankenphp/php.ini.d/00-shared-objects.ini";
+    let show = format!("echo file_get_contents('{ini}');");
+    let shipped = docker(&["run", "--rm", IMAGE, "frankenphp", "php-cli", "-r", &show]);
+    let rest: String =
+        shipped.lines().filter(|line| !line.contains("opcache")).map(|line| format!("{line}\n")).collect();
+    assert!(rest.len() < shipped.len() && rest.contains("extension="), "{shipped}");
+    let broken = Derived::new("LABEL durango.test=1", Some((ini, &rest)));
+    let (json, run) = smoke(&[&broken.0]);
+    assert_eq!(run.code, 1, "{}", run.all());
+    assert_eq!(json["result"], "failed");
+    assert_eq!(with_state(&json, "fail"), ["extensions", "opcache"], "{}", run.all());
+    assert!(state(&json, "opcache").1.contains("the image's list names it"), "{json}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn each_fault_is_seen_by_its_own_check() {
+    let faults = "opcache.enable = 0\napc.enabled = 0\nfile_uploads = Off\nsession.save_path = /nowhere\n";
+    let ini = Some(("/etc/frankenphp/php.ini.d/faults.ini", faults));
+    let broken = Derived::new(r#"ENV CADDY_GLOBAL_OPTIONS="admin off""#, ini);
+    let (json, run) = smoke(&[&broken.0]);
+    assert_eq!(run.code, 1, "{}", run.all());
+    let mut failed = with_state(&json, "fail");
+    failed.sort_unstable();
+    let expected = [
+        "apcu",
+        "health-command",
+        "healthy",
+        "non-root-sessions",
+        "non-root-upload",
+        "opcache",
+        "session",
+        "sessions",
+        "upload",
+        "worker-restart",
+    ];
+    assert_eq!(failed, expected, "{}", run.all());
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_image_that_does_not_start_fails_and_says_why() {
+    for change in [r#"CMD ["frankenphp", "run", "--config", "/nowhere"]"#, r#"ENTRYPOINT ["/nowhere"]"#] {
+        let broken = Derived::new(change, None);
+        let (json, run) = smoke(&[&broken.0]);
+        assert_eq!(run.code, 1, "{}", run.all());
+        let failed = ["start-shipped", "start-web", "start-non-root", "start-busy"];
+        assert_eq!(with_state(&json, "fail"), failed, "{}", run.all());
+        assert!(state(&json, "start-web").1.contains("/nowhere"), "{}", run.all());
+        assert_eq!(state(&json, "page"), ("skip", "it needs start-web"));
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn only_what_is_named_is_run() {
+    let (json, run) = smoke(&["--only", "gd", "--only", "labels"]);
+    run.succeeds();
+    assert_eq!(with_state(&json, "ok"), ["labels", "start-web", "extensions", "gd"]);
+    assert_eq!(created(&run.stderr).len(), 1, "{}", run.all());
+    let run = Project::new(&[]).run(&["smoke", "--only", "labls"]);
+    run.fails(2, &["no check is named `labls`"]);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn two_runs_do_not_meet() {
+    let one = std::thread::spawn(|| smoke(&["--only", "page"]).1);
+    let two = std::thread::spawn(|| smoke(&["--only", "page"]).1);
+    one.join().expect("a run").succeeds();
+    two.join().expect("a run").succeeds();
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn ctrl_c_leaves_nothing_behind() {
+    let project = Project::new(&[]);
+    let mut child =
+        project.command(&["smoke", "-v"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("runs");
+    let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines().map_while(Result::ok);
+    let mut seen: String = lines
+        .by_ref()
+        .take_while(|line| !line.starts_with("$ docker exec"))
+        .map(|line| line + "\n")
+        .collect();
+    assert_eq!(created(&seen).len(), 1, "{seen}");
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupt.expect("kill runs").success());
+    lines.for_each(|line| seen.push_str(&(line + "\n")));
+    assert_eq!(child.wait().expect("an end").code(), Some(130), "{seen}");
+    assert_nothing_is_left(&seen);
+}

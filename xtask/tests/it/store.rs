@@ -1,0 +1,270 @@
+//! The store from end to end: what it shows, checks, bounds and empties, and what it makes of bad input.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use crate::common::{Project, Run, files};
+use serde_json::Value;
+
+const COMPOSE: &str = "
+services:
+  app:
+    image: durango-test/store
+    build: {context: .}
+";
+
+fn json(run: &Run) -> Value {
+    serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one document: {}", run.all()))
+}
+
+/// A project with a store that no engine is needed for: one sound generation, made by hand, and records of two builds.
+fn by_hand() -> (Project, PathBuf) {
+    let project = Project::new(&[]);
+    let key = "a".repeat(64);
+    let dir = project.store().join("layers/durango-test_hand").join(&key);
+    let config = b"{}";
+    let digest = |bytes: &[u8]| {
+        use sha2::Digest;
+        format!("{:x}", sha2::Sha256::digest(bytes))
+    };
+    let manifest = serde_json::json!({"manifests": [{"digest": format!("sha256:{}", digest(config)), "size": config.len(),
+        "mediaType": "application/vnd.buildkit.cacheconfig.v0"}]})
+    .to_string();
+    let index = serde_json::json!({"manifests": [{"digest": format!("sha256:{}", digest(manifest.as_bytes())),
+        "size": manifest.len(), "annotations": {"org.opencontainers.image.ref.name": "latest"}}]});
+    let entry = serde_json::json!({"format": 1, "image": "durango-test/hand", "platform": "linux/amd64", "key": key,
+        "digest": "sha256:00", "saved": "2026-01-01T00:00:00Z", "bytes": 2});
+    fs::create_dir_all(dir.join("blobs/sha256")).expect("made");
+    fs::write(dir.join("blobs/sha256").join(digest(config)), config).expect("written");
+    fs::write(dir.join("blobs/sha256").join(digest(manifest.as_bytes())), &manifest).expect("written");
+    fs::write(dir.join("index.json"), index.to_string()).expect("written");
+    fs::write(dir.join("entry.json"), entry.to_string()).expect("written");
+    fs::write(project.store().join("VERSION"), "1").expect("written");
+    for build in ["20260101-000000-1", "20260101-000001-1"] {
+        fs::create_dir_all(project.store().join("builds").join(build)).expect("made");
+        fs::write(project.store().join("builds").join(build).join("outcome.json"), "{}").expect("written");
+    }
+    (project, dir)
+}
+
+#[test]
+fn ls_names_what_is_there() {
+    let (project, _) = by_hand();
+    let run = project.run(&["cache", "ls"]);
+    run.succeeds();
+    for word in ["durango-test/hand", "aaaaaaaaaaaa", "linux/amd64", " 00"] {
+        assert!(run.stdout.contains(word), "`{word}`: {}", run.all());
+    }
+    let list = json(&project.run(&["cache", "ls", "--json"]));
+    assert_eq!((list["schema"].as_u64(), list["entries"][0]["kind"].as_str()), (Some(1), Some("layers")));
+    let empty = Project::new(&[]);
+    let run = empty.run(&["cache", "ls", "--json"]);
+    assert_eq!(json(&run)["entries"], serde_json::json!([]), "{}", run.all());
+    assert!(!empty.store().exists(), "looking makes nothing");
+}
+
+#[test]
+fn what_is_damaged_is_set_aside_with_its_reason() {
+    let (project, dir) = by_hand();
+    let sound = project.run(&["cache", "verify", "--json"]);
+    assert_eq!((sound.code, json(&sound)["checked"].as_u64()), (0, Some(1)), "{}", sound.all());
+    let blob =
+        files(&dir.join("blobs")).into_iter().find(|(_, size)| *size == 2).expect("the configuration").0;
+    fs::write(&blob, "[]").expect("same size, other bytes");
+    let looked = project.run(&["cache", "verify", "--dry-run"]);
+    assert!(looked.code == 1 && looked.stdout.contains("has the digest"), "{}", looked.all());
+    assert!(dir.exists(), "a dry run moves nothing");
+    let run = project.run(&["cache", "verify", "--json"]);
+    assert_eq!(run.code, 1, "{}", run.all());
+    let aside = PathBuf::from(json(&run)["quarantine"][0].as_str().expect("a folder"));
+    let reason = fs::read_to_string(aside.join("reason")).expect("a reason");
+    assert!(reason.contains("has the digest") && aside.join("content/index.json").exists(), "{reason}");
+    assert!(!dir.exists());
+    project.run(&["cache", "verify"]).succeeds();
+}
+
+#[test]
+fn gc_shows_a_list_and_just_that_goes() {
+    let (project, dir) = by_hand();
+    let dead = project.store().join("tmp/20260101-000000-7fffffff");
+    fs::create_dir_all(&dead).expect("made");
+    fs::write(dead.join("left"), "over").expect("written");
+    let keeps = project.store().join("tmp/not-ours");
+    fs::create_dir_all(&keeps).expect("made");
+    let shown = json(&project.run(&["cache", "gc", "--dry-run", "--json"]));
+    let paths = |document: &Value| {
+        let removals = document["removals"].as_array().expect("a list").clone();
+        removals
+            .iter()
+            .map(|removal| removal["path"].as_str().expect("a path").to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(paths(&shown), [dead.display().to_string()], "only what nothing names");
+    assert!(dead.exists());
+    let shown = paths(&json(&project.run(&["cache", "gc", "--budget", "1", "--dry-run", "--json"])));
+    assert_eq!(shown.len(), 4, "{shown:?}");
+    let before: Vec<PathBuf> = shown.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
+    assert_eq!(before.len(), 4);
+    let done = paths(&json(&project.run(&["cache", "gc", "--budget", "1", "--json"])));
+    assert_eq!(done, shown, "the same list");
+    assert!(before.iter().all(|path| !path.exists()) && !dir.exists());
+    assert!(keeps.exists(), "what is not ours stays, whatever the budget");
+}
+
+#[test]
+fn words_that_are_wrong_are_told() {
+    let (project, dir) = by_hand();
+    let table: &[(&[&str], &str)] = &[
+        (&["cache", "gc", "--budget", "much"], "`--budget` is `much`"),
+        (&["cache", "gc", "--older-than", "x"], "`--older-than x` is no number"),
+        (&["cache", "clear", "layer"], "did you mean `layers`?"),
+        (&["cache", "clear", "layers"], "add --yes"),
+        (&["cache", "clear", "--yes"], "needs what to clear"),
+        (&["cache", "lss"], "did you mean `ls`?"),
+        (&["cache", "ls", "--budget", "1"], "`cache ls` does not take `--budget`"),
+    ];
+    for (args, words) in table {
+        project.run(args).fails(2, &[words]);
+    }
+    assert!(dir.exists());
+}
+
+#[test]
+fn clear_takes_the_kinds_that_are_named() {
+    let (project, dir) = by_hand();
+    let shown = project.run(&["cache", "clear", "builds", "--dry-run"]);
+    shown.succeeds();
+    assert_eq!(shown.stdout.matches(": cleared").count(), 2, "{}", shown.all());
+    project.run(&["cache", "clear", "builds", "--yes"]).succeeds();
+    assert!(dir.exists() && files(&project.store().join("builds")).is_empty());
+    for _ in 0..2 {
+        project.run(&["cache", "clear", "layers", "mounts", "--yes"]).succeeds();
+        assert!(!dir.exists());
+    }
+}
+
+#[test]
+fn a_store_of_another_format_is_left_alone() {
+    let (project, dir) = by_hand();
+    fs::write(project.store().join("VERSION"), "99\n").expect("written");
+    for args in [
+        &["cache", "gc", "--budget", "1"][..],
+        &["cache", "verify"],
+        &["cache", "clear", "layers", "--yes"],
+        &["cache", "ls"],
+    ] {
+        project.run(args).fails(1, &["has format 99", "use a newer xtask"]);
+    }
+    assert!(dir.exists());
+    // One generation alone that a newer xtask wrote stays as well.
+    fs::write(project.store().join("VERSION"), "1").expect("written");
+    let entry = fs::read_to_string(dir.join("entry.json")).expect("there");
+    fs::write(dir.join("entry.json"), entry.replace("\"format\":1", "\"format\":2")).expect("written");
+    for args in [&["cache", "verify"][..], &["cache", "gc", "--budget", "1"]] {
+        let _ = project.run(args);
+        assert!(dir.exists(), "{args:?}");
+    }
+    assert!(dir.exists());
+}
+
+fn built(name: &str) -> Project {
+    let compose = COMPOSE.replace("durango-test/store", &format!("durango-test/{name}"));
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let dockerfile = format!("FROM scratch\n# {salt}\nCOPY a.txt /a\n");
+    Project::new(&[
+        ("compose.yaml", &compose),
+        ("Dockerfile", &dockerfile),
+        ("a.txt", &salt),
+        (".dockerignore", "home\n"),
+    ])
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn what_a_build_finds_damaged_is_set_aside() {
+    let project = built("aside");
+    project.build(&["app"]).1.succeeds();
+    let layers = files(&project.store().join("layers"));
+    let (index, _) = layers.iter().find(|(path, _)| path.ends_with("index.json")).expect("an index");
+    fs::write(index, "{").expect("torn");
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert!(report["warnings"].to_string().contains("goes to the quarantine"), "{report}");
+    assert_eq!(report["cache"]["saved"], report["cache"]["key"], "{report}");
+    let aside = files(&project.store().join("quarantine"));
+    assert!(aside.iter().any(|(path, _)| path.ends_with("reason")), "{aside:?}");
+    project.run(&["cache", "verify"]).succeeds();
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_build_goes_on_where_its_store_cannot_be_written() {
+    let project = built("readonly");
+    fs::write(project.path("store"), "a file").expect("written");
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert_eq!(report["result"], "built");
+    assert!(report["warnings"].to_string().contains("cannot be written"), "{report}");
+    assert_eq!(fs::read_to_string(project.path("store")).expect("there"), "a file");
+    // A mount that is read-only, where the machine lets a test make one; the generation in it is read.
+    fs::remove_file(project.path("store")).expect("removed");
+    project.build(&["app"]).1.succeeds();
+    let before = files(&project.store());
+    let mount = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec \"$@\"";
+    let inner = project.command(&["build", "--json", "--file", "compose.yaml", "app"]);
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", mount, "sh"])
+        .arg(project.store())
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    inner.get_envs().for_each(|(name, value)| {
+        command.env(name, value.unwrap_or_default());
+    });
+    command.current_dir(project.path(""));
+    drop(inner);
+    let run = Run::from(command.output().expect("unshare runs"));
+    if run.stderr.contains("unshare failed") || run.stderr.contains("permission denied") {
+        return;
+    }
+    run.succeeds();
+    let report = json(&run);
+    assert_eq!(
+        (report["result"].as_str(), report["cache"]["read"].as_array().map(Vec::len)),
+        (Some("cached"), Some(1))
+    );
+    assert!(report["warnings"].to_string().contains("cannot be written"), "{report}");
+    assert_eq!(files(&project.store()), before);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn du_counts_builder_and_store() {
+    let project = built("du");
+    project.build(&["app"]).1.succeeds();
+    let du = json(&project.run(&["cache", "du", "--json"]));
+    assert!(du["builder"]["bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{du}");
+    let kinds = du["store"]["kinds"].as_array().expect("kinds").iter();
+    let bytes = |kind: &Value| kind["bytes"].as_u64().expect("bytes");
+    let parts: Vec<(&str, u64)> =
+        kinds.map(|kind| (kind["kind"].as_str().expect("a word"), bytes(kind))).collect();
+    let sum: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
+    assert!(du["store"]["bytes"].as_u64().is_some_and(|total| total >= sum && sum > 0), "{du}");
+    let taken = |name: &str| parts.iter().any(|(kind, bytes)| *kind == name && *bytes > 0);
+    assert!(taken("layers") && taken("builds"), "{du}");
+    let text = project.run(&["cache", "du"]);
+    assert!(text.stdout.contains("builder") && text.stdout.contains("(of 10.0 GB)"), "{}", text.all());
+}
+
+#[test]
+fn a_store_that_nobody_may_enter_is_no_damage() {
+    let (project, dir) = by_hand();
+    fs::set_permissions(project.store(), fs::Permissions::from_mode(0o755)).expect("set");
+    let project =
+        project.env("DURANGO_CACHE_DIR", &dir.ancestors().nth(3).expect("the store").display().to_string());
+    if let Some(run) = crate::common::run_as_nobody(&project, &["cache", "gc", "--budget", "1"]) {
+        run.fails(1, &["failed to open"]);
+        assert!(dir.exists());
+    }
+}
