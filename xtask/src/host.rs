@@ -2,16 +2,24 @@
 //! environment or the terminal, so tests set them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use jiff::Timestamp;
+
+use crate::error::usage;
 
 /// Environment, folders, terminal and clock of one run.
 #[derive(Debug, Clone)]
 pub struct Host {
     /// Environment variables; those that are not UTF-8 are left out.
     pub env: BTreeMap<String, String>,
+    /// `$PATH`, which may name directories that are not UTF-8.
+    pub path: OsString,
+    /// The user's home directory where `$HOME` is not set or not UTF-8: `$HOME`, else as the account database has it.
+    pub account_home: Option<PathBuf>,
     /// Current folder.
     pub cwd: PathBuf,
     /// When the run started.
@@ -48,6 +56,8 @@ impl Host {
             .collect();
         Self {
             env,
+            path: std::env::var_os("PATH").unwrap_or_default(),
+            account_home: std::env::home_dir().filter(|home| home.is_absolute()),
             cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             now: Timestamp::now(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
@@ -68,9 +78,19 @@ impl Host {
         self.stderr_is_terminal && knows_how && !is_log && stderr_size().is_some()
     }
 
-    /// `$HOME`, or the root folder where there is none.
-    pub fn home(&self) -> &Path {
-        Path::new(self.var("HOME").unwrap_or("/"))
+    /// The user's home directory: `$HOME`, else as the account database has it. A user that exists in a container by
+    /// its number alone has none.
+    pub fn home(&self) -> Option<&Path> {
+        self.var("HOME").map(Path::new).or(self.account_home.as_deref())
+    }
+
+    /// The home directory, for a command that cannot do without it.
+    ///
+    /// # Errors
+    ///
+    /// Fails where there is none.
+    pub fn required_home(&self) -> Result<&Path> {
+        self.home().ok_or_else(|| usage("failed to find the home directory: HOME is not set\nset HOME"))
     }
 
     /// A path as the user gave it, made absolute.
@@ -80,6 +100,6 @@ impl Host {
 
     /// The executable that a bare name stands for, by `$PATH`.
     pub fn which(&self, program: &str) -> Option<PathBuf> {
-        std::env::split_paths(self.var("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
+        std::env::split_paths(&self.path).map(|dir| dir.join(program)).find(|path| path.is_file())
     }
 }

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+
+use crate::error::usage;
 use crate::host::Host;
 
 /// Where things are.
@@ -17,15 +20,22 @@ pub struct Layout {
 
 impl Layout {
     /// Finds the workspace above the current folder (or where this crate was compiled) and the store.
-    pub fn find(host: &Host, cache_dir: Option<&str>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Fails where nothing names the store and the user has no home directory.
+    pub fn find(host: &Host, cache_dir: Option<&str>) -> Result<Self> {
         let root = host.cwd.ancestors().find(|dir| dir.join("builder/compose.yaml").is_file());
         let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
         let store = cache_dir
             .or(host.var("DURANGO_CACHE_DIR"))
             .map(|dir| host.absolute(dir))
             .or_else(|| Some(host.absolute(host.var("XDG_CACHE_HOME")?).join("durango-builder")))
-            .unwrap_or_else(|| host.home().join(".cache/durango-builder"));
-        Self::new(root.unwrap_or(compiled), store)
+            .or_else(|| Some(host.home()?.join(".cache/durango-builder")));
+        let store = store.ok_or_else(|| {
+            usage("failed to find a directory for the store: HOME is not set\nset DURANGO_CACHE_DIR, or HOME")
+        })?;
+        Ok(Self::new(root.unwrap_or(compiled), store))
     }
 
     /// A workspace and a store that is written.

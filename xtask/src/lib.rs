@@ -21,28 +21,28 @@ pub mod record;
 pub mod report;
 pub mod setup;
 pub mod smoke;
+mod stdio;
 
 use std::process::ExitCode;
 
 use host::Host;
+use stdio::{errln, outln};
 
 /// Runs `cargo xtask` for this process: its arguments, its environment, its exit code.
 pub fn main() -> ExitCode {
     exec::signals::install();
     let host = Host::read();
     let (json, result) = cli::run(std::env::args_os().skip(1).collect(), host);
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            // Whatever failed once the user asked to stop, failed for that.
-            let error = if exec::signals::interrupted() { error::interrupted() } else { error };
-            eprintln!("error: {error:#}");
-            let code = error::exit_code(&error);
-            // A build that failed has printed its report.
-            if json && code != error::BUILD_FAILED {
-                println!("{}", report::json::error(&error));
-            }
-            ExitCode::from(code)
+    // Whatever failed, or ended early, after the user asked to stop did so for that.
+    let result = if exec::signals::interrupted() { Err(error::interrupted()) } else { result };
+    let code = result.unwrap_or_else(|error| {
+        errln!("error: {error:#}");
+        let code = error::exit_code(&error);
+        // A build that failed has printed its report.
+        if json && code != error::BUILD_FAILED {
+            outln!("{}", report::json::error(&error));
         }
-    }
+        code
+    });
+    ExitCode::from(stdio::exit_code(code))
 }

@@ -18,6 +18,7 @@ use super::cases::{Case, Kind};
 use super::copy::run;
 use super::{Bench, Row};
 use crate::cache::size::show;
+use crate::stdio::errln;
 
 /// Services that take turns: so many that three generations of each are more than the budget.
 const IMAGES: usize = 10;
@@ -36,7 +37,7 @@ impl Bench {
     pub(super) fn many(&self, case: &Case) -> Result<Vec<Row>> {
         let Kind::Many(builds) = case.kind else { return Ok(Vec::new()) };
         let project = Project::new(builds)?;
-        eprintln!("{}: {builds} builds under a budget of {}", case.name, show(project.budget));
+        errln!("{}: {builds} builds under a budget of {}", case.name, show(project.budget));
         let started = Instant::now();
         let (peak, over) = (AtomicU64::new(0), AtomicBool::new(false));
         let built = std::thread::scope(|scope| {
@@ -54,7 +55,7 @@ impl Bench {
         project.xtask(&["cache", "verify"])?;
         #[expect(clippy::cast_precision_loss, reason = "sizes far below 2^53")]
         let (peak, budget) = (peak.into_inner() as f64 / 1e6, project.budget as f64 / 1e6);
-        eprintln!("  at most {peak:.1} of {budget:.1} MB at any time; the store is sound");
+        errln!("  at most {peak:.1} of {budget:.1} MB at any time; the store is sound");
         let with_save = started.elapsed().as_secs_f64();
         let row = Row::ratio(&format!("{} (MB)", case.name), "the budget", peak, budget, case.limit);
         Ok(vec![Row { with_save, ..row }])
@@ -100,7 +101,7 @@ impl Project {
         // A store that takes nothing more stays small, too.
         let saved =
             saved.with_context(|| format!("build {} was not saved: {}", build + 1, report["warnings"]))?;
-        eprintln!("  {:>2} {target}: {:>8}, saved {saved}", build + 1, show(size(&self.store())));
+        errln!("  {:>2} {target}: {:>8}, saved {saved}", build + 1, show(size(&self.store())));
         Ok(())
     }
 

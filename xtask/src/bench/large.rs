@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::cases::{Case, Kind};
 use super::copy::run;
 use super::{Bench, Row};
+use crate::stdio::errln;
 
 const DOCKERFILE: &str = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY src /src\nRUN ls /src | wc -l >/count\n";
 /// Files of one folder.
@@ -26,7 +27,7 @@ impl Bench {
     /// Three rows.
     pub(super) fn large(&self, case: &Case) -> Result<Vec<Row>> {
         let Kind::Large(files) = case.kind else { return Ok(Vec::new()) };
-        eprintln!("{}", case.name);
+        errln!("{}", case.name);
         let project = Project::new(files, &self.copy.base_image(&self.here)?)?;
         let (cold, _) = project.xtask("plan", &["--json"])?;
         let shortest = |times: Vec<f64>| times.into_iter().fold(f64::INFINITY, f64::min);

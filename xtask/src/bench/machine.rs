@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::exec::signals;
+
 /// A `daemon.json` that keeps images in containerd, as `--provision` sets it up.
 pub const CONTAINERD_STORE: &str = r#"{"features": {"containerd-snapshotter": true}}"#;
 
@@ -84,8 +86,10 @@ impl Drop for SecondDaemon {
         let id = self.child.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &id]).status();
         let asked = Instant::now();
+        // After Ctrl-C there is no time for a clean end, and nothing of it is kept.
+        let patience = Duration::from_millis(if signals::interrupted() { 500 } else { 20_000 });
         while self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            if asked.elapsed() > Duration::from_secs(20) {
+            if asked.elapsed() > patience {
                 let _ = self.child.kill();
             }
             std::thread::sleep(Duration::from_millis(100));

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::cli::Session;
+use crate::stdio::errln;
 pub use cases::CASES;
 use cases::{BASE, Case, Kind};
 use copy::{Copy, Home};
@@ -43,14 +44,10 @@ impl Bench {
         let of = |kind: fn(&Kind) -> bool| CASES.iter().filter(chosen).filter(move |case| kind(&case.kind));
         let mut rows = Vec::new();
         if of(|kind| matches!(kind, Kind::Away(_) | Kind::Edit { .. })).next().is_some() {
-            eprintln!("cold build: no layers, empty cache mounts, nothing saved before");
+            errln!("cold build: no layers, empty cache mounts, nothing saved before");
             // BuildKit's own --no-cache, which empties the mounts.
             let cold = self.copy.xtask(&self.here, BASE, &["--set", "*.no-cache=true"])?;
-            eprintln!(
-                "  {}, and {} to save",
-                row::seconds(cold.build),
-                row::seconds(cold.total - cold.build)
-            );
+            errln!("  {}, and {} to save", row::seconds(cold.build), row::seconds(cold.total - cold.build));
             let away: Vec<&Case> = of(|kind| matches!(kind, Kind::Away(_))).collect();
             if !away.is_empty() {
                 rows.extend(self.travel(&away, cold.build)?);

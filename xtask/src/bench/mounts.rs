@@ -11,6 +11,7 @@ use super::copy::{Home, on, peak_memory, run};
 use super::machine::{CONTAINERD_STORE, SecondDaemon};
 use super::row::median;
 use super::{Bench, Row};
+use crate::stdio::errln;
 
 /// Files as Go's build cache has them: 64 KB each, half of it hard to compress. FILL writes one in a hundred of them anew.
 /// A mount's id is no part of what a step is made of; the command has it as well, or another run's result would do.
@@ -50,7 +51,7 @@ impl Bench {
     /// Out, in, the second save, the save of nothing, and xtask's memory.
     pub(super) fn mounts(&self, case: &Case) -> Result<Vec<Row>> {
         let Kind::Mounts(megabytes) = case.kind else { return Ok(Vec::new()) };
-        eprintln!("{}", case.name);
+        errln!("{}", case.name);
         // The first save on a builder installs what packs, as the reference's first RUN does.
         let small = Project::new(self, 1)?;
         small.build(&Home { docker: None, store: small.dir.path().join("store") }, &["FILL=first"])?;

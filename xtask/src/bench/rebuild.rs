@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::cases::{Case, Edit, Kind, RUNTIME};
 use super::row::{median, said};
 use super::{Bench, Row};
+use crate::stdio::errln;
 
 /// How often the runs that take under a second are repeated; the median counts.
 const REPEATS: usize = 7;
@@ -19,7 +20,7 @@ impl Bench {
                 self.copy.xtask(&self.here, RUNTIME, &[])?;
                 primed = true;
             }
-            eprintln!("{}", case.name);
+            errln!("{}", case.name);
             rows.extend(said(vec![self.rebuild(case, target, edit, cold)?]));
         }
         Ok(rows)

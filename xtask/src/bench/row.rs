@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::stdio::errln;
 use serde::Serialize;
 
 pub(super) use crate::report::text::seconds;
@@ -64,7 +65,7 @@ pub fn table(rows: &[Row]) -> String {
 
 /// Says rows as soon as they are there: a run takes half an hour, and may be ended.
 pub(super) fn said(rows: Vec<Row>) -> Vec<Row> {
-    rows.iter().for_each(|row| eprintln!("  {}", row.line()));
+    rows.iter().for_each(|row| errln!("  {}", row.line()));
     rows
 }
 

@@ -12,6 +12,7 @@ use super::machine::{CONTAINERD_STORE, SecondDaemon};
 use super::row::{said, seconds};
 use super::{Bench, Row};
 use crate::cache::size::show;
+use crate::stdio::errln;
 
 impl Bench {
     /// The cases on another machine, in their order: each finds what the one before left there.
@@ -21,7 +22,7 @@ impl Bench {
         let bundle = self.scratch("bundle").display().to_string();
         let started = Instant::now();
         self.copy.command(&self.here, &["cache", "export", "--to", &bundle])?;
-        eprintln!("export: {}", seconds(started.elapsed().as_secs_f64()));
+        errln!("export: {}", seconds(started.elapsed().as_secs_f64()));
         let second = SecondDaemon::start(CONTAINERD_STORE)?;
         let away = Home { docker: Some(second.host()), store: self.scratch("store-away") };
         let started = Instant::now();
@@ -29,7 +30,7 @@ impl Bench {
         let imported = started.elapsed().as_secs_f64();
         self.copy.xtask(&away, BASE, &[])?;
         let unchanged = started.elapsed().as_secs_f64();
-        eprintln!("away-unchanged: import {}, then the build", seconds(imported));
+        errln!("away-unchanged: import {}, then the build", seconds(imported));
         let plain = self.plain()?;
         let plain_unchanged = plain.build(Edit::None)?;
         let mut rows = Vec::new();
@@ -68,10 +69,10 @@ impl Bench {
         let export = format!("*.cache-to=type=local,dest={dir},mode=max");
         let exported = self.copy.bake(&self.here, &base, &[&export])?;
         let (size, ours) = (get_size(&dir)?, get_size(self.here.store.join("layers"))?);
-        eprintln!("plain buildx: export {} ({})", seconds(exported), show(size));
+        errln!("plain buildx: export {} ({})", seconds(exported), show(size));
         let is_fair = size > ours / 2;
         if !is_fair {
-            eprintln!(
+            errln!(
                 "that is little beside our {}: the builder was pruned meanwhile, run it again",
                 show(ours)
             );

@@ -12,6 +12,7 @@ use xshell::Shell;
 use crate::error;
 use crate::host::Host;
 use crate::layout::Layout;
+use crate::stdio::out;
 use parse::{Globals, Parsed};
 
 /// What every command is given.
@@ -45,12 +46,12 @@ fn dispatch(args: Vec<OsString>, host: Host) -> Result<u8> {
     let wants_help = args.is_empty() || args.iter().any(|arg| arg == "--help" || arg == "-h");
     let name = args.iter().filter_map(|arg| arg.to_str()).find(|arg| table::find(arg).is_some());
     if wants_help || args.first().is_some_and(|arg| arg == "help") {
-        print!("{}", name.and_then(table::find).map_or_else(help::overview, help::command));
+        out!("{}", name.and_then(table::find).map_or_else(help::overview, help::command));
         return Ok(0);
     }
     let (command, parsed) = parse::command_line(args)?;
     let globals = Globals::from_parsed(&parsed)?;
-    let layout = Layout::find(&host, globals.cache_dir.as_deref());
+    let layout = Layout::find(&host, globals.cache_dir.as_deref())?;
     let sh = Shell::new()
         .map_err(|source| error::usage(format!("failed to read the current folder: {source}")))?;
     let session = Session { sh, host, layout, globals };

@@ -22,6 +22,7 @@ use crate::plan::save::Save;
 use crate::record::Record;
 use crate::record::log::Log;
 use crate::report::{BuildReport, MountReport, outcome, watch};
+use crate::stdio::errln;
 
 /// Keeps what a build that succeeded came to.
 pub(super) fn keep(
@@ -85,7 +86,7 @@ fn take_out(
         let mounts: Vec<PlannedMount> = used.iter().map(|at| plan.mounts.mounts[*at].clone()).collect();
         if !session.globals.json {
             let ids: Vec<&str> = mounts.iter().map(|mount| mount.identity.id.as_str()).collect();
-            eprintln!("saving cache mounts: {}", ids.join(", "));
+            errln!("saving cache mounts: {}", ids.join(", "));
         }
         let (log, budget) = (record.log(), budget(session, plan));
         let site =
@@ -197,7 +198,7 @@ fn save_one(
     report: &mut BuildReport,
 ) -> Result<()> {
     if !session.globals.json {
-        eprintln!("saving the layers of {} for other builders ({})", save.image, save.key);
+        errln!("saving the layers of {} for other builders ({})", save.image, save.key);
     }
     let (now, log, budget) = (session.host.now, record.log(), budget(session, plan));
     let expected = save.expected.unwrap_or_else(|| keep::guess(session, &save.image, &budget));
@@ -226,7 +227,7 @@ fn save_one(
 /// A push that fails costs a warning as well; whether it did not.
 fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildReport) -> Result<bool> {
     if !session.globals.json {
-        eprintln!("pushing the layers of {} to {}", push.image, push.reference);
+        errln!("pushing the layers of {} to {}", push.image, push.reference);
     }
     let pushed =
         push::run(&session.layout, push, record.log(), &mut *watch::aside(session, "pushing layers"));
@@ -248,7 +249,7 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
 /// Says a warning and keeps it in the report.
 pub(super) fn warn(session: &Session, report: &mut BuildReport, warning: String) {
     if !session.globals.json {
-        eprintln!("warning: {warning}");
+        errln!("warning: {warning}");
     }
     report.warnings.push(warning);
 }

@@ -7,6 +7,7 @@ use crate::cli::Session;
 use crate::cli::parse::{Parsed, suggestion};
 use crate::error::usage;
 use crate::report;
+use crate::stdio::{out, outln};
 
 /// Runs `bench`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -18,12 +19,9 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     }
     let rows = Bench::new(session)?.run(&parsed.free)?;
     if session.globals.json {
-        println!(
-            "{}",
-            report::json::line(&serde_json::json!({"schema": report::json::SCHEMA, "rows": rows}))?
-        );
+        outln!("{}", report::json::line(&serde_json::json!({"schema": report::json::SCHEMA, "rows": rows}))?);
     } else {
-        print!("{}", bench::table(&rows));
+        out!("{}", bench::table(&rows));
     }
     Ok(u8::from(rows.iter().any(|row| !row.within)))
 }

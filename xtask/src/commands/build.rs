@@ -20,6 +20,7 @@ use crate::record::veil::Veil;
 use crate::record::{self, Record};
 use crate::report::failure::BuildFailure;
 use crate::report::{self, BuildReport, BuildResult, outcome};
+use crate::stdio::{errln, out, outln};
 
 /// The target of `base-build`.
 const BASE: &str = "frankenphp-base-builder";
@@ -83,10 +84,10 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
 fn show(session: &Session, missing: &[Step], plan: &Plan, found: Option<&Found>) -> Result<u8> {
     let forecast = found.map(|found| &found.forecast);
     if session.globals.json {
-        println!("{}", report::json::line(&report::plan::Document { plan, forecast })?);
+        outln!("{}", report::json::line(&report::plan::Document { plan, forecast })?);
     } else {
-        missing.iter().for_each(|step| println!("{}", step.to_shell()));
-        print!("{}{}", forecast.map_or_else(String::new, report::forecast::text), report::plan::text(plan));
+        missing.iter().for_each(|step| outln!("{}", step.to_shell()));
+        out!("{}{}", forecast.map_or_else(String::new, report::forecast::text), report::plan::text(plan));
     }
     Ok(0)
 }
@@ -106,19 +107,19 @@ fn without_engine(
         let document = serde_json::json!({
             "schema": report::json::SCHEMA, "problem": problem.what(), "remedy": problem.remedy(), "provision": first,
         });
-        println!("{document}");
+        outln!("{document}");
         return Ok(0);
     }
-    println!("{}\n{}\nwith --provision, these steps come first:", problem.what(), problem.remedy());
-    first.iter().for_each(|step| println!("{}", step.to_shell()));
-    println!("then the declaration is read, and its targets are built:");
-    println!("docker buildx bake -f {} {}", options.files[0].display(), options.targets.join(" "));
+    outln!("{}\n{}\nwith --provision, these steps come first:", problem.what(), problem.remedy());
+    first.iter().for_each(|step| outln!("{}", step.to_shell()));
+    outln!("then the declaration is read, and its targets are built:");
+    outln!("docker buildx bake -f {} {}", options.files[0].display(), options.targets.join(" "));
     Ok(0)
 }
 
 fn execute(session: &Session, plan: &Plan, veil: Veil, foresight: Foresight) -> Result<u8> {
     if !session.globals.json {
-        plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        plan.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
     }
     let record = Record::open(&session.layout, plan, veil)?;
     std::fs::create_dir_all(&plan.scratch)?;
@@ -128,19 +129,19 @@ fn execute(session: &Session, plan: &Plan, veil: Veil, foresight: Foresight) -> 
     steps::clean(&plan.cleanup);
     drop(held);
     if let Err(error) = record.close(&report) {
-        eprintln!("warning: what came of the build is not recorded: {error:#}");
+        errln!("warning: what came of the build is not recorded: {error:#}");
     }
     super::report::summarize(session, &report);
     done?;
     keep::settle(session, plan);
     if session.globals.json {
-        println!("{}", report::json::line(&report)?);
+        outln!("{}", report::json::line(&report)?);
     }
     if let Some(failure) = report.failure {
         return Err(error::build_failed(failure.to_string()));
     }
     if !session.globals.json {
-        print!("{}", report::text::build(&report));
+        out!("{}", report::text::build(&report));
     }
     Ok(0)
 }

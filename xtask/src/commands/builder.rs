@@ -17,6 +17,7 @@ use crate::plan::builder_options;
 use crate::plan::step::Step;
 use crate::report::builder::{BuilderReport, mounts};
 use crate::report::json::SCHEMA;
+use crate::stdio::{self, err, errln, out, outln};
 
 /// The engine answers such questions in milliseconds.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -106,17 +107,14 @@ fn down(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
 fn confirm(session: &Session, name: &str, facts: &Facts) -> Result<()> {
     let mut report = BuilderReport::new(name, facts.instance.clone());
     fill(session, &mut report);
-    eprintln!("this goes, with its volume `{}`:", planning::volume_name(name));
-    eprint!("{}", report.text());
+    errln!("this goes, with its volume `{}`:", planning::volume_name(name));
+    err!("{}", report.text());
     if !session.host.stderr_is_terminal || !std::io::stdin().is_terminal() {
         return Err(usage(format!(
             "`builder down --purge` removes the cache of `{name}` for good\nadd --yes"
         )));
     }
-    eprint!("remove it for good? [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    if !matches!(answer.trim(), "y" | "Y" | "yes") {
+    if !stdio::confirm("remove it for good?")? {
         bail!("nothing is removed");
     }
     Ok(())
@@ -129,10 +127,10 @@ fn status(session: &Session, name: &str) -> Result<u8> {
     report.chosen = engine_facts::chosen_builder(session).as_deref() == Some(name);
     fill(session, &mut report);
     if session.globals.json {
-        println!("{}", crate::report::json::line(&report)?);
+        outln!("{}", crate::report::json::line(&report)?);
     } else {
-        print!("{}", report.text());
-        report.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        out!("{}", report.text());
+        report.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
     }
     Ok(u8::from(!report.instance.is_some_and(|instance| instance.is_up)))
 }
@@ -178,21 +176,21 @@ fn facts(session: &Session, spec: &Spec, made: Option<Spec>) -> Result<Facts> {
 
 fn show(session: &Session, name: &str, steps: &[Step]) -> Result<u8> {
     if session.globals.json {
-        println!("{}", serde_json::json!({"schema": SCHEMA, "builder": name, "steps": steps}));
+        outln!("{}", serde_json::json!({"schema": SCHEMA, "builder": name, "steps": steps}));
     } else if steps.is_empty() {
-        println!("nothing to do");
+        outln!("nothing to do");
     } else {
-        steps.iter().for_each(|step| println!("{}", step.to_shell()));
+        steps.iter().for_each(|step| outln!("{}", step.to_shell()));
     }
     Ok(0)
 }
 
 fn done_text(session: &Session, name: &str, steps: &[Step], nothing: &str) {
     if session.globals.json {
-        println!("{}", serde_json::json!({"schema": SCHEMA, "builder": name, "changed": !steps.is_empty()}));
+        outln!("{}", serde_json::json!({"schema": SCHEMA, "builder": name, "changed": !steps.is_empty()}));
     } else if steps.is_empty() {
-        println!("{name}: {nothing}");
+        outln!("{name}: {nothing}");
     } else {
-        println!("{name}: done");
+        outln!("{name}: done");
     }
 }

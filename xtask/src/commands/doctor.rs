@@ -10,6 +10,7 @@ use crate::engine::provision;
 use crate::exec::steps;
 use crate::plan::step::Step;
 use crate::report::json::SCHEMA;
+use crate::stdio::{out, outln};
 
 /// Runs `doctor`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -23,9 +24,9 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     }
     let checks = checks::all(&Facts::read(session));
     if session.globals.json {
-        println!("{}", serde_json::json!({"schema": SCHEMA, "checks": checks}));
+        outln!("{}", serde_json::json!({"schema": SCHEMA, "checks": checks}));
     } else {
-        print!("{}", doctor::text(&checks));
+        out!("{}", doctor::text(&checks));
     }
     Ok(u8::from(doctor::worst(&checks) == State::Fail))
 }
@@ -33,10 +34,10 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
 /// The steps of a dry run.
 fn show(session: &Session, steps: &[Step]) {
     if session.globals.json {
-        println!("{}", serde_json::json!({"schema": SCHEMA, "provision": steps}));
+        outln!("{}", serde_json::json!({"schema": SCHEMA, "provision": steps}));
     } else if steps.is_empty() {
-        println!("nothing is missing");
+        outln!("nothing is missing");
     } else {
-        steps.iter().for_each(|step| println!("{}", step.to_shell()));
+        steps.iter().for_each(|step| outln!("{}", step.to_shell()));
     }
 }

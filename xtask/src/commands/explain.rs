@@ -9,6 +9,7 @@ use crate::explain::build::explain as explain_build;
 use crate::record::steps::{self, BuildSteps};
 use crate::record::{find, read};
 use crate::report;
+use crate::stdio::{out, outln};
 
 /// `explain [BUILD] [--against BUILD]`: the last build against the one before it of the same targets.
 pub fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -41,9 +42,9 @@ pub fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
         against.as_ref().map(|(graph, id)| (id.as_str(), graph.as_slice())),
     );
     if session.globals.json {
-        println!("{}", report::json::line(&explained)?);
+        outln!("{}", report::json::line(&explained)?);
     } else {
-        print!("{}", report::explain::text(&explained));
+        out!("{}", report::explain::text(&explained));
     }
     Ok(0)
 }

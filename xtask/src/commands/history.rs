@@ -13,6 +13,7 @@ use crate::plan::gc;
 use crate::record::find::find;
 use crate::record::read::{self, State};
 use crate::report::{history, json, store};
+use crate::stdio::{out, outln};
 
 /// Runs `history`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -35,9 +36,9 @@ fn list(session: &Session, parsed: &Parsed) -> Result<u8> {
     let builds = read::all(&session.layout);
     let (rows, trends) = (history::rows(&builds), history::trends(&builds));
     if session.globals.json {
-        println!("{}", json::line(&json!({"schema": json::SCHEMA, "builds": rows, "trends": trends}))?);
+        outln!("{}", json::line(&json!({"schema": json::SCHEMA, "builds": rows, "trends": trends}))?);
     } else {
-        print!("{}", history::text(&rows, &trends, session.host.now));
+        out!("{}", history::text(&rows, &trends, session.host.now));
     }
     Ok(0)
 }
@@ -58,7 +59,7 @@ fn remove(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
     };
     let mut plan = list();
     if !session.globals.json {
-        print!("{}", store::list(&plan, false));
+        out!("{}", store::list(&plan, false));
     }
     let goes = !plan.removals.is_empty() && removal::wanted(parsed, "remove these records?")?;
     if goes {
@@ -68,9 +69,9 @@ fn remove(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
         let mut document = serde_json::to_value(&plan)?;
         document["schema"] = json::SCHEMA.into();
         document["dry_run"] = parsed.flag("--dry-run").into();
-        println!("{}", json::line(&document)?);
+        outln!("{}", json::line(&document)?);
     } else {
-        println!("{}", if goes { "removed" } else { "nothing was removed" });
+        outln!("{}", if goes { "removed" } else { "nothing was removed" });
     }
     Ok(0)
 }

@@ -11,6 +11,7 @@ use crate::exec::budget::Budget;
 use crate::exec::{quarantine, used};
 use crate::plan::build::Plan;
 use crate::report;
+use crate::stdio::errln;
 
 /// Asking for an image's size takes 25 ms.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -18,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// What is damaged goes out of the way, as far as that can be done: the build does not use it anyway.
 pub(super) fn quarantine(session: &Session, plan: &Plan) {
     if let Err(error) = quarantine::run(&session.layout, &plan.damaged, session.host.now, false) {
-        eprintln!("warning: what is damaged in the store stays where it is: {error:#}");
+        errln!("warning: what is damaged in the store stays where it is: {error:#}");
     }
 }
 
@@ -29,8 +30,8 @@ pub(super) fn settle(session: &Session, plan: &Plan) {
     }
     match budget(session, plan).settle() {
         Ok(gone) if gone.removals.is_empty() || session.globals.json => {}
-        Ok(gone) => eprintln!("{}", report::store::gone(&gone)),
-        Err(error) => eprintln!("warning: the store is not tidied: {error:#}"),
+        Ok(gone) => errln!("{}", report::store::gone(&gone)),
+        Err(error) => errln!("warning: the store is not tidied: {error:#}"),
     }
 }
 

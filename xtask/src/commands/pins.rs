@@ -20,6 +20,7 @@ use crate::record::veil::Veil;
 use crate::report;
 use crate::report::failure::BuildFailure;
 use crate::report::watch::Foreseen;
+use crate::stdio::{errln, out, outln};
 
 /// Runs `pins`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -36,9 +37,9 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         let pins: Pins = list.iter().map(|pin| (pin.name.clone(), pin.value.clone())).collect();
         let document =
             serde_json::json!({"schema": report::json::SCHEMA, "pins": pins, "held": planned::held(&list)});
-        println!("{}", report::json::line(&document)?);
+        outln!("{}", report::json::line(&document)?);
     } else {
-        print!("{}", report::pins::list(&list));
+        out!("{}", report::pins::list(&list));
     }
     Ok(0)
 }
@@ -52,10 +53,10 @@ fn update(session: &Session, list: &[Pin], dry_run: bool) -> Result<u8> {
         steps::run(&update.steps, session.globals.verbose)?;
     }
     if session.globals.json {
-        println!("{}", report::json::line(&update)?);
+        outln!("{}", report::json::line(&update)?);
     } else {
-        update.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-        print!("{}", report::pins::update(&update, dry_run));
+        update.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
+        out!("{}", report::pins::update(&update, dry_run));
     }
     Ok(0)
 }

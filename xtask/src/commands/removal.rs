@@ -1,6 +1,6 @@
 //! What is removed for good: it is shown, asked for, and then exactly what was shown goes.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use anyhow::Result;
 
@@ -10,6 +10,7 @@ use crate::error::usage;
 use crate::exec::gc;
 use crate::exec::lock::Lock;
 use crate::plan::gc::GcPlan;
+use crate::stdio;
 
 /// Told before anything is listed: a command that asks needs somebody to answer.
 pub(super) fn check(session: &Session, parsed: &Parsed, command: &str) -> Result<()> {
@@ -27,11 +28,7 @@ pub(super) fn wanted(parsed: &Parsed, question: &str) -> Result<bool> {
     if parsed.flag("--dry-run") || parsed.flag("--yes") {
         return Ok(!parsed.flag("--dry-run"));
     }
-    eprint!("{question} [y/N] ");
-    io::stderr().flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(stdio::confirm(question)?)
 }
 
 /// Removes what was shown, as far as it is still the same.

@@ -12,6 +12,7 @@ use crate::record::find::find;
 use crate::record::read::{self, Past, State};
 use crate::report::story::Story;
 use crate::report::{BuildReport, detail, html, json, markdown};
+use crate::stdio::{errln, out};
 
 /// In which form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +42,12 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let story = Story::of(report, builds.iter().filter_map(Past::report), build.begun);
     let text = render(&story, format)?;
     let Some(file) = output else {
-        print!("{text}");
+        out!("{text}");
         return Ok(0);
     };
     let path = session.host.absolute(&file);
     steps::run(&[Step::write("", &path, text)], session.globals.verbose)?;
-    eprintln!("the report of {} is in `{}`", build.id, path.display());
+    errln!("the report of {} is in `{}`", build.id, path.display());
     Ok(0)
 }
 
@@ -112,7 +113,7 @@ pub(super) fn summarize(session: &Session, report: &BuildReport) {
     let content = markdown::text(&story) + "\n";
     let action = Action::Append { path: path.into(), content };
     if let Err(error) = steps::run(&[Step { why: String::new(), action }], false) {
-        eprintln!("warning: the build is not in the job's summary: {error:#}");
+        errln!("warning: the build is not in the job's summary: {error:#}");
     }
 }
 

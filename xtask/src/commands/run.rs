@@ -23,6 +23,7 @@ use crate::plan::mounts::{PlannedMount, Way};
 use crate::plan::step::Command;
 use crate::record::log::Log;
 use crate::report::watch::{self, Foreseen};
+use crate::stdio::errln;
 
 /// Said where a build is made again without registries.
 const UNDELIVERED: &str =
@@ -59,7 +60,7 @@ pub(super) fn bake(session: &Session, plan: &Plan, log: &Log, foreseen: &Foresee
         return Ok(Built { ended, put_back });
     }
     if let Some(command) = plan.without_registries.as_ref().filter(|_| ended.lacked_a_layer()) {
-        eprintln!("warning: {UNDELIVERED}");
+        errln!("warning: {UNDELIVERED}");
         ended = run.call(command, &|_| false)?;
         ended.trace.warnings.push(UNDELIVERED.into());
     }
@@ -67,7 +68,7 @@ pub(super) fn bake(session: &Session, plan: &Plan, log: &Log, foreseen: &Foresee
         if !ended.met_a_race() {
             break;
         }
-        eprintln!("warning: the engine lost what another build took or removed at that moment; once more");
+        errln!("warning: the engine lost what another build took or removed at that moment; once more");
         pause_for(pause)?;
         let before = std::mem::replace(&mut ended, run.call(&plan.bake, &|_| false)?);
         ended.trace.recall(&before.trace);
@@ -110,7 +111,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn call(&self, command: &Command, stop: &dyn Fn(&Trace) -> bool) -> Result<Ended> {
         if self.session.globals.verbose {
-            eprintln!("$ {}", command.to_shell());
+            errln!("$ {}", command.to_shell());
         }
         let call = Call { command, targets: &self.names, log: self.log, stop };
         let _reading = Lock::shared(&self.session.layout)?;
@@ -150,7 +151,7 @@ impl Run<'_> {
                 &mounts,
                 &mut *watch::aside(self.session, "putting back cache mounts"),
             )?;
-            moved.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            moved.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
             put_back.add(moved);
         }
     }
@@ -158,7 +159,7 @@ impl Run<'_> {
     fn say(&self, mounts: &[PlannedMount]) {
         let ids: Vec<&str> = mounts.iter().map(|mount| mount.identity.id.as_str()).collect();
         if !self.session.globals.json {
-            eprintln!("putting back what this builder lacks: {}", ids.join(", "));
+            errln!("putting back what this builder lacks: {}", ids.join(", "));
         }
     }
 
@@ -174,7 +175,7 @@ impl Run<'_> {
                     &[remote],
                     &mut *watch::aside(self.session, "fetching cache mounts"),
                 )?;
-                warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+                warnings.iter().for_each(|warning| errln!("warning: {warning}"));
                 put_back.warnings.extend(warnings);
                 mount.held = fetched.into_iter().next().map(|saved| saved.entry);
             }

@@ -8,6 +8,7 @@ use crate::exec::steps;
 use crate::plan::step::{Action, Step};
 use crate::report::json::SCHEMA;
 use crate::setup::{self, Changes};
+use crate::stdio::outln;
 
 /// Runs `setup`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -19,7 +20,7 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     if session.globals.json {
         let files: Vec<_> = changes.steps.iter().filter_map(|step| file(&step.action)).collect();
         let steps = is_dry.then_some(&changes.steps);
-        println!(
+        outln!(
             "{}",
             serde_json::json!({"schema": SCHEMA, "changed": files, "notes": changes.notes, "steps": steps})
         );
@@ -31,19 +32,19 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
 
 fn show(changes: &Changes, is_dry: bool) {
     if changes.steps.is_empty() {
-        println!("nothing to change");
+        outln!("nothing to change");
     }
     for step in changes.steps.iter().filter(|_| is_dry) {
         show_step(step);
     }
-    changes.notes.iter().for_each(|note| println!("{note}"));
+    changes.notes.iter().for_each(|note| outln!("{note}"));
 }
 
 fn show_step(step: &Step) {
     if !step.why.is_empty() {
-        println!("# {}", step.why);
+        outln!("# {}", step.why);
     }
-    println!("{}", step.to_shell());
+    outln!("{}", step.to_shell());
 }
 
 fn file(action: &Action) -> Option<&std::path::Path> {

@@ -6,6 +6,7 @@ use crate::cli::Session;
 use crate::cli::parse::{Parsed, Progress};
 use crate::smoke::report::{Outcome, State};
 use crate::smoke::{self, DEFAULT_IMAGE, Options};
+use crate::stdio::{errln, outln};
 
 /// Runs `smoke`; 1 where a check failed.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -18,7 +19,7 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let terminal = if json { session.host.stderr_is_terminal } else { session.host.stdout_is_terminal };
     let color = session.color(terminal);
     let quiet = session.globals.progress == Progress::Quiet;
-    let say = |line: String| if json { eprintln!("{line}") } else { println!("{line}") };
+    let say = |line: String| if json { errln!("{line}") } else { outln!("{line}") };
     let mut show = |outcome: &Outcome| {
         if !quiet || outcome.state == State::Fail {
             say(outcome.line(color));
@@ -27,7 +28,7 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let report = smoke::run(session, &options, &mut show)?;
     say(report.summary());
     if json {
-        println!("{}", report.json());
+        outln!("{}", report.json());
     }
     Ok(u8::from(!report.passed()))
 }

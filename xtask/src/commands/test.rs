@@ -8,8 +8,10 @@ use anyhow::{Context, Result};
 use crate::cli::Session;
 use crate::cli::parse::Parsed;
 use crate::engine::{facts, provision};
-use crate::exec::{signals, steps};
+use crate::exec::signals::Supervised;
+use crate::exec::steps;
 use crate::plan::step::Command;
+use crate::stdio::outln;
 
 /// Runs `test`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -37,8 +39,8 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     command = command.args(parsed.free.iter().cloned()).cwd(&session.layout.root);
     let (totals, success) = count(&command)?;
     // Far above by now, between all the tests that passed.
-    totals.failures.iter().for_each(|line| println!("{line}"));
-    println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.ignored);
+    totals.failures.iter().for_each(|line| outln!("{line}"));
+    outln!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.ignored);
     Ok(u8::from(!success))
 }
 
@@ -83,16 +85,17 @@ impl Totals {
 /// Runs the tests, passes their output on and counts.
 fn count(command: &Command) -> Result<(Totals, bool)> {
     let mut process = steps::process(command);
-    let mut child = process.stdout(Stdio::piped()).spawn().context("failed to run `cargo test`")?;
+    let child = process.stdout(Stdio::piped()).spawn().context("failed to run `cargo test`")?;
+    let mut child = Supervised::new(child);
     let mut totals = Totals::default();
-    if let Some(stdout) = child.stdout.take() {
+    if let Some(stdout) = child.child().stdout.take() {
         for line in BufReader::new(stdout).lines() {
             let line = line?;
             totals.add(&line);
-            println!("{line}");
+            outln!("{line}");
         }
     }
-    Ok((totals, signals::wait(&mut child)?.success()))
+    Ok((totals, child.wait()?.success()))
 }
 
 #[cfg(test)]

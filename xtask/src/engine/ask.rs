@@ -1,11 +1,15 @@
 //! Running a command that only asks, within a time limit.
 
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+use crate::error;
+use crate::exec::signals::Supervised;
 
 /// What a question was answered with.
 #[derive(Debug, Clone)]
@@ -21,18 +25,19 @@ pub struct Answer {
 /// A question under way; several may be at once.
 pub struct Asking {
     line: String,
-    child: Child,
-    stdout: JoinHandle<String>,
-    stderr: JoinHandle<String>,
+    child: Supervised,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
 }
 
 /// Starts a command that only asks.
 pub fn start(command: xshell::Cmd<'_>) -> Result<Asking> {
     let line = command.to_string();
     let mut command = Command::from(command);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().with_context(|| format!("failed to run `{line}`"))?;
-    let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let child = command.spawn().with_context(|| format!("failed to run `{line}`"))?;
+    let mut child = Supervised::leader(child);
+    let (stdout, stderr) = (drain(child.child().stdout.take()), drain(child.child().stderr.take()));
     Ok(Asking { line, child, stdout, stderr })
 }
 
@@ -42,13 +47,14 @@ pub fn ask(command: xshell::Cmd<'_>, limit: Duration) -> Result<Answer> {
 }
 
 impl Asking {
-    /// Waits for the end; after `limit` from now the command is killed and that is an error.
+    /// Waits for the end. After `limit` from now, and when the user asks to stop, the command and all that it started
+    /// are killed, and that is an error.
     pub fn answer(self, limit: Duration) -> Result<Answer> {
         let line = self.line.clone();
         self.answer_while(limit, &|| true)?.with_context(|| format!("`{line}` was stopped"))
     }
 
-    /// The same, as long as the answer is wanted, which is asked again and again; else the command is killed and there is none.
+    /// The same as [`Self::answer`], given up with `None` as soon as `is_wanted` says no; it is asked again and again.
     pub fn answer_while(mut self, limit: Duration, is_wanted: &dyn Fn() -> bool) -> Result<Option<Answer>> {
         let started = Instant::now();
         let mut pause = Duration::from_millis(1);
@@ -56,29 +62,32 @@ impl Asking {
             if let Some(status) = self.child.try_wait()? {
                 break status;
             }
-            let is_late = started.elapsed() > limit;
-            if is_late || !is_wanted() {
-                self.child.kill()?;
-                self.child.wait()?;
-                if is_late {
-                    bail!("`{}` gave no answer within {} s", self.line, limit.as_secs());
-                }
+            if self.child.is_unwanted() {
+                return Err(error::interrupted());
+            }
+            if started.elapsed() > limit {
+                bail!("`{}` gave no answer within {} s", self.line, limit.as_secs());
+            }
+            if !is_wanted() {
                 return Ok(None);
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(8));
         };
-        let text = |thread: JoinHandle<String>| thread.join().unwrap_or_default();
-        Ok(Some(Answer { success: status.success(), stdout: text(self.stdout), stderr: text(self.stderr) }))
+        // A process that it left running may keep the pipes open.
+        let text = |pipe: &Receiver<String>| pipe.recv_timeout(limit).unwrap_or_default();
+        Ok(Some(Answer { success: status.success(), stdout: text(&self.stdout), stderr: text(&self.stderr) }))
     }
 }
 
-fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+fn drain(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (sender, text) = mpsc::channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
             let _ = pipe.read_to_end(&mut bytes);
         }
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+        sender.send(String::from_utf8_lossy(&bytes).into_owned())
+    });
+    text
 }

@@ -188,7 +188,8 @@ fn go_arch(kernel: &str) -> &str {
 
 /// The folder of the client's configuration.
 pub fn client_config(host: &Host) -> PathBuf {
-    host.var("DOCKER_CONFIG").map_or_else(|| host.home().join(".docker"), |dir| host.absolute(dir))
+    let default = || host.home().unwrap_or(Path::new("/")).join(".docker");
+    host.var("DOCKER_CONFIG").map_or_else(default, |dir| host.absolute(dir))
 }
 
 /// Covers what the answers depend on: the client and its plugin, docker's configuration, the choice of builder, and the

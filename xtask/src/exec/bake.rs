@@ -4,21 +4,24 @@ use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 
 use super::ended::Ended;
 use super::progress::{Decoder, Item};
-use super::stall::{LastHeard, Stall};
+use super::signals::Supervised;
+use super::stall::Stall;
+use super::supervisor::{OverGuard, Supervisor};
 use super::trace::{Event, Trace};
 use super::{signals, steps};
 use crate::plan::step::Command;
 use crate::record::log::Log;
+use crate::stdio::errln;
 
 /// Somebody who looks on while a build runs.
 pub trait Watcher {
@@ -28,7 +31,7 @@ pub trait Watcher {
     fn raw(&mut self, _text: &str) {}
     /// A line that is to stay in view.
     fn say(&mut self, line: &str) {
-        eprintln!("{line}");
+        errln!("{line}");
     }
     /// Bytes go another way than BuildKit's: how many by now, and in all where that is known.
     fn carried(&mut self, _bytes: &Arc<AtomicU64>, _total: Option<u64>) {}
@@ -101,13 +104,13 @@ fn to_its_end(
     is_full: Option<&(dyn Fn() -> bool + Sync)>,
 ) -> Result<Ended> {
     let started = Instant::now();
-    call.log.open().with_context(|| format!("failed to write `{}`", call.log.path().display()))?;
+    let mut log = CallLog::open(call.log);
     let mut process = steps::process(call.command);
-    // A group of its own: Ctrl-C on the terminal reaches xtask, which tells bake once.
+    // A group of its own: Ctrl-C on the terminal reaches xtask, which passes it on once.
     process.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
-    let mut child =
-        process.spawn().with_context(|| format!("failed to run `{}`", call.command.to_shell()))?;
-    let Some(stderr) = child.stderr.take() else { unreachable!("stderr is piped") };
+    let child = process.spawn().with_context(|| format!("failed to run `{}`", call.command.to_shell()))?;
+    let mut child = Supervised::leader(child);
+    let stderr = child.child().stderr.take().context("bake has no stderr")?;
     let mut ended = Ended {
         success: false,
         stopped: false,
@@ -117,34 +120,27 @@ fn to_its_end(
         text: Vec::new(),
         seconds: 0.0,
     };
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let over = AtomicBool::new(false);
-    let (stalled, last) = (AtomicBool::new(false), LastHeard::begin());
-    let full = AtomicBool::new(false);
-    std::thread::scope(|scope| -> Result<()> {
-        scope.spawn(|| pass_on_interrupt(group, &over));
-        if let Some(stall) = stall {
-            let (stalled, over, last) = (&stalled, &over, &last);
-            scope.spawn(move || {
-                stalled.store(stall.watch(last, over, &|| tell(group, Signal::KILL)), Ordering::Relaxed);
-            });
-        }
-        if let Some(is_full) = is_full {
-            let (full, over) = (&full, &over);
-            scope.spawn(move || full.store(end_when_full(is_full, group, over), Ordering::Relaxed));
-        }
-        let heard = || last.now();
+    let supervisor = Supervisor::new(child.sender(), stall, is_full);
+    let status = std::thread::scope(|scope| -> Result<ExitStatus> {
+        // Dropped before the scope waits for its thread, also on an error or a panic.
+        let _over = OverGuard(&supervisor.is_over);
+        scope.spawn(|| supervisor.run());
         let stream = Decoder::new(BufReader::new(stderr));
-        let read = follow(stream, call, &mut ended, watcher, group, &heard);
-        over.store(true, Ordering::Relaxed);
-        read
+        follow(stream, call, &mut log, &mut ended, watcher, &supervisor)?;
+        // The supervisor goes on: a child may close its stderr and stay.
+        loop {
+            match child.try_wait()? {
+                Some(status) => return Ok(status),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
     })?;
-    ended.success = child.wait()?.success();
+    ended.success = status.success();
     ended.trace.settle();
-    ended.stalled = stalled.into_inner();
-    ended.full = full.into_inner();
+    ended.stalled = supervisor.has_stalled.into_inner();
+    ended.full = supervisor.was_full.into_inner();
     watcher.end(&ended.trace);
-    call.log.end_of_call()?;
+    ended.trace.warnings.extend(log.close());
     ended.seconds = started.elapsed().as_secs_f64();
     Ok(ended)
 }
@@ -152,71 +148,56 @@ fn to_its_end(
 fn follow(
     mut stream: Decoder<impl std::io::BufRead>,
     call: &Call<'_>,
+    log: &mut CallLog<'_>,
     ended: &mut Ended,
     watcher: &mut dyn Watcher,
-    group: Option<Pid>,
-    heard: &dyn Fn(),
+    supervisor: &Supervisor<'_>,
 ) -> Result<()> {
     while let Some((item, raw)) = stream.next_item()? {
-        heard();
+        supervisor.last_heard.now();
         watcher.raw(&raw);
         match item {
             Item::Text(line) => {
-                call.log.text(&line)?;
+                log.write(|log| log.text(&line));
                 ended.text.push(line);
             }
             Item::Chunk(chunk) => {
                 for event in ended.trace.apply(&chunk) {
-                    call.log.event(&ended.trace, &event)?;
+                    log.write(|log| log.event(&ended.trace, &event));
                     watcher.event(&ended.trace, &event);
                 }
             }
         }
         if !ended.stopped && (call.stop)(&ended.trace) {
             ended.stopped = true;
-            tell(group, Signal::INT);
+            (supervisor.send)(Signal::INT);
         }
     }
     Ok(())
 }
 
-/// How often a bounded call is looked after.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// Ends a call whose place is full; says whether it did.
-fn end_when_full(is_full: &(dyn Fn() -> bool + Sync), group: Option<Pid>, over: &AtomicBool) -> bool {
-    let mut looked = Instant::now();
-    while !over.load(Ordering::Relaxed) {
-        if looked.elapsed() >= LOOK {
-            if is_full() {
-                tell(group, Signal::INT);
-                return true;
-            }
-            looked = Instant::now();
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    false
+/// The log of one call. The first write that fails ends the log, not the build.
+struct CallLog<'a> {
+    log: &'a Log,
+    error: Option<std::io::Error>,
 }
 
-/// While the stream is read, nobody else looks for Ctrl-C.
-fn pass_on_interrupt(group: Option<Pid>, over: &AtomicBool) {
-    let mut since: Option<Instant> = None;
-    while !over.load(Ordering::Relaxed) {
-        if signals::interrupted() && since.is_none() {
-            since = Some(Instant::now());
-            tell(group, Signal::INT);
-        }
-        if since.is_some_and(|since| since.elapsed() > signals::GRACE) {
-            tell(group, Signal::KILL);
-        }
-        std::thread::sleep(Duration::from_millis(20));
+impl<'a> CallLog<'a> {
+    fn open(log: &'a Log) -> Self {
+        Self { log, error: log.open().err() }
     }
-}
 
-fn tell(group: Option<Pid>, signal: Signal) {
-    if let Some(group) = group {
-        let _ = kill_process_group(group, signal);
+    fn write(&mut self, write: impl FnOnce(&Log) -> std::io::Result<()>) {
+        if self.error.is_none() {
+            self.error = write(self.log).err();
+        }
+    }
+
+    /// Returns a warning where the log is not complete.
+    fn close(mut self) -> Option<String> {
+        self.write(Log::end_of_call);
+        let path = self.log.path().display();
+        self.error.map(|error| format!("failed to write the build's log `{path}`: {error}"))
     }
 }
 

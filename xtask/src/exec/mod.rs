@@ -17,6 +17,7 @@ pub mod save;
 pub mod signals;
 pub mod stall;
 pub mod steps;
+mod supervisor;
 pub mod trace;
 pub mod transfers;
 pub mod used;

@@ -1,70 +1,195 @@
-//! Ctrl-C: the running child is told once and waited for, then xtask ends with 130 and has cleaned up.
+//! SIGINT, SIGTERM and SIGHUP. The first one asks the run to stop and gives it [`DEADLINE`] to clean up; the deadline or
+//! a second signal ends the process at once, and its children with it. Signals that were ignored at the start, as under
+//! `nohup`, stay ignored.
 
+use std::collections::BTreeSet;
 use std::process::{Child, ExitStatus};
-use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::error;
+use crate::stdio::errln;
 
-/// A child that does not stop by itself within this time is killed.
-pub const GRACE: Duration = Duration::from_secs(20);
+/// How long a run may take to end once the user asked to stop.
+const DEADLINE: Duration = Duration::from_millis(1900);
+/// A child that does not stop by itself within this time is killed, so that what it leaves can be cleaned up in time.
+pub const GRACE: Duration = Duration::from_millis(1200);
 
-fn flag() -> &'static Arc<AtomicBool> {
-    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    FLAG.get_or_init(|| {
-        let flag = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP]
-        {
-            // Fails only for signals that cannot be caught.
-            let _ = signal_hook::flag::register(signal, Arc::clone(&flag));
-        }
-        flag
-    })
-}
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Children that end with this process, whatever ends it.
+static CHILDREN: Mutex<BTreeSet<Group>> = Mutex::new(BTreeSet::new());
 
-/// From now on Ctrl-C is ours to handle.
+/// Handles signals from now on, in a thread.
 pub fn install() {
-    flag();
+    let ignored = ignored();
+    let handled = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !ignored.contains(signal));
+    // Fails only for signals that cannot be caught, or without a file descriptor left.
+    let Ok(mut signals) = Signals::new(handled) else { return };
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if INTERRUPTED.swap(true, Ordering::Relaxed) {
+                end_now();
+            }
+            std::thread::spawn(|| {
+                std::thread::sleep(DEADLINE);
+                end_now();
+            });
+        }
+    });
 }
 
-/// Whether the user asked to stop.
+/// The signals that this process was started with as ignored, from the mask in `/proc/self/status`.
+fn ignored() -> BTreeSet<i32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    (1..=64).filter(|signal| mask & (1 << (signal - 1)) != 0).collect()
+}
+
+fn end_now() -> ! {
+    children().iter().for_each(|child| child.send(Signal::KILL));
+    errln!("error: interrupted");
+    std::process::exit(error::INTERRUPTED.into());
+}
+
+fn children() -> MutexGuard<'static, BTreeSet<Group>> {
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns true once the user asked to stop.
 pub fn interrupted() -> bool {
-    flag().load(Ordering::Relaxed)
+    INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// An error once the user asked to stop.
+/// Fails once the user asked to stop.
 pub fn check() -> Result<()> {
     if interrupted() { Err(error::interrupted()) } else { Ok(()) }
 }
 
-/// Waits for a child; when the user asks to stop it is sent SIGINT, and after a grace SIGKILL.
-pub fn wait(child: &mut Child) -> Result<ExitStatus> {
-    let mut told: Option<Instant> = None;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            check()?;
-            return Ok(status);
-        }
-        match told {
-            None if interrupted() => {
-                tell(child, Signal::INT);
-                told = Some(Instant::now());
-            }
-            Some(since) if since.elapsed() > GRACE => child.kill()?,
-            _ => {}
-        }
-        std::thread::sleep(Duration::from_millis(10));
+/// A child, alone or with all processes of its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    pid: i32,
+    is_group: bool,
+}
+
+impl Group {
+    fn send(self, signal: Signal) {
+        let Some(pid) = Pid::from_raw(self.pid) else { return };
+        let _ = if self.is_group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
     }
 }
 
-/// Sends a signal to a child that has not been waited for.
-pub fn tell(child: &Child, signal: Signal) {
-    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, signal);
+/// A child that ends with this process. It is killed and waited for when this value goes, unless it has ended.
+///
+/// A child that is started after the user asked to stop cleans up: only the deadline ends it.
+pub struct Supervised {
+    child: Child,
+    group: Group,
+    has_ended: bool,
+    cleans_up: bool,
+}
+
+impl Supervised {
+    /// Takes over a child that was started in the process group of this process.
+    pub fn new(child: Child) -> Self {
+        Self::register(child, false)
+    }
+
+    /// Takes over a child that leads a process group of its own; signals go to the whole group.
+    pub fn leader(child: Child) -> Self {
+        Self::register(child, true)
+    }
+
+    fn register(child: Child, is_group: bool) -> Self {
+        // A process id is positive and fits.
+        let group = Group { pid: i32::try_from(child.id()).unwrap_or(0), is_group };
+        children().insert(group);
+        Self { child, group, has_ended: false, cleans_up: interrupted() }
+    }
+
+    /// The child, for its pipes.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Sends signals to it, from any thread.
+    pub fn sender(&self) -> impl Fn(Signal) + Copy + Send + Sync + use<> {
+        let group = self.group;
+        move |signal| group.send(signal)
+    }
+
+    /// Its status, once it has ended.
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        self.has_ended |= status.is_some();
+        Ok(status)
+    }
+
+    /// Returns true once the user asked to stop, unless it was started to clean up.
+    pub fn is_unwanted(&self) -> bool {
+        interrupted() && !self.cleans_up
+    }
+
+    /// Waits for its end. When the user asks to stop it is sent SIGINT, and after [`GRACE`] SIGKILL; then this fails.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let mut asked: Option<Instant> = None;
+        loop {
+            if let Some(status) = self.try_wait()? {
+                return if self.is_unwanted() { Err(error::interrupted()) } else { Ok(status) };
+            }
+            match asked {
+                None if self.is_unwanted() => {
+                    self.group.send(Signal::INT);
+                    asked = Some(Instant::now());
+                }
+                Some(since) if since.elapsed() > GRACE => self.group.send(Signal::KILL),
+                _ => {}
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.group.send(Signal::KILL);
+            let _ = self.child.wait();
+        }
+        children().remove(&self.group);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_child_ends_with_its_guard() {
+        let child = Command::new("sleep").arg("3600").process_group(0).spawn().expect("sleep runs");
+        let proc = format!("/proc/{}", child.id());
+        let supervised = Supervised::leader(child);
+        assert!(children().contains(&supervised.group));
+        let group = supervised.group;
+        drop(supervised);
+        assert!(!Path::new(&proc).exists() && !children().contains(&group));
+    }
+
+    #[test]
+    fn ignored_signals_are_read_from_the_mask() {
+        // Rust's runtime ignores SIGPIPE.
+        assert!(ignored().contains(&signal_hook::consts::SIGPIPE));
+        assert!(!ignored().contains(&signal_hook::consts::SIGKILL));
     }
 }

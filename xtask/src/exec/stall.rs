@@ -1,7 +1,6 @@
 //! Ending a call that waits for somebody who never answers: BuildKit says nothing while one layer is on its way, and nothing
 //! either when nobody takes it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,28 +27,9 @@ impl LastHeard {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    fn silence(&self) -> Duration {
+    /// How long ago that was.
+    pub fn silence(&self) -> Duration {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-}
-
-impl Stall<'_> {
-    /// Watches until `over`. Where nothing moves and nobody is there to wait for, `end` ends the call; whether it did.
-    pub fn watch(&self, last: &LastHeard, over: &AtomicBool, end: &dyn Fn()) -> bool {
-        let mut looked = Instant::now();
-        while !over.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(20));
-            let silence = last.silence();
-            if silence < self.after || looked.elapsed() < self.after {
-                continue;
-            }
-            looked = Instant::now();
-            if (self.is_gone)(silence) && !over.load(Ordering::Relaxed) {
-                end();
-                return true;
-            }
-        }
-        false
     }
 }
 
@@ -89,7 +69,7 @@ mod tests {
     fn a_call_that_waits_for_somebody_slow_is_left_alone() {
         let asked = std::sync::atomic::AtomicU32::new(0);
         let is_there = |_| {
-            asked.fetch_add(1, Ordering::Relaxed);
+            asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             false
         };
         let ended = silent(&is_there, "0.5");

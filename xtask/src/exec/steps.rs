@@ -3,14 +3,17 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{self, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::signals;
+use super::signals::{self, Supervised};
 use crate::plan::step::{Action, Command, Step};
+use crate::stdio::{self, errln};
 
 /// How long one question whether something is ready may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,9 +23,9 @@ pub fn run(steps: &[Step], verbose: bool) -> Result<()> {
     for step in steps {
         signals::check()?;
         if verbose {
-            eprintln!("$ {}", step.to_shell());
+            errln!("$ {}", step.to_shell());
         } else if !step.why.is_empty() {
-            eprintln!("{}", step.why);
+            errln!("{}", step.why);
         }
         run_one(&step.action, verbose)?;
     }
@@ -33,7 +36,7 @@ pub fn run(steps: &[Step], verbose: bool) -> Result<()> {
 pub fn clean(steps: &[Step]) {
     for step in steps {
         if let Err(error) = run_one(&step.action, false) {
-            eprintln!("warning: {error:#}");
+            errln!("warning: {error:#}");
         }
     }
 }
@@ -64,17 +67,39 @@ fn run_command(command: &Command, verbose: bool) -> Result<()> {
     let line = command.to_shell();
     let mut process = process(command);
     let mut output = tempfile::tempfile()?;
+    let mut shown = None;
     if verbose {
-        process.stdout(io::stderr());
+        // Through a pipe: a child that writes to a stderr that nobody reads would end or hang.
+        let (reader, writer) = io::pipe()?;
+        process.stdout(writer.try_clone()?).stderr(writer);
+        let (sender, is_over) = mpsc::channel();
+        std::thread::spawn(move || sender.send(io::copy(&mut &reader, &mut stdio::stderr()).is_ok()));
+        shown = Some(is_over);
     } else {
         process.stdout(output.try_clone()?).stderr(output.try_clone()?);
     }
-    let mut child = process.spawn().with_context(|| format!("failed to run `{line}`"))?;
-    let status = signals::wait(&mut child)?;
+    let mut child = supervise(&mut process, command).with_context(|| format!("failed to run `{line}`"))?;
+    // Its ends of the pipe would keep the reader waiting.
+    drop(process);
+    let status = child.wait()?;
+    drop(child);
+    if let Some(is_over) = shown {
+        // A daemon that it left running keeps the pipe open.
+        let _ = is_over.recv_timeout(Duration::from_secs(1));
+    }
     if !status.success() {
         bail!("`{line}` failed ({status}){}", tail(&mut output, 30)?);
     }
     Ok(())
+}
+
+/// Starts a child that ends with this process. It leads a process group, so that Ctrl-C reaches it once, by way of
+/// this process; but `sudo` asks for its password on the terminal, which only the group in the foreground may read.
+fn supervise(process: &mut process::Command, command: &Command) -> io::Result<Supervised> {
+    if command.argv[0] == "sudo" {
+        return process.spawn().map(Supervised::new);
+    }
+    process.process_group(0).spawn().map(Supervised::leader)
 }
 
 /// The last lines of what a command printed, each on a line of its own.
@@ -116,7 +141,8 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
 
 /// Asks once. A daemon that hangs gives no answer at all, which is a no.
 fn is_ready(ready: &Command) -> bool {
-    let Ok(mut child) = process(ready).stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
+    let mut process = process(ready);
+    let Ok(mut child) = supervise(process.stdout(Stdio::null()).stderr(Stdio::null()), ready) else {
         return false;
     };
     let asked = Instant::now();
@@ -127,7 +153,6 @@ fn is_ready(ready: &Command) -> bool {
             Err(_) => return false,
         }
     }
-    let _ = child.kill().and_then(|()| child.wait());
     false
 }
 

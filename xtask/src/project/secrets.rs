@@ -58,8 +58,9 @@ pub fn read(host: &Host) -> Secrets {
     let named = host.var("DURANGO_CA_BUNDLE").or(host.var("SSL_CERT_FILE")).map(PathBuf::from);
     let bundles = named.into_iter().chain(CA_BUNDLES.iter().map(PathBuf::from));
     let ca_bundle = bundles.into_iter().find(|path| path.is_file()).filter(|path| fits(path, &mut warnings));
-    let netrc = host.var("NETRC").map_or_else(|| host.home().join(".netrc"), PathBuf::from);
-    let netrc = Some(netrc).filter(|path| path.is_file()).filter(|path| fits(path, &mut warnings));
+    let named = host.var("NETRC").map(PathBuf::from);
+    let netrc = named.or_else(|| Some(host.home()?.join(".netrc")));
+    let netrc = netrc.filter(|path| path.is_file()).filter(|path| fits(path, &mut warnings));
     Secrets { ca_bundle, goenv: goenv(host, &go_env_file(host)), netrc, warnings }
 }
 
@@ -73,9 +74,10 @@ fn fits(path: &Path, warnings: &mut Vec<String>) -> bool {
 
 /// Go's own configuration file: `$GOENV`, else `~/.config/go/env`; nothing where GOENV is `off`.
 fn go_env_file(host: &Host) -> BTreeMap<String, String> {
-    let config = host.var("XDG_CONFIG_HOME").map_or_else(|| host.home().join(".config"), PathBuf::from);
-    let path = host.var("GOENV").map_or_else(|| config.join("go/env"), PathBuf::from);
-    let text = fs::read_to_string(path).unwrap_or_default();
+    let config =
+        host.var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| Some(host.home()?.join(".config")));
+    let path = host.var("GOENV").map(PathBuf::from).or_else(|| Some(config?.join("go/env")));
+    let text = path.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     text.lines()
         .filter_map(|line| line.trim().split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

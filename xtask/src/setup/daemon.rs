@@ -83,10 +83,10 @@ fn drops(session: &Session) -> bool {
 /// The line that does the same with root's rights, for the same home and the same file.
 fn as_root(host: &Host) -> String {
     let exe = std::env::current_exe().unwrap_or_else(|_| "xtask".into());
-    let home = format!("HOME={}", host.home().display());
+    let home = host.home().map(|home| format!("HOME={}", home.display()));
     let named =
         host.var(PATH_VARIABLE).map(|path| format!("{PATH_VARIABLE}={}", host.absolute(path).display()));
-    let words = ["sudo".to_owned(), "env".to_owned(), home].into_iter().chain(named);
+    let words = ["sudo".to_owned(), "env".to_owned()].into_iter().chain(home).chain(named);
     shell_words::join(words.chain([exe.display().to_string(), "setup".to_owned()]))
 }
 

@@ -19,7 +19,7 @@ const VARIABLES: [&str; 2] = ["DOCKER_BUILDKIT", "COMPOSE_DOCKER_CLI_BUILD"];
 
 /// The files that the user's shells read, as far as they are there; where none is, the one that the user's shell would.
 pub fn read(host: &Host) -> Result<Vec<TextFile>> {
-    let names = candidates(host);
+    let names = candidates(host, host.required_home()?);
     let there: Vec<&PathBuf> = names.iter().filter(|path| path.exists() || path.is_symlink()).collect();
     if there.is_empty() {
         return Ok(vec![TextFile::read(&preferred(host, &names))?]);
@@ -30,15 +30,10 @@ pub fn read(host: &Host) -> Result<Vec<TextFile>> {
     Ok(files)
 }
 
-fn candidates(host: &Host) -> Vec<PathBuf> {
-    let config = host.var("XDG_CONFIG_HOME").map_or_else(|| host.home().join(".config"), PathBuf::from);
-    let zsh = host.var("ZDOTDIR").map_or_else(|| host.home().to_path_buf(), PathBuf::from);
-    vec![
-        host.home().join(".bashrc"),
-        zsh.join(".zshrc"),
-        config.join("fish/config.fish"),
-        host.home().join(".profile"),
-    ]
+fn candidates(host: &Host, home: &Path) -> Vec<PathBuf> {
+    let config = host.var("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
+    let zsh = host.var("ZDOTDIR").map_or_else(|| home.to_path_buf(), PathBuf::from);
+    vec![home.join(".bashrc"), zsh.join(".zshrc"), config.join("fish/config.fish"), home.join(".profile")]
 }
 
 fn preferred(host: &Host, candidates: &[PathBuf]) -> PathBuf {
@@ -55,7 +50,7 @@ fn preferred(host: &Host, candidates: &[PathBuf]) -> PathBuf {
 /// Whether any shell of this user has the block.
 pub fn is_set_up(host: &Host) -> bool {
     let has_block = |path: &PathBuf| std::fs::read_to_string(path).is_ok_and(|text| has_block(&text));
-    candidates(host).iter().any(has_block)
+    host.home().is_some_and(|home| candidates(host, home).iter().any(has_block))
 }
 
 fn has_block(text: &str) -> bool {

@@ -9,6 +9,7 @@ use xshell::{Shell, cmd};
 use crate::engine::ask::{self, Answer};
 use crate::engine::problem::Problem;
 use crate::exec::signals;
+use crate::stdio::errln;
 
 /// Longer than any of these commands takes on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -31,7 +32,7 @@ impl Docker<'_> {
 
     fn ask_even_interrupted(&self, args: &[&str], limit: Duration) -> Result<Answer> {
         if self.verbose {
-            eprintln!("$ docker {}", shell_words::join(args));
+            errln!("$ docker {}", shell_words::join(args));
         }
         let Self { sh, .. } = self;
         ask::ask(cmd!(sh, "docker {args...}"), limit)
@@ -186,10 +187,7 @@ impl Container<'_> {
             // With --force that is no failure to every version of the engine's command line.
             Ok(answer) if answer.stderr.contains("No such container") => {}
             Ok(answer) if answer.success => return true,
-            _ => eprintln!(
-                "warning: failed to remove the container {0}\n`docker rm -f -v {0}` does",
-                self.name
-            ),
+            _ => errln!("warning: failed to remove the container {0}\n`docker rm -f -v {0}` does", self.name),
         }
         false
     }
@@ -198,7 +196,7 @@ impl Container<'_> {
 impl Drop for Container<'_> {
     fn drop(&mut self) {
         if self.keep {
-            eprintln!("kept {} at http://{}/; docker rm -f -v {}", self.name, self.http, self.name);
+            errln!("kept {} at http://{}/; docker rm -f -v {}", self.name, self.http, self.name);
             return;
         }
         if !self.removed() && signals::interrupted() {

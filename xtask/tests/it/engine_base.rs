@@ -16,7 +16,7 @@ use xtask::plan::step::Action;
 fn session(store: &std::path::Path) -> Session {
     let host = Host::read();
     let globals = Globals::from_parsed(&Parsed::default()).expect("no options");
-    let layout = Layout::find(&host, store.to_str());
+    let layout = Layout::find(&host, store.to_str()).expect("a store");
     Session { sh: xshell::Shell::new().expect("a folder"), host, layout, globals }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::cases::Case;
 use super::row::median;
 use super::{Bench, Row};
+use crate::stdio::errln;
 use project::Project;
 use table::{EDITS, Edit};
 
@@ -37,12 +38,12 @@ impl Bench {
     pub(super) fn edits(&self, case: &Case) -> Result<Vec<Row>> {
         let base = self.copy.base_image(&self.here)?;
         let project = Project::new(&base)?;
-        eprintln!("{}: the first build, then {} edits", case.name, EDITS.len());
+        errln!("{}: the first build, then {} edits", case.name, EDITS.len());
         project.build(&Edit::NONE)?;
         let outcomes = EDITS.iter().map(|edit| {
             project.edit(edit)?;
             let outcome = compare(edit, &project.plan(edit)?, &project.build(edit)?);
-            eprintln!("{}", outcome.line(edit));
+            errln!("{}", outcome.line(edit));
             Ok(outcome)
         });
         let outcomes = outcomes.collect::<Result<Vec<Outcome>>>()?;

@@ -29,6 +29,7 @@ use crate::project::dockerfile::{Dockerfile, mounts};
 use crate::project::secrets;
 use crate::record;
 use crate::report::json::SCHEMA;
+use crate::stdio::{err, errln, out, outln};
 
 /// `cache export --to PLACE [IMAGE...]`.
 pub(super) fn export(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
@@ -48,7 +49,7 @@ pub(super) fn export(session: &Session, parsed: &Parsed, words: &[String]) -> Re
     write::check_place(&to)?;
     let platform = platform(session);
     let (stock, warnings) = stock(session);
-    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    warnings.iter().for_each(|warning| errln!("warning: {warning}"));
     let wanted = wanted(session, parsed, words, &stock, &platform)?;
     let mut plan = bundle::plan(&stock, &wanted, base::held(session), &platform, session.host.now)?;
     if dry_run {
@@ -75,7 +76,7 @@ fn finish(
 ) -> Result<u8> {
     if session.globals.json {
         let more = json!({"to": show(to), "dry_run": dry_run, "seconds": started.elapsed().as_secs_f64()});
-        println!("{}", document(bundle, &more));
+        outln!("{}", document(bundle, &more));
         return Ok(0);
     }
     let verb = if dry_run { "would be exported" } else { "exported" };
@@ -87,9 +88,9 @@ fn finish(
         started.elapsed().as_secs_f64()
     );
     if *to == Place::Pipe {
-        eprint!("{text}");
+        err!("{text}");
     } else {
-        print!("{text}");
+        out!("{text}");
     }
     Ok(0)
 }
@@ -128,16 +129,16 @@ pub(super) fn import(session: &Session, parsed: &Parsed, _: &[String]) -> Result
     if session.globals.json {
         let more = json!({"from": show(&from), "dry_run": parsed.flag("--dry-run"), "kept": done.kept,
             "loaded": done.loaded, "seconds": seconds});
-        println!("{}", document(&bundle, &more));
+        outln!("{}", document(&bundle, &more));
         return Ok(0);
     }
-    print!("{}", bundle::text(&bundle));
-    done.kept.iter().for_each(|kept| println!("the store has newer or the same: {kept}"));
+    out!("{}", bundle::text(&bundle));
+    done.kept.iter().for_each(|kept| outln!("the store has newer or the same: {kept}"));
     if let Some(base) = bundle.base.as_ref().filter(|_| done.loaded) {
-        println!("`{}` of this engine is the bundle's now: {}", base.image, base.id);
+        outln!("`{}` of this engine is the bundle's now: {}", base.image, base.id);
     }
     let verb = if parsed.flag("--dry-run") { "would be imported" } else { "imported" };
-    println!("{} {verb} from {} in {seconds:.1} s", human(bundle.bytes()), show(&from));
+    outln!("{} {verb} from {} in {seconds:.1} s", human(bundle.bytes()), show(&from));
     Ok(0)
 }
 
@@ -252,7 +253,7 @@ fn wanted(
     let declaration = match declared(session, &options) {
         Ok(declaration) => declaration,
         Err(error) if parsed.many("--file").is_empty() => {
-            eprintln!("warning: every saved cache mount goes with it: {error:#}");
+            errln!("warning: every saved cache mount goes with it: {error:#}");
             return Ok(wanted);
         }
         Err(error) => return Err(error),

@@ -14,6 +14,7 @@ use crate::project::dockerfile::mounts;
 use crate::project::inputs::Inputs;
 use crate::project::secrets;
 use crate::report::json;
+use crate::stdio::outln;
 
 /// Runs `cache key`; without a target, of all that are declared. It needs buildx to read the declaration, and no engine.
 pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Result<u8> {
@@ -65,10 +66,10 @@ pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Res
         let document = serde_json::json!({
             "schema": json::SCHEMA, "key": key, "prefixes": prefixes, "targets": shown, "files": files,
         });
-        println!("{}", json::line(&document)?);
+        outln!("{}", json::line(&document)?);
     } else {
-        println!("{key}");
-        prefixes.iter().for_each(|prefix| println!("{prefix}"));
+        outln!("{key}");
+        prefixes.iter().for_each(|prefix| outln!("{prefix}"));
     }
     Ok(0)
 }

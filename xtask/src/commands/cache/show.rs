@@ -15,6 +15,7 @@ use crate::engine::facts;
 use crate::engine::usage::{self, Which};
 use crate::report::json as document;
 use crate::report::store::{self, Row};
+use crate::stdio::{errln, out, outln};
 
 /// `cache ls`.
 pub(super) fn ls(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
@@ -50,17 +51,15 @@ pub(super) fn ls(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
             digest: Some(format!("sha256:{}", entry.manifest.digest)),
         }
     }));
-    damaged
-        .iter()
-        .for_each(|item| eprintln!("warning: `{}` is damaged: {}", item.path.display(), item.reason));
-    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    damaged.iter().for_each(|item| errln!("warning: `{}` is damaged: {}", item.path.display(), item.reason));
+    warnings.iter().for_each(|warning| errln!("warning: {warning}"));
     if session.globals.json {
-        println!(
+        outln!(
             "{}",
             document::line(&json!({"schema": document::SCHEMA, "entries": rows, "damaged": damaged}))?
         );
     } else {
-        print!("{}", store::rows(&rows, now));
+        out!("{}", store::rows(&rows, now));
     }
     Ok(0)
 }
@@ -75,7 +74,7 @@ pub(super) fn du(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
     let (records, builder) = match held {
         Ok(held) => held,
         Err(error) => {
-            eprintln!("warning: what the builder holds is not known: {error:#}");
+            errln!("warning: what the builder holds is not known: {error:#}");
             (Vec::new(), String::new())
         }
     };
@@ -107,7 +106,7 @@ pub(super) fn du(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
         let store = json!({
             "path": session.layout.store, "bytes": total, "budget": policy.budget, "kinds": kinds.collect::<Vec<_>>(),
         });
-        println!(
+        outln!(
             "{}",
             document::line(&json!({"schema": document::SCHEMA, "builder": builder, "store": store}))?
         );
@@ -126,6 +125,6 @@ pub(super) fn du(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
     let path = format!("{} (of {})", session.layout.store.display(), crate::cache::size::show(policy.budget));
     table.row("store", &path, kinds.iter().map(|(_, count, _)| count).sum(), total);
     kinds.iter().for_each(|(kind, count, bytes)| table.row("", store::word(*kind), *count, *bytes));
-    print!("{}", table.text());
+    out!("{}", table.text());
     Ok(0)
 }

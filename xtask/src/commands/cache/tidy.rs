@@ -14,6 +14,7 @@ use crate::exec::lock::Lock;
 use crate::exec::{gc as executing, quarantine, steps};
 use crate::plan::gc::{self, GcPlan, Request};
 use crate::report::{json, store};
+use crate::stdio::{errln, out, outln};
 
 /// `cache verify`: 1 where something was damaged.
 pub(super) fn verify(session: &Session, parsed: &Parsed, _: &[String]) -> Result<u8> {
@@ -33,9 +34,9 @@ pub(super) fn verify(session: &Session, parsed: &Parsed, _: &[String]) -> Result
             "schema": json::SCHEMA, "dry_run": dry_run, "checked": verified.checked, "bytes": verified.bytes,
             "damaged": verified.damaged, "quarantine": places,
         });
-        println!("{}", json::line(&document)?);
+        outln!("{}", json::line(&document)?);
     } else {
-        print!("{}", store::verified(&verified, &places));
+        out!("{}", store::verified(&verified, &places));
     }
     Ok(u8::from(!verified.damaged.is_empty()))
 }
@@ -62,9 +63,9 @@ fn show(session: &Session, plan: &GcPlan, dry_run: bool) -> Result<u8> {
         let mut document = serde_json::to_value(plan)?;
         document["schema"] = json::SCHEMA.into();
         document["dry_run"] = dry_run.into();
-        println!("{}", json::line(&document)?);
+        outln!("{}", json::line(&document)?);
     } else {
-        print!("{}", store::list(plan, !dry_run));
+        out!("{}", store::list(plan, !dry_run));
     }
     Ok(0)
 }
@@ -98,8 +99,8 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String]) -> Res
     };
     let steps = records.steps();
     if !session.globals.json {
-        records.notes.iter().for_each(|note| eprintln!("note: {note}"));
-        print!("{}{}", store::records(&records.records), store::list(&plan, false));
+        records.notes.iter().for_each(|note| errln!("note: {note}"));
+        out!("{}{}", store::records(&records.records), store::list(&plan, false));
     }
     let goes = removal::wanted(parsed, "clear all of this?")?;
     if goes {
@@ -114,9 +115,9 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String]) -> Res
         document["dry_run"] = dry_run.into();
         document["builder"] = serde_json::to_value(&records.records)?;
         document["notes"] = serde_json::to_value(&records.notes)?;
-        println!("{}", json::line(&document)?);
+        outln!("{}", json::line(&document)?);
     } else {
-        println!("{}", if goes { "cleared" } else { "nothing was cleared" });
+        outln!("{}", if goes { "cleared" } else { "nothing was cleared" });
     }
     Ok(0)
 }

@@ -12,6 +12,7 @@ use crate::record::Record;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::report::outcome::round;
 use crate::report::{BuildReport, BuildResult};
+use crate::stdio::errln;
 
 /// What was foreseen of a build's steps and what came of them; nothing where that could not be found out.
 pub(in crate::commands) struct Told {
@@ -84,7 +85,7 @@ impl Found {
             ..BuildSteps::default()
         };
         if let Err(error) = record.steps(&past, &self.graph) {
-            eprintln!("warning: what the build was made of is not recorded: {error:#}");
+            errln!("warning: what the build was made of is not recorded: {error:#}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reading a bundle in one pass, and taking it in.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -14,6 +14,7 @@ use crate::cache::size;
 use crate::cli::Session;
 use crate::exec::steps;
 use crate::layout::Layout;
+use crate::stdio::{self, errln};
 
 /// What an import came to.
 #[derive(Debug, Default)]
@@ -34,7 +35,7 @@ pub fn read(
     take: &mut dyn FnMut(&Blob, Taken<'_>) -> Result<()>,
 ) -> Result<Bundle> {
     match from {
-        Place::Pipe => read_tar(io::stdin().lock(), first, take),
+        Place::Pipe => read_tar(stdio::stdin(), first, take),
         Place::File(path) => {
             let file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
             read_tar(file, first, take)
@@ -164,6 +165,6 @@ pub(super) fn import_with(
 /// Removes what an import left, whatever came of it.
 pub fn clean(scratch: &Path) {
     if let Err(error) = steps::remove(scratch) {
-        eprintln!("warning: {error:#}");
+        errln!("warning: {error:#}");
     }
 }

@@ -13,6 +13,7 @@ use crate::cli::Session;
 use crate::exec::lock::Lock;
 use crate::exec::{mount_store, signals, steps};
 use crate::plan::bundle::Export;
+use crate::stdio;
 
 /// Refuses a place that holds something else than a bundle, before anything is done.
 pub fn check_place(to: &Place) -> Result<()> {
@@ -58,7 +59,7 @@ pub fn export(session: &Session, export: &Export, to: &Place, scratch: &Path) ->
     };
     match to {
         Place::Pipe => {
-            tar(&bundle, io::stdout().lock(), source).context("failed to write the bundle to stdout")?;
+            tar(&bundle, stdio::stdout(), source).context("failed to write the bundle to stdout")?;
         }
         Place::File(file) => {
             let beside = beside(file)?;

@@ -12,6 +12,7 @@ use super::words::{Past, has_failed, heading, outcome, output, prefix};
 use crate::exec::bake::Watcher;
 use crate::exec::trace::{Event, Trace};
 use crate::host::Host;
+use crate::stdio;
 
 /// How much of a waiting step's output is kept in memory.
 const IN_MEMORY: usize = 256 * 1024;
@@ -231,12 +232,12 @@ impl Block {
 impl Watcher for Folds {
     fn event(&mut self, trace: &Trace, event: &Event) {
         let now = self.now();
-        let _ = self.take(trace, event, now, &mut io::stderr().lock());
+        let _ = self.take(trace, event, now, &mut stdio::stderr());
     }
 
     fn end(&mut self, _: &Trace) {
         let now = self.now();
-        let _ = self.close(now, &mut io::stderr().lock());
+        let _ = self.close(now, &mut stdio::stderr());
     }
 }
 

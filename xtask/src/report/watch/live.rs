@@ -2,7 +2,6 @@
 //! build, saving and putting back, has one line.
 //! A thread draws, so that clocks go on while BuildKit says nothing, and a step that prints much is drawn no more often than others.
 
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -17,6 +16,7 @@ use crate::exec::bake::Watcher;
 use crate::exec::trace::{Event, Trace};
 use crate::host::{Size, stderr_size};
 use crate::report::text::one_line;
+use crate::stdio::err;
 
 /// How often it is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -80,8 +80,7 @@ impl Screen {
         let frame = if is_over { Vec::new() } else { self.shown.lines(&self.foreseen, size, self.color) };
         let above = std::mem::take(&mut self.above);
         if let Some(text) = self.painter.paint(&above, frame, size.columns) {
-            let mut stderr = io::stderr().lock();
-            let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+            err!("{text}");
         }
     }
 }

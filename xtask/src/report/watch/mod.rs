@@ -12,7 +12,6 @@ pub mod paint;
 pub mod plain;
 pub mod words;
 
-use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
 use crate::cli::Session;
@@ -20,6 +19,7 @@ use crate::cli::parse::Progress;
 use crate::exec::bake::Watcher;
 use crate::exec::trace::{Event, Trace};
 use crate::plan::forecast::Forecast;
+use crate::stdio::errln;
 use foretelling::Foretelling;
 
 /// What is foreseen of the build; it comes while the build begins, or never.
@@ -75,7 +75,6 @@ impl Watcher for RawJson {
     fn event(&mut self, _: &Trace, _: &Event) {}
 
     fn raw(&mut self, text: &str) {
-        let mut stderr = io::stderr().lock();
-        let _ = writeln!(stderr, "{}", text.trim_end());
+        errln!("{}", text.trim_end());
     }
 }

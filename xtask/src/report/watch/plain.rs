@@ -3,6 +3,7 @@
 use super::words::{Past, heading, outcome, output, prefix};
 use crate::exec::bake::Watcher;
 use crate::exec::trace::{Event, Trace};
+use crate::stdio::errln;
 
 /// Prints lines.
 pub struct Plain {
@@ -41,7 +42,7 @@ impl Plain {
 impl Watcher for Plain {
     fn event(&mut self, trace: &Trace, event: &Event) {
         if let Some(line) = self.line(trace, event) {
-            eprintln!("{line}");
+            errln!("{line}");
         }
     }
 
