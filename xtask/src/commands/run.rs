@@ -59,22 +59,31 @@ pub(super) fn bake(session: &Session, plan: &Plan, log: &Log, foreseen: &Foresee
     if signals::interrupted() {
         return Ok(Built { ended, put_back });
     }
-    if let Some(command) = plan.without_registries.as_ref().filter(|_| ended.lacked_a_layer()) {
+    let mut command = &plan.bake;
+    if let Some(without) = plan.without_registries.as_ref().filter(|_| ended.lacked_a_layer()) {
         errln!("warning: {UNDELIVERED}");
-        ended = run.call(command, &|_| false)?;
+        command = without;
+        retry(&mut ended, started, || run.call(command, &|_| false))?;
         ended.trace.warnings.push(UNDELIVERED.into());
     }
     for pause in RACES {
         if !ended.met_a_race() {
             break;
         }
-        errln!("warning: the engine lost what another build took or removed at that moment; once more");
+        errln!("warning: the engine hit a race with another build; retrying");
         pause_for(pause)?;
-        let before = std::mem::replace(&mut ended, run.call(&plan.bake, &|_| false)?);
-        ended.trace.recall(&before.trace);
-        ended.seconds = started.elapsed().as_secs_f64();
+        retry(&mut ended, started, || run.call(command, &|_| false))?;
     }
     Ok(Built { ended, put_back })
+}
+
+/// Makes a call after one that failed. Steps that completed in the failed call were run by this build, and its time
+/// counts.
+fn retry(ended: &mut Ended, started: Instant, call: impl FnOnce() -> Result<Ended>) -> Result<()> {
+    let before = std::mem::replace(ended, call()?);
+    ended.trace.recall(&before.trace);
+    ended.seconds = started.elapsed().as_secs_f64();
+    Ok(())
 }
 
 /// Ctrl-C ends it.
@@ -194,4 +203,38 @@ pub(super) fn transport<'a>(
     env: &'a BTreeMap<String, String>,
 ) -> Transport<'a> {
     Transport { layout: &session.layout, builder: &plan.builder, scratch: &plan.scratch, log, env }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retried_build_keeps_the_work_of_the_failed_call() {
+        let ended = |success: bool, vertexes: serde_json::Value| {
+            let mut trace = Trace::new(&["app".to_owned()]);
+            let chunk = serde_json::json!({ "vertexes": vertexes });
+            trace.apply(&serde_json::from_value(chunk).expect("well formed"));
+            Ended {
+                success,
+                stopped: false,
+                stalled: false,
+                full: false,
+                trace,
+                text: Vec::new(),
+                seconds: 1.0,
+            }
+        };
+        let (begun, done) = ("2026-11-26T00:00:00Z", "2026-11-26T00:00:05Z");
+        let step =
+            serde_json::json!({"digest": "a", "name": "[1/2] RUN make", "started": begun, "completed": done});
+        let mut first = ended(false, serde_json::json!([&step]));
+        let mut cached = step;
+        cached["cached"] = true.into();
+        let second = ended(true, serde_json::json!([cached]));
+        let started = Instant::now() - Duration::from_secs(60);
+        retry(&mut first, started, || Ok(second)).expect("it is made");
+        let (state, _) = first.trace.steps().next().expect("a step");
+        assert!(first.success && !state.cached && first.seconds >= 60.0);
+    }
 }

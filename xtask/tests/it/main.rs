@@ -23,6 +23,7 @@ mod images;
 mod keys;
 mod mounts;
 mod mounts_beside;
+mod output;
 mod pins;
 mod pipelines;
 mod progress;
