@@ -8,7 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::engine::legs::Programs;
 use crate::exec::signals;
+
+/// Names the daemon that makes the bridges: a daemon that was started here sets up no masquerading, so that a bridge made
+/// by it leads nowhere.
+pub const BRIDGE_HOST: &str = "DURANGO_TEST_BRIDGE_HOST";
 
 /// A `daemon.json` that keeps images in containerd, as `--provision` sets it up.
 pub const CONTAINERD_STORE: &str = r#"{"features": {"containerd-snapshotter": true}}"#;
@@ -16,6 +21,7 @@ pub const CONTAINERD_STORE: &str = r#"{"features": {"containerd-snapshotter": tr
 /// A daemon that ends with this value, and its folders with it.
 pub struct SecondDaemon {
     dir: tempfile::TempDir,
+    env: Vec<(&'static str, String)>,
     bridge: String,
     child: Child,
 }
@@ -23,12 +29,18 @@ pub struct SecondDaemon {
 impl SecondDaemon {
     /// Starts one with this `daemon.json` and waits until it answers.
     pub fn start(config: &str) -> Result<Self> {
+        Self::start_as(config, None)
+    }
+
+    /// Starts one with the programs of a leg; without, with those of the PATH.
+    pub fn start_as(config: &str, programs: Option<&Programs>) -> Result<Self> {
         // Short, since a socket's path may have 107 bytes.
         let dir = tempfile::Builder::new().prefix("dd-").tempdir_in("/tmp")?;
         fs::write(dir.path().join("daemon.json"), config)?;
+        let env = programs.map(|programs| environment(programs, dir.path())).transpose()?.unwrap_or_default();
         let bridge = make_bridge()?;
-        let child = spawn(dir.path(), &bridge)?;
-        let daemon = Self { dir, bridge, child };
+        let child = spawn(dir.path(), &env, &bridge)?;
+        let daemon = Self { dir, env, bridge, child };
         daemon.wait()?;
         Ok(daemon)
     }
@@ -38,7 +50,13 @@ impl SecondDaemon {
         format!("unix://{}", self.path("docker.sock").display())
     }
 
-    /// A file of its folder.
+    /// What leads a command to this daemon and to the programs that it was started with.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let host = ("DOCKER_HOST", self.host());
+        self.env.iter().cloned().chain([host, (BRIDGE_HOST, bridge_host())]).collect()
+    }
+
+    /// A file of its directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -46,8 +64,17 @@ impl SecondDaemon {
     /// The client, speaking to this daemon.
     pub fn docker(&self, args: &[&str]) -> Result<Output> {
         let mut command = Command::new("docker");
-        command.args(args).env("DOCKER_HOST", self.host()).env_remove("DOCKER_CONTEXT");
+        command.args(args).envs(self.env.iter().cloned());
+        command.env("DOCKER_HOST", self.host()).env_remove("DOCKER_CONTEXT");
         command.output().context("failed to run `docker`")
+    }
+
+    /// Its version and that of the client's buildx, in words.
+    pub fn versions(&self) -> Result<String> {
+        let asked = [&["version", "--format", "{{.Server.Version}}"][..], &["buildx", "version"]];
+        let [server, buildx] = asked.map(|args| self.docker(args));
+        let text = |output: Output| String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        Ok(format!("Docker {}, {}", text(server?), text(buildx?)))
     }
 
     /// Gives it an image of the first daemon.
@@ -64,7 +91,7 @@ impl SecondDaemon {
         self.child.kill()?;
         self.child.wait()?;
         fs::remove_file(self.path("docker.pid"))?;
-        self.child = spawn(self.dir.path(), &self.bridge)?;
+        self.child = spawn(self.dir.path(), &self.env, &self.bridge)?;
         self.wait()
     }
 
@@ -95,8 +122,25 @@ impl Drop for SecondDaemon {
             std::thread::sleep(Duration::from_millis(100));
         }
         unmount_below(self.dir.path());
-        first_docker(&["network", "rm", &self.bridge]);
+        bridging_docker(&["network", "rm", &self.bridge]);
     }
+}
+
+/// PATH and DOCKER_CONFIG of a leg. The configuration is the daemon's own, so that builders of one run end with it.
+fn environment(programs: &Programs, dir: &Path) -> Result<Vec<(&'static str, String)>> {
+    let plugins = dir.join("config/cli-plugins");
+    fs::create_dir_all(&plugins)?;
+    for (name, program) in &programs.plugins {
+        std::os::unix::fs::symlink(program, plugins.join(name))?;
+    }
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(programs.path.iter().cloned().chain(std::env::split_paths(&inherited)))?;
+    let mut env = vec![
+        ("PATH", path.to_string_lossy().into_owned()),
+        ("DOCKER_CONFIG", dir.join("config").display().to_string()),
+    ];
+    env.extend(programs.buildkit.iter().map(|bin| ("DURANGO_TEST_BUILDKIT", bin.display().to_string())));
+    Ok(env)
 }
 
 fn succeeded(output: &Output) -> Result<()> {
@@ -113,21 +157,30 @@ fn make_bridge() -> Result<String> {
         let bridge = format!("durango{number}");
         let name = format!("com.docker.network.bridge.name={bridge}");
         let subnet = format!("10.211.{number}.0/24");
-        if first_docker(&["network", "create", "--subnet", &subnet, "-o", &name, &bridge]) {
+        if bridging_docker(&["network", "create", "--subnet", &subnet, "-o", &name, &bridge]) {
             return Ok(bridge);
         }
     }
     bail!("the first daemon makes no bridge")
 }
 
-fn first_docker(args: &[&str]) -> bool {
-    Command::new("docker").args(args).output().is_ok_and(|output| output.status.success())
+/// The address of the daemon that makes bridges.
+fn bridge_host() -> String {
+    let named = [BRIDGE_HOST, "DOCKER_HOST"].into_iter().find_map(|name| std::env::var(name).ok());
+    named.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
 }
 
-fn spawn(dir: &Path, bridge: &str) -> Result<Child> {
+fn bridging_docker(args: &[&str]) -> bool {
+    let mut command = Command::new("docker");
+    command.args(args).env("DOCKER_HOST", bridge_host());
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+fn spawn(dir: &Path, env: &[(&'static str, String)], bridge: &str) -> Result<Child> {
     let file = |name: &str| dir.join(name).display().to_string();
     let log = File::options().create(true).append(true).open(dir.join("log"))?;
     let mut command = Command::new("dockerd");
+    command.envs(env.iter().cloned());
     command.args(["--config-file", &file("daemon.json"), "--data-root", &file("data")]);
     command.args(["--exec-root", &file("exec"), "--pidfile", &file("docker.pid")]);
     command.args(["--host", &format!("unix://{}", file("docker.sock")), "--bridge", bridge]);

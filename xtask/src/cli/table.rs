@@ -56,6 +56,11 @@ const PROVISION: &[Opt] = &[switch(
     "install and start what is missing (Debian, Ubuntu); nothing is changed without it",
 )];
 
+const TEST: &[Opt] = &[
+    switch("--quick", "leave out the tests that need an engine"),
+    value("--engine", "LEG", "fetch another engine and run on it: floor, current or newest"),
+];
+
 const PLAN: &[Opt] = &[
     switch("--locked", "fail where a pinned version is gone, instead of taking the newest there is"),
     switch("--no-cache", "run every step again; cache mounts stay as they are"),
@@ -256,7 +261,7 @@ pub const COMMANDS: &[Command] = &[
         args: "[FILTER]",
         summary: "run every test: units, the binary, small images, the real images",
         example: "test --provision",
-        options: &[PROVISION, &[switch("--quick", "leave out the tests that need an engine")]],
+        options: &[PROVISION, TEST],
         run: commands::test::run,
     },
 ];

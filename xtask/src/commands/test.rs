@@ -2,15 +2,21 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::bench::machine::{CONTAINERD_STORE, SecondDaemon};
 use crate::cli::Session;
 use crate::cli::parse::Parsed;
+use crate::engine::base::{self, BaseImage};
+use crate::engine::legs::{self, Leg};
+use crate::engine::problem::Problem;
 use crate::engine::{facts, provision};
 use crate::exec::signals::Supervised;
 use crate::exec::steps;
 use crate::plan::step::Command;
+use crate::report::text;
 use crate::stdio::outln;
 
 /// Runs `test`.
@@ -30,6 +36,8 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
                 .context("the tests need an engine\n`cargo xtask test --quick` runs those that do not")
         })?;
     }
+    let leg = parsed.one("--engine")?.map(|name| Leg::parse(&name)).transpose()?;
+    let daemon = leg.map(|leg| start(session, leg, parsed.flag("--provision"))).transpose()?;
     // Builds at once would wait for each other's cores and the failing one would be hard to read.
     let mut command =
         Command::new(["cargo", "test", "--workspace", "--no-fail-fast", "--", "--test-threads=2"]);
@@ -37,11 +45,40 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         command = command.args(["--include-ignored"]);
     }
     command = command.args(parsed.free.iter().cloned()).cwd(&session.layout.root);
+    for (name, value) in daemon.iter().flat_map(SecondDaemon::environment) {
+        command = command.env(name, value);
+    }
+    let started = Instant::now();
     let (totals, success) = count(&command)?;
     // Far above by now, between all the tests that passed.
     totals.failures.iter().for_each(|line| outln!("{line}"));
-    outln!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.ignored);
+    let on = leg.map(|leg| format!(" on the engine `{}`", leg.name())).unwrap_or_default();
+    outln!(
+        "{} passed, {} failed, {} skipped in {}{on}",
+        totals.passed,
+        totals.failed,
+        totals.ignored,
+        text::seconds(started.elapsed().as_secs_f64())
+    );
     Ok(u8::from(!success))
+}
+
+/// Starts the engine of a leg next to the machine's own, and gives it the base image that the machine's engine has.
+fn start(session: &Session, leg: Leg, again: bool) -> Result<SecondDaemon> {
+    let (programs, steps) = legs::prepare(session, leg, again)?;
+    steps::run(&steps, session.globals.verbose)?;
+    let engine = facts::read(session).map_err(Problem::into_error)?;
+    let daemon = SecondDaemon::start_as(CONTAINERD_STORE, Some(&programs))?;
+    match base::state(session, &engine, base::PINNED)? {
+        BaseImage::Registry => {}
+        BaseImage::Missing => {
+            steps::run(&base::steps(session, &engine, base::TAG)?, session.globals.verbose)?;
+            daemon.receive(base::TAG)?;
+        }
+        found => daemon.receive(found.reference(base::PINNED))?,
+    }
+    outln!("engine `{}`: {}", leg.name(), daemon.versions()?);
+    Ok(daemon)
 }
 
 /// How much of a failing test's output is said again at the end.

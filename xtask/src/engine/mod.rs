@@ -9,6 +9,7 @@ pub mod daemon_json;
 pub mod facts;
 pub(crate) mod info;
 pub mod json_text;
+pub mod legs;
 pub mod limits;
 pub mod os;
 pub mod problem;

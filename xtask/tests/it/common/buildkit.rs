@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use super::Project;
 
 /// The pinned version.
-pub const VERSION: &str = "v0.34.2";
+const PINNED: &str = "v0.34.2";
+/// Names a directory of `buildkitd` and `buildctl` to test with in place of the pinned ones.
+const DIRECTORY: &str = "DURANGO_TEST_BUILDKIT";
 /// What the image is called.
 const IMAGE: &str = "durango-test/buildkit";
 
@@ -18,16 +20,29 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/common/buildkit")
 }
 
-/// The folder of `buildkitd` and `buildctl`. They take minutes to build, once a machine; tests at the same time wait for one.
+/// The version that is tested with.
+pub fn version() -> String {
+    if std::env::var_os(DIRECTORY).is_none() {
+        return PINNED.to_owned();
+    }
+    let asked = Command::new(programs().join("buildkitd")).arg("--version").output().expect("buildkitd runs");
+    let text = String::from_utf8_lossy(&asked.stdout).into_owned();
+    text.split_whitespace().nth(2).expect("a version").to_owned()
+}
+
+/// The directory of `buildkitd` and `buildctl`. They take minutes to build, once a machine; tests at the same time wait for one.
 pub fn programs() -> PathBuf {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../target/test-buildkit/{VERSION}"));
+    if let Some(given) = std::env::var_os(DIRECTORY) {
+        return given.into();
+    }
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../target/test-buildkit/{PINNED}"));
     fs::create_dir_all(&dir).expect("a folder");
     let lock = File::create(dir.join("lock")).expect("a lock");
     lock.lock().expect("locked");
     if !["buildkitd", "buildctl"].iter().all(|name| dir.join(name).is_file()) {
         // Built beside, so that one that was killed leaves nothing that looks whole.
         let beside = dir.join("beside");
-        let flags = format!("-s -w -X github.com/moby/buildkit/version.Version={VERSION}");
+        let flags = format!("-s -w -X github.com/moby/buildkit/version.Version={PINNED}");
         let host = xtask::host::Host::read();
         let mut build = if host.which("go").is_some() {
             by_go(&beside, &flags)
@@ -74,7 +89,7 @@ fn by_docker(host: &xtask::host::Host, to: &Path, flags: &str) -> Command {
 /// The image for docker-container builders; it stays in the engine, as the programs stay on the machine.
 pub fn image(project: &Project) -> String {
     let programs = programs();
-    let name = format!("{IMAGE}:{VERSION}");
+    let name = format!("{IMAGE}:{}", version());
     let lock = File::create(programs.join("lock")).expect("a lock");
     lock.lock().expect("locked");
     if !docker(&["image", "inspect", &name]) {

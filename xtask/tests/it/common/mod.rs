@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use xtask::bench::machine::BRIDGE_HOST;
 
 /// A project in a temporary folder, with a home and a store of its own.
 pub struct Project {
@@ -46,6 +47,12 @@ impl Project {
         let dir = tempfile::Builder::new().prefix("durango-test-").tempdir().expect("a temporary folder");
         let project = Self { dir, env: Vec::new(), images: RefCell::default() };
         fs::create_dir_all(project.path("home")).expect("a home");
+        // The home has a configuration of its own, and the plugins of the client that the tests run with.
+        let plugins = std::env::var("DOCKER_CONFIG").map(|dir| Path::new(&dir).join("cli-plugins"));
+        if let Some(plugins) = plugins.ok().filter(|dir| dir.is_dir()) {
+            fs::create_dir(project.path("home/.docker")).expect("a directory");
+            std::os::unix::fs::symlink(plugins, project.path("home/.docker/cli-plugins")).expect("a link");
+        }
         for (name, text) in files {
             project.write(name, text);
         }
@@ -83,7 +90,7 @@ impl Project {
         command.args(args).current_dir(self.dir.path()).env_clear();
         command.env("PATH", std::env::var("PATH").unwrap_or_default());
         command.env("HOME", self.path("home")).env("DURANGO_CACHE_DIR", self.store());
-        for name in ["SSL_CERT_FILE", "DOCKER_HOST"] {
+        for name in ["SSL_CERT_FILE", "DOCKER_HOST", BRIDGE_HOST] {
             if let Ok(value) = std::env::var(name) {
                 command.env(name, value);
             }
