@@ -177,6 +177,7 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
     warnings.retain(|warning| said.insert(warning.clone()));
     let can_save = facts.engine.capabilities().local_cache_export;
     warnings.extend(facts.registries.iter().filter_map(Held::warning));
+    warnings.extend(call::unloaded(facts, options));
     if !can_save && !options.no_save {
         warnings.push(
             "this engine keeps images in the classic store and cannot export a cache to a folder: nothing is saved; \

@@ -13,10 +13,7 @@ use crate::project::Target;
 
 /// The build's own call.
 pub fn bake(facts: &Facts, options: &BuildOptions, common: &Command, metadata: &Path) -> Command {
-    let mut bake = common.clone().args(["--metadata-file", &metadata.display().to_string()]);
-    if needs_load(facts, options) {
-        bake = bake.args(["--load"]);
-    }
+    let bake = common.clone().args(["--metadata-file", &metadata.display().to_string()]);
     bake.args(output_sets(facts, options)).args(facts.names.iter().cloned())
 }
 
@@ -141,27 +138,54 @@ fn output_sets(facts: &Facts, options: &BuildOptions) -> Vec<String> {
     let pushed = facts.names.iter().take(facts.requested).filter(|_| options.push);
     let types = if facts.engine.capabilities().oci_images { ",oci-mediatypes=true" } else { "" };
     let pushed = pushed.map(|name| format!("{name}.output=type=image,push=true{types}"));
-    let kept = kept_in_engine(facts, options).map(|name| format!("{name}.output=type=image{types}"));
+    let kept = unplaced(facts, options)
+        .filter_map(|name| Some(format!("{name}.output={}", default_output(facts, name)?)));
     let given = options.sets.iter().filter(|set| is_builds_own(set)).cloned();
     let all = given.chain(tags).chain(outputs).chain(pushed).chain(kept);
     all.flat_map(|set| ["--set".to_owned(), set]).collect()
 }
 
-/// Targets whose image goes to the engine's own store as OCI's media types, since nobody said where it goes: Docker's own have none for
-/// zstd, which layers of a store are, and `docker commit` refuses to build upon those.
-fn kept_in_engine<'a>(facts: &'a Facts, options: &'a BuildOptions) -> impl Iterator<Item = &'a String> {
-    let ours = facts.engine.driver == Driver::Docker
-        && facts.engine.capabilities().oci_images
-        && !options.sets.iter().any(|set| says_output(set));
-    let elsewhere = if options.push { facts.requested } else { usize::from(!options.outputs.is_empty()) };
+/// Targets whose result nobody gave a place.
+fn unplaced<'a>(facts: &'a Facts, options: &'a BuildOptions) -> impl Iterator<Item = &'a String> {
+    let placed_by_set = options.sets.iter().any(|set| says_output(set));
+    let placed = if options.push { facts.requested } else { usize::from(!options.outputs.is_empty()) };
+    // Other drivers would only load what the requested images build on, next to an image that goes elsewhere.
+    let count =
+        if placed > 0 && facts.engine.driver != Driver::Docker { facts.requested } else { usize::MAX };
     let declared = |name: &&String| !facts.declaration.targets[*name].output.is_empty();
-    facts.names.iter().skip(elsewhere).filter(move |name| ours && !declared(name))
+    facts.names.iter().take(count).skip(placed).filter(move |name| !placed_by_set && !declared(name))
 }
 
-/// Other drivers than `docker` keep a result to themselves; users expect the image in their engine.
-fn needs_load(facts: &Facts, options: &BuildOptions) -> bool {
-    let declared = facts.names.iter().any(|name| !facts.declaration.targets[name].output.is_empty());
-    facts.engine.driver != Driver::Docker && options.outputs.is_empty() && !options.push && !declared
+/// Where such a result goes: to the engine, where users expect it. `None` leaves it to buildx.
+fn default_output(facts: &Facts, name: &str) -> Option<&'static str> {
+    if facts.engine.driver == Driver::Docker {
+        // Docker's own media types have none for zstd, which layers of a store are; `docker commit` refuses them.
+        return facts.engine.capabilities().oci_images.then_some("type=image,oci-mediatypes=true");
+    }
+    can_load(facts, &facts.declaration.targets[name]).then_some("type=docker")
+}
+
+/// Whether the engine can hold a result of another driver. Its classic store has no manifest lists, which several platforms
+/// and attestations make, and buildx refuses the whole build then.
+fn can_load(facts: &Facts, target: &Target) -> bool {
+    facts.engine.containerd_store || !target.makes_manifest_list()
+}
+
+/// Warns of results that stay in the builder.
+pub fn unloaded(facts: &Facts, options: &BuildOptions) -> Option<String> {
+    let is_elsewhere = facts.engine.driver != Driver::Docker;
+    let names = unplaced(facts, options)
+        .filter(|name| is_elsewhere && !can_load(facts, &facts.declaration.targets[*name]))
+        .map(|name| format!("`{name}`"));
+    let names = names.collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then(|| {
+        format!(
+            "the result of {names} stays in the builder `{}`: the engine's classic image store cannot hold several \
+             platforms or attestations; push it with --push, write it with --output, or run `cargo xtask setup` to turn \
+             the containerd image store on",
+            facts.engine.builder
+        )
+    })
 }
 
 /// `type=local` with a folder, quoted where a comma or a quote would end the field.
@@ -212,5 +236,46 @@ mod tests {
         // Another driver loads into the engine, which asks it for these types by itself; the classic store has its own.
         assert_eq!(kept(&|facts, _| facts.engine.driver = Driver::Remote), [false, false]);
         assert_eq!(kept(&|facts, _| facts.engine.containerd_store = false), [false, false]);
+    }
+
+    #[test]
+    fn a_result_of_another_driver_is_loaded_where_the_engine_can_hold_it() {
+        let loaded = |edit: &dyn Fn(&mut Facts, &mut BuildOptions)| {
+            let (mut facts, mut options) = (facts(), BuildOptions::default());
+            facts.engine.driver = Driver::DockerContainer;
+            facts.engine.containerd_store = false;
+            edit(&mut facts, &mut options);
+            let plan = plan(&facts, &options, "id");
+            let line = plan.bake.to_shell();
+            assert!(!line.contains("--load"), "{line}");
+            let warnings = plan.warnings.into_iter().filter(|text| text.contains("stays in the builder"));
+            let loads = |name| line.contains(&format!("{name}.output=type=docker"));
+            (["app", "base"].map(loads), warnings.collect::<Vec<_>>())
+        };
+        let several = |facts: &mut Facts| {
+            let app = facts.declaration.targets.get_mut("app").expect("a target");
+            app.platforms = vec!["linux/amd64".into(), "linux/arm64".into()];
+        };
+        assert_eq!(loaded(&|_, _| {}), ([true, true], vec![]));
+        let (loads, warnings) = loaded(&|facts, _| several(facts));
+        assert_eq!((loads, warnings.len()), ([false, true], 1));
+        assert!(warnings[0].contains("`app`") && !warnings[0].contains("`base`"), "{warnings:?}");
+        // The containerd store holds manifest lists, and a result that goes elsewhere is not missed.
+        let containerd = loaded(&|facts, _| {
+            several(facts);
+            facts.engine.containerd_store = true;
+        });
+        assert_eq!(containerd, ([true, true], vec![]));
+        let pushed = loaded(&|facts, options| {
+            several(facts);
+            options.push = true;
+        });
+        assert_eq!(pushed, ([false, false], vec![]));
+        // An output that one target declares says nothing of the others.
+        let declared = loaded(&|facts, _| {
+            let base = facts.declaration.targets.get_mut("base").expect("a target");
+            base.output.push("type=cacheonly".into());
+        });
+        assert_eq!(declared, ([true, false], vec![]));
     }
 }

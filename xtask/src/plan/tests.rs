@@ -191,7 +191,10 @@ fn a_builder_that_does_not_see_local_images_is_handed_the_base() {
     assert!(plan.prepare.iter().any(|step| step.to_shell().starts_with("docker save ")));
     let line = line(&plan);
     assert!(line.contains("'base.contexts.own/debian=oci-layout:///store/tmp/id/base:latest'"), "{line}");
-    assert!(line.contains(" --load "), "{line}");
+    assert!(
+        ["app", "base"].iter().all(|name| line.contains(&format!("{name}.output=type=docker"))),
+        "{line}"
+    );
 }
 
 #[test]

@@ -63,6 +63,8 @@ pub struct Target {
     pub platforms: Vec<String>,
     /// Outputs; the driver's default where there is none.
     pub output: Vec<serde_json::Value>,
+    /// Attestations, in either form; `disabled=true` turns one off.
+    pub attest: Vec<serde_json::Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,7 +95,7 @@ pub struct Question<'a> {
 }
 
 /// The name of the remembered answers; another number for other fields of [`Target`], which an old answer lacks.
-const MEMO: &str = "bake-4";
+const MEMO: &str = "bake-5";
 
 /// Reads the declaration with the user's overrides applied.
 pub fn read(session: &Session, question: &Question<'_>) -> Result<Declaration> {
@@ -219,6 +221,11 @@ impl Declaration {
             if let Some(name) = source.strip_prefix("target:") {
                 return Some((context.as_str(), self.targets.get_key_value(name)?.0.as_str()));
             }
+            // bake resolves these itself since buildx 0.24, and prints them as they are before.
+            if let Some(service) = source.strip_prefix("service:") {
+                let name = self.targets.get_key_value(&service.replace('.', "_"))?.0;
+                return Some((context.as_str(), name.as_str()));
+            }
             let image = source.strip_prefix("docker-image://")?;
             let owner =
                 self.targets.iter().find(|(_, other)| other.tags.iter().any(|tag| same_image(tag, image)));
@@ -228,15 +235,35 @@ impl Declaration {
 }
 
 impl Target {
+    /// Whether the image is a list of manifests: one for each platform, and one for the attestations of each.
+    pub fn makes_manifest_list(&self) -> bool {
+        let is_off = |value: &serde_json::Value| match value {
+            serde_json::Value::String(text) => text.split(',').any(|field| field == "disabled=true"),
+            object => ["true", "1"].iter().any(|on| object["disabled"] == *on) || object["disabled"] == true,
+        };
+        self.platforms.len() > 1 || self.attest.iter().any(|attest| !is_off(attest))
+    }
+
     /// Whether it builds upon the pinned base image, and no other was chosen for it.
     pub fn builds_upon(&self, pinned: &str) -> bool {
         self.args.get("BASE_IMAGE").and_then(Option::as_deref) == Some(pinned)
     }
 }
 
-/// `a/b` is `a/b:latest`.
+/// Whether two references name one image: `b` is `docker.io/library/b:latest`.
 fn same_image(one: &str, other: &str) -> bool {
-    one.strip_suffix(":latest").unwrap_or(one) == other.strip_suffix(":latest").unwrap_or(other)
+    full_reference(one) == full_reference(other)
+}
+
+/// A reference with the registry, the directory and the tag that docker adds where it has none.
+fn full_reference(reference: &str) -> String {
+    let is_registry = |part: &str| part.contains(['.', ':']) || part == "localhost";
+    let (registry, path) =
+        reference.split_once('/').filter(|(first, _)| is_registry(first)).unwrap_or(("docker.io", reference));
+    let registry = if registry == "index.docker.io" { "docker.io" } else { registry };
+    let directory = if registry == "docker.io" && !path.contains('/') { "library/" } else { "" };
+    let has_tag = path.rsplit('/').next().is_some_and(|name| name.contains([':', '@']));
+    format!("{registry}/{directory}{path}{}", if has_tag { "" } else { ":latest" })
 }
 
 #[cfg(test)]
@@ -262,6 +289,45 @@ mod tests {
         let declared = declaration();
         let links: Vec<_> = declared.links(&declared.targets["app"]).collect();
         assert_eq!(links, [("base", "base")]);
+    }
+
+    #[test]
+    fn a_context_that_names_a_service_is_a_link() {
+        let mut declared = declaration();
+        declared.targets.insert("my_db".into(), Target::default());
+        let contexts = &mut declared.targets.get_mut("app").expect("a target").contexts;
+        contexts.insert("db".into(), "service:my.db".into());
+        contexts.insert("gone".into(), "service:nobody".into());
+        let links: Vec<_> = declared.links(&declared.targets["app"]).collect();
+        assert_eq!(links, [("base", "base"), ("db", "my_db")]);
+    }
+
+    #[test]
+    fn references_are_compared_as_docker_completes_them() {
+        for (one, other, same) in [
+            ("x", "docker.io/library/x:latest", true),
+            ("a/x:1", "index.docker.io/a/x:1", true),
+            ("localhost/x", "localhost/x:latest", true),
+            ("r.example:5000/x", "r.example:5000/x:latest", true),
+            ("x", "a/x", false),
+            ("x:1", "x", false),
+            ("r.example/x", "x", false),
+        ] {
+            assert_eq!(same_image(one, other), same, "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn several_platforms_and_attestations_make_a_list_of_manifests() {
+        let makes =
+            |json: &str| serde_json::from_str::<Target>(json).expect("a target").makes_manifest_list();
+        assert!(makes(r#"{"platforms":["linux/amd64","linux/arm64"]}"#));
+        assert!(
+            makes(r#"{"attest":["type=sbom"]}"#)
+                && makes(r#"{"attest":[{"type":"provenance","mode":"max"}]}"#)
+        );
+        assert!(!makes(r#"{"platforms":["linux/arm64"],"attest":["type=provenance,disabled=true"]}"#));
+        assert!(!makes(r#"{"attest":[{"type":"provenance","disabled":"true"}]}"#) && !makes("{}"));
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn builds_use_it_unless_another_is_named() {
     project.run(&["builder", "down", "--purge"]).fails(2, &["others use what `team` holds"]);
     // Removed behind our back, as in a store that came from another machine: said, and made anew.
     let mut remove = Command::new("docker");
-    remove.args(["buildx", "rm", "team"]).env("HOME", project.path("home"));
+    remove.args(["buildx", "rm", "team"]).env("HOME", project.path("home")).env_remove("DOCKER_CONFIG");
     Run::from(remove.output().expect("docker runs")).succeeds();
     let lost = project.run(&["plan", "app", "--file", "compose.yaml"]).all();
     assert!(lost.contains("--builder default bake") && lost.contains("the builder `team` is gone"), "{lost}");

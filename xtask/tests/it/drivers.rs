@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::common::buildkit::{self, Container, Remote};
+use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, cached, files};
 use serde_json::Value;
 
@@ -165,4 +166,48 @@ fn a_buildkit_elsewhere() {
         up(&remote);
     });
     project.run(&["builder", "down", "team"]).succeeds();
+}
+
+/// buildx refuses to load a list of manifests into the classic store, before anything is built.
+#[test]
+#[ignore = "needs an engine"]
+fn several_platforms_stay_in_a_builder_whose_engine_cannot_hold_them() {
+    let bake = r#"
+target "several" {
+  context = "."
+  platforms = ["linux/amd64", "linux/arm64"]
+  tags = ["durango-test/several"]
+}
+target "attested" {
+  context = "."
+  attest = ["type=provenance,mode=max"]
+  tags = ["durango-test/attested"]
+}
+target "plain" {
+  context = "."
+  tags = ["durango-test/plain"]
+}
+"#;
+    let remote = Remote::start();
+    for (has_containerd_store, loaded) in [(false, [false, false, true]), (true, [true; 3])] {
+        let files =
+            [("docker-bake.hcl", bake), ("Dockerfile", "FROM scratch\nCOPY a.txt /a\n"), ("a.txt", "a\n")];
+        let config = format!(r#"{{"features": {{"containerd-snapshotter": {has_containerd_store}}}}}"#);
+        let second = SecondDaemon::start_with(&config);
+        let project = Project::new(&files).env("DOCKER_HOST", &second.host());
+        project.run(&["builder", "up", "team", "--endpoint", &remote.endpoint()]).succeeds();
+        let all = ["several", "attested", "plain"];
+        let run = project.run(&[&["build", "--json", "--file", "docker-bake.hcl"], &all[..]].concat());
+        run.succeeds();
+        let report: Value = serde_json::from_str(&run.stdout).expect("JSON");
+        let warnings = report["warnings"].to_string();
+        for (name, is_loaded) in all.into_iter().zip(loaded) {
+            let image = second.docker(&["image", "inspect", &format!("durango-test/{name}")]);
+            assert_eq!(image.status.success(), is_loaded, "{name}, {has_containerd_store}: {}", run.all());
+            let is_warned =
+                warnings.contains("stays in the builder") && warnings.contains(&format!("`{name}`"));
+            assert_eq!(is_warned, !is_loaded, "{name}: {warnings}");
+        }
+        project.run(&["builder", "down", "team"]).succeeds();
+    }
 }

@@ -18,7 +18,7 @@ services:
 ";
 
 /// A target in a subfolder; an id that an argument is in.
-const WEB: &str = "ARG BASE_IMAGE
+const WEB: &str = "ARG BASE_IMAGE=debian:13-slim
 FROM ${BASE_IMAGE}
 ARG TOOL EDIT
 COPY page /page
@@ -26,7 +26,7 @@ RUN --mount=type=cache,id=@ID@-${TOOL},target=/cache/pip,sharing=locked : @ID@; 
 ";
 
 /// Owner and mode of the mount, a heredoc, no id.
-const WORKER: &str = "ARG BASE_IMAGE
+const WORKER: &str = "ARG BASE_IMAGE=debian:13-slim
 FROM ${BASE_IMAGE}
 ARG EDIT
 RUN --mount=type=cache,target=/var/@ID@,uid=1000,gid=1000,mode=0750 <<'SCRIPT'
@@ -39,7 +39,7 @@ SCRIPT
 ";
 
 /// A mount that begins as a folder of another stage.
-const SEEDED: &str = "ARG BASE_IMAGE
+const SEEDED: &str = "ARG BASE_IMAGE=debian:13-slim
 FROM ${BASE_IMAGE} AS seed
 RUN mkdir /seed && echo seeded >/seed/seeded
 FROM ${BASE_IMAGE}
@@ -95,4 +95,38 @@ fn a_project_that_is_not_ours_goes_on_elsewhere_where_it_was() {
     assert_eq!(read(&second, "worker", "/worker"), "1\n2\n", "{}", run.all());
     assert_eq!(read(&second, "worker", "/owner"), "1000 1000 750\n1000 1000 750\n");
     assert_eq!(read(&second, "seeded", "/seeded"), "seeded\n1\n2\n", "{}", run.all());
+}
+
+/// bake knows `service:` since buildx 0.24. Older ones take it for a directory; there it becomes `target:`.
+#[test]
+#[ignore = "needs an engine"]
+fn a_context_that_names_a_service_is_what_that_service_builds() {
+    let compose = "
+services:
+  my.base:
+    image: durango-test/service-base
+    build: {context: base, args: {BASE_IMAGE: 'debian:13-slim'}}
+  web:
+    image: durango-test/service-web
+    build: {context: web, additional_contexts: {base: 'service:my.base'}}
+";
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let base = format!("ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/salt\n");
+    let project = Project::new(&[
+        ("compose.yaml", compose),
+        ("base/Dockerfile", &base),
+        ("web/Dockerfile", "FROM base\nRUN cat /salt >/web\n"),
+    ]);
+    let (report, run) = project.build(&["web"]);
+    run.succeeds();
+    let names: Vec<_> =
+        report["targets"].as_array().expect("targets").iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["web", "my_base"], "{}", run.all());
+    let output = std::process::Command::new("docker")
+        .args(["run", "--rm", "durango-test/service-web", "cat", "/web"])
+        .output()
+        .expect("docker runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), salt);
+    let (report, run) = project.build(&["web"]);
+    assert_eq!(report["result"], "cached", "{}", run.all());
 }

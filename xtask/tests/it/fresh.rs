@@ -19,7 +19,7 @@ fn project(name: &str) -> Project {
     let count = format!("echo {salt} >>/c/n && wc -l </c/n");
     let mount = |id: &str| format!("--mount=type=cache,id={salt}{id},target=/c");
     let dockerfile = format!(
-        "ARG BASE_IMAGE\nARG START=made\nFROM ${{BASE_IMAGE}} AS parent\nONBUILD RUN date +%s.%N-{salt} >/onbuild\n\
+        "ARG BASE_IMAGE=debian:13-slim\nARG START=made\nFROM ${{BASE_IMAGE}} AS parent\nONBUILD RUN date +%s.%N-{salt} >/onbuild\n\
          FROM parent AS made\nRUN {run} \\\n  # a comment\n  {count} >/ran\nRUN {doc},sharing=locked <<-EOF\n\t{count} >/doc\n\tEOF\n\
          FROM ${{START}} AS last\nRUN {last} {count} >/last\n\
          FROM scratch\nCOPY --from=last /onbuild /ran /doc /last /\nCOPY . /context/\n",
@@ -160,7 +160,7 @@ fn another_machine_with_the_store_has_the_new_result() {
 #[test]
 #[ignore = "needs an engine"]
 fn a_dockerfile_inside_the_declaration_is_run_again_as_well() {
-    let inline = "      dockerfile_inline: |\n        ARG BASE_IMAGE\n        FROM $${BASE_IMAGE} AS made\n        \
+    let inline = "      dockerfile_inline: |\n        ARG BASE_IMAGE=debian:13-slim\n        FROM $${BASE_IMAGE} AS made\n        \
         RUN date +%N >/made && echo $${HOME} '%{x}' $$HOME >/homes\n        FROM scratch\n        COPY --from=made /made /homes /\n";
     let compose = COMPOSE.replace("durango-test/app", "durango-test/fresh-inline") + inline;
     let project = Project::new(&[("compose.yaml", &compose)]);
@@ -203,7 +203,7 @@ fn a_mount_from_a_stage_that_was_run_again_travels() {
     let salt = salt("from");
     let compose = COMPOSE.replace("durango-test/app", "durango-test/fresh-from");
     let dockerfile = format!(
-        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS seed\nRUN mkdir /s && echo {salt} >/s/seed\n\
+        "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}} AS seed\nRUN mkdir /s && echo {salt} >/s/seed\n\
          FROM ${{BASE_IMAGE}} AS last\n\
          RUN --mount=type=cache,id={salt},from=seed,source=/s,target=/c sleep 2; echo {salt} >>/c/n && wc -l </c/n >/last\n\
          FROM scratch\nCOPY --from=last /last /\n"

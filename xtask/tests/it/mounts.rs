@@ -24,7 +24,7 @@ impl Mount {
         let salt = format!("{name}-{}-{:?}", std::process::id(), Instant::now());
         let id = format!("durango-test-{}", salt.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
         let dockerfile = format!(
-            "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nARG EDIT\nRUN --mount=type=cache,id={id},target=/m,{options} <<'SCRIPT'\nset -e # {id}\nsleep 2; cd /m\n{run}\nSCRIPT\n"
+            "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}}\nARG EDIT\nRUN --mount=type=cache,id={id},target=/m,{options} <<'SCRIPT'\nset -e # {id}\nsleep 2; cd /m\n{run}\nSCRIPT\n"
         );
         let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
         Self {

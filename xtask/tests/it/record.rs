@@ -11,8 +11,9 @@ use serde_json::Value;
 /// A Dockerfile whose steps no other test shares.
 fn project(name: &str, rest: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
-    let dockerfile =
-        format!("ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo {name} '{salt}' >/first\n{rest}\n");
+    let dockerfile = format!(
+        "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}}\nRUN echo {name} '{salt}' >/first\n{rest}\n"
+    );
     let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
     let project = Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile), ("a.txt", "a\n")]);
     project.owns(&format!("durango-test/{name}"));
