@@ -1,5 +1,5 @@
-//! Making a Debian 13 image from the mirror alone. The same packages give the same image: the clock is the release's own
-//! date, and what mmdebstrap copies from the host is taken out again.
+//! Makes a Debian 13 image from a mirror alone. The same packages give the same image: the clock is
+//! the release's own date, and what mmdebstrap copies from the host is removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,12 +30,16 @@ const LEFT_OUT: [&str; 9] = [
 /// What the host leaves in the image: its name, its resolver, how its apt reaches the mirror.
 const CLEAN: &str = r#"rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/apt.conf.d/99mmdebstrap""#;
 
+/// The day Debian 13 was released. It is the clock where mmdebstrap chooses the mirror itself: which
+/// date that mirror's release has is not known before.
+const RELEASED: i64 = 1_754_697_600;
+
 /// What bootstrapping depends on.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// The suites that answer, each with its archive.
+    /// The suites that answer, each with its archive; empty if mmdebstrap chooses the mirror.
     pub suites: Vec<(String, String)>,
-    /// The release's date, in seconds since 1970.
+    /// The image's clock, in seconds since 1970.
     pub epoch: i64,
     /// The host's settings for reaching a mirror, as apt.conf has them; may hold a proxy's password.
     pub apt_conf: String,
@@ -87,7 +91,10 @@ impl Facts {
     /// Looks at the host and at the mirror.
     pub fn read(session: &Session, engine: &Engine) -> Result<Self> {
         check_keyring()?;
-        let (suites, epoch) = mirror::ask_mirror(session, &Mirror::of_host())?;
+        let (suites, epoch) = match Mirror::of_host() {
+            Some(mirror) => mirror::ask_mirror(session, &mirror)?,
+            None => (Vec::new(), RELEASED),
+        };
         let sh = &session.sh;
         let config = ask::ask(cmd!(sh, "apt-config dump"), LIMIT)?.stdout;
         Ok(Self {
@@ -158,6 +165,10 @@ fn mmdebstrap(facts: &Facts, tar: &Path, apt_conf: Option<&Path>) -> Command {
     argv.extend(LEFT_OUT.map(|option| format!("--dpkgopt={option}")));
     argv.extend(apt_conf.map(|path| format!("--aptopt={}", path.display())));
     argv.push(format!("--customize-hook={CLEAN}"));
+    if facts.suites.is_empty() {
+        // Without gpg, mmdebstrap does not find out which key its default mirror's release has.
+        argv.push(format!("--keyring={KEYRING}"));
+    }
     argv.extend(["trixie".to_owned(), tar.to_string_lossy().into_owned()]);
     argv.extend(
         facts.suites.iter().map(|(uri, suite)| format!("deb [signed-by={KEYRING}] {uri} {suite} main")),
@@ -207,6 +218,16 @@ mod tests {
             format!("docker import --platform linux/arm64 --change 'CMD [\"bash\"]' {tar} t/x:y")
         );
         assert_eq!(lines[3], format!("rm -rf {tar}"));
+    }
+
+    #[test]
+    fn without_a_mirror_of_the_machine_mmdebstrap_chooses_one() {
+        let facts = Facts { suites: Vec::new(), epoch: RELEASED, ..facts() };
+        let line = steps(&facts, "t").unwrap()[1].to_shell();
+        assert!(line.starts_with("SOURCE_DATE_EPOCH=1754697600 mmdebstrap "), "{line}");
+        assert!(line.ends_with(" trixie /s/tmp/debian-trixie.tar-42"), "{line}");
+        assert!(line.contains(&format!("--keyring={KEYRING}")), "{line}");
+        assert!(!line.contains("http"), "{line}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The Debian mirror that an image can be made from and later install packages from: the one this machine uses, where a
-//! container could use it too.
+//! The Debian mirror that a base image is made from and later installs packages from: the one this
+//! machine uses, if a container can use it too. Otherwise mmdebstrap's own default serves.
 
 use std::fs;
 use std::path::Path;
@@ -20,9 +20,6 @@ pub(super) const LIMIT: Duration = Duration::from_secs(30);
 /// Downloads a file as apt does.
 const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
 
-const MAIN: &str = "http://deb.debian.org/debian";
-const SECURITY: &str = "http://deb.debian.org/debian-security";
-
 /// Addresses of Debian's archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirror {
@@ -33,23 +30,23 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// Derives it from this machine's sources. `read` gives the text of a file, for lists of mirrors.
+    /// Derives the mirror from this machine's sources; `None` if no container could use them.
+    /// `read` returns the text of a file, for lists of mirrors.
     pub fn derive(
         sources: &[Source],
         distribution: &Distribution,
         read: &dyn Fn(&Path) -> Option<String>,
-    ) -> Self {
+    ) -> Option<Self> {
         let usable = |source: Option<&Source>| source.and_then(|source| usable(&source.uri, read));
-        let main = usable(apt::debian_main(sources, distribution));
+        let main = usable(apt::debian_main(sources, distribution))?;
+        // Mirrors keep the security archive next to the main one. A suite that does not answer is
+        // left out.
         let security = usable(apt::debian_security(sources, distribution));
-        Self {
-            main: main.unwrap_or_else(|| MAIN.into()),
-            security: security.unwrap_or_else(|| SECURITY.into()),
-        }
+        Some(Self { security: security.unwrap_or_else(|| format!("{main}-security")), main })
     }
 
-    /// This machine's.
-    pub fn of_host() -> Self {
+    /// Returns this machine's mirror.
+    pub fn of_host() -> Option<Self> {
         let read = |path: &Path| fs::read_to_string(path).ok();
         Self::derive(&apt::read(Path::new("/etc/apt")), &Distribution::read(), &read)
     }
@@ -77,10 +74,10 @@ fn usable(uri: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<String> {
     (!is_local && !host.contains('@')).then(|| uri.trim_end_matches('/').to_owned())
 }
 
-/// Whether the mirror that an image would be made from answers; `None` where there is no apt to ask with.
+/// Returns whether this machine's mirror answers; `None` if there is no such mirror or no apt.
 pub fn mirror_answers() -> Option<(String, bool)> {
     let sh = Shell::new().ok().filter(|_| Path::new(APT_HELPER).exists())?;
-    let (mirror, dir) = (Mirror::of_host(), tempfile::tempdir().ok()?);
+    let (mirror, dir) = (Mirror::of_host()?, tempfile::tempdir().ok()?);
     let answer = ask_release(&sh, &mirror.main, "trixie", dir.path()).ok()?.answer(LIMIT);
     Some((mirror.main, answer.is_ok_and(|answer| answer.success)))
 }
@@ -127,33 +124,43 @@ fn release_date(release: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn derived(list: &str) -> (String, String) {
+    fn derived(list: &str) -> Option<(String, String)> {
         let debian = Distribution::Debian { version: Some(12), codename: "bookworm".into() };
         let read = |path: &Path| {
             (path == Path::new("/etc/apt/mirrors/debian.list"))
                 .then(|| "# near\nhttps://near.test/debian/ prio:1\n".into())
         };
-        let mirror = Mirror::derive(&apt::parse_list(list), &debian, &read);
-        (mirror.main, mirror.security)
+        let mirror = Mirror::derive(&apt::parse_list(list), &debian, &read)?;
+        Some((mirror.main, mirror.security))
     }
 
     #[test]
     fn the_machine_s_own_mirror_is_taken_where_a_container_can_use_it() {
-        let own = |uri: &str| derived(&format!("deb {uri} bookworm main\n")).0;
+        let own = |uri: &str| derived(&format!("deb {uri} bookworm main\n")).expect("a mirror").0;
         assert_eq!(own("http://mirror.test/debian/"), "http://mirror.test/debian");
         assert_eq!(own("mirror+file:/etc/apt/mirrors/debian.list"), "https://near.test/debian");
         for unusable in
             ["http://me:secret@mirror.test/debian", "file:/srv/debian", "http://localhost:3142/debian"]
         {
-            assert_eq!(own(unusable), MAIN);
+            assert_eq!(derived(&format!("deb {unusable} bookworm main\n")), None, "{unusable}");
         }
     }
 
     #[test]
     fn security_updates_have_an_archive_of_their_own() {
         let list = "deb http://m.test/debian bookworm main\ndeb http://m.test/sec bookworm-security main\n";
-        assert_eq!(derived(list), ("http://m.test/debian".into(), "http://m.test/sec".into()));
-        assert_eq!(derived(""), (MAIN.into(), SECURITY.into()));
+        assert_eq!(derived(list), Some(("http://m.test/debian".into(), "http://m.test/sec".into())));
+        let main = "deb http://m.test/debian bookworm main\n";
+        let sibling = ("http://m.test/debian".into(), "http://m.test/debian-security".into());
+        assert_eq!(derived(main), Some(sibling));
+    }
+
+    #[test]
+    fn a_machine_without_a_debian_source_has_no_mirror() {
+        assert_eq!(derived(""), None);
+        let other = Distribution::Other("a system".into());
+        let sources = apt::parse_list("deb http://m.test/ubuntu noble main\n");
+        assert_eq!(Mirror::derive(&sources, &other, &|_| None), None);
     }
 
     #[test]
