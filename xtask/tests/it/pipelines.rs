@@ -1,5 +1,5 @@
-//! The pipelines in `ci/` and the script of the first day: that they say nothing but what the table of commands knows, and
-//! that their lines do what they should, in order, on the real engine.
+//! The pipelines in `ci/` and `ci/onboard.sh`: their lines are known commands, and do what they
+//! should, in order, on the real engine. Their permissions, pins and caches are what is safe.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,8 +11,19 @@ use crate::common::Run;
 use serde_json::Value;
 use xtask::cli::parse;
 
-/// Logging in is the CI's own business where it has no step for that.
-const LOGIN: &str = r#"echo "$CI_REGISTRY_PASSWORD" | docker login "#;
+/// How the lines begin that are not commands of ours: GitLab's login, GitHub's settings.
+const OWN: [&str; 3] = [
+    r#"echo "$CI_REGISTRY_PASSWORD" | docker login "#,
+    r#"echo "DURANGO_CACHE_DIR=$RUNNER_TEMP/"#,
+    r#"echo "IMAGE="#,
+];
+
+fn is_own(line: &str) -> bool {
+    OWN.iter().any(|start| line.starts_with(start))
+}
+
+/// The parts of the store that may leave the machine that made them.
+const KEPT: [&str; 4] = ["layers", "mounts", "fresh", "VERSION"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace")
@@ -69,14 +80,14 @@ fn command(line: &str) -> &'static str {
 #[test]
 fn every_line_of_every_job_is_a_known_command() {
     for (name, lines) in github().into_iter().chain(gitlab()) {
-        let ours: Vec<&String> = lines.iter().filter(|line| !line.starts_with(LOGIN)).collect();
+        let ours: Vec<&String> = lines.iter().filter(|line| !is_own(line)).collect();
         let commands: Vec<&str> = ours.iter().map(|line| command(line)).collect();
         assert_eq!(commands[..4], ["doctor", "base-build", "frankenphp", "smoke"], "{name}");
         let pushes = |line: &&String| words(line).contains(&"--push".to_owned());
-        assert_eq!(lines.len() > ours.len(), name == "images-and-push", "{name} logs in where it pushes");
+        assert_eq!(commands.len() == 5, name.ends_with("push"), "{name}: {commands:?}");
         assert!(commands.len() == 4 || pushes(&ours[4]), "{name}: {lines:?}");
     }
-    assert_eq!((github().len(), gitlab().len()), (1, 2));
+    assert_eq!((github().len(), gitlab().len()), (2, 2));
 }
 
 #[test]
@@ -89,33 +100,85 @@ fn the_pipelines_run_for_proposals_and_for_the_main_branch() {
 }
 
 #[test]
-fn actions_and_images_are_pinned_by_their_major_version() {
-    let pipeline = yaml("ci/github/images.yml");
-    let major = |version: &str| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
-    for action in github_steps(&pipeline["jobs"]["images"]).filter_map(|step| step["uses"].as_str()) {
-        let version = action.split_once("@v").unwrap_or_else(|| panic!("{action}")).1;
-        assert!(major(version), "{action}");
+fn actions_are_pinned_by_their_commit_and_images_by_their_major_version() {
+    let pipeline = text("ci/github/images.yml");
+    let actions: Vec<&str> =
+        pipeline.lines().filter_map(|line| line.split_once("uses: ")).map(|(_, it)| it).collect();
+    assert!(actions.len() >= 4, "{actions:?}");
+    for action in actions {
+        // The version is for the reader, and for what proposes updates.
+        let (commit, version) = action.split_once('@').expect("a pin").1.split_once(" # v").expect(action);
+        assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{action}");
+        assert_eq!(version.split('.').filter(|part| part.parse::<u32>().is_ok()).count(), 3, "{action}");
     }
     let job = &yaml("ci/gitlab/.gitlab-ci.yml")[".images"];
     for image in [&job["image"], &job["services"][0]] {
         let tag = image.as_str().and_then(|image| image.split_once(':')).expect("a tag").1;
-        assert!(major(tag.split('-').next().unwrap_or_default()), "{image}");
+        let major = tag.split('-').next().unwrap_or_default();
+        assert!(major.parse::<u32>().is_ok(), "{image}");
     }
 }
 
 #[test]
-fn the_store_is_what_the_pipelines_keep() {
+fn only_the_job_that_pushes_may_write_packages() {
+    let pipeline = yaml("ci/github/images.yml");
+    assert_eq!(pipeline["permissions"], serde_json::json!({"contents": "read"}));
+    for (name, job) in pipeline["jobs"].as_object().expect("jobs") {
+        let pushes = job["if"] == "github.event_name == 'push'";
+        let writes = serde_json::json!({"contents": "read", "packages": "write"});
+        assert_eq!(job.get("permissions"), pushes.then_some(&writes), "{name}");
+        let uses = |action: &str| {
+            let start = format!("{action}@");
+            github_steps(job).find(move |step| step["uses"].as_str().is_some_and(|it| it.starts_with(&start)))
+        };
+        assert_eq!(uses("docker/login-action").is_some(), pushes, "{name}");
+        let checkout = uses("actions/checkout").expect("a checkout");
+        assert_eq!(checkout["with"]["persist-credentials"], false, "{name}");
+        // Secrets and contexts reach a shell through its environment alone.
+        let runs = github_steps(job).filter_map(|step| step["run"].as_str());
+        runs.for_each(|line| assert!(!line.contains("${{"), "{name}: `{line}`"));
+    }
+}
+
+#[test]
+fn an_image_is_named_in_lower_case() {
+    let lines: Vec<String> = github().into_iter().flat_map(|(_, lines)| lines).collect();
+    let line = lines.iter().find(|line| line.starts_with("echo \"IMAGE=")).expect("the image's name");
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("env");
+    let env = [("GITHUB_REPOSITORY", "MyOrg/Some.Repo_2"), ("GITHUB_ENV", file.to_str().expect("a path"))];
+    let run = shell(line, &dir, &env);
+    assert_eq!(run.code, 0, "{}", run.all());
+    assert_eq!(fs::read_to_string(file).expect("written"), "IMAGE=ghcr.io/myorg/some.repo_2\n");
+}
+
+/// The paths that a GitHub step keeps in its cache.
+fn github_paths(step: &Value) -> Vec<String> {
+    step["with"]["path"].as_str().expect("paths").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_caches_hold_results_alone_and_nothing_to_execute() {
     let github = yaml("ci/github/images.yml");
-    let cache = github_steps(&github["jobs"]["images"])
-        .find(|step| step["uses"].as_str().is_some_and(|action| action.starts_with("actions/cache@")))
-        .expect("the cache action");
-    assert_eq!(cache["with"]["path"], "${{ env.DURANGO_CACHE_DIR }}");
-    assert!(cache["with"]["key"].as_str().is_some_and(|key| key.ends_with("') }}")), "ends in a digest");
+    for (name, job) in github["jobs"].as_object().expect("jobs") {
+        let is_cache =
+            |step: &&Value| step["uses"].as_str().is_some_and(|it| it.starts_with("actions/cache"));
+        let cache = github_steps(job).find(is_cache).expect("the cache action");
+        assert_eq!(github_paths(cache), KEPT.map(|part| format!("${{{{ runner.temp }}}}/durango/{part}")));
+        assert!(cache["with"]["key"].as_str().is_some_and(|key| key.ends_with("') }}")), "ends in a digest");
+        let only_restores = cache["uses"].as_str().is_some_and(|it| it.contains("/restore@"));
+        assert_eq!(only_restores, name == "push", "{name}");
+        let store = "echo \"DURANGO_CACHE_DIR=$RUNNER_TEMP/durango\" >>\"$GITHUB_ENV\"";
+        assert!(github_steps(job).any(|step| step["run"] == store), "{name}: outside of the checkout");
+    }
     let job = &yaml("ci/gitlab/.gitlab-ci.yml")[".images"];
-    let store = job["variables"]["DURANGO_CACHE_DIR"].as_str().expect("a folder");
-    let kept = job["cache"]["paths"][0].as_str().expect("a folder").trim_end_matches('/');
-    assert_eq!(store, format!("$CI_PROJECT_DIR/{kept}"));
-    assert!(text(".gitignore").lines().any(|line| line == kept), "{kept} is no part of the repository");
+    let store = job["variables"]["DURANGO_CACHE_DIR"].as_str().expect("a directory");
+    let name = store.strip_prefix("$CI_PROJECT_DIR/").expect("GitLab keeps nothing else");
+    let kept: Vec<&str> =
+        job["cache"]["paths"].as_array().expect("paths").iter().flat_map(Value::as_str).collect();
+    let kept: Vec<&str> = kept.iter().map(|path| path.trim_end_matches('/')).collect();
+    assert_eq!(kept, KEPT.map(|part| format!("{name}/{part}")));
+    assert!(text(".gitignore").lines().any(|line| line == name), "{name} is no part of the repository");
 }
 
 #[test]
@@ -143,7 +206,7 @@ fn the_pipelines_lines_run_in_order() {
     let env = [env.as_slice(), &[("GITHUB_SHA", "0123abc"), ("CI_COMMIT_SHA", "0123abc")]].concat();
     let mut done: Vec<String> = Vec::new();
     for (name, lines) in github().into_iter().chain(gitlab()) {
-        for line in lines.into_iter().filter(|line| !line.starts_with(LOGIN)) {
+        for line in lines.into_iter().filter(|line| !is_own(line)) {
             if done.contains(&line) {
                 continue;
             }
