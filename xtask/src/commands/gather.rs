@@ -20,7 +20,7 @@ use crate::plan::fresh::{FreshFacts, Source, choose};
 use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, Declaration, Question, Target};
 use crate::project::dockerfile::mounts;
-use crate::project::{pins, secrets};
+use crate::project::{app, pins, secrets};
 
 /// A file that is not there is told before anything else is asked.
 pub fn check_files(files: &[PathBuf]) -> Result<()> {
@@ -53,6 +53,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
     let requested = names.len();
     add_linked(&declaration, &mut names);
     check_single(options, &names[..requested], &declaration)?;
+    check_app(session, options, &names, &declaration)?;
     let stored = names
         .iter()
         .filter_map(|name| Some((name.clone(), stored(session, options, &engine, &declaration, name)?)));
@@ -120,6 +121,24 @@ fn check_single(options: &BuildOptions, requested: &[String], declaration: &Decl
         return Err(usage("`--app` is for a target with a context named `app`\nno requested target has one"));
     }
     Ok(())
+}
+
+/// Checks the application that goes into the image: `--app`, or what our own declaration names.
+/// A context named `app` of somebody else's declaration may be anything.
+fn check_app(
+    session: &Session,
+    options: &BuildOptions,
+    names: &[String],
+    declaration: &Declaration,
+) -> Result<()> {
+    let store = &session.layout.store;
+    if let Some(dir) = &options.app {
+        return app::check(dir, store);
+    }
+    let is_ours = options.files == [session.layout.compose()];
+    let apps = names.iter().filter_map(|name| declaration.targets[name].contexts.get("app"));
+    let dirs = apps.map(|source| declaration.dir.join(source)).filter(|dir| is_ours && dir.is_dir());
+    dirs.into_iter().try_for_each(|dir| app::check(&dir, store))
 }
 
 /// What stands in for the pinned base image, where a target builds upon that.

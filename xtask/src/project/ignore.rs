@@ -37,6 +37,14 @@ impl Ignore {
         out
     }
 
+    /// Returns true if an exception names a path, or a directory above it, and nothing excludes it.
+    pub(crate) fn readmits(&self, path: &str) -> bool {
+        let parts: Vec<&str> = path.split('/').collect();
+        let is_named = |pattern: &[String]| (1..=parts.len()).any(|end| matches(pattern, &parts[..end]));
+        let mut exceptions = self.patterns.iter().filter(|(_, is_exception)| *is_exception);
+        exceptions.any(|(pattern, _)| is_named(pattern)) && !self.excludes(path)
+    }
+
     /// Whether something below an excluded folder may come back in.
     pub fn has_exceptions(&self) -> bool {
         self.patterns.iter().any(|(_, is_exception)| *is_exception)

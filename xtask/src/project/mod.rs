@@ -1,6 +1,7 @@
 //! What is to be built: the declaration as `docker buildx bake --print` makes it of a Compose or bake file, the pinned
 //! versions, and what the host lends a build as secrets. Reads only.
 
+pub(crate) mod app;
 pub mod context;
 pub mod declaration;
 pub mod dockerfile;

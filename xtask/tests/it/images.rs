@@ -166,6 +166,19 @@ fn an_application_of_the_users_is_put_in() {
 
 #[test]
 #[ignore = "needs an engine"]
+fn an_application_that_holds_the_store_or_secrets_is_refused_until_an_ignore_file_decides() {
+    let files = [("shop/public/index.php", "<?php"), ("shop/.git/config", "x"), ("shop/.env", "WORD=x")];
+    let project = Project::new(&files);
+    let args = ["frankenphp", "--dry-run", "--app", "shop", "--cache-dir", "shop/kept"];
+    std::fs::create_dir(project.path("shop/kept")).expect("made");
+    let refused = project.run(&args);
+    refused.fails(2, &[".git  (version control)", ".env  (environment file)", "kept  (the cache store)"]);
+    project.write("shop/.dockerignore", ".git\nkept\n!.env\n");
+    project.run(&args).succeeds();
+}
+
+#[test]
+#[ignore = "needs an engine"]
 fn a_static_binary_runs_from_scratch() {
     let project = Project::new(&[]);
     let built = report(&project.run(&[&["frankenphp", "--json", "--progress", "plain"], STATIC].concat()));

@@ -94,7 +94,7 @@ fn what_cannot_be_known_or_differs_is_told() {
 }
 
 #[test]
-fn a_mount_of_an_onbuild_is_its_childs() {
+fn a_mount_of_an_onbuild_belongs_to_its_child() {
     let file = "FROM debian AS a\nONBUILD RUN --mount=type=cache,target=/c x\nFROM a AS b\n";
     assert_eq!(build(file, &[]).mounts[0].uses[0].stage, "b");
 }
