@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_damaged_or_anothers_is_not_used() {
+    fn a_damaged_or_foreign_file_is_not_used() {
         let dir = tempfile::tempdir().expect("a folder");
         let layout = Layout::new("/r", dir.path());
         assert_eq!(FreshFile::read(&layout, "a/b"), (FreshFile::new("a/b"), None));

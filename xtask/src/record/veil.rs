@@ -1,6 +1,6 @@
 //! What no record may hold: values of secrets, passwords in URLs, arguments that look secret. Known values are hidden wherever they stand,
 //! and what looks like a secret
-//! ([`super::looks`]) is hidden where nobody knew it.
+//! ([`crate::project::looks`]) is hidden where nobody knew it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
