@@ -4,24 +4,33 @@
 //! steps -> outcomes ([`exec`], [`record`]) -> report ([`report`]). Only facts read the world and only [`exec`]
 //! changes it; what lies between is pure. `docs/architecture.md` tells the rooms and the reasons.
 
+pub mod args;
 pub mod bench;
+pub mod build_id;
 pub mod cache;
 pub mod cli;
 pub mod commands;
+pub mod defaults;
 pub mod doctor;
 pub mod engine;
 pub mod error;
 pub mod exec;
 pub mod explain;
 pub mod host;
+pub mod json;
 pub mod layout;
+pub mod memo;
 pub mod plan;
+pub mod process;
 pub mod project;
 pub mod record;
 pub mod report;
+pub mod session;
 pub mod setup;
 pub mod smoke;
 mod stdio;
+pub mod step;
+pub mod text;
 
 use std::process::ExitCode;
 
@@ -30,17 +39,17 @@ use stdio::{errln, outln};
 
 /// Runs `cargo xtask` for this process: its arguments, its environment, its exit code.
 pub fn main() -> ExitCode {
-    exec::signals::install();
+    process::signals::install();
     let host = Host::read();
     let (json, result) = cli::run(std::env::args_os().skip(1).collect(), host);
     // Whatever failed, or ended early, after the user asked to stop did so for that.
-    let result = if exec::signals::interrupted() { Err(error::interrupted()) } else { result };
+    let result = if process::signals::interrupted() { Err(error::interrupted()) } else { result };
     let code = result.unwrap_or_else(|error| {
         errln!("error: {error:#}");
         let code = error::exit_code(&error);
         // A build that failed has printed its report.
         if json && code != error::BUILD_FAILED {
-            outln!("{}", report::json::error(&error));
+            outln!("{}", json::error(&error));
         }
         code
     });

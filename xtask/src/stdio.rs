@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
-use crate::exec::signals;
+use crate::process::signals;
 
 /// How long a full pipe on stderr is waited for.
 const STDERR_PATIENCE: Duration = Duration::from_secs(2);

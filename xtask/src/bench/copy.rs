@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use walkdir::WalkDir;
 
 use super::cases::{BASE, Edit};
-use crate::exec::signals;
 use crate::layout::Layout;
+use crate::process::signals;
 
 /// A machine: an engine and the store beside it.
 pub(super) struct Home {

@@ -17,8 +17,8 @@ use walkdir::WalkDir;
 use super::cases::{Case, Kind};
 use super::copy::run;
 use super::{Bench, Row};
-use crate::cache::size::show;
 use crate::stdio::errln;
+use crate::text::size::show;
 
 /// Services that take turns: so many that three generations of each are more than the budget.
 const IMAGES: usize = 10;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::engine::legs::Programs;
-use crate::exec::signals;
+use crate::process::signals;
 
 /// Names the daemon that makes the bridges: a daemon that was started here sets up no masquerading, so that a bridge made
 /// by it leads nowhere.

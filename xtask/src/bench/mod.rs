@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::cli::Session;
+use crate::session::Session;
 use crate::stdio::errln;
 pub use cases::CASES;
 use cases::{BASE, Case, Kind};

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::stdio::errln;
 use serde::Serialize;
 
-pub(super) use crate::report::text::seconds;
+pub(super) use crate::text::seconds;
 
 /// One line of the result.
 #[derive(Debug, Clone, Serialize)]

@@ -11,8 +11,8 @@ use super::copy::{Home, Time};
 use super::machine::{CONTAINERD_STORE, SecondDaemon};
 use super::row::{said, seconds};
 use super::{Bench, Row};
-use crate::cache::size::show;
 use crate::stdio::errln;
+use crate::text::size::show;
 
 impl Bench {
     /// The cases on another machine, in their order: each finds what the one before left there.

@@ -13,7 +13,7 @@ use super::fresh::FreshFile;
 use super::key::FORMAT as STORE;
 use super::layout_check::Blob;
 use super::mount::MountEntry;
-use crate::engine::base::TAG;
+use crate::defaults::TAG;
 
 /// Format number of bundles.
 pub const FORMAT: u32 = 1;

@@ -156,7 +156,7 @@ fn total<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> u64 {
     nodes.into_iter().collect::<BTreeSet<_>>().iter().map(|node| node.bytes).sum()
 }
 
-/// `20261125-062400-1f3a`, as [`crate::record::new_id`] makes them, with or without more behind.
+/// `20261125-062400-1f3a`, as [`crate::build_id::new_id`] makes them, with or without more behind.
 pub(crate) fn is_id(name: &str) -> bool {
     let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
     let mut parts = name.splitn(3, '-');

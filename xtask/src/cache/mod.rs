@@ -7,8 +7,6 @@ pub mod entry;
 pub mod fresh;
 pub mod key;
 pub mod layout_check;
-pub mod memo;
 pub mod mount;
 pub mod mount_image;
 pub mod policy;
-pub mod size;

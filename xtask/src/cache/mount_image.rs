@@ -116,7 +116,7 @@ pub fn first_of_each(found: Vec<RemoteMount>) -> BTreeMap<String, RemoteMount> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::mount::{MountIdentity, Sharing};
+    use crate::project::mount::{MountIdentity, Sharing};
 
     fn blob(text: &str) -> Blob {
         Blob { digest: hex(text.as_bytes()), size: text.len() as u64 }

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::size;
 use crate::error::usage;
 use crate::host::Host;
+use crate::text::size;
 
 /// Variable of the budget.
 pub const VARIABLE: &str = "DURANGO_CACHE_BUDGET";

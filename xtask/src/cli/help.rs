@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::table::{COMMANDS, Command, GLOBAL, Opt};
+use super::table::{COMMANDS, Command};
+use crate::args::{GLOBAL, Opt};
 
 /// Help of `cargo xtask` alone.
 pub fn overview() -> String {

@@ -9,32 +9,13 @@ use std::ffi::OsString;
 use anyhow::Result;
 use xshell::Shell;
 
+use crate::args::Parsed;
 use crate::error;
 use crate::host::Host;
 use crate::layout::Layout;
+use crate::session::Globals;
+use crate::session::Session;
 use crate::stdio::out;
-use parse::{Globals, Parsed};
-
-/// What every command is given.
-pub struct Session {
-    /// Runs short commands that only ask.
-    pub sh: Shell,
-    /// Environment, terminal and clock.
-    pub host: Host,
-    /// Where things are.
-    pub layout: Layout,
-    /// The options that every command has.
-    pub globals: Globals,
-}
-
-impl Session {
-    /// Whether what goes to a terminal, or elsewhere, is coloured: `--color`, else `NO_COLOR`, else as the terminal can.
-    pub fn color(&self, is_terminal: bool) -> bool {
-        let host = &self.host;
-        let can = is_terminal && host.var("NO_COLOR").is_none() && host.var("TERM") != Some("dumb");
-        self.globals.color.unwrap_or(can)
-    }
-}
 
 /// Parses and runs a command line. Whether `--json` was given comes beside the result, so that errors can follow it.
 pub fn run(args: Vec<OsString>, host: Host) -> (bool, Result<u8>) {

@@ -4,43 +4,11 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
-use super::table::{self, COMMANDS, Command, GLOBAL, Opt};
+use super::table::{self, COMMANDS, Command};
+use crate::args::Parsed;
+use crate::args::{GLOBAL, Opt};
 use crate::error::usage;
-
-/// A command's options and arguments, known to be in its table.
-#[derive(Debug, Default)]
-pub struct Parsed {
-    switches: Vec<&'static str>,
-    values: Vec<(&'static str, String)>,
-    /// Free arguments in their order.
-    pub free: Vec<String>,
-}
-
-impl Parsed {
-    /// Whether a switch was given.
-    pub fn flag(&self, name: &str) -> bool {
-        self.switches.contains(&name)
-    }
-
-    /// Every value of an option, in order.
-    pub fn many(&self, name: &str) -> Vec<String> {
-        self.values.iter().filter(|(known, _)| *known == name).map(|(_, value)| value.clone()).collect()
-    }
-
-    /// Every option and switch that was given.
-    pub fn given(&self) -> impl Iterator<Item = &'static str> {
-        self.switches.iter().copied().chain(self.values.iter().map(|(name, _)| *name))
-    }
-
-    /// The value of an option that may be given once.
-    pub fn one(&self, name: &str) -> Result<Option<String>> {
-        let mut values = self.many(name);
-        match values.len() {
-            0 | 1 => Ok(values.pop()),
-            _ => Err(usage(format!("`{name}` is given twice\ngive it once"))),
-        }
-    }
-}
+use crate::text::suggestion;
 
 /// Splits a command line into its command and that command's options; what is left over is an error.
 pub fn command_line(args: Vec<OsString>) -> Result<(&'static Command, Parsed)> {
@@ -118,77 +86,4 @@ fn unexpected(rest: &[OsString], groups: &[&[Opt]], wanted: &str) -> anyhow::Err
         "unknown option `{name}` for `{wanted}`{}\n`--help` lists its options",
         suggestion(name, names)
     ))
-}
-
-/// `; did you mean ...?` where something is near.
-pub fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let near = known
-        .map(|name| (strsim::damerau_levenshtein(word, name), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
-        .min();
-    near.map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"))
-}
-
-/// How progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// A live display on a terminal, else plain lines.
-    Auto,
-    /// A line when a step starts and ends, and its output.
-    Plain,
-    /// Nothing but errors and the result.
-    Quiet,
-    /// BuildKit's own stream, on stderr.
-    RawJson,
-}
-
-/// The global options.
-#[derive(Debug, Clone)]
-pub struct Globals {
-    /// `--json`.
-    pub json: bool,
-    /// `--cache-dir`.
-    pub cache_dir: Option<String>,
-    /// `--builder`.
-    pub builder: Option<String>,
-    /// `--progress`, or quiet with `-q`.
-    pub progress: Progress,
-    /// `--color`: always, never, or as the terminal has it.
-    pub color: Option<bool>,
-    /// `-v`.
-    pub verbose: bool,
-}
-
-impl Globals {
-    /// Resolves the global options.
-    pub fn from_parsed(parsed: &Parsed) -> Result<Self> {
-        let progress = match parsed.one("--progress")?.as_deref() {
-            None if parsed.flag("--quiet") => Progress::Quiet,
-            None | Some("auto") => Progress::Auto,
-            Some("plain") => Progress::Plain,
-            Some("quiet") => Progress::Quiet,
-            Some("rawjson") => Progress::RawJson,
-            Some(other) => {
-                return Err(usage(format!(
-                    "`--progress {other}` is unknown\nuse auto, plain, quiet or rawjson"
-                )));
-            }
-        };
-        let color = match parsed.one("--color")?.as_deref() {
-            None | Some("auto") => None,
-            Some("always") => Some(true),
-            Some("never") => Some(false),
-            Some(other) => {
-                return Err(usage(format!("`--color {other}` is unknown\nuse auto, always or never")));
-            }
-        };
-        Ok(Self {
-            json: parsed.flag("--json"),
-            cache_dir: parsed.one("--cache-dir")?,
-            builder: parsed.one("--builder")?,
-            progress,
-            color,
-            verbose: parsed.flag("--verbose"),
-        })
-    }
 }

@@ -1,6 +1,7 @@
 //! THE table of commands: name, arguments, options, help and function of each.
 
 use super::Run;
+use crate::args::{Opt, switch, value};
 use crate::commands;
 
 /// One command.
@@ -18,38 +19,6 @@ pub struct Command {
     /// What it runs.
     pub run: Run,
 }
-
-/// One option.
-pub struct Opt {
-    /// Long name with its dashes.
-    pub name: &'static str,
-    /// Short name with its dash.
-    pub short: Option<&'static str>,
-    /// Name of its value; a switch has none.
-    pub value: Option<&'static str>,
-    /// One line.
-    pub help: &'static str,
-}
-
-const fn switch(name: &'static str, help: &'static str) -> Opt {
-    Opt { name, short: None, value: None, help }
-}
-
-const fn value(name: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt { name, short: None, value: Some(value), help }
-}
-
-/// Options that every command takes.
-pub const GLOBAL: &[Opt] = &[
-    switch("--json", "one JSON document on stdout, everything else on stderr"),
-    value("--cache-dir", "DIR", "the store [DURANGO_CACHE_DIR, else ~/.cache/durango-builder]"),
-    value("--builder", "NAME", "the buildx builder [DURANGO_BUILDER, BUILDX_BUILDER, else the current one]"),
-    value("--progress", "MODE", "auto, plain, quiet or rawjson [auto]"),
-    value("--color", "WHEN", "auto, always or never [auto; NO_COLOR]"),
-    Opt { name: "--verbose", short: Some("-v"), value: None, help: "show each command that is run" },
-    Opt { name: "--quiet", short: Some("-q"), value: None, help: "only errors and the result" },
-    Opt { name: "--help", short: Some("-h"), value: None, help: "this text" },
-];
 
 const PROVISION: &[Opt] = &[switch(
     "--provision",

@@ -9,20 +9,22 @@ use super::foresee::Told;
 use super::keep::{self, budget};
 use super::run::{Built, site, transport};
 use crate::cache::mount::{MountEntry, SavedMount};
-use crate::cli::Session;
 use crate::engine::usage::{self, Which};
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, Moved, Site};
-use crate::exec::{push, registry, save, signals, steps, used};
+use crate::exec::{push, registry, save, steps, used};
 use crate::plan::build::Plan;
 use crate::plan::held::Held;
 use crate::plan::mounts::{PlannedMount, Way};
 use crate::plan::push::Push;
 use crate::plan::save::Save;
+use crate::process::signals;
 use crate::record::Record;
 use crate::record::log::Log;
 use crate::report::{BuildReport, MountReport, outcome, watch};
+use crate::session::Session;
 use crate::stdio::errln;
+use crate::text;
 
 /// Keeps what a build that succeeded came to.
 pub(super) fn keep(
@@ -103,8 +105,8 @@ fn take_out(
         used::touch(&session.layout.all_mounts().join(entry.identity.slug()));
     }
     report.cache.mounts = mount_reports(&built.put_back, &moved);
-    report.cache.put_back_seconds = outcome::round(built.put_back.seconds);
-    report.cache.take_out_seconds = outcome::round(moved.seconds);
+    report.cache.put_back_seconds = text::round(built.put_back.seconds);
+    report.cache.take_out_seconds = text::round(moved.seconds);
     report.warnings.extend(built.put_back.warnings.iter().cloned());
     for warning in moved.warnings {
         warn(session, report, warning);
@@ -160,8 +162,7 @@ fn publish(
             &mut *watch::aside(session, "pushing cache mounts"),
         )?;
         report.cache.pushed.extend(pushed);
-        report.cache.push_seconds =
-            outcome::round(report.cache.push_seconds + started.elapsed().as_secs_f64());
+        report.cache.push_seconds = text::round(report.cache.push_seconds + started.elapsed().as_secs_f64());
         warnings.into_iter().for_each(|warning| warn(session, report, warning));
     }
     Ok(())
@@ -214,7 +215,7 @@ fn save_one(
     signals::check()?;
     match saved {
         Ok(saved) => {
-            report.cache.save_seconds = outcome::round(report.cache.save_seconds + saved.seconds);
+            report.cache.save_seconds = text::round(report.cache.save_seconds + saved.seconds);
             report.cache.saved = Some(saved.entry.key.short().to_owned());
         }
         Err(error) => {
@@ -234,7 +235,7 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
     signals::check()?;
     match pushed {
         Ok(seconds) => {
-            report.cache.push_seconds = outcome::round(report.cache.push_seconds + seconds);
+            report.cache.push_seconds = text::round(report.cache.push_seconds + seconds);
             report.cache.pushed.push(push.reference.clone());
             Ok(true)
         }

@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::cache::entry;
-use crate::cli::Session;
 use crate::layout::Layout;
+use crate::session::Session;
 
 /// What stands in for the store.
 pub(super) struct Aside {

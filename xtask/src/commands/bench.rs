@@ -2,12 +2,14 @@
 
 use anyhow::Result;
 
-use crate::bench::{self, Bench};
-use crate::cli::Session;
-use crate::cli::parse::{Parsed, suggestion};
+use crate::args::Parsed;
+use crate::bench;
+use crate::bench::Bench;
 use crate::error::usage;
-use crate::report;
+use crate::json;
+use crate::session::Session;
 use crate::stdio::{out, outln};
+use crate::text::suggestion;
 
 /// Runs `bench`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -19,7 +21,7 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     }
     let rows = Bench::new(session)?.run(&parsed.free)?;
     if session.globals.json {
-        outln!("{}", report::json::line(&serde_json::json!({"schema": report::json::SCHEMA, "rows": rows}))?);
+        outln!("{}", json::line(&serde_json::json!({"schema": json::SCHEMA, "rows": rows}))?);
     } else {
         out!("{}", bench::table(&rows));
     }

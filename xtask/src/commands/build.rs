@@ -6,21 +6,25 @@ use anyhow::Result;
 
 use super::foresee::{Foresight, Found, Told};
 use super::{after, aside, gather, keep, run};
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
+use crate::args::Parsed;
+use crate::build_id;
 use crate::engine::facts as engine_facts;
 use crate::engine::problem::Problem;
 use crate::engine::provision;
 use crate::error;
-use crate::exec::{bake, lock, signals, steps};
+use crate::exec::{bake, lock, steps};
+use crate::json;
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::options::BuildOptions;
-use crate::plan::step::Step;
+use crate::process::signals;
+use crate::record::Record;
 use crate::record::veil::Veil;
-use crate::record::{self, Record};
+use crate::report;
 use crate::report::failure::BuildFailure;
-use crate::report::{self, BuildReport, BuildResult, outcome};
+use crate::report::{BuildReport, BuildResult, outcome};
+use crate::session::Session;
 use crate::stdio::{errln, out, outln};
+use crate::step::Step;
 
 /// The target of `base-build`.
 const BASE: &str = "frankenphp-base-builder";
@@ -68,7 +72,7 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
         Err(problem) if options.dry_run => return without_engine(session, options, problem, missing),
         Err(problem) => return Err(problem.into_error()),
     };
-    let id = record::new_id(session.host.now, std::process::id());
+    let id = build_id::new_id(session.host.now, std::process::id());
     let facts = gather::facts(session, options, engine, &id)?;
     let plan = planning::plan(&facts, options, &id);
     let foresight = Foresight::begin(session, &facts, options, &plan);
@@ -84,7 +88,7 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
 fn show(session: &Session, missing: &[Step], plan: &Plan, found: Option<&Found>) -> Result<u8> {
     let forecast = found.map(|found| &found.forecast);
     if session.globals.json {
-        outln!("{}", report::json::line(&report::plan::Document { plan, forecast })?);
+        outln!("{}", json::line(&report::plan::Document { plan, forecast })?);
     } else {
         missing.iter().for_each(|step| outln!("{}", step.to_shell()));
         out!("{}{}", forecast.map_or_else(String::new, report::forecast::text), report::plan::text(plan));
@@ -105,7 +109,7 @@ fn without_engine(
     let first = if options.provision { missing } else { provision::steps(session)? };
     if session.globals.json {
         let document = serde_json::json!({
-            "schema": report::json::SCHEMA, "problem": problem.what(), "remedy": problem.remedy(), "provision": first,
+            "schema": json::SCHEMA, "problem": problem.what(), "remedy": problem.remedy(), "provision": first,
         });
         outln!("{document}");
         return Ok(0);
@@ -135,7 +139,7 @@ fn execute(session: &Session, plan: &Plan, veil: Veil, foresight: Foresight) -> 
     done?;
     keep::settle(session, plan);
     if session.globals.json {
-        outln!("{}", report::json::line(&report)?);
+        outln!("{}", json::line(&report)?);
     }
     if let Some(failure) = report.failure {
         return Err(error::build_failed(failure.to_string()));

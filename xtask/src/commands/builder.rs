@@ -6,18 +6,20 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use xshell::cmd;
 
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
+use crate::args::Parsed;
 use crate::engine::problem::Problem;
-use crate::engine::{ask, builders, facts as engine_facts, usage as records};
+use crate::engine::{builders, facts as engine_facts, usage as records};
 use crate::error::usage;
 use crate::exec::steps;
+use crate::json::SCHEMA;
 use crate::plan::builder::{self as planning, Facts, NAME, Place, Spec};
 use crate::plan::builder_options;
-use crate::plan::step::Step;
+use crate::process::ask;
 use crate::report::builder::{BuilderReport, mounts};
-use crate::report::json::SCHEMA;
-use crate::stdio::{self, err, errln, out, outln};
+use crate::session::Session;
+use crate::stdio;
+use crate::stdio::{err, errln, out, outln};
+use crate::step::Step;
 
 /// The engine answers such questions in milliseconds.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -127,7 +129,7 @@ fn status(session: &Session, name: &str) -> Result<u8> {
     report.chosen = engine_facts::chosen_builder(session).as_deref() == Some(name);
     fill(session, &mut report);
     if session.globals.json {
-        outln!("{}", crate::report::json::line(&report)?);
+        outln!("{}", crate::json::line(&report)?);
     } else {
         out!("{}", report.text());
         report.warnings.iter().for_each(|warning| errln!("warning: {warning}"));

@@ -8,10 +8,11 @@ mod tidy;
 
 use anyhow::Result;
 
-use crate::cli::Session;
-use crate::cli::parse::{Parsed, suggestion};
-use crate::cli::table::GLOBAL;
+use crate::args::GLOBAL;
+use crate::args::Parsed;
 use crate::error::usage;
+use crate::session::Session;
+use crate::text::suggestion;
 
 /// What a sub-word runs; `words` are the free arguments behind it.
 type Run = fn(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8>;

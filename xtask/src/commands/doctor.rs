@@ -2,15 +2,16 @@
 
 use anyhow::Result;
 
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
+use crate::args::Parsed;
+use crate::doctor;
 use crate::doctor::facts::Facts;
-use crate::doctor::{self, State, checks};
+use crate::doctor::{State, checks};
 use crate::engine::provision;
 use crate::exec::steps;
-use crate::plan::step::Step;
-use crate::report::json::SCHEMA;
+use crate::json::SCHEMA;
+use crate::session::Session;
 use crate::stdio::{out, outln};
+use crate::step::Step;
 
 /// Runs `doctor`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {

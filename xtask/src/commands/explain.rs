@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
+use crate::args::Parsed;
 use crate::error::usage;
 use crate::explain::build::explain as explain_build;
+use crate::json;
 use crate::record::steps::{self, BuildSteps};
 use crate::record::{find, read};
 use crate::report;
+use crate::session::Session;
 use crate::stdio::{out, outln};
 
 /// `explain [BUILD] [--against BUILD]`: the last build against the one before it of the same targets.
@@ -42,7 +43,7 @@ pub fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
         against.as_ref().map(|(graph, id)| (id.as_str(), graph.as_slice())),
     );
     if session.globals.json {
-        outln!("{}", report::json::line(&explained)?);
+        outln!("{}", json::line(&explained)?);
     } else {
         out!("{}", report::explain::text(&explained));
     }

@@ -10,7 +10,7 @@ use super::registries;
 use crate::cache::fresh::{FreshFile, Nonce};
 use crate::cache::key::Key;
 use crate::cache::{damage, entry, mount};
-use crate::cli::Session;
+use crate::defaults;
 use crate::engine::Engine;
 use crate::engine::base;
 use crate::engine::facts as engine_facts;
@@ -21,6 +21,7 @@ use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, Declaration, Question, Target};
 use crate::project::dockerfile::mounts;
 use crate::project::{app, pins, secrets};
+use crate::session::Session;
 
 /// A file that is not there is told before anything else is asked.
 pub fn check_files(files: &[PathBuf]) -> Result<()> {
@@ -193,7 +194,7 @@ fn fresh(session: &Session, engine: &Engine, declaration: &Declaration, name: &s
 fn tools(session: &Session, engine: &Engine) -> Result<Option<Base>> {
     let pins = session.layout.pins();
     let pinned = if pins.is_file() { pins::read(&pins)?.remove("BASE_IMAGE") } else { None };
-    let pinned = pinned.unwrap_or_else(|| base::PINNED.to_owned());
+    let pinned = pinned.unwrap_or_else(|| defaults::PINNED.to_owned());
     base::there(session, engine, &pinned)
 }
 

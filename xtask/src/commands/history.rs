@@ -4,16 +4,18 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::removal;
+use crate::args::Parsed;
 use crate::cache::contents::{Contents, Kind};
 use crate::cache::entry;
-use crate::cli::Session;
-use crate::cli::parse::{Parsed, suggestion};
 use crate::error::usage;
+use crate::json;
 use crate::plan::gc;
 use crate::record::find::find;
 use crate::record::read::{self, State};
-use crate::report::{history, json, store};
+use crate::report::{history, store};
+use crate::session::Session;
 use crate::stdio::{out, outln};
+use crate::text::suggestion;
 
 /// Runs `history`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {

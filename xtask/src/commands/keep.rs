@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use xshell::cmd;
 
-use crate::cli::Session;
-use crate::engine::ask::ask;
 use crate::exec::budget::Budget;
 use crate::exec::{quarantine, used};
 use crate::plan::build::Plan;
+use crate::process::ask::ask;
 use crate::report;
+use crate::session::Session;
 use crate::stdio::errln;
 
 /// Asking for an image's size takes 25 ms.

@@ -9,13 +9,13 @@ use jiff::Timestamp;
 
 use super::registries;
 use crate::cache::mount_image::RemoteMount;
-use crate::cli::Session;
 use crate::engine::usage::{self, Record, Which};
 use crate::exec::label::Label;
 use crate::exec::trace::{State, Trace};
 use crate::plan::build::Plan;
 use crate::plan::mount_plan::MountPlan;
 use crate::plan::mounts::PlannedMount;
+use crate::session::Session;
 
 /// A mount that the builder lacks, and the registry that has it where the store has not.
 pub(super) struct Lacking {
@@ -152,7 +152,7 @@ fn ages(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::mount::{MountIdentity, Sharing};
+    use crate::project::mount::{MountIdentity, Sharing};
 
     fn record(id: &str, second: i64) -> Record {
         Record {

@@ -6,20 +6,23 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::gather;
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
+use crate::args::Parsed;
+use crate::build_id;
 use crate::engine::facts as engine_facts;
-use crate::error::{self, usage};
-use crate::exec::{signals, steps};
+use crate::error;
+use crate::error::usage;
+use crate::exec::steps;
+use crate::json;
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::pins::{self as planned, Held, Newest, Update};
+use crate::process::signals;
 use crate::project::pins::{self, Pin, Pins};
-use crate::record;
 use crate::record::log::Log;
 use crate::record::veil::Veil;
 use crate::report;
 use crate::report::failure::BuildFailure;
 use crate::report::watch::Foreseen;
+use crate::session::Session;
 use crate::stdio::{errln, out, outln};
 
 /// Runs `pins`.
@@ -36,8 +39,8 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     if session.globals.json {
         let pins: Pins = list.iter().map(|pin| (pin.name.clone(), pin.value.clone())).collect();
         let document =
-            serde_json::json!({"schema": report::json::SCHEMA, "pins": pins, "held": planned::held(&list)});
-        outln!("{}", report::json::line(&document)?);
+            serde_json::json!({"schema": json::SCHEMA, "pins": pins, "held": planned::held(&list)});
+        outln!("{}", json::line(&document)?);
     } else {
         out!("{}", report::pins::list(&list));
     }
@@ -53,7 +56,7 @@ fn update(session: &Session, list: &[Pin], dry_run: bool) -> Result<u8> {
         steps::run(&update.steps, session.globals.verbose)?;
     }
     if session.globals.json {
-        outln!("{}", report::json::line(&update)?);
+        outln!("{}", json::line(&update)?);
     } else {
         update.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
         out!("{}", report::pins::update(&update, dry_run));
@@ -64,7 +67,7 @@ fn update(session: &Session, list: &[Pin], dry_run: bool) -> Result<u8> {
 /// Asks a builder. Nothing of the host is changed by that, so that a dry run asks, too.
 fn ask(session: &Session, held: &[Held]) -> Result<Newest> {
     let engine = engine_facts::read(session).map_err(|problem| problem.into_error())?;
-    let id = record::new_id(session.host.now, std::process::id());
+    let id = build_id::new_id(session.host.now, std::process::id());
     let scratch = session.layout.tmp().join(&id);
     let options = planned::question(&session.layout, &scratch, held, &id);
     let facts = gather::facts(session, &options, engine, &id)?;

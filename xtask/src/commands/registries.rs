@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::cache::mount_image::{self, RemoteMount};
-use crate::cli::Session;
 use crate::engine::Engine;
 use crate::engine::registry::{Question, Wanted, cache_digest};
 use crate::plan::build::Stored;
 use crate::plan::caches::Registry;
 use crate::plan::held::{Held, Tag, Tags};
 use crate::plan::options::BuildOptions;
+use crate::session::Session;
 
 /// A registry that is being asked.
 pub struct Asked<'a> {
@@ -58,7 +58,7 @@ fn tags(targets: &[String], references: &[String], documents: &[Option<String>])
 }
 
 /// Which of these cache mounts the registries have: the first that has one serves it. `wanted` are slugs of
-/// [`crate::cache::mount::MountIdentity`] with the platform each was filled on. A registry that gave no layers is not asked.
+/// [`crate::project::mount::MountIdentity`] with the platform each was filled on. A registry that gave no layers is not asked.
 pub fn mounts<'a>(
     session: &'a Session,
     builder: &'a str,

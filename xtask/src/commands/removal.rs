@@ -4,12 +4,12 @@ use std::io::{self, IsTerminal};
 
 use anyhow::Result;
 
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
+use crate::args::Parsed;
 use crate::error::usage;
 use crate::exec::gc;
 use crate::exec::lock::Lock;
 use crate::plan::gc::GcPlan;
+use crate::session::Session;
 use crate::stdio;
 
 /// Told before anything is listed: a command that asks needs somebody to answer.

@@ -2,17 +2,18 @@
 
 use anyhow::{Result, bail};
 
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
+use crate::args::Parsed;
+use crate::build_id::begun;
 use crate::error::usage;
 use crate::exec::steps;
-use crate::plan::step::{Action, Step};
-use crate::record::begun;
+use crate::json;
 use crate::record::find::find;
 use crate::record::read::{self, Past, State};
 use crate::report::story::Story;
-use crate::report::{BuildReport, detail, html, json, markdown};
+use crate::report::{BuildReport, detail, html, markdown};
+use crate::session::Session;
 use crate::stdio::{errln, out};
+use crate::step::{Action, Step};
 
 /// In which form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

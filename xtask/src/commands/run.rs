@@ -9,21 +9,22 @@ use anyhow::Result;
 
 use super::keep;
 use super::lacking::{Lacking, Lookout};
-use crate::cli::Session;
 use crate::exec::bake::{self, Call, Watcher};
 use crate::exec::budget::Budget;
 use crate::exec::ended::Ended;
 use crate::exec::lock::Lock;
 use crate::exec::mounts::{self, Moved, Site};
 use crate::exec::registry::{self, Transport};
+use crate::exec::steps;
 use crate::exec::trace::Trace;
-use crate::exec::{signals, steps};
 use crate::plan::build::Plan;
 use crate::plan::mounts::{PlannedMount, Way};
-use crate::plan::step::Command;
+use crate::process::signals;
 use crate::record::log::Log;
 use crate::report::watch::{self, Foreseen};
+use crate::session::Session;
 use crate::stdio::errln;
+use crate::step::Command;
 
 /// Said where a build is made again without registries.
 const UNDELIVERED: &str =

@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
+use crate::args::Parsed;
 use crate::exec::steps;
-use crate::plan::step::{Action, Step};
-use crate::report::json::SCHEMA;
-use crate::setup::{self, Changes};
+use crate::json::SCHEMA;
+use crate::session::Session;
+use crate::setup;
+use crate::setup::Changes;
 use crate::stdio::outln;
+use crate::step::{Action, Step};
 
 /// Runs `setup`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {

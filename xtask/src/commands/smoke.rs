@@ -2,10 +2,12 @@
 
 use anyhow::Result;
 
-use crate::cli::Session;
-use crate::cli::parse::{Parsed, Progress};
+use crate::args::Parsed;
+use crate::session::Progress;
+use crate::session::Session;
+use crate::smoke;
 use crate::smoke::report::{Outcome, State};
-use crate::smoke::{self, DEFAULT_IMAGE, Options};
+use crate::smoke::{DEFAULT_IMAGE, Options};
 use crate::stdio::{errln, outln};
 
 /// Runs `smoke`; 1 where a check failed.

@@ -6,18 +6,19 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::args::Parsed;
 use crate::bench::machine::{CONTAINERD_STORE, SecondDaemon};
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
+use crate::defaults;
 use crate::engine::base::{self, BaseImage};
 use crate::engine::legs::{self, Leg};
 use crate::engine::problem::Problem;
 use crate::engine::{facts, provision};
-use crate::exec::signals::Supervised;
 use crate::exec::steps;
-use crate::plan::step::Command;
-use crate::report::text;
+use crate::process::signals::Supervised;
+use crate::session::Session;
 use crate::stdio::outln;
+use crate::step::Command;
+use crate::text;
 
 /// Runs `test`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -69,13 +70,13 @@ fn start(session: &Session, leg: Leg, again: bool) -> Result<SecondDaemon> {
     steps::run(&steps, session.globals.verbose)?;
     let engine = facts::read(session).map_err(Problem::into_error)?;
     let daemon = SecondDaemon::start_as(CONTAINERD_STORE, Some(&programs))?;
-    match base::state(session, &engine, base::PINNED)? {
+    match base::state(session, &engine, defaults::PINNED)? {
         BaseImage::Registry => {}
         BaseImage::Missing => {
-            steps::run(&base::steps(session, &engine, base::TAG)?, session.globals.verbose)?;
-            daemon.receive(base::TAG)?;
+            steps::run(&base::steps(session, &engine, defaults::TAG)?, session.globals.verbose)?;
+            daemon.receive(defaults::TAG)?;
         }
-        found => daemon.receive(found.reference(base::PINNED))?,
+        found => daemon.receive(found.reference(defaults::PINNED))?,
     }
     outln!("engine `{}`: {}", leg.name(), daemon.versions()?);
     Ok(daemon)

@@ -3,12 +3,13 @@
 use super::Check;
 use super::facts::Facts;
 use super::habits;
-use crate::cache::size;
-use crate::engine::base::{BaseImage, TAG};
+use crate::defaults::TAG;
+use crate::engine::base::BaseImage;
 use crate::engine::info::Info;
 use crate::engine::limits::Limits;
 use crate::engine::problem::Problem;
 use crate::engine::{Driver, Engine};
+use crate::text::size;
 
 const GIB: u64 = 1 << 30;
 /// A cold build of both images and its saved layers need about this much.

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::habits::Habits;
-use crate::cli::Session;
 use crate::engine::Engine;
 use crate::engine::base::{self, BaseImage, bootstrap, mirror};
 use crate::engine::builders;
@@ -17,6 +16,7 @@ use crate::engine::usage::{self, Which};
 use crate::project::pins;
 use crate::project::secrets::{self, Secrets};
 use crate::record::{read, steps};
+use crate::session::Session;
 use crate::setup;
 
 /// This machine, as far as builds go.

@@ -1,13 +1,13 @@
 //! What builds so far tell: files that no image needs, a COPY that makes much run again, mounts that hold nothing, saves that cost more than
 //! they save. Each with its figure and what to do. Pure.
 
-use crate::cache::size::show;
 use crate::doctor::Check;
 use crate::engine::usage::Record;
 use crate::project::graph::GraphStep;
 use crate::record::steps::{BuildSteps, StepOutcome};
 use crate::report::BuildReport;
-use crate::report::text::{one_line, plain, seconds};
+use crate::text::size::show;
+use crate::text::{one_line, plain, seconds};
 
 /// What was built here.
 #[derive(Default)]

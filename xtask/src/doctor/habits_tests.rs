@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 
-use super::*;
+use crate::doctor::habits::*;
 use crate::project::context::Input;
 
 fn step(text: &str, files: &[&str], parents: &[usize]) -> GraphStep {

@@ -13,10 +13,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use xshell::cmd;
 
-use super::ask;
 use super::facts::client_config;
-use crate::cli::Session;
 use crate::host::Host;
+use crate::process::ask;
+use crate::session::Session;
 
 /// buildx asks every node of a builder; one that is down costs its own limit.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::json_text::{insert_first, value_of, without_member};
-use crate::plan::builder::SIZE;
+use crate::defaults::SIZE;
 
 /// Keeps images in containerd: without it the `docker` driver cannot export a cache to a directory.
 pub const CONTAINERD_STORE: &str = "containerd-snapshotter";

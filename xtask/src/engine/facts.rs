@@ -7,14 +7,14 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use xshell::cmd;
 
-use super::ask;
 use super::builders;
 use super::info::Info;
 use super::problem::Problem;
 use super::{Driver, Engine, OLDEST_BUILDX, Version};
-use crate::cache::memo;
-use crate::cli::Session;
 use crate::host::Host;
+use crate::memo;
+use crate::process::ask;
+use crate::session::Session;
 
 /// No engine takes longer to answer; one that does is down for us.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -1,7 +1,7 @@
 //! How much build cache a builder keeps, by the rules of its garbage collection, and whether that is enough for the images.
 //! Docker 26's own builder has no rules and keeps everything; newer ones keep a part of the disk.
 
-use crate::cache::size;
+use crate::text::size;
 
 /// What building both images leaves in a builder; with less, each build drops what the next one needs.
 pub const NEEDED: u64 = 10_000_000_000;

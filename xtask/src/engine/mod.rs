@@ -2,7 +2,6 @@
 //! and how they are installed ([`provision`]).
 
 pub mod apt;
-pub mod ask;
 pub mod base;
 pub mod builders;
 pub mod daemon_json;

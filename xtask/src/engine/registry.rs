@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use xshell::{Shell, cmd};
 
-use super::ask::{self, Answer, Asking};
-use crate::cache::memo::Memo;
-use crate::cli::Session;
+use crate::memo::Memo;
+use crate::process::ask::{self, Answer, Asking};
+use crate::session::Session;
 
 /// A registry that takes longer is left out.
 pub const LIMIT: Duration = Duration::from_secs(4);

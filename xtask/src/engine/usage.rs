@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use xshell::{Shell, cmd};
 
-use super::ask::{self, Answer};
+use crate::process::ask::{self, Answer};
 
 /// It takes a quarter of a second (measured); a builder that is not there may take for ever.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -14,14 +14,15 @@ use rustix::process::Signal;
 
 use super::ended::Ended;
 use super::progress::{Decoder, Item};
-use super::signals::Supervised;
 use super::stall::Stall;
+use super::steps;
 use super::supervisor::{OverGuard, Supervisor};
 use super::trace::{Event, Trace};
-use super::{signals, steps};
-use crate::plan::step::Command;
+use crate::process::signals;
+use crate::process::signals::Supervised;
 use crate::record::log::Log;
 use crate::stdio::errln;
+use crate::step::Command;
 
 /// Somebody who looks on while a build runs.
 pub trait Watcher {

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Result, bail};
 use jiff::Timestamp;
 
-use super::{gc, lock::Lock};
+use super::gc;
+use super::lock::Lock;
 use crate::cache::contents::{self, Contents};
 use crate::cache::policy::Policy;
-use crate::cache::size::show;
 use crate::layout::Layout;
 use crate::plan::gc::{self as planning, GcPlan, Request};
+use crate::text::size::show;
 
 /// The budget of a store.
 #[derive(Debug, Clone)]

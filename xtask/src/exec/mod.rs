@@ -14,7 +14,6 @@ pub mod push;
 pub mod quarantine;
 pub mod registry;
 pub mod save;
-pub mod signals;
 pub mod stall;
 pub mod steps;
 mod supervisor;

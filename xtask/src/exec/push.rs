@@ -13,8 +13,8 @@ use super::trace::Trace;
 use crate::engine::registry;
 use crate::layout::Layout;
 use crate::plan::push::Push;
-use crate::plan::step::Command;
 use crate::record::log::Log;
+use crate::step::Command;
 
 /// BuildKit says nothing while one layer is on its way. After this long, and every so long from then on, the registry is asked
 /// whether it is still there.

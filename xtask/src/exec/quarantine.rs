@@ -7,9 +7,9 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use super::lock::Lock;
+use crate::build_id;
 use crate::cache::damage::{self, Damaged};
 use crate::layout::Layout;
-use crate::record;
 
 /// Moves what is still damaged once the store is locked; gives where each went. Somebody may have saved it anew meanwhile. A build
 /// does not wait for others that read the store.
@@ -21,7 +21,7 @@ pub fn run(layout: &Layout, damaged: &[Damaged], now: Timestamp, waits: bool) ->
     let Some(_lock) = lock else { bail!("another build reads the store") };
     let mut moved = Vec::new();
     for (index, item) in damaged.iter().filter(|item| damage::persists(item)).enumerate() {
-        let id = format!("{}-{index}", record::new_id(now, std::process::id()));
+        let id = format!("{}-{index}", build_id::new_id(now, std::process::id()));
         let place = layout.quarantine().join(id);
         fs::create_dir_all(&place).with_context(|| format!("failed to make `{}`", place.display()))?;
         let reason = format!("{}\n{}\n", item.path.display(), item.reason);

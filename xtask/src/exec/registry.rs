@@ -19,8 +19,8 @@ use crate::engine::registry::{self, Wanted};
 use crate::layout::Layout;
 use crate::plan::caches::Registry;
 use crate::plan::mount_image::Way;
-use crate::plan::step::Command;
 use crate::record::log::Log;
+use crate::step::Command;
 
 /// What both directions need.
 pub struct Transport<'a> {
@@ -51,7 +51,7 @@ pub fn fetch_mounts(
                 mount.entry.identity.id, mount.reference
             )),
         }
-        super::signals::check()?;
+        crate::process::signals::check()?;
     }
     Ok((fetched, warnings))
 }
@@ -70,7 +70,7 @@ pub fn publish_mounts(
         match publish(transport, registry, mount, watcher) {
             Ok(written) => published.extend(written),
             Err(error) => {
-                super::signals::check()?;
+                crate::process::signals::check()?;
                 warnings.push(format!(
                     "the cache mount `{}` is not pushed to `{}`, nor are those after it: {error:#}",
                     mount.entry.identity.id, registry.reference

@@ -39,9 +39,9 @@ mod tests {
     use crate::exec::bake::{Call, Watcher, run_watched};
     use crate::exec::ended::Ended;
     use crate::exec::trace::{Event, Trace};
-    use crate::plan::step::Command;
     use crate::record::log::Log;
     use crate::record::veil::Veil;
+    use crate::step::Command;
 
     struct Nobody;
     impl Watcher for Nobody {

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::signals::{self, Supervised};
-use crate::plan::step::{Action, Command, Step};
-use crate::stdio::{self, errln};
+use crate::process::signals::{self, Supervised};
+use crate::stdio;
+use crate::stdio::errln;
+use crate::step::{Action, Command, Step};
 
 /// How long one question whether something is ready may take.
 const PATIENCE: Duration = Duration::from_secs(10);

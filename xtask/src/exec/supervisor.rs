@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::signals;
 use super::stall::{LastHeard, Stall};
+use crate::process::signals;
 
 /// How often the supervisor looks at the clock and at interrupts.
 const TICK: Duration = Duration::from_millis(20);

@@ -1,4 +1,4 @@
-use super::*;
+use crate::exec::trace::*;
 
 fn names(targets: &[&str]) -> Vec<String> {
     targets.iter().map(|name| (*name).to_owned()).collect()

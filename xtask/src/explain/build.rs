@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::Compared;
+use crate::json::SCHEMA;
 use crate::project::graph::GraphStep;
 use crate::record::steps::BuildSteps;
-use crate::report::json::SCHEMA;
 use crate::report::{Cause, CauseKind};
 
 /// A build explained. Its JSON is what `explain --json` prints.

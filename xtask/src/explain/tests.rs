@@ -1,4 +1,4 @@
-use super::*;
+use crate::explain::*;
 
 fn step(stage: &str, text: &str, parts: &[(&str, &str)], files: &[(&str, &str)]) -> GraphStep {
     let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());

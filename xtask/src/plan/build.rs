@@ -12,7 +12,6 @@ use super::mount_plan::{self, MountPlan};
 use super::options::BuildOptions;
 use super::push::{self, Push};
 use super::save::{self, Save};
-use super::step::{Action, Command, Step};
 use crate::cache::contents::Kind;
 use crate::cache::damage::Damaged;
 use crate::cache::entry::Found;
@@ -22,9 +21,10 @@ use crate::cache::mount::SavedMount;
 use crate::cache::policy::Policy;
 use crate::engine::Engine;
 use crate::engine::base::kept::Kept;
+use crate::json::SCHEMA;
 use crate::project::Declaration;
 use crate::project::secrets::Secrets;
-use crate::report::json::SCHEMA;
+use crate::step::{Action, Command, Step};
 
 /// Everything that a plan is made of.
 pub struct Facts {

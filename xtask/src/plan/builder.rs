@@ -7,17 +7,16 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::step::{Command, Step};
+use crate::defaults::SIZE;
 use crate::engine::builders::Instance;
 use crate::error::usage;
 use crate::layout::Layout;
+use crate::step::{Command, Step};
 
 /// The builder that is meant where none is named.
 pub const NAME: &str = "durango";
 /// What BuildKit comes in, as with buildx itself.
 pub const IMAGE: &str = "moby/buildkit:buildx-stable-1";
-/// How large a builder's cache may grow, in GB.
-pub const SIZE: u64 = 40;
 
 /// How a builder is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::builder::{IMAGE, Place, SIZE, Spec};
-use crate::cache::size;
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
+use super::builder::{IMAGE, Place, Spec};
+use crate::args::Parsed;
+use crate::defaults::SIZE;
 use crate::error::usage;
+use crate::session::Session;
+use crate::text::size;
 
 /// Bytes of a GB, in which a builder's size is told.
 const GB: u64 = 1_000_000_000;

@@ -1,7 +1,7 @@
 //! What `builder up` and `builder down` do about each state of a builder.
 
-use super::*;
 use crate::error::exit_code;
+use crate::plan::builder::*;
 
 fn spec() -> Spec {
     let place = Place::Container { image: "moby/buildkit:x".into(), size: 40 };

@@ -12,8 +12,9 @@ use crate::cache::bundle::{Bundle, Layers};
 use crate::cache::fresh::FreshFile;
 use crate::cache::key::Key;
 use crate::cache::layout_check::blobs;
-use crate::cache::mount::{MountIdentity, SavedMount};
-use crate::cache::size::show as human;
+use crate::cache::mount::SavedMount;
+use crate::project::mount::MountIdentity;
+use crate::text::size::show as human;
 
 /// What the store has.
 #[derive(Debug, Clone, Default)]

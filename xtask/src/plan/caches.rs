@@ -127,7 +127,7 @@ impl Registry {
         self.tag(&[&plain(image, 80), &plain(platform, 40)])
     }
 
-    /// Where a cache mount is; `slug` is [`crate::cache::mount::MountIdentity::slug`].
+    /// Where a cache mount is; `slug` is [`crate::project::mount::MountIdentity::slug`].
     pub fn mount(&self, slug: &str, platform: &str) -> String {
         self.tag(&["mounts", &plain(slug, 60), &plain(platform, 40)])
     }

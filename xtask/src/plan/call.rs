@@ -7,9 +7,9 @@ use super::build::{Base, Facts, PlannedTarget};
 use super::fresh::Fresh;
 use super::held::Read;
 use super::options::BuildOptions;
-use super::step::Command;
 use crate::engine::Driver;
 use crate::project::Target;
+use crate::step::Command;
 
 /// The build's own call.
 pub fn bake(facts: &Facts, options: &BuildOptions, common: &Command, metadata: &Path) -> Command {
@@ -211,9 +211,9 @@ pub(crate) fn to_csv(value: &serde_json::Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::build::plan;
-    use super::super::tests::facts;
     use super::*;
+    use crate::plan::build::plan;
+    use crate::plan::tests::facts;
 
     #[test]
     fn an_image_that_stays_in_the_engine_has_media_types_that_know_zstd() {

@@ -12,12 +12,12 @@ use serde::Serialize;
 
 use super::build::Facts;
 use super::options::BuildOptions;
-use super::step::Step;
 use crate::cache::fresh::{FreshFile, Nonce, Remembered, Spot};
-use crate::cli::parse::suggestion;
 use crate::error::usage;
 use crate::project::dockerfile::spots::{Word, with_arguments};
 use crate::project::dockerfile::{Dockerfile, Inputs};
+use crate::step::Step;
+use crate::text::suggestion;
 
 /// What is known of one target.
 #[derive(Debug, Clone)]

@@ -1,9 +1,9 @@
 use jiff::Timestamp;
 
-use super::*;
 use crate::plan::build::plan as whole;
-use crate::plan::step::Action;
+use crate::plan::fresh::*;
 use crate::plan::tests::facts;
+use crate::step::Action;
 
 const FILE: &str = "FROM debian AS tools\nRUN make tools\nFROM tools\nRUN make app\nCOPY a b\n";
 

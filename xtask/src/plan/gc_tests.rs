@@ -1,4 +1,4 @@
-use super::*;
+use crate::plan::gc::*;
 
 fn at(day: i64) -> Timestamp {
     Timestamp::from_second(1_780_000_000 + day * 86_400).expect("in range")

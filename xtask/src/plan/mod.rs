@@ -20,7 +20,6 @@ pub mod pins;
 pub mod processors;
 pub mod push;
 pub mod save;
-pub mod step;
 pub mod transfer;
 mod transfer_call;
 

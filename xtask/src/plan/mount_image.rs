@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::step::Command;
 use crate::cache::mount_image::TAG;
+use crate::step::Command;
 
 /// The folders of one mount on its way.
 #[derive(Debug, Clone)]

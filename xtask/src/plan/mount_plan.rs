@@ -11,11 +11,11 @@ use super::fresh::Fresh;
 use super::held::Held;
 use super::mounts::{Carrier, Owner, PlannedMount};
 use super::options::BuildOptions;
-use crate::cache::size::show;
 use crate::error::usage;
 use crate::exec::label::Label;
 use crate::project::dockerfile::mounts::{UsedMount, of_build};
 use crate::project::dockerfile::{Dockerfile, Inputs};
+use crate::text::size::show;
 
 /// Which mounts travel, as `--mounts` and `DURANGO_MOUNTS` have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

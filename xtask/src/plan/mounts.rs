@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::mount_file;
-use super::step::Command;
 use super::transfer::{Loopback, Transfer};
 use super::transfer_call::Target;
-use crate::cache::mount::{MountEntry, MountIdentity, Sharing};
+use crate::cache::mount::MountEntry;
 use crate::project::dockerfile::mounts::Use;
+use crate::project::mount::{MountIdentity, Sharing};
+use crate::step::Command;
 
 /// A cache mount of the build that may travel.
 #[derive(Debug, Clone, Serialize)]

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::*;
 use crate::cache::key::FORMAT;
 use crate::cache::layout_check::Blob;
+use crate::plan::mounts::*;
 
 fn blob(name: &str, size: u64) -> Blob {
     Blob { digest: name.repeat(64), size }

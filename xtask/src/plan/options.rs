@@ -6,11 +6,11 @@ use anyhow::Result;
 
 use super::caches::Caches;
 use super::mount_plan::Choice;
+use crate::args::Parsed;
 use crate::cache::policy::Policy;
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
 use crate::error::usage;
 use crate::project::overrides;
+use crate::session::Session;
 
 /// What the user asked a build to be.
 #[derive(Debug, Clone, Default)]

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::mount_plan::Choice;
 use super::options::BuildOptions;
-use super::step::Step;
+use crate::json::SCHEMA;
 use crate::layout::Layout;
 use crate::project::pins::{self, Pin, Pins};
-use crate::report::json::SCHEMA;
+use crate::step::Step;
 
 /// The target whose declaration the question borrows: its base image, arguments and secrets.
 const TARGET: &str = "frankenphp-base-builder";
@@ -137,7 +137,7 @@ fn change(pin: &Pin, newest: &Newest) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::step::Action;
+    use crate::step::Action;
 
     const TEXT: &str =
         "# PHP\nPHP_VERSION=8.4.1\n\n# hold: it crashes\nFRANKENPHP_VERSION=v1.12.6\nCADDY_VERSION=v2.11.4\n";

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::build::{Facts, Stored};
 use super::caches::Registry;
 use super::held::Held;
-use super::step::Command;
 use crate::cache::key::Key;
+use crate::step::Command;
 
 /// One target's layers, into one registry.
 #[derive(Debug, Clone, Serialize)]

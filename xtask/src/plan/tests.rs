@@ -8,7 +8,6 @@ use super::build::{Base, Facts, Plan, Stored, plan};
 use super::caches::{Caches, Mode, Registry};
 use super::held::{Held, Tag, Tags};
 use super::options::BuildOptions;
-use super::step::Step;
 use crate::cache::entry::{Entry, Found, Generation};
 use crate::cache::fresh::Nonce;
 use crate::cache::key::{FORMAT, Key};
@@ -17,6 +16,7 @@ use crate::engine::registry::Said;
 use crate::engine::{Driver, Engine, Version};
 use crate::project::secrets::Secrets;
 use crate::project::{Declaration, Target};
+use crate::step::Step;
 
 fn engine() -> Engine {
     Engine {

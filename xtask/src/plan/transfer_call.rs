@@ -7,8 +7,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::mounts::{Carrier, Owner, Way};
-use super::step::Command;
 use super::transfer::Transfer;
+use crate::step::Command;
 
 /// The mounts that one build reaches.
 pub(super) struct Target<'a> {

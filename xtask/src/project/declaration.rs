@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xshell::cmd;
 
-use crate::cache::memo::Memo;
-use crate::cli::Session;
-use crate::cli::parse::suggestion;
-use crate::engine::ask::ask;
 use crate::error::usage;
+use crate::memo::Memo;
+use crate::process::ask::ask;
+use crate::session::Session;
+use crate::text::suggestion;
 
 /// What is declared, and where.
 #[derive(Debug, Clone, Default)]

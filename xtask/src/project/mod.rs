@@ -9,6 +9,7 @@ pub mod graph;
 pub mod ignore;
 pub mod inputs;
 pub mod looks;
+pub mod mount;
 pub mod overrides;
 pub mod pins;
 pub mod secrets;

@@ -3,8 +3,8 @@
 
 use anyhow::Result;
 
-use crate::cli::parse::suggestion;
 use crate::error::usage;
+use crate::text::suggestion;
 
 /// Keys of bake's `--set`, as its reference lists them.
 const KEYS: &[&str] = &[

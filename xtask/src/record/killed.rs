@@ -7,13 +7,13 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::begun;
+use crate::build_id::begun;
 use crate::exec::label::{Label, label};
+use crate::json::SCHEMA;
 use crate::plan::mount_file::is_own_stage;
-use crate::report::json::SCHEMA;
-use crate::report::outcome::round;
-use crate::report::text::{one_line, plain};
 use crate::report::{BuildReport, BuildResult, CacheReport, StepReport, TargetReport};
+use crate::text::round;
+use crate::text::{one_line, plain};
 
 /// As much of a plan as is told.
 #[derive(Debug, Default, Deserialize)]

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::veil::Veil;
 use crate::exec::trace::{Event, State, Trace};
-use crate::report::text::plain_step;
+use crate::text::plain_step;
 
 /// What the log may take before only what failed is added, in bytes.
 const ENOUGH: usize = 64 * 1024;

@@ -1,5 +1,5 @@
-use super::*;
 use crate::exec::progress::Chunk;
+use crate::record::log::*;
 
 struct Build(Trace, Log, #[expect(dead_code, reason = "the log is in it")] tempfile::TempDir);
 

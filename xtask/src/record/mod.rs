@@ -18,12 +18,12 @@ use jiff::tz::Offset;
 
 use crate::cache::contents;
 use crate::exec::lock;
+use crate::json::SCHEMA;
 use crate::layout::Layout;
 use crate::plan::build::Plan;
 use crate::project::graph::GraphStep;
 use crate::report::BuildReport;
-use crate::report::json::SCHEMA;
-use crate::report::text::one_line;
+use crate::text::one_line;
 use log::Log;
 use steps::BuildSteps;
 use veil::Veil;
@@ -34,17 +34,6 @@ const KEEP: usize = 50;
 const ROOM: u64 = 8_000_000;
 /// A longer line of output than this is for the log, in characters.
 const LINE: usize = 500;
-
-/// A build's id: when it started and which process ran it, so that ids sort by time and two builds never share one.
-pub fn new_id(now: Timestamp, process: u32) -> String {
-    format!("{}-{process:x}", now.strftime("%Y%m%d-%H%M%S"))
-}
-
-/// When a build started, by its id.
-pub fn begun(id: &str) -> Option<Timestamp> {
-    let time = DateTime::strptime("%Y%m%d-%H%M%S", id.get(..15)?).ok()?;
-    Offset::UTC.to_timestamp(time).ok()
-}
 
 /// The record of one build while it runs.
 pub struct Record {
@@ -133,6 +122,8 @@ fn superseded(mut builds: Vec<(String, u64)>, keep: usize, room: u64) -> Vec<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build_id::{begun, new_id};
+    use jiff::Timestamp;
 
     #[test]
     fn ids_sort_by_time_and_the_oldest_go() {

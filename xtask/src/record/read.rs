@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{begun, killed};
+use super::killed;
+use crate::build_id::begun;
 use crate::cache::contents;
 use crate::cache::entry::folders;
+use crate::json::SCHEMA;
 use crate::layout::Layout;
 use crate::report::BuildReport;
-use crate::report::json::SCHEMA;
 
 /// No outcome of ours is larger, in bytes.
 const LARGEST: u64 = 4 << 20;

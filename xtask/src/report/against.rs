@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::spark::{self, median};
-use super::text::seconds;
 use super::{BuildReport, BuildResult, MountReport, StepReport};
+use crate::text::seconds;
 
 /// So many earlier builds are looked at: what is older was another project.
 const LAST: usize = 20;

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::json::SCHEMA;
-use crate::cache::size;
 use crate::engine::builders::Instance;
 use crate::engine::usage::Record;
+use crate::json::SCHEMA;
+use crate::text::size;
 
 /// A builder as it is. Its JSON is for other tools.
 #[derive(Debug, Clone, Serialize)]

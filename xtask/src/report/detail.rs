@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::store::columns;
 use super::story::{Story, instruction};
-use super::text::{one_line, seconds};
 use super::timeline::Row;
 use super::words::clean;
+use crate::text::{one_line, seconds};
 
 /// How wide the line of time is, in characters.
 const BAR: usize = 24;

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::CauseKind;
-use super::text::{one_line, plain, seconds};
 use crate::explain::build::{Explained, ExplainedStep};
+use crate::text::{one_line, plain, seconds};
 
 /// A build explained, as the terminal shows it.
 pub fn text(explained: &Explained) -> String {

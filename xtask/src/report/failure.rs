@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::text;
 use crate::exec::trace::Trace;
+use crate::text;
 
 /// Why a build failed.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::CauseKind;
-use super::text::{one_line, plain, seconds};
 use crate::plan::forecast::{Expected, Forecast, State, StepForecast};
+use crate::text::{one_line, plain, seconds};
 
 /// What a build says first: what will run and how long that takes, and why the first of it runs.
 pub fn head(forecast: &Forecast) -> Vec<String> {

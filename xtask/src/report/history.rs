@@ -10,10 +10,10 @@ use super::BuildReport;
 use super::against::is_done;
 use super::spark;
 use super::store::{age, columns};
-use super::text::{one_line, seconds};
 use super::timeline::Timeline;
-use crate::cache::size::show;
 use crate::record::read::{Past, State};
+use crate::text::size::show;
+use crate::text::{one_line, seconds};
 
 /// So many bars a line has.
 const BARS: usize = 30;
@@ -161,7 +161,7 @@ mod tests {
     use crate::report::sample::report;
 
     fn past(id: &str, state: State) -> Past {
-        Past { id: id.into(), dir: id.into(), begun: crate::record::begun(id), state }
+        Past { id: id.into(), dir: id.into(), begun: crate::build_id::begun(id), state }
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
             past("20261125-071000-1", State::Unreadable("a newer version wrote it".into())),
             past("20261125-072000-1", State::Running),
         ];
-        let now = crate::record::begun("20261125-072010-1").expect("a time");
+        let now = crate::build_id::begun("20261125-072010-1").expect("a time");
         let text = text(&rows(&builds), &trends(&builds), now);
         let lines: Vec<&str> = text.lines().collect();
         let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>().join(" ");

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::BuildResult;
 use super::story::{Story, instruction};
-use super::text::seconds;
 use super::timeline::Row;
 use super::words::{Part, clean, parts};
+use crate::text::seconds;
 
 /// All of it.
 pub fn text(story: &Story<'_>) -> String {

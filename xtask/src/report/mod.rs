@@ -8,7 +8,6 @@ pub mod failure;
 pub mod forecast;
 pub mod history;
 pub mod html;
-pub mod json;
 pub mod markdown;
 pub mod needs;
 pub mod outcome;

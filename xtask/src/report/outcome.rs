@@ -6,12 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::failure::BuildFailure;
-use super::json::SCHEMA;
 use super::{BuildReport, BuildResult, CacheReport, Cause, CauseKind, StepReport, TargetReport, needs};
 use crate::exec::ended::Ended;
 use crate::exec::label::Label;
 use crate::exec::trace::{State, Trace};
+use crate::json::SCHEMA;
 use crate::plan::build::{Plan, PlannedTarget};
+use crate::text::round;
 
 /// The report of a build before its save.
 pub fn report(
@@ -132,11 +133,6 @@ pub fn steps(trace: &Trace) -> Vec<StepReport> {
 fn began(state: &State, origin: Timestamp) -> Option<f64> {
     let started = state.started.filter(|_| !state.cached)?;
     Some(round(started.duration_since(origin).as_secs_f64()))
-}
-
-/// Milliseconds are enough.
-pub fn round(seconds: f64) -> f64 {
-    (seconds * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

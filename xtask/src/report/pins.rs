@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::plan::pins::Update;
-use crate::plan::step::Action;
 use crate::project::pins::Pin;
+use crate::step::Action;
 
 /// One a line, in the order of their file.
 pub fn list(pins: &[Pin]) -> String {

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::cache::contents::Kind;
 use crate::cache::damage::Verified;
-use crate::cache::size::show;
 use crate::plan::gc::GcPlan;
+use crate::text::size::show;
 
 /// One line of what went.
 pub fn gone(plan: &GcPlan) -> String {

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 
 use super::against::Against;
-use super::text::{self, one_line, plain, seconds};
+use super::text;
 use super::timeline::{Row, Timeline};
 use super::words::{clean, growth, when};
 use super::{BuildReport, BuildResult, CauseKind};
-use crate::cache::size::show;
+use crate::text::size::show;
+use crate::text::{one_line, plain, seconds};
 
 /// A build with all that is known around it.
 pub struct Story<'a> {
@@ -221,7 +222,7 @@ mod tests {
         let mut before = report.clone();
         (before.build, before.seconds) = ("20261124-074743-1fc".into(), 80.0);
         before.cache.mounts[1].bytes = 90_000_000;
-        let begun = crate::record::begun(&report.build);
+        let begun = crate::build_id::begun(&report.build);
         let story = Story::of(&report, [&before, &report].into_iter(), begun);
         assert_eq!(story.headline(), "built in 104 s: 5 of 6 steps ran");
         let facts = story.facts();

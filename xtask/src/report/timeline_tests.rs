@@ -1,5 +1,5 @@
-use super::*;
 use crate::report::Cause;
+use crate::report::timeline::*;
 
 fn step(target: &str, instruction: &str, seconds: f64, needs: &[usize]) -> StepReport {
     StepReport {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::cache::size::show;
+use crate::text::size::show;
 
 /// A moment, in UTC as ids have it.
 pub fn when(time: Timestamp) -> String {

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 
 use super::{Changes, TextFile};
-use crate::cli::Session;
 use crate::engine::builders;
 use crate::engine::daemon_json::{self, BUILDKIT, CONTAINERD_STORE, Settings};
 use crate::engine::facts as engine_facts;
 use crate::engine::limits::Limits;
 use crate::engine::provision::probe::chosen_place;
 use crate::host::Host;
-use crate::plan::step::{Action, Step};
+use crate::session::Session;
+use crate::step::{Action, Step};
 
 /// Names another file than the daemon's usual one: for a daemon with a `--config-file` of its own, and for tests.
 pub const PATH_VARIABLE: &str = "DURANGO_DAEMON_JSON";

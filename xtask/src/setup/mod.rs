@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{Access, access};
 
-use crate::cli::Session;
-use crate::plan::step::Step;
+use crate::session::Session;
+use crate::step::Step;
 
 /// What is to be done and what the user should know about it.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::TextFile;
 use crate::host::Host;
-use crate::plan::step::{Action, Step};
+use crate::step::{Action, Step};
 
 const BEGIN: &str = "# >>> durango-builder setup";
 const END: &str = "# <<< durango-builder setup <<<";

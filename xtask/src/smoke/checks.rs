@@ -9,7 +9,8 @@ use anyhow::Result;
 use super::docker::Container;
 use super::http::{self, Request, Response};
 use super::image::Image;
-use super::stage::Stage::{self, Busy, Declared, NonRoot, Shipped, Web};
+use super::stage::Stage;
+use super::stage::Stage::{Busy, Declared, NonRoot, Shipped, Web};
 use super::{extensions, requests, runtime};
 
 /// How long one request or command of a check may take.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use xshell::{Shell, cmd};
 
-use crate::engine::ask::{self, Answer};
 use crate::engine::problem::Problem;
-use crate::exec::signals;
+use crate::process::ask::{self, Answer};
+use crate::process::signals;
 use crate::stdio::errln;
 
 /// Longer than any of these commands takes on a busy machine.

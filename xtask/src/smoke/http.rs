@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::exec::signals;
+use crate::process::signals;
 
 /// How long a wait is blind to Ctrl-C.
 const BLINK: Duration = Duration::from_millis(200);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::*;
 use crate::smoke::http::Head;
+use crate::smoke::judge::*;
 
 fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
     let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();

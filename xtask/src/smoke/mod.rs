@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 
-use crate::cli::Session;
 use crate::engine::problem::Problem;
 use crate::error;
-use crate::exec::signals;
+use crate::process::signals;
+use crate::session::Session;
 use checks::{Check, Scene, Verdict};
 use docker::{Container, Docker, LIMIT, Reach, Start};
 use extensions::Facts;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::checks::{LIMIT, Scene};
 use super::{judge, stage};
-use crate::exec::signals;
+use crate::process::signals;
 
 const OWN_PAGE: &str = include_str!("php/own-page.php");
 /// Docker calls a container healthy after one good answer; the first is asked for after a second.

@@ -4,14 +4,15 @@ use std::fs;
 use std::process::Command;
 
 use sha2::{Digest, Sha256};
-use xtask::cli::Session;
-use xtask::cli::parse::{Globals, Parsed};
+use xtask::args::Parsed;
 use xtask::engine::base::{self, BaseImage, bootstrap};
 use xtask::engine::facts;
 use xtask::exec::steps;
 use xtask::host::Host;
 use xtask::layout::Layout;
-use xtask::plan::step::Action;
+use xtask::session::Globals;
+use xtask::session::Session;
+use xtask::step::Action;
 
 fn session(store: &std::path::Path) -> Session {
     let host = Host::read();

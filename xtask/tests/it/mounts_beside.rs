@@ -7,16 +7,17 @@ use std::time::Instant;
 
 use crate::common::Project;
 use jiff::Timestamp;
-use xtask::cache::mount::{self, MountIdentity, Sharing};
+use xtask::cache::mount;
 use xtask::cache::policy::Policy;
 use xtask::exec::budget::Budget;
 use xtask::exec::mounts::{self, Moved, Site};
 use xtask::layout::Layout;
 use xtask::plan::mounts::{Carrier, PlannedMount, Way};
-use xtask::plan::step;
+use xtask::project::mount::{MountIdentity, Sharing};
 use xtask::record::log::Log;
 use xtask::record::veil::Veil;
 use xtask::report::watch::Quiet;
+use xtask::step;
 
 const BASE: &str = "durango/debian:trixie";
 

@@ -8,11 +8,10 @@ use crate::common::registry::Registry;
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, base_of};
 use sha2::{Digest, Sha256};
+use xtask::args::Parsed;
 use xtask::cache::layout_check::{self, Blob};
-use xtask::cache::mount::{self, MountEntry, MountIdentity, SavedMount, Sharing};
+use xtask::cache::mount::{self, MountEntry, SavedMount};
 use xtask::cache::mount_image::{self, RemoteMount};
-use xtask::cli::Session;
-use xtask::cli::parse::{Globals, Parsed};
 use xtask::commands::registries;
 use xtask::engine::registry::{self as asking, Wanted};
 use xtask::exec::registry::{Transport, fetch_mounts, publish_mounts};
@@ -20,9 +19,12 @@ use xtask::host::Host;
 use xtask::layout::Layout;
 use xtask::plan::caches::{Caches, Registry as Cache};
 use xtask::plan::held::Held;
+use xtask::project::mount::{MountIdentity, Sharing};
 use xtask::record::log::Log;
 use xtask::record::veil::Veil;
 use xtask::report::watch;
+use xtask::session::Globals;
+use xtask::session::Session;
 
 /// A machine: a store, and a daemon.
 struct Machine {

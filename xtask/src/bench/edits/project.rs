@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
-use super::super::copy::run;
 use super::table::{Change, Edit};
+use crate::bench::copy::run;
 use crate::engine::usage::{self, Which};
 
 const FILES: &[(&str, &str)] = &[

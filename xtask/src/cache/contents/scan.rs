@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use walkdir::WalkDir;
 
-use super::super::damage;
-use super::super::entry::{self, folders};
-use super::super::mount;
 use super::{Item, Kind, Node, State, is_held, is_id};
+use crate::cache::damage;
+use crate::cache::entry::{self, folders};
+use crate::cache::mount;
 
 /// A file that a save has just written may not be named yet; a folder that a build has just made may not be locked yet.
 const YOUNG: Duration = Duration::from_secs(3600);

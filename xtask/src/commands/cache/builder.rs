@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
+use crate::args::Parsed;
 use crate::commands::gather;
 use crate::engine::facts;
 use crate::engine::usage::{self, Which};
 use crate::plan::options::BuildOptions;
-use crate::plan::step::{Command, Step};
 use crate::project::declaration::{self, Question};
 use crate::project::dockerfile::{Dockerfile, mounts};
 use crate::project::secrets;
 use crate::report::store::Ours;
+use crate::session::Session;
+use crate::step::{Command, Step};
 
 /// What goes from a builder, and what does not, with the reason.
 #[derive(Debug, Default)]

@@ -8,28 +8,28 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::args::Parsed;
+use crate::build_id;
 use crate::cache::bundle::{Bundle, Layers};
 use crate::cache::entry;
 use crate::cache::key::Key;
 use crate::cache::policy::Policy;
-use crate::cache::size::show as human;
 use crate::cache::{fresh, layout_check, mount};
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
 use crate::commands::{aside, gather};
 use crate::engine::facts as engine_facts;
 use crate::error::usage;
 use crate::exec::budget::Budget;
 use crate::exec::bundle::{Place, base, read, write};
 use crate::exec::lock::hold;
+use crate::json::SCHEMA;
 use crate::plan::bundle::{self, Stock, Wanted};
 use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, Declaration, Question};
 use crate::project::dockerfile::{Dockerfile, mounts};
 use crate::project::secrets;
-use crate::record;
-use crate::report::json::SCHEMA;
+use crate::session::Session;
 use crate::stdio::{err, errln, out, outln};
+use crate::text::size::show as human;
 
 /// `cache export --to PLACE [IMAGE...]`.
 pub(super) fn export(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
@@ -153,7 +153,7 @@ fn document(bundle: &Bundle, more: &Value) -> Value {
 
 /// Named as a build's is, so that what a killed run leaves is found.
 fn scratch(session: &Session, what: &str) -> PathBuf {
-    session.layout.tmp().join(format!("{}-{what}", record::new_id(session.host.now, std::process::id())))
+    session.layout.tmp().join(format!("{}-{what}", build_id::new_id(session.host.now, std::process::id())))
 }
 
 /// A store of another format is left alone.
@@ -286,7 +286,11 @@ fn wanted(
 }
 
 /// The cache mounts of these targets, and of those that they build upon.
-fn used(declaration: &Declaration, mut names: Vec<String>, platform: &str) -> Vec<mount::MountIdentity> {
+fn used(
+    declaration: &Declaration,
+    mut names: Vec<String>,
+    platform: &str,
+) -> Vec<crate::project::mount::MountIdentity> {
     gather::add_linked(declaration, &mut names);
     let file = |name: &String| {
         Some((name.clone(), Dockerfile::parse(&mounts::read(declaration, &declaration.targets[name])?)))

@@ -4,16 +4,16 @@
 use anyhow::Result;
 use sha2::{Digest, Sha256};
 
+use crate::args::Parsed;
 use crate::cache::key::Key;
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
 use crate::commands::gather;
+use crate::json;
 use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, Question};
 use crate::project::dockerfile::mounts;
 use crate::project::inputs::Inputs;
 use crate::project::secrets;
-use crate::report::json;
+use crate::session::Session;
 use crate::stdio::outln;
 
 /// Runs `cache key`; without a target, of all that are declared. It needs buildx to read the declaration, and no engine.

@@ -6,15 +6,15 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::tidy::check;
+use crate::args::Parsed;
 use crate::cache::contents::{Contents, Kind, measure};
 use crate::cache::policy::Policy;
 use crate::cache::{entry, mount};
-use crate::cli::Session;
-use crate::cli::parse::Parsed;
 use crate::engine::facts;
 use crate::engine::usage::{self, Which};
-use crate::report::json as document;
+use crate::json as document;
 use crate::report::store::{self, Row};
+use crate::session::Session;
 use crate::stdio::{errln, out, outln};
 
 /// `cache ls`.
@@ -122,7 +122,7 @@ pub(super) fn du(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
             table.row("", &format!("  {target} ({id})"), 1, *bytes);
         }
     }
-    let path = format!("{} (of {})", session.layout.store.display(), crate::cache::size::show(policy.budget));
+    let path = format!("{} (of {})", session.layout.store.display(), crate::text::size::show(policy.budget));
     table.row("store", &path, kinds.iter().map(|(_, count, _)| count).sum(), total);
     kinds.iter().for_each(|(kind, count, bytes)| table.row("", store::word(*kind), *count, *bytes));
     out!("{}", table.text());

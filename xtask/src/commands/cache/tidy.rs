@@ -3,18 +3,20 @@
 use anyhow::{Result, bail};
 
 use super::builder::{Records, ours};
+use crate::args::Parsed;
 use crate::cache::contents::{Contents, Kind};
 use crate::cache::policy::Policy;
 use crate::cache::{damage, entry};
-use crate::cli::Session;
-use crate::cli::parse::{Parsed, suggestion};
 use crate::commands::removal;
 use crate::error::usage;
 use crate::exec::lock::Lock;
 use crate::exec::{gc as executing, quarantine, steps};
+use crate::json;
 use crate::plan::gc::{self, GcPlan, Request};
-use crate::report::{json, store};
+use crate::report::store;
+use crate::session::Session;
 use crate::stdio::{errln, out, outln};
+use crate::text::suggestion;
 
 /// `cache verify`: 1 where something was damaged.
 pub(super) fn verify(session: &Session, parsed: &Parsed, _: &[String]) -> Result<u8> {

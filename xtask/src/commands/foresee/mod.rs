@@ -16,19 +16,20 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
 
-use crate::cache::memo::Memo;
-use crate::cli::Session;
-use crate::engine::{Engine, ask, usage};
+use crate::engine::{Engine, usage};
 use crate::layout::Layout;
+use crate::memo::Memo;
 use crate::plan::build::{Facts, Plan};
 use crate::plan::forecast::{self, Forecast, Known, State};
 use crate::plan::options::BuildOptions;
 use crate::plan::processors::Processors;
+use crate::process::ask;
 use crate::project::context::Digests;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{self, GraphStep, TargetFacts};
 use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::report::watch::Foreseen;
+use crate::session::Session;
 pub(super) use told::Told;
 
 /// A build of which all should be cached, and that is over sooner, had all it needed. What its builder holds is not asked for then: that

@@ -10,9 +10,9 @@ use crate::plan::build::Plan;
 use crate::project::graph;
 use crate::record::Record;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
-use crate::report::outcome::round;
 use crate::report::{BuildReport, BuildResult};
 use crate::stdio::errln;
+use crate::text::round;
 
 /// What was foreseen of a build's steps and what came of them; nothing where that could not be found out.
 pub(in crate::commands) struct Told {

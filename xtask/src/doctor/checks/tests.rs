@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::*;
+use crate::doctor::checks::*;
 use crate::doctor::{State, text, worst};
 use crate::engine::Version;
 use crate::project::secrets::Secrets;

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use xshell::cmd;
 
-use super::KEYRING;
 use super::mirror::{self, LIMIT, Mirror};
-use crate::cli::Session;
-use crate::engine::provision::Root;
-use crate::engine::{Engine, ask};
-use crate::plan::step::{Action, Command, Step};
+use crate::defaults::KEYRING;
+use crate::engine::Engine;
+use crate::process::ask;
+use crate::process::root::Root;
+use crate::session::Session;
+use crate::step::{Action, Command, Step};
 
 /// As in Debian's own slim images; packages that are installed later keep to it too.
 const LEFT_OUT: [&str; 9] = [
@@ -179,7 +180,7 @@ fn mmdebstrap(facts: &Facts, tar: &Path, apt_conf: Option<&Path>) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::provision::facts::User;
+    use crate::process::root::User;
 
     fn facts() -> Facts {
         let suites = [("http://m.test/debian", "trixie"), ("http://m.test/security", "trixie-security")];

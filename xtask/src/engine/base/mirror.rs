@@ -9,10 +9,10 @@ use anyhow::{Result, bail};
 use jiff::fmt::rfc2822;
 use xshell::{Shell, cmd};
 
-use crate::cli::Session;
 use crate::engine::apt::{self, Source};
-use crate::engine::ask::{self, Asking};
 use crate::engine::os::Distribution;
+use crate::process::ask::{self, Asking};
+use crate::session::Session;
 
 /// apt tries again and gives up within this time.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);

@@ -12,19 +12,14 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use xshell::cmd;
 
-use super::{Engine, ask, facts};
-use crate::cache::memo::Memo;
-use crate::cli::Session;
+use super::{Engine, facts};
+use crate::defaults::{PINNED, TAG};
+use crate::memo::Memo;
 use crate::plan::build::Base;
 use crate::plan::options::BuildOptions;
-use crate::plan::step::Step;
-
-/// The image that pins.env names, where there is no pins.env.
-pub const PINNED: &str = "debian:13-slim";
-/// What a bootstrapped image is called.
-pub const TAG: &str = "durango/debian:trixie";
-/// Debian's keys, where Debian and Ubuntu keep them and the bootstrapped image will.
-pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+use crate::process::ask;
+use crate::session::Session;
+use crate::step::Step;
 
 /// A registry that takes longer is taken for none.
 const REGISTRY_LIMIT: Duration = Duration::from_secs(8);

@@ -12,10 +12,10 @@ use anyhow::{Context, Result, bail};
 
 use super::apt;
 use super::os::Distribution;
-use crate::cli::Session;
 use crate::error;
 use crate::host::Host;
-use crate::plan::step::Step;
+use crate::session::Session;
+use crate::step::Step;
 
 /// One of the supported engine versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

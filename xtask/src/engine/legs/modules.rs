@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::plan::step::{Command, Step};
+use crate::step::{Command, Step};
 
 /// A program of a Go module.
 struct Module {

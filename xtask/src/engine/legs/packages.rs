@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::plan::step::{Command, Step};
+use crate::step::{Command, Step};
 
 /// The packages of an engine. runc is the machine's: a newer one may need a newer C library.
 const ENGINE: [&str; 5] = ["docker.io", "docker-cli", "docker-buildx", "docker-compose", "containerd"];

@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Root;
 use crate::engine::os::Distribution;
 use crate::host::Host;
 use crate::layout::Layout;
-use crate::plan::step::{Command, Step};
+use crate::process::root::Root;
+use crate::step::{Command, Step};
 
 /// Names that it goes by.
 const NAMES: &[&str] =

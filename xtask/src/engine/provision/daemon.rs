@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
-use super::Root;
 use super::facts::{Facts, Init};
 use crate::engine::daemon_json::{self, Settings};
-use crate::plan::step::{Action, Command, Step};
+use crate::process::root::Root;
+use crate::step::{Action, Command, Step};
 
 /// Where a daemon that was started by hand writes.
 pub const LOG: &str = "/var/log/durango-dockerd.log";

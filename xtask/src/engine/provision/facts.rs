@@ -8,12 +8,15 @@ use std::time::Duration;
 use xshell::cmd;
 
 use super::{packages, probe};
-use crate::cli::Session;
+use crate::defaults;
 use crate::engine::facts::info;
 use crate::engine::os::Distribution;
-use crate::engine::{Version, apt, ask, base, daemon_json};
+use crate::engine::{Version, apt, daemon_json};
 use crate::host::Host;
+use crate::process::ask;
+use crate::process::root::{User, user};
 use crate::project::secrets;
+use crate::session::Session;
 
 /// For questions to the machine itself.
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
@@ -89,17 +92,6 @@ pub enum Init {
     None,
 }
 
-/// Who we are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum User {
-    /// root.
-    Root,
-    /// Somebody with `sudo` on the PATH.
-    Sudo,
-    /// Somebody without.
-    Plain,
-}
-
 impl Facts {
     /// Looks at this machine.
     pub fn read(session: &Session) -> Self {
@@ -123,7 +115,7 @@ impl Facts {
             compose: plugin("compose").is_some(),
             dockerd: has(&["dockerd"]),
             mmdebstrap: has(&["mmdebstrap"]),
-            keyring: Path::new(base::KEYRING).exists(),
+            keyring: Path::new(defaults::KEYRING).exists(),
             certificates: secrets::read(host).ca_bundle.is_some(),
             lacks_apparmor: apparmor.starts_with('Y') && !has(&["apparmor_parser"]),
             daemon: probe::daemon(host, info.as_ref()),
@@ -154,13 +146,4 @@ fn installed(session: &Session) -> BTreeSet<String> {
         return BTreeSet::new();
     };
     answer.stdout.lines().filter_map(|line| line.strip_suffix(" installed")).map(str::to_owned).collect()
-}
-
-/// Who we are, by what we may do.
-pub fn user(host: &Host) -> User {
-    match (host.is_root, host.which("sudo")) {
-        (true, _) => User::Root,
-        (false, Some(_)) => User::Sudo,
-        (false, None) => User::Plain,
-    }
 }

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::Root;
-use super::facts::{Daemon, Facts, User};
+use super::facts::{Daemon, Facts};
 use crate::engine::os::Distribution;
 use crate::engine::{OLDEST_BUILDX, Version, apt};
-use crate::plan::step::Step;
+use crate::process::root::Root;
+use crate::process::root::User;
+use crate::step::Step;
 
 /// Names Debian 13 as an additional source.
 const SOURCES: &str = "/etc/apt/sources.list.d/durango-engine.sources";

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use xshell::cmd;
 
 use super::facts::{Daemon, Init};
-use crate::cli::Session;
+use crate::engine::daemon_json;
 use crate::engine::facts::client_config;
 use crate::engine::info::Info;
-use crate::engine::{ask, daemon_json};
 use crate::host::Host;
+use crate::process::ask;
+use crate::session::Session;
 
 /// The daemon's state.
 pub(crate) fn daemon(host: &Host, info: Option<&Info>) -> Daemon {

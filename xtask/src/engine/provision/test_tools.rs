@@ -1,10 +1,10 @@
 //! What the tests need beside an engine: Debian's registry, and a terminal that tells what it shows. They are unpacked below `target/` and not
 //! installed, since a registry, installed, would start as a service of the developer's machine.
 
-use super::Root;
 use crate::host::Host;
 use crate::layout::Layout;
-use crate::plan::step::{Command, Step};
+use crate::process::root::Root;
+use crate::step::{Command, Step};
 
 /// A program, which is in a package of its name.
 struct Tool {

@@ -1,10 +1,11 @@
 //! From recorded facts to steps, for each kind of machine.
 
-use super::facts::{Daemon, Facts, Init, User};
-use super::*;
+use super::facts::{Daemon, Facts, Init};
 use crate::engine::os::Distribution;
+use crate::engine::provision::*;
 use crate::engine::{Version, apt};
-use crate::plan::step::Action;
+use crate::process::root::User;
+use crate::step::Action;
 
 /// A bare Debian of that version.
 fn debian(version: u32, codename: &str) -> Facts {

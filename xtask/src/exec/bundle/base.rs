@@ -12,12 +12,12 @@ use xshell::cmd;
 
 use crate::cache::bundle::BaseImage;
 use crate::cache::layout_check::Blob;
-use crate::cli::Session;
-use crate::engine::ask;
-use crate::engine::base::TAG;
+use crate::defaults::TAG;
 use crate::exec::steps;
 use crate::plan::bundle::HeldBase;
-use crate::plan::step::{Command, Step};
+use crate::process::ask;
+use crate::session::Session;
+use crate::step::{Command, Step};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

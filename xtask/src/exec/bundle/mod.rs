@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-use super::signals;
 use crate::cache::layout_check::Blob;
+use crate::process::signals;
 
 /// Where a bundle is.
 #[derive(Debug, Clone, PartialEq, Eq)]

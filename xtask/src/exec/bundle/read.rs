@@ -10,11 +10,12 @@ use super::Place;
 use super::stage::Stage;
 use crate::cache::bundle::{Bundle, HEAD, LONGEST_HEAD};
 use crate::cache::layout_check::{self, Blob};
-use crate::cache::size;
-use crate::cli::Session;
 use crate::exec::steps;
 use crate::layout::Layout;
-use crate::stdio::{self, errln};
+use crate::session::Session;
+use crate::stdio;
+use crate::stdio::errln;
+use crate::text::size;
 
 /// What an import came to.
 #[derive(Debug, Default)]

@@ -15,10 +15,11 @@ use crate::cache::entry::{self, folders};
 use crate::cache::fresh::FreshFile;
 use crate::cache::layout_check::{self, Blob};
 use crate::cache::mount;
-use crate::cli::Session;
 use crate::exec::lock::Lock;
-use crate::exec::{mount_store, signals, used};
+use crate::exec::{mount_store, used};
 use crate::layout::Layout;
+use crate::process::signals;
+use crate::session::Session;
 
 /// What was received so far: a scratch folder in the store.
 pub struct Stage {

@@ -16,9 +16,10 @@ use crate::cache::entry::Entry;
 use crate::cache::fresh::{FreshFile, Nonce, Remembered};
 use crate::cache::key::{FORMAT, Key};
 use crate::cache::layout_check::Blob;
-use crate::cache::mount::{MountEntry, MountIdentity, Sharing};
+use crate::cache::mount::MountEntry;
 use crate::layout::Layout;
 use crate::plan::bundle::{Stock, Wanted, plan};
+use crate::project::mount::{MountIdentity, Sharing};
 
 const HERE: &str = "linux/amd64";
 

@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{Place, base, pass};
 use crate::cache::bundle::{Bundle, HEAD};
 use crate::cache::layout_check::{self, Blob};
-use crate::cli::Session;
 use crate::exec::lock::Lock;
-use crate::exec::{mount_store, signals, steps};
+use crate::exec::{mount_store, steps};
 use crate::plan::bundle::Export;
+use crate::process::signals;
+use crate::session::Session;
 use crate::stdio;
 
 /// Refuses a place that holds something else than a bundle, before anything is done.

@@ -1,14 +1,14 @@
 //! The files of a transfer, asked for as a RUN does.
 
-use super::*;
+use crate::exec::mounts::loopback::*;
 use crate::plan::mounts::{Carrier, PlannedMount, Way};
 
 /// A transfer of one mount, with a pack to be read.
 fn transfer(dir: &std::path::Path) -> Transfer {
     let mount = PlannedMount {
         dir: dir.join("mount"),
-        identity: crate::cache::mount::MountIdentity::default(),
-        sharing: crate::cache::mount::Sharing::Shared,
+        identity: crate::project::mount::MountIdentity::default(),
+        sharing: crate::project::mount::Sharing::Shared,
         target: "/m".into(),
         held: None,
         uses: Vec::new(),

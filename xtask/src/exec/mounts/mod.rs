@@ -18,13 +18,14 @@ use self::loopback::Listening;
 use super::bake::Watcher;
 use super::budget::Budget;
 use super::ended::Ended;
-use super::signals;
 use crate::cache::layout_check;
-use crate::cache::mount::{MountEntry, Sharing};
+use crate::cache::mount::MountEntry;
 use crate::engine::usage::{self, Which};
 use crate::layout::Layout;
 use crate::plan::mounts::{Carrier, PlannedMount, Way};
 use crate::plan::transfer::Transfer;
+use crate::process::signals;
+use crate::project::mount::Sharing;
 use crate::record::log::Log;
 
 /// Who holds a lock for longer than this is not waited for; whoever works says so every five seconds.

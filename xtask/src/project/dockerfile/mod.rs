@@ -14,7 +14,7 @@ mod words;
 pub use scope::Inputs;
 pub use stages::Base;
 
-use crate::cache::mount::{MountIdentity, Sharing};
+use crate::project::mount::{MountIdentity, Sharing};
 
 /// A cache mount of a RUN, its options resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]

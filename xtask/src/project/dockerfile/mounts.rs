@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::scope::{Inputs, Scope, clean};
 use super::{CacheMount, Dockerfile, Instruction};
-use crate::cache::mount::{MountIdentity, Sharing};
+use crate::project::mount::{MountIdentity, Sharing};
 use crate::project::{Declaration, Target};
 
 /// A RUN that uses a mount.

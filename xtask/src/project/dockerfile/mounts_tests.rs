@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::*;
+use crate::project::dockerfile::mounts::*;
 
 fn build(file: &str, args: &[(&str, &str)]) -> Mounts {
     let target = Target {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-use super::super::context::{Context, Digests, Input, Selected};
-use super::super::dockerfile::Base;
-use super::super::dockerfile::steps::{From, Read, Step};
-use super::super::looks;
 use super::{GraphStep, Place, TargetFacts};
+use crate::project::context::{Context, Digests, Input, Selected};
+use crate::project::dockerfile::Base;
+use crate::project::dockerfile::steps::{From, Read, Step};
+use crate::project::looks;
 
 /// The steps of all targets, in the order in which they need each other.
 pub(super) fn steps(

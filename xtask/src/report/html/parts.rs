@@ -6,9 +6,9 @@ use super::Text;
 use crate::report::BuildResult;
 use crate::report::detail::place;
 use crate::report::story::{Story, instruction};
-use crate::report::text::seconds;
 use crate::report::timeline::Row;
 use crate::report::words::{Part, parts};
+use crate::text::seconds;
 
 /// A sign beside the colour.
 pub(super) fn mark(result: BuildResult) -> &'static str {

@@ -57,8 +57,8 @@ impl Aside {
 mod tests {
     use std::time::Duration;
 
-    use super::super::words::tests::{events, vertex};
     use super::*;
+    use crate::report::watch::words::tests::{events, vertex};
 
     #[test]
     fn the_bytes_of_all_its_parts_add_up() {

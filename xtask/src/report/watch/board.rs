@@ -9,7 +9,7 @@ use super::words::{Past, bytes, heading, mark, outcome};
 use crate::exec::label::Label;
 use crate::exec::trace::{Event, State, Trace};
 use crate::plan::forecast::{self, Forecast, StepForecast};
-use crate::report::text::printable;
+use crate::text::printable;
 
 /// A step of a Dockerfile, and how far it is.
 struct Step {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::words::tests::{events, log, vertex};
-use super::*;
 use crate::plan::forecast::Expected;
 use crate::project::dockerfile::Dockerfile;
+use crate::report::watch::board::*;
+use crate::report::watch::words::tests::{events, log, vertex};
 
 const MAKE: &str = "[php 2/4] RUN make";
 const COPY: &str = "[php 3/4] COPY a b";

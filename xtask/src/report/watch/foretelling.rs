@@ -72,8 +72,8 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    use super::super::words::tests::{events, vertex};
     use super::*;
+    use crate::report::watch::words::tests::{events, vertex};
 
     struct Lines(Rc<RefCell<Vec<String>>>);
 

@@ -4,7 +4,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::words::paint;
 use crate::host::Size;
-use crate::report::text::clock;
+use crate::text::clock;
 
 /// Something that runs.
 #[derive(Debug, Clone, PartialEq)]

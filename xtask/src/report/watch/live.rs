@@ -15,8 +15,8 @@ use super::paint::Painter;
 use crate::exec::bake::Watcher;
 use crate::exec::trace::{Event, Trace};
 use crate::host::{Size, stderr_size};
-use crate::report::text::one_line;
 use crate::stdio::err;
+use crate::text::one_line;
 
 /// How often it is drawn.
 const TICK: Duration = Duration::from_millis(100);

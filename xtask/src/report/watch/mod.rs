@@ -14,11 +14,11 @@ pub mod words;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::cli::Session;
-use crate::cli::parse::Progress;
 use crate::exec::bake::Watcher;
 use crate::exec::trace::{Event, Trace};
 use crate::plan::forecast::Forecast;
+use crate::session::Progress;
+use crate::session::Session;
 use crate::stdio::errln;
 use foretelling::Foretelling;
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::report::text::printable;
+use crate::text::printable;
 
 /// What stands on the terminal.
 #[derive(Debug, Default)]

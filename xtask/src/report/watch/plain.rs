@@ -53,8 +53,8 @@ impl Watcher for Plain {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::tests::{events, log, vertex};
     use super::*;
+    use crate::report::watch::words::tests::{events, log, vertex};
 
     #[test]
     fn a_line_when_a_step_starts_and_ends() {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::cache::size::show;
 use crate::exec::label::Label;
 use crate::exec::trace::State;
 use crate::exec::transfers::Bytes;
-use crate::report::text::{one_line, plain, printable, seconds};
+use crate::text::size::show;
+use crate::text::{one_line, plain, printable, seconds};
 
 /// Fewer bytes than this are no news.
 const NEWS: u64 = 1_000_000;

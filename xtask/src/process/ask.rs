@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::error;
-use crate::exec::signals::Supervised;
+use crate::process::signals::Supervised;
 
 /// What a question was answered with.
 #[derive(Debug, Clone)]

@@ -1,0 +1,16 @@
+//! Ids of builds.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+
+/// A build's id: when it started and which process ran it, so that ids sort by time and two builds never share one.
+pub fn new_id(now: Timestamp, process: u32) -> String {
+    format!("{}-{process:x}", now.strftime("%Y%m%d-%H%M%S"))
+}
+
+/// When a build started, by its id.
+pub fn begun(id: &str) -> Option<Timestamp> {
+    let time = DateTime::strptime("%Y%m%d-%H%M%S", id.get(..15)?).ok()?;
+    Offset::UTC.to_timestamp(time).ok()
+}

@@ -1,0 +1,127 @@
+//! Formatting that every layer shares: times, sizes, lines, suggestions.
+
+pub mod size;
+
+/// A time as people read it.
+pub fn seconds(seconds: f64) -> String {
+    if seconds < 9.95 {
+        format!("{seconds:.1} s")
+    } else if seconds < 120.0 {
+        format!("{seconds:.0} s")
+    } else {
+        format!("{:.0} min {:02.0} s", (seconds / 60.0).floor(), (seconds % 60.0).floor())
+    }
+}
+
+/// A time that is counting: `0:07`, `12:30`, `1:02:03`.
+pub fn clock(seconds: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no build takes years")]
+    let whole = seconds.clamp(0.0, 1e7) as u64;
+    let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// An instruction without what says nothing to a reader: mounts and networks of a RUN.
+pub fn plain(instruction: &str) -> String {
+    let is_option =
+        |word: &&str| ["--mount=", "--network=", "--security="].iter().any(|option| word.starts_with(option));
+    let mut words = instruction.split(' ').filter(|word| !word.is_empty());
+    let first: Vec<&str> = words.by_ref().take(1).collect();
+    first.into_iter().chain(words.skip_while(is_option)).collect::<Vec<_>>().join(" ")
+}
+
+/// `[php 4/4] RUN --mount=... make` without its mounts.
+pub fn plain_step(step: &str) -> String {
+    match step.split_once("] ") {
+        Some((place, instruction)) => format!("{place}] {}", plain(instruction)),
+        None => step.to_owned(),
+    }
+}
+
+/// The first `width` characters of a text's first line.
+pub fn one_line(text: &str, width: usize) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// A line that a step printed, without what would move a cursor or colour what follows.
+pub fn printable(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\x1b' => skip_sequence(&mut rest),
+            '\t' => out.push_str("    "),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// What follows an escape: `[...m` and its like up to their last letter, `]...` up to a bell or an escape, the
+/// name of a set of characters, else one character.
+fn skip_sequence(rest: &mut std::str::Chars<'_>) {
+    match rest.next() {
+        Some('[') => {
+            rest.find(|c| ('@'..='~').contains(c));
+        }
+        Some(']') => {
+            let end = rest.find(|c| *c == '\x07' || *c == '\x1b');
+            if end == Some('\x1b') {
+                rest.next();
+            }
+        }
+        Some('(' | ')') => {
+            rest.next();
+        }
+        _ => {}
+    }
+}
+
+/// `; did you mean ...?` where something is near.
+pub fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let near = known
+        .map(|name| (strsim::damerau_levenshtein(word, name), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .min();
+    near.map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"))
+}
+
+/// Milliseconds are enough.
+pub fn round(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_long_lines() {
+        assert_eq!(seconds(0.34), "0.3 s");
+        assert_eq!(seconds(61.7), "62 s");
+        assert_eq!(seconds(532.0), "8 min 52 s");
+        assert_eq!(
+            plain("RUN --mount=type=cache,target=/a     --mount=type=secret,id=b  make  x --mount=y"),
+            "RUN make x --mount=y"
+        );
+        assert_eq!([0.0, 7.9, 750.0, 3723.0, -1.0].map(clock), ["0:00", "0:07", "12:30", "1:02:03", "0:00"]);
+        assert_eq!(plain("COPY a b"), "COPY a b");
+        assert_eq!(one_line("RUN a\nb", 80), "RUN a");
+        assert_eq!(one_line("abcdef", 4), "abc…");
+    }
+
+    #[test]
+    fn what_a_step_prints_moves_no_cursor() {
+        assert_eq!(
+            printable("\x1b[1;31merror\x1b[0m: \x1b]0;title\x07gone\x1b[2K\x1b(B\tx\x08"),
+            "error: gone    x"
+        );
+        assert_eq!(printable("\x1b]8;;u\x1b\\link"), "link");
+        assert_eq!(printable("\x1b["), "");
+    }
+}
