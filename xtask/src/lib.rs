@@ -7,7 +7,6 @@
 pub mod args;
 pub mod bench;
 pub mod build_id;
-pub mod cache;
 pub mod cli;
 pub mod commands;
 pub mod defaults;
@@ -30,6 +29,7 @@ pub mod setup;
 pub mod smoke;
 mod stdio;
 pub mod step;
+pub mod store;
 pub mod text;
 
 use std::process::ExitCode;

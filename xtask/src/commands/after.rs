@@ -8,11 +8,10 @@ use anyhow::Result;
 use super::foresee::Told;
 use super::keep::{self, budget};
 use super::run::{Built, site, transport};
-use crate::cache::mount::{MountEntry, SavedMount};
 use crate::engine::usage::{self, Which};
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, Moved, Site};
-use crate::exec::{push, registry, save, steps, used};
+use crate::exec::{push, registry, save, steps};
 use crate::plan::build::Plan;
 use crate::plan::held::Held;
 use crate::plan::mounts::{PlannedMount, Way};
@@ -24,6 +23,8 @@ use crate::record::log::Log;
 use crate::report::{BuildReport, MountReport, outcome, watch};
 use crate::session::Session;
 use crate::stdio::errln;
+use crate::store::mount::{MountEntry, SavedMount};
+use crate::store::used;
 use crate::text;
 
 /// Keeps what a build that succeeded came to.
@@ -171,7 +172,7 @@ fn publish(
 /// Each mount once.
 fn mount_reports(put_back: &Moved, taken_out: &Moved) -> Vec<MountReport> {
     let report = |restored: bool| {
-        move |(entry, new): &(crate::cache::mount::MountEntry, u64)| MountReport {
+        move |(entry, new): &(crate::store::mount::MountEntry, u64)| MountReport {
             id: entry.identity.id.clone(),
             target: entry.target.clone(),
             restored,

@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::cache::entry;
 use crate::layout::Layout;
 use crate::session::Session;
+use crate::store::entry;
 
 /// What stands in for the store.
 pub(super) struct Aside {

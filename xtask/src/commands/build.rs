@@ -12,7 +12,7 @@ use crate::engine::facts as engine_facts;
 use crate::engine::problem::Problem;
 use crate::engine::provision;
 use crate::error;
-use crate::exec::{bake, lock, steps};
+use crate::exec::{bake, steps};
 use crate::json;
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::options::BuildOptions;
@@ -25,6 +25,7 @@ use crate::report::{BuildReport, BuildResult, outcome};
 use crate::session::Session;
 use crate::stdio::{errln, out, outln};
 use crate::step::Step;
+use crate::store::lock;
 
 /// The target of `base-build`.
 const BASE: &str = "frankenphp-base-builder";

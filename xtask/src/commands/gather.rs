@@ -7,9 +7,6 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::registries;
-use crate::cache::fresh::{FreshFile, Nonce};
-use crate::cache::key::Key;
-use crate::cache::{damage, entry, mount};
 use crate::defaults;
 use crate::engine::Engine;
 use crate::engine::base;
@@ -22,6 +19,9 @@ use crate::project::declaration::{self, Declaration, Question, Target};
 use crate::project::dockerfile::mounts;
 use crate::project::{app, pins, secrets};
 use crate::session::Session;
+use crate::store::fresh::{FreshFile, Nonce};
+use crate::store::key::Key;
+use crate::store::{damage, entry, mount};
 
 /// A file that is not there is told before anything else is asked.
 pub fn check_files(files: &[PathBuf]) -> Result<()> {

@@ -5,8 +5,6 @@ use serde_json::json;
 
 use super::removal;
 use crate::args::Parsed;
-use crate::cache::contents::{Contents, Kind};
-use crate::cache::entry;
 use crate::error::usage;
 use crate::json;
 use crate::plan::gc;
@@ -15,6 +13,8 @@ use crate::record::read::{self, State};
 use crate::report::{history, store};
 use crate::session::Session;
 use crate::stdio::{out, outln};
+use crate::store::contents::{Contents, Kind};
+use crate::store::entry;
 use crate::text::suggestion;
 
 /// Runs `history`.

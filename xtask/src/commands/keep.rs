@@ -6,12 +6,12 @@ use std::time::Duration;
 use xshell::cmd;
 
 use crate::exec::budget::Budget;
-use crate::exec::{quarantine, used};
 use crate::plan::build::Plan;
 use crate::process::ask::ask;
 use crate::report;
 use crate::session::Session;
 use crate::stdio::errln;
+use crate::store::{quarantine, used};
 
 /// Asking for an image's size takes 25 ms.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::registries;
-use crate::cache::mount_image::RemoteMount;
 use crate::engine::usage::{self, Record, Which};
 use crate::exec::label::Label;
 use crate::exec::trace::{State, Trace};
@@ -16,6 +15,7 @@ use crate::plan::build::Plan;
 use crate::plan::mount_plan::MountPlan;
 use crate::plan::mounts::PlannedMount;
 use crate::session::Session;
+use crate::store::mount_image::RemoteMount;
 
 /// A mount that the builder lacks, and the registry that has it where the store has not.
 pub(super) struct Lacking {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::cache::mount_image::{self, RemoteMount};
 use crate::engine::Engine;
 use crate::engine::registry::{Question, Wanted, cache_digest};
 use crate::plan::build::Stored;
@@ -10,6 +9,7 @@ use crate::plan::caches::Registry;
 use crate::plan::held::{Held, Tag, Tags};
 use crate::plan::options::BuildOptions;
 use crate::session::Session;
+use crate::store::mount_image::{self, RemoteMount};
 
 /// A registry that is being asked.
 pub struct Asked<'a> {

@@ -7,10 +7,10 @@ use anyhow::Result;
 use crate::args::Parsed;
 use crate::error::usage;
 use crate::exec::gc;
-use crate::exec::lock::Lock;
 use crate::plan::gc::GcPlan;
 use crate::session::Session;
 use crate::stdio;
+use crate::store::lock::Lock;
 
 /// Told before anything is listed: a command that asks needs somebody to answer.
 pub(super) fn check(session: &Session, parsed: &Parsed, command: &str) -> Result<()> {

@@ -12,7 +12,6 @@ use super::lacking::{Lacking, Lookout};
 use crate::exec::bake::{self, Call, Watcher};
 use crate::exec::budget::Budget;
 use crate::exec::ended::Ended;
-use crate::exec::lock::Lock;
 use crate::exec::mounts::{self, Moved, Site};
 use crate::exec::registry::{self, Transport};
 use crate::exec::steps;
@@ -25,6 +24,7 @@ use crate::report::watch::{self, Foreseen};
 use crate::session::Session;
 use crate::stdio::errln;
 use crate::step::Command;
+use crate::store::lock::Lock;
 
 /// Said where a build is made again without registries.
 const UNDELIVERED: &str =

@@ -8,11 +8,11 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use super::gc;
-use super::lock::Lock;
-use crate::cache::contents::{self, Contents};
-use crate::cache::policy::Policy;
 use crate::layout::Layout;
 use crate::plan::gc::{self as planning, GcPlan, Request};
+use crate::store::contents::{self, Contents};
+use crate::store::lock::Lock;
+use crate::store::policy::Policy;
 use crate::text::size::show;
 
 /// The budget of a store.

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::lock::Lock;
 use super::steps;
-use crate::cache::layout_check;
-use crate::cache::mount::{self, MountEntry};
 use crate::layout::Layout;
+use crate::store::layout_check;
+use crate::store::lock::Lock;
+use crate::store::mount::{self, MountEntry};
 
 /// A hard link, or a copy where the file system has none.
 pub(super) fn link(from: &Path, to: &Path) -> Result<()> {

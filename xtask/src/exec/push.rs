@@ -7,7 +7,6 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use super::bake::{self, Call, Watcher};
-use super::lock::Lock;
 use super::stall::Stall;
 use super::trace::Trace;
 use crate::engine::registry;
@@ -15,6 +14,7 @@ use crate::layout::Layout;
 use crate::plan::push::Push;
 use crate::record::log::Log;
 use crate::step::Command;
+use crate::store::lock::Lock;
 
 /// BuildKit says nothing while one layer is on its way. After this long, and every so long from then on, the registry is asked
 /// whether it is still there.

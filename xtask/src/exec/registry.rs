@@ -8,19 +8,19 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::bake::{self, Call, Watcher};
-use super::lock::Lock;
 use super::mount_store;
 use super::push::{self, SILENCE};
 use super::stall::Stall;
-use crate::cache::layout_check::{self, Blob};
-use crate::cache::mount::{self, MountEntry, SavedMount};
-use crate::cache::mount_image::{self, RemoteMount};
 use crate::engine::registry::{self, Wanted};
 use crate::layout::Layout;
 use crate::plan::caches::Registry;
 use crate::plan::mount_image::Way;
 use crate::record::log::Log;
 use crate::step::Command;
+use crate::store::layout_check::{self, Blob};
+use crate::store::lock::Lock;
+use crate::store::mount::{self, MountEntry, SavedMount};
+use crate::store::mount_image::{self, RemoteMount};
 
 /// What both directions need.
 pub struct Transport<'a> {

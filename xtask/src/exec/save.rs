@@ -11,14 +11,14 @@ use walkdir::WalkDir;
 
 use super::bake::{self, Call, Watcher};
 use super::budget::Budget;
-use super::lock::Lock;
 use super::trace::Trace;
-use crate::cache::entry::Entry;
-use crate::cache::key::FORMAT;
-use crate::cache::layout_check::{self, Blob};
 use crate::layout::Layout;
 use crate::plan::save::Save;
 use crate::record::log::Log;
+use crate::store::entry::Entry;
+use crate::store::key::FORMAT;
+use crate::store::layout_check::{self, Blob};
+use crate::store::lock::Lock;
 
 /// A save that was done.
 pub struct Saved {
@@ -79,7 +79,7 @@ pub fn run(
         steps,
     };
     fs::write(save.beside.join("entry.json"), serde_json::to_vec_pretty(&entry)?)?;
-    super::used::touch(&save.beside);
+    crate::store::used::touch(&save.beside);
     swap(layout, save)?;
     Ok(Saved { entry, seconds: started.elapsed().as_secs_f64() })
 }

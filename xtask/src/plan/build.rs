@@ -12,19 +12,19 @@ use super::mount_plan::{self, MountPlan};
 use super::options::BuildOptions;
 use super::push::{self, Push};
 use super::save::{self, Save};
-use crate::cache::contents::Kind;
-use crate::cache::damage::Damaged;
-use crate::cache::entry::Found;
-use crate::cache::fresh::Nonce;
-use crate::cache::key::Key;
-use crate::cache::mount::SavedMount;
-use crate::cache::policy::Policy;
 use crate::engine::Engine;
 use crate::engine::base::kept::Kept;
 use crate::json::SCHEMA;
 use crate::project::Declaration;
 use crate::project::secrets::Secrets;
 use crate::step::{Action, Command, Step};
+use crate::store::contents::Kind;
+use crate::store::damage::Damaged;
+use crate::store::entry::Found;
+use crate::store::fresh::Nonce;
+use crate::store::key::Key;
+use crate::store::mount::SavedMount;
+use crate::store::policy::Policy;
 
 /// Everything that a plan is made of.
 pub struct Facts {

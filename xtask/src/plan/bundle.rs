@@ -8,12 +8,12 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::cache::bundle::{Bundle, Layers};
-use crate::cache::fresh::FreshFile;
-use crate::cache::key::Key;
-use crate::cache::layout_check::blobs;
-use crate::cache::mount::SavedMount;
 use crate::project::mount::MountIdentity;
+use crate::store::bundle::{Bundle, Layers};
+use crate::store::fresh::FreshFile;
+use crate::store::key::Key;
+use crate::store::layout_check::blobs;
+use crate::store::mount::SavedMount;
 use crate::text::size::show as human;
 
 /// What the store has.

@@ -5,8 +5,8 @@ use anyhow::Result;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::cache::key::Key;
 use crate::error::usage;
+use crate::store::key::Key;
 
 /// Where a build looks and saves.
 #[derive(Debug, Clone, PartialEq, Eq)]

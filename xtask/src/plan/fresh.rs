@@ -12,11 +12,11 @@ use serde::Serialize;
 
 use super::build::Facts;
 use super::options::BuildOptions;
-use crate::cache::fresh::{FreshFile, Nonce, Remembered, Spot};
 use crate::error::usage;
 use crate::project::dockerfile::spots::{Word, with_arguments};
 use crate::project::dockerfile::{Dockerfile, Inputs};
 use crate::step::Step;
+use crate::store::fresh::{FreshFile, Nonce, Remembered, Spot};
 use crate::text::suggestion;
 
 /// What is known of one target.

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::cache::contents::{Contents, Item, Kind, Node, State};
-use crate::cache::policy::{Policy, QUARANTINE_DAYS};
+use crate::store::contents::{Contents, Item, Kind, Node, State};
+use crate::store::policy::{Policy, QUARANTINE_DAYS};
 
 /// So many records of builds stay until nothing else is left to go.
 const RECORDS: usize = 10;

@@ -35,9 +35,9 @@ const SCRIPTS: &str = "scripts";
 /// The scripts, for what a call reads in `dir`, and where they reach xtask.
 pub(super) fn scripts(dir: &Path, loopback: Option<&Loopback>) -> Vec<(PathBuf, String)> {
     let scripts = [
-        ("take-out", include_str!("../cache/transfer/take-out")),
-        ("put-back", include_str!("../cache/transfer/put-back")),
-        ("carry", include_str!("../cache/transfer/carry")),
+        ("take-out", include_str!("../store/transfer/take-out")),
+        ("put-back", include_str!("../store/transfer/put-back")),
+        ("carry", include_str!("../store/transfer/carry")),
     ];
     let scripts = scripts.into_iter().map(|(name, text)| (name, text.to_owned()));
     let loopback = loopback.map(|at| ("loopback", format!("{} {}\n", at.port, at.token)));

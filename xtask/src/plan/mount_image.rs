@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cache::mount_image::TAG;
 use crate::step::Command;
+use crate::store::mount_image::TAG;
 
 /// The folders of one mount on its way.
 #[derive(Debug, Clone)]

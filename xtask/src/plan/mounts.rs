@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::mount_file;
 use super::transfer::{Loopback, Transfer};
 use super::transfer_call::Target;
-use crate::cache::mount::MountEntry;
 use crate::project::dockerfile::mounts::Use;
 use crate::project::mount::{MountIdentity, Sharing};
 use crate::step::Command;
+use crate::store::mount::MountEntry;
 
 /// A cache mount of the build that may travel.
 #[derive(Debug, Clone, Serialize)]

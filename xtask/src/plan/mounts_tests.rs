@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::cache::key::FORMAT;
-use crate::cache::layout_check::Blob;
 use crate::plan::mounts::*;
+use crate::store::key::FORMAT;
+use crate::store::layout_check::Blob;
 
 fn blob(name: &str, size: u64) -> Blob {
     Blob { digest: name.repeat(64), size }

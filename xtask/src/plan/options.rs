@@ -7,10 +7,10 @@ use anyhow::Result;
 use super::caches::Caches;
 use super::mount_plan::Choice;
 use crate::args::Parsed;
-use crate::cache::policy::Policy;
 use crate::error::usage;
 use crate::project::overrides;
 use crate::session::Session;
+use crate::store::policy::Policy;
 
 /// What the user asked a build to be.
 #[derive(Debug, Clone, Default)]

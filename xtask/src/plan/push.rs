@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::build::{Facts, Stored};
 use super::caches::Registry;
 use super::held::Held;
-use crate::cache::key::Key;
 use crate::step::Command;
+use crate::store::key::Key;
 
 /// One target's layers, into one registry.
 #[derive(Debug, Clone, Serialize)]

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::build::{Facts, Stored};
 use super::call::local_cache;
-use crate::cache::key::Key;
 use crate::step::Command;
+use crate::store::key::Key;
 
 /// One target's layers, into one generation: two targets to one destination lose one of them, silently (measured).
 #[derive(Debug, Clone, Serialize)]

@@ -8,15 +8,15 @@ use super::build::{Base, Facts, Plan, Stored, plan};
 use super::caches::{Caches, Mode, Registry};
 use super::held::{Held, Tag, Tags};
 use super::options::BuildOptions;
-use crate::cache::entry::{Entry, Found, Generation};
-use crate::cache::fresh::Nonce;
-use crate::cache::key::{FORMAT, Key};
 use crate::engine::base::kept::Kept;
 use crate::engine::registry::Said;
 use crate::engine::{Driver, Engine, Version};
 use crate::project::secrets::Secrets;
 use crate::project::{Declaration, Target};
 use crate::step::Step;
+use crate::store::entry::{Entry, Found, Generation};
+use crate::store::fresh::Nonce;
+use crate::store::key::{FORMAT, Key};
 
 fn engine() -> Engine {
     Engine {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::mount_file;
 use super::mounts::{PlannedMount, Way};
-use crate::cache::layout_check;
 use crate::step::Command;
+use crate::store::layout_check;
 
 /// Where RUNs of this machine's own daemon reach xtask.
 #[derive(Debug, Clone, PartialEq, Eq)]

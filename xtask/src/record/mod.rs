@@ -16,13 +16,13 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-use crate::cache::contents;
-use crate::exec::lock;
 use crate::json::SCHEMA;
 use crate::layout::Layout;
 use crate::plan::build::Plan;
 use crate::project::graph::GraphStep;
 use crate::report::BuildReport;
+use crate::store::contents;
+use crate::store::lock;
 use crate::text::one_line;
 use log::Log;
 use steps::BuildSteps;

@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use super::killed;
 use crate::build_id::begun;
-use crate::cache::contents;
-use crate::cache::entry::folders;
 use crate::json::SCHEMA;
 use crate::layout::Layout;
 use crate::report::BuildReport;
+use crate::store::contents;
+use crate::store::entry::folders;
 
 /// No outcome of ours is larger, in bytes.
 const LARGEST: u64 = 4 << 20;

@@ -8,11 +8,11 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::cache::entry::folders;
 use crate::exec::trace::Trace;
 use crate::layout::Layout;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{GraphStep, find};
+use crate::store::entry::folders;
 
 /// What came of a build's steps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cache::contents::Kind;
-use crate::cache::damage::Verified;
 use crate::plan::gc::GcPlan;
+use crate::store::contents::Kind;
+use crate::store::damage::Verified;
 use crate::text::size::show;
 
 /// One line of what went.

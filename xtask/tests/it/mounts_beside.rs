@@ -7,8 +7,6 @@ use std::time::Instant;
 
 use crate::common::Project;
 use jiff::Timestamp;
-use xtask::cache::mount;
-use xtask::cache::policy::Policy;
 use xtask::exec::budget::Budget;
 use xtask::exec::mounts::{self, Moved, Site};
 use xtask::layout::Layout;
@@ -18,6 +16,8 @@ use xtask::record::log::Log;
 use xtask::record::veil::Veil;
 use xtask::report::watch::Quiet;
 use xtask::step;
+use xtask::store::mount;
+use xtask::store::policy::Policy;
 
 const BASE: &str = "durango/debian:trixie";
 

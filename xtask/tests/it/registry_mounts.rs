@@ -9,9 +9,6 @@ use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, base_of};
 use sha2::{Digest, Sha256};
 use xtask::args::Parsed;
-use xtask::cache::layout_check::{self, Blob};
-use xtask::cache::mount::{self, MountEntry, SavedMount};
-use xtask::cache::mount_image::{self, RemoteMount};
 use xtask::commands::registries;
 use xtask::engine::registry::{self as asking, Wanted};
 use xtask::exec::registry::{Transport, fetch_mounts, publish_mounts};
@@ -25,6 +22,9 @@ use xtask::record::veil::Veil;
 use xtask::report::watch;
 use xtask::session::Globals;
 use xtask::session::Session;
+use xtask::store::layout_check::{self, Blob};
+use xtask::store::mount::{self, MountEntry, SavedMount};
+use xtask::store::mount_image::{self, RemoteMount};
 
 /// A machine: a store, and a daemon.
 struct Machine {

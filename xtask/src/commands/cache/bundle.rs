@@ -10,17 +10,11 @@ use serde_json::{Value, json};
 
 use crate::args::Parsed;
 use crate::build_id;
-use crate::cache::bundle::{Bundle, Layers};
-use crate::cache::entry;
-use crate::cache::key::Key;
-use crate::cache::policy::Policy;
-use crate::cache::{fresh, layout_check, mount};
 use crate::commands::{aside, gather};
 use crate::engine::facts as engine_facts;
 use crate::error::usage;
 use crate::exec::budget::Budget;
 use crate::exec::bundle::{Place, base, read, write};
-use crate::exec::lock::hold;
 use crate::json::SCHEMA;
 use crate::plan::bundle::{self, Stock, Wanted};
 use crate::plan::options::BuildOptions;
@@ -29,6 +23,12 @@ use crate::project::dockerfile::{Dockerfile, mounts};
 use crate::project::secrets;
 use crate::session::Session;
 use crate::stdio::{err, errln, out, outln};
+use crate::store::bundle::{Bundle, Layers};
+use crate::store::entry;
+use crate::store::key::Key;
+use crate::store::lock::hold;
+use crate::store::policy::Policy;
+use crate::store::{fresh, layout_check, mount};
 use crate::text::size::show as human;
 
 /// `cache export --to PLACE [IMAGE...]`.

@@ -5,7 +5,6 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use crate::args::Parsed;
-use crate::cache::key::Key;
 use crate::commands::gather;
 use crate::json;
 use crate::plan::options::BuildOptions;
@@ -15,6 +14,7 @@ use crate::project::inputs::Inputs;
 use crate::project::secrets;
 use crate::session::Session;
 use crate::stdio::outln;
+use crate::store::key::Key;
 
 /// Runs `cache key`; without a target, of all that are declared. It needs buildx to read the declaration, and no engine.
 pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Result<u8> {

@@ -7,15 +7,15 @@ use serde_json::json;
 
 use super::tidy::check;
 use crate::args::Parsed;
-use crate::cache::contents::{Contents, Kind, measure};
-use crate::cache::policy::Policy;
-use crate::cache::{entry, mount};
 use crate::engine::facts;
 use crate::engine::usage::{self, Which};
 use crate::json as document;
 use crate::report::store::{self, Row};
 use crate::session::Session;
 use crate::stdio::{errln, out, outln};
+use crate::store::contents::{Contents, Kind, measure};
+use crate::store::policy::Policy;
+use crate::store::{entry, mount};
 
 /// `cache ls`.
 pub(super) fn ls(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {

@@ -4,18 +4,19 @@ use anyhow::{Result, bail};
 
 use super::builder::{Records, ours};
 use crate::args::Parsed;
-use crate::cache::contents::{Contents, Kind};
-use crate::cache::policy::Policy;
-use crate::cache::{damage, entry};
 use crate::commands::removal;
 use crate::error::usage;
-use crate::exec::lock::Lock;
-use crate::exec::{gc as executing, quarantine, steps};
+use crate::exec::{gc as executing, steps};
 use crate::json;
 use crate::plan::gc::{self, GcPlan, Request};
 use crate::report::store;
 use crate::session::Session;
 use crate::stdio::{errln, out, outln};
+use crate::store::contents::{Contents, Kind};
+use crate::store::lock::Lock;
+use crate::store::policy::Policy;
+use crate::store::quarantine;
+use crate::store::{damage, entry};
 use crate::text::suggestion;
 
 /// `cache verify`: 1 where something was damaged.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cache::entry::Entry;
 use crate::engine::usage;
 use crate::project::graph::GraphStep;
 use crate::record::steps::StepOutcome;
+use crate::store::entry::Entry;
 
 /// Records younger than this may be the engine's own for a build that runs or has just ended, and go with it (seen up to 5 s after it).
 const SETTLED: Duration = Duration::from_secs(60);

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::cache::layout_check;
 use crate::layout::Layout;
+use crate::store::layout_check;
 
 /// One base image's place in the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,14 +10,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use xshell::cmd;
 
-use crate::cache::bundle::BaseImage;
-use crate::cache::layout_check::Blob;
 use crate::defaults::TAG;
 use crate::exec::steps;
 use crate::plan::bundle::HeldBase;
 use crate::process::ask;
 use crate::session::Session;
 use crate::step::{Command, Step};
+use crate::store::bundle::BaseImage;
+use crate::store::layout_check::Blob;
 
 const LIMIT: Duration = Duration::from_secs(20);
 

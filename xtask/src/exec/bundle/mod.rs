@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-use crate::cache::layout_check::Blob;
 use crate::process::signals;
+use crate::store::layout_check::Blob;
 
 /// Where a bundle is.
 #[derive(Debug, Clone, PartialEq, Eq)]

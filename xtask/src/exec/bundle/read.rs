@@ -8,13 +8,13 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::Place;
 use super::stage::Stage;
-use crate::cache::bundle::{Bundle, HEAD, LONGEST_HEAD};
-use crate::cache::layout_check::{self, Blob};
 use crate::exec::steps;
 use crate::layout::Layout;
 use crate::session::Session;
 use crate::stdio;
 use crate::stdio::errln;
+use crate::store::bundle::{Bundle, HEAD, LONGEST_HEAD};
+use crate::store::layout_check::{self, Blob};
 use crate::text::size;
 
 /// What an import came to.

@@ -10,16 +10,17 @@ use anyhow::{Context, Result, ensure};
 
 use super::read::Taken;
 use super::{base, pass};
-use crate::cache::bundle::{Bundle, Layers};
-use crate::cache::entry::{self, folders};
-use crate::cache::fresh::FreshFile;
-use crate::cache::layout_check::{self, Blob};
-use crate::cache::mount;
-use crate::exec::lock::Lock;
-use crate::exec::{mount_store, used};
+use crate::exec::mount_store;
 use crate::layout::Layout;
 use crate::process::signals;
 use crate::session::Session;
+use crate::store::bundle::{Bundle, Layers};
+use crate::store::entry::{self, folders};
+use crate::store::fresh::FreshFile;
+use crate::store::layout_check::{self, Blob};
+use crate::store::lock::Lock;
+use crate::store::mount;
+use crate::store::used;
 
 /// What was received so far: a scratch folder in the store.
 pub struct Stage {

@@ -10,16 +10,16 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{Place, read, write};
-use crate::cache::bundle::{Bundle, Layers};
-use crate::cache::contents::{Contents, Kind};
-use crate::cache::entry::Entry;
-use crate::cache::fresh::{FreshFile, Nonce, Remembered};
-use crate::cache::key::{FORMAT, Key};
-use crate::cache::layout_check::Blob;
-use crate::cache::mount::MountEntry;
 use crate::layout::Layout;
 use crate::plan::bundle::{Stock, Wanted, plan};
 use crate::project::mount::{MountIdentity, Sharing};
+use crate::store::bundle::{Bundle, Layers};
+use crate::store::contents::{Contents, Kind};
+use crate::store::entry::Entry;
+use crate::store::fresh::{FreshFile, Nonce, Remembered};
+use crate::store::key::{FORMAT, Key};
+use crate::store::layout_check::Blob;
+use crate::store::mount::MountEntry;
 
 const HERE: &str = "linux/amd64";
 

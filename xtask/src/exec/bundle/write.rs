@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Place, base, pass};
-use crate::cache::bundle::{Bundle, HEAD};
-use crate::cache::layout_check::{self, Blob};
-use crate::exec::lock::Lock;
 use crate::exec::{mount_store, steps};
 use crate::plan::bundle::Export;
 use crate::process::signals;
 use crate::session::Session;
 use crate::stdio;
+use crate::store::bundle::{Bundle, HEAD};
+use crate::store::layout_check::{self, Blob};
+use crate::store::lock::Lock;
 
 /// Refuses a place that holds something else than a bundle, before anything is done.
 pub fn check_place(to: &Place) -> Result<()> {

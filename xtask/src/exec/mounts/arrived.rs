@@ -5,11 +5,11 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use super::Site;
-use crate::cache::key::FORMAT;
-use crate::cache::layout_check::{self, Blob};
-use crate::cache::mount::MountEntry;
 use crate::exec::mount_store;
 use crate::plan::transfer::Transfer;
+use crate::store::key::FORMAT;
+use crate::store::layout_check::{self, Blob};
+use crate::store::mount::MountEntry;
 
 /// What one item left: its new entry in the store, with the bytes that are new; nothing for a mount with nothing to keep.
 pub(super) fn arrived(

@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 
 use super::{PATIENCE, Site};
-use crate::cache::layout_check::{self, Blob};
-use crate::cache::mount::MountEntry;
 use crate::exec::bake::{self, Call, Watcher};
 use crate::exec::ended::Ended;
-use crate::exec::lock::Lock;
 use crate::exec::mount_store;
 use crate::exec::stall::Stall;
 use crate::exec::steps;
 use crate::plan::mounts::PlannedMount;
 use crate::plan::transfer::Transfer;
+use crate::store::layout_check::{self, Blob};
+use crate::store::lock::Lock;
+use crate::store::mount::MountEntry;
 
 /// Puts back, and reads the packs while the engine gets ready, and receives them where BuildKit carries them, which takes four times as long
 /// (measured). Each mount that is whole is told to `pass`; the call is ended as soon as one is found damaged.

@@ -18,8 +18,6 @@ use self::loopback::Listening;
 use super::bake::Watcher;
 use super::budget::Budget;
 use super::ended::Ended;
-use crate::cache::layout_check;
-use crate::cache::mount::MountEntry;
 use crate::engine::usage::{self, Which};
 use crate::layout::Layout;
 use crate::plan::mounts::{Carrier, PlannedMount, Way};
@@ -27,6 +25,8 @@ use crate::plan::transfer::Transfer;
 use crate::process::signals;
 use crate::project::mount::Sharing;
 use crate::record::log::Log;
+use crate::store::layout_check;
+use crate::store::mount::MountEntry;
 
 /// Who holds a lock for longer than this is not waited for; whoever works says so every five seconds.
 const PATIENCE: Duration = Duration::from_secs(30);

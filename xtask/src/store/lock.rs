@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cache::key::FORMAT;
 use crate::layout::Layout;
 use crate::process::signals;
+use crate::store::key::FORMAT;
 
 /// How long a swap waits for builds that read.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use walkdir::WalkDir;
 
 use super::{Item, Kind, Node, State, is_held, is_id};
-use crate::cache::damage;
-use crate::cache::entry::{self, folders};
-use crate::cache::mount;
+use crate::store::damage;
+use crate::store::entry::{self, folders};
+use crate::store::mount;
 
 /// A file that a save has just written may not be named yet; a folder that a build has just made may not be locked yet.
 const YOUNG: Duration = Duration::from_secs(3600);

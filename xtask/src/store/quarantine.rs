@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::lock::Lock;
 use crate::build_id;
-use crate::cache::damage::{self, Damaged};
 use crate::layout::Layout;
+use crate::store::damage::{self, Damaged};
 
 /// Moves what is still damaged once the store is locked; gives where each went. Somebody may have saved it anew meanwhile. A build
 /// does not wait for others that read the store.
