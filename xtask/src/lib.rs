@@ -21,6 +21,7 @@ pub mod layout;
 pub mod memo;
 pub mod plan;
 pub mod process;
+pub mod progress;
 pub mod project;
 pub mod record;
 pub mod report;

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 
 use super::registries;
 use crate::engine::usage::{self, Record, Which};
-use crate::exec::label::Label;
-use crate::exec::trace::{State, Trace};
 use crate::plan::build::Plan;
 use crate::plan::mount_plan::MountPlan;
 use crate::plan::mounts::PlannedMount;
+use crate::progress::label::Label;
+use crate::progress::trace::{State, Trace};
 use crate::session::Session;
 use crate::store::mount_image::RemoteMount;
 

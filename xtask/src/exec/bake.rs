@@ -12,33 +12,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-use super::ended::Ended;
-use super::progress::{Decoder, Item};
 use super::stall::Stall;
 use super::steps;
 use super::supervisor::{OverGuard, Supervisor};
-use super::trace::{Event, Trace};
 use crate::process::signals;
 use crate::process::signals::Supervised;
+use crate::progress::Watcher;
+use crate::progress::decode::{Decoder, Item};
+use crate::progress::ended::Ended;
+use crate::progress::trace::{Event, Trace};
 use crate::record::log::Log;
 use crate::stdio::errln;
 use crate::step::Command;
-
-/// Somebody who looks on while a build runs.
-pub trait Watcher {
-    /// Something happened.
-    fn event(&mut self, trace: &Trace, event: &Event);
-    /// One item of the stream as it came, for those that pass it on.
-    fn raw(&mut self, _text: &str) {}
-    /// A line that is to stay in view.
-    fn say(&mut self, line: &str) {
-        errln!("{line}");
-    }
-    /// Bytes go another way than BuildKit's: how many by now, and in all where that is known.
-    fn carried(&mut self, _bytes: &Arc<AtomicU64>, _total: Option<u64>) {}
-    /// The build is over.
-    fn end(&mut self, _trace: &Trace) {}
-}
 
 /// A call to be made.
 pub struct Call<'a> {

@@ -3,17 +3,12 @@
 pub mod bake;
 pub mod budget;
 pub mod bundle;
-pub mod ended;
 pub mod gc;
-pub mod label;
 pub mod mount_store;
 pub mod mounts;
-pub mod progress;
 pub mod push;
 pub mod registry;
 pub mod save;
 pub mod stall;
 pub mod steps;
 mod supervisor;
-pub mod trace;
-pub mod transfers;

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use jiff::Timestamp;
 
-use super::bake::{self, Call, Watcher};
+use super::bake::{self, Call};
 use super::stall::Stall;
-use super::trace::Trace;
 use crate::engine::registry;
 use crate::layout::Layout;
 use crate::plan::push::Push;
+use crate::progress::Watcher;
+use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::step::Command;
 use crate::store::lock::Lock;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::bake::{self, Call, Watcher};
+use super::bake::{self, Call};
 use super::mount_store;
 use super::push::{self, SILENCE};
 use super::stall::Stall;
@@ -15,6 +15,7 @@ use crate::engine::registry::{self, Wanted};
 use crate::layout::Layout;
 use crate::plan::caches::Registry;
 use crate::plan::mount_image::Way;
+use crate::progress::Watcher;
 use crate::record::log::Log;
 use crate::step::Command;
 use crate::store::layout_check::{self, Blob};

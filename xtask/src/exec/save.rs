@@ -9,11 +9,12 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use walkdir::WalkDir;
 
-use super::bake::{self, Call, Watcher};
+use super::bake::{self, Call};
 use super::budget::Budget;
-use super::trace::Trace;
 use crate::layout::Layout;
 use crate::plan::save::Save;
+use crate::progress::Watcher;
+use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::store::entry::Entry;
 use crate::store::key::FORMAT;

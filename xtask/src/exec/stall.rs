@@ -36,9 +36,10 @@ impl LastHeard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::bake::{Call, Watcher, run_watched};
-    use crate::exec::ended::Ended;
-    use crate::exec::trace::{Event, Trace};
+    use crate::exec::bake::{Call, run_watched};
+    use crate::progress::Watcher;
+    use crate::progress::ended::Ended;
+    use crate::progress::trace::{Event, Trace};
     use crate::record::log::Log;
     use crate::record::veil::Veil;
     use crate::step::Command;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::expected::Times;
 use super::processors::Processors;
-use crate::exec::label::Label;
 use crate::explain::Compared;
+use crate::progress::label::Label;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::GraphStep;
 use crate::record::steps::{BuildSteps, StepOutcome};

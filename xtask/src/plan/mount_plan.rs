@@ -12,7 +12,7 @@ use super::held::Held;
 use super::mounts::{Carrier, Owner, PlannedMount};
 use super::options::BuildOptions;
 use crate::error::usage;
-use crate::exec::label::Label;
+use crate::progress::label::Label;
 use crate::project::dockerfile::mounts::{UsedMount, of_build};
 use crate::project::dockerfile::{Dockerfile, Inputs};
 use crate::text::size::show;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::veil::Veil;
-use crate::exec::trace::{Event, State, Trace};
+use crate::progress::trace::{Event, State, Trace};
 use crate::text::plain_step;
 
 /// What the log may take before only what failed is added, in bytes.

@@ -1,4 +1,4 @@
-use crate::exec::progress::Chunk;
+use crate::progress::decode::Chunk;
 use crate::record::log::*;
 
 struct Build(Trace, Log, #[expect(dead_code, reason = "the log is in it")] tempfile::TempDir);

@@ -8,8 +8,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::exec::trace::Trace;
 use crate::layout::Layout;
+use crate::progress::trace::Trace;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{GraphStep, find};
 use crate::store::entry::folders;
@@ -133,8 +133,8 @@ pub fn matched<'a>(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
     trace: &'a Trace,
-) -> Vec<(usize, &'a crate::exec::trace::State)> {
-    let mut found: Vec<(usize, &crate::exec::trace::State)> = Vec::new();
+) -> Vec<(usize, &'a crate::progress::trace::State)> {
+    let mut found: Vec<(usize, &crate::progress::trace::State)> = Vec::new();
     for digest in &trace.order {
         let state = &trace.vertices[digest];
         let Some(label) = &state.label else { continue };

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::exec::trace::Trace;
+use crate::progress::trace::Trace;
 use crate::text;
 
 /// Why a build failed.
@@ -112,7 +112,7 @@ impl fmt::Display for BuildFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::progress::Chunk;
+    use crate::progress::decode::Chunk;
 
     #[test]
     fn step_code_lines_advice_and_log_are_told() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::StepReport;
-use crate::exec::trace::Trace;
+use crate::progress::trace::Trace;
 
 /// Of each step the indices of those that it took results of; `digests` has each step's vertex.
 pub fn of(trace: &Trace, digests: &[&str], steps: &[StepReport]) -> Vec<Vec<usize>> {

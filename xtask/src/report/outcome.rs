@@ -7,11 +7,11 @@ use jiff::Timestamp;
 
 use super::failure::BuildFailure;
 use super::{BuildReport, BuildResult, CacheReport, Cause, CauseKind, StepReport, TargetReport, needs};
-use crate::exec::ended::Ended;
-use crate::exec::label::Label;
-use crate::exec::trace::{State, Trace};
 use crate::json::SCHEMA;
 use crate::plan::build::{Plan, PlannedTarget};
+use crate::progress::ended::Ended;
+use crate::progress::label::Label;
+use crate::progress::trace::{State, Trace};
 use crate::text::round;
 
 /// The report of a build before its save.

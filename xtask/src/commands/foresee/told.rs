@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::{Foresight, Found};
-use crate::exec::trace::Trace;
 use crate::explain::Compared;
 use crate::plan::build::Plan;
+use crate::progress::trace::Trace;
 use crate::project::graph;
 use crate::record::Record;
 use crate::record::steps::{self, BuildSteps, StepOutcome};

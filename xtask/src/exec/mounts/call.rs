@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 
 use super::{PATIENCE, Site};
-use crate::exec::bake::{self, Call, Watcher};
-use crate::exec::ended::Ended;
+use crate::exec::bake::{self, Call};
 use crate::exec::mount_store;
 use crate::exec::stall::Stall;
 use crate::exec::steps;
 use crate::plan::mounts::PlannedMount;
 use crate::plan::transfer::Transfer;
+use crate::progress::Watcher;
+use crate::progress::ended::Ended;
 use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Lock;
 use crate::store::mount::MountEntry;

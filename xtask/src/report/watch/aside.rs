@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::frame::Row;
 use super::words::bytes;
-use crate::exec::trace::{Event, Trace};
-use crate::exec::transfers::Bytes;
+use crate::progress::trace::{Event, Trace};
+use crate::progress::transfers::Bytes;
 
 /// What is known of it.
 pub struct Aside {

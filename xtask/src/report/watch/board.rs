@@ -6,9 +6,9 @@ use std::time::Instant;
 use super::eta::{self, At};
 use super::frame::{Row, Stays, View};
 use super::words::{Past, bytes, heading, mark, outcome};
-use crate::exec::label::Label;
-use crate::exec::trace::{Event, State, Trace};
 use crate::plan::forecast::{self, Forecast, StepForecast};
+use crate::progress::label::Label;
+use crate::progress::trace::{Event, State, Trace};
 use crate::text::printable;
 
 /// A step of a Dockerfile, and how far it is.

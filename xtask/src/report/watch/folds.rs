@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use tempfile::{SpooledTempFile, spooled_tempfile};
 
 use super::words::{Past, has_failed, heading, outcome, output, prefix};
-use crate::exec::bake::Watcher;
-use crate::exec::trace::{Event, Trace};
 use crate::host::Host;
+use crate::progress::Watcher;
+use crate::progress::trace::{Event, Trace};
 use crate::stdio;
 
 /// How much of a waiting step's output is kept in memory.

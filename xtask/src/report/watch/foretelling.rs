@@ -1,9 +1,9 @@
 //! What is foreseen, said before what comes of it.
 
 use super::Foreseen;
-use crate::exec::bake::Watcher;
-use crate::exec::trace::{Event, Trace};
 use crate::plan::forecast::Forecast;
+use crate::progress::Watcher;
+use crate::progress::trace::{Event, Trace};
 use crate::report::forecast;
 
 /// Says what is foreseen as soon as that is known. What tells of cached steps, and of the export after them, waits for

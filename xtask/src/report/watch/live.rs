@@ -12,9 +12,9 @@ use super::aside::Aside;
 use super::board::Board;
 use super::frame::{self, Stays};
 use super::paint::Painter;
-use crate::exec::bake::Watcher;
-use crate::exec::trace::{Event, Trace};
 use crate::host::{Size, stderr_size};
+use crate::progress::Watcher;
+use crate::progress::trace::{Event, Trace};
 use crate::stdio::err;
 use crate::text::one_line;
 

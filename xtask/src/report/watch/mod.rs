@@ -14,9 +14,9 @@ pub mod words;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::exec::bake::Watcher;
-use crate::exec::trace::{Event, Trace};
 use crate::plan::forecast::Forecast;
+use crate::progress::Watcher;
+use crate::progress::trace::{Event, Trace};
 use crate::session::Progress;
 use crate::session::Session;
 use crate::stdio::errln;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::exec::label::Label;
-use crate::exec::trace::State;
-use crate::exec::transfers::Bytes;
+use crate::progress::label::Label;
+use crate::progress::trace::State;
+use crate::progress::transfers::Bytes;
 use crate::text::size::show;
 use crate::text::{one_line, plain, printable, seconds};
 
@@ -128,7 +128,7 @@ impl Past {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::exec::trace::{Event, Trace};
+    use crate::progress::trace::{Event, Trace};
 
     /// A trace of one target `app`, and the events of these chunks.
     pub(crate) fn events(trace: &mut Trace, chunks: &[&str]) -> Vec<Event> {

@@ -1,4 +1,4 @@
-use crate::exec::trace::*;
+use crate::progress::trace::*;
 
 fn names(targets: &[&str]) -> Vec<String> {
     targets.iter().map(|name| (*name).to_owned()).collect()

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
+use super::decode::{Chunk, Vertex, Warning};
 use super::label::{Label, label};
-use super::progress::{Chunk, Vertex, Warning};
 use super::transfers::Transfers;
 
 /// How many lines of a step's output are kept for an error.

@@ -1,7 +1,7 @@
 //! Bytes on their way: layers that are pulled or pushed, the context that is sent, an image that is exported. Bounded: of one step, only so many
 //! transfers are counted one by one.
 
-use super::progress::Status;
+use super::decode::Status;
 
 /// No image has as many layers.
 const MOST: usize = 1000;
