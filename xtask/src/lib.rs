@@ -19,6 +19,7 @@ pub mod host;
 pub mod json;
 pub mod layout;
 pub mod memo;
+pub mod outcome;
 pub mod plan;
 pub mod process;
 pub mod progress;

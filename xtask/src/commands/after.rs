@@ -12,6 +12,7 @@ use crate::engine::usage::{self, Which};
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, Moved, Site};
 use crate::exec::{push, registry, save, steps};
+use crate::outcome::{BuildReport, MountReport, assemble};
 use crate::plan::build::Plan;
 use crate::plan::held::Held;
 use crate::plan::mounts::{PlannedMount, Way};
@@ -20,7 +21,7 @@ use crate::plan::save::Save;
 use crate::process::signals;
 use crate::record::Record;
 use crate::record::log::Log;
-use crate::report::{BuildReport, MountReport, outcome, watch};
+use crate::report::watch;
 use crate::session::Session;
 use crate::stdio::errln;
 use crate::store::mount::{MountEntry, SavedMount};
@@ -47,12 +48,12 @@ pub(super) fn keep(
     };
     for save in &plan.saves {
         let digest = digest(report, &save.target);
-        if save::is_needed(save, digest.as_ref(), outcome::ran(trace, &save.target)) {
+        if save::is_needed(save, digest.as_ref(), assemble::ran(trace, &save.target)) {
             let made = (digest.as_ref(), told.keys(&save.target));
             save_one(session, plan, save, made, record, report)?;
         }
     }
-    let needed = |push: &&Push| push::is_needed(push, outcome::ran(trace, &push.target));
+    let needed = |push: &&Push| push::is_needed(push, assemble::ran(trace, &push.target));
     // A registry that failed one target would fail the next one after as long a wait.
     let mut failed = BTreeSet::new();
     for push in plan.pushes.iter().filter(needed) {

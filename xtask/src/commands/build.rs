@@ -14,14 +14,14 @@ use crate::engine::provision;
 use crate::error;
 use crate::exec::{bake, steps};
 use crate::json;
+use crate::outcome::failure::BuildFailure;
+use crate::outcome::{BuildReport, BuildResult, assemble};
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::options::BuildOptions;
 use crate::process::signals;
 use crate::record::Record;
 use crate::record::veil::Veil;
 use crate::report;
-use crate::report::failure::BuildFailure;
-use crate::report::{BuildReport, BuildResult, outcome};
 use crate::session::Session;
 use crate::stdio::{errln, out, outln};
 use crate::step::Step;
@@ -163,15 +163,15 @@ fn build_and_keep(
         Ok(built) => built,
         Err(error) => {
             let failure = BuildFailure::of_error(&error, log.path());
-            return (outcome::broken(plan, begun.elapsed(), failure, signals::interrupted()), Err(error));
+            return (assemble::broken(plan, begun.elapsed(), failure, signals::interrupted()), Err(error));
         }
     };
     let ended = &built.ended;
     let is_stopped = signals::interrupted();
     let has_failed = !ended.success && !is_stopped;
     let failure = has_failed.then(|| BuildFailure::new(&ended.trace, &ended.text, log.path()));
-    let mut report = outcome::report(plan, ended, &bake::digests(&plan.metadata), failure);
-    outcome::unread(&ended.trace).for_each(|warning| after::warn(session, &mut report, warning));
+    let mut report = assemble::report(plan, ended, &bake::digests(&plan.metadata), failure);
+    assemble::unread(&ended.trace).for_each(|warning| after::warn(session, &mut report, warning));
     if is_stopped {
         report.result = BuildResult::Interrupted;
     }

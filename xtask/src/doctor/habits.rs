@@ -3,9 +3,9 @@
 
 use crate::doctor::Check;
 use crate::engine::usage::Record;
+use crate::outcome::BuildReport;
 use crate::project::graph::GraphStep;
 use crate::record::steps::{BuildSteps, StepOutcome};
-use crate::report::BuildReport;
 use crate::text::size::show;
 use crate::text::{one_line, plain, seconds};
 

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::Compared;
 use crate::json::SCHEMA;
+use crate::outcome::{Cause, CauseKind};
 use crate::project::graph::GraphStep;
 use crate::record::steps::BuildSteps;
-use crate::report::{Cause, CauseKind};
 
 /// A build explained. Its JSON is what `explain --json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -4,9 +4,9 @@ pub mod build;
 
 use std::collections::BTreeMap;
 
+use crate::outcome::{Cause, CauseKind};
 use crate::project::context::Input;
 use crate::project::graph::GraphStep;
-use crate::report::{Cause, CauseKind};
 
 /// A build as causes need it.
 pub struct Compared<'a> {

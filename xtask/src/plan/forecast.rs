@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::expected::Times;
 use super::processors::Processors;
 use crate::explain::Compared;
+use crate::outcome::Cause;
 use crate::progress::label::Label;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::GraphStep;
 use crate::record::steps::{BuildSteps, StepOutcome};
-use crate::report::Cause;
 
 /// What is foreseen of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

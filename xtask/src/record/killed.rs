@@ -9,9 +9,9 @@ use serde::Deserialize;
 
 use crate::build_id::begun;
 use crate::json::SCHEMA;
+use crate::outcome::{BuildReport, BuildResult, CacheReport, StepReport, TargetReport};
 use crate::plan::mount_file::is_own_stage;
 use crate::progress::label::{Label, label};
-use crate::report::{BuildReport, BuildResult, CacheReport, StepReport, TargetReport};
 use crate::text::round;
 use crate::text::{one_line, plain};
 

@@ -18,9 +18,9 @@ use jiff::tz::Offset;
 
 use crate::json::SCHEMA;
 use crate::layout::Layout;
+use crate::outcome::BuildReport;
 use crate::plan::build::Plan;
 use crate::project::graph::GraphStep;
-use crate::report::BuildReport;
 use crate::store::contents;
 use crate::store::lock;
 use crate::text::one_line;

@@ -11,7 +11,7 @@ use super::killed;
 use crate::build_id::begun;
 use crate::json::SCHEMA;
 use crate::layout::Layout;
-use crate::report::BuildReport;
+use crate::outcome::BuildReport;
 use crate::store::contents;
 use crate::store::entry::folders;
 
@@ -104,7 +104,7 @@ fn parse(text: &[u8]) -> Result<BuildReport, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::BuildResult;
+    use crate::outcome::BuildResult;
 
     #[test]
     fn older_and_newer_records_are_read_and_others_are_told() {

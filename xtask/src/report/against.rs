@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::spark::{self, median};
-use super::{BuildReport, BuildResult, MountReport, StepReport};
+use crate::outcome::{BuildReport, BuildResult, MountReport, StepReport};
 use crate::text::seconds;
 
 /// So many earlier builds are looked at: what is older was another project.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::CauseKind;
 use crate::explain::build::{Explained, ExplainedStep};
+use crate::outcome::CauseKind;
 use crate::text::{one_line, plain, seconds};
 
 /// A build explained, as the terminal shows it.

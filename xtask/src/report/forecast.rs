@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::CauseKind;
+use crate::outcome::CauseKind;
 use crate::plan::forecast::{Expected, Forecast, State, StepForecast};
 use crate::text::{one_line, plain, seconds};
 

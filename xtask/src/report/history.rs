@@ -6,11 +6,11 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::BuildReport;
 use super::against::is_done;
 use super::spark;
 use super::store::{age, columns};
 use super::timeline::Timeline;
+use crate::outcome::BuildReport;
 use crate::record::read::{Past, State};
 use crate::text::size::show;
 use crate::text::{one_line, seconds};
@@ -157,7 +157,7 @@ fn saved(row: &Row) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::BuildResult;
+    use crate::outcome::BuildResult;
     use crate::report::sample::report;
 
     fn past(id: &str, state: State) -> Past {

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::BuildResult;
 use super::story::{Story, instruction};
 use super::timeline::Row;
 use super::words::{Part, clean, parts};
+use crate::outcome::BuildResult;
 use crate::text::seconds;
 
 /// All of it.
@@ -160,7 +160,7 @@ fn longest_run(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::failure::BuildFailure;
+    use crate::outcome::failure::BuildFailure;
     use crate::report::sample::report;
 
     #[test]

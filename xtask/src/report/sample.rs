@@ -1,6 +1,8 @@
 //! A report for tests.
 
-use super::{BuildReport, BuildResult, CacheReport, Cause, CauseKind, MountReport, StepReport, TargetReport};
+use crate::outcome::{
+    BuildReport, BuildResult, CacheReport, Cause, CauseKind, MountReport, StepReport, TargetReport,
+};
 
 /// A report of everything that a report may have, hostile words among it.
 pub(crate) fn report() -> BuildReport {

@@ -6,7 +6,7 @@ use super::against::Against;
 use super::text;
 use super::timeline::{Row, Timeline};
 use super::words::{clean, growth, when};
-use super::{BuildReport, BuildResult, CauseKind};
+use crate::outcome::{BuildReport, BuildResult, CauseKind};
 use crate::text::size::show;
 use crate::text::{one_line, plain, seconds};
 
@@ -163,7 +163,7 @@ impl<'a> Story<'a> {
 
     /// Cache mounts that travelled.
     pub fn mounts(&self) -> Vec<MountRow> {
-        let row = |mount: &super::MountReport| {
+        let row = |mount: &crate::outcome::MountReport| {
             let saved = (mount.saved_bytes > 0).then(|| format!("{} saved", show(mount.saved_bytes)));
             let moved: Vec<String> =
                 mount.restored.then(|| "put back".to_owned()).into_iter().chain(saved).collect();
@@ -247,7 +247,7 @@ mod tests {
         let mut report = report();
         let error = anyhow::anyhow!("x");
         let mut failure =
-            crate::report::failure::BuildFailure::of_error(&error, std::path::Path::new("/log"));
+            crate::outcome::failure::BuildFailure::of_error(&error, std::path::Path::new("/log"));
         failure.step = Some(format!("[base php 3/3] {}", report.steps[2].instruction));
         report.failure = Some(failure);
         let story = Story::of(&report, std::iter::empty(), None);

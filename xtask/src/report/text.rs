@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::BuildReport;
 use super::timeline::Timeline;
+use crate::outcome::BuildReport;
 use crate::text::size::show;
 use crate::text::{one_line, plain, seconds};
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CauseKind, StepReport};
+use crate::outcome::{CauseKind, StepReport};
 
 /// A step, for people.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-use crate::report::Cause;
+use crate::outcome::Cause;
 use crate::report::timeline::*;
 
 fn step(target: &str, instruction: &str, seconds: f64, needs: &[usize]) -> StepReport {

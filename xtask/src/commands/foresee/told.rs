@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use super::{Foresight, Found};
 use crate::explain::Compared;
+use crate::outcome::{BuildReport, BuildResult};
 use crate::plan::build::Plan;
 use crate::progress::trace::Trace;
 use crate::project::graph;
 use crate::record::Record;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
-use crate::report::{BuildReport, BuildResult};
 use crate::stdio::errln;
 use crate::text::round;
 

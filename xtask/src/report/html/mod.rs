@@ -67,9 +67,9 @@ impl Display for Text<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::failure::BuildFailure;
+    use crate::outcome::failure::BuildFailure;
+    use crate::outcome::{BuildReport, BuildResult};
     use crate::report::sample::report;
-    use crate::report::{BuildReport, BuildResult};
 
     /// Tags in the order of the page, without their attributes; a void element has no end.
     fn tags(page: &str) -> Vec<String> {

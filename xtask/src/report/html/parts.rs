@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Text;
-use crate::report::BuildResult;
+use crate::outcome::BuildResult;
 use crate::report::detail::place;
 use crate::report::story::{Story, instruction};
 use crate::report::timeline::Row;

@@ -37,14 +37,14 @@ fn beside(places: &[usize], target: &str, steps: &[StepReport]) -> Option<usize>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::outcome;
+    use crate::outcome::assemble;
 
     fn steps(targets: &[&str], vertexes: &serde_json::Value) -> Vec<StepReport> {
         let targets: Vec<String> = targets.iter().map(|name| (*name).to_owned()).collect();
         let mut trace = Trace::new(&targets);
         let chunk = serde_json::json!({ "vertexes": vertexes });
         trace.apply(&serde_json::from_value(chunk).expect("well formed"));
-        outcome::steps(&trace)
+        assemble::steps(&trace)
     }
 
     #[test]
