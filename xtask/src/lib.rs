@@ -14,7 +14,7 @@ pub mod doctor;
 pub mod engine;
 pub mod error;
 pub mod exec;
-pub mod explain;
+pub mod forecast;
 pub mod host;
 pub mod json;
 pub mod layout;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::args::Parsed;
 use crate::error::usage;
-use crate::explain::build::explain as explain_build;
+use crate::forecast::explain::explain as explain_build;
 use crate::json;
 use crate::record::steps::{self, BuildSteps};
 use crate::record::{find, read};

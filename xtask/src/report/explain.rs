@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::explain::build::{Explained, ExplainedStep};
+use crate::forecast::explain::{Explained, ExplainedStep};
 use crate::outcome::CauseKind;
 use crate::text::{one_line, plain, seconds};
 

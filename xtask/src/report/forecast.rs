@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::forecast::{Expected, Forecast, State, StepForecast};
 use crate::outcome::CauseKind;
-use crate::plan::forecast::{Expected, Forecast, State, StepForecast};
 use crate::text::{one_line, plain, seconds};
 
 /// What a build says first: what will run and how long that takes, and why the first of it runs.

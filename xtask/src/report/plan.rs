@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::forecast::Forecast;
 use crate::plan::build::Plan;
-use crate::plan::forecast::Forecast;
 
 /// The plan and its forecast, as `--json` prints them.
 #[derive(Serialize)]

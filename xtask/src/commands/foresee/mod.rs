@@ -17,12 +17,13 @@ use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
 
 use crate::engine::{Engine, usage};
+use crate::forecast;
+use crate::forecast::processors::Processors;
+use crate::forecast::{Forecast, Known, State};
 use crate::layout::Layout;
 use crate::memo::Memo;
 use crate::plan::build::{Facts, Plan};
-use crate::plan::forecast::{self, Forecast, Known, State};
 use crate::plan::options::BuildOptions;
-use crate::plan::processors::Processors;
 use crate::process::ask;
 use crate::project::context::Digests;
 use crate::project::dockerfile::Dockerfile;

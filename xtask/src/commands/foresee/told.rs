@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::{Foresight, Found};
-use crate::explain::Compared;
+use crate::forecast::reasons::Compared;
 use crate::outcome::{BuildReport, BuildResult};
 use crate::plan::build::Plan;
 use crate::progress::trace::Trace;

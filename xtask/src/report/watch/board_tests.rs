@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::forecast::Expected;
+use crate::forecast::Expected;
 use crate::project::dockerfile::Dockerfile;
 use crate::report::watch::board::*;
 use crate::report::watch::words::tests::{events, log, vertex};

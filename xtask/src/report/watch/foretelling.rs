@@ -1,7 +1,7 @@
 //! What is foreseen, said before what comes of it.
 
 use super::Foreseen;
-use crate::plan::forecast::Forecast;
+use crate::forecast::Forecast;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
 use crate::report::forecast;

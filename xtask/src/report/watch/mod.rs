@@ -14,7 +14,7 @@ pub mod words;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::plan::forecast::Forecast;
+use crate::forecast::Forecast;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
 use crate::session::Progress;

@@ -1,18 +1,23 @@
 //! What a build will cost: which steps will be cached, which will run, and how long that takes. Pure: from the graph of the build, what came
 //! of the builds before, and what builder and store hold.
 
+pub mod expected;
+pub mod explain;
+pub mod processors;
+pub mod reasons;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::expected::Times;
-use super::processors::Processors;
-use crate::explain::Compared;
+use crate::forecast::reasons::Compared;
 use crate::outcome::Cause;
 use crate::progress::label::Label;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::GraphStep;
 use crate::record::steps::{BuildSteps, StepOutcome};
+use expected::Times;
+use processors::Processors;
 
 /// What is foreseen of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,5 +191,4 @@ fn may_hit(known: &Known<'_>, states: &[State], at: usize) -> bool {
 }
 
 #[cfg(test)]
-#[path = "forecast_tests.rs"]
 mod tests;

@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 
-use crate::plan::forecast::*;
+use crate::forecast::*;
 use crate::project::context::Input;
 
 /// `made` reads a file, `last` reads `made` and goes on, `aside` stands alone.

@@ -1,7 +1,5 @@
 //! Why a step ran, or will: what it is made of now against what it was made of before.
 
-pub mod build;
-
 use std::collections::BTreeMap;
 
 use crate::outcome::{Cause, CauseKind};

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::forecast::{Expected, Known, State};
 use super::processors::Span;
-use crate::explain::counterpart;
+use super::{Expected, Known, State};
+use crate::forecast::reasons::counterpart;
 use crate::project::graph::GraphStep;
 use crate::record::steps::BuildSteps;
 

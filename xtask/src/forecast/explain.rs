@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Compared;
+use super::reasons::Compared;
 use crate::json::SCHEMA;
 use crate::outcome::{Cause, CauseKind};
 use crate::project::graph::GraphStep;

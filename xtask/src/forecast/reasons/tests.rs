@@ -1,4 +1,4 @@
-use crate::explain::*;
+use crate::forecast::reasons::*;
 
 fn step(stage: &str, text: &str, parts: &[(&str, &str)], files: &[(&str, &str)]) -> GraphStep {
     let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
