@@ -5,6 +5,7 @@
 //! changes it; what lies between is pure. `docs/architecture.md` tells the rooms and the reasons.
 
 pub mod args;
+pub mod base_image;
 pub mod bench;
 pub mod build_id;
 pub mod cli;
@@ -24,6 +25,7 @@ pub mod plan;
 pub mod process;
 pub mod progress;
 pub mod project;
+pub mod provision;
 pub mod record;
 pub mod report;
 pub mod session;

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::registries;
+use crate::base_image;
+use crate::base_image::Base;
 use crate::defaults;
 use crate::engine::Engine;
-use crate::engine::base;
 use crate::engine::facts as engine_facts;
 use crate::error::usage;
-use crate::plan::build::{Base, Facts, Stored};
+use crate::plan::build::{Facts, Stored};
 use crate::plan::fresh::{FreshFacts, Source, choose};
 use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, Declaration, Question, Target};
@@ -159,7 +160,7 @@ fn base_image(
     if !names.iter().any(wants) {
         return Ok(None);
     }
-    Ok(Some(base::choose(session, options, engine, &pinned)?))
+    Ok(Some(base_image::choose(session, options.provision, engine, &pinned)?))
 }
 
 /// The image that a target makes, as the store names it, and its platforms, joined by commas.
@@ -195,7 +196,7 @@ fn tools(session: &Session, engine: &Engine) -> Result<Option<Base>> {
     let pins = session.layout.pins();
     let pinned = if pins.is_file() { pins::read(&pins)?.remove("BASE_IMAGE") } else { None };
     let pinned = pinned.unwrap_or_else(|| defaults::PINNED.to_owned());
-    base::there(session, engine, &pinned)
+    base_image::there(session, engine, &pinned)
 }
 
 fn stored(

@@ -7,14 +7,16 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::args::Parsed;
+use crate::base_image;
+use crate::base_image::BaseImage;
 use crate::bench::machine::{CONTAINERD_STORE, SecondDaemon};
 use crate::defaults;
-use crate::engine::base::{self, BaseImage};
+use crate::engine::facts;
 use crate::engine::legs::{self, Leg};
 use crate::engine::problem::Problem;
-use crate::engine::{facts, provision};
 use crate::exec::steps;
 use crate::process::signals::Supervised;
+use crate::provision;
 use crate::session::Session;
 use crate::stdio::outln;
 use crate::step::Command;
@@ -70,10 +72,10 @@ fn start(session: &Session, leg: Leg, again: bool) -> Result<SecondDaemon> {
     steps::run(&steps, session.globals.verbose)?;
     let engine = facts::read(session).map_err(Problem::into_error)?;
     let daemon = SecondDaemon::start_as(CONTAINERD_STORE, Some(&programs))?;
-    match base::state(session, &engine, defaults::PINNED)? {
+    match base_image::state(session, &engine, defaults::PINNED)? {
         BaseImage::Registry => {}
         BaseImage::Missing => {
-            steps::run(&base::steps(session, &engine, defaults::TAG)?, session.globals.verbose)?;
+            steps::run(&base_image::steps(session, &engine, defaults::TAG)?, session.globals.verbose)?;
             daemon.receive(defaults::TAG)?;
         }
         found => daemon.receive(found.reference(defaults::PINNED))?,

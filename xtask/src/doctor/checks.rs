@@ -3,8 +3,8 @@
 use super::Check;
 use super::facts::Facts;
 use super::habits;
+use crate::base_image::BaseImage;
 use crate::defaults::TAG;
-use crate::engine::base::BaseImage;
 use crate::engine::info::Info;
 use crate::engine::limits::Limits;
 use crate::engine::problem::Problem;

@@ -4,17 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::habits::Habits;
+use crate::base_image;
+use crate::base_image::{BaseImage, bootstrap, mirror};
 use crate::engine::Engine;
-use crate::engine::base::{self, BaseImage, bootstrap, mirror};
 use crate::engine::builders;
 use crate::engine::facts as engine_facts;
 use crate::engine::info::Info;
 use crate::engine::limits::Limits;
 use crate::engine::problem::Problem;
-use crate::engine::provision::probe::chosen_place;
 use crate::engine::usage::{self, Which};
 use crate::project::pins;
 use crate::project::secrets::{self, Secrets};
+use crate::provision::probe::chosen_place;
 use crate::record::{read, steps};
 use crate::session::Session;
 use crate::setup;
@@ -67,7 +68,7 @@ impl Facts {
         let pins = read_pins(session);
         let mirror_answer = std::thread::spawn(mirror::mirror_answers);
         let base = match (&engine, &pins) {
-            (Ok(engine), Ok(pinned)) => base::state(session, engine, pinned).ok(),
+            (Ok(engine), Ok(pinned)) => base_image::state(session, engine, pinned).ok(),
             _ => None,
         };
         let named = host.var("DURANGO_CA_BUNDLE").or(host.var("SSL_CERT_FILE"));

@@ -2,7 +2,6 @@
 //! and how they are installed ([`provision`]).
 
 pub mod apt;
-pub mod base;
 pub mod builders;
 pub mod daemon_json;
 pub mod facts;
@@ -12,7 +11,6 @@ pub mod legs;
 pub mod limits;
 pub mod os;
 pub mod problem;
-pub mod provision;
 pub mod registry;
 pub mod usage;
 

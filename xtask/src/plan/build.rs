@@ -12,8 +12,9 @@ use super::mount_plan::{self, MountPlan};
 use super::options::BuildOptions;
 use super::push::{self, Push};
 use super::save::{self, Save};
+use crate::base_image::Base;
+use crate::base_image::kept::Kept;
 use crate::engine::Engine;
-use crate::engine::base::kept::Kept;
 use crate::json::SCHEMA;
 use crate::project::Declaration;
 use crate::project::secrets::Secrets;
@@ -60,21 +61,6 @@ pub struct Facts {
     pub tools: Option<Base>,
     /// A folder of this build's own; removed at its end.
     pub scratch: PathBuf,
-}
-
-/// A base image that was chosen for the declaration's `BASE_IMAGE`.
-#[derive(Debug, Clone, Default)]
-pub struct Base {
-    /// The pinned name that it stands for.
-    pub pinned: String,
-    /// Its name.
-    pub image: String,
-    /// What makes it; empty where it is there.
-    pub steps: Vec<Step>,
-    /// Whether it is in the daemon alone, where other drivers do not see it.
-    pub local: bool,
-    /// Its layout in the store, for those; absent for builders that see it and while the image is still to be made.
-    pub kept: Option<Kept>,
 }
 
 /// One target's place in the store.

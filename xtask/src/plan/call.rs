@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::build::{Base, Facts, PlannedTarget};
+use super::build::{Facts, PlannedTarget};
 use super::fresh::Fresh;
 use super::held::Read;
 use super::options::BuildOptions;
+use crate::base_image::Base;
 use crate::engine::Driver;
 use crate::project::Target;
 use crate::step::Command;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::build::{Base, Facts, Plan, Stored, plan};
+use super::build::{Facts, Plan, Stored, plan};
 use super::caches::{Caches, Mode, Registry};
 use super::held::{Held, Tag, Tags};
 use super::options::BuildOptions;
-use crate::engine::base::kept::Kept;
+use crate::base_image::Base;
+use crate::base_image::kept::Kept;
 use crate::engine::registry::Said;
 use crate::engine::{Driver, Engine, Version};
 use crate::project::secrets::Secrets;

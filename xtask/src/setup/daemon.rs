@@ -9,8 +9,8 @@ use crate::engine::builders;
 use crate::engine::daemon_json::{self, BUILDKIT, CONTAINERD_STORE, Settings};
 use crate::engine::facts as engine_facts;
 use crate::engine::limits::Limits;
-use crate::engine::provision::probe::chosen_place;
 use crate::host::Host;
+use crate::provision::probe::chosen_place;
 use crate::session::Session;
 use crate::step::{Action, Step};
 

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 use xtask::args::Parsed;
-use xtask::engine::base::{self, BaseImage, bootstrap};
+use xtask::base_image;
+use xtask::base_image::{BaseImage, bootstrap};
 use xtask::engine::facts;
 use xtask::exec::steps;
 use xtask::host::Host;
@@ -57,7 +58,7 @@ fn a_bootstrapped_image_installs_packages_and_holds_nothing_of_the_host() {
     let session = session(store.path());
     let engine = facts::ask_engine(&session).expect("an engine");
     let tag = format!("durango-test/debian:{}", std::process::id());
-    let all = base::steps(&session, &engine, &tag).expect("steps");
+    let all = base_image::steps(&session, &engine, &tag).expect("steps");
     steps::run(&all, false).expect("made and loaded");
     assert_eq!(
         fs::read_dir(session.layout.tmp()).expect("scratch space").count(),
@@ -96,6 +97,6 @@ fn an_image_in_the_engine_is_found_by_its_pinned_name() {
     let store = tempfile::tempdir().expect("a folder");
     let session = session(store.path());
     let engine = facts::ask_engine(&session).expect("an engine");
-    let state = base::state(&session, &engine, "durango-test/no-such-image:1").expect("an answer");
+    let state = base_image::state(&session, &engine, "durango-test/no-such-image:1").expect("an answer");
     assert!(matches!(state, BaseImage::Bootstrapped | BaseImage::Missing), "{state:?}");
 }

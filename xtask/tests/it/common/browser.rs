@@ -41,7 +41,7 @@ impl Browser {
         let host = xtask::host::Host::read();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("a root");
         let layout = xtask::layout::Layout::new(root, "/nonexistent");
-        let found = xtask::engine::provision::browser::find(&host, &layout);
+        let found = xtask::provision::browser::find(&host, &layout);
         let found = found
             .expect("no browser is here: `cargo xtask test --provision` brings one, CHROMIUM names another");
         Self { program: found.program, env: found.env }

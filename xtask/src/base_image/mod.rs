@@ -8,15 +8,14 @@ pub mod mirror;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use kept::Kept;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use xshell::cmd;
 
-use super::{Engine, facts};
 use crate::defaults::{PINNED, TAG};
+use crate::engine::{Engine, facts};
 use crate::memo::Memo;
-use crate::plan::build::Base;
-use crate::plan::options::BuildOptions;
 use crate::process::ask;
 use crate::session::Session;
 use crate::step::Step;
@@ -50,6 +49,21 @@ impl BaseImage {
     }
 }
 
+/// A base image that was chosen for the declaration's `BASE_IMAGE`.
+#[derive(Debug, Clone, Default)]
+pub struct Base {
+    /// The pinned name that it stands for.
+    pub pinned: String,
+    /// Its name.
+    pub image: String,
+    /// What makes it; empty where it is there.
+    pub steps: Vec<Step>,
+    /// Whether it is in the daemon alone, where other drivers do not see it.
+    pub local: bool,
+    /// Its layout in the store, for those; absent for builders that see it and while the image is still to be made.
+    pub kept: Option<Kept>,
+}
+
 /// Looks for the base image: one question to the engine, and only where it has neither image one to the registry.
 pub fn state(session: &Session, engine: &Engine, pinned: &str) -> Result<BaseImage> {
     look(session, engine, pinned).map(|(state, _)| state)
@@ -72,12 +86,12 @@ fn look(session: &Session, engine: &Engine, pinned: &str) -> Result<(BaseImage, 
 }
 
 /// The image for a build, with the steps that bring it about.
-pub fn choose(session: &Session, options: &BuildOptions, engine: &Engine, pinned: &str) -> Result<Base> {
+pub fn choose(session: &Session, may_provision: bool, engine: &Engine, pinned: &str) -> Result<Base> {
     let (state, id) = look(session, engine, pinned)?;
     let steps = match state {
         BaseImage::Missing => {
             // With `--provision` the tool is there, or a dry run has shown that it will be.
-            if !options.provision {
+            if !may_provision {
                 bootstrap::check_tools(session)?;
             }
             steps(session, engine, TAG)?

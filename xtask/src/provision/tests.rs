@@ -2,9 +2,9 @@
 
 use super::facts::{Daemon, Facts, Init};
 use crate::engine::os::Distribution;
-use crate::engine::provision::*;
 use crate::engine::{Version, apt};
 use crate::process::root::User;
+use crate::provision::*;
 use crate::step::Action;
 
 /// A bare Debian of that version.
