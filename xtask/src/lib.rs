@@ -19,6 +19,7 @@ pub mod forecast;
 pub mod host;
 pub mod json;
 pub mod layout;
+pub mod live;
 pub mod memo;
 pub mod outcome;
 pub mod plan;

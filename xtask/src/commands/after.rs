@@ -12,6 +12,7 @@ use crate::engine::usage::{self, Which};
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, Moved, Site};
 use crate::exec::{push, registry, save, steps};
+use crate::live;
 use crate::outcome::{BuildReport, MountReport, assemble};
 use crate::plan::build::Plan;
 use crate::plan::held::Held;
@@ -21,7 +22,6 @@ use crate::plan::save::Save;
 use crate::process::signals;
 use crate::record::Record;
 use crate::record::log::Log;
-use crate::report::watch;
 use crate::session::Session;
 use crate::stdio::errln;
 use crate::store::mount::{MountEntry, SavedMount};
@@ -100,7 +100,7 @@ fn take_out(
             carrier,
             Way::Out,
             &mounts,
-            &mut *watch::aside(session, "saving cache mounts"),
+            &mut *live::aside(session, "saving cache mounts"),
         )?;
     }
     for (entry, _) in built.put_back.done.iter().chain(&moved.done) {
@@ -161,7 +161,7 @@ fn publish(
             &transport,
             &held.registry,
             &saved,
-            &mut *watch::aside(session, "pushing cache mounts"),
+            &mut *live::aside(session, "pushing cache mounts"),
         )?;
         report.cache.pushed.extend(pushed);
         report.cache.push_seconds = text::round(report.cache.push_seconds + started.elapsed().as_secs_f64());
@@ -212,7 +212,7 @@ fn save_one(
         log,
         now,
         (&budget, expected),
-        &mut *watch::aside(session, "saving layers"),
+        &mut *live::aside(session, "saving layers"),
     );
     signals::check()?;
     match saved {
@@ -232,8 +232,7 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
     if !session.globals.json {
         errln!("pushing the layers of {} to {}", push.image, push.reference);
     }
-    let pushed =
-        push::run(&session.layout, push, record.log(), &mut *watch::aside(session, "pushing layers"));
+    let pushed = push::run(&session.layout, push, record.log(), &mut *live::aside(session, "pushing layers"));
     signals::check()?;
     match pushed {
         Ok(seconds) => {

@@ -13,6 +13,7 @@ use crate::error;
 use crate::error::usage;
 use crate::exec::steps;
 use crate::json;
+use crate::live::Foreseen;
 use crate::outcome::failure::BuildFailure;
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::pins::{self as planned, Held, Newest, Update};
@@ -21,7 +22,6 @@ use crate::project::pins::{self, Pin, Pins};
 use crate::record::log::Log;
 use crate::record::veil::Veil;
 use crate::report;
-use crate::report::watch::Foreseen;
 use crate::session::Session;
 use crate::stdio::{errln, out, outln};
 

@@ -14,6 +14,8 @@ use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, Moved, Site};
 use crate::exec::registry::{self, Transport};
 use crate::exec::steps;
+use crate::live;
+use crate::live::Foreseen;
 use crate::plan::build::Plan;
 use crate::plan::mounts::{PlannedMount, Way};
 use crate::process::signals;
@@ -21,7 +23,6 @@ use crate::progress::Watcher;
 use crate::progress::ended::Ended;
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
-use crate::report::watch::{self, Foreseen};
 use crate::session::Session;
 use crate::stdio::errln;
 use crate::step::Command;
@@ -54,7 +55,7 @@ pub(super) fn bake(session: &Session, plan: &Plan, log: &Log, foreseen: &Foresee
     std::fs::create_dir_all(&plan.scratch)?;
     steps::run(&plan.prepare, session.globals.verbose)?;
     let names = plan.targets.iter().map(|target| target.name.clone()).collect();
-    let watcher = RefCell::new(watch::watcher(session, Foreseen::clone(foreseen)));
+    let watcher = RefCell::new(live::watcher(session, Foreseen::clone(foreseen)));
     let run = Run { session, plan, log, names, watcher };
     let started = Instant::now();
     let (mut ended, put_back) = run.with_mounts()?;
@@ -160,7 +161,7 @@ impl Run<'_> {
                 carrier,
                 Way::In,
                 &mounts,
-                &mut *watch::aside(self.session, "putting back cache mounts"),
+                &mut *live::aside(self.session, "putting back cache mounts"),
             )?;
             moved.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
             put_back.add(moved);
@@ -184,7 +185,7 @@ impl Run<'_> {
                 let (fetched, warnings) = registry::fetch_mounts(
                     &transport,
                     &[remote],
-                    &mut *watch::aside(self.session, "fetching cache mounts"),
+                    &mut *live::aside(self.session, "fetching cache mounts"),
                 )?;
                 warnings.iter().for_each(|warning| errln!("warning: {warning}"));
                 put_back.warnings.extend(warnings);

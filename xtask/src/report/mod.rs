@@ -17,5 +17,4 @@ pub mod store;
 pub mod story;
 pub mod text;
 pub mod timeline;
-pub mod watch;
 pub mod words;

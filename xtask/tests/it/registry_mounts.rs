@@ -14,12 +14,12 @@ use xtask::engine::registry::{self as asking, Wanted};
 use xtask::exec::registry::{Transport, fetch_mounts, publish_mounts};
 use xtask::host::Host;
 use xtask::layout::Layout;
+use xtask::live;
 use xtask::plan::caches::{Caches, Registry as Cache};
 use xtask::plan::held::Held;
 use xtask::project::mount::{MountIdentity, Sharing};
 use xtask::record::log::Log;
 use xtask::record::veil::Veil;
-use xtask::report::watch;
 use xtask::session::Globals;
 use xtask::session::Session;
 use xtask::store::layout_check::{self, Blob};
@@ -45,13 +45,13 @@ impl Machine {
     fn publish(&self, cache: &Cache, mounts: &[SavedMount]) -> (Vec<String>, Vec<String>) {
         let (scratch, log) = self.folders();
         let to = self.transport(scratch.path(), &log);
-        publish_mounts(&to, cache, mounts, &mut watch::Quiet).expect("not interrupted")
+        publish_mounts(&to, cache, mounts, &mut live::Quiet).expect("not interrupted")
     }
 
     fn fetch(&self, mounts: &[RemoteMount]) -> (Vec<SavedMount>, Vec<String>) {
         let (scratch, log) = self.folders();
         let from = self.transport(scratch.path(), &log);
-        fetch_mounts(&from, mounts, &mut watch::Quiet).expect("not interrupted")
+        fetch_mounts(&from, mounts, &mut live::Quiet).expect("not interrupted")
     }
 
     fn folders(&self) -> (tempfile::TempDir, Log) {

@@ -21,6 +21,7 @@ use crate::forecast;
 use crate::forecast::processors::Processors;
 use crate::forecast::{Forecast, Known, State};
 use crate::layout::Layout;
+use crate::live::Foreseen;
 use crate::memo::Memo;
 use crate::plan::build::{Facts, Plan};
 use crate::plan::options::BuildOptions;
@@ -29,7 +30,6 @@ use crate::project::context::Digests;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{self, GraphStep, TargetFacts};
 use crate::record::steps::{self, BuildSteps, StepOutcome};
-use crate::report::watch::Foreseen;
 use crate::session::Session;
 pub(super) use told::Told;
 

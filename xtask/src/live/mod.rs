@@ -3,11 +3,11 @@
 
 pub mod aside;
 pub mod board;
+pub mod display;
 pub mod eta;
 pub mod folds;
 mod foretelling;
 pub mod frame;
-pub mod live;
 pub mod paint;
 pub mod plain;
 pub mod words;
@@ -41,7 +41,7 @@ pub fn watcher(session: &Session, foreseen: Foreseen) -> Box<dyn Watcher> {
     let shown: Box<dyn Watcher> = match session.globals.progress {
         Progress::Quiet => return Box::new(Quiet),
         Progress::RawJson => return Box::new(RawJson),
-        Progress::Auto if host.can_draw() => Box::new(live::Live::build(Arc::clone(&foreseen), color)),
+        Progress::Auto if host.can_draw() => Box::new(display::Live::build(Arc::clone(&foreseen), color)),
         Progress::Auto | Progress::Plain => match folds::Style::of(host) {
             Some(style) => Box::new(folds::Folds::new(style, color, host.now)),
             None => Box::new(plain::Plain::new(color)),
@@ -55,7 +55,7 @@ pub fn aside(session: &Session, what: &str) -> Box<dyn Watcher> {
     let host = &session.host;
     match session.globals.progress {
         Progress::Auto if host.can_draw() => {
-            Box::new(live::Live::aside(what, session.color(host.stderr_is_terminal)))
+            Box::new(display::Live::aside(what, session.color(host.stderr_is_terminal)))
         }
         _ => Box::new(Quiet),
     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::forecast::Expected;
+use crate::live::board::*;
+use crate::live::words::tests::{events, log, vertex};
 use crate::project::dockerfile::Dockerfile;
-use crate::report::watch::board::*;
-use crate::report::watch::words::tests::{events, log, vertex};
 
 const MAKE: &str = "[php 2/4] RUN make";
 const COPY: &str = "[php 3/4] COPY a b";

@@ -54,7 +54,7 @@ impl Watcher for Plain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::watch::words::tests::{events, log, vertex};
+    use crate::live::words::tests::{events, log, vertex};
 
     #[test]
     fn a_line_when_a_step_starts_and_ends() {

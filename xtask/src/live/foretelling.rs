@@ -73,7 +73,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::report::watch::words::tests::{events, vertex};
+    use crate::live::words::tests::{events, vertex};
 
     struct Lines(Rc<RefCell<Vec<String>>>);
 

@@ -1,7 +1,7 @@
 //! Folds, from chunks of BuildKit's stream to lines.
 
-use crate::report::watch::folds::*;
-use crate::report::watch::words::tests::{events, log, vertex};
+use crate::live::folds::*;
+use crate::live::words::tests::{events, log, vertex};
 
 const MAKE: &str = "[php 2/3] RUN make";
 const GO: &str = "[modules 2/3] RUN go build";

@@ -58,7 +58,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::report::watch::words::tests::{events, vertex};
+    use crate::live::words::tests::{events, vertex};
 
     #[test]
     fn the_bytes_of_all_its_parts_add_up() {

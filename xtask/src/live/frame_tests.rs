@@ -1,6 +1,6 @@
 //! Views at several widths.
 
-use crate::report::watch::frame::*;
+use crate::live::frame::*;
 
 fn row(heading: &str, seconds: f64, expected: Option<f64>, detail: &str) -> Row {
     Row { heading: heading.into(), seconds, expected, detail: detail.into() }
