@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::gather;
+use super::build::facts;
 use crate::args::Parsed;
 use crate::build_id;
 use crate::engine::facts as engine_facts;
@@ -70,7 +70,7 @@ fn ask(session: &Session, held: &[Held]) -> Result<Newest> {
     let id = build_id::new_id(session.host.now, std::process::id());
     let scratch = session.layout.tmp().join(&id);
     let options = planned::question(&session.layout, &scratch, held, &id);
-    let facts = gather::facts(session, &options, engine, &id)?;
+    let facts = facts::facts(session, &options, engine, &id)?;
     let mut plan = planning::plan(&facts, &options, &id);
     let dockerfile = session.layout.compose().with_file_name("base-build.Dockerfile");
     let text = fs::read_to_string(&dockerfile)
@@ -84,7 +84,7 @@ fn ask(session: &Session, held: &[Held]) -> Result<Newest> {
 fn build(session: &Session, plan: &Plan) -> Result<()> {
     let log = Log::new(session.layout.tmp().join("pins.log"), Veil::default());
     steps::remove(log.path())?;
-    let ended = super::run::bake(session, plan, &log, &Foreseen::default())?.ended;
+    let ended = super::build::run::bake(session, plan, &log, &Foreseen::default())?.ended;
     signals::check()?;
     if !ended.success {
         let failure = BuildFailure::new(&ended.trace, &ended.text, log.path());

@@ -9,7 +9,7 @@ use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, base_of};
 use sha2::{Digest, Sha256};
 use xtask::args::Parsed;
-use xtask::commands::registries;
+use xtask::commands::build::registries;
 use xtask::engine::registry::{self as asking, Wanted};
 use xtask::exec::registry::{Transport, fetch_mounts, publish_mounts};
 use xtask::host::Host;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use crate::args::Parsed;
-use crate::commands::gather;
-use crate::engine::facts;
+use crate::commands::build::facts;
+use crate::engine::facts as engine_facts;
 use crate::engine::usage::{self, Which};
 use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, Question};
@@ -44,8 +44,8 @@ impl Records {
 /// folder, so they stay.
 pub(super) fn ours(session: &Session, parsed: &Parsed) -> Result<Records> {
     let options = BuildOptions::new(session, parsed, Vec::new())?;
-    gather::check_files(&options.files)?;
-    let engine = facts::read(session).map_err(|problem| problem.into_error())?;
+    facts::check_files(&options.files)?;
+    let engine = engine_facts::read(session).map_err(|problem| problem.into_error())?;
     let env = secrets::read(&session.host).paths();
     let question = Question { files: &options.files, requested: &[], sets: &[], env: &env, remember: true };
     let declaration = declaration::read(session, &question)?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::args::Parsed;
 use crate::build_id;
-use crate::commands::{aside, gather};
+use crate::commands::build::{facts, read_only_store};
 use crate::engine::facts as engine_facts;
 use crate::error::usage;
 use crate::exec::budget::Budget;
@@ -44,7 +44,7 @@ pub(super) fn export(session: &Session, parsed: &Parsed, words: &[String]) -> Re
         ));
     }
     refuse_foreign(session)?;
-    let aside = aside::needed(session)?;
+    let aside = read_only_store::needed(session)?;
     let session = aside.as_ref().map_or(session, |aside| &aside.session);
     write::check_place(&to)?;
     let platform = platform(session);
@@ -112,7 +112,7 @@ pub(super) fn import(session: &Session, parsed: &Parsed, _: &[String]) -> Result
         let mut first = |bundle: &Bundle| bundle.check_platform(&here).map(|()| false);
         (read::read(&from, &mut first, &mut |_, _| Ok(())).with_context(name)?, read::Imported::default())
     } else {
-        if let Some(aside) = aside::needed(session)? {
+        if let Some(aside) = read_only_store::needed(session)? {
             bail!("{}", aside.reason);
         }
         let scratch = scratch(session, "import");
@@ -162,7 +162,7 @@ fn refuse_foreign(session: &Session) -> Result<()> {
 }
 
 fn declared(session: &Session, options: &BuildOptions) -> Result<Declaration> {
-    gather::check_files(&options.files)?;
+    facts::check_files(&options.files)?;
     let env = secrets::read(&session.host).paths();
     let question = Question { files: &options.files, requested: &[], sets: &[], env: &env, remember: true };
     declaration::read(session, &question)
@@ -291,7 +291,7 @@ fn used(
     mut names: Vec<String>,
     platform: &str,
 ) -> Vec<crate::project::mount::MountIdentity> {
-    gather::add_linked(declaration, &mut names);
+    facts::add_linked(declaration, &mut names);
     let file = |name: &String| {
         Some((name.clone(), Dockerfile::parse(&mounts::read(declaration, &declaration.targets[name])?)))
     };

@@ -5,7 +5,7 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use crate::args::Parsed;
-use crate::commands::gather;
+use crate::commands::build::facts;
 use crate::json;
 use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, Question};
@@ -19,7 +19,7 @@ use crate::store::key::Key;
 /// Runs `cache key`; without a target, of all that are declared. It needs buildx to read the declaration, and no engine.
 pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Result<u8> {
     let options = BuildOptions::new(session, parsed, targets.to_vec())?;
-    gather::check_files(&options.files)?;
+    facts::check_files(&options.files)?;
     let env = secrets::read(&session.host).paths();
     let question = Question {
         files: &options.files,
@@ -34,7 +34,7 @@ pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Res
     } else {
         declaration.resolve(targets)?
     };
-    gather::add_linked(&declaration, &mut names);
+    facts::add_linked(&declaration, &mut names);
     names.sort();
     if let Some(app) = &options.app {
         let targets = declaration.targets.values_mut();

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::foresee::Told;
-use super::keep::{self, budget};
+use super::forecast::Told;
 use super::run::{Built, site, transport};
+use super::store_upkeep::{self, budget};
 use crate::engine::usage::{self, Which};
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, Moved, Site};
@@ -29,7 +29,7 @@ use crate::store::used;
 use crate::text;
 
 /// Keeps what a build that succeeded came to.
-pub(super) fn keep(
+pub(in crate::commands) fn keep(
     session: &Session,
     plan: &Plan,
     built: &Built,
@@ -204,7 +204,7 @@ fn save_one(
         errln!("saving the layers of {} for other builders ({})", save.image, save.key);
     }
     let (now, log, budget) = (session.host.now, record.log(), budget(session, plan));
-    let expected = save.expected.unwrap_or_else(|| keep::guess(session, &save.image, &budget));
+    let expected = save.expected.unwrap_or_else(|| store_upkeep::guess(session, &save.image, &budget));
     let saved = save::run(
         &session.layout,
         save,
@@ -249,7 +249,7 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
 }
 
 /// Says a warning and keeps it in the report.
-pub(super) fn warn(session: &Session, report: &mut BuildReport, warning: String) {
+pub(in crate::commands) fn warn(session: &Session, report: &mut BuildReport, warning: String) {
     if !session.globals.json {
         errln!("warning: {warning}");
     }

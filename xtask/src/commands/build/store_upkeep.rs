@@ -17,14 +17,14 @@ use crate::store::{quarantine, used};
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// What is damaged goes out of the way, as far as that can be done: the build does not use it anyway.
-pub(super) fn quarantine(session: &Session, plan: &Plan) {
+pub(in crate::commands) fn quarantine(session: &Session, plan: &Plan) {
     if let Err(error) = quarantine::run(&session.layout, &plan.damaged, session.host.now, false) {
         errln!("warning: what is damaged in the store stays where it is: {error:#}");
     }
 }
 
 /// What the policy does not keep goes, at the end of a build.
-pub(super) fn settle(session: &Session, plan: &Plan) {
+pub(in crate::commands) fn settle(session: &Session, plan: &Plan) {
     if session.layout.aside.is_some() {
         return;
     }
@@ -36,13 +36,13 @@ pub(super) fn settle(session: &Session, plan: &Plan) {
 }
 
 /// What the store may take.
-pub(super) fn budget(session: &Session, plan: &Plan) -> Budget {
+pub(in crate::commands) fn budget(session: &Session, plan: &Plan) -> Budget {
     Budget::new(&session.layout, &plan.policy, session.host.now)
 }
 
 /// What the first generation of an image may take: the image twice, for the stages that it is made of, and no more than a quarter of
 /// the budget, since this is a guess.
-pub(super) fn guess(session: &Session, image: &str, budget: &Budget) -> u64 {
+pub(in crate::commands) fn guess(session: &Session, image: &str, budget: &Budget) -> u64 {
     let size = "{{.Size}}";
     let question = cmd!(session.sh, "docker image inspect --format {size} {image}");
     let answer = ask(question.quiet(), LIMIT).ok().filter(|answer| answer.success);
@@ -51,7 +51,7 @@ pub(super) fn guess(session: &Session, image: &str, budget: &Budget) -> u64 {
 }
 
 /// Notes which generations were of use: the exact one, else all that BuildKit was shown.
-pub(super) fn touch(plan: &Plan) {
+pub(in crate::commands) fn touch(plan: &Plan) {
     for target in &plan.targets {
         let is_exact = |dir: &&PathBuf| {
             target.key.as_ref().is_some_and(|key| dir.file_name().is_some_and(|name| name == key.0.as_str()))

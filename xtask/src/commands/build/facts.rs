@@ -95,7 +95,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
 }
 
 /// Targets that others build upon are built with them, so that their images exist under their own names too.
-pub(super) fn add_linked(declaration: &Declaration, names: &mut Vec<String>) {
+pub(in crate::commands) fn add_linked(declaration: &Declaration, names: &mut Vec<String>) {
     let mut next = 0;
     while next < names.len() {
         let target = &declaration.targets[&names[next]];

@@ -18,7 +18,7 @@ use crate::session::Session;
 use crate::store::mount_image::RemoteMount;
 
 /// A mount that the builder lacks, and the registry that has it where the store has not.
-pub(super) struct Lacking {
+pub(in crate::commands) struct Lacking {
     /// The mount.
     pub mount: PlannedMount,
     /// Where it is to be fetched from.
@@ -26,7 +26,7 @@ pub(super) struct Lacking {
 }
 
 /// Watches all calls of one build. Each mount is looked at once, but for one whose step was over before the builder answered.
-pub(super) struct Lookout<'a> {
+pub(in crate::commands) struct Lookout<'a> {
     session: &'a Session,
     plan: &'a Plan,
     asked: RefCell<BTreeSet<usize>>,
@@ -40,13 +40,13 @@ pub(super) struct Lookout<'a> {
 
 impl<'a> Lookout<'a> {
     /// Of a build that is about to begin.
-    pub(super) fn new(session: &'a Session, plan: &'a Plan) -> Self {
+    pub(in crate::commands) fn new(session: &'a Session, plan: &'a Plan) -> Self {
         let (asked, made) = (RefCell::default(), RefCell::default());
         Self { session, plan, asked, made, begun: Cell::new(None), started: Cell::new(0) }
     }
 
     /// Whether steps that run now lack what can be had; one that is over already was not worth it.
-    pub(super) fn is_lacking(&self, trace: &Trace) -> bool {
+    pub(in crate::commands) fn is_lacking(&self, trace: &Trace) -> bool {
         self.begun.set(self.begun.get().or_else(|| trace.begun()));
         let started = trace.steps().filter(|(state, _)| state.started.is_some()).count();
         if self.started.replace(started) == started {
@@ -71,7 +71,7 @@ impl<'a> Lookout<'a> {
 
     /// What the builder lacks when the call has ended for that: of those steps, of others that had begun as well, and of the stages that
     /// are built upon theirs.
-    pub(super) fn lacking(&self, trace: &Trace) -> Vec<Lacking> {
+    pub(in crate::commands) fn lacking(&self, trace: &Trace) -> Vec<Lacking> {
         self.started.set(0);
         let plan = &self.plan.mounts;
         let mut wanted = self.made.take();

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::keep;
-use super::lacking::{Lacking, Lookout};
+use super::missing_mounts::{Lacking, Lookout};
+use super::store_upkeep;
 use crate::exec::bake::{self, Call};
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, Moved, Site};
@@ -42,7 +42,7 @@ const RACES: [Duration; 5] = [
 ];
 
 /// A build that came to its end, and the cache mounts that were put back for it.
-pub(super) struct Built {
+pub(in crate::commands) struct Built {
     /// How it ended, all its calls together.
     pub ended: Ended,
     /// What was put back.
@@ -51,7 +51,12 @@ pub(super) struct Built {
 
 /// Prepares and makes the call, with its output in `log`; the store is read-locked while BuildKit may read it. After Ctrl-C it gives
 /// what happened until then.
-pub(super) fn bake(session: &Session, plan: &Plan, log: &Log, foreseen: &Foreseen) -> Result<Built> {
+pub(in crate::commands) fn bake(
+    session: &Session,
+    plan: &Plan,
+    log: &Log,
+    foreseen: &Foreseen,
+) -> Result<Built> {
     std::fs::create_dir_all(&plan.scratch)?;
     steps::run(&plan.prepare, session.globals.verbose)?;
     let names = plan.targets.iter().map(|target| target.name.clone()).collect();
@@ -100,7 +105,12 @@ fn pause_for(pause: Duration) -> Result<()> {
 }
 
 /// Where cache mounts are moved to and from.
-pub(super) fn site<'a>(session: &'a Session, plan: &'a Plan, log: &'a Log, budget: &'a Budget) -> Site<'a> {
+pub(in crate::commands) fn site<'a>(
+    session: &'a Session,
+    plan: &'a Plan,
+    log: &'a Log,
+    budget: &'a Budget,
+) -> Site<'a> {
     Site {
         layout: &session.layout,
         log,
@@ -152,7 +162,7 @@ impl Run<'_> {
             if lacking.is_empty() {
                 continue;
             }
-            let budget = keep::budget(self.session, self.plan);
+            let budget = store_upkeep::budget(self.session, self.plan);
             let site = site(self.session, self.plan, self.log, &budget);
             let mounts = self.fetch(lacking, &mut put_back)?;
             self.say(&mounts);
@@ -199,7 +209,7 @@ impl Run<'_> {
 }
 
 /// How mounts go to registries and come from there.
-pub(super) fn transport<'a>(
+pub(in crate::commands) fn transport<'a>(
     session: &'a Session,
     plan: &'a Plan,
     log: &'a Log,

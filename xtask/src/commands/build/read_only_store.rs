@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::store::entry;
 
 /// What stands in for the store.
-pub(super) struct Aside {
+pub(in crate::commands) struct Aside {
     /// The session with its own files there.
     pub session: Session,
     /// Why, for people.
@@ -21,7 +21,7 @@ pub(super) struct Aside {
 }
 
 /// What is needed where the store is not to be written; `None` where it is.
-pub(super) fn needed(session: &Session) -> Result<Option<Aside>> {
+pub(in crate::commands) fn needed(session: &Session) -> Result<Option<Aside>> {
     let Some(reason) = reason(&session.layout) else { return Ok(None) };
     let dir = tempfile::Builder::new().prefix("durango-").tempdir();
     let dir = dir.context("failed to make a temporary folder in place of the store")?;

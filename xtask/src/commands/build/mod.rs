@@ -1,11 +1,20 @@
 //! `base-build`, `frankenphp`, `build` and `plan`: from options to facts, plan, execution and report.
 
+pub mod facts;
+mod forecast;
+mod missing_mounts;
+pub(crate) mod read_only_store;
+pub mod registries;
+pub(crate) mod run;
+mod save_results;
+mod store_upkeep;
+
 use std::time::Instant;
 
 use anyhow::Result;
 
-use super::foresee::{Foresight, Found, Told};
-use super::{after, aside, gather, keep, run};
+use super::build::forecast::{Foresight, Found, Told};
+
 use crate::args::Parsed;
 use crate::build_id;
 use crate::engine::facts as engine_facts;
@@ -55,8 +64,8 @@ pub fn plan(session: &Session, parsed: &Parsed) -> Result<u8> {
 }
 
 fn build_targets(session: &Session, options: &BuildOptions) -> Result<u8> {
-    gather::check_files(&options.files)?;
-    if let Some(aside) = aside::needed(session)? {
+    facts::check_files(&options.files)?;
+    if let Some(aside) = read_only_store::needed(session)? {
         let options = BuildOptions { unsaved: Some(aside.reason), ..options.clone() };
         return build_with(&aside.session, &options);
     }
@@ -74,7 +83,7 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
         Err(problem) => return Err(problem.into_error()),
     };
     let id = build_id::new_id(session.host.now, std::process::id());
-    let facts = gather::facts(session, options, engine, &id)?;
+    let facts = facts::facts(session, options, engine, &id)?;
     let plan = planning::plan(&facts, options, &id);
     let foresight = Foresight::begin(session, &facts, options, &plan);
     if options.dry_run {
@@ -129,7 +138,7 @@ fn execute(session: &Session, plan: &Plan, veil: Veil, foresight: Foresight) -> 
     let record = Record::open(&session.layout, plan, veil)?;
     std::fs::create_dir_all(&plan.scratch)?;
     let held = lock::hold(&plan.scratch);
-    keep::quarantine(session, plan);
+    store_upkeep::quarantine(session, plan);
     let (report, done) = build_and_keep(session, plan, &record, foresight);
     steps::clean(&plan.cleanup);
     drop(held);
@@ -138,7 +147,7 @@ fn execute(session: &Session, plan: &Plan, veil: Veil, foresight: Foresight) -> 
     }
     super::report::summarize(session, &report);
     done?;
-    keep::settle(session, plan);
+    store_upkeep::settle(session, plan);
     if session.globals.json {
         outln!("{}", json::line(&report)?);
     }
@@ -171,7 +180,7 @@ fn build_and_keep(
     let has_failed = !ended.success && !is_stopped;
     let failure = has_failed.then(|| BuildFailure::new(&ended.trace, &ended.text, log.path()));
     let mut report = assemble::report(plan, ended, &bake::digests(&plan.metadata), failure);
-    assemble::unread(&ended.trace).for_each(|warning| after::warn(session, &mut report, warning));
+    assemble::unread(&ended.trace).for_each(|warning| save_results::warn(session, &mut report, warning));
     if is_stopped {
         report.result = BuildResult::Interrupted;
     }
@@ -181,8 +190,8 @@ fn build_and_keep(
     }
     let mut done = Ok(());
     if report.failure.is_none() {
-        keep::touch(plan);
-        done = after::keep(session, plan, &built, &told, record, &mut report);
+        store_upkeep::touch(plan);
+        done = save_results::keep(session, plan, &built, &told, record, &mut report);
     }
     if let Err(error) = &done {
         report
