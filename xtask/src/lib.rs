@@ -1,8 +1,8 @@
-//! durango-builder's orchestrator: FrankenPHP images whose rebuild costs as much as the change.
+//! The orchestrator of durango-builder: `cargo xtask` builds FrankenPHP images, and a rebuild costs as much as the change.
 //!
-//! Data flows one way: flags ([`cli`]) -> facts ([`host`], [`project`], [`engine`], [`cache`]) -> plan ([`plan`]) ->
-//! steps -> outcomes ([`exec`], [`record`]) -> report ([`report`]). Only facts read the world and only [`exec`]
-//! changes it; what lies between is pure. `docs/architecture.md` tells the rooms and the reasons.
+//! Data flows one way: options ([`args`], [`session`]) -> facts ([`project`], [`engine`], [`store`]) -> plan ([`plan`]) ->
+//! steps ([`exec`]) -> outcome ([`outcome`], [`record`]) -> report ([`report`], [`live`]). A room imports only from the rooms
+//! below it.
 
 pub mod args;
 pub mod base_image;

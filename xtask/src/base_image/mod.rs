@@ -13,7 +13,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use xshell::cmd;
 
-use crate::defaults::{PINNED, TAG};
+use crate::defaults::TAG;
 use crate::engine::{Engine, facts};
 use crate::memo::Memo;
 use crate::process::ask;

@@ -5,8 +5,6 @@ use std::io::BufReader;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -20,9 +18,8 @@ use crate::process::signals::Supervised;
 use crate::progress::Watcher;
 use crate::progress::decode::{Decoder, Item};
 use crate::progress::ended::Ended;
-use crate::progress::trace::{Event, Trace};
+use crate::progress::trace::Trace;
 use crate::record::log::Log;
-use crate::stdio::errln;
 use crate::step::Command;
 
 /// A call to be made.

@@ -13,7 +13,6 @@ use super::options::BuildOptions;
 use super::push::{self, Push};
 use super::save::{self, Save};
 use crate::base_image::Base;
-use crate::base_image::kept::Kept;
 use crate::engine::Engine;
 use crate::json::SCHEMA;
 use crate::project::Declaration;

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::defaults::SIZE;
 use crate::engine::builders::Instance;
 use crate::error::usage;
 use crate::layout::Layout;

@@ -8,16 +8,11 @@ pub mod packages;
 pub mod probe;
 pub mod test_tools;
 
-use std::path::{Path, PathBuf};
+use anyhow::Result;
 
-use anyhow::{Result, bail};
-
-use crate::host::Host;
-use crate::layout::Layout;
 use crate::process::root::Root;
-use crate::process::root::User;
 use crate::session::Session;
-use crate::step::{Command, Step};
+use crate::step::Step;
 use facts::{Daemon, Facts};
 
 /// The steps that make this machine able to build; none where it is already. Run them, then ask the engine again.

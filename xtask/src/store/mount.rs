@@ -2,7 +2,6 @@
 //! with packs (`tar | zstd`) and the list of files. Renaming `entry.json` is what makes a save count; a blob that it does
 //! not name is garbage.
 
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
