@@ -128,6 +128,7 @@ fn part(name: &str, before: Option<&str>, after: Option<&str>) -> Cause {
         "env" => (CauseKind::Instruction, format!("ENV {rest}")),
         "mount" => (CauseKind::Mount, format!("the {rest} mount")),
         "command" => return command(before, after),
+        "heredoc" => return command(before, after),
         "order" => (CauseKind::Instruction, "the order of ARGs and ENVs".to_owned()),
         "workdir" | "user" | "shell" => (CauseKind::Instruction, kind.to_ascii_uppercase()),
         "url" => (CauseKind::File, rest.to_owned()),
@@ -219,10 +220,15 @@ fn files(before: &[Input], after: &[Input]) -> Option<Cause> {
 
 /// What about a file changed.
 fn about(old: &str, new: &str) -> String {
+    let (old, old_xattrs) = old.split_once(" xattrs:").unwrap_or((old, ""));
+    let (new, new_xattrs) = new.split_once(" xattrs:").unwrap_or((new, ""));
+    if old == new && old_xattrs != new_xattrs {
+        return "other extended attributes".into();
+    }
     let kind = |state: &str| match state {
-        state if state.starts_with("->") => "a link",
-        state if state.ends_with('/') => "a folder",
-        _ => "a file",
+        state if state.starts_with("->") => "a link".to_owned(),
+        state if state.ends_with('/') => "a directory".to_owned(),
+        state => state.split_once('|').map_or("a file".to_owned(), |(_, kind)| format!("a {kind}")),
     };
     if new.contains(" inside:") || old.contains(" inside:") {
         return "something in it changed".into();
@@ -230,7 +236,8 @@ fn about(old: &str, new: &str) -> String {
     if kind(old) != kind(new) {
         return format!("{} now, {} before", kind(new), kind(old));
     }
-    match (old.split_once(':'), new.split_once(':')) {
+    let content = |state: &'_ str| !state.contains('|');
+    match (old.split_once(':').filter(|_| content(old)), new.split_once(':').filter(|_| content(new))) {
         (Some((old_mode, old_digest)), Some((new_mode, new_digest))) => {
             match (old_mode == new_mode, old_digest == new_digest) {
                 (true, _) => "another content".into(),
@@ -238,8 +245,11 @@ fn about(old: &str, new: &str) -> String {
                 (false, false) => format!("another content, mode {old_mode} -> {new_mode}"),
             }
         }
-        _ if kind(new) == "a link" => format!("links to {} now", &new[2..]),
-        _ => format!("mode {} -> {}", old.trim_end_matches('/'), new.trim_end_matches('/')),
+        _ if new.starts_with("->") => format!("links to {} now", &new[2..]),
+        _ => {
+            let mode = |state: &str| state.split(['/', '|']).next().unwrap_or_default().to_owned();
+            format!("mode {} -> {}", mode(old), mode(new))
+        }
     }
 }
 

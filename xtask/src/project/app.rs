@@ -89,7 +89,7 @@ fn findings(dir: &Path, store: &Path) -> Vec<(String, &'static str)> {
         let reason = reason(&entry, store.as_deref());
         if ignore.excludes(path) {
             // Something below may come back in, but nothing below a finding is looked at.
-            if is_dir && (reason.is_some() || !ignore.has_exceptions()) {
+            if is_dir && (reason.is_some() || !ignore.may_bring_back_below(path)) {
                 walk.skip_current_dir();
             }
         } else if let Some(why) = reason {

@@ -1,136 +1,141 @@
-//! `.dockerignore`: which files of a context go into a build. Patterns as Docker documents them: `*`, `?` and `[...]` within one
-//! folder, `**` across folders, `!` for exceptions, the last that matches decides.
+//! `.dockerignore`: which files of a context go into a build, as moby's pattern matcher decides. The same matcher
+//! decides about `--exclude` and `COPY --parents`.
 
-/// The patterns of a file.
-#[derive(Debug, Clone, Default)]
+mod pattern;
+mod program;
+
+pub use pattern::BadPattern;
+use pattern::Pattern;
+use program::Program;
+
+use super::dockerfile::clean;
+
+/// A list of patterns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ignore {
-    /// Pattern by its parts, and whether it is an exception.
-    patterns: Vec<(Vec<String>, bool)>,
+    patterns: Vec<Pattern>,
+}
+
+/// What a list of patterns says about a path, and what the paths below it need to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Matched {
+    /// Whether the path matches.
+    pub is_match: bool,
+    /// By pattern, whether it matches the path or a parent.
+    by_pattern: Vec<bool>,
 }
 
 impl Ignore {
-    /// Reads the text of a `.dockerignore`.
+    /// Reads an ignore file. BuildKit refuses a build with a bad pattern, so that nothing is ignored then.
     pub fn parse(text: &str) -> Self {
-        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-        let patterns = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).filter_map(|line| {
-            let (is_exception, pattern) =
-                line.strip_prefix('!').map_or((false, line), |rest| (true, rest.trim()));
-            let parts: Vec<String> = pattern
-                .split('/')
-                .filter(|part| !part.is_empty() && *part != ".")
-                .map(str::to_owned)
-                .collect();
-            (!parts.is_empty() && !parts.iter().any(|part| part == "..")).then_some((parts, is_exception))
-        });
-        Self { patterns: patterns.collect() }
+        Self::try_parse(text).unwrap_or_default()
     }
 
-    /// Whether a path, relative to the context, stays out. A pattern that matches a folder means all that is in it.
-    pub fn excludes(&self, path: &str) -> bool {
-        let parts: Vec<&str> = path.split('/').collect();
-        let mut out = false;
-        for (pattern, is_exception) in &self.patterns {
-            if out == *is_exception && (1..=parts.len()).any(|end| matches(pattern, &parts[..end])) {
-                out = !is_exception;
+    /// Reads an ignore file.
+    pub fn try_parse(text: &str) -> Result<Self, BadPattern> {
+        let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines();
+        let patterns = lines.filter(|line| !line.starts_with('#')).map(str::trim);
+        Self::new(patterns.filter(|line| !line.is_empty()).map(|line| {
+            let (mark, path) = line.strip_prefix('!').map_or(("", line), |rest| ("!", rest.trim()));
+            if path.is_empty() {
+                return mark.to_owned();
+            }
+            let path = clean(path);
+            let relative = path.strip_prefix('/').filter(|rest| !rest.is_empty());
+            format!("{mark}{}", relative.unwrap_or(&path))
+        }))
+    }
+
+    /// Patterns as a flag gives them: no comments, and a leading slash counts.
+    pub fn new(patterns: impl IntoIterator<Item = String>) -> Result<Self, BadPattern> {
+        let patterns = patterns.into_iter().map(|text| text.trim().to_owned());
+        let patterns = patterns.filter(|text| !text.is_empty()).map(|text| Pattern::new(&clean(&text)));
+        Ok(Self { patterns: patterns.collect::<Result<_, _>>()? })
+    }
+
+    /// Whether there is no pattern.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// The patterns as text, which identifies the list.
+    pub fn text(&self) -> String {
+        let line =
+            |pattern: &Pattern| format!("{}{}\n", if pattern.is_exception { "!" } else { "" }, pattern.text);
+        self.patterns.iter().map(line).collect()
+    }
+
+    /// Whether a path matches, given what was found for its parent. Without a parent's result, the names of all
+    /// parents are looked at.
+    pub fn matches(&self, path: &str, parent: &Matched) -> Result<Matched, BadPattern> {
+        let mut found = Matched { is_match: false, by_pattern: vec![false; self.patterns.len()] };
+        for (index, pattern) in self.patterns.iter().enumerate() {
+            let mut is_match = parent.by_pattern.get(index).copied().unwrap_or_default();
+            if !is_match {
+                // A pattern that cannot change the verdict is not looked at.
+                if pattern.is_exception != found.is_match {
+                    continue;
+                }
+                is_match = pattern.matches(path)?
+                    || (parent.by_pattern.is_empty()
+                        && parents(path).any(|parent| pattern.matches(parent) == Ok(true)));
+            }
+            found.by_pattern[index] = is_match;
+            if is_match {
+                found.is_match = !pattern.is_exception;
             }
         }
-        out
+        Ok(found)
     }
 
-    /// Returns true if an exception names a path, or a directory above it, and nothing excludes it.
+    /// Whether an exception names a path, or a directory above it, and nothing excludes it.
     pub(crate) fn readmits(&self, path: &str) -> bool {
-        let parts: Vec<&str> = path.split('/').collect();
-        let is_named = |pattern: &[String]| (1..=parts.len()).any(|end| matches(pattern, &parts[..end]));
-        let mut exceptions = self.patterns.iter().filter(|(_, is_exception)| *is_exception);
-        exceptions.any(|(pattern, _)| is_named(pattern)) && !self.excludes(path)
+        let is_named = |pattern: &Pattern| {
+            parents(path).chain([path]).any(|one| pattern.is_exception && pattern.matches(one) == Ok(true))
+        };
+        self.patterns.iter().any(is_named) && !self.excludes(path)
     }
 
-    /// Whether something below an excluded folder may come back in.
-    pub fn has_exceptions(&self) -> bool {
-        self.patterns.iter().any(|(_, is_exception)| *is_exception)
+    /// Whether a path matches, or a directory above it.
+    pub(crate) fn excludes(&self, path: &str) -> bool {
+        self.matches(path, &Matched::default()).is_ok_and(|found| found.is_match)
+    }
+
+    /// Whether something below an excluded directory may come back in. `false` saves reading the directory.
+    pub fn may_bring_back_below(&self, directory: &str) -> bool {
+        let mut exceptions = self.patterns.iter().filter(|pattern| pattern.is_exception).peekable();
+        if exceptions.peek().is_none() {
+            return false;
+        }
+        let below = format!("{directory}/");
+        let has_wildcard = |pattern: &&Pattern| pattern.directory().contains(['*', '[', ']', '?', '^', '\\']);
+        let all: Vec<&Pattern> = exceptions.collect();
+        all.iter().any(has_wildcard)
+            || all.iter().any(|pattern| format!("{}/", pattern.directory()).starts_with(&below))
     }
 }
 
-fn matches(pattern: &[String], path: &[&str]) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (None, None) => true,
-        (Some((first, rest)), _) if first == "**" => {
-            matches(rest, path) || path.split_first().is_some_and(|(_, path)| matches(pattern, path))
-        }
-        (Some((first, rest)), Some((name, path))) => {
-            let pattern: Vec<char> = first.chars().collect();
-            let name: Vec<char> = name.chars().collect();
-            fits(&pattern, &name) && matches(rest, path)
-        }
-        _ => false,
-    }
+/// The parents of a path, the top one first.
+fn parents(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at])
 }
 
-/// One part of a pattern against one name.
-fn fits(pattern: &[char], name: &[char]) -> bool {
-    let Some((first, rest)) = pattern.split_first() else { return name.is_empty() };
-    let next = |rest: &[char]| name.split_first().is_some_and(|(_, name)| fits(rest, name));
-    match first {
-        '*' => fits(rest, name) || next(pattern),
-        '?' => next(rest),
-        '\\' => rest.split_first().is_some_and(|(c, rest)| name.first() == Some(c) && next(rest)),
-        '[' => match rest.iter().position(|c| *c == ']') {
-            Some(end) if end > 0 => {
-                name.first().is_some_and(|c| in_class(&rest[..end], *c)) && next(&rest[end + 1..])
-            }
-            _ => false,
-        },
-        c => name.first() == Some(c) && next(rest),
-    }
-}
+/// A pattern of `COPY`, as Go's `path.Match` takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glob(Program);
 
-fn in_class(class: &[char], c: char) -> bool {
-    let (negated, class) = class.strip_prefix(&['^']).map_or((false, class), |rest| (true, rest));
-    let mut found = false;
-    let mut index = 0;
-    while index < class.len() {
-        if index + 2 < class.len() && class[index + 1] == '-' {
-            found |= (class[index]..=class[index + 2]).contains(&c);
-            index += 3;
-        } else {
-            found |= class[index] == c;
-            index += 1;
-        }
+impl Glob {
+    /// Nothing for a bad pattern, which BuildKit refuses.
+    pub fn new(pattern: &str) -> Option<Self> {
+        Program::glob(pattern).map(Self)
     }
-    found != negated
+
+    /// Whether the whole path fits.
+    pub fn matches(&self, path: &str) -> bool {
+        self.0.matches(path)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_as_docker_documents_them() {
-        let ignore = Ignore::parse(
-            "# a comment\n/target\n*/temp*\n**/*.log\nsrc/**\n!src/main.c\ntemp?\n[a-c].txt\n./docs/\n*.md\n!README.md\n",
-        );
-        let table = [
-            ("target", true),
-            ("target/debug/x", true),
-            ("sub/target", false),
-            ("sub/temporary/x", true),
-            ("sub/sub/temp", false),
-            ("x.log", true),
-            ("a/b/x.log", true),
-            ("src/lib.c", true),
-            ("src/main.c", false),
-            ("tempa", true),
-            ("temp", false),
-            ("b.txt", true),
-            ("d.txt", false),
-            ("docs/x", true),
-            ("a.md", true),
-            ("README.md", false),
-            ("# a comment", false),
-        ];
-        for (path, expected) in table {
-            assert_eq!(ignore.excludes(path), expected, "{path}");
-        }
-        assert!(!Ignore::parse("").excludes("x") && Ignore::parse("**").excludes("a/b"));
-    }
-}
+#[path = "ignore_tests.rs"]
+mod tests;

@@ -1,16 +1,16 @@
 //! A digest of everything that a build is made from: the files of its contexts as far as they go in, Dockerfile, arguments,
 //! platform. Where it is in doubt more goes in: then a key differs that need not, and never the other way round.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
-use walkdir::WalkDir;
 
+use super::context::{Entry, Tree, open_file};
 use super::declaration::{Declaration, Target};
 use super::dockerfile::mounts;
 use super::ignore::Ignore;
@@ -40,7 +40,8 @@ impl Inputs {
                 self.part(source.as_bytes());
             } else {
                 let ignore = ignore(declaration, target, &dir, name);
-                self.folder(&dir, &ignore).with_context(|| format!("failed to read `{}`", dir.display()))?;
+                self.directory(&dir, ignore)
+                    .with_context(|| format!("failed to read `{}`", dir.display()))?;
             }
         }
         Ok(())
@@ -56,26 +57,38 @@ impl Inputs {
         self.hash.update(bytes);
     }
 
-    /// Names, kinds, whether they may be executed, and content; no times and no owners, which differ from checkout to checkout.
-    fn folder(&mut self, dir: &Path, ignore: &Ignore) -> Result<()> {
-        let dir = dir.canonicalize()?;
-        let relative = |path: &Path| path.strip_prefix(&dir).unwrap_or(path).to_path_buf();
-        let goes_in = |path: &Path| !ignore.excludes(&relative(path).to_string_lossy());
-        let walk = WalkDir::new(&dir).min_depth(1).sort_by_file_name().into_iter();
-        let walk = walk.filter_entry(|entry| ignore.has_exceptions() || goes_in(entry.path()));
-        for entry in walk {
-            let entry = entry?;
-            if !goes_in(entry.path()) || entry.file_type().is_dir() {
+    /// Names, kinds, whether they may be executed, and content; no times and no owners, which differ from checkout to
+    /// checkout. Nothing but files is opened.
+    fn directory(&mut self, dir: &Path, ignore: Ignore) -> Result<()> {
+        fs::read_dir(dir)?;
+        let mut tree = Tree::new(dir, ignore);
+        match tree.root() {
+            Some(root) => self.entries(&mut tree, &root),
+            None => Ok(()),
+        }
+    }
+
+    fn entries(&mut self, tree: &mut Tree, directory: &Entry) -> Result<()> {
+        for entry in tree.children(directory).iter() {
+            let (meta, kind) = (&entry.meta, entry.meta.file_type());
+            if kind.is_dir() {
+                self.entries(tree, entry)?;
                 continue;
             }
-            self.part(relative(entry.path()).as_os_str().as_bytes());
-            if entry.file_type().is_symlink() {
-                self.part(fs::read_link(entry.path())?.as_os_str().as_bytes());
-            } else if entry.file_type().is_file() {
-                self.part(&[u8::from(entry.metadata()?.permissions().mode() & 0o111 != 0)]);
+            self.part(entry.path.as_bytes());
+            if kind.is_symlink() {
+                self.part(fs::read_link(&entry.file)?.as_os_str().as_bytes());
+            } else if kind.is_file() {
+                self.part(&[u8::from(meta.permissions().mode() & 0o111 != 0)]);
                 let mut hash = Sha256::new();
-                io::copy(&mut File::open(entry.path())?, &mut hash)?;
+                io::copy(&mut open_file(&entry.file)?, &mut hash)?;
                 self.part(&hash.finalize());
+            } else if kind.is_socket() {
+                // BuildKit sends a socket as an empty file.
+                self.part(&[u8::from(meta.permissions().mode() & 0o111 != 0)]);
+                self.part(&Sha256::new().finalize());
+            } else {
+                self.part(format!("{:o} {}", meta.mode() & 0o170_000, meta.rdev()).as_bytes());
             }
             self.files += 1;
         }
@@ -96,7 +109,7 @@ pub fn ignore(declaration: &Declaration, target: &Target, dir: &Path, name: &str
         name.push(".dockerignore");
         file.with_file_name(name)
     });
-    let text = own.and_then(|file| fs::read_to_string(file).ok());
-    let text = text.or_else(|| fs::read_to_string(dir.join(".dockerignore")).ok());
-    Ignore::parse(&text.unwrap_or_default())
+    let text = own.and_then(|file| fs::read(file).ok());
+    let text = text.or_else(|| fs::read(dir.join(".dockerignore")).ok());
+    Ignore::parse(&String::from_utf8_lossy(&text.unwrap_or_default()))
 }

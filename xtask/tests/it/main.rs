@@ -19,6 +19,7 @@ mod explain;
 mod foreign;
 mod fresh;
 mod history;
+mod ignore;
 mod images;
 mod keys;
 mod mounts;

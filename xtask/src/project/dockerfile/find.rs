@@ -13,7 +13,10 @@ impl Dockerfile {
         let own = stages.flat_map(|one| one.instructions.iter());
         // An ONBUILD's step runs in a stage whose base declares it.
         let triggers = self.stages.iter().flat_map(Stage::triggers);
-        let all: Vec<&Instruction> = own.filter(|one| one.inner.is_none()).chain(triggers).collect();
+        let index = self.stages.iter().position(|one| one.name == stage);
+        let images = index.into_iter().flat_map(|index| self.triggers_of(index));
+        let all: Vec<&Instruction> =
+            own.filter(|one| one.inner.is_none()).chain(triggers).chain(images).collect();
         let exact = all.iter().find(|one| squeeze(&one.label(), self.escape) == wanted);
         let likely = || {
             let fitting = all.iter().filter_map(|one| Some((one.fits(&wanted, self.escape)?, one)));
@@ -43,12 +46,12 @@ impl Instruction {
         let mut rest = wanted.strip_prefix(first.as_str())?;
         // A heredoc's beginning may follow in parentheses.
         let ends = |rest: &str, last: &str| {
-            let open = self.document.is_some();
+            let open = !self.heredocs.is_empty();
             rest.ends_with(last)
                 || (open && rest.match_indices('(').any(|(at, _)| rest[..at].ends_with(last)))
         };
         let fits = match others.split_last() {
-            None => rest.is_empty() || (self.document.is_some() && rest.starts_with('(')),
+            None => rest.is_empty() || (!self.heredocs.is_empty() && rest.starts_with('(')),
             Some((last, between)) => {
                 for piece in between {
                     rest = &rest[rest.find(piece.as_str())? + piece.len()..];

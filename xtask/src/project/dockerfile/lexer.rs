@@ -2,16 +2,10 @@
 //! heredocs. Our own since two things are needed that parsers do not give: the text by which BuildKit names a step, and flags
 //! as BuildKit takes quotes out of them. What BuildKit would refuse is passed on as it is: it says so itself.
 
-use super::Instruction;
+use super::encoding::shown;
+use super::shell::{Lexer, Value};
 use super::words::{flags, split};
-
-/// A document that starts inside an instruction.
-struct Heredoc {
-    /// The line that ends it.
-    name: String,
-    /// `<<-`: tabs before that line do not count.
-    chomp: bool,
-}
+use super::{Heredoc, Instruction};
 
 /// The character that `# escape=` names, else `\`.
 pub(super) fn escape(text: &str) -> char {
@@ -33,15 +27,18 @@ pub(super) fn escape(text: &str) -> char {
 /// Every instruction in order.
 pub(super) fn instructions(text: &str) -> Vec<Instruction> {
     let escape = escape(text);
-    let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut lines = text.split_inclusive('\n').enumerate();
     let mut found = Vec::new();
     while let Some((number, line)) = lines.next() {
+        let line = without_end(line);
         if is_comment(line) || line.trim().is_empty() {
             continue;
         }
         let (mut logical, mut more) = continued(line.trim_start(), escape);
         while more {
             let Some((_, line)) = lines.next() else { break };
+            let line = without_end(line);
             if is_comment(line) || line.trim().is_empty() {
                 continue;
             }
@@ -50,27 +47,27 @@ pub(super) fn instructions(text: &str) -> Vec<Instruction> {
             more = again;
         }
         let Some(mut instruction) = instruction(logical.trim(), number, escape) else { continue };
-        for document in heredocs(&instruction, escape) {
-            let mut first = true;
+        for mut document in heredocs(&instruction, escape) {
             for (_, line) in lines.by_ref() {
-                let end = if document.chomp { line.trim_start_matches('\t') } else { line };
-                instruction.documents.push_str(end);
-                instruction.documents.push('\n');
-                if end == document.name {
+                let bare = without_end(line);
+                if document.is_end(bare) {
                     break;
                 }
-                if std::mem::take(&mut first) && instruction.document.is_none() {
-                    instruction.document = Some(line.to_owned());
-                }
+                document.content.push_str(line);
             }
-            instruction.document.get_or_insert_default();
+            instruction.heredocs.push(document);
         }
         if let Some(inner) = &mut instruction.inner {
-            inner.documents.clone_from(&instruction.documents);
+            inner.heredocs.clone_from(&instruction.heredocs);
         }
         found.push(instruction);
     }
     found
+}
+
+/// A line without its end.
+fn without_end(line: &str) -> &str {
+    line.trim_end_matches(['\r', '\n'])
 }
 
 fn is_comment(line: &str) -> bool {
@@ -97,12 +94,11 @@ fn instruction(text: &str, line: usize, escape: char) -> Option<Instruction> {
     let inner = (keyword == "ONBUILD").then(|| instruction(rest, line, escape)).flatten().map(Box::new);
     Some(Instruction {
         keyword,
-        text: text.to_owned(),
+        text: shown(text),
         flags,
         rest: rest.to_owned(),
         line,
-        document: None,
-        documents: String::new(),
+        heredocs: Vec::new(),
         inner,
     })
 }
@@ -116,12 +112,37 @@ fn heredocs(instruction: &Instruction, escape: char) -> Vec<Heredoc> {
     split(&instruction.rest, escape).iter().filter_map(|word| heredoc(word)).collect()
 }
 
-/// `<<NAME`, `3<<-"NAME"`: a word of its own.
-fn heredoc(word: &str) -> Option<Heredoc> {
+/// `<<NAME`, `3<<-"NAME"`: a word of its own. Quotes around any part of the name keep variables in the content.
+pub(super) fn heredoc(word: &str) -> Option<Heredoc> {
     let word = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
     let (chomp, name) = word.strip_prefix('-').map_or((false, word), |name| (true, name));
-    let bare: String = name.chars().filter(|c| !"'\"".contains(*c)).collect();
-    (!bare.is_empty() && !bare.contains('<')).then_some(Heredoc { name: bare, chomp })
+    let name = name.trim_start();
+    if name.is_empty() || name.contains('<') {
+        return None;
+    }
+    let plain = Lexer { keeps_unset: true, ..Lexer::new('\\') };
+    let quoted = Lexer { keeps_quotes: true, ..plain };
+    let text = |lexer: Lexer| lexer.process(name, &|_| Value::Unset).map(|found| found.text);
+    let (name, raw) = (text(plain)?, text(quoted)?);
+    let quotes = |text: &str| text.chars().filter(|c| "'\"".contains(*c)).count();
+    let expands = quotes(&name) == quotes(&raw);
+    let is_word = !name.is_empty() && !name.contains(char::is_whitespace);
+    is_word.then_some(Heredoc { name, chomp, expands, content: String::new() })
+}
+
+impl Heredoc {
+    fn is_end(&self, line: &str) -> bool {
+        let line = if self.chomp { line.trim_start_matches('\t') } else { line };
+        line == self.name
+    }
+
+    /// The content as BuildKit uses it: without leading tabs where the name follows a `-`.
+    pub(super) fn text(&self) -> String {
+        if !self.chomp {
+            return self.content.clone();
+        }
+        self.content.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
+    }
 }
 
 #[cfg(test)]
@@ -161,6 +182,13 @@ mod tests {
         for (what, file, expected) in table {
             assert_eq!(texts(file), *expected, "{what}");
         }
+    }
+
+    #[test]
+    fn heredocs_keep_their_lines_and_know_whether_they_expand() {
+        let found = instructions("COPY <<A <<\"B\" <<-'C' /d\n a\r\nA\n\n\tb\nB\n\tc\n\tC\n");
+        let all: Vec<_> = found[0].heredocs.iter().map(|one| (one.expands, one.text())).collect();
+        assert_eq!(all, [(true, " a\r\n".into()), (false, "\n\tb\n".into()), (false, "c\n".into())]);
     }
 
     #[test]

@@ -2,16 +2,22 @@
 //! values out. BuildKit has the last word on what a Dockerfile means; where this and BuildKit differ, a forecast or the list of
 //! mounts is wrong, never a build.
 
+mod copy;
+mod encoding;
 mod find;
 mod lexer;
 pub mod mounts;
 mod scope;
+mod shell;
+mod shell_pattern;
 pub mod spots;
 mod stages;
 pub mod steps;
 mod words;
 
-pub use scope::Inputs;
+pub use encoding::{decode, encode};
+pub(super) use scope::clean;
+pub use scope::{ImageConfig, Inputs};
 pub use stages::Base;
 
 use crate::project::mount::{MountIdentity, Sharing};
@@ -36,6 +42,8 @@ pub struct Dockerfile {
     pub arguments: Vec<Instruction>,
     /// Stages in order.
     pub stages: Vec<Stage>,
+    /// The ONBUILDs of images that stages start from, by stage.
+    triggers: Vec<(usize, Instruction)>,
 }
 
 /// One stage.
@@ -55,6 +63,19 @@ pub struct Stage {
     pub instructions: Vec<Instruction>,
 }
 
+/// A document inside an instruction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heredoc {
+    /// The line that ends it.
+    pub name: String,
+    /// `<<-`: tabs at the start of its lines do not count.
+    pub chomp: bool,
+    /// Whether COPY and ADD replace the variables in it: not where its name is quoted.
+    pub expands: bool,
+    /// Its lines.
+    pub content: String,
+}
+
 /// One instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instruction {
@@ -68,10 +89,8 @@ pub struct Instruction {
     pub rest: String,
     /// Its first line, counted from 0.
     pub line: usize,
-    /// The first line of its first heredoc.
-    pub document: Option<String>,
-    /// All its heredocs, line by line with their ends.
-    pub documents: String,
+    /// Its heredocs in order.
+    pub heredocs: Vec<Heredoc>,
     /// What an ONBUILD holds.
     pub inner: Option<Box<Instruction>>,
 }
@@ -79,7 +98,7 @@ pub struct Instruction {
 impl Dockerfile {
     /// Takes a Dockerfile apart; never fails, since what it cannot read BuildKit will refuse.
     pub fn parse(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
+        let text = decode(bytes);
         let (mut arguments, mut stages) = (Vec::new(), Vec::<Stage>::new());
         for instruction in lexer::instructions(&text) {
             if instruction.keyword == "FROM" {
@@ -90,7 +109,7 @@ impl Dockerfile {
                 arguments.push(instruction);
             }
         }
-        Self { escape: lexer::escape(&text), arguments, stages }
+        Self { escape: lexer::escape(&text), arguments, stages, triggers: Vec::new() }
     }
 }
 

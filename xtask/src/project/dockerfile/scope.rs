@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
+use super::shell::{Expanded, Lexer, Value, expand};
 use super::stages::Base;
-use super::words::{Expanded, Value, arguments, expand, pairs};
+use super::words::{arguments, pairs};
 use super::{Dockerfile, Instruction};
 
 /// What a target adds to its Dockerfile.
@@ -20,7 +21,36 @@ pub struct Inputs {
     pub platform: String,
     /// What it is built on.
     pub build_platform: String,
+    /// The images that stages start from, by name, where they are known.
+    pub images: BTreeMap<String, ImageConfig>,
 }
+
+/// What stages inherit from an image that their Dockerfile does not make.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// Its variables in order; nothing for a value that is not known.
+    pub env: Vec<(String, Option<String>)>,
+    /// Whether it may have variables besides these.
+    pub is_partial: bool,
+    /// Its directory, where that is known.
+    pub workdir: Option<String>,
+    /// Its user.
+    pub user: String,
+    /// Its shell.
+    pub shell: String,
+    /// Its ONBUILD instructions, without the word itself.
+    pub triggers: Vec<Instruction>,
+}
+
+impl ImageConfig {
+    /// Reads an ONBUILD instruction as images hold it.
+    pub fn trigger(text: &str) -> Option<Instruction> {
+        super::lexer::instructions(text).into_iter().next()
+    }
+}
+
+/// The PATH of a stage whose image has none.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl Inputs {
     /// Values that BuildKit sets by itself, for those who declare the name.
@@ -35,24 +65,27 @@ impl Inputs {
                 let value = value.map_or(Value::Unknown, |value| Value::Set(value.to_owned()));
                 found.insert(format!("{prefix}{name}"), value);
             }
+            found.insert(format!("{prefix}OSVERSION"), Value::Set(String::new()));
         }
         found
     }
 }
 
-/// Variables and folder at one place of a stage.
+/// Variables and directory at one place of a stage.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scope {
-    /// What a stage upon this one inherits.
+    /// The variables of the image so far.
     env: BTreeMap<String, Value>,
+    /// Names of those, in the order of the image.
+    env_order: Vec<String>,
     /// What holds here: of an ENV and an ARG the later one, as BuildKit has it (measured).
     variables: BTreeMap<String, Value>,
-    /// Whether an image that is not ours may set variables.
+    /// Names of those, in the order in which they were set last.
+    order: Vec<String>,
+    /// Whether an image that is not known may set variables.
     foreign: bool,
-    /// The current folder; unknown below a foreign image until an absolute WORKDIR.
+    /// The current directory; unknown below a foreign image until an absolute WORKDIR.
     workdir: Option<String>,
-    /// Names of ENVs and of ARGs, each in the order in which they were set last.
-    names: (Vec<String>, Vec<String>),
     /// What USER and SHELL say.
     settings: BTreeMap<&'static str, String>,
 }
@@ -64,7 +97,7 @@ impl Scope {
         self.variables.get(name).cloned().unwrap_or(otherwise)
     }
 
-    /// What a RUN is given here beside what a foreign image sets, as (kind, name, value); an unknown value is `?`.
+    /// What a RUN is given here besides what a foreign image sets, as (kind, name, value); an unknown value is `?`.
     pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, &str, String)> {
         let text = |value: &Value| match value {
             Value::Set(text) => text.clone(),
@@ -79,15 +112,85 @@ impl Scope {
         variables.chain(settings).chain(workdir)
     }
 
-    /// Names of the variables as a RUN is given them: ENVs, then ARGs.
+    /// The names of the variables, in the order in which a RUN is given them.
     pub(super) fn order(&self) -> String {
-        let (env, args) = &self.names;
-        let env = env.iter().filter(|name| !args.contains(name));
-        env.chain(args).map(String::as_str).collect::<Vec<_>>().join(" ")
+        self.order.join(" ")
+    }
+
+    /// What USER says.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.settings.get("user").map(String::as_str).filter(|user| !user.is_empty())
+    }
+
+    /// What a stage on top of this one starts with: all that holds here, ARGs among it, and the image's variables
+    /// set again.
+    fn inherited(self) -> Self {
+        let mut scope = self;
+        for name in scope.env_order.clone() {
+            if let Some(value) = scope.env.get(&name).cloned() {
+                scope.set_variable(name, value);
+            }
+        }
+        scope
+    }
+
+    /// What a stage starts with on an image.
+    fn on(image: &ImageConfig) -> Self {
+        let mut scope = Self { foreign: image.is_partial, ..Self::default() };
+        for (name, value) in &image.env {
+            scope.set_env(name.clone(), value.clone().map_or(Value::Unknown, Value::Set));
+        }
+        if !scope.foreign && !scope.env.contains_key("PATH") {
+            scope.set_env("PATH".to_owned(), Value::Set(PATH.to_owned()));
+        }
+        scope.workdir = image.workdir.as_ref().map(|path| clean(&format!("/{path}")));
+        for (kind, value) in [("user", &image.user), ("shell", &image.shell)] {
+            if !value.is_empty() {
+                scope.settings.insert(kind, value.clone());
+            }
+        }
+        scope
+    }
+
+    /// What an image that ends here hands on, its ONBUILDs left out.
+    fn image(&self) -> ImageConfig {
+        let value = |name: &String| match self.env.get(name) {
+            Some(Value::Set(value)) => Some(value.clone()),
+            _ => None,
+        };
+        let setting = |kind: &str| self.settings.get(kind).cloned().unwrap_or_default();
+        ImageConfig {
+            env: self.env_order.iter().map(|name| (name.clone(), value(name))).collect(),
+            is_partial: self.foreign,
+            workdir: self.workdir.clone(),
+            user: setting("user"),
+            shell: setting("shell"),
+            triggers: Vec::new(),
+        }
+    }
+
+    fn set_env(&mut self, name: String, value: Value) {
+        if !self.env_order.contains(&name) {
+            self.env_order.push(name.clone());
+        }
+        self.env.insert(name.clone(), value.clone());
+        self.set_variable(name, value);
+    }
+
+    fn set_variable(&mut self, name: String, value: Value) {
+        self.order.retain(|known| *known != name);
+        self.order.push(name.clone());
+        self.variables.insert(name, value);
     }
 
     pub(super) fn expand(&self, text: &str, escape: char) -> Expanded {
         expand(text, escape, &|name| self.value(name))
+    }
+
+    /// Expands a text; one that BuildKit refuses stays as it is.
+    pub(super) fn expand_by(&self, lexer: Lexer, text: &str) -> Expanded {
+        let expanded = lexer.process(text, &|name| self.value(name));
+        expanded.unwrap_or_else(|| Expanded { text: text.to_owned(), ..Expanded::default() })
     }
 
     fn resolved(&self, text: &str, escape: char) -> Value {
@@ -95,7 +198,7 @@ impl Scope {
         if found.unknown.is_empty() { Value::Set(found.text) } else { Value::Unknown }
     }
 
-    /// A path against the current folder; `None` where that is not known.
+    /// A path against the current directory; `None` where that is not known.
     pub(super) fn absolute(&self, path: &str) -> Option<String> {
         if path.starts_with('/') {
             return Some(clean(path));
@@ -104,14 +207,8 @@ impl Scope {
     }
 }
 
-/// What is set again comes last.
-fn last(names: &mut Vec<String>, name: &str) {
-    names.retain(|known| known != name);
-    names.push(name.to_owned());
-}
-
 /// As Go's `path.Clean`: `.` and `..` and doubled slashes taken away.
-pub(super) fn clean(path: &str) -> String {
+pub(in crate::project) fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     let is_absolute = path.starts_with('/');
     for part in Path::new(path).components() {
@@ -142,6 +239,9 @@ impl Dockerfile {
     /// ARGs before the first FROM, and what BuildKit sets by itself.
     fn globals(&self, inputs: &Inputs) -> BTreeMap<String, Value> {
         let mut scope = Scope { variables: inputs.predefined(), ..Scope::default() };
+        let last = self.stages.last().filter(|stage| stage.is_named).map(|stage| stage.name.clone());
+        let stage = inputs.stage.clone().or(last).unwrap_or_else(|| "default".to_owned());
+        scope.variables.insert("TARGETSTAGE".to_owned(), Value::Set(stage));
         for instruction in self.arguments.iter().filter(|one| one.keyword == "ARG") {
             self.argument(instruction, inputs, &BTreeMap::new(), &mut scope);
         }
@@ -160,10 +260,16 @@ impl Dockerfile {
             let given = inputs.args.get(&name).cloned().map(Value::Set);
             let default = default.map(|text| scope.resolved(&text, self.escape));
             if let Some(value) = given.or(default).or_else(|| globals.get(&name).cloned()) {
-                last(&mut scope.names.1, &name);
-                scope.variables.insert(name, value);
+                scope.set_variable(name, value);
             }
         }
+    }
+
+    /// What an image made of a stage hands on to the stages that start from it.
+    pub fn image(&self, stage: usize, inputs: &Inputs) -> ImageConfig {
+        let own = self.stages[stage].instructions.iter();
+        let triggers = own.filter_map(|one| one.inner.as_deref()).cloned().collect();
+        ImageConfig { triggers, ..self.walk(stage, inputs, &mut |_, _| {}).image() }
     }
 
     /// Goes through what is run in a stage; `visit` gets each instruction with what holds before it.
@@ -174,12 +280,14 @@ impl Dockerfile {
         visit: &mut dyn FnMut(&Instruction, &Scope),
     ) -> Scope {
         let mut scope = match self.base(stage, inputs) {
-            Base::Scratch => Scope { workdir: Some("/".into()), ..Scope::default() },
-            Base::Foreign(_) => Scope { foreign: true, ..Scope::default() },
-            Base::Stage(base) => {
-                let below = self.walk(base, inputs, &mut |_, _| {});
-                Scope { variables: below.env.clone(), names: (below.names.0.clone(), Vec::new()), ..below }
+            Base::Scratch => {
+                Scope::on(&ImageConfig { workdir: Some(String::new()), ..ImageConfig::default() })
             }
+            Base::Foreign(name) => match inputs.images.get(&name) {
+                Some(image) => Scope::on(image),
+                None => Scope { foreign: true, ..Scope::default() },
+            },
+            Base::Stage(base) => self.walk(base, inputs, &mut |_, _| {}).inherited(),
         };
         let globals = self.globals(inputs);
         for instruction in self.effective(stage, inputs) {
@@ -190,9 +298,7 @@ impl Dockerfile {
                     let before = scope.clone();
                     for (name, value) in pairs(&instruction.rest, self.escape) {
                         let value = before.resolved(value.as_deref().unwrap_or_default(), self.escape);
-                        last(&mut scope.names.0, &name);
-                        scope.env.insert(name.clone(), value.clone());
-                        scope.variables.insert(name, value);
+                        scope.set_env(name, value);
                     }
                 }
                 "USER" | "SHELL" => {
@@ -211,69 +317,5 @@ impl Dockerfile {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The value of `$X` in front of the last instruction of the last stage.
-    fn last(file: &str, args: &[(&str, &str)]) -> String {
-        let file = Dockerfile::parse(file.as_bytes());
-        let inputs = Inputs {
-            args: args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            platform: "linux/arm64".into(),
-            ..Inputs::default()
-        };
-        let mut found = Value::Unset;
-        file.walk(file.stages.len() - 1, &inputs, &mut |_, scope| found = scope.value("X"));
-        match found {
-            Value::Set(text) => text,
-            other => format!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn scopes_of_arguments_and_variables() {
-        let given: &[(&str, &str)] = &[("X", "given")];
-        for (what, file, args, expected) in [
-            ("not declared", "FROM scratch\nRUN a", given, "Unset"),
-            ("declared", "FROM scratch\nARG X\nRUN a", given, "given"),
-            ("declared later", "FROM scratch\nRUN a\nARG X", given, "Unset"),
-            ("a default", "FROM scratch\nARG X=d\nRUN a", &[], "d"),
-            ("a default, given", "FROM scratch\nARG X=d\nRUN a", given, "given"),
-            ("global only", "ARG X=g\nFROM scratch\nRUN a", &[], "Unset"),
-            ("global, declared", "ARG X=g\nFROM scratch\nARG X\nRUN a", &[], "g"),
-            ("global, a default again", "ARG X=g\nFROM scratch\nARG X=d\nRUN a", &[], "d"),
-            ("of another argument", "FROM scratch\nARG A=1\nARG X=${A}2\nRUN a", &[], "12"),
-            ("an ENV after an ARG", "FROM scratch\nARG X=d\nENV X=e\nRUN a", given, "e"),
-            ("an ARG after an ENV", "FROM scratch\nENV X=e\nARG X=d\nRUN a", given, "given"),
-            ("an ARG of no value after an ENV", "FROM scratch\nENV X=e\nARG X\nRUN a", &[], "e"),
-            ("that ENV is what is inherited", "FROM scratch AS a\nENV X=e\nARG X=d\nFROM a\nRUN a", &[], "e"),
-            ("old ENV", "FROM scratch\nENV X the rest\nRUN a", &[], "the rest"),
-            ("ENV sees what was", "FROM scratch\nENV X=1\nENV X=2 Y=$X\nENV X=$Y\nRUN a", &[], "1"),
-            ("ENV is inherited", "FROM scratch AS a\nENV X=e\nFROM a\nRUN a", &[], "e"),
-            ("ARG is not", "FROM scratch AS a\nARG X=d\nFROM a\nRUN a", given, "Unset"),
-            ("ENV of an ARG is", "FROM scratch AS a\nARG Y=d\nENV X=$Y\nFROM a\nRUN a", &[], "d"),
-            ("an ONBUILD's", "FROM scratch AS a\nONBUILD ENV X=e\nFROM a\nRUN a", &[], "e"),
-            ("an ONBUILD's, not for itself", "FROM scratch AS a\nONBUILD ENV X=e\nRUN a", &[], "Unset"),
-            ("a foreign base", "FROM debian\nRUN a", &[], "Unknown"),
-            ("of a foreign base's", "FROM debian\nENV X=$PATH:/x\nRUN a", &[], "Unknown"),
-            ("the platform", "FROM debian\nARG TARGETARCH\nENV X=$TARGETARCH\nRUN a", &[], "arm64"),
-        ] {
-            assert_eq!(last(file, args), expected, "{what}");
-        }
-    }
-
-    #[test]
-    fn paths_as_go_cleans_them() {
-        for (path, expected) in [
-            ("/a//b/", "/a/b"),
-            ("/a/./b/..", "/a"),
-            ("/..", "/"),
-            ("a/", "a"),
-            ("./a", "a"),
-            ("../a", "../a"),
-            ("", "."),
-        ] {
-            assert_eq!(clean(path), expected, "{path}");
-        }
-    }
-}
+#[path = "scope_tests.rs"]
+mod tests;

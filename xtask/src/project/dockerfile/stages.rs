@@ -61,12 +61,31 @@ impl Dockerfile {
         (!inputs.contexts.contains(&name)).then_some(index)
     }
 
+    /// Takes the ONBUILDs of the images in that stages start from.
+    pub fn adopt(&mut self, inputs: &Inputs) {
+        for stage in 0..self.stages.len() {
+            if let Base::Foreign(name) = self.base(stage, inputs)
+                && let Some(image) = inputs.images.get(&name)
+            {
+                let line = self.stages[stage].line;
+                let triggers = image.triggers.iter().map(|one| (stage, Instruction { line, ..one.clone() }));
+                self.triggers.extend(triggers);
+            }
+        }
+    }
+
+    /// The ONBUILDs of the image that a stage starts from.
+    pub(super) fn triggers_of(&self, stage: usize) -> impl Iterator<Item = &Instruction> {
+        self.triggers.iter().filter(move |(of, _)| *of == stage).map(|(_, one)| one)
+    }
+
     /// What is run in a stage: its base's ONBUILDs, then its own instructions.
     pub fn effective(&self, stage: usize, inputs: &Inputs) -> Vec<&Instruction> {
         let mut found = Vec::new();
         if let Base::Stage(base) = self.base(stage, inputs) {
             found.extend(self.stages[base].instructions.iter().filter_map(|one| one.inner.as_deref()));
         }
+        found.extend(self.triggers_of(stage));
         found.extend(self.stages[stage].instructions.iter().filter(|one| one.inner.is_none()));
         found
     }

@@ -1,11 +1,13 @@
-//! The steps of a stage with all that BuildKit's cache key of each is made of, as far as the file tells: its own text, variables,
-//! folder and user, mounts, and what it reads from elsewhere. LABEL, CMD and the like are no steps: they change an image's
-//! configuration and run nothing.
+//! The steps of a stage with all that BuildKit's cache key of each is made of, as far as the file tells: its own operation,
+//! variables, directory and user, mounts, and what it reads from elsewhere. LABEL, CMD and the like are no steps: they change an
+//! image's configuration and run nothing.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::copy;
 use super::scope::{Scope, clean};
-use super::words::split;
+use super::shell::{Expanded, Lexer};
 use super::{Dockerfile, Inputs, Instruction};
 
 /// One step.
@@ -19,9 +21,11 @@ pub struct Step {
     pub text: String,
     /// What it is made of by name, as `command`, `arg NAME`, `env NAME`, `mount /target`.
     pub parts: BTreeMap<String, String>,
+    /// What of that BuildKit compares, besides content.
+    pub operation: Vec<String>,
     /// What it reads.
     pub reads: Vec<Read>,
-    /// Whether it is made beside what stands before it: `COPY --link`.
+    /// Whether it is made independently of what stands before it: `COPY --link`.
     pub is_linked: bool,
 }
 
@@ -30,10 +34,23 @@ pub struct Step {
 pub struct Read {
     /// From where.
     pub from: From,
-    /// Paths as COPY takes them, with patterns.
-    pub paths: Vec<String>,
-    /// What `--exclude` leaves out.
+    /// What of it.
+    pub selectors: Vec<Selector>,
+    /// What `--exclude` leaves out, below each source.
     pub excludes: Vec<String>,
+    /// Whether the paths depend on what is not known: then all of it is taken.
+    pub is_open: bool,
+}
+
+/// A path or a pattern of a step.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selector {
+    /// The path below the context.
+    pub path: String,
+    /// Whether wildcards count in it.
+    pub is_pattern: bool,
+    /// What of it is taken, as `COPY --parents` has it.
+    pub include: Option<String>,
 }
 
 /// Where content comes from.
@@ -45,8 +62,13 @@ pub enum From {
     Stage(usize),
     /// A named context or an image.
     Name(String),
-    /// A URL.
-    Remote(String),
+    /// A URL or a Git repository.
+    Remote {
+        /// The address.
+        url: String,
+        /// Whether the instruction says what comes from there: a checksum or a commit.
+        is_pinned: bool,
+    },
 }
 
 impl Dockerfile {
@@ -54,10 +76,10 @@ impl Dockerfile {
     pub fn steps(&self, stage: usize, inputs: &Inputs) -> Vec<Step> {
         let mut steps = Vec::new();
         self.walk(stage, inputs, &mut |instruction, scope| {
-            let reader = Reader { file: self, stage, inputs, scope };
+            let reader = Reader { file: self, stage, inputs, scope, used: RefCell::default() };
             match instruction.keyword.as_str() {
                 "RUN" => steps.push(reader.run(instruction)),
-                "COPY" | "ADD" => steps.push(reader.copy(instruction)),
+                "COPY" | "ADD" => steps.push(copy::step(&reader, instruction)),
                 "WORKDIR" => steps.extend(reader.workdir(instruction)),
                 _ => {}
             }
@@ -66,124 +88,146 @@ impl Dockerfile {
     }
 }
 
-struct Reader<'a> {
-    file: &'a Dockerfile,
+pub(super) struct Reader<'a> {
+    pub(super) file: &'a Dockerfile,
     stage: usize,
-    inputs: &'a Inputs,
-    scope: &'a Scope,
+    pub(super) inputs: &'a Inputs,
+    pub(super) scope: &'a Scope,
+    /// Variables that the step uses.
+    used: RefCell<BTreeSet<String>>,
 }
 
 impl Reader<'_> {
-    fn step(&self, instruction: &Instruction, command: String) -> Step {
+    pub(super) fn step(&self, instruction: &Instruction, command: String) -> Step {
         Step {
             line: instruction.line,
             keyword: instruction.keyword.clone(),
             text: instruction.text.clone(),
-            parts: BTreeMap::from([("command".to_owned(), command + &instruction.documents)]),
+            parts: BTreeMap::from([("command".to_owned(), command)]),
+            operation: Vec::new(),
             reads: Vec::new(),
             is_linked: false,
         }
     }
 
-    fn expand(&self, text: &str) -> String {
-        self.scope.expand(text, self.file.escape).text
+    pub(super) fn expand(&self, text: &str) -> Expanded {
+        self.expand_by(Lexer::new(self.file.escape), text)
+    }
+
+    pub(super) fn expand_by(&self, lexer: Lexer, text: &str) -> Expanded {
+        let expanded = self.scope.expand_by(lexer, text);
+        self.used.borrow_mut().extend(expanded.used.iter().cloned());
+        expanded
+    }
+
+    /// Names the variables that a step uses among its parts.
+    pub(super) fn name_variables(&self, step: &mut Step) {
+        let used = self.used.borrow();
+        for (kind, name, value) in self.scope.given().filter(|(_, name, _)| used.contains(*name)) {
+            step.parts.insert(format!("{kind} {name}"), value);
+        }
     }
 
     /// A RUN's command goes to its shell as it is; its flags are expanded.
     fn run(&self, instruction: &Instruction) -> Step {
-        let mut step = self.step(instruction, instruction.rest.clone());
-        for (kind, name, value) in self.scope.given() {
+        let (command, uses_shell) = command(instruction);
+        let mut step = self.step(instruction, command);
+        let mut mounts = Vec::new();
+        for (kind, name, value) in self.scope.given().filter(|(kind, ..)| uses_shell || *kind != "shell") {
             step.parts.insert(format!("{kind} {name}").trim_end().to_owned(), value);
         }
         // Their order is in the key as well (measured).
         step.parts.insert("order".to_owned(), self.scope.order());
         for (name, value) in instruction.flags.iter().filter(|(name, _)| name != "mount") {
-            step.parts.insert(format!("option {name}"), self.expand(value));
+            step.parts.insert(format!("option {name}"), value.clone());
         }
         for options in instruction.mounts() {
+            let mut is_open = false;
+            let mut value = |text: &str| {
+                let expanded = self.expand(text);
+                is_open |= !expanded.unknown.is_empty();
+                expanded.text
+            };
             let options: BTreeMap<String, String> =
-                options.into_iter().map(|(key, value)| (key, self.expand(value.unwrap_or("true")))).collect();
-            self.mount(&options, &mut step);
+                options.into_iter().map(|(key, text)| (key, value(text.unwrap_or("true")))).collect();
+            mounts.push(self.mount(&options, is_open, &mut step));
         }
+        mounts.sort();
+        let counts = |(name, _): &(&String, &String)| !name.starts_with("mount ");
+        let parts = step.parts.iter().filter(counts).flat_map(|(name, value)| [name.clone(), value.clone()]);
+        step.operation = parts.chain(mounts).collect();
         step
     }
 
-    /// What of a mount is in the key. Of a cache mount neither id nor sharing, of a secret not whether it must be there (measured).
-    fn mount(&self, options: &BTreeMap<String, String>, step: &mut Step) {
+    /// Adds a mount to the step and returns what of it is in the key. Like BuildKit, ignores a cache mount's id and sharing
+    /// and a secret's `required` (measured), and where a bound path comes from: its content counts.
+    fn mount(&self, options: &BTreeMap<String, String>, is_open: bool, step: &mut Step) -> String {
         let of = |names: &[&str]| names.iter().find_map(|name| options.get(*name)).map(String::as_str);
-        let kind = of(&["type"]).unwrap_or("bind");
+        let kind = of(&["type"]).unwrap_or("bind").to_ascii_lowercase();
         let target = of(&["target", "dst", "destination"]).unwrap_or_default();
+        let target = self.scope.absolute(target).unwrap_or_else(|| target.to_owned());
         let source = of(&["source", "src"]).unwrap_or_default();
         if kind == "bind" || (kind == "cache" && options.contains_key("from")) {
             let from = match of(&["from"]) {
                 Some(name) => self.from(name),
                 None => From::Context,
             };
-            let paths = vec![clean(&format!("/{source}"))];
-            step.reads.push(Read { from, paths, excludes: Vec::new() });
+            let selector = Selector { path: clean(&format!("/{source}")), ..Selector::default() };
+            step.reads.push(Read { from, selectors: vec![selector], excludes: Vec::new(), is_open });
         }
-        let written = match kind {
-            "bind" => format!(
-                "bind of {} from {}",
-                clean(&format!("/{source}")),
-                of(&["from"]).unwrap_or("the context")
-            ),
-            other => other.to_owned(),
-        };
-        let ways = ["ro", "readonly", "rw", "readwrite", "size", "uid", "gid", "mode", "env"];
-        let kept = ways.iter().filter(|name| options.contains_key(**name));
-        let ways: Vec<String> = kept.map(|name| format!("{name}={}", options[*name])).collect();
-        let value = [vec![written], ways].concat().join(", ");
-        step.parts.insert(format!("mount {kind} {target}"), value);
-    }
-
-    fn copy(&self, instruction: &Instruction) -> Step {
-        let words = words(&instruction.rest, self.file.escape);
-        let words: Vec<String> = words.iter().map(|word| self.expand(word)).collect();
-        let (target, sources) =
-            words.split_last().map_or(("", &[][..]), |(last, rest)| (last.as_str(), rest));
-        let flags = instruction.flags.iter().filter(|(name, _)| name != "from");
-        let flags = flags.map(|(name, value)| format!("--{name}={}", self.expand(value)));
-        let is_relative = !target.starts_with('/');
-        let mut step =
-            self.step(instruction, flags.chain(words.iter().cloned()).collect::<Vec<_>>().join(" "));
-        let workdir = self.scope.given().find(|(kind, _, _)| *kind == "workdir");
-        if let Some((kind, _, path)) = workdir.filter(|_| is_relative) {
-            step.parts.insert(kind.to_owned(), path);
-        }
-        step.is_linked = instruction.flag("link").is_some_and(|value| value != "false");
-        let excludes: Vec<String> = instruction
-            .flags
+        let is_true = |name: &str| options.get(name).is_some_and(|value| value != "false" && value != "0");
+        let is_writable = is_true("rw")
+            || is_true("readwrite")
+            || ["ro", "readonly"]
+                .iter()
+                .any(|name| options.get(*name).is_some_and(|value| value == "false" || value == "0"));
+        let mut ways: Vec<String> = ["size", "uid", "gid", "mode", "env"]
             .iter()
-            .filter(|(name, _)| name == "exclude")
-            .map(|(_, value)| self.expand(value))
+            .filter_map(|name| Some(format!("{name}={}", options.get(*name)?)))
             .collect();
-        let files: Vec<String> = sources.iter().filter(|word| !word.starts_with("<<")).cloned().collect();
-        let is_remote = |word: &&String| {
-            instruction.keyword == "ADD" && (word.contains("://") || word.starts_with("git@"))
+        if kind == "bind" && is_writable {
+            ways.push("rw".to_owned());
+        }
+        if kind == "cache" && (is_true("ro") || is_true("readonly")) {
+            ways.push("ro".to_owned());
+        }
+        if kind == "secret" || kind == "ssh" {
+            let base = target.rsplit('/').next().filter(|_| kind == "secret");
+            let id = of(&["id"]).or(of(&["source", "src"])).or(base).unwrap_or("default");
+            ways.push(format!("id={id}"));
+        }
+        let from = match (kind.as_str(), of(&["from"])) {
+            ("bind", None) => " from the context".to_owned(),
+            (_, Some(from)) => format!(" from {from}"),
+            _ => String::new(),
         };
-        for url in files.iter().filter(is_remote) {
-            step.reads.push(Read {
-                from: From::Remote(url.clone()),
-                paths: Vec::new(),
-                excludes: Vec::new(),
-            });
-        }
-        let paths: Vec<String> = files.iter().filter(|word| !is_remote(word)).cloned().collect();
-        if !paths.is_empty() {
-            let from = instruction.flag("from").map_or(From::Context, |name| self.from(&self.expand(name)));
-            step.reads.push(Read { from, paths, excludes });
-        }
-        step
+        let path =
+            if kind == "bind" { format!(" of {}", clean(&format!("/{source}"))) } else { String::new() };
+        let shown = [vec![format!("{kind}{path}{from}")], ways.clone()].concat().join(", ");
+        step.parts.insert(format!("mount {kind} {target}"), shown);
+        format!("{target} {kind} {}", ways.join(","))
     }
 
     fn workdir(&self, instruction: &Instruction) -> Option<Step> {
         let path = self.expand(&instruction.rest);
-        let path = self.scope.absolute(&path).unwrap_or(path);
-        (path != "/").then(|| self.step(instruction, path))
+        let is_known = path.unknown.is_empty();
+        let path = self.scope.absolute(&path.text).filter(|_| is_known).unwrap_or(path.text);
+        if path == "/" {
+            return None;
+        }
+        let mut step = self.step(instruction, instruction.rest.clone());
+        self.name_variables(&mut step);
+        // The directory belongs to the user, and has the time that is asked for.
+        let user = self.scope.user().unwrap_or_default().to_owned();
+        let epoch = self.inputs.args.get("SOURCE_DATE_EPOCH").cloned().unwrap_or_default();
+        step.operation = vec![path, user.clone(), epoch];
+        if !user.is_empty() {
+            step.parts.insert("user".to_owned(), user);
+        }
+        Some(step)
     }
 
-    fn from(&self, name: &str) -> From {
+    pub(super) fn from(&self, name: &str) -> From {
         match self.file.stage(name, self.stage, self.inputs) {
             Some(index) => From::Stage(index),
             // A mount may name any stage, also a later one.
@@ -195,58 +239,22 @@ impl Reader<'_> {
     }
 }
 
-/// The words of COPY and ADD, also as a JSON list.
-fn words(rest: &str, escape: char) -> Vec<String> {
-    serde_json::from_str(rest)
-        .unwrap_or_else(|_| split(rest, escape).into_iter().map(str::to_owned).collect())
+/// A RUN's command as it is in the key, and whether a shell runs it.
+fn command(instruction: &Instruction) -> (String, bool) {
+    if let Ok(words) = serde_json::from_str::<Vec<String>>(&instruction.rest) {
+        return (serde_json::json!(words).to_string(), false);
+    }
+    let only = super::lexer::heredoc(instruction.rest.trim());
+    if let (Some(_), [document]) = (only, instruction.heredocs.as_slice()) {
+        let text = document.text();
+        // A script of its own is a file of the heredoc's name.
+        let name = if text.starts_with("#!") { document.name.as_str() } else { "" };
+        return (format!("{text}{name}"), name.is_empty());
+    }
+    let documents = instruction.heredocs.iter().map(|one| format!("\n{}{}", one.content, one.name));
+    (instruction.rest.clone() + &documents.collect::<String>(), true)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FILE: &str = "ARG BASE=debian\nFROM $BASE AS made\nARG LEVEL=1\nENV MODE=fast\nWORKDIR /src\nCOPY --link a.txt sub/ ./\n\
-        USER app\nRUN --network=none --mount=type=cache,id=x,sharing=locked,target=/c --mount=type=bind,source=gen,target=/g \\\n  make $LEVEL\n\
-        FROM scratch\nLABEL a=b\nCOPY --from=made --chown=1 /out/*.bin /\nCOPY <<EOF /etc/x\nhello\nEOF\nADD https://x.example/y /y\nWORKDIR /\n";
-
-    fn steps(stage: usize) -> Vec<Step> {
-        Dockerfile::parse(FILE.as_bytes()).steps(stage, &Inputs::default())
-    }
-
-    #[test]
-    fn a_run_is_made_of_all_in_scope() {
-        let run = &steps(0)[2];
-        let parts: Vec<String> = run.parts.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-        assert_eq!(
-            parts,
-            [
-                "arg LEVEL: 1",
-                "command: make $LEVEL",
-                "env MODE: fast",
-                "mount bind /g: bind of /gen from the context",
-                "mount cache /c: cache",
-                "option network: none",
-                "order: MODE LEVEL",
-                "user: app",
-                "workdir: /src",
-            ]
-        );
-        assert_eq!(run.reads.len(), 1);
-        assert_eq!((run.reads[0].from.clone(), run.reads[0].paths.join(" ")), (From::Context, "/gen".into()));
-    }
-
-    #[test]
-    fn copies_read_from_their_places() {
-        let made = steps(0);
-        assert_eq!((made[0].keyword.as_str(), made[0].parts["command"].as_str()), ("WORKDIR", "/src"));
-        assert!(made[1].is_linked);
-        assert_eq!(made[1].parts["workdir"], "/src");
-        assert_eq!(made[1].reads[0].paths, ["a.txt", "sub/"]);
-        let last = steps(1);
-        assert_eq!(last.len(), 3, "LABEL and WORKDIR / are none");
-        assert_eq!(last[0].reads[0].from, From::Stage(0));
-        assert_eq!(last[0].parts["command"], "--chown=1 /out/*.bin /");
-        assert_eq!((last[1].parts["command"].as_str(), last[1].reads.len()), ("<<EOF /etc/xhello\nEOF\n", 0));
-        assert_eq!(last[2].reads[0].from, From::Remote("https://x.example/y".into()));
-    }
-}
+#[path = "steps_tests.rs"]
+mod tests;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::{GraphStep, Place, TargetFacts};
-use crate::project::context::{Context, Digests, Input, Selected};
+use crate::project::context::{ContentDigest, Contexts, Digests, Input, Selected};
 use crate::project::dockerfile::Base;
-use crate::project::dockerfile::steps::{From, Read, Step};
+use crate::project::dockerfile::steps::{From, Read, Selector, Step};
 use crate::project::looks;
 
 /// The steps of all targets, in the order in which they need each other.
@@ -16,8 +16,15 @@ pub(super) fn steps(
     images: &BTreeMap<String, String>,
     digests: &mut Digests,
 ) -> Vec<GraphStep> {
-    let mut builder =
-        Builder { targets, images, digests, steps: Vec::new(), ends: BTreeMap::new(), open: BTreeSet::new() };
+    let mut builder = Builder {
+        targets,
+        images,
+        digests,
+        contexts: Contexts::default(),
+        steps: Vec::new(),
+        ends: BTreeMap::new(),
+        open: BTreeSet::new(),
+    };
     for (index, target) in targets.iter().enumerate() {
         if let Some(goal) = target.file.goal(&target.inputs) {
             builder.end(index, goal);
@@ -39,6 +46,7 @@ struct Builder<'a> {
     targets: &'a [TargetFacts],
     images: &'a BTreeMap<String, String>,
     digests: &'a mut Digests,
+    contexts: Contexts,
     steps: Vec<GraphStep>,
     ends: BTreeMap<(usize, usize), End>,
     /// Stages that are gone through: a mount may name one that stands upon it.
@@ -80,12 +88,18 @@ impl<'a> Builder<'a> {
                 });
                 goal.map_or_else(|| image(other), |(index, goal)| self.end(index, goal))
             }
-            Some(Place::Elsewhere(source)) => image(source),
+            Some(Place::Elsewhere(source)) => {
+                self.image(source.strip_prefix("docker-image://").unwrap_or(source))
+            }
             Some(Place::Folder(dir, _)) => image(&dir.display().to_string()),
-            None => match self.images.get(name) {
-                Some(digest) => image(&format!("{name}@{digest}")),
-                None => image(name),
-            },
+            None => self.image(name),
+        }
+    }
+
+    fn image(&self, name: &str) -> End {
+        match self.images.get(name) {
+            Some(digest) => image(&format!("{name}@{digest}")),
+            None => image(name),
         }
     }
 
@@ -108,14 +122,16 @@ impl<'a> Builder<'a> {
         }
         let (mut hard, mut soft) = (Vec::new(), Vec::new());
         for read in &step.reads {
-            let end = self.read(target, read, &mut made);
+            let (end, content) = self.read(target, read, &mut made);
+            hard.push(content.full);
+            soft.push(content.plain);
             if let Some(end) = end {
                 hard.push(end.key);
                 soft.push(end.image.unwrap_or_default());
                 made.draws.extend(end.steps);
             }
         }
-        let own = own(&step.keyword, &made);
+        let own = own(&step.keyword, &step.operation, &made);
         // What is linked is made beside what stands before it, and laid upon that.
         let under = |before: &str| if step.is_linked { String::new() } else { before.to_owned() };
         made.key = hash([own.clone(), under(&before.key)].into_iter().chain(hard));
@@ -138,42 +154,51 @@ impl<'a> Builder<'a> {
         end
     }
 
-    /// Takes in what a step reads; gives what a stage or an image comes to.
-    fn read(&mut self, target: usize, read: &Read, made: &mut GraphStep) -> Option<End> {
+    /// Takes in what a step reads. Returns what a stage or an image comes to, and the digest of a context's content.
+    fn read(&mut self, target: usize, read: &Read, made: &mut GraphStep) -> (Option<End>, ContentDigest) {
         let facts: &'a TargetFacts = &self.targets[target];
+        let none = ContentDigest::default();
         let (context, name) = match &read.from {
-            From::Stage(stage) => return Some(self.end(target, *stage)),
-            From::Remote(url) => {
-                made.is_open = true;
+            From::Stage(stage) => return (Some(self.end(target, *stage)), none),
+            From::Remote { url, is_pinned } => {
+                made.is_open |= !is_pinned;
                 made.parts.insert(format!("url {url}"), String::new());
-                return None;
+                return (None, none);
             }
             From::Context => (facts.contexts.get(""), ""),
             From::Name(name) => (facts.contexts.get(&name.to_ascii_lowercase()), name.as_str()),
         };
         match context {
             Some(Place::Folder(dir, ignore)) => {
-                let mut context = Context::new(dir, ignore.clone(), self.digests);
-                let Selected { files, bytes, largest } = context.select(&read.paths, &read.excludes);
+                let all = [Selector { path: "/".to_owned(), ..Selector::default() }];
+                let (selectors, excludes) = if read.is_open {
+                    (&all[..], &[][..])
+                } else {
+                    (&read.selectors[..], &read.excludes[..])
+                };
+                let selected = self.contexts.select((dir, ignore), selectors, excludes, self.digests);
+                let Selected { files, digest, bytes, largest } = selected;
                 made.bytes += bytes;
                 made.largest = made.largest.take().into_iter().chain(largest).max_by_key(|(_, bytes)| *bytes);
                 let prefix = if name.is_empty() { String::new() } else { format!("{name}:") };
                 made.files.extend(
                     files.into_iter().map(|file| Input { path: prefix.clone() + &file.path, ..file }),
                 );
-                None
+                // Of paths that are not known, a change may be elsewhere.
+                let plain = if read.is_open { String::new() } else { digest.plain };
+                (None, ContentDigest { full: digest.full, plain })
             }
             Some(Place::Elsewhere(source)) if name.is_empty() => {
                 made.is_open = true;
                 made.parts.insert(format!("url {source}"), String::new());
-                None
+                (None, none)
             }
             _ => {
                 let end = self.named(target, name);
                 if let Some(image) = &end.image {
                     made.parts.insert(format!("image {name}"), image.clone());
                 }
-                Some(end)
+                (Some(end), none)
             }
         }
     }
@@ -183,15 +208,16 @@ fn image(name: &str) -> End {
     End { steps: Vec::new(), key: name.to_owned(), soft: name.to_owned(), image: Some(name.to_owned()) }
 }
 
-/// A step's own digest: all but what it stands upon and reads from other stages.
-fn own(keyword: &str, step: &GraphStep) -> String {
+/// A step's own digest: all but content, and what it starts from and reads from other stages.
+fn own(keyword: &str, operation: &[String], step: &GraphStep) -> String {
+    // Parts that the step itself does not have: what all RUNs of a target are given, images and URLs.
+    let outer = ["network", "ulimits", "extra hosts", "shm-size", "fresh"];
     let parts = step
         .parts
         .iter()
-        .filter(|(name, _)| *name != "base")
+        .filter(|(name, _)| (keyword == "RUN" && outer.contains(&name.as_str())) || name.starts_with("url "))
         .flat_map(|(name, value)| [name.clone(), value.clone()]);
-    let files = step.files.iter().flat_map(|file| [file.path.clone(), file.state.clone()]);
-    hash([keyword.to_owned(), step.parts.len().to_string()].into_iter().chain(parts).chain(files))
+    hash([keyword.to_owned(), operation.len().to_string()].into_iter().chain(operation.to_vec()).chain(parts))
 }
 
 fn hash(parts: impl Iterator<Item = String>) -> String {

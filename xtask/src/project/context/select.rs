@@ -1,0 +1,246 @@
+//! What COPY, ADD and bind mounts take of a context, and the digest by which BuildKit compares it: its content hash,
+//! in which names count below the source alone.
+
+use sha2::{Digest, Sha256};
+
+use super::super::dockerfile::clean;
+use super::super::dockerfile::steps::Selector;
+use super::super::ignore::{Glob, Ignore, Matched};
+use super::state::{self, short};
+use super::tree::{Entry, Tree};
+use super::{Digests, Input};
+
+/// An entry that is taken.
+pub(super) struct Taken {
+    /// The entry as a record of a build shows it.
+    pub(super) input: Input,
+    /// Its size.
+    pub(super) bytes: u64,
+}
+
+/// The two digests of what is taken: all that BuildKit may compare, and the same without extended attributes, of which
+/// it notices no change where a file's size and time stay.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(in crate::project) struct ContentDigest {
+    /// All of it.
+    pub(in crate::project) full: String,
+    /// Without extended attributes.
+    pub(in crate::project) plain: String,
+}
+
+pub(super) struct Selection<'a> {
+    pub(super) tree: &'a mut Tree,
+    pub(super) digests: &'a mut Digests,
+    pub(super) taken: Vec<Taken>,
+}
+
+/// A directory on the way to an entry.
+struct Above {
+    name: String,
+    entry: Entry,
+    include: Matched,
+    exclude: Matched,
+    is_taken: bool,
+}
+
+/// Entries by the name that counts, and whether a link is followed.
+type Found = Vec<(String, Entry, bool)>;
+
+impl Selection<'_> {
+    /// Takes what a selector selects. Nothing where it selects nothing: BuildKit refuses that, or copies nothing.
+    pub(super) fn select(&mut self, selector: &Selector, excludes: &[String]) -> ContentDigest {
+        let path = clean(&format!("/{}", selector.path));
+        let has_wildcards = selector.is_pattern && has_wildcards(&path);
+        if !has_wildcards && selector.include.is_none() && excludes.is_empty() {
+            return self.whole(&path);
+        }
+        let include = selector.include.as_ref().map(|pattern| Ignore::new([pattern.clone()]));
+        let include = include.map(Result::unwrap_or_default);
+        let exclude = Some(excludes).filter(|list| !list.is_empty());
+        let exclude = exclude.map(|list| Ignore::new(list.iter().cloned()).unwrap_or_default());
+        let filters = Filters { include, exclude };
+        let mut found = Found::new();
+        let prefix = if has_wildcards {
+            let (fixed, rest) = split_wildcards(&path);
+            let start = self.tree.resolve(&fixed, true);
+            let glob = Glob::new(&path);
+            if let (Some(start), Some(glob)) = (start, glob) {
+                let tops = self.tops(&glob, &start, &fixed, &rest);
+                for (name, top) in tops {
+                    self.filter(&filters, &top, &name, "", &mut Vec::new(), &mut found);
+                }
+            }
+            fixed
+        } else {
+            let path = if path == "/" { String::new() } else { path.clone() };
+            if let Some(start) = self.tree.resolve(&path, false) {
+                self.filter(&filters, &start, &path, "", &mut Vec::new(), &mut found);
+            }
+            path
+        };
+        self.digest(path_base(&path), &prefix, found)
+    }
+
+    /// A path with all that is below it, links to it followed.
+    fn whole(&mut self, path: &str) -> ContentDigest {
+        let Some(start) = self.tree.resolve(path, true) else { return ContentDigest::default() };
+        let mut hashes = Hashes::default();
+        self.below(&start, "", &mut hashes);
+        hashes.digest()
+    }
+
+    fn below(&mut self, entry: &Entry, name: &str, hashes: &mut Hashes) {
+        let state = self.take(entry);
+        hashes.add(name, &state, state::without_attributes(&state));
+        for child in self.tree.children(entry).iter() {
+            self.below(child, child.name(), hashes);
+        }
+        // The end of a directory.
+        hashes.add("/", "", "");
+    }
+
+    /// Takes an entry in and gives its state. The context's own mode does not count.
+    fn take(&mut self, entry: &Entry) -> String {
+        if entry.path.is_empty() {
+            return String::new();
+        }
+        let state = state::of(entry, self.digests);
+        let bytes = if entry.meta.is_file() { entry.meta.len() } else { 0 };
+        self.taken.push(Taken { input: Input { path: entry.path.clone(), state: state.clone() }, bytes });
+        state
+    }
+
+    /// The entries that a pattern matches as they are, with their names.
+    fn tops(&mut self, glob: &Glob, directory: &Entry, name: &str, rest: &str) -> Vec<(String, Entry)> {
+        let (part, after) = rest.split_once('/').unwrap_or((rest, ""));
+        // In brackets a slash may be meant: then no directory can be left out by its name.
+        let part = (!rest.contains('[')).then(|| Glob::new(part)).flatten();
+        let mut found = Vec::new();
+        for child in self.tree.children(directory).iter() {
+            let base = child.name();
+            let name = format!("{}/{base}", name.trim_end_matches('/'));
+            if glob.matches(&name) {
+                found.push((name, child.clone()));
+            } else if part.as_ref().is_none_or(|part| !after.is_empty() && part.matches(base)) {
+                let rest = if part.is_some() { after } else { rest };
+                found.extend(self.tops(glob, child, &name, rest));
+            }
+        }
+        found
+    }
+
+    /// Takes what the filters let through of an entry and what is below it. `below` is its path below the source.
+    fn filter(
+        &mut self,
+        filters: &Filters,
+        entry: &Entry,
+        name: &str,
+        below: &str,
+        above: &mut Vec<Above>,
+        found: &mut Found,
+    ) {
+        let (is_in, include, exclude) = filters.look(below, above.last());
+        let is_top = above.is_empty();
+        if is_in {
+            for parent in above.iter_mut().filter(|parent| !parent.is_taken) {
+                parent.is_taken = true;
+                found.push((parent.name.clone(), parent.entry.clone(), false));
+            }
+            found.push((name.to_owned(), entry.clone(), is_top && entry.meta.is_symlink()));
+        }
+        if !entry.meta.is_dir() {
+            return;
+        }
+        let one = Above { name: name.to_owned(), entry: entry.clone(), include, exclude, is_taken: is_in };
+        above.push(one);
+        for child in self.tree.children(entry).iter() {
+            let base = child.name();
+            let below = if below.is_empty() { base.to_owned() } else { format!("{below}/{base}") };
+            self.filter(filters, child, &format!("{name}/{base}"), &below, above, found);
+        }
+        above.pop();
+    }
+
+    fn digest(&mut self, base: &str, prefix: &str, found: Found) -> ContentDigest {
+        let mut hashes = Hashes::default();
+        let is_one = found.len() == 1;
+        for (name, entry, is_followed) in found {
+            let short = name.strip_prefix(prefix).unwrap_or(&name);
+            let is_itself = is_one && path_base(&name) == base;
+            let counted = if is_itself { "" } else { short };
+            if is_followed {
+                let target = self.whole(&name);
+                hashes.add(counted, &target.full, &target.plain);
+            } else {
+                let state = self.take(&entry);
+                hashes.add(counted, &state, state::without_attributes(&state));
+            }
+        }
+        hashes.digest()
+    }
+}
+
+struct Filters {
+    include: Option<Ignore>,
+    exclude: Option<Ignore>,
+}
+
+impl Filters {
+    /// Whether a path goes in, and what each list found.
+    fn look(&self, below: &str, parent: Option<&Above>) -> (bool, Matched, Matched) {
+        let none = Matched::default();
+        let mut include = none.clone();
+        if let Some(list) = &self.include {
+            include = list.matches(below, parent.map_or(&none, |one| &one.include)).unwrap_or_default();
+            if !include.is_match {
+                return (false, include, none);
+            }
+        }
+        let Some(list) = &self.exclude else { return (true, include, none) };
+        let exclude = list.matches(below, parent.map_or(&none, |one| &one.exclude)).unwrap_or_default();
+        (!exclude.is_match, include, exclude)
+    }
+}
+
+#[derive(Default)]
+struct Hashes {
+    full: Sha256,
+    plain: Sha256,
+}
+
+impl Hashes {
+    fn add(&mut self, name: &str, full: &str, plain: &str) {
+        for (hash, state) in [(&mut self.full, full), (&mut self.plain, plain)] {
+            hash.update(format!("{name}\0{state}\0"));
+        }
+    }
+
+    fn digest(self) -> ContentDigest {
+        ContentDigest { full: short(self.full), plain: short(self.plain) }
+    }
+}
+
+fn path_base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+fn has_wildcards(path: &str) -> bool {
+    let mut chars = path.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '*' | '?' | '[' => return true,
+            '\\' => {
+                chars.next();
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The directories before the first wildcard, and the rest.
+fn split_wildcards(path: &str) -> (String, String) {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let at = parts.iter().position(|part| has_wildcards(part)).unwrap_or(parts.len());
+    (format!("/{}", parts[..at].join("/")), parts[at..].join("/"))
+}

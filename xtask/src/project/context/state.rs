@@ -1,0 +1,79 @@
+//! What of a file counts for BuildKit: kind, mode, content, extended attributes; no times and no owners.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::Digests;
+use super::tree::Entry;
+
+/// Begins what a state says of extended attributes.
+const ATTRIBUTES: &str = " xattrs:";
+
+/// The state of an entry: `mode:digest` of a file, `mode/` of a directory, `->target` of a link, `mode|kind` of a
+/// special file. Special files are never opened.
+pub(super) fn of(entry: &Entry, digests: &mut Digests) -> String {
+    let (meta, kind) = (&entry.meta, entry.meta.file_type());
+    let mode = meta.mode() & 0o7777;
+    let device = || {
+        let number = meta.rdev();
+        format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number))
+    };
+    let state = if kind.is_symlink() {
+        format!("->{}", fs::read_link(&entry.file).unwrap_or_default().display())
+    } else if kind.is_dir() {
+        format!("{mode:o}/")
+    } else if kind.is_fifo() {
+        format!("{mode:o}|pipe")
+    } else if kind.is_char_device() {
+        format!("{mode:o}|character device {}", device())
+    } else if kind.is_block_device() {
+        format!("{mode:o}|block device {}", device())
+    } else if kind.is_socket() {
+        // BuildKit sends a socket as an empty file.
+        format!("{mode:o}:{}", short(Sha256::new()))
+    } else {
+        format!("{mode:o}:{}", digests.of(&entry.file, meta))
+    };
+    state + &attributes(&entry.file)
+}
+
+/// A state without the extended attributes.
+pub(in crate::project) fn without_attributes(state: &str) -> &str {
+    state.split_once(ATTRIBUTES).map_or(state, |(state, _)| state)
+}
+
+/// A digest of the extended attributes that BuildKit counts; empty where there is none.
+fn attributes(path: &Path) -> String {
+    let mut names = vec![0_u8; 4096];
+    let Ok(length) = rustix::fs::llistxattr(path, &mut names) else { return String::new() };
+    let names = names.get(..length).unwrap_or_default();
+    let names = names.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
+    let mut names: Vec<&str> = names.filter(|name| counts(name)).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    names.sort_unstable();
+    let mut hash = Sha256::new();
+    for name in names {
+        let mut value = vec![0_u8; 65_536];
+        let length = rustix::fs::lgetxattr(path, name, &mut value).unwrap_or_default();
+        hash.update(name);
+        hash.update([0]);
+        hash.update((length as u64).to_le_bytes());
+        hash.update(value.get(..length).unwrap_or_default());
+    }
+    format!("{ATTRIBUTES}{}", short(hash))
+}
+
+fn counts(name: &str) -> bool {
+    let is_systems = name.starts_with("security.") || name.starts_with("system.");
+    !name.is_empty() && !name.starts_with("com.apple.") && (name == "security.capability" || !is_systems)
+}
+
+/// The first 16 hex digits of a digest.
+pub(super) fn short(hash: Sha256) -> String {
+    format!("{:x}", hash.finalize())[..16].to_owned()
+}

@@ -1,0 +1,135 @@
+//! A context as BuildKit receives it: the entries that the ignore file lets in, read directory by directory and only
+//! where somebody asks. No file is opened here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::super::ignore::{Ignore, Matched};
+
+/// A file, directory, link or special file that goes in.
+#[derive(Debug, Clone)]
+pub(in crate::project) struct Entry {
+    /// Its path below the context, without a slash in front; empty for the context itself.
+    pub(in crate::project) path: String,
+    /// Where it is.
+    pub(in crate::project) file: PathBuf,
+    /// What it is, a link not followed.
+    pub(in crate::project) meta: Metadata,
+    matched: Matched,
+}
+
+impl Entry {
+    /// The last part of its path.
+    pub(in crate::project) fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// The entries of a context.
+pub(in crate::project) struct Tree {
+    root: Option<Entry>,
+    ignore: Ignore,
+    directories: BTreeMap<String, Rc<[Entry]>>,
+}
+
+/// As many links are followed in one path.
+const MAX_LINKS: usize = 255;
+
+impl Tree {
+    /// The context in a directory.
+    pub(in crate::project) fn new(root: &Path, ignore: Ignore) -> Self {
+        let file = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
+        let root = fs::metadata(&file).ok();
+        let root = root.map(|meta| Entry { path: String::new(), file, meta, matched: Matched::default() });
+        Self { root, ignore, directories: BTreeMap::new() }
+    }
+
+    /// The context itself; nothing where it is not there.
+    pub(in crate::project) fn root(&self) -> Option<Entry> {
+        self.root.clone()
+    }
+
+    /// What goes in of a directory, sorted by name. A directory that cannot be read is empty: BuildKit refuses it.
+    pub(in crate::project) fn children(&mut self, directory: &Entry) -> Rc<[Entry]> {
+        if !directory.meta.is_dir() {
+            return Rc::new([]);
+        }
+        if let Some(known) = self.directories.get(&directory.path) {
+            return Rc::clone(known);
+        }
+        let mut found = Vec::new();
+        for item in fs::read_dir(&directory.file).into_iter().flatten().flatten() {
+            let name = item.file_name();
+            let name = name.to_string_lossy();
+            let path = if directory.path.is_empty() {
+                name.into_owned()
+            } else {
+                format!("{}/{name}", directory.path)
+            };
+            let matched = self.ignore.matches(&path, &directory.matched).unwrap_or_default();
+            let is_out = matched.is_match;
+            let is_directory = item.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_out && !(is_directory && self.ignore.may_bring_back_below(&path)) {
+                continue;
+            }
+            let Ok(meta) = item.metadata() else { continue };
+            let entry = Entry { path, file: item.path(), meta, matched };
+            // An ignored directory goes in with what an exception brings back below it.
+            if !is_out || !self.children(&entry).is_empty() {
+                found.push(entry);
+            }
+        }
+        found.sort_by(|one, other| one.path.cmp(&other.path));
+        let found: Rc<[Entry]> = found.into();
+        self.directories.insert(directory.path.clone(), Rc::clone(&found));
+        found
+    }
+
+    /// The entry at a path, its links followed within the context.
+    pub(in crate::project) fn resolve(&mut self, path: &str, follow_last: bool) -> Option<Entry> {
+        let root = self.root()?;
+        let mut at = vec![root];
+        let mut rest: VecDeque<String> = path.split('/').map(str::to_owned).collect();
+        let mut links = 0;
+        while let Some(part) = rest.pop_front() {
+            match part.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    at.truncate((at.len() - 1).max(1));
+                    continue;
+                }
+                _ => {}
+            }
+            let parent = at.last()?.clone();
+            let wanted = if parent.path.is_empty() { part } else { format!("{}/{part}", parent.path) };
+            let next = self.children(&parent).iter().find(|entry| entry.path == wanted).cloned()?;
+            let is_last = rest.iter().all(|part| part.is_empty() || part == ".");
+            if !next.meta.is_symlink() || (is_last && !follow_last) {
+                at.push(next);
+                continue;
+            }
+            links += 1;
+            if links > MAX_LINKS {
+                return None;
+            }
+            let target = fs::read_link(&next.file).ok()?;
+            if target.is_absolute() {
+                at.truncate(1);
+            }
+            for part in target.to_string_lossy().split('/').rev() {
+                rest.push_front(part.to_owned());
+            }
+        }
+        at.pop()
+    }
+}
+
+#[cfg(test)]
+impl Tree {
+    /// The directories that were read, by path.
+    pub(super) fn read_directories(&self) -> String {
+        self.directories.keys().map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+}

@@ -1,0 +1,50 @@
+//! Dockerfiles that are not UTF-8. A byte that is no part of a character becomes a character of a private plane, so that
+//! files that differ in such bytes alone stay different, and can be written as they were.
+
+/// The private character that stands for byte 0.
+const FIRST: u32 = 0x0010_FF00;
+
+/// The text of a Dockerfile.
+pub fn decode(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().filter_map(|byte| char::from_u32(FIRST + u32::from(*byte))));
+    }
+    text
+}
+
+/// The bytes of a decoded text.
+pub fn encode(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    for c in text.chars() {
+        match byte(c) {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    bytes
+}
+
+/// A decoded text for people, and as BuildKit names steps: with a replacement character for each such byte.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().map(|c| if byte(c).is_some() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+fn byte(c: char) -> Option<u8> {
+    u8::try_from(u32::from(c).checked_sub(FIRST)?).ok().filter(|byte| *byte >= 0x80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_survive_and_differ() {
+        let bytes = b"RUN echo \xe9 \xc3\xa9 \xff\n";
+        let text = decode(bytes);
+        assert_eq!(encode(&text), bytes);
+        assert_ne!(text, decode(b"RUN echo \xe8 \xc3\xa9 \xff\n"));
+        assert_eq!(shown(&text), "RUN echo \u{fffd} \u{e9} \u{fffd}\n");
+    }
+}

@@ -1,0 +1,101 @@
+//! Patterns of `${X#p}`, `${X%p}` and `${X/p/r}`: `*` and `?`, as BuildKit has them, without brackets.
+
+/// A pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ShellPattern(Vec<Token>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Any,
+    One,
+    Char(char),
+}
+
+impl ShellPattern {
+    /// Reads a pattern; nothing for an escape that BuildKit refuses.
+    pub(super) fn new(pattern: &str) -> Option<Self> {
+        let (mut tokens, mut rest) = (Vec::new(), pattern.chars().peekable());
+        while let Some(c) = rest.next() {
+            tokens.push(match c {
+                '*' => Token::Any,
+                '?' => Token::One,
+                // These are escaped for the braces, not for the pattern.
+                '\\' if rest.peek().is_some_and(|next| ['}', '/'].contains(next)) => continue,
+                '\\' => Token::Char(rest.next().filter(|next| ['*', '?', '\\'].contains(next))?),
+                c => Token::Char(c),
+            });
+        }
+        Some(Self(tokens))
+    }
+
+    /// A text without the shortest or longest beginning that fits.
+    pub(super) fn without_prefix<'a>(&self, text: &'a str, is_longest: bool) -> &'a str {
+        let mut fitting = ends(text).filter(|end| self.fits(&text[..*end]));
+        let end = if is_longest { fitting.next_back() } else { fitting.next() };
+        &text[end.unwrap_or_default()..]
+    }
+
+    /// A text without the shortest or longest end that fits.
+    pub(super) fn without_suffix<'a>(&self, text: &'a str, is_longest: bool) -> &'a str {
+        let mut fitting = ends(text).filter(|start| self.fits(&text[*start..]));
+        let start = if is_longest { fitting.next() } else { fitting.next_back() };
+        &text[..start.unwrap_or(text.len())]
+    }
+
+    /// A text with the first match replaced, or all of them. The longest match counts.
+    pub(super) fn replace(&self, text: &str, replacement: &str, is_all: bool) -> String {
+        let (mut out, mut at, mut copied, mut last) = (String::new(), 0, 0, None);
+        while at <= text.len() {
+            let rest = &text[at..];
+            let step = rest.chars().next().map_or(1, char::len_utf8);
+            let found = ends(rest).rfind(|end| self.fits(&rest[..*end]));
+            // An empty match right after another one does not count.
+            let Some(length) = found.filter(|length| *length > 0 || last != Some(at)) else {
+                at += step;
+                continue;
+            };
+            out.push_str(&text[copied..at]);
+            out.push_str(replacement);
+            copied = at + length;
+            last = Some(copied);
+            if !is_all {
+                break;
+            }
+            at = if length == 0 { at + step } else { copied };
+        }
+        out.push_str(text.get(copied..).unwrap_or_default());
+        out
+    }
+
+    /// Whether a whole text fits, in time linear in both.
+    fn fits(&self, text: &str) -> bool {
+        let mut at = vec![false; self.0.len() + 1];
+        at[0] = true;
+        self.skip_any(&mut at);
+        for c in text.chars() {
+            let mut next = vec![false; at.len()];
+            for (index, token) in self.0.iter().enumerate().filter(|(index, _)| at[*index]) {
+                match token {
+                    Token::Any if c != '\n' => next[index] = true,
+                    Token::One if c != '\n' => next[index + 1] = true,
+                    Token::Char(wanted) if *wanted == c => next[index + 1] = true,
+                    _ => {}
+                }
+            }
+            at = next;
+            self.skip_any(&mut at);
+        }
+        at[self.0.len()]
+    }
+
+    fn skip_any(&self, at: &mut [bool]) {
+        for (index, _) in self.0.iter().enumerate().filter(|(_, token)| **token == Token::Any) {
+            at[index + 1] |= at[index];
+        }
+    }
+}
+
+/// Every place between two characters, the start and the end among them.
+fn ends(text: &str) -> impl DoubleEndedIterator<Item = usize> {
+    text.char_indices().map(|(at, _)| at).chain(std::iter::once(text.len()))
+}

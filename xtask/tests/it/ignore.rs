@@ -1,0 +1,203 @@
+//! `.dockerignore` against moby's own pattern matcher, which a small Go program asks.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+use xtask::project::ignore::{Ignore, Matched};
+
+/// As many ignore files are compared, half of them with a fixed seed.
+const FILES: usize = 10_000;
+/// Paths for each.
+const PATHS: usize = 12;
+
+#[test]
+#[ignore = "needs Go"]
+fn ignore_files_mean_what_mobys_matcher_says() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
+    let random = std::env::var("DURANGO_SEED").ok().and_then(|seed| seed.parse().ok());
+    let random = random.unwrap_or(u64::from(now.subsec_nanos()) + 2);
+    println!("seeds: 1 and {random} (DURANGO_SEED={random} repeats it)");
+    let cases: Vec<Case> = [1, random].into_iter().flat_map(|seed| cases(seed, FILES / 2)).collect();
+    let answers = moby(&cases);
+    let mut differences = Vec::new();
+    let mut matches = 0;
+    for (case, answer) in cases.iter().zip(&answers) {
+        let ours = ours(case);
+        matches += ours.matches('y').count();
+        if ours != *answer {
+            differences.push(format!("{case:?}\n  moby: {answer}\n  ours: {ours}"));
+        }
+    }
+    println!("{} ignore files, {} paths, {matches} matches", cases.len(), cases.len() * PATHS);
+    assert!(matches > FILES, "the patterns match too little to say anything");
+    assert_eq!(answers.len(), cases.len());
+    let shown: Vec<&String> = differences.iter().take(10).collect();
+    assert!(differences.is_empty(), "{} differences:\n{shown:#?}", differences.len());
+}
+
+/// An ignore file and paths.
+#[derive(Debug)]
+struct Case {
+    ignore: String,
+    paths: Vec<String>,
+}
+
+/// What the Go program answers, a line for each case.
+fn moby(cases: &[Case]) -> Vec<String> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/moby_matcher");
+    let binary = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
+    let built = Command::new("go").args(["build", "-o"]).arg(&binary).arg(".").current_dir(program).status();
+    assert!(built.expect("Go is installed").success(), "the program compiles");
+    let mut child = Command::new(&binary)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let lines: String = cases
+        .iter()
+        .map(|case| serde_json::json!({"ignore": case.ignore, "paths": case.paths}).to_string() + "\n")
+        .collect();
+    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
+    let output = child.wait_with_output().expect("the program ends");
+    writer.join().expect("no panic").expect("all was read");
+    assert!(output.status.success());
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// The same answer from our own matcher.
+fn ours(case: &Case) -> String {
+    let Ok(ignore) = Ignore::try_parse(&case.ignore) else { return "bad".to_owned() };
+    let letter = |found: Result<Matched, _>| match found {
+        Err(_) => 'e',
+        Ok(found) if found.is_match => 'y',
+        Ok(_) => 'n',
+    };
+    let walked = |path: &str| {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        let mut parent = Ok(Matched::default());
+        for end in ends {
+            parent = match parent {
+                Ok(parent) => ignore.matches(&path[..end], &parent),
+                Err(bad) => Err(bad),
+            };
+        }
+        letter(parent)
+    };
+    let both = |path: &String| [walked(path), letter(ignore.matches(path, &Matched::default()))];
+    case.paths.iter().flat_map(both).collect()
+}
+
+/// Pieces of patterns, the odd ones among them.
+const PIECES: &[&str] = &[
+    "a",
+    "b",
+    "ab",
+    "c",
+    "d",
+    ".",
+    "..",
+    "/",
+    "//",
+    "*",
+    "**",
+    "**/",
+    "/**",
+    "*/",
+    "?",
+    "[a-c]",
+    "[^a]",
+    "[ab",
+    "]",
+    "[",
+    "[a-]",
+    "[]a]",
+    "[*]",
+    "[?]",
+    "[b-a]",
+    "[a\\]]",
+    "[^/]",
+    "[\\d]",
+    "[[:alpha:]]",
+    "\\*",
+    "\\a",
+    "\\d",
+    "\\w",
+    "\\.",
+    "\\",
+    "!",
+    "#",
+    " ",
+    "\t",
+    "é",
+    "^",
+    "$",
+    "+",
+    "(",
+    ")",
+    "{2}",
+    "|",
+    "-",
+    "&&",
+    "~",
+    "a/b",
+    "/a",
+    "./",
+    "../",
+    "*.d",
+    "\\b",
+    "\\x61",
+    "\\141",
+    "\\A",
+    "\\z",
+    "\\S",
+];
+
+/// Pieces of paths.
+const NAMES: &[&str] = &[
+    "a", "b", "c", "d", "ab", "abc", "a.d", ".d", "..", "é", "a b", "*", "?", "[", "]", "^", "$", "a]", "-",
+    "#a", "!a", "\\", "a\\b", "7", "_", "a^b", "(", "{2}", "aa", "bb", "&&",
+];
+
+/// Ignore files with paths, always the same ones for a seed.
+fn cases(seed: u64, count: usize) -> Vec<Case> {
+    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut case = || {
+        let lines = 1 + random.below(5);
+        let line = |random: &mut Random| {
+            let mark = if random.below(4) == 0 { "!" } else { "" };
+            let pieces = 1 + random.below(5);
+            let simple = random.below(3) > 0;
+            // Two of three lines have plain pieces only: those match more often.
+            let among = if simple { &PIECES[..17] } else { PIECES };
+            mark.to_owned() + &(0..pieces).map(|_| random.of(among)).collect::<String>()
+        };
+        let ignore = (0..lines).map(|_| line(&mut random)).collect::<Vec<_>>().join("\n");
+        let path = |random: &mut Random| {
+            let depth = 1 + random.below(4);
+            let simple = random.below(3) > 0;
+            let among = if simple { &NAMES[..7] } else { NAMES };
+            (0..depth).map(|_| random.of(among)).collect::<Vec<_>>().join("/")
+        };
+        Case { ignore, paths: (0..PATHS).map(|_| path(&mut random)).collect() }
+    };
+    (0..count).map(|_| case()).collect()
+}
+
+/// A small generator of random numbers (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap_or_default() % end
+    }
+
+    fn of(&mut self, words: &[&'static str]) -> &'static str {
+        words[self.below(words.len())]
+    }
+}
