@@ -1,5 +1,6 @@
 //! Bundles: the store's content on its way to another machine, as a tar or a folder.
 
+mod archive;
 pub mod base;
 pub mod read;
 pub mod stage;

@@ -1,0 +1,374 @@
+//! A `docker save` archive, read strictly and written anew. `docker load` takes every name that an archive has, and
+//! parsers disagree on what an odd archive holds; so the engine gets only what was written here: one image under one
+//! name, and the blobs that it refers to, each with the digest that it is named by.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::process::signals;
+
+/// The most bytes that a JSON document of an image may have. BuildKit's and containerd's own bound is 4 MiB.
+const LARGEST_DOCUMENT: u64 = 4 << 20;
+/// The most files that an archive may have. An image has at most 127 layers.
+const MOST_FILES: usize = 1000;
+const INDEX_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+const MANIFEST_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+
+/// A reference to a blob, as images have them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    media_type: String,
+    digest: String,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<serde_json::Value>,
+    #[serde(default, skip_serializing)]
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
+/// Where an archive's files are, by name: offset and size in bytes.
+type Files = BTreeMap<String, (u64, u64)>;
+
+/// Writes the image `name` of the archive `from` to `to`.
+///
+/// # Errors
+///
+/// Fails where the archive has another form than `docker save` of Docker 25 or newer gives, where it holds another
+/// image or another name, and where a blob has another digest than its name says.
+pub(super) fn rewrite(from: &Path, name: &str, to: &mut File) -> Result<()> {
+    let mut source = File::open(from)?;
+    let files = list(&mut source)?;
+    let index: Index = document(&mut source, &files, "index.json")?;
+    let [image] = index.manifests.as_slice() else {
+        bail!("its base image holds {} images in place of one", index.manifests.len());
+    };
+    let found = image.annotations.get("io.containerd.image.name").map_or("", String::as_str);
+    let is_ours = found == name || found.strip_prefix("docker.io/") == Some(name);
+    ensure!(is_ours, "its base image is named `{}`, and only `{name}` is taken", found.escape_default());
+    let mut walk = Walk { source, files, blobs: BTreeSet::new(), images: Vec::new() };
+    walk.image(image, 0)?;
+    let Some((config, layers)) = walk.images.first() else {
+        bail!("its base image has no manifest");
+    };
+    let path = |descriptor: &Descriptor| blob_name(&descriptor.digest);
+    let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    let mut named = serde_json::to_value(image)?;
+    named["annotations"] = json!({
+        "io.containerd.image.name": format!("docker.io/{name}"), "org.opencontainers.image.ref.name": tag,
+    });
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX_TYPES[0], "manifests": [named]});
+    let layers: Vec<String> = layers.iter().map(path).collect();
+    let manifest = json!([{"Config": path(config), "RepoTags": [name], "Layers": layers}]);
+    let mut archive = tar::Builder::new(to);
+    for (name, text) in [
+        ("oci-layout", json!({"imageLayoutVersion": "1.0.0"}).to_string()),
+        ("index.json", index.to_string()),
+        ("manifest.json", manifest.to_string()),
+    ] {
+        append(&mut archive, name, text.len() as u64, text.as_bytes())?;
+    }
+    walk.copy(&mut archive)?;
+    archive.into_inner()?.sync_all()?;
+    Ok(())
+}
+
+fn append(archive: &mut tar::Builder<&mut File>, name: &str, size: u64, data: impl Read) -> Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_size(size);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, name, data)?;
+    Ok(())
+}
+
+/// Lists the files of an archive. Anything that two parsers may read differently is an error: extended headers, links,
+/// a directory with a size, a name that occurs twice or is not clean.
+fn list(source: &mut File) -> Result<Files> {
+    let mut archive = tar::Archive::new(source);
+    let mut files = Files::new();
+    for entry in archive.entries()?.raw(true) {
+        signals::check()?;
+        let entry = entry.context("its base image is not a tar archive")?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let is_blob = name.strip_prefix("blobs/sha256/").is_some_and(is_hex_digest);
+        let fits = match entry.header().entry_type() {
+            tar::EntryType::Directory => {
+                ["blobs/", "blobs/sha256/"].contains(&name.as_str()) && entry.size() == 0
+            }
+            tar::EntryType::Regular => {
+                is_blob
+                    || ["index.json", "manifest.json", "oci-layout", "repositories"].contains(&name.as_str())
+            }
+            _ => false,
+        };
+        ensure!(
+            fits,
+            "its base image has the entry `{}`, which `docker save` does not write",
+            name.escape_default()
+        );
+        let known = files.insert(name.clone(), (entry.raw_file_position(), entry.size()));
+        ensure!(known.is_none(), "its base image has the entry `{name}` twice");
+        ensure!(files.len() <= MOST_FILES, "its base image has more than {MOST_FILES} files");
+    }
+    Ok(files)
+}
+
+fn is_hex_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn blob_name(digest: &str) -> String {
+    format!("blobs/{}", digest.replacen(':', "/", 1))
+}
+
+fn content(source: &mut File, files: &Files, name: &str) -> Result<io::Take<File>> {
+    let (offset, size) =
+        files.get(name).with_context(|| format!("its base image lacks `{}`", name.escape_default()))?;
+    source.seek(SeekFrom::Start(*offset))?;
+    Ok(source.try_clone()?.take(*size))
+}
+
+fn bytes(source: &mut File, files: &Files, name: &str) -> Result<Vec<u8>> {
+    let mut content = content(source, files, name)?;
+    ensure!(content.limit() <= LARGEST_DOCUMENT, "`{name}` in its base image has {} bytes", content.limit());
+    let mut bytes = Vec::new();
+    content.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn document<T: for<'a> Deserialize<'a>>(source: &mut File, files: &Files, name: &str) -> Result<T> {
+    let bytes = bytes(source, files, name)?;
+    serde_json::from_slice(&bytes).with_context(|| format!("failed to read `{name}` in its base image"))
+}
+
+/// What an image refers to.
+struct Walk {
+    source: File,
+    files: Files,
+    /// Digests of the blobs that were reached.
+    blobs: BTreeSet<String>,
+    /// Configuration and layers of each manifest.
+    images: Vec<(Descriptor, Vec<Descriptor>)>,
+}
+
+impl Walk {
+    /// Follows the descriptor of a manifest, or of an index of manifests. Manifests of other platforms may be missing.
+    fn image(&mut self, descriptor: &Descriptor, depth: usize) -> Result<()> {
+        ensure!(depth < 4, "its base image has indexes within indexes");
+        self.reach(descriptor)?;
+        let name = blob_name(&descriptor.digest);
+        if INDEX_TYPES.contains(&descriptor.media_type.as_str()) {
+            let index: Index = document(&mut self.source, &self.files, &name)?;
+            for manifest in &index.manifests {
+                if self.files.contains_key(&blob_name(&manifest.digest)) {
+                    self.image(manifest, depth + 1)?;
+                }
+            }
+            return Ok(());
+        }
+        let kind = descriptor.media_type.as_str();
+        ensure!(
+            MANIFEST_TYPES.contains(&kind),
+            "its base image has a part of the type `{}`",
+            kind.escape_default()
+        );
+        let manifest: Manifest = document(&mut self.source, &self.files, &name)?;
+        self.reach(&manifest.config)?;
+        manifest.layers.iter().try_for_each(|layer| self.reach(layer))?;
+        self.images.push((manifest.config, manifest.layers));
+        Ok(())
+    }
+
+    fn reach(&mut self, descriptor: &Descriptor) -> Result<()> {
+        let digest = &descriptor.digest;
+        let is_digest = digest.strip_prefix("sha256:").is_some_and(is_hex_digest);
+        ensure!(
+            is_digest,
+            "its base image refers to `{}`, which is no SHA-256 digest",
+            digest.escape_default()
+        );
+        let size = self.files.get(&blob_name(digest)).map(|(_, size)| *size);
+        ensure!(size == Some(descriptor.size), "its base image lacks `{digest}`, or its size differs");
+        self.blobs.insert(digest.clone());
+        Ok(())
+    }
+
+    /// Copies the blobs that were reached, and checks each against its digest.
+    fn copy(&mut self, archive: &mut tar::Builder<&mut File>) -> Result<()> {
+        for digest in std::mem::take(&mut self.blobs) {
+            let name = blob_name(&digest);
+            let mut hashed =
+                Hashed { from: content(&mut self.source, &self.files, &name)?, hash: Sha256::new() };
+            append(archive, &name, self.files[&name].1, &mut hashed)?;
+            let found = format!("sha256:{:x}", hashed.hash.finalize());
+            ensure!(found == digest, "its base image is damaged: `{digest}` has the digest {found}");
+        }
+        Ok(())
+    }
+}
+
+/// Hashes what is read through it.
+struct Hashed<R> {
+    from: R,
+    hash: Sha256,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if signals::interrupted() {
+            return Err(io::Error::other("interrupted"));
+        }
+        let count = self.from.read(buffer)?;
+        self.hash.write_all(&buffer[..count])?;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "durango/debian:trixie";
+
+    fn digest(text: &str) -> String {
+        format!("sha256:{:x}", Sha256::digest(text))
+    }
+
+    fn descriptor(kind: &str, text: &str) -> serde_json::Value {
+        json!({"mediaType": kind, "digest": digest(text), "size": text.len()})
+    }
+
+    /// The entries of a sound archive: name, content, type.
+    fn sound() -> Vec<(String, String, tar::EntryType)> {
+        let (config, layer) = ("{}", "layer");
+        let manifest =
+            json!({"config": descriptor("c", config), "layers": [descriptor("l", layer)]}).to_string();
+        let mut image = descriptor(MANIFEST_TYPES[0], &manifest);
+        image["annotations"] = json!({"io.containerd.image.name": format!("docker.io/{NAME}"), "x": "y"});
+        let index = json!({ "manifests": [image] }).to_string();
+        let file = |name: &str, text: &str| (name.to_owned(), text.to_owned(), tar::EntryType::Regular);
+        let blob = |text: &str| file(&blob_name(&digest(text)), text);
+        vec![
+            ("blobs/".into(), String::new(), tar::EntryType::Directory),
+            blob(config),
+            blob(layer),
+            blob(&manifest),
+            blob("a layer that nothing refers to"),
+            file("index.json", &index),
+            file("manifest.json", r#"[{"RepoTags": ["debian:13-slim"]}]"#),
+        ]
+    }
+
+    fn write(entries: &[(String, String, tar::EntryType)]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let mut archive = tar::Builder::new(file.as_file());
+        for (name, text, kind) in entries {
+            let mut header = tar::Header::new_ustar();
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_entry_type(*kind);
+            header.set_size(text.len() as u64);
+            header.set_cksum();
+            archive.append(&header, text.as_bytes()).expect("appended");
+        }
+        archive.into_inner().expect("written");
+        file
+    }
+
+    fn rewritten(entries: &[(String, String, tar::EntryType)]) -> Result<BTreeMap<String, String>> {
+        let (from, mut to) = (write(entries), tempfile::NamedTempFile::new()?);
+        rewrite(from.path(), NAME, to.as_file_mut())?;
+        let mut archive = tar::Archive::new(to.reopen()?);
+        let mut files = BTreeMap::new();
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            let (name, mut text) = (entry.path()?.display().to_string(), String::new());
+            entry.read_to_string(&mut text)?;
+            assert!(files.insert(name, text).is_none());
+        }
+        Ok(files)
+    }
+
+    #[test]
+    fn one_image_comes_out_under_one_name() {
+        let files = rewritten(&sound()).expect("sound");
+        assert_eq!(files.len(), 6, "no blob that nothing refers to: {files:?}");
+        assert!(!format!("{files:?}").contains("13-slim"), "names are ours: {files:?}");
+        let manifest: serde_json::Value = serde_json::from_str(&files["manifest.json"]).expect("JSON");
+        assert_eq!(manifest[0]["RepoTags"], json!([NAME]));
+        assert_eq!(files[manifest[0]["Layers"][0].as_str().expect("a name")], "layer");
+        let index: serde_json::Value = serde_json::from_str(&files["index.json"]).expect("JSON");
+        let annotations = &index["manifests"][0]["annotations"];
+        assert_eq!(annotations["io.containerd.image.name"], format!("docker.io/{NAME}"));
+        assert_eq!(annotations.as_object().map(serde_json::Map::len), Some(2));
+        let again: Vec<_> =
+            files.into_iter().map(|(name, text)| (name, text, tar::EntryType::Regular)).collect();
+        rewritten(&again).expect("what was written is sound");
+    }
+
+    #[test]
+    fn an_archive_that_parsers_may_read_differently_is_refused() {
+        let with = |name: &str, text: &str, kind: tar::EntryType| {
+            let mut entries = sound();
+            entries.push((name.to_owned(), text.to_owned(), kind));
+            format!("{:#}", rewritten(&entries).expect_err(name))
+        };
+        let own = |at: usize| sound()[at].clone();
+        let (name, text, kind) = own(6);
+        for (error, expected) in [
+            (with("blobs/", "hidden", tar::EntryType::Directory), "the entry `blobs/`"),
+            (with(&name, &text, kind), "twice"),
+            (with("./index.json", &own(5).1, kind), "`./index.json`"),
+            (with("blobs/sha256/../x", "", kind), "`blobs/sha256/../x`"),
+            (with("\u{1b}[2J", "", kind), "`\\u{1b}[2J`"),
+            (with("index.json", "", tar::EntryType::Symlink), "the entry `index.json`"),
+            (with("pax", "", tar::EntryType::XHeader), "the entry `pax`"),
+            (with("long", "", tar::EntryType::GNULongName), "the entry `long`"),
+            (with("layer.tar", "", kind), "`layer.tar`"),
+        ] {
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_image_of_another_name_or_content_is_refused() {
+        let changed = |at: usize, from: &str, to: &str| {
+            let mut entries = sound();
+            entries[at].1 = entries[at].1.replace(from, to);
+            format!("{:#}", rewritten(&entries).expect_err(to))
+        };
+        let index = &sound()[5].1;
+        let twice = json!({"manifests": [serde_json::from_str::<serde_json::Value>(index).expect("JSON")["manifests"][0].clone(), {"mediaType": "x", "digest": "y", "size": 1}]});
+        for (error, expected) in [
+            (changed(5, NAME, "library/debian:13"), "named `docker.io/library/debian:13`"),
+            (changed(5, "io.containerd.image.name", "other"), "named ``"),
+            (changed(5, index, &twice.to_string()), "2 images"),
+            (changed(5, "sha256:", "sha256:../../"), "no SHA-256 digest"),
+            (changed(5, MANIFEST_TYPES[0], "text/html"), "type `text/html`"),
+            (changed(2, "layer", "other"), "has the digest"),
+            (changed(2, "layer", "longer"), "its size differs"),
+        ] {
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
