@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::entry::Entry;
 use super::fresh::FreshFile;
-use super::key::FORMAT as STORE;
 use super::layout_check::Blob;
 use super::mount::MountEntry;
+use super::validate::{self, Validate};
 use crate::defaults::TAG;
 
 /// Format number of bundles.
@@ -132,52 +132,44 @@ impl Bundle {
     fn check(&self) -> Result<()> {
         let mut files = BTreeMap::new();
         for blob in &self.files {
-            ensure!(is_digest(&blob.digest), "it lists the file `{}`, which is no digest", blob.digest);
+            validate::blob(blob)?;
             ensure!(files.insert(&blob.digest, blob.size).is_none(), "it lists `{}` twice", blob.digest);
         }
         let named = self.named();
         if let Some(blob) = named.iter().find(|blob| files.get(&blob.digest) != Some(&blob.size)) {
-            bail!("it needs `{}` and does not list it", blob.digest);
+            bail!("it needs `{}` and does not list it", validate::shown(&blob.digest));
         }
         ensure!(named.len() == files.len(), "it lists files that nothing in it needs");
-        for layers in &self.images {
-            let entry = &layers.entry;
-            check_name(&entry.image)?;
-            check_format(entry.format, &entry.image)?;
-            ensure!(is_digest(&entry.key.0), "the key of `{}` is `{}`", entry.image, entry.key.0);
+        validate::platform(&self.platform)?;
+        for Layers { entry, blobs, .. } in &self.images {
+            entry.validate()?;
+            let bytes = blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size));
+            let image = &entry.image;
+            ensure!(
+                bytes == entry.bytes,
+                "its layers of `{image}` have {bytes} bytes in place of {}",
+                entry.bytes
+            );
         }
-        for mount in &self.mounts {
-            check_format(mount.format, &mount.identity.id)?;
-        }
-        for fresh in &self.fresh {
-            check_name(&fresh.image)?;
-            check_format(fresh.format, &fresh.image)?;
-        }
+        self.mounts.iter().try_for_each(MountEntry::validate)?;
+        self.fresh.iter().try_for_each(FreshFile::validate)?;
         if let Some(base) = &self.base {
-            ensure!(base.image == TAG, "its base image is named `{}`, and only `{TAG}` is taken", base.image);
+            let name = validate::shown(&base.image);
+            ensure!(base.image == TAG, "its base image is named `{name}`, and only `{TAG}` is taken");
+            validate::prefixed_digest(&base.id)?;
         }
         Ok(())
+    }
+
+    /// Sets times in the future to `now`: the machine that made the bundle may have had a wrong clock.
+    pub fn clamp_times(&mut self, now: Timestamp) {
+        self.created = self.created.min(now);
+        self.images.iter_mut().for_each(|layers| layers.entry.clamp_times(now));
+        self.mounts.iter_mut().for_each(|mount| mount.clamp_times(now));
+        self.fresh.iter_mut().for_each(|fresh| fresh.clamp_times(now));
     }
 }
 
 fn digest(bundle: &Bundle) -> Result<String> {
     Ok(format!("{:x}", Sha256::digest(serde_json::to_vec(bundle)?)))
-}
-
-fn is_digest(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-fn check_format(format: u32, name: &str) -> Result<()> {
-    ensure!(format == STORE, "`{name}` in it has the store's format {format}, this xtask knows {STORE}");
-    Ok(())
-}
-
-/// An image's name becomes a folder's.
-fn check_name(image: &str) -> Result<()> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
-    let fits =
-        !image.is_empty() && image.len() <= 200 && !image.starts_with('.') && image.chars().all(is_plain);
-    ensure!(fits, "it has an image named `{}`", image.escape_default());
-    Ok(())
 }

@@ -12,6 +12,7 @@ use super::contents::Kind;
 use super::damage::{self, Damaged};
 use super::key::{FORMAT, Key};
 use super::layout_check;
+use super::validate::Validate;
 use crate::layout::Layout;
 
 /// One generation.
@@ -121,6 +122,10 @@ pub(crate) fn read(dir: &Path) -> Result<Entry> {
     let bytes = fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
     let entry: Entry = serde_json::from_slice(&bytes)
         .with_context(|| format!("`{}` is not what it should be", path.display()))?;
+    // Another version's entries are its own to check.
+    if entry.format == FORMAT {
+        entry.validate().with_context(|| format!("`{}` is not what it should be", path.display()))?;
+    }
     layout_check::shape(dir)?;
     Ok(entry)
 }

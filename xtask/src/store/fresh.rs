@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::key::FORMAT;
+use super::validate::Validate;
 use crate::layout::Layout;
 
 /// A number that sets one run of a step apart from those before, and when it was drawn.
@@ -132,9 +133,7 @@ pub fn parse(path: &Path) -> Result<Option<FreshFile>, String> {
     };
     let file: FreshFile =
         serde_json::from_slice(&bytes).map_err(|error| format!("is not what it should be ({error})"))?;
-    if file.format != FORMAT {
-        return Err(format!("has format {}, this xtask knows {FORMAT}", file.format));
-    }
+    file.validate().map_err(|error| format!("is not what it should be ({error})"))?;
     Ok(Some(file))
 }
 

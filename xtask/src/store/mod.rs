@@ -13,3 +13,4 @@ pub mod mount_image;
 pub mod policy;
 pub mod quarantine;
 pub mod used;
+pub(crate) mod validate;

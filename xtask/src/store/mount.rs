@@ -5,13 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{folders, foreign_format};
-use super::key::FORMAT;
 use super::layout_check::Blob;
+use super::validate::Validate;
 use crate::layout::Layout;
 use crate::project::mount::{MountIdentity, Sharing};
 
@@ -84,9 +84,7 @@ pub fn read(dir: &Path) -> Result<MountEntry> {
     let bytes = fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
     let entry: MountEntry = serde_json::from_slice(&bytes)
         .with_context(|| format!("`{}` is not what it should be", path.display()))?;
-    if entry.format != FORMAT {
-        bail!("`{}` has format {}, this xtask knows {FORMAT}", path.display(), entry.format);
-    }
+    entry.validate().with_context(|| format!("`{}` is not what it should be", path.display()))?;
     entry.blobs().try_for_each(|blob| super::layout_check::has(dir, blob))?;
     Ok(entry)
 }

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::key::FORMAT;
 use super::layout_check::Blob;
 use super::mount::MountEntry;
+use super::validate::Validate;
 
 /// The label with the entry.
 pub const LABEL: &str = "builder.durango.mount";
@@ -77,13 +77,7 @@ pub fn entry(config: &str) -> Result<MountEntry> {
     // buildx shows `Config`, newer ones by platform; the document itself has `config`.
     let text = label(&config).context("it is not a cache mount that xtask pushed")?;
     let entry: MountEntry = serde_json::from_str(text).context("its entry is not what it should be")?;
-    if entry.format != FORMAT {
-        bail!("it has format {}, this xtask knows {FORMAT}", entry.format);
-    }
-    let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if let Some(blob) = entry.blobs().find(|blob| !is_digest(&blob.digest)) {
-        bail!("`{}` is not a SHA-256 digest", blob.digest);
-    }
+    entry.validate()?;
     Ok(entry)
 }
 
@@ -117,6 +111,7 @@ pub fn first_of_each(found: Vec<RemoteMount>) -> BTreeMap<String, RemoteMount> {
 mod tests {
     use super::*;
     use crate::project::mount::{MountIdentity, Sharing};
+    use crate::store::key::FORMAT;
 
     fn blob(text: &str) -> Blob {
         Blob { digest: hex(text.as_bytes()), size: text.len() as u64 }
@@ -164,10 +159,10 @@ mod tests {
             String::from_utf8(documents(entry).expect("an image").config.1).expect("text")
         };
         let other = MountEntry { format: FORMAT + 1, ..saved() };
-        assert!(entry(&of(&other)).expect_err("newer").to_string().contains("has format"));
+        assert!(entry(&of(&other)).expect_err("newer").to_string().contains("format"));
         let mut path = saved();
         path.packs[0].digest = "../".repeat(21) + "x";
-        assert!(entry(&of(&path)).expect_err("a path").to_string().contains("not a SHA-256"));
+        assert!(entry(&of(&path)).expect_err("a path").to_string().contains("no SHA-256"));
         assert!(entry("{}").expect_err("an image").to_string().contains("not a cache mount"));
         assert!(entry("<html>").is_err());
     }

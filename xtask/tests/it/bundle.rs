@@ -6,7 +6,8 @@ use std::process::Stdio;
 
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, cached, files};
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 fn project(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
@@ -18,7 +19,7 @@ fn project(name: &str) -> Project {
     Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile)])
 }
 
-fn json(text: &str) -> Value {
+fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| panic!("no JSON: {text}"))
 }
 
@@ -33,7 +34,7 @@ fn a_bundle_makes_another_machine_as_warm_through_a_file_a_folder_and_a_pipe() {
     let export = |to: &str| {
         let run = project.run(&["cache", "export", "--json", "--to", to, "app", "--file", "compose.yaml"]);
         run.succeeds();
-        json(&run.stdout)
+        parsed(&run.stdout)
     };
     let (tar, folder) = (place("bundle.tar"), place("bundle"));
     let exported = export(&tar);
@@ -66,7 +67,7 @@ fn a_bundle_makes_another_machine_as_warm_through_a_file_a_folder_and_a_pipe() {
         }
         let run = crate::common::Run::from(command.output().expect("it runs"));
         run.succeeds();
-        let imported = json(&run.stdout);
+        let imported = parsed(&run.stdout);
         // The engine keeps the base image from the first import on.
         assert_eq!(imported["loaded"], name == "store-file", "{imported}");
         assert_eq!(left_over(Path::new(&store)), 0);
@@ -79,7 +80,7 @@ fn a_bundle_makes_another_machine_as_warm_through_a_file_a_folder_and_a_pipe() {
         // What is there already is not taken twice.
         let again = project.run(&["cache", "import", "--json", "--cache-dir", &store, "--from", &tar]);
         again.succeeds();
-        assert_eq!(json(&again.stdout)["kept"].as_array().map(Vec::len), Some(2), "{}", again.stdout);
+        assert_eq!(parsed(&again.stdout)["kept"].as_array().map(Vec::len), Some(2), "{}", again.stdout);
     }
 }
 
@@ -109,4 +110,97 @@ fn wrong_words_are_told_before_anything_is_done() {
     }
     assert_eq!(left_over(&project.store()), 0);
     assert!(!project.store().join("layers").exists() && !project.store().join("mounts").exists());
+}
+
+/// Writes a bundle whose description is `bundle`, compact JSON with its fields in their order.
+fn write_bundle(path: &Path, bundle: &str, blobs: &[&[u8]]) {
+    let mut archive = tar::Builder::new(File::create(path).expect("a file"));
+    let mut append = |name: &str, data: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_size(data.len() as u64);
+        archive.append_data(&mut header, name, data).expect("appended");
+    };
+    let head = format!(r#"{{"format":1,"sha256":"{}","bundle":{bundle}}}"#, digest(bundle.as_bytes()));
+    append("bundle.json", head.as_bytes());
+    blobs.iter().for_each(|blob| append(&format!("blobs/sha256/{}", digest(blob)), blob));
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+/// A `docker save` archive whose files stand inside a directory that has a size: invisible for a reader that skips the
+/// size, an image named `victim` for Docker.
+fn hidden_image(victim: &str) -> Vec<u8> {
+    let (config, layer) = (r#"{"rootfs": {"type": "layers", "diff_ids": []}}"#, "");
+    let manifest =
+        |name: &str| json!([{"Config": "config.json", "RepoTags": [name], "Layers": []}]).to_string();
+    let mut hidden = tar::Builder::new(Vec::new());
+    for (name, text) in [("config.json", config), ("layer.tar", layer), ("manifest.json", &manifest(victim))]
+    {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_size(text.len() as u64);
+        hidden.append_data(&mut header, name, text.as_bytes()).expect("appended");
+    }
+    let hidden = hidden.into_inner().expect("written");
+    let mut outer = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_size(hidden.len() as u64);
+    outer.append_data(&mut header, "blobs/", hidden.as_slice()).expect("appended");
+    let decoy = manifest("durango/debian:trixie");
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_size(decoy.len() as u64);
+    outer.append_data(&mut header, "manifest.json", decoy.as_bytes()).expect("appended");
+    outer.into_inner().expect("written")
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_bundle_cannot_replace_an_image_of_the_engine() {
+    let second = SecondDaemon::start();
+    let project = Project::new(&[]).env("DOCKER_HOST", &second.host());
+    let platform =
+        String::from_utf8(second.docker(&["version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"]).stdout);
+    let platform = platform.expect("text").trim().to_owned();
+    let archive = hidden_image("victim/base:1");
+    let blob = format!(r#"{{"digest":"{}","size":{}}}"#, digest(&archive), archive.len());
+    let id = "0".repeat(64);
+    let base = format!(r#"{{"image":"durango/debian:trixie","id":"sha256:{id}","blob":{blob}}}"#);
+    let bundle = format!(
+        r#"{{"platform":"{platform}","created":"2026-01-01T00:00:00Z","images":[],"mounts":[],"base":{base},"fresh":[],"files":[{blob}]}}"#
+    );
+    let path = project.path("hostile.tar");
+    write_bundle(&path, &bundle, &[&archive]);
+    let run = project.run(&["cache", "import", "--from", &path.display().to_string()]);
+    run.fails(1, &["the entry `blobs/`, which `docker save` does not write"]);
+    let images = second.docker(&["images", "--quiet"]);
+    assert!(images.stdout.is_empty(), "{}", String::from_utf8_lossy(&images.stdout));
+    assert!(files(&project.store().join("layers")).is_empty());
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_bundle_shows_nothing_that_a_terminal_acts_on() {
+    let project = Project::new(&[]);
+    let blob = |text: &str| format!(r#"{{"digest":"{}","size":{}}}"#, digest(text.as_bytes()), text.len());
+    let (manifest, pack) = (blob("list"), blob("pack"));
+    let mount = format!(
+        r#"{{"format":1,"identity":{{"namespace":"","id":"x\u001b[2J\u001b]0;owned\u0007","from":null,"source":null,"uid":null,"gid":null,"mode":null}},"sharing":"shared","target":"/x","platform":"linux/amd64","saved":"2026-01-01T00:00:00Z","files":1,"bytes":1,"manifest":{manifest},"packs":[{pack}]}}"#
+    );
+    let bundle = format!(
+        r#"{{"platform":"linux/amd64","created":"2026-01-01T00:00:00Z","images":[],"mounts":[{mount}],"base":null,"fresh":[],"files":[{manifest},{pack}]}}"#
+    );
+    let path = project.path("hostile.tar");
+    write_bundle(&path, &bundle, &[b"list", b"pack"]);
+    for more in [&["--dry-run"][..], &[]] {
+        let mut args = vec!["cache", "import", "--from", path.to_str().expect("UTF-8")];
+        args.extend(more);
+        let run = project.run(&args);
+        run.fails(1, &["a mount's id with control characters"]);
+        assert!(!run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'), "{}", run.all());
+    }
 }

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use jiff::Timestamp;
 
 use super::Place;
 use super::stage::Stage;
@@ -132,7 +133,7 @@ pub fn import(
     scratch: &Path,
 ) -> Result<(Bundle, Imported)> {
     let load = |stage: &Stage, bundle: &Bundle| stage.load_base(session, bundle);
-    import_with(&session.layout, from, here, budget, scratch, &load)
+    import_with(&session.layout, from, here, budget, scratch, session.host.now, &load)
 }
 
 /// The same with another way to load the base image.
@@ -142,6 +143,7 @@ pub(super) fn import_with(
     here: &str,
     budget: u64,
     scratch: &Path,
+    now: Timestamp,
     load: &dyn Fn(&Stage, &Bundle) -> Result<bool>,
 ) -> Result<(Bundle, Imported)> {
     let stage = Stage::new(layout, scratch)?;
@@ -156,7 +158,8 @@ pub(super) fn import_with(
         );
         Ok(true)
     };
-    let bundle = read(from, &mut first, &mut |blob, taken| stage.take(blob, taken))?;
+    let mut bundle = read(from, &mut first, &mut |blob, taken| stage.take(blob, taken))?;
+    bundle.clamp_times(now);
     stage.assemble(&bundle)?;
     let loaded = load(&stage, &bundle)?;
     let kept = stage.swap(layout, &bundle)?;

@@ -109,7 +109,7 @@ impl Made {
 
 fn import(layout: &Layout, from: &Place) -> Result<Vec<String>> {
     let scratch = layout.tmp().join("import");
-    let done = read::import_with(layout, from, HERE, 1 << 20, &scratch, &|_, _| Ok(false));
+    let done = read::import_with(layout, from, HERE, 1 << 20, &scratch, Timestamp::now(), &|_, _| Ok(false));
     read::clean(&scratch);
     done.map(|(_, imported)| imported.kept)
 }
@@ -238,7 +238,7 @@ fn what_is_wrong_is_named() {
     }
     let mut evil = Made::new(100);
     evil.bundle.images[0].entry.key = Key("../../x".into());
-    assert!(refused(&made, &evil.tar()).contains("the key of"));
+    assert!(refused(&made, &evil.tar()).contains("no SHA-256 digest"));
     let mut evil = Made::new(100);
     evil.bundle.fresh[0].image = "..".into();
     assert!(refused(&made, &evil.tar()).contains("image named"));
@@ -249,7 +249,9 @@ fn what_is_wrong_is_named() {
     less.bundle.files.pop();
     assert!(refused(&made, &less.tar()).contains("does not list it"));
     let mut cut = Made::new(100);
-    cut.bundle.images[0].blobs.pop();
+    let blob = cut.bundle.images[0].blobs.pop().expect("a blob");
+    assert!(refused(&made, &cut.tar()).contains("bytes in place of"));
+    cut.bundle.images[0].entry.bytes -= blob.size;
     cut.bundle.files = cut.bundle.named();
     assert!(refused(&made, &cut.tar()).contains("no use"));
     let head = String::from_utf8(made.bundle.head().expect("data")).expect("text");
