@@ -32,7 +32,6 @@ pub mod report;
 pub mod session;
 pub mod setup;
 pub mod smoke;
-mod stdio;
 pub mod step;
 pub mod store;
 pub mod text;
@@ -40,7 +39,7 @@ pub mod text;
 use std::process::ExitCode;
 
 use host::Host;
-use stdio::{errln, outln};
+use process::stdio::{errln, outln};
 
 /// Runs `cargo xtask` for this process: its arguments, its environment, its exit code.
 pub fn main() -> ExitCode {
@@ -58,5 +57,5 @@ pub fn main() -> ExitCode {
         }
         code
     });
-    ExitCode::from(stdio::exit_code(code))
+    ExitCode::from(process::stdio::exit_code(code))
 }

@@ -17,7 +17,7 @@ use walkdir::WalkDir;
 use super::cases::{Case, Kind};
 use super::copy::run;
 use super::{Bench, Row};
-use crate::stdio::errln;
+use crate::process::stdio::errln;
 use crate::text::size::show;
 
 /// Services that take turns: so many that three generations of each are more than the budget.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::cases::{Case, Kind};
 use super::copy::run;
 use super::{Bench, Row};
-use crate::stdio::errln;
+use crate::process::stdio::errln;
 
 const DOCKERFILE: &str = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY src /src\nRUN ls /src | wc -l >/count\n";
 /// Files of one folder.

@@ -16,8 +16,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::process::stdio::errln;
 use crate::session::Session;
-use crate::stdio::errln;
 pub use cases::CASES;
 use cases::{BASE, Case, Kind};
 use copy::{Copy, Home};

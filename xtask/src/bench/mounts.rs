@@ -11,7 +11,7 @@ use super::copy::{Home, on, peak_memory, run};
 use super::machine::{CONTAINERD_STORE, SecondDaemon};
 use super::row::median;
 use super::{Bench, Row};
-use crate::stdio::errln;
+use crate::process::stdio::errln;
 
 /// Files as Go's build cache has them: 64 KB each, half of it hard to compress. FILL writes one in a hundred of them anew.
 /// A mount's id is no part of what a step is made of; the command has it as well, or another run's result would do.

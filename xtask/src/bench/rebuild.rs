@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::cases::{Case, Edit, Kind, RUNTIME};
 use super::row::{median, said};
 use super::{Bench, Row};
-use crate::stdio::errln;
+use crate::process::stdio::errln;
 
 /// How often the runs that take under a second are repeated; the median counts.
 const REPEATS: usize = 7;

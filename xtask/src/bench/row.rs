@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::stdio::errln;
+use crate::process::stdio::errln;
 use serde::Serialize;
 
 pub(super) use crate::text::seconds;

@@ -11,7 +11,7 @@ use super::copy::{Home, Time};
 use super::machine::{CONTAINERD_STORE, SecondDaemon};
 use super::row::{said, seconds};
 use super::{Bench, Row};
-use crate::stdio::errln;
+use crate::process::stdio::errln;
 use crate::text::size::show;
 
 impl Bench {

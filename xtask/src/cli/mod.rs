@@ -13,9 +13,9 @@ use crate::args::Parsed;
 use crate::error;
 use crate::host::Host;
 use crate::layout::Layout;
+use crate::process::stdio::out;
 use crate::session::Globals;
 use crate::session::Session;
-use crate::stdio::out;
 
 /// Parses and runs a command line. Whether `--json` was given comes beside the result, so that errors can follow it.
 pub fn run(args: Vec<OsString>, host: Host) -> (bool, Result<u8>) {

@@ -7,8 +7,8 @@ use crate::bench;
 use crate::bench::Bench;
 use crate::error::usage;
 use crate::json;
+use crate::process::stdio::{out, outln};
 use crate::session::Session;
-use crate::stdio::{out, outln};
 use crate::text::suggestion;
 
 /// Runs `bench`.

@@ -15,10 +15,10 @@ use crate::json::SCHEMA;
 use crate::plan::builder::{self as planning, Facts, NAME, Place, Spec};
 use crate::plan::builder_options;
 use crate::process::ask;
+use crate::process::stdio;
+use crate::process::stdio::{err, errln, out, outln};
 use crate::report::builder::{BuilderReport, mounts};
 use crate::session::Session;
-use crate::stdio;
-use crate::stdio::{err, errln, out, outln};
 use crate::step::Step;
 
 /// The engine answers such questions in milliseconds.

@@ -8,9 +8,9 @@ use crate::doctor::facts::Facts;
 use crate::doctor::{State, checks};
 use crate::exec::steps;
 use crate::json::SCHEMA;
+use crate::process::stdio::{out, outln};
 use crate::provision;
 use crate::session::Session;
-use crate::stdio::{out, outln};
 use crate::step::Step;
 
 /// Runs `doctor`.

@@ -6,11 +6,11 @@ use crate::args::Parsed;
 use crate::error::usage;
 use crate::forecast::explain::explain as explain_build;
 use crate::json;
+use crate::process::stdio::{out, outln};
 use crate::record::steps::{self, BuildSteps};
 use crate::record::{find, read};
 use crate::report;
 use crate::session::Session;
-use crate::stdio::{out, outln};
 
 /// `explain [BUILD] [--against BUILD]`: the last build against the one before it of the same targets.
 pub fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {

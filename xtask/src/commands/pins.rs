@@ -18,12 +18,12 @@ use crate::outcome::failure::BuildFailure;
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::pins::{self as planned, Held, Newest, Update};
 use crate::process::signals;
+use crate::process::stdio::{errln, out, outln};
 use crate::project::pins::{self, Pin, Pins};
 use crate::record::log::Log;
 use crate::record::veil::Veil;
 use crate::report;
 use crate::session::Session;
-use crate::stdio::{errln, out, outln};
 
 /// Runs `pins`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {

@@ -8,8 +8,8 @@ use crate::args::Parsed;
 use crate::error::usage;
 use crate::exec::gc;
 use crate::plan::gc::GcPlan;
+use crate::process::stdio;
 use crate::session::Session;
-use crate::stdio;
 use crate::store::lock::Lock;
 
 /// Told before anything is listed: a command that asks needs somebody to answer.

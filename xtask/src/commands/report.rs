@@ -8,12 +8,12 @@ use crate::error::usage;
 use crate::exec::steps;
 use crate::json;
 use crate::outcome::BuildReport;
+use crate::process::stdio::{errln, out};
 use crate::record::find::find;
 use crate::record::read::{self, Past, State};
 use crate::report::story::Story;
 use crate::report::{detail, html, markdown};
 use crate::session::Session;
-use crate::stdio::{errln, out};
 use crate::step::{Action, Step};
 
 /// In which form.

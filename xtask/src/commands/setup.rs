@@ -5,10 +5,10 @@ use anyhow::Result;
 use crate::args::Parsed;
 use crate::exec::steps;
 use crate::json::SCHEMA;
+use crate::process::stdio::outln;
 use crate::session::Session;
 use crate::setup;
 use crate::setup::Changes;
-use crate::stdio::outln;
 use crate::step::{Action, Step};
 
 /// Runs `setup`.

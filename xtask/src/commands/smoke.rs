@@ -3,12 +3,12 @@
 use anyhow::Result;
 
 use crate::args::Parsed;
+use crate::process::stdio::{errln, outln};
 use crate::session::Progress;
 use crate::session::Session;
 use crate::smoke;
 use crate::smoke::report::{Outcome, State};
 use crate::smoke::{DEFAULT_IMAGE, Options};
-use crate::stdio::{errln, outln};
 
 /// Runs `smoke`; 1 where a check failed.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {

@@ -16,9 +16,9 @@ use crate::engine::legs::{self, Leg};
 use crate::engine::problem::Problem;
 use crate::exec::steps;
 use crate::process::signals::Supervised;
+use crate::process::stdio::outln;
 use crate::provision;
 use crate::session::Session;
-use crate::stdio::outln;
 use crate::step::Command;
 use crate::text;
 

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::process::signals::{self, Supervised};
-use crate::stdio;
-use crate::stdio::errln;
+use crate::process::stdio;
+use crate::process::stdio::errln;
 use crate::step::{Action, Command, Step};
 
 /// How long one question whether something is ready may take.

@@ -13,9 +13,9 @@ use super::board::Board;
 use super::frame::{self, Stays};
 use super::paint::Painter;
 use crate::host::{Size, stderr_size};
+use crate::process::stdio::err;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
-use crate::stdio::err;
 use crate::text::one_line;
 
 /// How often it is drawn.

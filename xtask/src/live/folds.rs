@@ -10,9 +10,9 @@ use tempfile::{SpooledTempFile, spooled_tempfile};
 
 use super::words::{Past, has_failed, heading, outcome, output, prefix};
 use crate::host::Host;
+use crate::process::stdio;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
-use crate::stdio;
 
 /// How much of a waiting step's output is kept in memory.
 const IN_MEMORY: usize = 256 * 1024;

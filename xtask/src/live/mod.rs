@@ -15,11 +15,11 @@ pub mod words;
 use std::sync::{Arc, OnceLock};
 
 use crate::forecast::Forecast;
+use crate::process::stdio::errln;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
 use crate::session::Progress;
 use crate::session::Session;
-use crate::stdio::errln;
 use foretelling::Foretelling;
 
 /// What is foreseen of the build; it comes while the build begins, or never.

@@ -1,9 +1,9 @@
 //! A line when a step starts and ends, and its output in between, with its stage in front.
 
 use super::words::{Past, heading, outcome, output, prefix};
+use crate::process::stdio::errln;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
-use crate::stdio::errln;
 
 /// Prints lines.
 pub struct Plain {

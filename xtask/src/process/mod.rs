@@ -1,5 +1,6 @@
-//! Child processes that only answer a question, and the signals that end this one.
+//! Child processes that answer a question, the signals that end this process, and its standard streams.
 
 pub mod ask;
 pub mod root;
 pub mod signals;
+pub mod stdio;

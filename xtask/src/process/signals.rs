@@ -14,7 +14,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::error;
-use crate::stdio::errln;
+use crate::process::stdio::errln;
 
 /// How long a run may take to end once the user asked to stop.
 const DEADLINE: Duration = Duration::from_millis(1900);

@@ -9,7 +9,7 @@ pub mod transfers;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::stdio::errln;
+use crate::process::stdio::errln;
 use trace::{Event, Trace};
 
 /// Somebody who looks on while a build runs.

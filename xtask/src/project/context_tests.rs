@@ -1,7 +1,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
-use super::*;
+use crate::project::context::*;
 
 /// What COPY of these paths takes, with the digest that BuildKit compares.
 fn selected(dir: &Path, ignore: &str, paths: &[&str], excludes: &[&str], parents: bool) -> Selected {

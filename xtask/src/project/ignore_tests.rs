@@ -1,4 +1,4 @@
-use super::*;
+use crate::project::ignore::*;
 
 #[test]
 fn patterns_as_docker_documents_them() {

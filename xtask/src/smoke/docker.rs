@@ -9,7 +9,7 @@ use xshell::{Shell, cmd};
 use crate::engine::problem::Problem;
 use crate::process::ask::{self, Answer};
 use crate::process::signals;
-use crate::stdio::errln;
+use crate::process::stdio::errln;
 
 /// Longer than any of these commands takes on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(30);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::cases::Case;
 use super::row::median;
 use super::{Bench, Row};
-use crate::stdio::errln;
+use crate::process::stdio::errln;
 use project::Project;
 use table::{EDITS, Edit};
 

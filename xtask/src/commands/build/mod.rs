@@ -27,12 +27,12 @@ use crate::outcome::{BuildReport, BuildResult, assemble};
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::options::BuildOptions;
 use crate::process::signals;
+use crate::process::stdio::{errln, out, outln};
 use crate::provision;
 use crate::record::Record;
 use crate::record::veil::Veil;
 use crate::report;
 use crate::session::Session;
-use crate::stdio::{errln, out, outln};
 use crate::step::Step;
 use crate::store::lock;
 

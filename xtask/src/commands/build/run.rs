@@ -19,12 +19,12 @@ use crate::live::Foreseen;
 use crate::plan::build::Plan;
 use crate::plan::mounts::{PlannedMount, Way};
 use crate::process::signals;
+use crate::process::stdio::errln;
 use crate::progress::Watcher;
 use crate::progress::ended::Ended;
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::session::Session;
-use crate::stdio::errln;
 use crate::step::Command;
 use crate::store::lock::Lock;
 

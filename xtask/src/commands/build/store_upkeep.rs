@@ -8,9 +8,9 @@ use xshell::cmd;
 use crate::exec::budget::Budget;
 use crate::plan::build::Plan;
 use crate::process::ask::ask;
+use crate::process::stdio::errln;
 use crate::report;
 use crate::session::Session;
-use crate::stdio::errln;
 use crate::store::{quarantine, used};
 
 /// Asking for an image's size takes 25 ms.

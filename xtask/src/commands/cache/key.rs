@@ -8,12 +8,12 @@ use crate::args::Parsed;
 use crate::commands::build::facts;
 use crate::json;
 use crate::plan::options::BuildOptions;
+use crate::process::stdio::outln;
 use crate::project::declaration::{self, Question};
 use crate::project::dockerfile::mounts;
 use crate::project::inputs::Inputs;
 use crate::project::secrets;
 use crate::session::Session;
-use crate::stdio::outln;
 use crate::store::key::Key;
 
 /// Runs `cache key`; without a target, of all that are declared. It needs buildx to read the declaration, and no engine.

@@ -3,12 +3,12 @@
 
 use sha2::{Digest, Sha256};
 
-use super::super::dockerfile::clean;
-use super::super::dockerfile::steps::Selector;
-use super::super::ignore::{Glob, Ignore, Matched};
 use super::state::{self, short};
 use super::tree::{Entry, Tree};
 use super::{Digests, Input};
+use crate::project::dockerfile::clean;
+use crate::project::dockerfile::steps::Selector;
+use crate::project::ignore::{Glob, Ignore, Matched};
 
 /// An entry that is taken.
 pub(super) struct Taken {

@@ -6,7 +6,7 @@ use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::super::ignore::{Ignore, Matched};
+use crate::project::ignore::{Ignore, Matched};
 
 /// A file, directory, link or special file that goes in.
 #[derive(Debug, Clone)]

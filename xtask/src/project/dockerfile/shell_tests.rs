@@ -1,4 +1,4 @@
-use super::*;
+use crate::project::dockerfile::shell::*;
 
 fn value(name: &str) -> Value {
     match name {

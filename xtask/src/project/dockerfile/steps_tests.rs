@@ -1,4 +1,4 @@
-use super::*;
+use crate::project::dockerfile::steps::*;
 
 const FILE: &str = "ARG BASE=debian\nFROM $BASE AS made\nARG LEVEL=1\nENV MODE=fast\nWORKDIR /src\nCOPY --link a.txt sub/ ./\n\
     USER app\nRUN --network=none --mount=type=cache,id=x,sharing=locked,target=/c --mount=type=bind,source=gen,target=/g \\\n  make $LEVEL\n\

@@ -7,11 +7,11 @@ use super::{Foresight, Found};
 use crate::forecast::reasons::Compared;
 use crate::outcome::{BuildReport, BuildResult};
 use crate::plan::build::Plan;
+use crate::process::stdio::errln;
 use crate::progress::trace::Trace;
 use crate::project::graph;
 use crate::record::Record;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
-use crate::stdio::errln;
 use crate::text::round;
 
 /// What was foreseen of a build's steps and what came of them; nothing where that could not be found out.

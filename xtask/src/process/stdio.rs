@@ -23,20 +23,20 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Prints to stdout as `print!` does. A failed write is remembered for [`exit_code`].
 macro_rules! out {
-    ($($arg:tt)*) => { $crate::stdio::print(&format!($($arg)*)) };
+    ($($arg:tt)*) => { $crate::process::stdio::print(&format!($($arg)*)) };
 }
 /// Prints a line to stdout as `println!` does. A failed write is remembered for [`exit_code`].
 macro_rules! outln {
-    () => { $crate::stdio::print("\n") };
-    ($($arg:tt)*) => { $crate::stdio::print(&(format!($($arg)*) + "\n")) };
+    () => { $crate::process::stdio::print("\n") };
+    ($($arg:tt)*) => { $crate::process::stdio::print(&(format!($($arg)*) + "\n")) };
 }
 /// Prints to stderr as `eprint!` does. A failed write is ignored.
 macro_rules! err {
-    ($($arg:tt)*) => { $crate::stdio::print_error(&format!($($arg)*)) };
+    ($($arg:tt)*) => { $crate::process::stdio::print_error(&format!($($arg)*)) };
 }
 /// Prints a line to stderr as `eprintln!` does. A failed write is ignored.
 macro_rules! errln {
-    ($($arg:tt)*) => { $crate::stdio::print_error(&(format!($($arg)*) + "\n")) };
+    ($($arg:tt)*) => { $crate::process::stdio::print_error(&(format!($($arg)*) + "\n")) };
 }
 pub(crate) use {err, errln, out, outln};
 
