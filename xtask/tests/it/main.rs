@@ -4,6 +4,7 @@
 
 mod common;
 
+mod architecture;
 mod budget;
 mod builders;
 mod builds;

@@ -1,0 +1,311 @@
+//! The layers of the crate: which room imports which, and which rooms write. A room is a directory or a file
+//! directly below `src`. Test code is exempt.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use walkdir::WalkDir;
+
+/// Every room with the rooms that it may import, from the bottom to the top. An import of a room further down
+/// in this list is an upward import, so that no circle can arise.
+const ROOMS: &[(&str, &str)] = &[
+    ("error", ""),
+    ("host", "error"),
+    ("layout", "error host"),
+    ("build_id", ""),
+    ("args", "error"),
+    ("session", "error host layout args"),
+    ("text", ""),
+    ("step", ""),
+    ("memo", "layout"),
+    ("json", "error"),
+    ("defaults", ""),
+    ("process", "error host layout step"),
+    ("project", "error host session text memo process"),
+    ("engine", "error host session text step memo defaults process"),
+    ("store", "error host layout build_id text defaults process project"),
+    ("progress", "process"),
+    ("provision", "host layout session step defaults process project engine"),
+    ("base_image", "layout session step memo defaults process engine store"),
+    ("plan", "error layout args session text step json defaults project engine store progress base_image"),
+    ("outcome", "text json progress plan"),
+    ("record", "host layout build_id text json project store progress plan outcome"),
+    ("forecast", "json project progress outcome record"),
+    ("exec", "layout build_id session text step defaults process project engine store progress plan record"),
+    ("report", "text step json project engine store plan outcome record forecast"),
+    ("live", "host session text process progress forecast report"),
+    ("setup", "host session step engine provision"),
+    ("doctor", "session text defaults project engine provision base_image outcome record setup"),
+    ("smoke", "error session json process engine"),
+    ("bench", "layout session text process engine"),
+    (
+        "commands",
+        "error layout build_id args session text step memo json defaults process project engine store progress provision base_image plan outcome record forecast exec report live setup doctor smoke bench",
+    ),
+    ("cli", "error host layout args session text process commands"),
+    ("lib", ""),
+];
+
+/// The rooms that may write files or start processes, with what for.
+const WRITERS: &[(&str, &str)] = &[
+    ("live", "an unnamed file for output that waits"),
+    ("base_image", "a scratch directory for questions to apt"),
+    ("memo", "answers that are asked for again"),
+    ("process", "queries, which change nothing"),
+    ("store", "the lock, the mark of use, the quarantine"),
+    ("record", "the history of builds"),
+    ("exec", "steps and builds"),
+    ("smoke", "containers and their files"),
+    ("bench", "a copy of the project and second machines"),
+    ("commands", "scratch directories, bundles, cargo"),
+];
+
+/// What a room that writes calls.
+const WRITES: &[&str] = &[
+    "fs::copy(",
+    "fs::create_dir",
+    "fs::hard_link(",
+    "fs::remove_",
+    "fs::rename(",
+    "fs::set_permissions(",
+    "fs::write(",
+    "File::create",
+    ".append(true)",
+    ".write(true)",
+    "process::Command",
+    "fs::symlink(",
+    "tempfile::",
+    ".set_modified(",
+];
+
+/// A file below `src`: its path from there, and its text.
+type Source = (String, String);
+
+fn sources() -> Vec<Source> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files =
+        WalkDir::new(&src).sort_by_file_name().into_iter().map(|entry| entry.expect("a readable tree"));
+    let is_source = |path: &Path| {
+        let name = path.to_string_lossy();
+        name.ends_with(".rs") && !name.ends_with("tests.rs")
+    };
+    let source = |path: &Path| {
+        let name = path.strip_prefix(&src).expect("a file below src").to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(path).expect("a source file"))
+    };
+    files.filter(|file| is_source(file.path())).map(|file| source(file.path())).collect()
+}
+
+/// The modules that a file's name stands for: `store/contents.rs` is `store`, `contents`.
+fn module(file: &str) -> Vec<&str> {
+    let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
+    path.split('/').filter(|name| !["lib", "main"].contains(name)).collect()
+}
+
+fn room(file: &str) -> &str {
+    module(file).first().copied().unwrap_or("lib")
+}
+
+/// The code without comments, the content of literals and what is built for tests alone.
+fn code(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let literal = literal(rest);
+        if rest.starts_with("//") {
+            rest = &rest[rest.find('\n').unwrap_or(rest.len())..];
+        } else if rest.starts_with("/*") {
+            rest = &rest[rest.find("*/").map_or(rest.len(), |end| end + 2)..];
+        } else if literal > 0 {
+            rest = &rest[literal..];
+            code.push_str("\"\"");
+        } else {
+            code.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+    }
+    while let Some(start) = code.find("#[cfg(test)]") {
+        let end = item_end(&code[start..]);
+        code.replace_range(start..start + end, "");
+    }
+    code
+}
+
+/// The length of the literal that a text begins with; 0 if it begins with none.
+fn literal(text: &str) -> usize {
+    let raw = text.strip_prefix('r').map_or(0, |rest| rest.len() - rest.trim_start_matches('#').len());
+    if text.starts_with(&format!("r{}\"", "#".repeat(raw))) {
+        let end = format!("\"{}", "#".repeat(raw));
+        let begin = raw + 2;
+        return text[begin..].find(&end).map_or(text.len(), |at| begin + at + end.len());
+    }
+    let quote = match text.chars().next() {
+        Some('"') => '"',
+        // A lifetime has no second quote this near.
+        Some('\'') if text[1..].starts_with('\\') || text.chars().nth(2) == Some('\'') => '\'',
+        _ => return 0,
+    };
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The length of the item that a text begins with: up to its `;`, or to its last brace.
+fn item_end(text: &str) -> usize {
+    let mut depth = 0;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 1 => return at + 1,
+            '}' => depth -= 1,
+            ';' if depth == 0 => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn is_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// The rooms that a file's paths lead to.
+fn imports(file: &str, code: &str) -> BTreeSet<String> {
+    let depth = module(file).len();
+    let mut rooms = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::").chain(code.match_indices("super::")) {
+        let before = &code[..at];
+        if before.ends_with(is_name) || before.ends_with("super::") {
+            continue;
+        }
+        let mut path = &code[at..];
+        let mut supers = 0;
+        while let Some(rest) = path.strip_prefix("super::") {
+            (supers, path) = (supers + 1, rest);
+        }
+        match path.strip_prefix("crate::") {
+            Some(rest) => path = rest,
+            None if supers < depth => continue,
+            None => {}
+        }
+        rooms.extend(first_names(path));
+    }
+    rooms.remove(room(file));
+    rooms
+}
+
+/// The first name of a path, or of each path of a group.
+fn first_names(path: &str) -> Vec<String> {
+    let name = |text: &str| text.trim().chars().take_while(|c| is_name(*c)).collect::<String>();
+    let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };
+    let mut depth = 0;
+    let mut names = vec![String::new()];
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => names.push(String::new()),
+            c if depth == 0 => names.last_mut().expect("never empty").push(c),
+            _ => {}
+        }
+    }
+    names.iter().map(|text| name(text)).filter(|name| !name.is_empty()).collect()
+}
+
+/// What of the sources breaks the tables, one line a finding.
+fn findings(rooms: &[(&str, &str)], writers: &[(&str, &str)], sources: &[Source]) -> Vec<String> {
+    let place = |name: &str| rooms.iter().position(|(room, _)| *room == name);
+    let mut findings = Vec::new();
+    let mut used: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut writing: BTreeSet<&str> = BTreeSet::new();
+    for (file, text) in sources {
+        let (room, code) = (room(file), code(text));
+        let Some(at) = place(room) else {
+            findings.push(format!("{file}: the room `{room}` is not in the table"));
+            continue;
+        };
+        let allowed: BTreeSet<&str> = rooms[at].1.split_whitespace().collect();
+        // Names that are no room are items of lib.rs.
+        for import in imports(file, &code).into_iter().filter(|name| place(name).is_some()) {
+            if place(&import) > Some(at) {
+                findings.push(format!("{file}: `{room}` imports upward from `{import}`"));
+            } else if !allowed.contains(import.as_str()) {
+                findings.push(format!("{file}: `{room}` may not import `{import}`"));
+            }
+            used.entry(room).or_default().insert(import);
+        }
+        if let Some(write) = WRITES.iter().find(|write| code.contains(**write)) {
+            writing.insert(room);
+            if !writers.iter().any(|(writer, _)| *writer == room) {
+                findings.push(format!("{file}: `{room}` may not write, but has `{write}`"));
+            }
+        }
+    }
+    for (room, allowed) in rooms {
+        let stale = |import: &&str| !used.get(room).is_some_and(|used| used.contains(*import));
+        let stale = allowed.split_whitespace().filter(stale);
+        findings
+            .extend(stale.map(|import| format!("the table lets `{room}` import `{import}`: no file does")));
+    }
+    let idle = writers.iter().filter(|(writer, _)| !writing.contains(writer));
+    findings.extend(idle.map(|(writer, _)| format!("the table lets `{writer}` write: no file does")));
+    findings
+}
+
+#[test]
+fn every_room_imports_only_from_below_and_only_some_write() {
+    let findings = findings(ROOMS, WRITERS, &sources());
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+#[test]
+fn a_planted_import_is_found() {
+    let rooms = [("error", ""), ("store", "error"), ("plan", "store"), ("lib", "plan")];
+    let found = |file: &str, line: &str| {
+        let clean = [
+            ("store/mod.rs", "use crate::error::usage;"),
+            ("plan.rs", "use crate::store::Layer;"),
+            ("lib.rs", "fn main() { crate::plan::run() }"),
+            ("error.rs", ""),
+        ];
+        let mut sources: Vec<Source> = clean.map(|(file, text)| (file.into(), text.into())).into();
+        assert_eq!(findings(&rooms, &[], &sources), [""; 0]);
+        sources.push((file.into(), line.into()));
+        findings(&rooms, &[], &sources)
+    };
+    let upward = ["store/key.rs: `store` imports upward from `plan`"];
+    assert_eq!(found("store/key.rs", "use crate::plan::build::Plan;"), upward);
+    assert_eq!(found("store/key.rs", "fn f() -> u8 { super::super::plan::f() }"), upward);
+    assert_eq!(found("store/key.rs", "use crate::{error, plan::{a, error}};"), upward);
+    assert_eq!(
+        found("store/key/a.rs", "pub(crate) use super::super::super::plan::f;"),
+        upward.map(|line| line.replace("key", "key/a"))
+    );
+    let quote = "const Q: char = '\"'; const R: &str = r#\"\"#; use crate::plan::f;";
+    assert_eq!(found("store/key.rs", quote), upward);
+    assert_eq!(found("plan.rs", "use crate::error::Error;"), ["plan.rs: `plan` may not import `error`"]);
+    assert_eq!(found("new.rs", ""), ["new.rs: the room `new` is not in the table"]);
+    let write = "fn f() { std::fs::write(a, b) }";
+    assert_eq!(found("plan.rs", write), ["plan.rs: `plan` may not write, but has `fs::write(`"]);
+    let harmless = "// use crate::plan;\nconst A: &str = \"crate::plan fs::write(\";\nfn f<'a>(x: &'a str) {}\n\
+        #[cfg(test)]\nmod tests { use crate::plan::f; fn g() { fs::write(a, b) } }";
+    assert_eq!(found("store/key.rs", harmless), [""; 0]);
+}
+
+#[test]
+fn a_permission_that_nobody_uses_is_found() {
+    let sources = [("a.rs".to_owned(), String::new()), ("b.rs".to_owned(), String::new())];
+    let found = findings(&[("a", ""), ("b", "a")], &[("b", "files")], &sources);
+    assert_eq!(
+        found,
+        ["the table lets `b` import `a`: no file does", "the table lets `b` write: no file does"]
+    );
+}
