@@ -250,9 +250,9 @@ fn what_is_wrong_is_named() {
     assert!(refused(&made, &less.tar()).contains("does not list it"));
     let mut cut = Made::new(100);
     let blob = cut.bundle.images[0].blobs.pop().expect("a blob");
+    cut.bundle.files = cut.bundle.named();
     assert!(refused(&made, &cut.tar()).contains("bytes in place of"));
     cut.bundle.images[0].entry.bytes -= blob.size;
-    cut.bundle.files = cut.bundle.named();
     assert!(refused(&made, &cut.tar()).contains("no use"));
     let head = String::from_utf8(made.bundle.head().expect("data")).expect("text");
     let newer = head.replacen("\"format\":1", "\"format\":9", 1);
