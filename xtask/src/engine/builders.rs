@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use xshell::cmd;
 
 use super::facts::client_config;
+use super::inspect;
 use crate::host::Host;
 use crate::process::ask;
 use crate::session::Session;
@@ -26,6 +27,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// A builder as buildx has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Instance {
+    /// Its name.
+    #[serde(skip)]
+    pub name: String,
     /// Its driver, as buildx writes it.
     pub driver: String,
     /// Where its first node is.
@@ -56,54 +60,13 @@ pub fn read(session: &Session, name: &str) -> Result<Option<Instance>> {
         }
         bail!("failed to look at the builder `{name}`: {words}\n`cargo xtask doctor` may tell more");
     }
-    let mut instance = inspected(&answer.stdout);
+    let mut instance = inspect::parse(&answer.stdout)?;
     if let Some(node) = kept(&session.host, name) {
         let file = |text: &String| String::from_utf8(STANDARD.decode(text).ok()?).ok();
         instance.config = node.files.unwrap_or_default().get("buildkitd.toml").and_then(file);
         instance.options = node.driver_opts.unwrap_or_default();
     }
     Ok(Some(instance))
-}
-
-/// Reads `docker buildx inspect`.
-pub fn inspected(text: &str) -> Instance {
-    let field = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        value.map(|value| value.trim().to_owned())
-    };
-    let status = field("Status").unwrap_or_default();
-    Instance {
-        driver: field("Driver").unwrap_or_default(),
-        endpoint: field("Endpoint").unwrap_or_default(),
-        is_up: status == "running",
-        version: field("BuildKit version")
-            .or_else(|| field("Buildkit version"))
-            .or_else(|| field("Buildkit")),
-        policy: policy(text),
-        status,
-        ..Instance::default()
-    }
-}
-
-/// `GC Policy rule#0:` and the indented lines below it, as one line a rule.
-fn policy(text: &str) -> Vec<String> {
-    let mut rules: Vec<String> = Vec::new();
-    let mut inside = false;
-    for line in text.lines() {
-        if line.starts_with("GC Policy rule#") {
-            rules.push(String::new());
-            inside = true;
-        } else if let (true, Some((name, value)), Some(rule)) =
-            (inside && line.starts_with(' '), line.split_once(':'), rules.last_mut())
-        {
-            let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
-            let gap = if rule.is_empty() { "" } else { ", " };
-            *rule += &format!("{gap}{} {value}", name.trim().to_lowercase());
-        } else {
-            inside = false;
-        }
-    }
-    rules
 }
 
 /// What buildx keeps of a builder's first node.
@@ -153,41 +116,6 @@ pub fn reach(endpoint: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_builder_is_read_as_it_is_printed() {
-        let text = "Name:          t1
-Driver:        docker-container
-Last Activity: 2026-11-25 06:33:48 +0000 UTC
-
-Nodes:
-Name:                  t10
-Endpoint:              unix:///var/run/docker.sock
-Driver Options:        image=\"a/b:c\"
-Status:                running
-BuildKit daemon flags: --allow-insecure-entitlement=network.host
-BuildKit version:      v0.34.2
-Labels:
- org.mobyproject.buildkit.worker.executor:         oci
-GC Policy rule#0:
- All:        false
- Filters:    type!=exec.cachemount
- Keep Bytes: 27.94GiB
-GC Policy rule#1:
- All:        true
- Keep Bytes: 27.94GiB
-";
-        let instance = inspected(text);
-        assert_eq!((instance.driver.as_str(), instance.is_up), ("docker-container", true));
-        assert_eq!(instance.version.as_deref(), Some("v0.34.2"));
-        assert_eq!(
-            instance.policy,
-            [
-                "all false, filters type!=exec.cachemount, keep bytes 27.94GiB",
-                "all true, keep bytes 27.94GiB"
-            ]
-        );
-    }
 
     #[test]
     fn nobody_at_an_address_is_an_error_and_other_schemes_are_not_ours() {

@@ -9,6 +9,7 @@ use xshell::cmd;
 
 use super::builders;
 use super::info::Info;
+use super::inspect;
 use super::problem::Problem;
 use super::{Driver, Engine, OLDEST_BUILDX, Version};
 use crate::host::Host;
@@ -118,10 +119,10 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
     let named: Vec<&str> = name.iter().map(String::as_str).collect();
     let start = |command| ask::start(command).map_err(|error| Problem::Other(error.to_string()));
     let info = start(cmd!(sh, "docker info --format '{{json .}}'"))?;
-    let inspect = start(cmd!(sh, "docker buildx inspect {named...}"))?;
+    let inspecting = start(cmd!(sh, "docker buildx inspect {named...}"))?;
     let info = info.answer(LIMIT).map_err(|error| Problem::DaemonDown(error.to_string()))?;
     let (parsed, buildx) = usable(&info)?;
-    let inspect = inspect.answer(LIMIT).map_err(|error| Problem::Other(error.to_string()))?;
+    let inspect = inspecting.answer(LIMIT).map_err(|error| Problem::Other(error.to_string()))?;
     if !inspect.success {
         let words = inspect.stderr.trim();
         let missing = words.contains("no builder") || words.contains("not found");
@@ -130,17 +131,15 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
             None => daemon_problem(words),
         });
     }
-    let field = |name: &str| {
-        inspect.stdout.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
+    let instance = inspect::parse(&inspect.stdout).map_err(|error| Problem::Other(format!("{error:#}")))?;
+    let driver = match instance.driver.as_str() {
+        "docker" => Driver::Docker,
+        "docker-container" => Driver::DockerContainer,
+        "remote" => Driver::Remote,
+        "kubernetes" => Driver::Kubernetes,
+        other => return Err(Problem::Other(format!("the driver `{other}` is unknown"))),
     };
-    let driver = match field("Driver:").as_deref() {
-        Some("docker") => Driver::Docker,
-        Some("docker-container") => Driver::DockerContainer,
-        Some("remote") => Driver::Remote,
-        Some("kubernetes") => Driver::Kubernetes,
-        other => return Err(Problem::Other(format!("the driver {other:?} is unknown"))),
-    };
-    let builder = field("Name:").unwrap_or_else(|| "default".into());
+    let builder = instance.name;
     // Of all contexts of docker's, the others are of machines elsewhere, virtual ones, and daemons without root, in networks of their own.
     let is_own = driver == Driver::Docker && builder == "default" && !parsed.is_rootless();
     Ok(Engine {
@@ -148,7 +147,7 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
         loopback: is_own && session.host.var("DOCKER_HOST").is_none_or(|host| host.starts_with("unix://")),
         builder,
         driver,
-        endpoint: field("Endpoint:").unwrap_or_default(),
+        endpoint: instance.endpoint,
         containerd_store: parsed.containerd_store(),
         platform: format!("{}/{}", parsed.os_type, go_arch(&parsed.architecture)),
         processors: if matches!(driver, Driver::Docker | Driver::DockerContainer) {

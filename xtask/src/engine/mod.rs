@@ -6,6 +6,7 @@ pub mod builders;
 pub mod daemon_json;
 pub mod facts;
 pub(crate) mod info;
+mod inspect;
 pub mod json_text;
 pub mod legs;
 pub mod limits;

@@ -98,7 +98,9 @@ impl Spec {
             Place::Remote { endpoint } => *endpoint == instance.endpoint,
         };
         let same_config = match (self.config(), &instance.config) {
-            (Some(wanted), Some(there)) => settings(&wanted) == settings(there),
+            (Some(wanted), Some(there)) => {
+                settings(there).is_some_and(|there| settings(&wanted) == Some(there))
+            }
             (None, _) => true,
             (Some(_), None) => false,
         };
@@ -122,13 +124,9 @@ pub fn config(size: u64) -> String {
     )
 }
 
-/// The settings of a TOML file whatever its layout: buildx writes it anew, without comments.
-fn settings(toml: &str) -> Vec<String> {
-    let lines = toml.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let mut lines: Vec<String> =
-        lines.map(|line| line.replace(char::is_whitespace, "").replace('\'', "\"")).collect();
-    lines.sort();
-    lines
+/// The settings of a TOML file whatever its layout: buildx writes it anew, without comments. `None` where it is no TOML.
+fn settings(toml: &str) -> Option<serde_json::Value> {
+    basic_toml::from_str(toml).ok()
 }
 
 /// The steps that make a builder as it is asked for, or mend it; none where it is so.

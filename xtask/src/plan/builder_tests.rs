@@ -103,6 +103,24 @@ fn each_damage_is_mended_and_the_cache_stays() {
 }
 
 #[test]
+fn a_configuration_is_compared_by_its_settings_not_by_its_lines() {
+    let matches = |config: &str| {
+        let there = Instance { config: Some(config.to_owned()), ..instance(&spec(), true) };
+        spec().matches(&there)
+    };
+    let ours = config(40);
+    assert!(matches(&ours) && matches(&ours.replace('"', "'").replace(" = ", "=")));
+    // The same lines in other tables: here cache mounts would go first.
+    let (all, filters) = ("all = false", "      filters = [\"type!=exec.cachemount\"]\n");
+    let swapped = ours.replace(filters, "").replace("all = true\n", &format!("all = true\n{filters}"));
+    let swapped_all =
+        ours.replace(all, "all = x").replace("all = true", all).replace("all = x", "all = true");
+    for other in [swapped, swapped_all, ours.replace("[worker.oci]", "[worker.containerd]"), "gc = ".into()] {
+        assert!(!matches(&other), "{other}");
+    }
+}
+
+#[test]
 fn somebody_elses_builder_is_left_alone() {
     let other =
         Facts { made: None, instance: Some(instance(&remote("tcp://a:1"), true)), ..healthy(&spec()) };

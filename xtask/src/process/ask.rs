@@ -80,6 +80,15 @@ impl Asking {
     }
 }
 
+/// How many lines of an unreadable answer an error shows.
+const SHOWN_LINES: usize = 3;
+
+/// Says that an answer is not what its command is known to print, with its first lines.
+pub(crate) fn unreadable(command: &str, answer: &str) -> String {
+    let lines: Vec<&str> = answer.lines().take(SHOWN_LINES).collect();
+    format!("`{command}` answers in an unknown form:\n{}", lines.join("\n"))
+}
+
 fn drain(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
     let (sender, text) = mpsc::channel();
     std::thread::spawn(move || {

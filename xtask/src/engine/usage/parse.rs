@@ -6,9 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Record;
-
-/// How many lines of an unreadable answer an error shows.
-const SHOWN_LINES: usize = 3;
+use crate::process::ask;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -108,8 +106,7 @@ fn text_record(block: &[&str]) -> Result<Record> {
 }
 
 fn unreadable(answer: &str) -> String {
-    let lines: Vec<&str> = answer.lines().take(SHOWN_LINES).collect();
-    format!("docker buildx answers in an unknown form:\n{}", lines.join("\n"))
+    ask::unreadable("docker buildx du", answer)
 }
 
 /// `2026-11-25 05:49:49.337580989 +0000 UTC`, as Go prints a time.
