@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xshell::cmd;
 
+use super::templates;
 use crate::error::usage;
 use crate::memo::Memo;
-use crate::process::ask::ask;
+use crate::process::ask::{ask, unreadable};
 use crate::session::Session;
 use crate::text::suggestion;
 
@@ -94,8 +95,11 @@ pub struct Question<'a> {
     pub remember: bool,
 }
 
+/// Much longer than bake takes, also where it reads files from elsewhere.
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The name of the remembered answers; another number for other fields of [`Target`], which an old answer lacks.
-const MEMO: &str = "bake-5";
+const MEMO: &str = "bake-6";
 
 /// Reads the declaration with the user's overrides applied.
 pub fn read(session: &Session, question: &Question<'_>) -> Result<Declaration> {
@@ -134,13 +138,18 @@ fn print(session: &Session, question: &Question<'_>, dir: &Path) -> Result<Print
     let question = cmd!(sh, "docker buildx bake {files_args...} --print {set_args...} {names...}")
         .quiet()
         .envs(question.env);
-    let answer = ask(question, Duration::from_secs(60))?;
+    let answer = ask(question, QUERY_TIMEOUT)?;
     if !answer.success {
         return Err(refused(files, &answer.stderr));
     }
     let json = answer.stdout;
-    serde_json::from_str(&json)
-        .with_context(|| format!("failed to read what bake prints of `{}`", show(files)))
+    let failed =
+        || format!("failed to read `{}`: {}", show(files), unreadable("docker buildx bake --print", &json));
+    let mut document = serde_json::from_str(&json).with_context(failed)?;
+    if templates::may_be_escaped(&json) && templates::are_escaped(sh)? {
+        templates::unescape(&mut document);
+    }
+    serde_json::from_value(document).with_context(failed)
 }
 
 /// bake's own words, without its progress lines, with the file in front.

@@ -13,5 +13,6 @@ pub mod mount;
 pub mod overrides;
 pub mod pins;
 pub mod secrets;
+mod templates;
 
 pub use declaration::{Declaration, Target};
