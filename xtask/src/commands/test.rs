@@ -44,9 +44,13 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     // Builds at once would wait for each other's cores and the failing one would be hard to read.
     let mut command =
         Command::new(["cargo", "test", "--workspace", "--no-fail-fast", "--", "--test-threads=2"]);
-    if !quick {
-        command = command.args(["--include-ignored"]);
-    }
+    // Without a filter, another engine runs what depends on it.
+    let topics = leg.filter(|_| parsed.free.is_empty()).and_then(Leg::topics);
+    command = match &topics {
+        _ if quick => command,
+        Some(topics) => command.args(["--ignored"]).args(topics.iter().map(|topic| format!("{topic}::"))),
+        None => command.args(["--include-ignored"]),
+    };
     command = command.args(parsed.free.iter().cloned()).cwd(&session.layout.root);
     for (name, value) in daemon.iter().flat_map(SecondDaemon::environment) {
         command = command.env(name, value);

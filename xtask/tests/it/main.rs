@@ -16,6 +16,7 @@ mod doctor;
 mod drivers;
 mod engine_base;
 mod engine_daemon;
+mod engines;
 mod explain;
 mod foreign;
 mod fresh;

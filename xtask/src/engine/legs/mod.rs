@@ -57,6 +57,42 @@ impl Leg {
     }
 }
 
+/// Topics of the integration tests that depend on what an engine does; the newest leg leaves out those after the bar: what they
+/// test is xtask's own, or they run on the engine of [`Leg::Current`] alone.
+const TOPICS: [&[&str]; 2] = [
+    &["builders", "builds", "drivers", "explain", "foreign", "fresh", "mounts", "registry", "second_machine"],
+    &[
+        "budget",
+        "bundle",
+        "clear",
+        "engine_daemon",
+        "keys",
+        "mounts_beside",
+        "progress",
+        "record",
+        "registry_mounts",
+        "report",
+        "store",
+    ],
+];
+
+/// Topics that need an engine and are the same on every one: the real images and the pipelines, which take long, and what
+/// looks at the machine's own engine.
+#[doc(hidden)]
+pub const SAME_EVERYWHERE: [&str; 7] =
+    ["doctor", "engine_base", "images", "pins", "pipelines", "setup", "smoke"];
+
+impl Leg {
+    /// The topics of the integration tests that run on this leg; `None` for all tests.
+    pub fn topics(self) -> Option<Vec<&'static str>> {
+        match self {
+            Self::Floor => None,
+            Self::Current => Some(TOPICS.concat()),
+            Self::Newest => Some(TOPICS[0].to_vec()),
+        }
+    }
+}
+
 /// The programs of a leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Programs {
