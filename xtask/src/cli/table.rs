@@ -227,7 +227,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "test",
-        args: "[FILTER]",
+        args: "[FILTER...]",
         summary: "run every test: units, the binary, small images, the real images",
         example: "test --provision",
         options: &[PROVISION, TEST],
