@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::redact::Redactor;
+
 /// Exit code for a wrong command line or declaration.
 pub const USAGE: u8 = 2;
 /// Exit code for a build that failed.
@@ -39,6 +41,12 @@ pub fn build_failed(message: impl Into<String>) -> anyhow::Error {
 /// The user stopped the run: exit code 130.
 pub fn interrupted() -> anyhow::Error {
     Failure { code: INTERRUPTED, message: "interrupted".into() }.into()
+}
+
+/// The same error without secrets.
+pub(crate) fn redacted(error: &anyhow::Error, redactor: &Redactor) -> anyhow::Error {
+    let message = redactor.text(&format!("{error:#}")).into_owned();
+    Failure { code: exit_code(error), message }.into()
 }
 
 /// The exit code that an error ends the process with.

@@ -28,6 +28,7 @@ pub mod progress;
 pub mod project;
 pub mod provision;
 pub mod record;
+pub mod redact;
 pub mod report;
 pub mod session;
 pub mod setup;

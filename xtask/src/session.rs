@@ -7,6 +7,7 @@ use crate::args::Parsed;
 use crate::error::usage;
 use crate::host::Host;
 use crate::layout::Layout;
+use crate::redact::Redactor;
 
 /// What every command is given.
 pub struct Session {
@@ -18,6 +19,8 @@ pub struct Session {
     pub layout: Layout,
     /// The options that every command has.
     pub globals: Globals,
+    /// Redacts what is shown and kept.
+    pub redactor: Redactor,
 }
 
 impl Session {

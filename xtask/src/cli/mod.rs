@@ -14,8 +14,10 @@ use crate::error;
 use crate::host::Host;
 use crate::layout::Layout;
 use crate::process::stdio::out;
+use crate::redact::Redactor;
 use crate::session::Globals;
 use crate::session::Session;
+use crate::text::output;
 
 /// Parses and runs a command line. Whether `--json` was given comes beside the result, so that errors can follow it.
 pub fn run(args: Vec<OsString>, host: Host) -> (bool, Result<u8>) {
@@ -35,8 +37,11 @@ fn dispatch(args: Vec<OsString>, host: Host) -> Result<u8> {
     let layout = Layout::find(&host, globals.cache_dir.as_deref())?;
     let sh = Shell::new()
         .map_err(|source| error::usage(format!("failed to read the current folder: {source}")))?;
-    let session = Session { sh, host, layout, globals };
-    (command.run)(&session, &parsed)
+    let redactor = Redactor::default();
+    redactor.learn_variables(&host.env);
+    output::protect(&redactor);
+    let session = Session { sh, host, layout, globals, redactor };
+    (command.run)(&session, &parsed).map_err(|error| error::redacted(&error, &session.redactor))
 }
 
 /// What a command's function looks like; it gives the exit code.

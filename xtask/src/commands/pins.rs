@@ -21,7 +21,6 @@ use crate::process::signals;
 use crate::process::stdio::{errln, out, outln};
 use crate::project::pins::{self, Pin, Pins};
 use crate::record::log::Log;
-use crate::record::veil::Veil;
 use crate::report;
 use crate::session::Session;
 
@@ -82,7 +81,7 @@ fn ask(session: &Session, held: &[Held]) -> Result<Newest> {
 }
 
 fn build(session: &Session, plan: &Plan) -> Result<()> {
-    let log = Log::new(session.layout.tmp().join("pins.log"), Veil::default());
+    let log = Log::new(session.layout.tmp().join("pins.log"), session.redactor.clone());
     steps::remove(log.path())?;
     let ended = super::build::run::bake(session, plan, &log, &Foreseen::default())?.ended;
     signals::check()?;

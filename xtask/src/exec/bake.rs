@@ -99,7 +99,7 @@ fn to_its_end(
         stopped: false,
         stalled: false,
         full: false,
-        trace: Trace::new(call.targets),
+        trace: Trace::new(call.targets).redacted_by(call.log.redactor()),
         text: Vec::new(),
         seconds: 0.0,
     };
@@ -141,6 +141,7 @@ fn follow(
         watcher.raw(&raw);
         match item {
             Item::Text(line) => {
+                let line = call.log.redactor().text(&line).into_owned();
                 log.write(|log| log.text(&line));
                 ended.text.push(line);
             }

@@ -41,7 +41,7 @@ mod tests {
     use crate::progress::ended::Ended;
     use crate::progress::trace::{Event, Trace};
     use crate::record::log::Log;
-    use crate::record::veil::Veil;
+    use crate::redact::Redactor;
     use crate::step::Command;
 
     struct Nobody;
@@ -53,7 +53,7 @@ mod tests {
     fn silent(is_gone: &(dyn Fn(Duration) -> bool + Sync), seconds: &str) -> Ended {
         let command = Command::new(["sh", "-c", &format!("echo here >&2; exec sleep {seconds}")]);
         let file = tempfile::NamedTempFile::new().expect("a log");
-        let log = Log::new(file.path(), Veil::default());
+        let log = Log::new(file.path(), Redactor::default());
         let call = Call { command: &command, targets: &[], log: &log, stop: &|_| false };
         let stall = Stall { after: Duration::from_millis(100), is_gone };
         run_watched(&call, &mut Nobody, Some(stall)).expect("it ran")

@@ -1,7 +1,7 @@
 //! Running the steps of a plan, one after the other.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::process::signals::{self, Supervised};
-use crate::process::stdio;
 use crate::process::stdio::errln;
 use crate::step::{Action, Command, Step};
 
@@ -74,7 +73,10 @@ fn run_command(command: &Command, verbose: bool) -> Result<()> {
         let (reader, writer) = io::pipe()?;
         process.stdout(writer.try_clone()?).stderr(writer);
         let (sender, is_over) = mpsc::channel();
-        std::thread::spawn(move || sender.send(io::copy(&mut &reader, &mut stdio::stderr()).is_ok()));
+        std::thread::spawn(move || {
+            pass_on(&reader);
+            sender.send(())
+        });
         shown = Some(is_over);
     } else {
         process.stdout(output.try_clone()?).stderr(output.try_clone()?);
@@ -92,6 +94,15 @@ fn run_command(command: &Command, verbose: bool) -> Result<()> {
         bail!("`{line}` failed ({status}){}", tail(&mut output, 30)?);
     }
     Ok(())
+}
+
+/// Prints what a command prints, line by line: it may be anything.
+fn pass_on(reader: &io::PipeReader) {
+    let (mut reader, mut line) = (io::BufReader::new(reader), Vec::new());
+    while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        errln!("{}", String::from_utf8_lossy(&line).trim_end());
+        line.clear();
+    }
 }
 
 /// Starts a child that ends with this process. It leads a process group, so that Ctrl-C reaches it once, by way of

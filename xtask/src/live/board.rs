@@ -10,12 +10,14 @@ use crate::forecast;
 use crate::forecast::{Forecast, StepForecast};
 use crate::progress::label::Label;
 use crate::progress::trace::{Event, State, Trace};
-use crate::text::printable;
+use crate::text::terminal;
 
 /// A step of a Dockerfile, and how far it is.
 struct Step {
     targets: Vec<String>,
     label: Label,
+    /// Its instruction, redacted as that of a forecast.
+    shown: String,
     began: Option<Instant>,
     /// How long it ran, or nothing where it was there.
     ended: Option<Option<f64>>,
@@ -24,7 +26,7 @@ struct Step {
 impl Step {
     fn is(&self, foreseen: &StepForecast) -> bool {
         self.label.stage == foreseen.stage
-            && self.label.instruction == foreseen.instruction
+            && self.shown == foreseen.instruction
             && self.targets.contains(&foreseen.target)
     }
 
@@ -90,7 +92,7 @@ impl Board {
             event
         else {
             return match event {
-                Event::Warning(text) => Some(Stays::Warning(printable(text))),
+                Event::Warning(text) => Some(Stays::Warning(terminal::plain(text))),
                 _ => None,
             };
         };
@@ -112,6 +114,7 @@ impl Board {
             let step = self.steps.entry(digest.clone()).or_insert_with(|| Step {
                 targets: Vec::new(),
                 label: label.clone(),
+                shown: state.shown.clone(),
                 began: None,
                 ended: None,
             });
@@ -144,7 +147,7 @@ impl Board {
         let row = &mut self.running[at];
         row.heading = heading;
         match event {
-            Event::Line(_, line) if !line.trim().is_empty() => row.detail = printable(line.trim()),
+            Event::Line(_, line) if !line.trim().is_empty() => row.detail = terminal::plain(line.trim()),
             Event::Moved(_) => {
                 let moved = state.transfers.bytes().map(bytes);
                 row.detail = moved.or_else(|| state.transfers.doing().map(str::to_owned)).unwrap_or_default();

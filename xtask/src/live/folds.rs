@@ -8,11 +8,12 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tempfile::{SpooledTempFile, spooled_tempfile};
 
-use super::words::{Past, has_failed, heading, outcome, output, prefix};
+use super::words::{Past, has_failed, heading, outcome, prefix};
 use crate::host::Host;
 use crate::process::stdio;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
+use crate::text::terminal;
 
 /// How much of a waiting step's output is kept in memory.
 const IN_MEMORY: usize = 256 * 1024;
@@ -134,7 +135,8 @@ impl Folds {
             }
             Event::Ended(digest) => self.ended(trace, digest, now),
             Event::Line(digest, line) => {
-                let line = format!("  {} | {}", prefix(&trace.vertices[digest]), output(line, self.color));
+                let line =
+                    format!("  {} | {}", prefix(&trace.vertices[digest]), terminal::line(line, self.color));
                 match self.blocks.iter_mut().find(|block| block.digest == *digest && block.end.is_none()) {
                     Some(block) if block.is_open => writeln!(out, "{line}")?,
                     Some(block) => writeln!(block.waiting, "{line}")?,
@@ -142,7 +144,7 @@ impl Folds {
                     None => {}
                 }
             }
-            Event::Warning(text) => self.note(format!("warning: {text}"), now),
+            Event::Warning(text) => self.note(format!("warning: {}", terminal::plain(text)), now),
             Event::Moved(_) => return Ok(()),
         }
         self.advance(out)
@@ -200,7 +202,7 @@ impl Folds {
         }
         writeln!(out, "{}: {}", block.heading, end.outcome)?;
         if is_folded && self.marks.style == Style::GitHub {
-            end.tail.iter().try_for_each(|line| writeln!(out, "  | {}", output(line, self.color)))?;
+            end.tail.iter().try_for_each(|line| writeln!(out, "  | {}", terminal::line(line, self.color)))?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use crate::forecast::Forecast;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
 use crate::report::forecast;
+use crate::text::terminal;
 
 /// Says what is foreseen as soon as that is known. What tells of cached steps, and of the export after them, waits for
 /// that as long as no step runs.
@@ -25,7 +26,7 @@ impl Foretelling {
 
     fn say(&mut self, forecast: &Forecast) {
         self.is_said = true;
-        forecast::head(forecast).iter().for_each(|line| self.shown.say(line));
+        forecast::head(forecast).iter().for_each(|line| self.shown.say(&terminal::plain(line)));
     }
 
     fn pass_on(&mut self, trace: &Trace) {

@@ -77,7 +77,7 @@ fn no_line_is_as_wide_as_the_terminal() {
     for columns in 1..140 {
         for color in [false, true] {
             for line in lines(&view, Size { columns, lines: 24 }, color) {
-                let seen = crate::text::printable(&line);
+                let seen = crate::text::terminal::plain(&line);
                 assert!(seen.width() < columns.max(1) || seen.is_empty(), "{columns}: {seen}");
             }
         }
@@ -119,6 +119,6 @@ fn colours_are_there_only_where_they_are_wanted() {
     assert!(lines(&view(), size, false).iter().all(|line| !line.contains('\x1b')));
     let colored = lines(&view(), size, true);
     assert!(colored[0].starts_with("\x1b[1m 1:01 of 3:30\x1b[0m php: "));
-    let plain: Vec<String> = colored.iter().map(|line| crate::text::printable(line)).collect();
+    let plain: Vec<String> = colored.iter().map(|line| crate::text::terminal::plain(line)).collect();
     assert_eq!(plain, at(80));
 }

@@ -12,14 +12,17 @@ pub mod paint;
 pub mod plain;
 pub mod words;
 
+use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
 use crate::forecast::Forecast;
-use crate::process::stdio::errln;
+use crate::process::stdio;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
+use crate::redact::Redactor;
 use crate::session::Progress;
 use crate::session::Session;
+use crate::text::output;
 use foretelling::Foretelling;
 
 /// What is foreseen of the build; it comes while the build begins, or never.
@@ -40,7 +43,7 @@ pub fn watcher(session: &Session, foreseen: Foreseen) -> Box<dyn Watcher> {
     let color = session.color(host.stderr_is_terminal);
     let shown: Box<dyn Watcher> = match session.globals.progress {
         Progress::Quiet => return Box::new(Quiet),
-        Progress::RawJson => return Box::new(RawJson),
+        Progress::RawJson => return Box::new(RawJson(session.redactor.clone())),
         Progress::Auto if host.can_draw() => Box::new(display::Live::build(Arc::clone(&foreseen), color)),
         Progress::Auto | Progress::Plain => match folds::Style::of(host) {
             Some(style) => Box::new(folds::Folds::new(style, color, host.now)),
@@ -68,13 +71,13 @@ impl Watcher for Quiet {
     fn event(&mut self, _: &Trace, _: &Event) {}
 }
 
-/// Passes BuildKit's stream through.
-struct RawJson;
+/// Passes BuildKit's stream through, redacted.
+struct RawJson(Redactor);
 
 impl Watcher for RawJson {
     fn event(&mut self, _: &Trace, _: &Event) {}
 
     fn raw(&mut self, text: &str) {
-        errln!("{}", text.trim_end());
+        let _ = writeln!(stdio::stderr(), "{}", output::item(&self.0, text));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::text::printable;
+use crate::text::terminal;
 
 /// What stands on the terminal.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Painter {
         out.push_str(&wipe(up.saturating_sub(above.len() + frame.len())));
         // Where somebody typed.
         out.push_str("\x1b[K");
-        self.drawn = (frame.iter().map(|line| printable(line).width()).collect(), columns);
+        self.drawn = (frame.iter().map(|line| terminal::plain(line).width()).collect(), columns);
         self.last = frame;
         Some(out)
     }

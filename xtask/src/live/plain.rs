@@ -1,9 +1,12 @@
 //! A line when a step starts and ends, and its output in between, with its stage in front.
 
-use super::words::{Past, heading, outcome, output, prefix};
-use crate::process::stdio::errln;
+use std::io::Write;
+
+use super::words::{Past, heading, outcome, prefix};
+use crate::process::stdio;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
+use crate::text::terminal;
 
 /// Prints lines.
 pub struct Plain {
@@ -30,10 +33,10 @@ impl Plain {
             }
             Event::Line(digest, line) => {
                 let state = &trace.vertices[digest];
-                let line = || format!("  {} | {}", prefix(state), output(line, self.color));
+                let line = || format!("  {} | {}", prefix(state), terminal::line(line, self.color));
                 self.past.is_news(state).then(line)
             }
-            Event::Warning(text) => Some(format!("warning: {text}")),
+            Event::Warning(text) => Some(format!("warning: {}", terminal::plain(text))),
             Event::Moved(_) => None,
         }
     }
@@ -42,7 +45,7 @@ impl Plain {
 impl Watcher for Plain {
     fn event(&mut self, trace: &Trace, event: &Event) {
         if let Some(line) = self.line(trace, event) {
-            errln!("{line}");
+            let _ = writeln!(stdio::stderr(), "{line}");
         }
     }
 

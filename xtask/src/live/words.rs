@@ -8,17 +8,18 @@ use crate::progress::label::Label;
 use crate::progress::trace::State;
 use crate::progress::transfers::Bytes;
 use crate::text::size::show;
-use crate::text::{one_line, plain, printable, seconds};
+use crate::text::{one_line, plain, seconds, terminal};
 
 /// Fewer bytes than this are no news.
 const NEWS: u64 = 1_000_000;
 
 /// Where a step belongs: its stage, with its target where stages of two targets have no name.
 pub fn place(label: &Label) -> String {
-    match &label.target {
+    let place = match &label.target {
         Some(target) if label.stage.starts_with("stage-") => format!("{target} {}", label.stage),
         _ => label.stage.clone(),
-    }
+    };
+    terminal::plain(&place)
 }
 
 /// What is in front of a step's output.
@@ -32,10 +33,10 @@ pub fn heading(state: &State) -> Option<String> {
     match &state.label {
         Some(_) if state.is_errand() && !moves() => None,
         Some(label) => {
-            Some(format!("{}: {}", place(label), one_line(&printable(&plain(&label.instruction)), 100)))
+            Some(format!("{}: {}", place(label), one_line(&terminal::plain(&plain(&state.shown)), 100)))
         }
-        None if state.name.contains("exporting") => Some(state.name.clone()),
-        None => moves().then(|| state.name.clone()),
+        None if state.name.contains("exporting") => Some(terminal::plain(&state.name)),
+        None => moves().then(|| terminal::plain(&state.name)),
     }
 }
 
@@ -81,15 +82,6 @@ pub fn mark(state: &State) -> (&'static str, &'static str) {
 /// A text in a colour, where colours are wanted.
 pub fn paint(text: &str, code: &str, color: bool) -> String {
     if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-}
-
-/// A line of output: as the step coloured it where colours are wanted.
-pub fn output(line: &str, color: bool) -> String {
-    match (color, line.contains('\x1b')) {
-        (true, true) => format!("{line}\x1b[0m"),
-        (true, false) => line.to_owned(),
-        (false, _) => printable(line),
-    }
 }
 
 /// Steps that an earlier call of the same build brought to an end, and when they began: where the next one finds them cached, or is told of that very

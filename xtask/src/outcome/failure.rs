@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::progress::trace::Trace;
-use crate::text;
+use crate::text::{self, terminal};
 
 /// Why a build failed.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -90,17 +90,14 @@ impl BuildFailure {
 
 impl fmt::Display for BuildFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.step, self.exit_code) {
-            (Some(step), Some(code)) => {
-                write!(f, "the build failed with exit code {code} in `{}`", text::plain_step(step))?;
-            }
-            (Some(step), None) => {
-                write!(f, "the build failed in `{}`: {}", text::plain_step(step), self.message)?;
-            }
-            (None, _) => write!(f, "the build failed: {}", self.message)?,
+        let (step, message) = (self.step.as_deref().map(text::plain_step), terminal::lines(&self.message));
+        match (step.as_deref().map(terminal::plain), self.exit_code) {
+            (Some(step), Some(code)) => write!(f, "the build failed with exit code {code} in `{step}`")?,
+            (Some(step), None) => write!(f, "the build failed in `{step}`: {message}")?,
+            (None, _) => write!(f, "the build failed: {message}")?,
         }
         for line in &self.output {
-            write!(f, "\n  | {}", text::printable(line))?;
+            write!(f, "\n  | {}", terminal::plain(line))?;
         }
         if let Some(advice) = &self.advice {
             write!(f, "\n{advice}")?;

@@ -6,6 +6,8 @@ pub mod needs;
 
 use serde::{Deserialize, Serialize};
 
+use crate::redact::Redactor;
+
 /// What a build came to. Its JSON is a contract: other tools read it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BuildReport {
@@ -35,6 +37,33 @@ pub struct BuildReport {
     /// What the user should know.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+impl BuildReport {
+    /// Redacts every text that comes from a build, an engine or the user.
+    pub(crate) fn redact(&mut self, redactor: &Redactor) {
+        let redact = |text: &mut String| {
+            if let std::borrow::Cow::Owned(redacted) = redactor.text(text) {
+                *text = redacted;
+            }
+        };
+        self.targets.iter_mut().filter_map(|target| target.image.as_mut()).for_each(redact);
+        for step in &mut self.steps {
+            redact(&mut step.instruction);
+            step.cause.iter_mut().for_each(|cause| redact(&mut cause.detail));
+        }
+        let cache = &mut self.cache;
+        cache.read.iter_mut().chain(&mut cache.pushed).for_each(redact);
+        cache.mounts.iter_mut().for_each(|mount| {
+            redact(&mut mount.id);
+            redact(&mut mount.target);
+        });
+        if let Some(failure) = &mut self.failure {
+            let texts = failure.step.iter_mut().chain(&mut failure.advice).chain(&mut failure.output);
+            texts.chain([&mut failure.message, &mut failure.log]).for_each(redact);
+        }
+        self.warnings.iter_mut().for_each(redact);
+    }
 }
 
 /// How a build ended.

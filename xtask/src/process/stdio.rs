@@ -13,6 +13,7 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
 use crate::process::signals;
+use crate::text::output;
 
 /// How long a full pipe on stderr is waited for.
 const STDERR_PATIENCE: Duration = Duration::from_secs(2);
@@ -55,7 +56,7 @@ struct StderrState {
 }
 
 pub(crate) fn print(text: &str) {
-    if let Err(error) = stdout().write_all(text.as_bytes()) {
+    if let Err(error) = stdout().write_all(output::shown(text).as_bytes()) {
         let number = error.raw_os_error().unwrap_or_default();
         if error.kind() != io::ErrorKind::BrokenPipe && number != 0 {
             let _ = STDOUT_ERROR.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
@@ -64,7 +65,7 @@ pub(crate) fn print(text: &str) {
 }
 
 pub(crate) fn print_error(text: &str) {
-    let _ = stderr().write_all(text.as_bytes());
+    let _ = stderr().write_all(output::shown(text).as_bytes());
 }
 
 /// The exit code of a run that would end with `code`: 1 where it succeeded and stdout could not be written.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::decode::{Chunk, Vertex, Warning};
 use super::label::{Label, label};
 use super::transfers::Transfers;
+use crate::redact::Redactor;
 
 /// How many lines of a step's output are kept for an error.
 pub const TAIL: usize = 30;
@@ -17,8 +18,11 @@ pub const TAIL: usize = 30;
 pub struct State {
     /// Its name, as it was first seen.
     pub name: String,
-    /// Its parts, for a step of a Dockerfile.
+    /// Its parts as BuildKit has them, for a step of a Dockerfile: they lead to the step, and are
+    /// not shown.
     pub label: Option<Label>,
+    /// Its instruction as it is shown, redacted.
+    pub shown: String,
     /// The targets it came under.
     pub targets: Vec<String>,
     /// When it first started.
@@ -39,6 +43,8 @@ pub struct State {
     pub transfers: Transfers,
     /// Output after the last line break.
     partial: String,
+    /// Whether its output is within a private key.
+    in_key: bool,
 }
 
 impl State {
@@ -89,6 +95,7 @@ pub struct Trace {
     pub order: Vec<String>,
     /// What steps and the frontend warn of: lines that begin with `WARNING: `.
     pub warnings: Vec<String>,
+    redactor: Redactor,
 }
 
 /// How BuildKit names the reading of a cache.
@@ -100,6 +107,11 @@ impl Trace {
     /// A trace of a build of these targets.
     pub fn new(targets: &[String]) -> Self {
         Self { targets: targets.to_vec(), ..Self::default() }
+    }
+
+    /// Redacts all that comes into it.
+    pub(crate) fn redacted_by(self, redactor: &Redactor) -> Self {
+        Self { redactor: redactor.clone(), ..self }
     }
 
     /// Takes a chunk in and says what it means.
@@ -119,7 +131,8 @@ impl Trace {
             while let Some(end) = state.partial.find('\n') {
                 let line: String = state.partial.drain(..=end).collect();
                 // A carriage return takes what stood before it off the screen.
-                let line = line.trim_end().rsplit('\r').next().unwrap_or_default().to_owned();
+                let line = line.trim_end().rsplit('\r').next().unwrap_or_default();
+                let line = self.redactor.line(line, &mut state.in_key).into_owned();
                 state.tail.push_back(line.clone());
                 if state.tail.len() > TAIL {
                     state.tail.pop_front();
@@ -131,6 +144,7 @@ impl Trace {
             }
         }
         for text in chunk.warnings.iter().map(Warning::text) {
+            let text = self.redactor.text(&text).into_owned();
             warn(&mut self.warnings, text.clone());
             events.push(Event::Warning(text));
         }
@@ -143,14 +157,17 @@ impl Trace {
         let target = parts.as_ref().and_then(|parts| parts.target.clone()).or(only);
         let state = self.vertices.entry(vertex.digest.clone()).or_insert_with(|| {
             self.order.push(vertex.digest.clone());
-            State { name: vertex.name.clone(), label: parts, ..State::default() }
+            let instruction = parts.as_ref().map_or("", |parts| parts.instruction.as_str());
+            let shown = self.redactor.text(instruction).into_owned();
+            let name = self.redactor.text(&vertex.name).into_owned();
+            State { name, shown, label: parts, ..State::default() }
         });
         // A vertex that two targets share comes under both their names.
         if let Some(target) = target.filter(|target| !state.targets.contains(target)) {
             state.targets.push(target);
         }
         if !vertex.error.is_empty() {
-            state.error.clone_from(&vertex.error);
+            state.error = self.redactor.text(&vertex.error).into_owned();
         }
         if !vertex.inputs.is_empty() {
             state.inputs.clone_from(&vertex.inputs);
@@ -172,7 +189,7 @@ impl Trace {
             events.push(Event::Ended(vertex.digest.clone()));
         }
         state.completed = vertex.completed.or(state.completed);
-        flush_partial(state, vertex, events);
+        flush_partial(state, vertex, &self.redactor, events);
     }
 
     /// When it began, by the builder's clock: when its Dockerfiles were read, which no other build shares. Of steps that others run as well,
@@ -262,9 +279,10 @@ fn warn(warnings: &mut Vec<String>, text: String) {
 }
 
 /// What a step printed last may lack its line break.
-fn flush_partial(state: &mut State, vertex: &Vertex, events: &mut Vec<Event>) {
+fn flush_partial(state: &mut State, vertex: &Vertex, redactor: &Redactor, events: &mut Vec<Event>) {
     if vertex.completed.is_some() && !state.partial.is_empty() {
-        let line = std::mem::take(&mut state.partial).trim_end().to_owned();
+        let line = std::mem::take(&mut state.partial);
+        let line = redactor.line(line.trim_end(), &mut state.in_key).into_owned();
         state.tail.push_back(line.clone());
         events.push(Event::Line(vertex.digest.clone(), line));
     }

@@ -14,6 +14,7 @@ use super::context::{Digests, Input};
 use super::dockerfile::steps::From;
 use super::dockerfile::{Base, Dockerfile, Inputs};
 use super::ignore::Ignore;
+use crate::redact::Redactor;
 
 /// One target of a build, as it is handed to BuildKit.
 pub struct TargetFacts {
@@ -77,6 +78,17 @@ pub struct GraphStep {
 }
 
 impl GraphStep {
+    /// Redacts what of it is shown and recorded; its digests stay.
+    pub(crate) fn redact(&mut self, redactor: &Redactor) {
+        self.text = redactor.text(&self.text).into_owned();
+        let parts = std::mem::take(&mut self.parts);
+        let redact = |(name, value): (String, String)| {
+            let name = redactor.text(&name).into_owned();
+            (name, redactor.text(&value).into_owned())
+        };
+        self.parts = parts.into_iter().map(redact).collect();
+    }
+
     /// All steps whose results it takes: those that it stands upon, then those that it reads from.
     pub fn needs(&self) -> impl Iterator<Item = usize> {
         self.parents.iter().chain(&self.draws).copied()

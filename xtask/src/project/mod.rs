@@ -8,7 +8,6 @@ pub mod dockerfile;
 pub mod graph;
 pub mod ignore;
 pub mod inputs;
-pub mod looks;
 pub mod mount;
 pub mod overrides;
 pub mod pins;

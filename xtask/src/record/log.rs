@@ -1,5 +1,5 @@
 //! The log of a build: written while it runs, and bounded. Of each step's output it has the beginning and the end, of one that fails
-//! far more of the end. What must be kept secret is not in it.
+//! far more of the end. Secrets are redacted.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::veil::Veil;
 use crate::progress::trace::{Event, State, Trace};
+use crate::redact::Redactor;
 use crate::text::plain_step;
 
 /// What the log may take before only what failed is added, in bytes.
@@ -30,7 +30,7 @@ const NAME: usize = 200;
 #[derive(Debug, Default)]
 pub struct Log {
     path: PathBuf,
-    veil: Veil,
+    redactor: Redactor,
     state: Mutex<Written>,
 }
 
@@ -73,8 +73,13 @@ impl Output {
 
 impl Log {
     /// A log at `path`, which a call makes or adds to.
-    pub fn new(path: impl Into<PathBuf>, veil: Veil) -> Self {
-        Self { path: path.into(), veil, state: Mutex::default() }
+    pub fn new(path: impl Into<PathBuf>, redactor: Redactor) -> Self {
+        Self { path: path.into(), redactor, state: Mutex::default() }
+    }
+
+    /// What redacts the calls that are logged.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// Where it is.
@@ -129,10 +134,13 @@ impl Log {
     }
 
     fn clean(&self, line: &str, width: usize) -> String {
-        // Far more than is kept, so that no secret is cut in two where it would no longer be known.
-        let line: String = line.chars().take(16 * width).collect();
-        let line = self.veil.over(&line);
-        if line.chars().count() > width { line.chars().take(width).chain(['…']).collect() } else { line }
+        // Lines of a call come redacted; what is put together here is redacted before it is cut.
+        let line = self.redactor.text(line);
+        if line.chars().count() > width {
+            line.chars().take(width).chain(['…']).collect()
+        } else {
+            line.into_owned()
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, Written> {

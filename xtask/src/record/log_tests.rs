@@ -6,7 +6,7 @@ struct Build(Trace, Log, #[expect(dead_code, reason = "the log is in it")] tempf
 impl Build {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let log = Log::new(dir.path().join("log"), Veil::default());
+        let log = Log::new(dir.path().join("log"), Redactor::default());
         log.open().expect("opened");
         Self(Trace::new(&["app".to_owned()]), log, dir)
     }

@@ -1,12 +1,11 @@
 //! The history of builds: `builds/<id>/` with `plan.json`, `build.log` and `outcome.json`, the newest few of them, each of them small
-//! ([`log`]) and without secrets ([`veil`]). [`read`] gives them back.
+//! ([`log`]) and redacted. [`read`] gives them back.
 
 pub mod find;
 pub mod killed;
 pub mod log;
 pub mod read;
 pub mod steps;
-pub mod veil;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,12 +17,12 @@ use crate::layout::Layout;
 use crate::outcome::BuildReport;
 use crate::plan::build::Plan;
 use crate::project::graph::GraphStep;
+use crate::redact::Redactor;
 use crate::store::contents;
 use crate::store::lock;
 use crate::text::one_line;
 use log::Log;
 use steps::BuildSteps;
-use veil::Veil;
 
 /// How many builds are kept,
 const KEEP: usize = 50;
@@ -36,24 +35,24 @@ const LINE: usize = 500;
 pub struct Record {
     dir: PathBuf,
     log: Log,
-    veil: Veil,
+    redactor: Redactor,
     /// Tells others that it is being written.
     _held: Option<fs::File>,
 }
 
 impl Record {
     /// Opens the record and writes the plan into it; the oldest records go.
-    pub fn open(layout: &Layout, plan: &Plan, veil: Veil) -> Result<Self> {
+    pub(crate) fn open(layout: &Layout, plan: &Plan, redactor: Redactor) -> Result<Self> {
         let dir = layout.build(&plan.build);
         fs::create_dir_all(&dir).with_context(|| {
             format!("failed to make `{}`\nname a folder that can be written with --cache-dir", dir.display())
         })?;
         let held = lock::hold(&dir);
-        write(&dir.join("plan.json"), plan, &veil)?;
+        write(&dir.join("plan.json"), plan, &redactor)?;
         for old in superseded(sizes(&layout.builds()), KEEP, ROOM) {
             let _ = fs::remove_dir_all(layout.build(&old));
         }
-        Ok(Self { log: Log::new(dir.join("build.log"), veil.clone()), _held: held, veil, dir })
+        Ok(Self { log: Log::new(dir.join("build.log"), redactor.clone()), _held: held, redactor, dir })
     }
 
     /// Where the output of the build's steps goes.
@@ -63,8 +62,8 @@ impl Record {
 
     /// Writes what its steps were made of and what came of them.
     pub fn steps(&self, steps: &BuildSteps, graph: &[GraphStep]) -> Result<()> {
-        write(&self.dir.join("graph.json"), &graph, &self.veil)?;
-        write(&self.dir.join("steps.json"), &BuildSteps { schema: SCHEMA, ..steps.clone() }, &self.veil)
+        write(&self.dir.join("graph.json"), &graph, &self.redactor)?;
+        write(&self.dir.join("steps.json"), &BuildSteps { schema: SCHEMA, ..steps.clone() }, &self.redactor)
     }
 
     /// Writes what came of it.
@@ -72,14 +71,13 @@ impl Record {
         let mut report = report.clone();
         let lines = report.failure.iter_mut().flat_map(|failure| &mut failure.output);
         lines.for_each(|line| *line = one_line(line, LINE));
-        write(&self.dir.join("outcome.json"), &report, &self.veil)
+        write(&self.dir.join("outcome.json"), &report, &self.redactor)
     }
 }
 
 /// Beside and then renamed: what is read is whole.
-fn write(path: &Path, document: &impl serde::Serialize, veil: &Veil) -> Result<()> {
-    let mut value = serde_json::to_value(document)?;
-    veil.over_json(&mut value);
+fn write(path: &Path, document: &impl serde::Serialize, redactor: &Redactor) -> Result<()> {
+    let value = redactor.document(document)?;
     let beside = path.with_extension("new");
     fs::write(&beside, serde_json::to_vec(&value)?)?;
     Ok(fs::rename(beside, path)?)

@@ -5,8 +5,7 @@ use std::fmt::Write;
 use super::store::columns;
 use super::story::{Story, instruction};
 use super::timeline::Row;
-use super::words::clean;
-use crate::text::{one_line, seconds};
+use crate::text::{one_line, seconds, terminal};
 
 /// How wide the line of time is, in characters.
 const BAR: usize = 24;
@@ -19,11 +18,11 @@ pub fn text(story: &Story<'_>) -> String {
     let facts = story.facts();
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in &facts {
-        let _ = writeln!(text, "  {name:<width$}  {}", clean(value));
+        let _ = writeln!(text, "  {name:<width$}  {}", terminal::plain(value));
     }
     if let Some(failure) = &story.report.failure {
         let lines = failure.to_string();
-        let lines: Vec<String> = lines.lines().map(clean).collect();
+        let lines: Vec<String> = lines.lines().map(terminal::plain).collect();
         let _ = write!(text, "\n{}\n", lines.join("\n"));
     }
     steps(story, &mut text);
@@ -31,7 +30,7 @@ pub fn text(story: &Story<'_>) -> String {
     mounts(story, &mut text);
     if !story.report.warnings.is_empty() {
         text.push_str("\nwarnings\n");
-        let lines = story.report.warnings.iter().map(|warning| clean(&warning.replace('\n', " ")));
+        let lines = story.report.warnings.iter().map(|warning| terminal::plain(&warning.replace('\n', " ")));
         lines.for_each(|line| text.push_str(&format!("  {line}\n")));
     }
     text

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::story::{Story, instruction};
 use super::timeline::Row;
-use super::words::{Part, clean, parts};
+use super::words::{Part, parts};
 use crate::outcome::BuildResult;
-use crate::text::seconds;
+use crate::text::{seconds, terminal};
 
 /// All of it.
 pub fn text(story: &Story<'_>) -> String {
@@ -44,7 +44,7 @@ fn cell(name: &str, value: &str) -> String {
 fn failure(story: &Story<'_>, text: &mut String) {
     let Some(failure) = &story.report.failure else { return };
     let lines = failure.to_string();
-    let lines: Vec<String> = lines.lines().map(clean).collect();
+    let lines: Vec<String> = lines.lines().map(terminal::plain).collect();
     // A fence ends at one as long as itself.
     let longest = lines.iter().map(|line| longest_run(line)).max().unwrap_or(0);
     let fence = "`".repeat(3.max(longest + 1));
@@ -120,7 +120,7 @@ fn rich(text: &str) -> String {
 
 /// Words that stay words: no emphasis, no link, no HTML, no cell of a table.
 fn plain(text: &str) -> String {
-    let text = clean(&text.replace('\n', " "));
+    let text = terminal::plain(&text.replace('\n', " "));
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -143,7 +143,7 @@ fn boxed(text: &str) -> String {
 
 /// A span of code: within longer ticks than it has.
 fn code(text: &str) -> String {
-    let text = clean(&text.replace('\n', " "));
+    let text = terminal::plain(&text.replace('\n', " "));
     if text.is_empty() {
         return text;
     }

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use super::against::Against;
 use super::text;
 use super::timeline::{Row, Timeline};
-use super::words::{clean, growth, when};
+use super::words::{growth, when};
 use crate::outcome::{BuildReport, BuildResult, CauseKind};
 use crate::text::size::show;
-use crate::text::{one_line, plain, seconds};
+use crate::text::{one_line, plain, seconds, terminal};
 
 /// A build with all that is known around it.
 pub struct Story<'a> {
@@ -189,7 +189,7 @@ pub fn name(row: &Row<'_>) -> String {
 
 /// A step's instruction, likewise.
 pub fn instruction(row: &Row<'_>) -> String {
-    one_line(&clean(&plain(&row.step.instruction)), 160)
+    one_line(&terminal::plain(&plain(&row.step.instruction)), 160)
 }
 
 /// Why a step ran, in words; empty for one that did not.
@@ -207,7 +207,7 @@ pub fn cause(row: &Row<'_>) -> String {
         CauseKind::Fresh => "asked to run again",
         CauseKind::Unknown => "not known",
     };
-    let detail = clean(&cause.detail);
+    let detail = terminal::plain(&cause.detail);
     if detail.is_empty() { kind.to_owned() } else { format!("{kind}: {detail}") }
 }
 

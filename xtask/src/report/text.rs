@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::timeline::Timeline;
 use crate::outcome::BuildReport;
 use crate::text::size::show;
-use crate::text::{one_line, plain, seconds};
+use crate::text::{one_line, plain, seconds, terminal};
 
 /// The end of a build, as the terminal shows it.
 pub fn build(report: &BuildReport) -> String {
@@ -21,17 +21,18 @@ pub fn build(report: &BuildReport) -> String {
             text,
             "  {:>8}  {}: {}",
             seconds(step.seconds),
-            step.stage,
-            one_line(&plain(&step.instruction), 80)
+            terminal::plain(&step.stage),
+            one_line(&terminal::plain(&plain(&step.instruction)), 80)
         );
     }
     for target in &report.targets {
         let digest = target.digest.as_deref().map_or("", |digest| &digest[..digest.len().min(19)]);
-        let _ = writeln!(text, "  {} {digest}", target.image.as_deref().unwrap_or(&target.name));
+        let image = target.image.as_deref().unwrap_or(&target.name);
+        let _ = writeln!(text, "  {}", terminal::plain(&format!("{image} {digest}")));
     }
     // Those of the plan and of saves were said when they arose.
     for warning in report.warnings.iter().filter(|warning| warning.starts_with("WARNING: ")) {
-        let _ = writeln!(text, "  {warning}");
+        let _ = writeln!(text, "  {}", terminal::plain(warning));
     }
     let restored: u64 =
         report.cache.mounts.iter().filter(|mount| mount.restored).map(|mount| mount.bytes).sum();

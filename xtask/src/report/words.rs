@@ -9,24 +9,6 @@ pub fn when(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// A text as a page or a terminal can show it: without the sequences that move a cursor and other control characters.
-pub fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\u{1b}' if chars.peek() == Some(&'[') => {
-                chars.next();
-                while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
-            }
-            '\t' => out.push(' '),
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// A piece of a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part<'a> {
@@ -63,11 +45,5 @@ mod tests {
     fn what_stands_between_ticks_is_code() {
         assert_eq!(parts("`a` was ``"), [Part::Code("a"), Part::Words(" was "), Part::Code("")]);
         assert_eq!(parts("an odd ` tick"), [Part::Words("an odd ` tick")]);
-    }
-
-    #[test]
-    fn control_characters_do_not_reach_a_reader() {
-        assert_eq!(clean("\u{1b}[31;1mred\u{1b}[0m \u{7}\ta\u{1b}[2J\u{0}"), "red  a");
-        assert_eq!(clean("cut \u{1b}["), "cut ");
     }
 }

@@ -1,6 +1,8 @@
 //! Formatting that every layer shares: times, sizes, lines, suggestions.
 
+pub(crate) mod output;
 pub mod size;
+pub mod terminal;
 
 /// A time as people read it.
 pub fn seconds(seconds: f64) -> String {
@@ -47,41 +49,6 @@ pub fn one_line(text: &str, width: usize) -> String {
     line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// A line that a step printed, without what would move a cursor or colour what follows.
-pub fn printable(line: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    let mut rest = line.chars();
-    while let Some(c) = rest.next() {
-        match c {
-            '\x1b' => skip_sequence(&mut rest),
-            '\t' => out.push_str("    "),
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// What follows an escape: `[...m` and its like up to their last letter, `]...` up to a bell or an escape, the
-/// name of a set of characters, else one character.
-fn skip_sequence(rest: &mut std::str::Chars<'_>) {
-    match rest.next() {
-        Some('[') => {
-            rest.find(|c| ('@'..='~').contains(c));
-        }
-        Some(']') => {
-            let end = rest.find(|c| *c == '\x07' || *c == '\x1b');
-            if end == Some('\x1b') {
-                rest.next();
-            }
-        }
-        Some('(' | ')') => {
-            rest.next();
-        }
-        _ => {}
-    }
-}
-
 /// `; did you mean ...?` where something is near.
 pub fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = known
@@ -113,15 +80,5 @@ mod tests {
         assert_eq!(plain("COPY a b"), "COPY a b");
         assert_eq!(one_line("RUN a\nb", 80), "RUN a");
         assert_eq!(one_line("abcdef", 4), "abc…");
-    }
-
-    #[test]
-    fn what_a_step_prints_moves_no_cursor() {
-        assert_eq!(
-            printable("\x1b[1;31merror\x1b[0m: \x1b]0;title\x07gone\x1b[2K\x1b(B\tx\x08"),
-            "error: gone    x"
-        );
-        assert_eq!(printable("\x1b]8;;u\x1b\\link"), "link");
-        assert_eq!(printable("\x1b["), "");
     }
 }

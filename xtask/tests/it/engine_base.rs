@@ -19,7 +19,8 @@ fn session(store: &std::path::Path) -> Session {
     let host = Host::read();
     let globals = Globals::from_parsed(&Parsed::default()).expect("no options");
     let layout = Layout::find(&host, store.to_str()).expect("a store");
-    Session { sh: xshell::Shell::new().expect("a folder"), host, layout, globals }
+    let (sh, redactor) = (xshell::Shell::new().expect("a directory"), xtask::redact::Redactor::default());
+    Session { sh, host, layout, globals, redactor }
 }
 
 fn docker(args: &[&str]) -> String {

@@ -14,7 +14,7 @@ use xtask::live::Quiet;
 use xtask::plan::mounts::{Carrier, PlannedMount, Way};
 use xtask::project::mount::{MountIdentity, Sharing};
 use xtask::record::log::Log;
-use xtask::record::veil::Veil;
+use xtask::redact::Redactor;
 use xtask::step;
 use xtask::store::mount;
 use xtask::store::policy::Policy;
@@ -88,7 +88,7 @@ impl Mount {
             scratch: self.layout.tmp().join("test"),
             ..Carrier::default()
         };
-        let (now, log) = (Timestamp::now(), Log::new(self.project.path("log"), Veil::default()));
+        let (now, log) = (Timestamp::now(), Log::new(self.project.path("log"), Redactor::default()));
         let budget = Budget::new(&self.layout, &Policy::default(), now);
         let site = Site {
             layout: &self.layout,

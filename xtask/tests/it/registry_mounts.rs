@@ -19,7 +19,7 @@ use xtask::plan::caches::{Caches, Registry as Cache};
 use xtask::plan::held::Held;
 use xtask::project::mount::{MountIdentity, Sharing};
 use xtask::record::log::Log;
-use xtask::record::veil::Veil;
+use xtask::redact::Redactor;
 use xtask::session::Globals;
 use xtask::session::Session;
 use xtask::store::layout_check::{self, Blob};
@@ -56,7 +56,7 @@ impl Machine {
 
     fn folders(&self) -> (tempfile::TempDir, Log) {
         let scratch = tempfile::tempdir_in(self.dir.path()).expect("a folder");
-        (scratch, Log::new(self.dir.path().join("log"), Veil::default()))
+        (scratch, Log::new(self.dir.path().join("log"), Redactor::default()))
     }
 
     fn transport<'a>(&'a self, scratch: &'a Path, log: &'a Log) -> Transport<'a> {
@@ -218,6 +218,7 @@ fn the_first_registry_that_has_a_mount_serves_it() {
         host: Host::read(),
         layout: machine.layout,
         globals: Globals::from_parsed(&Parsed::default()).expect("options"),
+        redactor: Redactor::default(),
     };
     let wanted = |mount: &SavedMount, platform: &str| (mount.entry.identity.slug(), platform.to_owned());
     let all = [

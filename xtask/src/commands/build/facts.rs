@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::registries;
+use super::{known_secrets, registries};
 use crate::base_image;
 use crate::base_image::Base;
 use crate::defaults;
@@ -38,6 +38,7 @@ pub fn check_files(files: &[PathBuf]) -> Result<()> {
 /// Gathers them all.
 pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &str) -> Result<Facts> {
     let scratch = session.layout.tmp().join(build);
+    known_secrets::learn_options(&session.redactor, options);
     let mut secrets = secrets::read(&session.host);
     secrets.warnings.extend(engine_facts::lost_builder(session));
     let env = secrets.paths();
@@ -51,6 +52,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
             remember: options.secrets.is_empty(),
         },
     )?;
+    known_secrets::learn(&session.redactor, &declaration, options, &secrets, &session.host);
     let mut names = declaration.resolve(&options.targets)?;
     let requested = names.len();
     add_linked(&declaration, &mut names);

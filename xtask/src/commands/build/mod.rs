@@ -2,6 +2,7 @@
 
 pub mod facts;
 mod forecast;
+mod known_secrets;
 mod missing_mounts;
 pub(crate) mod read_only_store;
 pub mod registries;
@@ -30,7 +31,6 @@ use crate::process::signals;
 use crate::process::stdio::{errln, out, outln};
 use crate::provision;
 use crate::record::Record;
-use crate::record::veil::Veil;
 use crate::report;
 use crate::session::Session;
 use crate::step::Step;
@@ -84,21 +84,22 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
     };
     let id = build_id::new_id(session.host.now, std::process::id());
     let facts = facts::facts(session, options, engine, &id)?;
-    let plan = planning::plan(&facts, options, &id);
+    let mut plan = planning::plan(&facts, options, &id);
+    let redact = |text: &mut String| *text = session.redactor.text(text).into_owned();
+    plan.warnings.iter_mut().for_each(redact);
     let foresight = Foresight::begin(session, &facts, options, &plan);
     if options.dry_run {
         return show(session, &missing, &plan, foresight.end().as_ref());
     }
-    let lent: Vec<&str> = plan.bake.secret_env.values().map(String::as_str).collect();
-    let veil = Veil::of(&facts.declaration, options, &lent, &session.host);
-    execute(session, &plan, veil, foresight)
+    execute(session, &plan, foresight)
 }
 
 /// `plan` and `--dry-run`.
 fn show(session: &Session, missing: &[Step], plan: &Plan, found: Option<&Found>) -> Result<u8> {
     let forecast = found.map(|found| &found.forecast);
     if session.globals.json {
-        outln!("{}", json::line(&report::plan::Document { plan, forecast })?);
+        let document = report::plan::Document { plan, forecast };
+        outln!("{}", json::line(&session.redactor.document(&document)?)?);
     } else {
         missing.iter().for_each(|step| outln!("{}", step.to_shell()));
         out!("{}{}", forecast.map_or_else(String::new, report::forecast::text), report::plan::text(plan));
@@ -121,7 +122,7 @@ fn without_engine(
         let document = serde_json::json!({
             "schema": json::SCHEMA, "problem": problem.what(), "remedy": problem.remedy(), "provision": first,
         });
-        outln!("{document}");
+        outln!("{}", json::line(&session.redactor.document(&document)?)?);
         return Ok(0);
     }
     outln!("{}\n{}\nwith --provision, these steps come first:", problem.what(), problem.remedy());
@@ -131,15 +132,16 @@ fn without_engine(
     Ok(0)
 }
 
-fn execute(session: &Session, plan: &Plan, veil: Veil, foresight: Foresight) -> Result<u8> {
+fn execute(session: &Session, plan: &Plan, foresight: Foresight) -> Result<u8> {
     if !session.globals.json {
         plan.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
     }
-    let record = Record::open(&session.layout, plan, veil)?;
+    let record = Record::open(&session.layout, plan, session.redactor.clone())?;
     std::fs::create_dir_all(&plan.scratch)?;
     let held = lock::hold(&plan.scratch);
     store_upkeep::quarantine(session, plan);
-    let (report, done) = build_and_keep(session, plan, &record, foresight);
+    let (mut report, done) = build_and_keep(session, plan, &record, foresight);
+    report.redact(&session.redactor);
     steps::clean(&plan.cleanup);
     drop(held);
     if let Err(error) = record.close(&report) {
@@ -180,7 +182,7 @@ fn build_and_keep(
     let has_failed = !ended.success && !is_stopped;
     let failure = has_failed.then(|| BuildFailure::new(&ended.trace, &ended.text, log.path()));
     let mut report = assemble::report(plan, ended, &bake::digests(&plan.metadata), failure);
-    assemble::unread(&ended.trace).for_each(|warning| save_results::warn(session, &mut report, warning));
+    assemble::unread(&ended.trace).for_each(|warning| save_results::warn(session, &mut report, &warning));
     if is_stopped {
         report.result = BuildResult::Interrupted;
     }

@@ -31,6 +31,7 @@ pub(in crate::commands) fn needed(session: &Session) -> Result<Option<Aside>> {
         host: session.host.clone(),
         layout,
         globals: session.globals.clone(),
+        redactor: session.redactor.clone(),
     };
     Ok(Some(Aside { session, reason, _dir: dir }))
 }

@@ -40,7 +40,7 @@ pub(in crate::commands) fn keep(
     // A build that finds the results from before is worse than none that is saved, so this comes first.
     if let Err(error) = steps::run(&plan.remember, session.globals.verbose) {
         let why = "what was run again is not remembered, so the next build may find the results from before";
-        warn(session, report, format!("{why}: {error:#}"));
+        warn(session, report, &format!("{why}: {error:#}"));
     }
     let trace = &built.ended.trace;
     let digest = |report: &BuildReport, name: &str| {
@@ -111,7 +111,7 @@ fn take_out(
     report.cache.take_out_seconds = text::round(moved.seconds);
     report.warnings.extend(built.put_back.warnings.iter().cloned());
     for warning in moved.warnings {
-        warn(session, report, warning);
+        warn(session, report, &warning);
     }
     Ok(moved.done.into_iter().map(|(entry, _)| entry).collect())
 }
@@ -165,7 +165,7 @@ fn publish(
         )?;
         report.cache.pushed.extend(pushed);
         report.cache.push_seconds = text::round(report.cache.push_seconds + started.elapsed().as_secs_f64());
-        warnings.into_iter().for_each(|warning| warn(session, report, warning));
+        warnings.into_iter().for_each(|warning| warn(session, report, &warning));
     }
     Ok(())
 }
@@ -221,7 +221,7 @@ fn save_one(
             report.cache.saved = Some(saved.entry.key.short().to_owned());
         }
         Err(error) => {
-            warn(session, report, format!("the layers of {} are not saved: {error:#}", save.image));
+            warn(session, report, &format!("the layers of {} are not saved: {error:#}", save.image));
         }
     }
     Ok(())
@@ -242,14 +242,15 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
         }
         Err(error) => {
             let (image, to) = (&push.image, &push.registry.reference);
-            warn(session, report, format!("the layers of {image} are not pushed to `{to}`: {error:#}"));
+            warn(session, report, &format!("the layers of {image} are not pushed to `{to}`: {error:#}"));
             Ok(false)
         }
     }
 }
 
 /// Says a warning and keeps it in the report.
-pub(in crate::commands) fn warn(session: &Session, report: &mut BuildReport, warning: String) {
+pub(in crate::commands) fn warn(session: &Session, report: &mut BuildReport, warning: &str) {
+    let warning = session.redactor.text(warning).into_owned();
     if !session.globals.json {
         errln!("warning: {warning}");
     }

@@ -8,7 +8,7 @@ use super::{GraphStep, Place, TargetFacts};
 use crate::project::context::{ContentDigest, Contexts, Digests, Input, Selected};
 use crate::project::dockerfile::Base;
 use crate::project::dockerfile::steps::{From, Read, Selector, Step};
-use crate::project::looks;
+use crate::redact::is_secret;
 
 /// The steps of all targets, in the order in which they need each other.
 pub(super) fn steps(
@@ -232,7 +232,7 @@ fn hash(parts: impl Iterator<Item = String>) -> String {
 /// A value that may be a password is told apart from others and no more: two bytes of its digest give nobody a word to try.
 fn hide(name: String, value: String) -> (String, String) {
     let variable = name.strip_prefix("arg ").or(name.strip_prefix("env "));
-    if variable.is_some_and(looks::is_secret) {
+    if variable.is_some_and(is_secret) {
         let digest = &hash(std::iter::once(value))[..4];
         return (name, format!("(hidden {digest})"));
     }

@@ -7,7 +7,7 @@ mod parts;
 use std::fmt::{self, Display};
 
 use super::story::Story;
-use super::words::clean;
+use crate::text::terminal;
 
 /// The page's form.
 const STYLE: &str = include_str!("style.css");
@@ -50,7 +50,7 @@ struct Text<'a>(&'a str);
 
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in clean(self.0).chars() {
+        for c in terminal::plain(self.0).chars() {
             match c {
                 '<' => f.write_str("&lt;")?,
                 '>' => f.write_str("&gt;")?,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::engine::usage;
 use crate::project::graph::GraphStep;
 use crate::record::steps::StepOutcome;
+use crate::redact::Redactor;
 use crate::store::entry::Entry;
 
 /// Records younger than this may be the engine's own for a build that runs or has just ended, and go with it (seen up to 5 s after it).
@@ -35,12 +36,19 @@ pub(super) fn ids(records: &[usage::Record], time: Timestamp) -> Vec<String> {
 
 /// Whether a record of the builder is the result of a step: made by its command at the time at which it ran last. Of one that never ran
 /// here nothing tells when.
-pub(super) fn made(record: &usage::Record, step: &GraphStep, ran: Option<&StepOutcome>) -> bool {
+pub(super) fn made(
+    record: &usage::Record,
+    step: &GraphStep,
+    ran: Option<&StepOutcome>,
+    redactor: &Redactor,
+) -> bool {
     const SLACK: Duration = Duration::from_secs(5);
     let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).take(80).collect::<String>();
     let fits = if step.text.to_ascii_uppercase().starts_with("RUN") {
         let command = squeeze(step.parts.get("command").map_or("", String::as_str));
-        let (_, made_by) = record.description.split_once(" from exec ").unwrap_or_default();
+        // The step's text is redacted.
+        let description = redactor.text(&record.description);
+        let (_, made_by) = description.split_once(" from exec ").unwrap_or_default();
         record.kind != "exec.cachemount"
             && !made_by.is_empty()
             && (command.starts_with("<<")

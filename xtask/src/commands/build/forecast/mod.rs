@@ -30,6 +30,7 @@ use crate::project::context::Digests;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{self, GraphStep, TargetFacts};
 use crate::record::steps::{self, BuildSteps, StepOutcome};
+use crate::redact::Redactor;
 use crate::session::Session;
 pub(super) use told::Told;
 
@@ -46,6 +47,8 @@ struct Question {
     read: Vec<PathBuf>,
     /// When the build began.
     begun: Timestamp,
+    /// Redacts the graph, which is recorded and shown.
+    redactor: Redactor,
     /// A build, which hangs up when it is over; nothing where there is none.
     build: Option<Receiver<()>>,
 }
@@ -87,6 +90,7 @@ impl Foresight {
             targets: targets::targets(facts, options),
             read: plan.targets.iter().flat_map(|target| target.read.iter().cloned()).collect(),
             begun: session.host.now,
+            redactor: session.redactor.clone(),
             build: (!options.dry_run).then_some(heard),
         };
         let told = Arc::clone(&foreseen);
@@ -112,7 +116,8 @@ impl Question {
         let root = format!("{:x}", Sha256::digest(self.dir.to_string_lossy().as_bytes()));
         let memo = Memo::new(&self.layout, "files", &root);
         let mut digests: Digests = memo.read().unwrap_or_default();
-        let graph = graph::graph(&self.targets, &self.images(), &mut digests);
+        let mut graph = graph::graph(&self.targets, &self.images(), &mut digests);
+        graph.iter_mut().for_each(|step| step.redact(&self.redactor));
         if digests.is_new {
             memo.write(&digests);
         }
@@ -178,7 +183,9 @@ impl Question {
                 later.any(|past| past.has(&step.key))
             };
             forgotten.is_none_or(is_later)
-                && records.is_none_or(|records| records.iter().any(|record| held::made(record, step, ran)))
+                && records.is_none_or(|records| {
+                    records.iter().any(|record| held::made(record, step, ran, &self.redactor))
+                })
         };
         let known = Known {
             graph: &found.graph,

@@ -1,0 +1,251 @@
+//! Secrets that stand where secrets stand: users in URLs, values of names, options and headers,
+//! private keys. Every function looks at one place of a text and names what is to be redacted.
+
+use std::ops::Range;
+
+use super::names::{is_header, is_password, is_secret};
+
+/// A part of a text, in bytes.
+pub(super) type Span = Range<usize>;
+
+/// User and password of the URL whose `://` is at `at`.
+pub(super) fn user(text: &str, at: usize) -> Option<Span> {
+    let begin = at + 3;
+    let rest = text.get(begin..)?;
+    let ends = |c: char| c.is_whitespace() || "/?#\"'<>,|;`\\".contains(c);
+    let end = rest.find(ends).unwrap_or(rest.len());
+    let length = rest[..end].rfind('@').filter(|length| *length > 0)?;
+    Some(begin..begin + length)
+}
+
+/// The value of `NAME=VALUE`, whose `=` is at `at`.
+pub(super) fn assigned(text: &str, at: usize) -> Option<Span> {
+    let name = name_before(text, at)?;
+    let begin = at + 1;
+    let rest = &text[begin..];
+    // Fields of a secret's own declaration say where it is, not what.
+    let is_declared = ["id=", "type=", "src=", "source="].iter().any(|field| rest.starts_with(field));
+    if !is_secret(name) || is_declared {
+        return None;
+    }
+    value(rest).map(|length| begin..begin + length)
+}
+
+/// The value of `name: value`, `"name": "value"` and a header, whose `:` is at `at`.
+pub(super) fn field(text: &str, at: usize) -> Option<Span> {
+    let (name, begin) = key_before(text, at)?;
+    if !is_secret(name) {
+        return None;
+    }
+    let rest = &text[at + 1..];
+    let gap = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+    let begins = at + 1 + gap;
+    let rest = &text[begins..];
+    let is_key = is_key_place(&text[..begin]);
+    let mark = rest.trim_start_matches('\\').chars().next()?;
+    if mark == '"' || mark == '\'' {
+        let quote = rest.find(mark).map_or(0, |quote| quote + 1);
+        let length = quoted(&rest[quote..], mark, rest.starts_with('\\'));
+        return (length > 0).then(|| begins + quote..begins + quote + length);
+    }
+    if is_header(name) && is_key {
+        return header(text, begins);
+    }
+    if gap == 0 && !is_password(name) {
+        return None;
+    }
+    let length = rest.find(|c: char| c.is_whitespace() || ",}]\"'".contains(c)).unwrap_or(rest.len());
+    let word = &rest[..length];
+    // In prose, `token: not found` is no token.
+    let is_literal = ["true", "false", "null"].contains(&word) || word.starts_with(['{', '[', '(']);
+    let is_meant = if is_key { !is_reference(word) && !is_literal } else { is_random(word) };
+    (length > 0 && is_meant).then(|| begins..begins + length)
+}
+
+/// The value of `--password VALUE`, whose dashes are at `at`; of `--user NAME:VALUE`, the value.
+pub(super) fn option(text: &str, at: usize) -> Option<Span> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let rest = &text[at + 2..];
+    let name = &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())];
+    let next = next_word(text, at + 2 + name.len())?;
+    let is_user = name == "user" || name == "proxy-user";
+    let is_off = name.ends_with("stdin") || name.starts_with("no-") || name.ends_with("file");
+    let word = &text[next.clone()];
+    let is_other = ["-", "id=", "type=", "src="].iter().any(|field| word.starts_with(field));
+    if is_user {
+        return credentials(text, next);
+    }
+    (is_secret(name) && !is_off && !is_other && !is_reference(word)).then_some(next)
+}
+
+/// The password of `-u NAME:PASSWORD`, as curl has it.
+pub(super) fn short_user(text: &str, at: usize) -> Option<Span> {
+    let is_option = at == 0 || text[..at].ends_with([' ', '"', '\'']);
+    if is_option { credentials(text, next_word(text, at + 2)?) } else { None }
+}
+
+/// The word after an option that ends at `at`, in a shell's line or a list of JSON, without quotes.
+fn next_word(text: &str, at: usize) -> Option<Span> {
+    let rest = text.get(at..)?;
+    let gap = rest.len() - rest.trim_start_matches(['"', '\'', ',', ' ', '\t']).len();
+    let (between, word) = rest.split_at(gap);
+    let quote = between.chars().next_back().filter(|c| *c == '"' || *c == '\'');
+    let length = match quote {
+        Some(quote) => quoted(word, quote, false),
+        None => word.find(|c: char| c.is_whitespace() || "\"'&;)`".contains(c)).unwrap_or(word.len()),
+    };
+    (between.contains([' ', '"']) && length > 0).then(|| at + gap..at + gap + length)
+}
+
+fn credentials(text: &str, word: Span) -> Option<Span> {
+    let begin = word.start + text[word.clone()].find(':')? + 1;
+    let password = &text[begin..word.end];
+    // A user and a group by number, as of `--user 1000:1000`, are no secret.
+    let is_group = password.bytes().all(|b| b.is_ascii_digit()) || password.len() < 4;
+    (!is_group && !is_reference(password)).then_some(begin..word.end)
+}
+
+/// What follows `Bearer ` or `Basic `, which are at `at`.
+pub(super) fn bearer(text: &str, at: usize) -> Option<Span> {
+    let rest = &text[at..];
+    let scheme =
+        ["Bearer ", "bearer ", "Basic ", "basic "].into_iter().find(|word| rest.starts_with(word))?;
+    let begin = at + scheme.len();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "_-.~+/=".contains(c);
+    let rest = &text[begin..];
+    let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+    let is_word = scheme.starts_with(['B', 'b']) && scheme.contains("asic") && !is_random(&rest[..length]);
+    (length >= 8 && !is_word).then(|| begin..begin + length)
+}
+
+/// The inside of a private key whose `-----BEGIN` is at `at`, up to its end or the end of the text.
+pub(super) fn private_key(text: &str, at: usize) -> Option<Span> {
+    let rest = text[at..].strip_prefix("-----BEGIN ")?;
+    let label = &rest[..rest.find("-----")?];
+    let is_label = label.len() < 60 && !label.contains('\n');
+    if !is_label || !label.contains("PRIVATE KEY") {
+        return None;
+    }
+    let begin = text.len() - rest.len() + label.len() + 5;
+    let end = text[begin..].find("-----END ").map_or(text.len(), |end| begin + end);
+    Some(begin..end)
+}
+
+/// The value of `ENV NAME VALUE`, an old form.
+pub(super) fn old_env(text: &str) -> Option<Span> {
+    let at = if text.starts_with("ENV ") { 0 } else { text.find("] ENV ")? + 2 };
+    let rest = &text[at + 4..];
+    let (name, value) = rest.trim_start().split_once(' ')?;
+    (!name.contains('=') && is_secret(name) && !value.trim().is_empty())
+        .then(|| text.len() - value.len()..text.len())
+}
+
+/// The name that ends at `at`.
+fn name_before(text: &str, at: usize) -> Option<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let before = text[..at].trim_end_matches('+');
+    let begin = before
+        .rfind(|c| !is_name(c))
+        .map_or(0, |last| last + before[last..].chars().next().map_or(1, char::len_utf8));
+    let name = &before[begin..];
+    // Of `app.args.NAME`, the last: a target may be called `auth`.
+    let name =
+        [".args.", ".labels."].iter().find_map(|field| Some(name.split_once(field)?.1)).unwrap_or(name);
+    (!name.is_empty()).then_some(name)
+}
+
+/// The key that ends at `at`, with or without quotes, and where it begins with them.
+fn key_before(text: &str, at: usize) -> Option<(&str, usize)> {
+    let before = text[..at].trim_end_matches(' ');
+    let quote = before.chars().next_back().filter(|c| *c == '"' || *c == '\'');
+    let inside = before.trim_end_matches(['"', '\'', '\\']);
+    let name = name_before(inside, inside.len())?;
+    let begin = inside.len() - name.len();
+    match quote {
+        None => Some((name, begin)),
+        Some(quote) => {
+            let open = text[..begin].trim_end_matches('\\');
+            let is_open = text[..begin].ends_with(quote);
+            is_open.then(|| (name, open.len().min(begin) - quote.len_utf8()))
+        }
+    }
+}
+
+/// Whether a key may begin here: at the start of a line or an item, behind a bracket or a quote.
+fn is_key_place(before: &str) -> bool {
+    let before = before.trim_end_matches([' ', '\t']);
+    let last = before.chars().next_back();
+    last.is_none_or(|c| "\n{,[(<>-|'\"`=".contains(c) || c == '\\')
+}
+
+/// All of a header's value; what says how to read it stays.
+fn header(text: &str, begin: usize) -> Option<Span> {
+    let rest = &text[begin..];
+    let end = rest.find(['\n', '"', '\'']).unwrap_or(rest.len());
+    let schemes = ["Bearer ", "Basic ", "Token ", "token ", "Digest ", "Negotiate ", "bearer ", "basic "];
+    let scheme = schemes.into_iter().find(|scheme| rest.starts_with(scheme)).map_or(0, str::len);
+    let value = rest[scheme..end.max(scheme)].trim_end();
+    (!value.is_empty() && !is_reference(value)).then(|| begin + scheme..begin + scheme + value.len())
+}
+
+/// How long the value is that a text begins with, its quotes included; nothing where it is none.
+fn value(text: &str) -> Option<usize> {
+    let bare = text.trim_start_matches('\\');
+    let quote = bare.chars().next().filter(|c| *c == '"' || *c == '\'');
+    let length = match quote {
+        Some(quote) => {
+            let open = text.len() - bare.len() + 1;
+            let inside = quoted(&text[open..], quote, open > 1);
+            if is_reference(&text[open..open + inside]) {
+                return None;
+            }
+            let rest = text[open + inside..].trim_start_matches('\\');
+            text.len() - rest.len() + usize::from(rest.starts_with(quote))
+        }
+        None => {
+            let stops = |c: char| c.is_whitespace() || "\"'&;)`".contains(c);
+            let length = text.find(stops).unwrap_or(text.len());
+            if is_reference(&text[..length]) {
+                return None;
+            }
+            length
+        }
+    };
+    (length > 0).then_some(length)
+}
+
+/// How long the inside of a quoted text is. Where the quote that opens it has a backslash in front, as
+/// in JSON within a string, so has the one that closes it; else a quote behind a backslash is part
+/// of the text.
+fn quoted(text: &str, quote: char, is_nested: bool) -> usize {
+    if is_nested {
+        let end = text.find(quote).unwrap_or(text.len());
+        return text[..end].trim_end_matches('\\').len();
+    }
+    let mut is_escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            '\n' => return at,
+            c if c == quote && !is_escaped => return at,
+            c => is_escaped = c == '\\' && !is_escaped,
+        }
+    }
+    text.len()
+}
+
+/// Whether a value is a reference to a variable and nothing else: `$NAME`, `${NAME}`, `$(cmd)`.
+fn is_reference(value: &str) -> bool {
+    let Some(rest) = value.strip_prefix('$') else { return value.starts_with("***") };
+    let is_name =
+        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match rest.strip_prefix('{') {
+        Some(rest) => rest.strip_suffix('}').is_some_and(is_name),
+        None => rest.starts_with('(') || is_name(rest) || rest.starts_with('{'),
+    }
+}
+
+/// Whether a word is no word of a language: long, with digits and letters.
+fn is_random(word: &str) -> bool {
+    let has = |is: fn(&char) -> bool| word.chars().any(|c| is(&c));
+    word.len() >= 8 && has(char::is_ascii_digit) && has(char::is_ascii_alphabetic) && !word.contains("://")
+}

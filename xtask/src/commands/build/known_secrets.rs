@@ -1,0 +1,127 @@
+//! The secrets of a build, known before anything of it is shown: what it is given as secrets, its
+//! arguments, the environment.
+
+use std::path::Path;
+
+use crate::host::Host;
+use crate::plan::call::to_csv;
+use crate::plan::options::BuildOptions;
+use crate::project::Declaration;
+use crate::project::secrets::Secrets;
+use crate::redact::{Redactor, is_secret};
+
+/// BuildKit takes no larger secret.
+const LARGEST: u64 = 512 * 1024;
+
+/// Learns what the options hold, before the declaration can be read.
+pub(super) fn learn_options(redactor: &Redactor, options: &BuildOptions) {
+    for (field, value) in options.sets.iter().filter_map(|set| set.split_once('=')) {
+        let name = field.trim_end_matches('+').splitn(3, '.').nth(2);
+        learn_argument(redactor, name.unwrap_or_default(), value);
+    }
+}
+
+/// Learns what the declaration, the options and the host hold.
+pub(super) fn learn(
+    redactor: &Redactor,
+    declaration: &Declaration,
+    options: &BuildOptions,
+    given: &Secrets,
+    host: &Host,
+) {
+    for target in declaration.targets.values() {
+        for (name, value) in &target.args {
+            learn_argument(redactor, name, value.as_deref().unwrap_or_default());
+        }
+        let contexts = target.contexts.values().chain(&target.context);
+        contexts.for_each(|source| redactor.learn_users(source));
+    }
+    let declared = declaration.targets.values().flat_map(|target| target.secret.iter().map(to_csv));
+    for spec in declared.chain(options.secrets.iter().cloned()) {
+        learn_secret(redactor, &spec, &declaration.dir, host);
+    }
+    if let Some(settings) = &given.goenv {
+        learn_go(redactor, settings);
+    }
+}
+
+fn learn_argument(redactor: &Redactor, name: &str, value: &str) {
+    if is_secret(name) {
+        redactor.learn_content(value);
+    } else {
+        redactor.learn_users(value);
+    }
+}
+
+/// The secret of one `id=...,src=...` or `id=...,env=...`.
+fn learn_secret(redactor: &Redactor, spec: &str, dir: &Path, host: &Host) {
+    for (name, value) in spec.split(',').filter_map(|field| field.split_once('=')) {
+        let content = match name {
+            // Without a source, an id is a variable's name.
+            "env" | "id" => host.var(value).map(str::to_owned),
+            "src" | "source" => content(&dir.join(value)),
+            _ => None,
+        };
+        content.iter().for_each(|content| redactor.learn_content(content));
+    }
+}
+
+/// How Go modules are fetched: names of proxies and private hosts are shown when something fails,
+/// passwords are not.
+fn learn_go(redactor: &Redactor, settings: &str) {
+    let auth = settings.lines().filter_map(|line| line.strip_prefix("GOAUTH="));
+    auth.flat_map(str::split_whitespace).for_each(|word| redactor.learn(word));
+    redactor.learn_users(settings);
+}
+
+/// What a file holds that is small enough for a secret and no list of certificates.
+fn content(path: &Path) -> Option<String> {
+    let meta = std::fs::metadata(path).ok().filter(|meta| meta.is_file() && meta.len() <= LARGEST)?;
+    let bytes = std::fs::read(path).ok().filter(|_| meta.len() > 0)?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let is_public = text.contains("BEGIN CERTIFICATE") && !text.contains("PRIVATE KEY");
+    (!is_public).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::Target;
+
+    #[test]
+    fn secrets_of_files_variables_and_arguments_are_known() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("s.txt"), "file-secret\n").expect("written");
+        let mut host = Host::read();
+        host.env =
+            [("FROM_ENV", "env-secret"), ("CI_JOB_TOKEN", "job-secret"), ("KUBECONFIG", "/etc/hostname")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
+        let options = BuildOptions {
+            secrets: vec!["id=s,src=s.txt".into(), "id=e,env=FROM_ENV".into()],
+            sets: vec!["*.args.DEPLOY_TOKEN=arg-secret".into(), "*.args.COLOR=yellow".into()],
+            ..BuildOptions::default()
+        };
+        let target = Target {
+            args: [("dbPassword".to_owned(), Some("declared-secret".to_owned()))].into(),
+            context: Some("https://me:context-secret@git.example/x.git".into()),
+            ..Target::default()
+        };
+        let declaration = Declaration {
+            dir: dir.path().to_path_buf(),
+            targets: [("app".to_owned(), target)].into(),
+            ..Declaration::default()
+        };
+        let goenv =
+            "GOAUTH=git go-auth-secret\nGOPROXY=https://u:go-secret@proxy,direct\nGOPRIVATE=git.example\n";
+        let given = Secrets { goenv: Some(goenv.into()), ..Secrets::default() };
+        let redactor = Redactor::default();
+        redactor.learn_variables(&host.env);
+        learn_options(&redactor, &options);
+        learn(&redactor, &declaration, &options, &given, &host);
+        let text = "file-secret env-secret job-secret arg-secret go-auth-secret go-secret declared-secret \
+            context-secret";
+        assert_eq!(redactor.text(text), ["***"; 8].join(" "));
+        assert_eq!(redactor.text("yellow git.example /etc/hostname"), "yellow git.example /etc/hostname");
+    }
+}
