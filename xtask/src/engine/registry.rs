@@ -1,17 +1,25 @@
 //! Asking registries what they hold: by buildx, which takes credentials from docker's own configuration and goes the ways that
-//! BuildKit goes. Every question is bounded, all are under way at once, and what did not answer is left out of the build.
+//! BuildKit goes. Every question is bounded, a few are under way at once, and a registry that does not answer is left out.
 
-use std::time::{Duration, Instant};
+mod queue;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use xshell::{Shell, cmd};
 
+use crate::error::usage;
+use crate::host::Host;
 use crate::memo::Memo;
 use crate::process::ask::{self, Answer, Asking};
+use crate::process::signals;
 use crate::session::Session;
 
-/// A registry that takes longer is left out.
-pub const LIMIT: Duration = Duration::from_secs(4);
+/// Names the seconds that one answer may take.
+const VARIABLE: &str = "DURANGO_REGISTRY_TIMEOUT";
+/// A registry of which one answer takes longer is left out, where the environment names no other time.
+const TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a registry that let us wait is not asked again: every build in between would wait as long for nothing.
 const REST: i64 = 120;
 /// Media type of a cache's configuration.
@@ -40,12 +48,31 @@ pub enum Wanted {
     Config,
 }
 
-/// Asks for several tags of one registry at once.
+/// How long one answer may take.
+pub fn timeout(session: &Session) -> Duration {
+    check_timeout(&session.host).unwrap_or(TIMEOUT)
+}
+
+/// The same for who has not checked it yet.
+///
+/// # Errors
+///
+/// Fails where DURANGO_REGISTRY_TIMEOUT is not a positive number of seconds.
+pub fn check_timeout(host: &Host) -> anyhow::Result<Duration> {
+    let Some(text) = host.var(VARIABLE) else { return Ok(TIMEOUT) };
+    let seconds: Option<f64> = text.parse().ok().filter(|seconds| *seconds > 0.0 && *seconds <= 3600.0);
+    let wrong = || {
+        usage(format!("`{VARIABLE}={text}` is not a number of seconds up to 3600\nset it to 20, for example"))
+    };
+    seconds.map(Duration::from_secs_f64).ok_or_else(wrong)
+}
+
+/// Asks for several tags of one registry.
 pub struct Question<'a> {
     session: &'a Session,
     repository: &'a str,
-    asked: Result<Vec<Asking>, Said>,
-    started: Instant,
+    timeout: Duration,
+    asked: Result<queue::Asked, Said>,
 }
 
 impl<'a> Question<'a> {
@@ -56,58 +83,57 @@ impl<'a> Question<'a> {
         repository: &'a str,
         tags: &[(String, Wanted)],
     ) -> Self {
-        let started = Instant::now();
+        let timeout = timeout(session);
         let asked = match resting(session, repository) {
             Some(said) => Err(said),
-            None => tags
-                .iter()
-                .map(|(reference, wanted)| ask_for(builder, reference, *wanted))
-                .collect::<anyhow::Result<Vec<_>>>()
-                .map_err(|error| Said::Unreachable(format!("{error:#}"))),
+            None => {
+                let (builder, tags) = (builder.to_owned(), Arc::<[_]>::from(tags));
+                let count = tags.len();
+                Ok(queue::Asked::start(count, timeout, move |at| {
+                    let (reference, wanted) = &tags[at];
+                    ask_for(&builder, reference, *wanted)
+                }))
+            }
         };
-        Self { session, repository, asked, started }
+        Self { session, repository, timeout, asked }
     }
 
-    /// Waits for them, all within [`LIMIT`] of the start. The error is the reason to leave the registry out altogether.
+    /// Waits for them. The error is the reason to leave the registry out altogether; what was not asked by then is not asked.
     pub fn answers(self) -> Result<Vec<Option<String>>, Said> {
-        let mut found = Vec::new();
-        let (mut trouble, mut let_us_wait) = (None, false);
-        for asking in self.asked? {
-            let left = LIMIT.saturating_sub(self.started.elapsed());
-            let answer = asking.answer(left);
-            let_us_wait |= answer.is_err();
-            let said = answer.map_or_else(
-                |_| Said::Unreachable(format!("it gave no answer within {} s", LIMIT.as_secs())),
-                |answer| read(&answer),
-            );
-            match said {
-                Said::Has(document) => found.push(Some(document)),
-                Said::Empty => found.push(None),
-                other => trouble = trouble.or(Some(other)),
-            }
-        }
-        match trouble {
-            None => Ok(found),
-            Some(said) => {
-                if let_us_wait {
-                    let since = self.session.host.now.as_second();
-                    memo(self.session, self.repository).write(&since);
+        let mut asked = self.asked?;
+        let mut found = vec![None; asked.count()];
+        while let Some((at, answer)) = asked.next() {
+            let said = match &answer {
+                Ok(answer) => read(answer),
+                Err(_) => {
+                    Said::Unreachable(format!("it gave no answer within {} s", self.timeout.as_secs_f64()))
                 }
-                Err(said)
+            };
+            match said {
+                Said::Has(document) => found[at] = Some(document),
+                Said::Empty => {}
+                other => {
+                    if answer.is_err() && !signals::interrupted() {
+                        let since = self.session.host.now.as_second();
+                        memo(self.session, self.repository).write(&since);
+                    }
+                    return Err(other);
+                }
             }
         }
+        Ok(found)
     }
 }
 
 /// Whether a registry answers for a tag at all, now: it is empty or full, but there.
-pub fn answers(builder: &str, reference: &str) -> bool {
-    let asked = ask_for(builder, reference, Wanted::Manifest).and_then(|asking| asking.answer(LIMIT));
+pub fn answers(builder: &str, reference: &str, timeout: Duration) -> bool {
+    let asked = ask_for(builder, reference, Wanted::Manifest).and_then(|asking| asking.answer(timeout));
     asked.is_ok_and(|answer| matches!(read(&answer), Said::Has(_) | Said::Empty))
 }
 
 /// The document of one tag, or none.
-pub fn document(builder: &str, reference: &str, wanted: Wanted) -> Option<String> {
-    match read(&ask_for(builder, reference, wanted).ok()?.answer(LIMIT).ok()?) {
+pub fn document(builder: &str, reference: &str, wanted: Wanted, timeout: Duration) -> Option<String> {
+    match read(&ask_for(builder, reference, wanted).ok()?.answer(timeout).ok()?) {
         Said::Has(document) => Some(document),
         _ => None,
     }
@@ -198,6 +224,23 @@ mod tests {
         ];
         for text in unreachable {
             assert!(matches!(said(text), Said::Unreachable(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_time_for_an_answer_is_a_number_of_seconds() {
+        let timeout = |text: Option<&str>| {
+            let mut host = Host::read();
+            host.env.remove(VARIABLE);
+            host.env.extend(text.map(|text| (VARIABLE.to_owned(), text.to_owned())));
+            check_timeout(&host)
+        };
+        assert_eq!(timeout(None).expect("a time"), TIMEOUT);
+        assert_eq!(timeout(Some("")).expect("a time"), TIMEOUT);
+        assert_eq!(timeout(Some("0.5")).expect("a time"), Duration::from_millis(500));
+        for wrong in ["0", "-1", "4s", "NaN", "inf", "1e9"] {
+            let error = timeout(Some(wrong)).expect_err(wrong).to_string();
+            assert!(error.contains(&format!("DURANGO_REGISTRY_TIMEOUT={wrong}")), "{error}");
         }
     }
 

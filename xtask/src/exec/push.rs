@@ -29,27 +29,43 @@ pub fn is_needed(push: &Push, anything_ran: bool) -> bool {
 }
 
 /// Does one push; gives the seconds it took.
-pub fn run(layout: &Layout, push: &Push, log: &Log, watcher: &mut dyn Watcher) -> Result<f64> {
+pub fn run(
+    layout: &Layout,
+    push: &Push,
+    timeout: Duration,
+    log: &Log,
+    watcher: &mut dyn Watcher,
+) -> Result<f64> {
     let started = Instant::now();
     let _reading = Lock::shared(layout)?;
     for command in [&push.exact, &push.newest] {
-        export(push, command, log, watcher)?;
+        export(push, command, timeout, log, watcher)?;
     }
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// Whether a registry that was silent is gone: asked, it does not answer, or it has been silent for too long.
-pub fn gone<'a>(builder: &'a str, reference: &'a str) -> impl Fn(Duration) -> bool + Sync + 'a {
-    move |silent| silent > LONGEST || !registry::answers(builder, reference)
+/// Whether a registry that was silent is gone: asked, it does not answer in time, or it has been silent for too long.
+pub fn gone<'a>(
+    builder: &'a str,
+    reference: &'a str,
+    timeout: Duration,
+) -> impl Fn(Duration) -> bool + Sync + 'a {
+    move |silent| silent > LONGEST || !registry::answers(builder, reference, timeout)
 }
 
-fn export(push: &Push, command: &Command, log: &Log, watcher: &mut dyn Watcher) -> Result<()> {
+fn export(
+    push: &Push,
+    command: &Command,
+    timeout: Duration,
+    log: &Log,
+    watcher: &mut dyn Watcher,
+) -> Result<()> {
     // As in a save: a RUN that starts now was edited after the build.
     let begun = Timestamp::now();
     let stop = |trace: &Trace| trace.ran_a_command_since(begun);
     let targets = std::slice::from_ref(&push.target);
     let call = Call { command, targets, log, stop: &stop };
-    let gone = gone(&push.builder, &push.reference);
+    let gone = gone(&push.builder, &push.reference, timeout);
     let ended = bake::until_it_passes(&mut || {
         bake::run_watched(&call, watcher, Some(Stall { after: SILENCE, is_gone: &gone }))
     })?;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -31,6 +32,8 @@ pub struct Transport<'a> {
     pub builder: &'a str,
     /// A folder of this build's own on the store's file system.
     pub scratch: &'a Path,
+    /// How long a registry may take for an answer.
+    pub timeout: Duration,
     /// The log of the build.
     pub log: &'a Log,
     /// Variables for docker beside this process's own, as DOCKER_HOST.
@@ -91,7 +94,7 @@ fn publish(
 ) -> Result<Option<String>> {
     let slug = mount.entry.identity.slug();
     let reference = registry.mount(&slug, &mount.entry.platform);
-    let held = registry::document(transport.builder, &reference, Wanted::Config);
+    let held = registry::document(transport.builder, &reference, Wanted::Config, transport.timeout);
     let held = held.and_then(|config| mount_image::entry(&config).ok());
     // What somebody else saved later stays.
     if held.is_some_and(|held| held.manifest == mount.entry.manifest || held.saved > mount.entry.saved) {
@@ -181,7 +184,7 @@ fn call(
 ) -> Result<()> {
     let command = transport.env.iter().fold(command, |command, (name, value)| command.env(name, value));
     let call = Call { command: &command, targets: &[], log: transport.log, stop: &|_| false };
-    let is_gone = push::gone(transport.builder, reference);
+    let is_gone = push::gone(transport.builder, reference, transport.timeout);
     let ended = bake::run_watched(&call, watcher, Some(Stall { after: SILENCE, is_gone: &is_gone }))?;
     if ended.stalled {
         bail!("the registry stopped answering");

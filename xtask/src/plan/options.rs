@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::caches::Caches;
 use super::mount_plan::Choice;
 use crate::args::Parsed;
+use crate::engine::registry;
 use crate::error::usage;
 use crate::project::overrides;
 use crate::session::Session;
@@ -79,6 +80,7 @@ impl BuildOptions {
                 "`--push` and `--output` exclude each other\nuse --output type=image,push=true,...",
             ));
         }
+        registry::check_timeout(host)?;
         let mounts = parsed.one("--mounts")?.or_else(|| host.var("DURANGO_MOUNTS").map(str::to_owned));
         Ok(Self {
             targets,

@@ -12,7 +12,7 @@ use serde_json::Value;
 fn project(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let dockerfile = format!(
-        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS made\nRUN echo '{salt}' >/made && head -c 3000000 /dev/urandom >>/made\n\
+        "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}} AS made\nRUN echo '{salt}' >/made && head -c 3000000 /dev/urandom >>/made\n\
          FROM ${{BASE_IMAGE}}\nCOPY --from=made /made /\nCOPY a.txt /\nRUN wc /made /a.txt >/count\n"
     );
     let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
@@ -170,6 +170,30 @@ fn a_registry_that_never_answers_is_waited_for_once() {
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
 }
 
+/// Over a satellite or a VPN an answer takes longer than what is waited for by default.
+#[test]
+#[ignore = "needs an engine"]
+fn a_slow_registry_is_used_where_it_is_given_time() {
+    let registry = Registry::start();
+    let project = project("slow");
+    project.build(&["app", "--cache", &registry.cache()]).1.succeeds();
+    let cache = registry::over_a_slow_line(&registry, Duration::from_secs(5));
+    let plan = |project: &Project| {
+        let run = project.run(&["plan", "app", "--file", "compose.yaml", "--cache", &cache]);
+        run.succeeds();
+        run.all()
+    };
+    let left_out = plan(&project);
+    assert!(left_out.contains("no answer within 4 s") && !left_out.contains("type=registry"), "{left_out}");
+    // Another store has not seen that it was slow.
+    let store = project.path("other-store").display().to_string();
+    let project = project.env("DURANGO_CACHE_DIR", &store).env("DURANGO_REGISTRY_TIMEOUT", "300");
+    let used = plan(&project);
+    assert!(!used.contains("no answer") && used.contains("cache-from=type=registry"), "{used}");
+    let project = project.env("DURANGO_REGISTRY_TIMEOUT", "soon");
+    project.build(&["app"]).1.fails(2, &["DURANGO_REGISTRY_TIMEOUT=soon"]);
+}
+
 #[test]
 #[ignore = "needs an engine"]
 fn a_server_that_is_no_registry_costs_a_warning() {
@@ -271,7 +295,7 @@ services:
     build: {context: ., additional_contexts: {base: 'docker-image://durango-test/linked-base'}}
 ";
     let base = format!(
-        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/base && head -c 400000 /dev/urandom >>/base\n"
+        "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/base && head -c 400000 /dev/urandom >>/base\n"
     );
     let app = "FROM base\nRUN wc /base >/app\n";
     let project = Project::new(&[("compose.yaml", compose), ("base.Dockerfile", &base), ("Dockerfile", app)]);

@@ -26,6 +26,9 @@ use xtask::store::layout_check::{self, Blob};
 use xtask::store::mount::{self, MountEntry, SavedMount};
 use xtask::store::mount_image::{self, RemoteMount};
 
+/// How long a registry of the tests may take for an answer.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// A machine: a store, and a daemon.
 struct Machine {
     dir: tempfile::TempDir,
@@ -60,7 +63,7 @@ impl Machine {
     }
 
     fn transport<'a>(&'a self, scratch: &'a Path, log: &'a Log) -> Transport<'a> {
-        Transport { layout: &self.layout, builder: "default", scratch, log, env: &self.env }
+        Transport { layout: &self.layout, builder: "default", scratch, timeout: TIMEOUT, log, env: &self.env }
     }
 
     /// Adds a pack of noise to a mount and saves it, as the first or as a later state.
@@ -103,7 +106,7 @@ fn cache(registry: &Registry, more: &str) -> Cache {
 /// What a registry has of a mount.
 fn held(cache: &Cache, mount: &SavedMount) -> RemoteMount {
     let reference = cache.mount(&mount.entry.identity.slug(), &mount.entry.platform);
-    let config = asking::document("default", &reference, Wanted::Config).expect("it is there");
+    let config = asking::document("default", &reference, Wanted::Config, TIMEOUT).expect("it is there");
     RemoteMount { reference, entry: mount_image::entry(&config).expect("a mount") }
 }
 

@@ -215,7 +215,8 @@ pub(in crate::commands) fn transport<'a>(
     log: &'a Log,
     env: &'a BTreeMap<String, String>,
 ) -> Transport<'a> {
-    Transport { layout: &session.layout, builder: &plan.builder, scratch: &plan.scratch, log, env }
+    let timeout = crate::engine::registry::timeout(session);
+    Transport { layout: &session.layout, builder: &plan.builder, scratch: &plan.scratch, timeout, log, env }
 }
 
 #[cfg(test)]

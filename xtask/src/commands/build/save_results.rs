@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::forecast::Told;
 use super::run::{Built, site, transport};
 use super::store_upkeep::{self, budget};
+use crate::engine::registry::timeout as registry_timeout;
 use crate::engine::usage::{self, Which};
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, Moved, Site};
@@ -232,7 +233,13 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
     if !session.globals.json {
         errln!("pushing the layers of {} to {}", push.image, push.reference);
     }
-    let pushed = push::run(&session.layout, push, record.log(), &mut *live::aside(session, "pushing layers"));
+    let pushed = push::run(
+        &session.layout,
+        push,
+        registry_timeout(session),
+        record.log(),
+        &mut *live::aside(session, "pushing layers"),
+    );
     signals::check()?;
     match pushed {
         Ok(seconds) => {

@@ -177,6 +177,35 @@ pub fn behind_a_gate(registry: &Registry) -> String {
     format!("registry=127.0.0.1:{port}/team/cache")
 }
 
+/// The way to a registry over a connection with this latency. Gives `--cache`.
+pub fn over_a_slow_line(registry: &Registry, latency: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let behind = registry.port;
+    std::thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let far = TcpStream::connect(("127.0.0.1", behind)).expect("the registry");
+            for (mut from, mut to, latency) in [
+                (near.try_clone().expect("a copy"), far.try_clone().expect("a copy"), Duration::ZERO),
+                (far, near, latency),
+            ] {
+                std::thread::spawn(move || {
+                    let mut bytes = [0; 65536];
+                    loop {
+                        let count = from.read(&mut bytes).unwrap_or(0);
+                        std::thread::sleep(latency);
+                        if count == 0 || to.write_all(&bytes[..count]).is_err() {
+                            let _ = to.shutdown(std::net::Shutdown::Write);
+                            return;
+                        }
+                    }
+                });
+            }
+        }
+    });
+    format!("registry=127.0.0.1:{port}/team/cache")
+}
+
 /// Passes on what comes, until the gate is shut; then nothing, with the connection left open.
 fn pass(mut from: TcpStream, mut to: TcpStream, shut: &AtomicBool) {
     let mut bytes = [0; 16384];
