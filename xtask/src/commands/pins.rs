@@ -13,7 +13,7 @@ use crate::error;
 use crate::error::usage;
 use crate::exec::steps;
 use crate::json;
-use crate::live::Foreseen;
+use crate::live::SharedForecast;
 use crate::outcome::failure::BuildFailure;
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::pins::{self as planned, Held, Newest, Update};
@@ -83,7 +83,7 @@ fn ask(session: &Session, held: &[Held]) -> Result<Newest> {
 fn build(session: &Session, plan: &Plan) -> Result<()> {
     let log = Log::new(session.layout.tmp().join("pins.log"), session.redactor.clone());
     steps::remove(log.path())?;
-    let ended = super::build::run::bake(session, plan, &log, &Foreseen::default())?.ended;
+    let ended = super::build::run::bake(session, plan, &log, &SharedForecast::default())?.ended;
     signals::check()?;
     if !ended.success {
         let failure = BuildFailure::new(&ended.trace, &ended.text, log.path());

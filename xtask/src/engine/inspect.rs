@@ -61,8 +61,8 @@ fn policy(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::limits::Limits;
     use super::*;
+    use crate::engine::limits::Limits;
 
     /// Recorded on each leg.
     const FLOOR: &str = include_str!("recorded/inspect-floor-docker.txt");

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::Foreseen;
-use super::aside::Aside;
-use super::board::Board;
-use super::frame::{self, Stays};
-use super::paint::Painter;
+use super::SharedForecast;
+use super::build_state::BuildState;
+use super::layout::{self, Stays};
+use super::side_task::SideTask;
+use super::terminal::Painter;
 use crate::host::{Size, stderr_size};
 use crate::process::stdio::err;
 use crate::progress::Watcher;
@@ -27,31 +27,31 @@ const STILL: Duration = Duration::from_millis(300);
 const USUAL: Size = Size { columns: 80, lines: 24 };
 
 /// Draws.
-pub struct Live {
+pub struct LiveDisplay {
     screen: Arc<Mutex<Screen>>,
     ticker: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 /// What is shown.
 enum Shown {
-    Build(Board),
-    Aside(Aside),
+    Build(BuildState),
+    SideTask(SideTask),
 }
 
 impl Shown {
     fn take(&mut self, trace: &Trace, event: &Event, now: Instant) -> Option<Stays> {
         match self {
             Self::Build(board) => return board.take(trace, event, now),
-            Self::Aside(aside) => aside.take(trace, event),
+            Self::SideTask(aside) => aside.take(trace, event),
         }
         None
     }
 
-    fn lines(&mut self, foreseen: &Foreseen, size: Size, color: bool) -> Vec<String> {
+    fn lines(&mut self, foreseen: &SharedForecast, size: Size, color: bool) -> Vec<String> {
         let now = Instant::now();
         match self {
-            Self::Build(board) => frame::lines(&board.view(foreseen.sure.get(), now), size, color),
-            Self::Aside(aside) => vec![frame::line(&aside.row(now), size, color)],
+            Self::Build(board) => layout::lines(&board.view(foreseen.confirmed.get(), now), size, color),
+            Self::SideTask(aside) => vec![layout::line(&aside.row(now), size, color)],
         }
     }
 }
@@ -62,7 +62,7 @@ struct Screen {
     painter: Painter,
     /// Lines that are to stay.
     above: Vec<String>,
-    foreseen: Foreseen,
+    foreseen: SharedForecast,
     color: bool,
     size: Size,
     /// When the size changed.
@@ -89,18 +89,18 @@ fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
     screen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Live {
+impl LiveDisplay {
     /// A build; nothing is drawn until something happens.
-    pub fn build(foreseen: Foreseen, color: bool) -> Self {
-        Self::new(Shown::Build(Board::new(Instant::now())), foreseen, color)
+    pub fn build(foreseen: SharedForecast, color: bool) -> Self {
+        Self::new(Shown::Build(BuildState::new(Instant::now())), foreseen, color)
     }
 
     /// What is done beside a build.
     pub fn aside(what: &str, color: bool) -> Self {
-        Self::new(Shown::Aside(Aside::new(what, Instant::now())), Foreseen::default(), color)
+        Self::new(Shown::SideTask(SideTask::new(what, Instant::now())), SharedForecast::default(), color)
     }
 
-    fn new(shown: Shown, foreseen: Foreseen, color: bool) -> Self {
+    fn new(shown: Shown, foreseen: SharedForecast, color: bool) -> Self {
         let size = stderr_size().unwrap_or(USUAL);
         let (painter, above) = (Painter::default(), Vec::new());
         let screen = Screen { shown, painter, above, foreseen, color, size, resized: None };
@@ -129,7 +129,7 @@ impl Live {
     }
 }
 
-impl Watcher for Live {
+impl Watcher for LiveDisplay {
     fn event(&mut self, trace: &Trace, event: &Event) {
         if self.ticker.is_none() {
             self.start();
@@ -146,7 +146,7 @@ impl Watcher for Live {
     }
 
     fn carried(&mut self, bytes: &Arc<AtomicU64>, total: Option<u64>) {
-        if let Shown::Aside(aside) = &mut lock(&self.screen).shown {
+        if let Shown::SideTask(aside) = &mut lock(&self.screen).shown {
             aside.carried(Arc::clone(bytes), total);
         }
     }
@@ -160,7 +160,7 @@ impl Watcher for Live {
 }
 
 /// A build that an error ends says so on a clean terminal.
-impl Drop for Live {
+impl Drop for LiveDisplay {
     fn drop(&mut self) {
         self.stop();
     }

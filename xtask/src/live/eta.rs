@@ -15,7 +15,7 @@ pub enum At {
 
 /// A step of which it is known how long it takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Step {
+pub struct TimedStep {
     /// What it takes, in seconds, as far as was foreseen.
     pub expected: f64,
     /// How far it is.
@@ -29,13 +29,13 @@ const PRIOR: f64 = 10.0;
 ///
 /// Steps run side by side, so their times do not add up: what is left of them counts in proportion, as all of them together count for the
 /// whole. It is never less than what the longest running step still takes.
-pub fn remaining(whole: f64, elapsed: f64, steps: &[Step]) -> f64 {
+pub fn remaining(whole: f64, elapsed: f64, steps: &[TimedStep]) -> f64 {
     let work: f64 = steps.iter().map(|step| step.expected).sum();
     if work <= 0.0 {
         return (whole - elapsed).max(0.0);
     }
     let pace = pace(steps);
-    let left = |step: &Step| match step.at {
+    let left = |step: &TimedStep| match step.at {
         At::Waiting => step.expected * pace,
         At::Running(seconds) => (step.expected * pace - seconds).max(0.0),
         At::Ran(_) | At::Cached => 0.0,
@@ -47,7 +47,7 @@ pub fn remaining(whole: f64, elapsed: f64, steps: &[Step]) -> f64 {
 }
 
 /// How slow the machine is today: above 1, what has ended took longer than foreseen.
-fn pace(steps: &[Step]) -> f64 {
+fn pace(steps: &[TimedStep]) -> f64 {
     let ran = steps.iter().filter_map(|step| match step.at {
         At::Ran(seconds) => Some((seconds, step.expected)),
         _ => None,
@@ -71,8 +71,8 @@ pub fn settled(shown: Option<f64>, passed: f64, known: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn steps(all: &[(f64, At)]) -> Vec<Step> {
-        all.iter().map(|(expected, at)| Step { expected: *expected, at: *at }).collect()
+    fn steps(all: &[(f64, At)]) -> Vec<TimedStep> {
+        all.iter().map(|(expected, at)| TimedStep { expected: *expected, at: *at }).collect()
     }
 
     fn close(left: f64, right: f64) {

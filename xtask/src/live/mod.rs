@@ -1,16 +1,16 @@
 //! Showing a build while it runs, on stderr: drawn on a terminal ([`live`]), line by line elsewhere ([`plain`]), folded where a CI folds ([`folds`]).
 //! One watcher sees all the calls of a build.
 
-pub mod aside;
-pub mod board;
+pub mod build_state;
 pub mod display;
 pub mod eta;
-pub mod folds;
-mod foretelling;
-pub mod frame;
-pub mod paint;
+mod forecast_header;
+pub mod layout;
+pub mod lines;
+pub mod log_groups;
 pub mod plain;
-pub mod words;
+pub mod side_task;
+pub mod terminal;
 
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
@@ -23,42 +23,44 @@ use crate::redact::Redactor;
 use crate::session::Progress;
 use crate::session::Session;
 use crate::text::output;
-use foretelling::Foretelling;
+use forecast_header::ForecastHeader;
 
 /// What is foreseen of the build; it comes while the build begins, or never.
-pub type Foreseen = Arc<Forecasts>;
+pub type SharedForecast = Arc<ForecastSlot>;
 
 /// A forecast, and one that comes before it: asking what the builder holds takes as long as a build of which all is cached.
 #[derive(Debug, Default)]
-pub struct Forecasts {
+pub struct ForecastSlot {
     /// What is foreseen.
-    pub sure: OnceLock<Forecast>,
+    pub confirmed: OnceLock<Forecast>,
     /// The same if the builder has dropped nothing; a build that is over before, and ran no step, has proven it.
-    pub guess: OnceLock<Forecast>,
+    pub provisional: OnceLock<Forecast>,
 }
 
 /// The watcher that the options and the terminal ask for.
-pub fn watcher(session: &Session, foreseen: Foreseen) -> Box<dyn Watcher> {
+pub fn watcher(session: &Session, foreseen: SharedForecast) -> Box<dyn Watcher> {
     let host = &session.host;
     let color = session.color(host.stderr_is_terminal);
     let shown: Box<dyn Watcher> = match session.globals.progress {
         Progress::Quiet => return Box::new(Quiet),
         Progress::RawJson => return Box::new(RawJson(session.redactor.clone())),
-        Progress::Auto if host.can_draw() => Box::new(display::Live::build(Arc::clone(&foreseen), color)),
-        Progress::Auto | Progress::Plain => match folds::Style::of(host) {
-            Some(style) => Box::new(folds::Folds::new(style, color, host.now)),
+        Progress::Auto if host.can_draw() => {
+            Box::new(display::LiveDisplay::build(Arc::clone(&foreseen), color))
+        }
+        Progress::Auto | Progress::Plain => match log_groups::Style::of(host) {
+            Some(style) => Box::new(log_groups::LogGroups::new(style, color, host.now)),
             None => Box::new(plain::Plain::new(color)),
         },
     };
-    Box::new(Foretelling::new(shown, foreseen))
+    Box::new(ForecastHeader::new(shown, foreseen))
 }
 
 /// For what is done beside a build, which was said in a line already: how long it takes, and its bytes, where a terminal can be drawn upon.
-pub fn aside(session: &Session, what: &str) -> Box<dyn Watcher> {
+pub fn side_task(session: &Session, what: &str) -> Box<dyn Watcher> {
     let host = &session.host;
     match session.globals.progress {
         Progress::Auto if host.can_draw() => {
-            Box::new(display::Live::aside(what, session.color(host.stderr_is_terminal)))
+            Box::new(display::LiveDisplay::aside(what, session.color(host.stderr_is_terminal)))
         }
         _ => Box::new(Quiet),
     }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::words::{Past, heading, outcome, prefix};
+use super::lines::{EarlierSteps, heading, outcome, prefix};
 use crate::process::stdio;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
@@ -11,13 +11,13 @@ use crate::text::terminal;
 /// Prints lines.
 pub struct Plain {
     color: bool,
-    past: Past,
+    past: EarlierSteps,
 }
 
 impl Plain {
     /// Prints the steps' own colours, or none.
     pub fn new(color: bool) -> Self {
-        Self { color, past: Past::default() }
+        Self { color, past: EarlierSteps::default() }
     }
 
     fn line(&mut self, trace: &Trace, event: &Event) -> Option<String> {
@@ -57,7 +57,7 @@ impl Watcher for Plain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::words::tests::{events, log, vertex};
+    use crate::live::lines::tests::{events, log, vertex};
 
     #[test]
     fn a_line_when_a_step_starts_and_ends() {

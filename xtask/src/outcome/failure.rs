@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::progress::trace::Trace;
-use crate::text::{self, terminal};
+use crate::text;
+use crate::text::terminal;
 
 /// Why a build failed.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]

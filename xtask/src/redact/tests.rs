@@ -1,4 +1,4 @@
-use super::*;
+use crate::redact::*;
 
 #[test]
 fn known_values_are_redacted_wherever_they_stand_and_however_they_are_written() {

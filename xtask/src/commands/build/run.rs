@@ -15,7 +15,7 @@ use crate::exec::mounts::{self, Moved, Site};
 use crate::exec::registry::{self, Transport};
 use crate::exec::steps;
 use crate::live;
-use crate::live::Foreseen;
+use crate::live::SharedForecast;
 use crate::plan::build::Plan;
 use crate::plan::mounts::{PlannedMount, Way};
 use crate::process::signals;
@@ -55,12 +55,12 @@ pub(in crate::commands) fn bake(
     session: &Session,
     plan: &Plan,
     log: &Log,
-    foreseen: &Foreseen,
+    foreseen: &SharedForecast,
 ) -> Result<Built> {
     std::fs::create_dir_all(&plan.scratch)?;
     steps::run(&plan.prepare, session.globals.verbose)?;
     let names = plan.targets.iter().map(|target| target.name.clone()).collect();
-    let watcher = RefCell::new(live::watcher(session, Foreseen::clone(foreseen)));
+    let watcher = RefCell::new(live::watcher(session, SharedForecast::clone(foreseen)));
     let run = Run { session, plan, log, names, watcher };
     let started = Instant::now();
     let (mut ended, put_back) = run.with_mounts()?;
@@ -171,7 +171,7 @@ impl Run<'_> {
                 carrier,
                 Way::In,
                 &mounts,
-                &mut *live::aside(self.session, "putting back cache mounts"),
+                &mut *live::side_task(self.session, "putting back cache mounts"),
             )?;
             moved.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
             put_back.add(moved);
@@ -195,7 +195,7 @@ impl Run<'_> {
                 let (fetched, warnings) = registry::fetch_mounts(
                     &transport,
                     &[remote],
-                    &mut *live::aside(self.session, "fetching cache mounts"),
+                    &mut *live::side_task(self.session, "fetching cache mounts"),
                 )?;
                 warnings.iter().for_each(|warning| errln!("warning: {warning}"));
                 put_back.warnings.extend(warnings);

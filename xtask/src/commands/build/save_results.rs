@@ -101,7 +101,7 @@ fn take_out(
             carrier,
             Way::Out,
             &mounts,
-            &mut *live::aside(session, "saving cache mounts"),
+            &mut *live::side_task(session, "saving cache mounts"),
         )?;
     }
     for (entry, _) in built.put_back.done.iter().chain(&moved.done) {
@@ -162,7 +162,7 @@ fn publish(
             &transport,
             &held.registry,
             &saved,
-            &mut *live::aside(session, "pushing cache mounts"),
+            &mut *live::side_task(session, "pushing cache mounts"),
         )?;
         report.cache.pushed.extend(pushed);
         report.cache.push_seconds = text::round(report.cache.push_seconds + started.elapsed().as_secs_f64());
@@ -213,7 +213,7 @@ fn save_one(
         log,
         now,
         (&budget, expected),
-        &mut *live::aside(session, "saving layers"),
+        &mut *live::side_task(session, "saving layers"),
     );
     signals::check()?;
     match saved {
@@ -238,7 +238,7 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
         push,
         registry_timeout(session),
         record.log(),
-        &mut *live::aside(session, "pushing layers"),
+        &mut *live::side_task(session, "pushing layers"),
     );
     signals::check()?;
     match pushed {

@@ -21,7 +21,7 @@ use crate::forecast;
 use crate::forecast::processors::Processors;
 use crate::forecast::{Forecast, Known, State};
 use crate::layout::Layout;
-use crate::live::Foreseen;
+use crate::live::SharedForecast;
 use crate::memo::Memo;
 use crate::plan::build::{Facts, Plan};
 use crate::plan::options::BuildOptions;
@@ -72,7 +72,7 @@ pub(super) struct Found {
 /// A forecast that is being made.
 pub(super) struct Foresight {
     /// Set as soon as it is there.
-    pub foreseen: Foreseen,
+    pub foreseen: SharedForecast,
     thread: JoinHandle<Found>,
     /// The build's end of the line.
     build: Sender<()>,
@@ -81,7 +81,7 @@ pub(super) struct Foresight {
 impl Foresight {
     /// Begins.
     pub(super) fn begin(session: &Session, facts: &Facts, options: &BuildOptions, plan: &Plan) -> Self {
-        let foreseen = Foreseen::default();
+        let foreseen = SharedForecast::default();
         let (build, heard) = mpsc::channel();
         let question = Question {
             layout: session.layout.clone(),
@@ -106,7 +106,7 @@ impl Foresight {
 }
 
 impl Question {
-    fn answer(self, told: &Foreseen) -> Found {
+    fn answer(self, told: &SharedForecast) -> Found {
         let begun = Instant::now();
         // Beside no build it takes no time from one.
         let early = self.build.is_none().then(|| {
@@ -134,7 +134,7 @@ impl Question {
             Some(thread) => thread.join().unwrap_or_else(|_| bail!("the question came to nothing")).map(Some),
             None => {
                 found.forecast = self.forecast(&found, &stored, None);
-                let _ = told.guess.set(found.forecast.clone());
+                let _ = told.provisional.set(found.forecast.clone());
                 let mut steps = found.forecast.steps.iter();
                 let is_cached = steps.all(|step| step.forecast.state == State::Cached);
                 self.records(if is_cached { SOON.saturating_sub(begun.elapsed()) } else { Duration::ZERO })
@@ -149,7 +149,7 @@ impl Question {
             found.records = held::ids(records, self.begun);
         }
         found.forecast = self.forecast(&found, &stored, records.as_deref());
-        let _ = told.sure.set(found.forecast.clone());
+        let _ = told.confirmed.set(found.forecast.clone());
         found
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tempfile::{SpooledTempFile, spooled_tempfile};
 
-use super::words::{Past, has_failed, heading, outcome, prefix};
+use super::lines::{EarlierSteps, has_failed, heading, outcome, prefix};
 use crate::host::Host;
 use crate::process::stdio;
 use crate::progress::Watcher;
@@ -89,20 +89,20 @@ struct Block {
 }
 
 /// Prints lines and folds.
-pub struct Folds {
+pub struct LogGroups {
     marks: Marks,
     color: bool,
     began: Instant,
-    past: Past,
+    past: EarlierSteps,
     blocks: VecDeque<Block>,
     count: usize,
 }
 
-impl Folds {
+impl LogGroups {
     /// Folds of that style; `now` is the time.
     pub fn new(style: Style, color: bool, now: Timestamp) -> Self {
         let marks = Marks { style, first: now.as_second() };
-        let (began, past) = (Instant::now(), Past::default());
+        let (began, past) = (Instant::now(), EarlierSteps::default());
         Self { marks, color, began, past, blocks: VecDeque::new(), count: 0 }
     }
 
@@ -231,7 +231,7 @@ impl Block {
     }
 }
 
-impl Watcher for Folds {
+impl Watcher for LogGroups {
     fn event(&mut self, trace: &Trace, event: &Event) {
         let now = self.now();
         let _ = self.take(trace, event, now, &mut stdio::stderr());
@@ -244,5 +244,5 @@ impl Watcher for Folds {
 }
 
 #[cfg(test)]
-#[path = "folds_tests.rs"]
+#[path = "log_groups_tests.rs"]
 mod tests;

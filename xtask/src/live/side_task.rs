@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::frame::Row;
-use super::words::bytes;
+use super::layout::ScreenRow;
+use super::lines::bytes;
 use crate::progress::trace::{Event, Trace};
 use crate::progress::transfers::Bytes;
 
 /// What is known of it.
-pub struct Aside {
+pub struct SideTask {
     what: String,
     began: Instant,
     detail: String,
@@ -18,7 +18,7 @@ pub struct Aside {
     carried: Option<(Arc<AtomicU64>, Option<u64>)>,
 }
 
-impl Aside {
+impl SideTask {
     /// It begins.
     pub fn new(what: &str, now: Instant) -> Self {
         Self { what: what.to_owned(), began: now, detail: String::new(), carried: None }
@@ -43,13 +43,13 @@ impl Aside {
     }
 
     /// What is shown.
-    pub fn row(&self, now: Instant) -> Row {
+    pub fn row(&self, now: Instant) -> ScreenRow {
         let carried = self.carried.as_ref().map(|(now, total)| (now.load(Ordering::Relaxed), *total));
         let carried = carried.filter(|(current, _)| *current > 0);
         let detail =
             carried.map_or_else(|| self.detail.clone(), |(current, total)| bytes(Bytes { current, total }));
         let seconds = now.saturating_duration_since(self.began).as_secs_f64();
-        Row { heading: self.what.clone(), seconds, expected: None, detail }
+        ScreenRow { heading: self.what.clone(), seconds, expected: None, detail }
     }
 }
 
@@ -58,12 +58,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::live::words::tests::{events, vertex};
+    use crate::live::lines::tests::{events, vertex};
 
     #[test]
     fn the_bytes_of_all_its_parts_add_up() {
         let begun = Instant::now();
-        let mut aside = Aside::new("saving layers", begun);
+        let mut aside = SideTask::new("saving layers", begun);
         let mut trace = Trace::new(&["app".to_owned()]);
         let moved = r#"{"statuses":[{"id":"x","vertex":"a","current":1000000,"total":4000000},{"id":"y","vertex":"b","current":2000000,"total":2000000}]}"#;
         let chunks = [
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_goes_another_way_is_counted_as_it_goes() {
-        let mut aside = Aside::new("putting back cache mounts", Instant::now());
+        let mut aside = SideTask::new("putting back cache mounts", Instant::now());
         let counter = Arc::new(AtomicU64::new(0));
         aside.carried(Arc::clone(&counter), Some(6_000_000));
         assert_eq!(aside.row(Instant::now()).detail, "");

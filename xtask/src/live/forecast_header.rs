@@ -1,6 +1,6 @@
 //! What is foreseen, said before what comes of it.
 
-use super::Foreseen;
+use super::SharedForecast;
 use crate::forecast::Forecast;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
@@ -9,9 +9,9 @@ use crate::text::terminal;
 
 /// Says what is foreseen as soon as that is known. What tells of cached steps, and of the export after them, waits for
 /// that as long as no step runs.
-pub(super) struct Foretelling {
+pub(super) struct ForecastHeader {
     shown: Box<dyn Watcher>,
-    foreseen: Foreseen,
+    foreseen: SharedForecast,
     is_said: bool,
     /// Whether a step ran.
     did_run: bool,
@@ -19,8 +19,8 @@ pub(super) struct Foretelling {
     waiting: Vec<Event>,
 }
 
-impl Foretelling {
-    pub(super) fn new(shown: Box<dyn Watcher>, foreseen: Foreseen) -> Self {
+impl ForecastHeader {
+    pub(super) fn new(shown: Box<dyn Watcher>, foreseen: SharedForecast) -> Self {
         Self { shown, foreseen, is_said: false, did_run: false, waiting: Vec::new() }
     }
 
@@ -34,10 +34,10 @@ impl Foretelling {
     }
 }
 
-impl Watcher for Foretelling {
+impl Watcher for ForecastHeader {
     fn event(&mut self, trace: &Trace, event: &Event) {
-        let foreseen = Foreseen::clone(&self.foreseen);
-        if let Some(forecast) = foreseen.sure.get().filter(|_| !self.is_said) {
+        let foreseen = SharedForecast::clone(&self.foreseen);
+        if let Some(forecast) = foreseen.confirmed.get().filter(|_| !self.is_said) {
             self.say(forecast);
         }
         let vertex = match event {
@@ -58,8 +58,8 @@ impl Watcher for Foretelling {
     }
 
     fn end(&mut self, trace: &Trace) {
-        let foreseen = Foreseen::clone(&self.foreseen);
-        let known = foreseen.sure.get().or(foreseen.guess.get());
+        let foreseen = SharedForecast::clone(&self.foreseen);
+        let known = foreseen.confirmed.get().or(foreseen.provisional.get());
         if let Some(forecast) = known.filter(|_| !self.is_said && !self.did_run) {
             self.say(forecast);
         }
@@ -74,7 +74,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::live::words::tests::{events, vertex};
+    use crate::live::lines::tests::{events, vertex};
 
     struct Lines(Rc<RefCell<Vec<String>>>);
 
@@ -91,9 +91,10 @@ mod tests {
     }
 
     /// What is shown of a cached step and, where `second` says how it ended, another one.
-    fn shown(foreseen: &Foreseen, second: Option<String>) -> Vec<String> {
+    fn shown(foreseen: &SharedForecast, second: Option<String>) -> Vec<String> {
         let lines = Rc::new(RefCell::new(Vec::new()));
-        let mut watcher = Foretelling::new(Box::new(Lines(Rc::clone(&lines))), Foreseen::clone(foreseen));
+        let mut watcher =
+            ForecastHeader::new(Box::new(Lines(Rc::clone(&lines))), SharedForecast::clone(foreseen));
         let mut trace = Trace::new(&["app".to_owned()]);
         let cached =
             vertex("a", "[php 1/2] RUN a", 0, Some(0)).replace("\"name\"", "\"cached\":true,\"name\"");
@@ -106,8 +107,8 @@ mod tests {
 
     #[test]
     fn the_forecast_comes_first() {
-        let foreseen = Foreseen::default();
-        let _ = foreseen.guess.set(Forecast::default());
+        let foreseen = SharedForecast::default();
+        let _ = foreseen.provisional.set(Forecast::default());
         assert_eq!(shown(&foreseen, None), ["foreseen: all 0 steps cached", "[php 1/2] RUN a"]);
         let ran = vertex("b", "[php 2/2] RUN b", 0, Some(2));
         assert_eq!(
@@ -115,7 +116,7 @@ mod tests {
             ["[php 1/2] RUN a", "[php 2/2] RUN b"],
             "a guess alone"
         );
-        let _ = foreseen.sure.set(Forecast::default());
+        let _ = foreseen.confirmed.set(Forecast::default());
         assert_eq!(
             shown(&foreseen, Some(ran)),
             ["foreseen: all 0 steps cached", "[php 1/2] RUN a", "[php 2/2] RUN b"]

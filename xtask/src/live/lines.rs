@@ -87,12 +87,12 @@ pub fn paint(text: &str, code: &str, color: bool) -> String {
 /// Steps that an earlier call of the same build brought to an end, and when they began: where the next one finds them cached, or is told of that very
 /// run once more, it was said already.
 #[derive(Debug, Default)]
-pub struct Past {
+pub struct EarlierSteps {
     now: BTreeMap<Label, Option<Timestamp>>,
     before: BTreeMap<Label, Option<Timestamp>>,
 }
 
-impl Past {
+impl EarlierSteps {
     /// A step ended.
     pub fn ended(&mut self, state: &State) {
         if let Some(label) = state.label.as_ref().filter(|_| state.error.is_empty()) {
@@ -170,7 +170,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_an_earlier_call_said_is_not_said_again() {
-        let mut past = Past::default();
+        let mut past = EarlierSteps::default();
         let mut trace = Trace::new(&["app".to_owned()]);
         let name = "[php 2/3] RUN make";
         events(&mut trace, &[&vertex("a", name, 0, Some(2))]);
@@ -179,7 +179,8 @@ pub(crate) mod tests {
         let cached = format!(r#"{{"vertexes":[{{"digest":"b","name":"{name}","cached":true}}]}}"#);
         let (replayed, again) = (vertex("c", name, 0, Some(2)), vertex("d", name, 5, Some(7)));
         events(&mut trace, &[&cached, &replayed, &again]);
-        let is_news = |past: &Past| ["b", "c", "d"].map(|digest| past.is_news(&trace.vertices[digest]));
+        let is_news =
+            |past: &EarlierSteps| ["b", "c", "d"].map(|digest| past.is_news(&trace.vertices[digest]));
         assert_eq!(is_news(&past), [true, true, true], "steps of one call");
         past.call_is_over();
         assert_eq!(is_news(&past), [false, false, true]);

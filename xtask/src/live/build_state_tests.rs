@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use crate::forecast::Expected;
-use crate::live::board::*;
-use crate::live::words::tests::{events, log, vertex};
+use crate::live::build_state::*;
+use crate::live::lines::tests::{events, log, vertex};
 use crate::project::dockerfile::Dockerfile;
 
 const MAKE: &str = "[php 2/4] RUN make";
 const COPY: &str = "[php 3/4] COPY a b";
 
 struct Build {
-    board: Board,
+    board: BuildState,
     trace: Trace,
     start: Instant,
 }
@@ -19,7 +19,7 @@ struct Build {
 impl Build {
     fn new() -> Self {
         let start = Instant::now();
-        Self { board: Board::new(start), trace: Trace::new(&["app".to_owned()]), start }
+        Self { board: BuildState::new(start), trace: Trace::new(&["app".to_owned()]), start }
     }
 
     fn at(&self, second: u64) -> Instant {
@@ -76,7 +76,8 @@ fn what_runs_has_its_time_and_its_last_line() {
     build.take(1, &vertex("a", MAKE, 0, None));
     build.take(2, &log("a", "\x1b[1mcc\x1b[0m x.c\n\n"));
     let view = build.board.view(None, build.at(5));
-    let row = Row { heading: "php: RUN make".into(), seconds: 4.0, expected: None, detail: "cc x.c".into() };
+    let row =
+        ScreenRow { heading: "php: RUN make".into(), seconds: 4.0, expected: None, detail: "cc x.c".into() };
     assert_eq!(view.rows, [row]);
     assert_eq!((view.done, view.all, view.remaining), (0, 2, None));
     assert_eq!(build.take(6, &vertex("a", MAKE, 0, Some(5))), ["✓    5.0 s  php: RUN make"]);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::eta::{self, At};
-use super::frame::{Row, Stays, View};
-use super::words::{Past, bytes, heading, mark, outcome};
+use super::layout::{BuildView, ScreenRow, Stays};
+use super::lines::{EarlierSteps, bytes, heading, mark, outcome};
 use crate::forecast;
 use crate::forecast::{Forecast, StepForecast};
 use crate::progress::label::Label;
@@ -13,7 +13,7 @@ use crate::progress::trace::{Event, State, Trace};
 use crate::text::terminal;
 
 /// A step of a Dockerfile, and how far it is.
-struct Step {
+struct ShownStep {
     targets: Vec<String>,
     label: Label,
     /// Its instruction, redacted as that of a forecast.
@@ -23,7 +23,7 @@ struct Step {
     ended: Option<Option<f64>>,
 }
 
-impl Step {
+impl ShownStep {
     fn is(&self, foreseen: &StepForecast) -> bool {
         self.label.stage == foreseen.stage
             && self.shown == foreseen.instruction
@@ -53,14 +53,14 @@ struct Running {
 }
 
 /// All that is known.
-pub struct Board {
+pub struct BuildState {
     began: Instant,
     /// Of this call, by digest.
-    steps: BTreeMap<String, Step>,
+    steps: BTreeMap<String, ShownStep>,
     /// What ended in earlier calls.
-    before: Vec<Step>,
+    before: Vec<ShownStep>,
     running: Vec<Running>,
-    past: Past,
+    past: EarlierSteps,
     counts: (usize, usize),
     /// What was shown as remaining, and when.
     remaining: Option<(Instant, f64)>,
@@ -68,7 +68,7 @@ pub struct Board {
     part: (f64, bool),
 }
 
-impl Board {
+impl BuildState {
     /// Nothing is known yet.
     pub fn new(now: Instant) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Board {
             steps: BTreeMap::new(),
             before: Vec::new(),
             running: Vec::new(),
-            past: Past::default(),
+            past: EarlierSteps::default(),
             counts: (0, 0),
             remaining: None,
             part: (0.0, false),
@@ -111,7 +111,7 @@ impl Board {
         for digest in &trace.order {
             let state = &trace.vertices[digest];
             let Some(label) = state.label.as_ref().filter(|_| !state.is_errand()) else { continue };
-            let step = self.steps.entry(digest.clone()).or_insert_with(|| Step {
+            let step = self.steps.entry(digest.clone()).or_insert_with(|| ShownStep {
                 targets: Vec::new(),
                 label: label.clone(),
                 shown: state.shown.clone(),
@@ -160,7 +160,7 @@ impl Board {
     pub fn call_is_over(&mut self) {
         let ended = std::mem::take(&mut self.steps).into_values().filter(|step| step.ended.is_some());
         for step in ended {
-            let is_known = |known: &Step| known.label == step.label && known.targets == step.targets;
+            let is_known = |known: &ShownStep| known.label == step.label && known.targets == step.targets;
             if !self.before.iter().any(is_known) {
                 self.before.push(step);
             }
@@ -170,7 +170,7 @@ impl Board {
     }
 
     /// What is to be shown.
-    pub fn view(&mut self, forecast: Option<&Forecast>, now: Instant) -> View {
+    pub fn view(&mut self, forecast: Option<&Forecast>, now: Instant) -> BuildView {
         let elapsed = since(self.began, now);
         let rows = self.running.iter().map(|row| self.row(row, forecast, now)).collect();
         let remaining = forecast.and_then(|forecast| {
@@ -186,7 +186,7 @@ impl Board {
         });
         let (done, all) = self.count();
         let part = self.part(elapsed, remaining, (done, all));
-        View { elapsed, rows, done, all, part, remaining }
+        BuildView { elapsed, rows, done, all, part, remaining }
     }
 
     /// A bar that goes back would say that something was lost.
@@ -201,12 +201,12 @@ impl Board {
         self.part.0
     }
 
-    fn row(&self, row: &Running, forecast: Option<&Forecast>, now: Instant) -> Row {
+    fn row(&self, row: &Running, forecast: Option<&Forecast>, now: Instant) -> ScreenRow {
         let step = self.steps.get(&row.digest);
         let foreseen = step.and_then(|step| forecast?.of(&step.targets, &step.label));
         // All clocks go on at the same moment, so there is one drawing a second where nothing else happens.
         let seconds = since(self.began, now).floor() - since(self.began, row.began).floor();
-        Row {
+        ScreenRow {
             heading: row.heading.clone(),
             seconds,
             expected: foreseen.and_then(|foreseen| foreseen.forecast.seconds),
@@ -215,13 +215,13 @@ impl Board {
     }
 
     /// Steps that count for the time that is left, each once.
-    fn foreseen(&self, forecast: &Forecast, now: Instant) -> Vec<eta::Step> {
+    fn foreseen(&self, forecast: &Forecast, now: Instant) -> Vec<eta::TimedStep> {
         let mut seen = BTreeSet::new();
         let time = |step: &StepForecast| {
             let (expected, at) = (step.forecast.seconds?, self.at(step, now));
             let counts =
                 step.forecast.state != forecast::State::Cached || matches!(at, At::Running(_) | At::Ran(_));
-            counts.then_some(eta::Step { expected, at })
+            counts.then_some(eta::TimedStep { expected, at })
         };
         let all = forecast.steps.iter();
         let once = all.filter(|step| seen.insert((&step.stage, step.line, &step.instruction)));
@@ -240,7 +240,7 @@ impl Board {
     /// How many steps are done, of how many that are known.
     fn count(&mut self) -> (usize, usize) {
         if !self.steps.is_empty() {
-            let is_done = |step: &&Step| step.ended.is_some() || self.past.has(&step.label);
+            let is_done = |step: &&ShownStep| step.ended.is_some() || self.past.has(&step.label);
             self.counts = (self.steps.values().filter(is_done).count(), self.steps.len());
         }
         self.counts
@@ -248,5 +248,5 @@ impl Board {
 }
 
 #[cfg(test)]
-#[path = "board_tests.rs"]
+#[path = "build_state_tests.rs"]
 mod tests;

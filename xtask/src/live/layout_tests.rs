@@ -1,13 +1,13 @@
 //! Views at several widths.
 
-use crate::live::frame::*;
+use crate::live::layout::*;
 
-fn row(heading: &str, seconds: f64, expected: Option<f64>, detail: &str) -> Row {
-    Row { heading: heading.into(), seconds, expected, detail: detail.into() }
+fn row(heading: &str, seconds: f64, expected: Option<f64>, detail: &str) -> ScreenRow {
+    ScreenRow { heading: heading.into(), seconds, expected, detail: detail.into() }
 }
 
-fn view() -> View {
-    View {
+fn view() -> BuildView {
+    BuildView {
         elapsed: 72.0,
         rows: vec![
             row(
@@ -86,7 +86,7 @@ fn no_line_is_as_wide_as_the_terminal() {
 
 #[test]
 fn a_short_detail_stands_beside_a_long_heading() {
-    let view = View { rows: vec![row(&"x".repeat(80), 1.0, None, "over")], ..view() };
+    let view = BuildView { rows: vec![row(&"x".repeat(80), 1.0, None, "over")], ..view() };
     let shown = lines(&view, Size { columns: 60, lines: 24 }, false);
     assert!(shown[0].ends_with("x… | over"), "{}", shown[0]);
 }

@@ -1,13 +1,13 @@
 //! Folds, from chunks of BuildKit's stream to lines.
 
-use crate::live::folds::*;
-use crate::live::words::tests::{events, log, vertex};
+use crate::live::lines::tests::{events, log, vertex};
+use crate::live::log_groups::*;
 
 const MAKE: &str = "[php 2/3] RUN make";
 const GO: &str = "[modules 2/3] RUN go build";
 
 fn shown(style: Style, chunks: &[String]) -> String {
-    let mut folds = Folds::new(style, false, Timestamp::from_second(1000).expect("a time"));
+    let mut folds = LogGroups::new(style, false, Timestamp::from_second(1000).expect("a time"));
     let mut trace = Trace::new(&["app".to_owned()]);
     let mut out = Vec::new();
     for (second, chunk) in (1000..).zip(chunks) {

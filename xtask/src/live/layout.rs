@@ -2,13 +2,13 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::words::paint;
+use super::lines::paint;
 use crate::host::Size;
 use crate::text::clock;
 
 /// Something that runs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
+pub struct ScreenRow {
     /// Its stage and instruction.
     pub heading: String,
     /// How long it has been running.
@@ -21,11 +21,11 @@ pub struct Row {
 
 /// A build at one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct View {
+pub struct BuildView {
     /// How long it has been running.
     pub elapsed: f64,
     /// What runs, in the order in which it began.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ScreenRow>,
     /// Steps that are done.
     pub done: usize,
     /// Steps that are known.
@@ -72,7 +72,7 @@ const WIDEST_BAR: usize = 40;
 const NARROWEST_BAR: usize = 8;
 
 /// The lines of a view. One column stays free, since a terminal may break a line that fills it; of its height, at least half.
-pub fn lines(view: &View, size: Size, color: bool) -> Vec<String> {
+pub fn lines(view: &BuildView, size: Size, color: bool) -> Vec<String> {
     let width = size.columns.saturating_sub(1);
     let most = (size.lines / 2).max(2) - 1;
     let has_expected = size.columns >= NARROW && view.rows.iter().any(|row| row.expected.is_some());
@@ -87,12 +87,12 @@ pub fn lines(view: &View, size: Size, color: bool) -> Vec<String> {
 }
 
 /// The line of something that is done beside a build.
-pub fn line(row: &Row, size: Size, color: bool) -> String {
+pub fn line(row: &ScreenRow, size: Size, color: bool) -> String {
     timed(row, size.columns.saturating_sub(1), false, color)
 }
 
 /// ` 0:12 of 0:40 php: RUN make | its last output`.
-fn timed(row: &Row, width: usize, has_expected: bool, color: bool) -> String {
+fn timed(row: &ScreenRow, width: usize, has_expected: bool, color: bool) -> String {
     let mut time = format!("{:>5}", clock(row.seconds));
     if has_expected {
         let expected = row.expected.map(|seconds| format!(" of {}", clock(seconds.max(1.0))));
@@ -123,7 +123,7 @@ fn timed(row: &Row, width: usize, has_expected: bool, color: bool) -> String {
 }
 
 /// ` 1:12 [=======>       ] 45% about 1:30 left, 3 of 26 steps`.
-fn whole(view: &View, width: usize, color: bool) -> String {
+fn whole(view: &BuildView, width: usize, color: bool) -> String {
     let time = format!("{:>5} ", clock(view.elapsed));
     let steps = match view.all {
         0 => "starting".into(),
@@ -180,5 +180,5 @@ pub fn cut(text: &str, columns: usize) -> String {
 }
 
 #[cfg(test)]
-#[path = "frame_tests.rs"]
+#[path = "layout_tests.rs"]
 mod tests;
