@@ -11,7 +11,7 @@ use crate::outcome::BuildReport;
 use crate::process::stdio::{errln, out};
 use crate::record::find::find;
 use crate::record::read::{self, Past, State};
-use crate::report::story::Story;
+use crate::report::view::ReportView;
 use crate::report::{detail, html, markdown};
 use crate::session::Session;
 use crate::step::{Action, Step};
@@ -41,7 +41,7 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let word = parsed.free.first().map_or("latest", String::as_str);
     let build = find(&builds, word).map_err(usage)?;
     let report = told(build)?;
-    let story = Story::of(report, builds.iter().filter_map(Past::report), build.begun);
+    let story = ReportView::of(report, builds.iter().filter_map(Past::report), build.begun);
     let text = render(&story, format)?;
     let Some(file) = output else {
         out!("{text}");
@@ -83,7 +83,7 @@ fn told(build: &Past) -> Result<&BuildReport> {
     }
 }
 
-fn render(story: &Story<'_>, format: Format) -> Result<String> {
+fn render(story: &ReportView<'_>, format: Format) -> Result<String> {
     Ok(match format {
         Format::Text => detail::text(story),
         Format::Json => document(story)? + "\n",
@@ -93,7 +93,7 @@ fn render(story: &Story<'_>, format: Format) -> Result<String> {
 }
 
 /// The outcome as it was printed, and what is worked out from it.
-fn document(story: &Story<'_>) -> Result<String> {
+fn document(story: &ReportView<'_>) -> Result<String> {
     let timeline = &story.timeline;
     let critical: Vec<usize> = timeline.critical.iter().map(|row| timeline.rows[*row].index).collect();
     let mut document = serde_json::to_value(story.report)?;
@@ -111,7 +111,7 @@ fn document(story: &Story<'_>) -> Result<String> {
 pub(super) fn summarize(session: &Session, report: &BuildReport) {
     let Some(path) = session.host.var("GITHUB_STEP_SUMMARY") else { return };
     let builds = read::all(&session.layout);
-    let story = Story::of(report, builds.iter().filter_map(Past::report), begun(&report.build));
+    let story = ReportView::of(report, builds.iter().filter_map(Past::report), begun(&report.build));
     let content = markdown::text(&story) + "\n";
     let action = Action::Append { path: path.into(), content };
     if let Err(error) = steps::run(&[Step { why: String::new(), action }], false) {

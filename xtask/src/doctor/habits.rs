@@ -7,7 +7,7 @@ use crate::outcome::BuildReport;
 use crate::project::graph::GraphStep;
 use crate::record::steps::{BuildSteps, StepOutcome};
 use crate::text::size::show;
-use crate::text::{one_line, plain, seconds};
+use crate::text::{one_line, seconds, without_mount_flags};
 
 /// What was built here.
 #[derive(Default)]
@@ -47,7 +47,7 @@ pub fn checks(habits: &Habits) -> Vec<Check> {
 }
 
 fn name(step: &GraphStep) -> String {
-    format!("`{}` of {} ({})", one_line(&plain(&step.text), 50), step.stage, step.target)
+    format!("`{}` of {} ({})", one_line(&without_mount_flags(&step.text), 50), step.stage, step.target)
 }
 
 fn large(step: &GraphStep) -> Option<Check> {

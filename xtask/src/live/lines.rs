@@ -8,7 +8,7 @@ use crate::progress::label::Label;
 use crate::progress::trace::State;
 use crate::progress::transfers::Bytes;
 use crate::text::size::show;
-use crate::text::{one_line, plain, seconds, terminal};
+use crate::text::{one_line, seconds, terminal, without_mount_flags};
 
 /// Fewer bytes than this are no news.
 const NEWS: u64 = 1_000_000;
@@ -32,9 +32,11 @@ pub fn heading(state: &State) -> Option<String> {
     let moves = || state.transfers.bytes().is_some_and(|bytes| bytes.current >= NEWS);
     match &state.label {
         Some(_) if state.is_errand() && !moves() => None,
-        Some(label) => {
-            Some(format!("{}: {}", place(label), one_line(&terminal::plain(&plain(&state.shown)), 100)))
-        }
+        Some(label) => Some(format!(
+            "{}: {}",
+            place(label),
+            one_line(&terminal::plain(&without_mount_flags(&state.shown)), 100)
+        )),
         None if state.name.contains("exporting") => Some(terminal::plain(&state.name)),
         None => moves().then(|| terminal::plain(&state.name)),
     }

@@ -91,7 +91,8 @@ impl BuildFailure {
 
 impl fmt::Display for BuildFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (step, message) = (self.step.as_deref().map(text::plain_step), terminal::lines(&self.message));
+        let (step, message) =
+            (self.step.as_deref().map(text::step_without_mount_flags), terminal::lines(&self.message));
         match (step.as_deref().map(terminal::plain), self.exit_code) {
             (Some(step), Some(code)) => write!(f, "the build failed with exit code {code} in `{step}`")?,
             (Some(step), None) => write!(f, "the build failed in `{step}`: {message}")?,

@@ -13,7 +13,7 @@ use crate::outcome::{BuildReport, BuildResult, CacheReport, StepReport, TargetRe
 use crate::plan::mount_file::is_own_stage;
 use crate::progress::label::{Label, label};
 use crate::text::round;
-use crate::text::{one_line, plain};
+use crate::text::{one_line, without_mount_flags};
 
 /// As much of a plan as is told.
 #[derive(Debug, Default, Deserialize)]
@@ -88,7 +88,9 @@ fn steps(log: &str, targets: &[String]) -> (Vec<StepReport>, Vec<String>) {
             steps.push(StepReport { target, stage, instruction, cached, seconds, started, needs, cause });
         }
     }
-    let name = |label: &Label| format!("{}: {}", label.stage, one_line(&plain(&label.instruction), 100));
+    let name = |label: &Label| {
+        format!("{}: {}", label.stage, one_line(&without_mount_flags(&label.instruction), 100))
+    };
     (steps, running.values().map(name).collect())
 }
 

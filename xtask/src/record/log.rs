@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::progress::trace::{Event, State, Trace};
 use crate::redact::Redactor;
-use crate::text::plain_step;
+use crate::text::step_without_mount_flags;
 
 /// What the log may take before only what failed is added, in bytes.
 const ENOUGH: usize = 64 * 1024;
@@ -106,7 +106,7 @@ impl Log {
         let mut written = self.state();
         match event {
             Event::Started(digest) => {
-                written.write(&self.clean(&plain_step(name(trace, digest)), NAME), ENOUGH)
+                written.write(&self.clean(&step_without_mount_flags(name(trace, digest)), NAME), ENOUGH)
             }
             Event::Line(digest, line) => {
                 let place = name(trace, digest).split(']').next().unwrap_or_default();
@@ -199,7 +199,7 @@ fn name<'a>(trace: &'a Trace, digest: &str) -> &'a str {
 /// `[php 2/3] RUN make -- 9.9 s`.
 fn ended(state: &State) -> String {
     let how = if state.cached { "cached".to_owned() } else { format!("{:.1} s", state.seconds()) };
-    let name: String = plain_step(&state.name).chars().take(NAME).collect();
+    let name: String = step_without_mount_flags(&state.name).chars().take(NAME).collect();
     format!("{name} -- {how} {}", state.error).trim_end().to_owned()
 }
 

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::store::columns;
-use super::story::{Story, instruction};
-use super::timeline::Row;
+use super::timeline::TimelineRow;
+use super::view::{ReportView, instruction};
 use crate::text::{one_line, seconds, terminal};
 
 /// How wide the line of time is, in characters.
@@ -13,7 +13,7 @@ const BAR: usize = 24;
 const TEXT: usize = 72;
 
 /// All of it.
-pub fn text(story: &Story<'_>) -> String {
+pub fn text(story: &ReportView<'_>) -> String {
     let mut text = format!("{}: {}\n", story.report.build, story.headline());
     let facts = story.facts();
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -36,7 +36,7 @@ pub fn text(story: &Story<'_>) -> String {
     text
 }
 
-fn steps(story: &Story<'_>, text: &mut String) {
+fn steps(story: &ReportView<'_>, text: &mut String) {
     let timeline = &story.timeline;
     if timeline.rows.is_empty() {
         return;
@@ -54,7 +54,7 @@ fn steps(story: &Story<'_>, text: &mut String) {
     }
 }
 
-fn step(story: &Story<'_>, row: &Row<'_>) -> String {
+fn step(story: &ReportView<'_>, row: &TimelineRow<'_>) -> String {
     let mark = if row.is_critical { '*' } else { ' ' };
     let bar = story.timeline.span.map_or(String::new(), |span| bar(row, span) + "  ");
     let failed = if story.is_failed(row) { "FAILED: " } else { "" };
@@ -68,7 +68,7 @@ fn step(story: &Story<'_>, row: &Row<'_>) -> String {
 }
 
 /// A step's place on the line of time.
-fn bar(row: &Row<'_>, span: f64) -> String {
+fn bar(row: &TimelineRow<'_>, span: f64) -> String {
     let Some((from, to)) = place(row, span) else { return "·".repeat(BAR) };
     #[expect(
         clippy::cast_precision_loss,
@@ -83,13 +83,13 @@ fn bar(row: &Row<'_>, span: f64) -> String {
 }
 
 /// Where a step begins and ends, as parts of the whole; nothing for one that did not run.
-pub fn place(row: &Row<'_>, span: f64) -> Option<(f64, f64)> {
+pub fn place(row: &TimelineRow<'_>, span: f64) -> Option<(f64, f64)> {
     let started = row.step.started.filter(|_| span > 0.0 && span.is_finite())?;
     let part = |time: f64| (time / span).clamp(0.0, 1.0);
     Some((part(started), part(started + row.step.seconds)))
 }
 
-fn causes(story: &Story<'_>, text: &mut String) {
+fn causes(story: &ReportView<'_>, text: &mut String) {
     let causes = story.causes();
     if !causes.is_empty() {
         text.push_str("\nwhy steps ran\n");
@@ -102,7 +102,7 @@ fn causes(story: &Story<'_>, text: &mut String) {
     }
 }
 
-fn mounts(story: &Story<'_>, text: &mut String) {
+fn mounts(story: &ReportView<'_>, text: &mut String) {
     let mounts = story.mounts();
     if mounts.is_empty() {
         return;
@@ -119,12 +119,12 @@ fn mounts(story: &Story<'_>, text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample::report;
+    use crate::report::fixtures::report;
 
     #[test]
     fn a_build_as_a_terminal_shows_it() {
         let report = report();
-        let text = text(&Story::of(&report, std::iter::empty(), None));
+        let text = text(&ReportView::of(&report, std::iter::empty(), None));
         for line in [
             "20261125-074743-1fc: built in 104 s: 5 of 6 steps ran",
             "  critical path    102 s of 104 s, in 4 steps",

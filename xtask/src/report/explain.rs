@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::forecast::explain::{Explained, ExplainedStep};
 use crate::outcome::CauseKind;
-use crate::text::{one_line, plain, seconds};
+use crate::text::{one_line, seconds, without_mount_flags};
 
 /// A build explained, as the terminal shows it.
 pub fn text(explained: &Explained) -> String {
@@ -41,7 +41,12 @@ pub fn text(explained: &Explained) -> String {
 }
 
 fn line(step: &ExplainedStep) -> String {
-    format!("{:>8}  {}: {}", seconds(step.seconds), step.stage, one_line(&plain(&step.instruction), 90))
+    format!(
+        "{:>8}  {}: {}",
+        seconds(step.seconds),
+        step.stage,
+        one_line(&without_mount_flags(&step.instruction), 90)
+    )
 }
 
 fn cause(step: &ExplainedStep) -> String {

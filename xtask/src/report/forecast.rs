@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::forecast::{Expected, Forecast, State, StepForecast};
 use crate::outcome::CauseKind;
-use crate::text::{one_line, plain, seconds};
+use crate::text::{one_line, seconds, without_mount_flags};
 
 /// What a build says first: what will run and how long that takes, and why the first of it runs.
 pub fn head(forecast: &Forecast) -> Vec<String> {
@@ -29,7 +29,12 @@ fn first(forecast: &Forecast) -> Option<&StepForecast> {
 
 fn because(step: &StepForecast) -> String {
     let cause = step.cause.as_ref().map_or("", |cause| cause.detail.as_str());
-    format!("  first {}: {}: {}", step.stage, one_line(&plain(&step.instruction), 40), one_line(cause, 80))
+    format!(
+        "  first {}: {}: {}",
+        step.stage,
+        one_line(&without_mount_flags(&step.instruction), 40),
+        one_line(cause, 80)
+    )
 }
 
 /// A time with its spread, where that is worth telling.
@@ -47,7 +52,7 @@ pub fn text(forecast: &Forecast) -> String {
     for step in forecast.steps.iter().filter(|step| step.forecast.state != State::Cached) {
         let state = if step.forecast.state == State::Runs { "runs" } else { "if changed" };
         let time = step.forecast.seconds.map_or_else(|| "?".to_owned(), seconds);
-        let name = one_line(&plain(&step.instruction), 70);
+        let name = one_line(&without_mount_flags(&step.instruction), 70);
         let _ = writeln!(text, "  {state:<10} {time:>8}  {}: {name}", step.stage);
         if let Some(cause) = &step.cause {
             let follows = if cause.kind == CauseKind::Parent { "follows " } else { "" };

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::against::is_done;
-use super::spark;
+use super::comparison::is_done;
+use super::sparkline;
 use super::store::{age, columns};
 use super::timeline::Timeline;
 use crate::outcome::BuildReport;
@@ -22,7 +22,7 @@ const TEXT: usize = 40;
 
 /// One build.
 #[derive(Debug, Clone, Serialize)]
-pub struct Row {
+pub struct HistoryRow {
     /// Its id.
     pub id: String,
     /// When it began.
@@ -58,12 +58,12 @@ pub struct Trend {
 }
 
 /// The rows, in the order of `builds`.
-pub fn rows(builds: &[Past]) -> Vec<Row> {
+pub fn rows(builds: &[Past]) -> Vec<HistoryRow> {
     builds.iter().map(row).collect()
 }
 
-fn row(past: &Past) -> Row {
-    let empty = Row {
+fn row(past: &Past) -> HistoryRow {
+    let empty = HistoryRow {
         id: past.id.clone(),
         began: past.begun,
         targets: Vec::new(),
@@ -77,10 +77,10 @@ fn row(past: &Past) -> Row {
     };
     match &past.state {
         State::Running => empty,
-        State::Unreadable(why) => Row { result: "unreadable", problem: Some(why.clone()), ..empty },
+        State::Unreadable(why) => HistoryRow { result: "unreadable", problem: Some(why.clone()), ..empty },
         State::Ended(report) => {
             let timeline = Timeline::of(&report.steps);
-            Row {
+            HistoryRow {
                 targets: targets(report),
                 result: report.result.word(),
                 seconds: Some(report.seconds),
@@ -107,7 +107,7 @@ pub fn trends(builds: &[Past]) -> Vec<Trend> {
         times.entry(targets).or_default().push(report.seconds);
     }
     let trend = |(targets, seconds): (Vec<String>, Vec<f64>)| Trend {
-        median: spark::median(seconds.iter().copied()),
+        median: sparkline::median(seconds.iter().copied()),
         targets,
         seconds,
     };
@@ -115,7 +115,7 @@ pub fn trends(builds: &[Past]) -> Vec<Trend> {
 }
 
 /// Both as a terminal shows them.
-pub fn text(rows: &[Row], trends: &[Trend], now: Timestamp) -> String {
+pub fn text(rows: &[HistoryRow], trends: &[Trend], now: Timestamp) -> String {
     if rows.is_empty() {
         return "no build is recorded here\n".into();
     }
@@ -141,13 +141,13 @@ pub fn text(rows: &[Row], trends: &[Trend], now: Timestamp) -> String {
     for (trend, name) in trends.iter().zip(&names) {
         let last = &trend.seconds[trend.seconds.len().saturating_sub(BARS)..];
         let middle = trend.median.map_or(String::new(), seconds);
-        let _ = writeln!(text, "  {name:<width$}  {}  median {middle}", spark::line(last));
+        let _ = writeln!(text, "  {name:<width$}  {}  median {middle}", sparkline::line(last));
     }
     text
 }
 
 /// `534c40353da7 + 12 MB`: layers, then mounts.
-fn saved(row: &Row) -> String {
+fn saved(row: &HistoryRow) -> String {
     let mounts = (row.mounts_saved_bytes > 0).then(|| format!("mounts {}", show(row.mounts_saved_bytes)));
     let layers = row.saved.as_ref().map(|_| "layers".to_owned());
     let parts: Vec<String> = layers.into_iter().chain(mounts).collect();
@@ -158,7 +158,7 @@ fn saved(row: &Row) -> String {
 mod tests {
     use super::*;
     use crate::outcome::BuildResult;
-    use crate::report::sample::report;
+    use crate::report::fixtures::report;
 
     fn past(id: &str, state: State) -> Past {
         Past { id: id.into(), dir: id.into(), begun: crate::build_id::begun(id), state }

@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use super::story::{Story, instruction};
-use super::timeline::Row;
-use super::words::{Part, parts};
+use super::format::{Part, parts};
+use super::timeline::TimelineRow;
+use super::view::{ReportView, instruction};
 use crate::outcome::BuildResult;
 use crate::text::{seconds, terminal};
 
 /// All of it.
-pub fn text(story: &Story<'_>) -> String {
+pub fn text(story: &ReportView<'_>) -> String {
     let targets: Vec<&str> = story.report.targets.iter().map(|target| target.name.as_str()).collect();
     let mark = match story.report.result {
         BuildResult::Built | BuildResult::Cached => "✓",
@@ -41,7 +41,7 @@ fn cell(name: &str, value: &str) -> String {
     }
 }
 
-fn failure(story: &Story<'_>, text: &mut String) {
+fn failure(story: &ReportView<'_>, text: &mut String) {
     let Some(failure) = &story.report.failure else { return };
     let lines = failure.to_string();
     let lines: Vec<String> = lines.lines().map(terminal::plain).collect();
@@ -51,9 +51,9 @@ fn failure(story: &Story<'_>, text: &mut String) {
     let _ = write!(text, "\n### Failure\n\n{fence}text\n{}\n{fence}\n", lines.join("\n"));
 }
 
-fn steps(story: &Story<'_>, text: &mut String) {
+fn steps(story: &ReportView<'_>, text: &mut String) {
     let timeline = &story.timeline;
-    let ran: Vec<&Row<'_>> = timeline
+    let ran: Vec<&TimelineRow<'_>> = timeline
         .stages
         .iter()
         .flat_map(|(_, rows)| rows.iter().map(|index| &timeline.rows[*index]))
@@ -83,7 +83,7 @@ fn steps(story: &Story<'_>, text: &mut String) {
     let _ = writeln!(text, "\nCached steps: {cached}.{critical}");
 }
 
-fn causes(story: &Story<'_>, text: &mut String) {
+fn causes(story: &ReportView<'_>, text: &mut String) {
     let causes = story.causes();
     if !causes.is_empty() {
         text.push_str("\n### Why steps ran\n\n");
@@ -94,7 +94,7 @@ fn causes(story: &Story<'_>, text: &mut String) {
     }
 }
 
-fn mounts(story: &Story<'_>, text: &mut String) {
+fn mounts(story: &ReportView<'_>, text: &mut String) {
     let mounts = story.mounts();
     if !mounts.is_empty() {
         text.push_str(
@@ -161,7 +161,7 @@ fn longest_run(text: &str) -> usize {
 mod tests {
     use super::*;
     use crate::outcome::failure::BuildFailure;
-    use crate::report::sample::report;
+    use crate::report::fixtures::report;
 
     #[test]
     fn hostile_words_stay_words() {
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_build_as_a_page_of_a_ci() {
         let mut report = report();
-        let text = super::text(&Story::of(&report, std::iter::empty(), None));
+        let text = super::text(&ReportView::of(&report, std::iter::empty(), None));
         for line in [
             "## ✓ base, runtime: built in 104 s: 5 of 6 steps ran\n",
             "| image | `durango/base:latest sha256:8860b237d40c…` |",
@@ -197,7 +197,7 @@ mod tests {
             advice: None,
             log: "/l".into(),
         });
-        let text = super::text(&Story::of(&report, std::iter::empty(), None));
+        let text = super::text(&ReportView::of(&report, std::iter::empty(), None));
         assert!(text.contains("\n````text\nthe build failed with exit code 2"), "{text}");
         assert!(text.contains("  | red\n") && text.contains("## ✗ base"), "{text}");
     }

@@ -1,20 +1,20 @@
 //! Renders outcomes for people: text, Markdown and HTML.
 
-pub mod against;
 pub mod builder;
+pub mod comparison;
 pub mod detail;
 pub mod explain;
+#[cfg(test)]
+mod fixtures;
 pub mod forecast;
+pub mod format;
 pub mod history;
 pub mod html;
 pub mod markdown;
 pub mod pins;
 pub mod plan;
-#[cfg(test)]
-mod sample;
-pub mod spark;
+pub mod sparkline;
 pub mod store;
-pub mod story;
-pub mod text;
+pub mod summary;
 pub mod timeline;
-pub mod words;
+pub mod view;

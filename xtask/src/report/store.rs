@@ -96,7 +96,7 @@ pub fn records(records: &[Ours]) -> String {
 
 /// One generation or mount, as `cache ls` lists it.
 #[derive(Debug, Clone, Serialize)]
-pub struct Row {
+pub struct StoreRow {
     /// What it is.
     pub kind: Kind,
     /// Image, or id and target of a mount.
@@ -114,7 +114,7 @@ pub struct Row {
 }
 
 /// The list in columns.
-pub fn rows(rows: &[Row], now: Timestamp) -> String {
+pub fn rows(rows: &[StoreRow], now: Timestamp) -> String {
     if rows.is_empty() {
         return "nothing is saved\n".into();
     }

@@ -7,7 +7,7 @@ use crate::outcome::{CauseKind, StepReport};
 
 /// A step, for people.
 #[derive(Debug, Clone)]
-pub struct Row<'a> {
+pub struct TimelineRow<'a> {
     /// The step as the first of its targets has it,
     pub step: &'a StepReport,
     /// and its place in the report.
@@ -26,7 +26,7 @@ pub struct Row<'a> {
 #[derive(Debug, Clone)]
 pub struct Timeline<'a> {
     /// Each once, in the order of the report.
-    pub rows: Vec<Row<'a>>,
+    pub rows: Vec<TimelineRow<'a>>,
     /// Stages in the order in which BuildKit came to them, with their rows.
     pub stages: Vec<(&'a str, Vec<usize>)>,
     /// The rows of the critical path, first to last; none where a record does not tell what needs what.
@@ -69,10 +69,10 @@ impl<'a> Timeline<'a> {
 }
 
 /// Rows of steps: one that several targets share is one step.
-fn once_each(steps: &[StepReport]) -> Vec<Row<'_>> {
+fn once_each(steps: &[StepReport]) -> Vec<TimelineRow<'_>> {
     let mut places: BTreeMap<_, usize> = BTreeMap::new();
     let mut row_of = Vec::with_capacity(steps.len());
-    let mut rows: Vec<Row<'_>> = Vec::new();
+    let mut rows: Vec<TimelineRow<'_>> = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         let begun = step.started.map(f64::to_bits);
         let key = (&step.stage, &step.instruction, step.cached, step.seconds.to_bits(), begun);
@@ -83,7 +83,14 @@ fn once_each(steps: &[StepReport]) -> Vec<Row<'_>> {
             None => {
                 places.insert(key, at);
                 let targets = vec![step.target.as_str()];
-                rows.push(Row { step, index, targets, needs: Vec::new(), is_critical: false, follows: None });
+                rows.push(TimelineRow {
+                    step,
+                    index,
+                    targets,
+                    needs: Vec::new(),
+                    is_critical: false,
+                    follows: None,
+                });
             }
         }
         row_of.push(at);
@@ -100,7 +107,7 @@ fn once_each(steps: &[StepReport]) -> Vec<Row<'_>> {
 }
 
 /// The chain of steps that took longest, first to last, as far as its steps ran: a build with cores without end would still take that long.
-pub fn critical(rows: &[Row<'_>]) -> Vec<usize> {
+pub fn critical(rows: &[TimelineRow<'_>]) -> Vec<usize> {
     if rows.iter().all(|row| row.needs.is_empty()) {
         return Vec::new();
     }
@@ -122,13 +129,13 @@ pub fn critical(rows: &[Row<'_>]) -> Vec<usize> {
 }
 
 /// What a step took of this build's time, in seconds: of one that another build had begun, what was left of it.
-fn cost(row: &Row<'_>) -> f64 {
+fn cost(row: &TimelineRow<'_>) -> f64 {
     let left = row.step.started.map_or(row.step.seconds, |started| row.step.seconds + started.min(0.0));
     if row.step.cached { 0.0 } else { left.max(0.0) }
 }
 
 /// Rows after all that they need; those that need each other in a circle, which only a broken record has, are left out.
-fn in_order(rows: &[Row<'_>]) -> Vec<usize> {
+fn in_order(rows: &[TimelineRow<'_>]) -> Vec<usize> {
     let mut missing: Vec<usize> = rows.iter().map(|row| row.needs.len()).collect();
     let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); rows.len()];
     for (index, row) in rows.iter().enumerate() {
@@ -149,8 +156,8 @@ fn in_order(rows: &[Row<'_>]) -> Vec<usize> {
 }
 
 /// Of each step that runs because one before it did, the first of all such: the one with a cause of its own.
-fn follows(rows: &[Row<'_>]) -> Vec<Option<usize>> {
-    let is_parent = |row: &Row<'_>| {
+fn follows(rows: &[TimelineRow<'_>]) -> Vec<Option<usize>> {
+    let is_parent = |row: &TimelineRow<'_>| {
         !row.step.cached && row.step.cause.as_ref().is_some_and(|cause| cause.kind == CauseKind::Parent)
     };
     let mut roots: Vec<Option<usize>> = vec![None; rows.len()];
@@ -164,7 +171,7 @@ fn follows(rows: &[Row<'_>]) -> Vec<Option<usize>> {
     roots
 }
 
-fn stages<'a>(rows: &[Row<'a>]) -> Vec<(&'a str, Vec<usize>)> {
+fn stages<'a>(rows: &[TimelineRow<'a>]) -> Vec<(&'a str, Vec<usize>)> {
     let mut stages: Vec<(&str, Vec<usize>)> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         match stages.iter_mut().find(|(name, _)| *name == row.step.stage) {

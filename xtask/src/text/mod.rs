@@ -24,7 +24,7 @@ pub fn clock(seconds: f64) -> String {
 }
 
 /// An instruction without what says nothing to a reader: mounts and networks of a RUN.
-pub fn plain(instruction: &str) -> String {
+pub fn without_mount_flags(instruction: &str) -> String {
     let is_option =
         |word: &&str| ["--mount=", "--network=", "--security="].iter().any(|option| word.starts_with(option));
     let mut words = instruction.split(' ').filter(|word| !word.is_empty());
@@ -33,9 +33,9 @@ pub fn plain(instruction: &str) -> String {
 }
 
 /// `[php 4/4] RUN --mount=... make` without its mounts.
-pub fn plain_step(step: &str) -> String {
+pub fn step_without_mount_flags(step: &str) -> String {
     match step.split_once("] ") {
-        Some((place, instruction)) => format!("{place}] {}", plain(instruction)),
+        Some((place, instruction)) => format!("{place}] {}", without_mount_flags(instruction)),
         None => step.to_owned(),
     }
 }
@@ -73,11 +73,13 @@ mod tests {
         assert_eq!(seconds(61.7), "62 s");
         assert_eq!(seconds(532.0), "8 min 52 s");
         assert_eq!(
-            plain("RUN --mount=type=cache,target=/a     --mount=type=secret,id=b  make  x --mount=y"),
+            without_mount_flags(
+                "RUN --mount=type=cache,target=/a     --mount=type=secret,id=b  make  x --mount=y"
+            ),
             "RUN make x --mount=y"
         );
         assert_eq!([0.0, 7.9, 750.0, 3723.0, -1.0].map(clock), ["0:00", "0:07", "12:30", "1:02:03", "0:00"]);
-        assert_eq!(plain("COPY a b"), "COPY a b");
+        assert_eq!(without_mount_flags("COPY a b"), "COPY a b");
         assert_eq!(one_line("RUN a\nb", 80), "RUN a");
         assert_eq!(one_line("abcdef", 4), "abc…");
     }

@@ -157,7 +157,7 @@ fn execute(session: &Session, plan: &Plan, foresight: Foresight) -> Result<u8> {
         return Err(error::build_failed(failure.to_string()));
     }
     if !session.globals.json {
-        out!("{}", report::text::build(&report));
+        out!("{}", report::summary::build(&report));
     }
     Ok(0)
 }

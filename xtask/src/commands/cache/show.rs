@@ -11,7 +11,7 @@ use crate::engine::facts;
 use crate::engine::usage::{self, Which};
 use crate::json as document;
 use crate::process::stdio::{errln, out, outln};
-use crate::report::store::{self, Row};
+use crate::report::store::{self, StoreRow};
 use crate::session::Session;
 use crate::store::contents::{Contents, Kind, measure};
 use crate::store::policy::Policy;
@@ -23,11 +23,11 @@ pub(super) fn ls(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
     let now = session.host.now;
     let (generations, damaged) = entry::generations(&session.layout);
     let (mounts, warnings) = mount::all(&session.layout);
-    let mut rows: Vec<Row> = generations
+    let mut rows: Vec<StoreRow> = generations
         .iter()
         .map(|generation| {
             let entry = &generation.entry;
-            Row {
+            StoreRow {
                 kind: Kind::Layers,
                 name: entry.image.clone(),
                 key: entry.key.short().to_owned(),
@@ -41,7 +41,7 @@ pub(super) fn ls(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
     rows.extend(mounts.iter().map(|mount| {
         let entry = &mount.entry;
         let slug = entry.identity.slug();
-        Row {
+        StoreRow {
             kind: Kind::Mounts,
             name: format!("{} ({})", entry.identity.id, entry.target),
             key: slug.rsplit('-').next().unwrap_or_default().to_owned(),

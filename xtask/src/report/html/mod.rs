@@ -6,14 +6,14 @@ mod parts;
 
 use std::fmt::{self, Display};
 
-use super::story::Story;
+use super::view::ReportView;
 use crate::text::terminal;
 
 /// The page's form.
 const STYLE: &str = include_str!("style.css");
 
 /// The whole page.
-pub fn page(story: &Story<'_>) -> String {
+pub fn page(story: &ReportView<'_>) -> String {
     let names: Vec<&str> = story.report.targets.iter().map(|target| target.name.as_str()).collect();
     let (names, headline) = (names.join(", "), story.headline());
     let title = if names.is_empty() { story.report.build.clone() } else { names };
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use crate::outcome::failure::BuildFailure;
     use crate::outcome::{BuildReport, BuildResult};
-    use crate::report::sample::report;
+    use crate::report::fixtures::report;
 
     /// Tags in the order of the page, without their attributes; a void element has no end.
     fn tags(page: &str) -> Vec<String> {
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn nothing_of_a_build_is_markup_and_every_element_ends() {
         for report in [report(), hostile()] {
-            let page = page(&Story::of(&report, std::iter::empty(), None));
+            let page = page(&ReportView::of(&report, std::iter::empty(), None));
             assert!(
                 !page.contains("<script") && !page.contains("<img") && !page.contains("onerror=\"a"),
                 "{page}"
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn the_page_has_what_a_screen_reader_goes_by_and_nothing_from_outside() {
         let report = hostile();
-        let page = page(&Story::of(&report, std::iter::empty(), None));
+        let page = page(&ReportView::of(&report, std::iter::empty(), None));
         for word in [
             "<html lang=\"en\">",
             "<main id=\"main\"",

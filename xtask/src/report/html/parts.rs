@@ -5,9 +5,9 @@ use std::fmt::Write;
 use super::Text;
 use crate::outcome::BuildResult;
 use crate::report::detail::place;
-use crate::report::story::{Story, instruction};
-use crate::report::timeline::Row;
-use crate::report::words::{Part, parts};
+use crate::report::format::{Part, parts};
+use crate::report::timeline::TimelineRow;
+use crate::report::view::{ReportView, instruction};
 use crate::text::seconds;
 
 /// A sign beside the colour.
@@ -26,7 +26,7 @@ fn section(id: &str, heading: &str, content: &str) -> String {
     format!("<section aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{heading}</h2>\n{content}</section>\n")
 }
 
-pub(super) fn facts(story: &Story<'_>) -> String {
+pub(super) fn facts(story: &ReportView<'_>) -> String {
     let mut list = String::new();
     for (name, value) in story.facts() {
         let is_code = ["image", "cache read", "layers saved", "pushed"].contains(&name);
@@ -47,7 +47,7 @@ pub(super) fn facts(story: &Story<'_>) -> String {
     section("facts", "The build", &list)
 }
 
-pub(super) fn failure(story: &Story<'_>) -> String {
+pub(super) fn failure(story: &ReportView<'_>) -> String {
     let Some(failure) = &story.report.failure else { return String::new() };
     let lines: Vec<String> = failure.to_string().lines().map(|line| Text(line).to_string()).collect();
     let text = format!(
@@ -57,7 +57,7 @@ pub(super) fn failure(story: &Story<'_>) -> String {
     section("failure", "What failed", &text)
 }
 
-pub(super) fn steps(story: &Story<'_>) -> String {
+pub(super) fn steps(story: &ReportView<'_>) -> String {
     let timeline = &story.timeline;
     if timeline.rows.is_empty() {
         return String::new();
@@ -87,7 +87,7 @@ pub(super) fn steps(story: &Story<'_>) -> String {
     section("steps", "Steps", &(table + "</table>\n"))
 }
 
-fn step(story: &Story<'_>, row: &Row<'_>) -> String {
+fn step(story: &ReportView<'_>, row: &TimelineRow<'_>) -> String {
     let mut tags = String::new();
     if row.is_critical {
         tags.push_str(" <span class=\"tag critical\">critical path</span>");
@@ -112,7 +112,7 @@ fn step(story: &Story<'_>, row: &Row<'_>) -> String {
 }
 
 /// Its place on the line of time; the numbers beside say the same.
-fn bar(story: &Story<'_>, row: &Row<'_>) -> String {
+fn bar(story: &ReportView<'_>, row: &TimelineRow<'_>) -> String {
     let Some((from, to)) = story.timeline.span.and_then(|span| place(row, span)) else {
         return String::new();
     };
@@ -123,7 +123,7 @@ fn bar(story: &Story<'_>, row: &Row<'_>) -> String {
     )
 }
 
-pub(super) fn causes(story: &Story<'_>) -> String {
+pub(super) fn causes(story: &ReportView<'_>) -> String {
     let mut text = String::new();
     for why in story.causes() {
         let _ = writeln!(text, "<h3><code>{}</code></h3>\n<p>{}</p>", Text(&why.step), rich(&why.cause));
@@ -145,7 +145,7 @@ fn rich(text: &str) -> String {
     parts(text).into_iter().map(part).collect()
 }
 
-pub(super) fn mounts(story: &Story<'_>) -> String {
+pub(super) fn mounts(story: &ReportView<'_>) -> String {
     let mut rows = String::new();
     for mount in story.mounts() {
         let _ = writeln!(
@@ -171,7 +171,7 @@ pub(super) fn mounts(story: &Story<'_>) -> String {
     section("mounts", "Cache mounts", &table)
 }
 
-pub(super) fn warnings(story: &Story<'_>) -> String {
+pub(super) fn warnings(story: &ReportView<'_>) -> String {
     let item = |warning: &String| format!("<li>{}</li>\n", rich(&warning.replace('\n', " ")));
     let items: String = story.report.warnings.iter().map(item).collect();
     let list = if items.is_empty() { items } else { format!("<ul>\n{items}</ul>\n") };
@@ -181,12 +181,12 @@ pub(super) fn warnings(story: &Story<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample::report;
+    use crate::report::fixtures::report;
 
     #[test]
     fn a_step_says_in_words_what_its_colour_says() {
         let report = report();
-        let story = Story::of(&report, std::iter::empty(), None);
+        let story = ReportView::of(&report, std::iter::empty(), None);
         let rows = steps(&story);
         assert_eq!(rows.matches(">critical path<").count(), 4);
         assert_eq!(rows.matches(">cached<").count(), 1);

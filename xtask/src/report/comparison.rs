@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::spark::{self, median};
+use super::sparkline::{self, median};
 use crate::outcome::{BuildReport, BuildResult, MountReport, StepReport};
 use crate::text::seconds;
 
@@ -11,7 +11,7 @@ const LAST: usize = 20;
 
 /// What the earlier ones tell.
 #[derive(Debug, Clone, Default)]
-pub struct Against {
+pub struct Comparison {
     /// How many came to the same: built, or cached.
     pub alike: usize,
     /// How long those took, the middle of them.
@@ -24,7 +24,7 @@ pub struct Against {
     sizes: BTreeMap<(String, String), u64>,
 }
 
-impl Against {
+impl Comparison {
     /// `builds` has every report, the oldest first; this one may be among them.
     pub fn of<'a>(report: &BuildReport, builds: impl Iterator<Item = &'a BuildReport>) -> Self {
         let targets = targets(report);
@@ -47,7 +47,7 @@ impl Against {
 
     /// The times as bars; empty where there are not two.
     pub fn line(&self) -> String {
-        if self.times.len() > 1 { spark::line(&self.times) } else { String::new() }
+        if self.times.len() > 1 { sparkline::line(&self.times) } else { String::new() }
     }
 
     /// The bars in words.
@@ -103,7 +103,7 @@ fn sizes(earlier: &[&BuildReport]) -> BTreeMap<(String, String), u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample::report;
+    use crate::report::fixtures::report;
 
     #[test]
     fn only_earlier_builds_of_the_same_targets_count() {
@@ -122,12 +122,12 @@ mod tests {
             build("6", "app", BuildResult::Built, 12.0),
             build("7", "app", BuildResult::Built, 90.0),
         ];
-        let against = Against::of(&all[5], all.iter());
+        let against = Comparison::of(&all[5], all.iter());
         assert_eq!((against.alike, against.median), (2, Some(15.0)));
         assert_eq!(against.previous, Some(("5".into(), BuildResult::Cached, 0.5)));
         assert_eq!(against.line().chars().count(), 4, "failed ones have no bar, later ones neither");
         assert_eq!(against.spoken(), "4 builds, from 0.5 s to 20 s, the last 12 s");
-        let first = Against::of(&all[0], all.iter());
+        let first = Comparison::of(&all[0], all.iter());
         assert_eq!((first.line().as_str(), first.previous), ("", None));
         assert_eq!(against.usual(&all[0].steps[1]), Some(all[0].steps[1].seconds));
         let mount = &all[0].cache.mounts[0];

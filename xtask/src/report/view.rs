@@ -2,22 +2,22 @@
 
 use jiff::Timestamp;
 
-use super::against::Against;
-use super::text;
-use super::timeline::{Row, Timeline};
-use super::words::{growth, when};
+use super::comparison::Comparison;
+use super::format::{growth, when};
+use super::summary;
+use super::timeline::{Timeline, TimelineRow};
 use crate::outcome::{BuildReport, BuildResult, CauseKind};
 use crate::text::size::show;
-use crate::text::{one_line, plain, seconds, terminal};
+use crate::text::{one_line, seconds, terminal, without_mount_flags};
 
 /// A build with all that is known around it.
-pub struct Story<'a> {
+pub struct ReportView<'a> {
     /// Its report.
     pub report: &'a BuildReport,
     /// Its steps.
     pub timeline: Timeline<'a>,
     /// The builds before.
-    pub against: Against,
+    pub against: Comparison,
     /// When it began.
     pub begun: Option<Timestamp>,
 }
@@ -46,14 +46,14 @@ pub struct MountRow {
     pub moved: String,
 }
 
-impl<'a> Story<'a> {
+impl<'a> ReportView<'a> {
     /// Of a report and of all others there are.
     pub fn of<'b>(
         report: &'a BuildReport,
         others: impl Iterator<Item = &'b BuildReport>,
         begun: Option<Timestamp>,
     ) -> Self {
-        Self { report, timeline: Timeline::of(&report.steps), against: Against::of(report, others), begun }
+        Self { report, timeline: Timeline::of(&report.steps), against: Comparison::of(report, others), begun }
     }
 
     /// `built in 12 s: 3 of 26 steps ran`.
@@ -63,11 +63,11 @@ impl<'a> Story<'a> {
             BuildResult::Built | BuildResult::Cached => "in",
         };
         let (result, time) = (self.report.result.word(), seconds(self.report.seconds));
-        format!("{result} {verb} {time}: {}", text::steps(&self.timeline))
+        format!("{result} {verb} {time}: {}", summary::steps(&self.timeline))
     }
 
     /// Whether a step is the one that failed.
-    pub fn is_failed(&self, row: &Row<'_>) -> bool {
+    pub fn is_failed(&self, row: &TimelineRow<'_>) -> bool {
         let failed = self.report.failure.as_ref().and_then(|failure| failure.step.as_deref());
         let parts = failed.and_then(|name| name.strip_prefix('[')?.split_once("] "));
         parts.is_some_and(|(place, instruction)| {
@@ -78,7 +78,7 @@ impl<'a> Story<'a> {
     }
 
     /// What became of a step, in a word: no colour says it alone.
-    pub fn outcome(&self, row: &Row<'_>) -> &'static str {
+    pub fn outcome(&self, row: &TimelineRow<'_>) -> &'static str {
         match (self.is_failed(row), row.step.cached) {
             (true, _) => "failed",
             (false, true) => "cached",
@@ -183,17 +183,17 @@ impl<'a> Story<'a> {
 }
 
 /// `php: RUN make`, without what says nothing to a reader.
-pub fn name(row: &Row<'_>) -> String {
+pub fn name(row: &TimelineRow<'_>) -> String {
     format!("{}: {}", row.step.stage, instruction(row))
 }
 
 /// A step's instruction, likewise.
-pub fn instruction(row: &Row<'_>) -> String {
-    one_line(&terminal::plain(&plain(&row.step.instruction)), 160)
+pub fn instruction(row: &TimelineRow<'_>) -> String {
+    one_line(&terminal::plain(&without_mount_flags(&row.step.instruction)), 160)
 }
 
 /// Why a step ran, in words; empty for one that did not.
-pub fn cause(row: &Row<'_>) -> String {
+pub fn cause(row: &TimelineRow<'_>) -> String {
     let Some(cause) = row.step.cause.as_ref().filter(|_| !row.step.cached) else { return String::new() };
     let kind = match cause.kind {
         CauseKind::File => "file",
@@ -214,7 +214,7 @@ pub fn cause(row: &Row<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample::report;
+    use crate::report::fixtures::report;
 
     #[test]
     fn facts_and_causes_are_told_once() {
@@ -223,7 +223,7 @@ mod tests {
         (before.build, before.seconds) = ("20261124-074743-1fc".into(), 80.0);
         before.cache.mounts[1].bytes = 90_000_000;
         let begun = crate::build_id::begun(&report.build);
-        let story = Story::of(&report, [&before, &report].into_iter(), begun);
+        let story = ReportView::of(&report, [&before, &report].into_iter(), begun);
         assert_eq!(story.headline(), "built in 104 s: 5 of 6 steps ran");
         let facts = story.facts();
         let fact = |name: &str| facts.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str());
@@ -250,7 +250,7 @@ mod tests {
             crate::outcome::failure::BuildFailure::of_error(&error, std::path::Path::new("/log"));
         failure.step = Some(format!("[base php 3/3] {}", report.steps[2].instruction));
         report.failure = Some(failure);
-        let story = Story::of(&report, std::iter::empty(), None);
+        let story = ReportView::of(&report, std::iter::empty(), None);
         let outcomes: Vec<_> = story.timeline.rows.iter().map(|row| story.outcome(row)).collect();
         assert_eq!(outcomes, ["cached", "ran", "failed", "ran", "ran", "ran"]);
     }

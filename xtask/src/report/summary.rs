@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::timeline::Timeline;
 use crate::outcome::BuildReport;
 use crate::text::size::show;
-use crate::text::{one_line, plain, seconds, terminal};
+use crate::text::{one_line, seconds, terminal, without_mount_flags};
 
 /// The end of a build, as the terminal shows it.
 pub fn build(report: &BuildReport) -> String {
@@ -22,7 +22,7 @@ pub fn build(report: &BuildReport) -> String {
             "  {:>8}  {}: {}",
             seconds(step.seconds),
             terminal::plain(&step.stage),
-            one_line(&terminal::plain(&plain(&step.instruction)), 80)
+            one_line(&terminal::plain(&without_mount_flags(&step.instruction)), 80)
         );
     }
     for target in &report.targets {
