@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::processors::Span;
-use super::{Expected, Known, State};
+use super::{ExpectedTime, ForecastInputs, PredictedState};
 use crate::forecast::reasons::counterpart;
 use crate::project::graph::GraphStep;
 use crate::record::steps::BuildSteps;
@@ -16,7 +16,7 @@ pub struct Times {
     /// How long each step takes if it runs, in seconds: with what runs beside it, where it is taken to run; nothing where that is not known.
     pub of_steps: Vec<Option<f64>>,
     /// From the build's start to its images; nothing where it is not known of a step that runs.
-    pub of_build: Option<Expected>,
+    pub of_build: Option<ExpectedTime>,
 }
 
 /// A step of a Dockerfile, whatever it is made of.
@@ -24,31 +24,32 @@ type Name<'a> = (&'a str, &'a str, &'a str);
 
 impl Times {
     /// Of a build whose steps will fare like this.
-    pub fn new(known: &Known<'_>, states: &[State]) -> Self {
+    pub fn new(known: &ForecastInputs<'_>, states: &[PredictedState]) -> Self {
         let alone = Alone::of(known);
-        let steps: Vec<Option<Expected>> = (0..states.len()).map(|at| alone.of_step(at)).collect();
+        let steps: Vec<Option<ExpectedTime>> = (0..states.len()).map(|at| alone.of_step(at)).collect();
         let chances: Vec<f64> = (0..states.len()).map(|at| chance(known, states, at)).collect();
-        let together = |chance: &dyn Fn(usize) -> f64, time: fn(Expected) -> f64| -> Vec<Span> {
+        let together = |chance: &dyn Fn(usize) -> f64, time: fn(ExpectedTime) -> f64| -> Vec<Span> {
             let seconds = (0..steps.len()).map(|at| chance(at) * steps[at].map_or(0.0, time));
             known.processors.together(known.graph, &seconds.collect::<Vec<f64>>())
         };
         let spans = together(&|at| chances[at], |time| time.seconds);
         let of_steps = (0..steps.len()).map(|at| {
-            let is_sure = states[at] == State::Runs;
+            let is_sure = states[at] == PredictedState::Runs;
             steps[at].map(|alone| if is_sure { spans[at].to - spans[at].from } else { alone.seconds })
         });
         let end = |spans: &[Span]| spans.iter().map(|span| span.to).fold(0.0, f64::max);
-        let is_known = |state: State| (0..steps.len()).all(|at| states[at] != state || steps[at].is_some());
+        let is_known =
+            |state: PredictedState| (0..steps.len()).all(|at| states[at] != state || steps[at].is_some());
         let of_steps_and_all = || {
-            let beside =
-                beside(known.past).filter(|_| is_known(State::Runs) && is_known(State::IfChanged))?;
-            let sum = |chance: &dyn Fn(State) -> bool, time| {
+            let beside = beside(known.past)
+                .filter(|_| is_known(PredictedState::Runs) && is_known(PredictedState::IfChanged))?;
+            let sum = |chance: &dyn Fn(PredictedState) -> bool, time| {
                 end(&together(&|at| f64::from(u8::from(chance(states[at]))), time))
             };
-            Some(Expected {
+            Some(ExpectedTime {
                 seconds: end(&spans) + beside.seconds,
-                low: sum(&|state| state == State::Runs, |time| time.low) + beside.low,
-                high: sum(&|state| state != State::Cached, |time| time.high) + beside.high,
+                low: sum(&|state| state == PredictedState::Runs, |time| time.low) + beside.low,
+                high: sum(&|state| state != PredictedState::Cached, |time| time.high) + beside.high,
             })
         };
         let of_build = of_same(known, &chances).or_else(of_steps_and_all);
@@ -57,7 +58,7 @@ impl Times {
 }
 
 /// Where builds ran the same steps, and none is in doubt, that is what they took.
-fn of_same(known: &Known<'_>, chances: &[f64]) -> Option<Expected> {
+fn of_same(known: &ForecastInputs<'_>, chances: &[f64]) -> Option<ExpectedTime> {
     let mut names: BTreeSet<Name<'_>> = BTreeSet::new();
     for (step, chance) in known.graph.iter().zip(chances).filter(|(_, chance)| **chance > 0.0) {
         if *chance < 1.0 {
@@ -72,24 +73,24 @@ fn of_same(known: &Known<'_>, chances: &[f64]) -> Option<Expected> {
 
 /// How long steps would have taken with nothing beside them.
 struct Alone<'a> {
-    known: &'a Known<'a>,
+    known: &'a ForecastInputs<'a>,
     /// By build, newest first, by keys of its steps, in seconds.
     builds: Vec<BTreeMap<&'a str, f64>>,
 }
 
 impl<'a> Alone<'a> {
-    fn of(known: &'a Known<'a>) -> Self {
+    fn of(known: &'a ForecastInputs<'a>) -> Self {
         Self { known, builds: known.past.iter().map(|past| known.processors.alone(&past.steps)).collect() }
     }
 
     /// The median of a step's newest runs; of one whose text is new, of what was in its place.
-    fn of_step(&self, at: usize) -> Option<Expected> {
+    fn of_step(&self, at: usize) -> Option<ExpectedTime> {
         let known = self.known;
         self.of_runs(&known.graph[at]).or_else(|| self.of_runs(counterpart(known.graph, at, known.before?)?))
     }
 
     /// Of a step whatever it was made of, also with another text that came to the same: a secret's options do not count.
-    fn of_runs(&self, step: &GraphStep) -> Option<Expected> {
+    fn of_runs(&self, step: &GraphStep) -> Option<ExpectedTime> {
         let done = || self.known.past.iter().flat_map(|past| &past.steps).filter(|done| done.is_done);
         let keys: BTreeSet<&str> =
             done().filter(|done| done.is(step)).map(|done| done.key.as_str()).collect();
@@ -102,20 +103,20 @@ impl<'a> Alone<'a> {
 }
 
 /// The median of some times, and the shortest and longest of them.
-fn spread(mut times: Vec<f64>) -> Option<Expected> {
+fn spread(mut times: Vec<f64>) -> Option<ExpectedTime> {
     times.sort_by(f64::total_cmp);
     let (low, high) = (*times.first()?, *times.last()?);
-    Some(Expected { seconds: times[times.len() / 2], low, high })
+    Some(ExpectedTime { seconds: times[times.len() / 2], low, high })
 }
 
 /// How likely a step is to run, from 0 to 1: one whose inputs from other stages may be equal, as often as it ran of late when they had
 /// been made anew.
-fn chance(known: &Known<'_>, states: &[State], at: usize) -> f64 {
+fn chance(known: &ForecastInputs<'_>, states: &[PredictedState], at: usize) -> f64 {
     let step = &known.graph[at];
     match states[at] {
-        State::Cached => 0.0,
-        State::Runs => 1.0,
-        State::IfChanged => {
+        PredictedState::Cached => 0.0,
+        PredictedState::Runs => 1.0,
+        PredictedState::IfChanged => {
             let mut keys: BTreeSet<&str> = BTreeSet::new();
             // Whether it ran when its key was new: of each key the oldest build tells.
             let mut ran = Vec::new();
@@ -145,7 +146,7 @@ fn ran(past: &BuildSteps) -> BTreeSet<Name<'_>> {
 
 /// What builds took beside their steps: reading files, transfers, export. From their first step's beginning to their last one's end is
 /// the steps' own.
-fn beside(past: &[BuildSteps]) -> Option<Expected> {
+fn beside(past: &[BuildSteps]) -> Option<ExpectedTime> {
     let own = |past: &BuildSteps| {
         let runs: Vec<_> = past.steps.iter().filter_map(|step| step.ran).collect();
         let (from, to) = (runs.iter().map(|run| run.0).min(), runs.iter().map(|run| run.1).max());

@@ -22,7 +22,7 @@ use processors::Processors;
 /// What is foreseen of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum PredictedState {
     /// Its result is there.
     Cached,
     /// It runs.
@@ -43,23 +43,23 @@ pub struct StepForecast {
     /// The line of the Dockerfile that it begins in, counted from 0.
     pub line: usize,
     /// What is foreseen, and how long it takes if it runs.
-    pub forecast: Foreseen,
+    pub forecast: StepPrediction,
     /// Why it runs, where it does.
     pub cause: Option<Cause>,
 }
 
 /// What is foreseen of one step.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Foreseen {
+pub struct StepPrediction {
     /// Whether it runs.
-    pub state: State,
+    pub state: PredictedState,
     /// How long it takes if it runs, in seconds; nothing where it never ran here.
     pub seconds: Option<f64>,
 }
 
 /// A time that is expected, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Expected {
+pub struct ExpectedTime {
     /// The most likely.
     pub seconds: f64,
     /// The shortest that is likely.
@@ -74,7 +74,7 @@ pub struct Forecast {
     /// Steps in the order in which targets and Dockerfiles need them.
     pub steps: Vec<StepForecast>,
     /// From its start to its images; nothing where a step that will run never ran here.
-    pub expected: Option<Expected>,
+    pub expected: Option<ExpectedTime>,
     /// Dockerfiles by target: BuildKit's names of steps lead to their instructions through these.
     #[serde(skip)]
     pub files: BTreeMap<String, Dockerfile>,
@@ -93,7 +93,7 @@ impl Forecast {
 }
 
 /// What forecasts are made of.
-pub struct Known<'a> {
+pub struct ForecastInputs<'a> {
     /// The build's steps.
     pub graph: &'a [GraphStep],
     /// Builds before on this builder, newest first.
@@ -109,10 +109,10 @@ pub struct Known<'a> {
 }
 
 /// Makes the forecast.
-pub fn forecast(known: &Known<'_>, files: BTreeMap<String, Dockerfile>) -> Forecast {
+pub fn forecast(known: &ForecastInputs<'_>, files: BTreeMap<String, Dockerfile>) -> Forecast {
     let states = states(known);
     let times = Times::new(known, &states);
-    let may_run = |at: usize| states[at] != State::Cached;
+    let may_run = |at: usize| states[at] != PredictedState::Cached;
     let compared = Compared { now: known.graph, before: known.before };
     let steps = known.graph.iter().enumerate().map(|(at, step)| {
         let cause = may_run(at).then(|| compared.cause(at, &may_run, known.was_made(step)));
@@ -121,14 +121,14 @@ pub fn forecast(known: &Known<'_>, files: BTreeMap<String, Dockerfile>) -> Forec
             stage: step.stage.clone(),
             instruction: step.text.clone(),
             line: step.line,
-            forecast: Foreseen { state: states[at], seconds: times.of_steps[at] },
+            forecast: StepPrediction { state: states[at], seconds: times.of_steps[at] },
             cause,
         }
     });
     Forecast { steps: steps.collect(), expected: times.of_build, files }
 }
 
-impl Known<'_> {
+impl ForecastInputs<'_> {
     fn done(&self) -> impl Iterator<Item = &StepOutcome> {
         self.past.iter().flat_map(|past| &past.steps).filter(|step| step.is_done)
     }
@@ -157,9 +157,9 @@ impl Known<'_> {
 
 /// Goes from each result that is asked for to what it needs, as BuildKit does: below a step that is cached nothing is looked at, so that
 /// what the builder dropped there does not matter.
-fn states(known: &Known<'_>) -> Vec<State> {
+fn states(known: &ForecastInputs<'_>) -> Vec<PredictedState> {
     let graph = known.graph;
-    let mut states = vec![State::Cached; graph.len()];
+    let mut states = vec![PredictedState::Cached; graph.len()];
     let is_needed_by_none = |at: usize| !graph.iter().any(|step| step.needs().any(|needed| needed == at));
     let mut next: Vec<usize> = (0..graph.len()).filter(|at| is_needed_by_none(*at)).collect();
     let mut seen = BTreeSet::new();
@@ -167,26 +167,26 @@ fn states(known: &Known<'_>) -> Vec<State> {
         if !seen.insert(at) || (!graph[at].is_open && known.is_there(&graph[at])) {
             continue;
         }
-        states[at] = State::Runs;
+        states[at] = PredictedState::Runs;
         next.extend(graph[at].needs());
     }
     // What stands before comes first in a graph.
     for at in 0..graph.len() {
-        if states[at] == State::Runs && may_hit(known, &states, at) {
-            states[at] = State::IfChanged;
+        if states[at] == PredictedState::Runs && may_hit(known, &states, at) {
+            states[at] = PredictedState::IfChanged;
         }
     }
     states
 }
 
 /// Whether a step runs only if what it reads from other stages comes out otherwise than before.
-fn may_hit(known: &Known<'_>, states: &[State], at: usize) -> bool {
+fn may_hit(known: &ForecastInputs<'_>, states: &[PredictedState], at: usize) -> bool {
     let step = &known.graph[at];
     if step.is_open {
         return known.was_made(step);
     }
     let is_made = known.was_made(step) || known.stored.contains(&step.key);
-    let parent_may = step.parents.iter().all(|parent| states[*parent] != State::Runs);
+    let parent_may = step.parents.iter().all(|parent| states[*parent] != PredictedState::Runs);
     !is_made && parent_may && known.may_equal(step)
 }
 

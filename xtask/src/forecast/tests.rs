@@ -50,16 +50,22 @@ type Holds<'a> = &'a dyn Fn(&GraphStep, Option<&StepOutcome>) -> bool;
 
 fn foresee(now: &[GraphStep], past: &[BuildSteps], before: &[GraphStep], holds: Holds<'_>) -> Forecast {
     let stored = BTreeSet::new();
-    let known =
-        Known { graph: now, past, before: Some(before), stored: &stored, processors: Processors(8), holds };
+    let known = ForecastInputs {
+        graph: now,
+        past,
+        before: Some(before),
+        stored: &stored,
+        processors: Processors(8),
+        holds,
+    };
     forecast(&known, BTreeMap::new())
 }
 
 fn states(forecast: &Forecast) -> String {
     let letter = |step: &StepForecast| match step.forecast.state {
-        State::Cached => '=',
-        State::Runs => '!',
-        State::IfChanged => '?',
+        PredictedState::Cached => '=',
+        PredictedState::Runs => '!',
+        PredictedState::IfChanged => '?',
     };
     forecast.steps.iter().map(letter).collect()
 }
@@ -86,7 +92,7 @@ fn what_runs_and_what_may() {
         [Some("a: 1"), Some("made: RUN made0"), Some("last: RUN last0"), None]
             .map(|cause| cause.map(|text| if text == "a: 1" { "a: mode 1 -> 2" } else { text }))
     );
-    assert_eq!(edited.expected, Some(Expected { seconds: 14.0, low: 9.0, high: 14.0 }));
+    assert_eq!(edited.expected, Some(ExpectedTime { seconds: 14.0, low: 9.0, high: 14.0 }));
     let second = past(&two, "b2", &[(0, 6)], 7.0);
     let back = foresee(&one, &[second.clone(), first.clone()], &two, &all);
     assert_eq!(states(&back), "====", "an edit that is taken back");

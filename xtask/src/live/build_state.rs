@@ -24,10 +24,10 @@ struct ShownStep {
 }
 
 impl ShownStep {
-    fn is(&self, foreseen: &StepForecast) -> bool {
-        self.label.stage == foreseen.stage
-            && self.shown == foreseen.instruction
-            && self.targets.contains(&foreseen.target)
+    fn is(&self, predicted: &StepForecast) -> bool {
+        self.label.stage == predicted.stage
+            && self.shown == predicted.instruction
+            && self.targets.contains(&predicted.target)
     }
 
     fn at(&self, now: Instant) -> At {
@@ -175,7 +175,7 @@ impl BuildState {
         let rows = self.running.iter().map(|row| self.row(row, forecast, now)).collect();
         let remaining = forecast.and_then(|forecast| {
             let expected = forecast.expected?;
-            let steps = self.foreseen(forecast, now);
+            let steps = self.predicted(forecast, now);
             Some(eta::remaining(expected.seconds, elapsed, &steps))
         });
         let remaining = remaining.map(|known| {
@@ -203,24 +203,24 @@ impl BuildState {
 
     fn row(&self, row: &Running, forecast: Option<&Forecast>, now: Instant) -> ScreenRow {
         let step = self.steps.get(&row.digest);
-        let foreseen = step.and_then(|step| forecast?.of(&step.targets, &step.label));
+        let predicted = step.and_then(|step| forecast?.of(&step.targets, &step.label));
         // All clocks go on at the same moment, so there is one drawing a second where nothing else happens.
         let seconds = since(self.began, now).floor() - since(self.began, row.began).floor();
         ScreenRow {
             heading: row.heading.clone(),
             seconds,
-            expected: foreseen.and_then(|foreseen| foreseen.forecast.seconds),
+            expected: predicted.and_then(|predicted| predicted.forecast.seconds),
             detail: row.detail.clone(),
         }
     }
 
     /// Steps that count for the time that is left, each once.
-    fn foreseen(&self, forecast: &Forecast, now: Instant) -> Vec<eta::TimedStep> {
+    fn predicted(&self, forecast: &Forecast, now: Instant) -> Vec<eta::TimedStep> {
         let mut seen = BTreeSet::new();
         let time = |step: &StepForecast| {
             let (expected, at) = (step.forecast.seconds?, self.at(step, now));
-            let counts =
-                step.forecast.state != forecast::State::Cached || matches!(at, At::Running(_) | At::Ran(_));
+            let counts = step.forecast.state != forecast::PredictedState::Cached
+                || matches!(at, At::Running(_) | At::Ran(_));
             counts.then_some(eta::TimedStep { expected, at })
         };
         let all = forecast.steps.iter();
@@ -228,9 +228,9 @@ impl BuildState {
         once.filter_map(time).collect()
     }
 
-    fn at(&self, foreseen: &StepForecast, now: Instant) -> At {
-        let here = self.steps.values().find(|step| step.is(foreseen)).map(|step| step.at(now));
-        let before = || self.before.iter().find(|step| step.is(foreseen)).map(|step| step.at(now));
+    fn at(&self, predicted: &StepForecast, now: Instant) -> At {
+        let here = self.steps.values().find(|step| step.is(predicted)).map(|step| step.at(now));
+        let before = || self.before.iter().find(|step| step.is(predicted)).map(|step| step.at(now));
         match here {
             Some(at @ (At::Running(_) | At::Ran(_))) => at,
             other => before().or(other).unwrap_or(At::Waiting),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::forecast::Expected;
+use crate::forecast::ExpectedTime;
 use crate::live::build_state::*;
 use crate::live::lines::tests::{events, log, vertex};
 use crate::project::dockerfile::Dockerfile;
@@ -54,16 +54,16 @@ fn forecast() -> Forecast {
         stage: "php".into(),
         instruction: instruction.into(),
         line,
-        forecast: forecast::Foreseen { state, seconds: Some(seconds) },
+        forecast: forecast::StepPrediction { state, seconds: Some(seconds) },
         cause: None,
     };
     Forecast {
         steps: vec![
-            step(1, "RUN make", forecast::State::Runs, 30.0),
-            step(2, "COPY a b", forecast::State::Runs, 10.0),
-            step(3, "RUN old", forecast::State::Cached, 500.0),
+            step(1, "RUN make", forecast::PredictedState::Runs, 30.0),
+            step(2, "COPY a b", forecast::PredictedState::Runs, 10.0),
+            step(3, "RUN old", forecast::PredictedState::Cached, 500.0),
         ],
-        expected: Some(Expected { seconds: 40.0, low: 30.0, high: 60.0 }),
+        expected: Some(ExpectedTime { seconds: 40.0, low: 30.0, high: 60.0 }),
         files: [("app".to_owned(), Dockerfile::parse(b"FROM scratch AS php\nRUN make\nCOPY a b\nRUN old\n"))]
             .into(),
     }

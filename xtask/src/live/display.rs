@@ -47,10 +47,10 @@ impl Shown {
         None
     }
 
-    fn lines(&mut self, foreseen: &SharedForecast, size: Size, color: bool) -> Vec<String> {
+    fn lines(&mut self, forecast_slot: &SharedForecast, size: Size, color: bool) -> Vec<String> {
         let now = Instant::now();
         match self {
-            Self::Build(board) => layout::lines(&board.view(foreseen.confirmed.get(), now), size, color),
+            Self::Build(board) => layout::lines(&board.view(forecast_slot.confirmed.get(), now), size, color),
             Self::SideTask(aside) => vec![layout::line(&aside.row(now), size, color)],
         }
     }
@@ -62,7 +62,7 @@ struct Screen {
     painter: Painter,
     /// Lines that are to stay.
     above: Vec<String>,
-    foreseen: SharedForecast,
+    forecast_slot: SharedForecast,
     color: bool,
     size: Size,
     /// When the size changed.
@@ -77,7 +77,8 @@ impl Screen {
         } else if !is_over && self.resized.is_some_and(|at| at.elapsed() < STILL) {
             return;
         }
-        let frame = if is_over { Vec::new() } else { self.shown.lines(&self.foreseen, size, self.color) };
+        let frame =
+            if is_over { Vec::new() } else { self.shown.lines(&self.forecast_slot, size, self.color) };
         let above = std::mem::take(&mut self.above);
         if let Some(text) = self.painter.paint(&above, frame, size.columns) {
             err!("{text}");
@@ -91,8 +92,8 @@ fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
 
 impl LiveDisplay {
     /// A build; nothing is drawn until something happens.
-    pub fn build(foreseen: SharedForecast, color: bool) -> Self {
-        Self::new(Shown::Build(BuildState::new(Instant::now())), foreseen, color)
+    pub fn build(forecast_slot: SharedForecast, color: bool) -> Self {
+        Self::new(Shown::Build(BuildState::new(Instant::now())), forecast_slot, color)
     }
 
     /// What is done beside a build.
@@ -100,10 +101,10 @@ impl LiveDisplay {
         Self::new(Shown::SideTask(SideTask::new(what, Instant::now())), SharedForecast::default(), color)
     }
 
-    fn new(shown: Shown, foreseen: SharedForecast, color: bool) -> Self {
+    fn new(shown: Shown, forecast_slot: SharedForecast, color: bool) -> Self {
         let size = stderr_size().unwrap_or(USUAL);
         let (painter, above) = (Painter::default(), Vec::new());
-        let screen = Screen { shown, painter, above, foreseen, color, size, resized: None };
+        let screen = Screen { shown, painter, above, forecast_slot, color, size, resized: None };
         Self { screen: Arc::new(Mutex::new(screen)), ticker: None }
     }
 

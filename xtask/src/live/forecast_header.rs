@@ -11,7 +11,7 @@ use crate::text::terminal;
 /// that as long as no step runs.
 pub(super) struct ForecastHeader {
     shown: Box<dyn Watcher>,
-    foreseen: SharedForecast,
+    forecast_slot: SharedForecast,
     is_said: bool,
     /// Whether a step ran.
     did_run: bool,
@@ -20,8 +20,8 @@ pub(super) struct ForecastHeader {
 }
 
 impl ForecastHeader {
-    pub(super) fn new(shown: Box<dyn Watcher>, foreseen: SharedForecast) -> Self {
-        Self { shown, foreseen, is_said: false, did_run: false, waiting: Vec::new() }
+    pub(super) fn new(shown: Box<dyn Watcher>, forecast_slot: SharedForecast) -> Self {
+        Self { shown, forecast_slot, is_said: false, did_run: false, waiting: Vec::new() }
     }
 
     fn say(&mut self, forecast: &Forecast) {
@@ -36,8 +36,8 @@ impl ForecastHeader {
 
 impl Watcher for ForecastHeader {
     fn event(&mut self, trace: &Trace, event: &Event) {
-        let foreseen = SharedForecast::clone(&self.foreseen);
-        if let Some(forecast) = foreseen.confirmed.get().filter(|_| !self.is_said) {
+        let forecast_slot = SharedForecast::clone(&self.forecast_slot);
+        if let Some(forecast) = forecast_slot.confirmed.get().filter(|_| !self.is_said) {
             self.say(forecast);
         }
         let vertex = match event {
@@ -58,8 +58,8 @@ impl Watcher for ForecastHeader {
     }
 
     fn end(&mut self, trace: &Trace) {
-        let foreseen = SharedForecast::clone(&self.foreseen);
-        let known = foreseen.confirmed.get().or(foreseen.provisional.get());
+        let forecast_slot = SharedForecast::clone(&self.forecast_slot);
+        let known = forecast_slot.confirmed.get().or(forecast_slot.provisional.get());
         if let Some(forecast) = known.filter(|_| !self.is_said && !self.did_run) {
             self.say(forecast);
         }
@@ -91,10 +91,10 @@ mod tests {
     }
 
     /// What is shown of a cached step and, where `second` says how it ended, another one.
-    fn shown(foreseen: &SharedForecast, second: Option<String>) -> Vec<String> {
+    fn shown(forecast_slot: &SharedForecast, second: Option<String>) -> Vec<String> {
         let lines = Rc::new(RefCell::new(Vec::new()));
         let mut watcher =
-            ForecastHeader::new(Box::new(Lines(Rc::clone(&lines))), SharedForecast::clone(foreseen));
+            ForecastHeader::new(Box::new(Lines(Rc::clone(&lines))), SharedForecast::clone(forecast_slot));
         let mut trace = Trace::new(&["app".to_owned()]);
         let cached =
             vertex("a", "[php 1/2] RUN a", 0, Some(0)).replace("\"name\"", "\"cached\":true,\"name\"");
@@ -107,18 +107,18 @@ mod tests {
 
     #[test]
     fn the_forecast_comes_first() {
-        let foreseen = SharedForecast::default();
-        let _ = foreseen.provisional.set(Forecast::default());
-        assert_eq!(shown(&foreseen, None), ["foreseen: all 0 steps cached", "[php 1/2] RUN a"]);
+        let forecast_slot = SharedForecast::default();
+        let _ = forecast_slot.provisional.set(Forecast::default());
+        assert_eq!(shown(&forecast_slot, None), ["foreseen: all 0 steps cached", "[php 1/2] RUN a"]);
         let ran = vertex("b", "[php 2/2] RUN b", 0, Some(2));
         assert_eq!(
-            shown(&foreseen, Some(ran.clone())),
+            shown(&forecast_slot, Some(ran.clone())),
             ["[php 1/2] RUN a", "[php 2/2] RUN b"],
             "a guess alone"
         );
-        let _ = foreseen.confirmed.set(Forecast::default());
+        let _ = forecast_slot.confirmed.set(Forecast::default());
         assert_eq!(
-            shown(&foreseen, Some(ran)),
+            shown(&forecast_slot, Some(ran)),
             ["foreseen: all 0 steps cached", "[php 1/2] RUN a", "[php 2/2] RUN b"]
         );
     }

@@ -38,21 +38,21 @@ pub struct ForecastSlot {
 }
 
 /// The watcher that the options and the terminal ask for.
-pub fn watcher(session: &Session, foreseen: SharedForecast) -> Box<dyn Watcher> {
+pub fn watcher(session: &Session, forecast_slot: SharedForecast) -> Box<dyn Watcher> {
     let host = &session.host;
     let color = session.color(host.stderr_is_terminal);
     let shown: Box<dyn Watcher> = match session.globals.progress {
         Progress::Quiet => return Box::new(Quiet),
         Progress::RawJson => return Box::new(RawJson(session.redactor.clone())),
         Progress::Auto if host.can_draw() => {
-            Box::new(display::LiveDisplay::build(Arc::clone(&foreseen), color))
+            Box::new(display::LiveDisplay::build(Arc::clone(&forecast_slot), color))
         }
         Progress::Auto | Progress::Plain => match log_groups::Style::of(host) {
             Some(style) => Box::new(log_groups::LogGroups::new(style, color, host.now)),
             None => Box::new(plain::Plain::new(color)),
         },
     };
-    Box::new(ForecastHeader::new(shown, foreseen))
+    Box::new(ForecastHeader::new(shown, forecast_slot))
 }
 
 /// For what is done beside a build, which was said in a line already: how long it takes, and its bytes, where a terminal can be drawn upon.

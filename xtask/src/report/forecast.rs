@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use crate::forecast::{Expected, Forecast, State, StepForecast};
+use crate::forecast::{ExpectedTime, Forecast, PredictedState, StepForecast};
 use crate::outcome::CauseKind;
 use crate::text::{one_line, seconds, without_mount_flags};
 
 /// What a build says first: what will run and how long that takes, and why the first of it runs.
 pub fn head(forecast: &Forecast) -> Vec<String> {
-    let of = |state: State| forecast.steps.iter().filter(move |step| step.forecast.state == state);
-    let (runs, may) = (of(State::Runs).count(), of(State::IfChanged).count());
+    let of = |state: PredictedState| forecast.steps.iter().filter(move |step| step.forecast.state == state);
+    let (runs, may) = (of(PredictedState::Runs).count(), of(PredictedState::IfChanged).count());
     let time =
         forecast.expected.as_ref().map_or_else(String::new, |expected| format!(", {}", time(expected)));
     if runs + may == 0 {
@@ -38,7 +38,7 @@ fn because(step: &StepForecast) -> String {
 }
 
 /// A time with its spread, where that is worth telling.
-pub fn time(expected: &Expected) -> String {
+pub fn time(expected: &ExpectedTime) -> String {
     let about = format!("about {}", seconds(expected.seconds));
     if expected.high - expected.low < 0.2 * expected.seconds.max(1.0) {
         return about;
@@ -49,8 +49,8 @@ pub fn time(expected: &Expected) -> String {
 /// Every step that runs or may, its time and its cause.
 pub fn text(forecast: &Forecast) -> String {
     let mut text = head(forecast).join("\n") + "\n";
-    for step in forecast.steps.iter().filter(|step| step.forecast.state != State::Cached) {
-        let state = if step.forecast.state == State::Runs { "runs" } else { "if changed" };
+    for step in forecast.steps.iter().filter(|step| step.forecast.state != PredictedState::Cached) {
+        let state = if step.forecast.state == PredictedState::Runs { "runs" } else { "if changed" };
         let time = step.forecast.seconds.map_or_else(|| "?".to_owned(), seconds);
         let name = one_line(&without_mount_flags(&step.instruction), 70);
         let _ = writeln!(text, "  {state:<10} {time:>8}  {}: {name}", step.stage);

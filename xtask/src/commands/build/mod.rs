@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::build::forecast::{Foresight, Found, Told};
+use super::build::forecast::{ForecastResult, ForecastTask, StepOutcomes};
 
 use crate::args::Parsed;
 use crate::build_id;
@@ -87,15 +87,15 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
     let mut plan = planning::plan(&facts, options, &id);
     let redact = |text: &mut String| *text = session.redactor.text(text).into_owned();
     plan.warnings.iter_mut().for_each(redact);
-    let foresight = Foresight::begin(session, &facts, options, &plan);
+    let forecast_task = ForecastTask::begin(session, &facts, options, &plan);
     if options.dry_run {
-        return show(session, &missing, &plan, foresight.end().as_ref());
+        return show(session, &missing, &plan, forecast_task.end().as_ref());
     }
-    execute(session, &plan, foresight)
+    execute(session, &plan, forecast_task)
 }
 
 /// `plan` and `--dry-run`.
-fn show(session: &Session, missing: &[Step], plan: &Plan, found: Option<&Found>) -> Result<u8> {
+fn show(session: &Session, missing: &[Step], plan: &Plan, found: Option<&ForecastResult>) -> Result<u8> {
     let forecast = found.map(|found| &found.forecast);
     if session.globals.json {
         let document = report::plan::Document { plan, forecast };
@@ -132,7 +132,7 @@ fn without_engine(
     Ok(0)
 }
 
-fn execute(session: &Session, plan: &Plan, foresight: Foresight) -> Result<u8> {
+fn execute(session: &Session, plan: &Plan, forecast_task: ForecastTask) -> Result<u8> {
     if !session.globals.json {
         plan.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
     }
@@ -140,7 +140,7 @@ fn execute(session: &Session, plan: &Plan, foresight: Foresight) -> Result<u8> {
     std::fs::create_dir_all(&plan.scratch)?;
     let held = lock::hold(&plan.scratch);
     store_upkeep::quarantine(session, plan);
-    let (mut report, done) = build_and_keep(session, plan, &record, foresight);
+    let (mut report, done) = build_and_keep(session, plan, &record, forecast_task);
     report.redact(&session.redactor);
     steps::clean(&plan.cleanup);
     drop(held);
@@ -167,10 +167,10 @@ fn build_and_keep(
     session: &Session,
     plan: &Plan,
     record: &Record,
-    foresight: Foresight,
+    forecast_task: ForecastTask,
 ) -> (BuildReport, Result<()>) {
     let (begun, log) = (Instant::now(), record.log());
-    let built = match run::bake(session, plan, log, &foresight.foreseen) {
+    let built = match run::bake(session, plan, log, &forecast_task.forecast_slot) {
         Ok(built) => built,
         Err(error) => {
             let failure = BuildFailure::of_error(&error, log.path());
@@ -186,7 +186,7 @@ fn build_and_keep(
     if is_stopped {
         report.result = BuildResult::Interrupted;
     }
-    let told = Told::tell(foresight, record, plan, &ended.trace, &mut report);
+    let told = StepOutcomes::report(forecast_task, record, plan, &ended.trace, &mut report);
     if is_stopped {
         return (report, Err(error::interrupted()));
     }

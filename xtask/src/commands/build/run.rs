@@ -55,12 +55,12 @@ pub(in crate::commands) fn bake(
     session: &Session,
     plan: &Plan,
     log: &Log,
-    foreseen: &SharedForecast,
+    forecast_slot: &SharedForecast,
 ) -> Result<Built> {
     std::fs::create_dir_all(&plan.scratch)?;
     steps::run(&plan.prepare, session.globals.verbose)?;
     let names = plan.targets.iter().map(|target| target.name.clone()).collect();
-    let watcher = RefCell::new(live::watcher(session, SharedForecast::clone(foreseen)));
+    let watcher = RefCell::new(live::watcher(session, SharedForecast::clone(forecast_slot)));
     let run = Run { session, plan, log, names, watcher };
     let started = Instant::now();
     let (mut ended, put_back) = run.with_mounts()?;

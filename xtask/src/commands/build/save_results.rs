@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::forecast::Told;
+use super::forecast::StepOutcomes;
 use super::run::{Built, site, transport};
 use super::store_upkeep::{self, budget};
 use crate::engine::registry::timeout as registry_timeout;
@@ -34,7 +34,7 @@ pub(in crate::commands) fn keep(
     session: &Session,
     plan: &Plan,
     built: &Built,
-    told: &Told,
+    told: &StepOutcomes,
     record: &Record,
     report: &mut BuildReport,
 ) -> Result<()> {

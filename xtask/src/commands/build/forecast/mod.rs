@@ -1,8 +1,8 @@
 //! What a build is made of and what it will cost, found in a thread beside the build's own start, which waits for none of it.
 
-mod held;
+mod cached_results;
+mod step_outcomes;
 mod targets;
-mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use xshell::{Shell, cmd};
 use crate::engine::{Engine, usage};
 use crate::forecast;
 use crate::forecast::processors::Processors;
-use crate::forecast::{Forecast, Known, State};
+use crate::forecast::{Forecast, ForecastInputs, PredictedState};
 use crate::layout::Layout;
 use crate::live::SharedForecast;
 use crate::memo::Memo;
@@ -32,14 +32,14 @@ use crate::project::graph::{self, GraphStep, TargetFacts};
 use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::redact::Redactor;
 use crate::session::Session;
-pub(super) use told::Told;
+pub(super) use step_outcomes::StepOutcomes;
 
 /// A build of which all should be cached, and that is over sooner, had all it needed. What its builder holds is not asked for then: that
 /// takes as long, and some of its time.
 const SOON: Duration = Duration::from_millis(800);
 
 /// What is asked in the thread, all its own.
-struct Question {
+struct ForecastQuery {
     layout: Layout,
     engine: Engine,
     dir: PathBuf,
@@ -54,7 +54,7 @@ struct Question {
 }
 
 /// What was found.
-pub(super) struct Found {
+pub(super) struct ForecastResult {
     /// The graph of the build.
     pub graph: Vec<GraphStep>,
     /// Dockerfiles by target.
@@ -70,20 +70,20 @@ pub(super) struct Found {
 }
 
 /// A forecast that is being made.
-pub(super) struct Foresight {
+pub(super) struct ForecastTask {
     /// Set as soon as it is there.
-    pub foreseen: SharedForecast,
-    thread: JoinHandle<Found>,
+    pub forecast_slot: SharedForecast,
+    thread: JoinHandle<ForecastResult>,
     /// The build's end of the line.
     build: Sender<()>,
 }
 
-impl Foresight {
+impl ForecastTask {
     /// Begins.
     pub(super) fn begin(session: &Session, facts: &Facts, options: &BuildOptions, plan: &Plan) -> Self {
-        let foreseen = SharedForecast::default();
+        let forecast_slot = SharedForecast::default();
         let (build, heard) = mpsc::channel();
-        let question = Question {
+        let question = ForecastQuery {
             layout: session.layout.clone(),
             engine: facts.engine.clone(),
             dir: facts.declaration.dir.clone(),
@@ -93,20 +93,20 @@ impl Foresight {
             redactor: session.redactor.clone(),
             build: (!options.dry_run).then_some(heard),
         };
-        let told = Arc::clone(&foreseen);
+        let told = Arc::clone(&forecast_slot);
         let thread = std::thread::spawn(move || question.answer(&told));
-        Self { foreseen, thread, build }
+        Self { forecast_slot, thread, build }
     }
 
     /// Waits for it. A forecast that failed is none; the build is not concerned.
-    pub(super) fn end(self) -> Option<Found> {
+    pub(super) fn end(self) -> Option<ForecastResult> {
         drop(self.build);
         self.thread.join().ok()
     }
 }
 
-impl Question {
-    fn answer(self, told: &SharedForecast) -> Found {
+impl ForecastQuery {
+    fn answer(self, told: &SharedForecast) -> ForecastResult {
         let begun = Instant::now();
         // Beside no build it takes no time from one.
         let early = self.build.is_none().then(|| {
@@ -128,15 +128,15 @@ impl Question {
             steps::newest_with(&past, &targets).and_then(|past| steps::graph(&self.layout, &past.build));
         let files = self.targets.iter().map(|target| (target.name.clone(), target.file.clone())).collect();
         let mut found =
-            Found { graph, files, past, before, records: Vec::new(), forecast: Forecast::default() };
-        let stored = self.read.iter().filter_map(|dir| held::stored(dir)).flatten().collect();
+            ForecastResult { graph, files, past, before, records: Vec::new(), forecast: Forecast::default() };
+        let stored = self.read.iter().filter_map(|dir| cached_results::stored(dir)).flatten().collect();
         let records = match early {
             Some(thread) => thread.join().unwrap_or_else(|_| bail!("the question came to nothing")).map(Some),
             None => {
                 found.forecast = self.forecast(&found, &stored, None);
                 let _ = told.provisional.set(found.forecast.clone());
                 let mut steps = found.forecast.steps.iter();
-                let is_cached = steps.all(|step| step.forecast.state == State::Cached);
+                let is_cached = steps.all(|step| step.forecast.state == PredictedState::Cached);
                 self.records(if is_cached { SOON.saturating_sub(begun.elapsed()) } else { Duration::ZERO })
             }
         };
@@ -146,7 +146,7 @@ impl Question {
             answered => answered.ok().flatten(),
         };
         if let Some(records) = &records {
-            found.records = held::ids(records, self.begun);
+            found.records = cached_results::ids(records, self.begun);
         }
         found.forecast = self.forecast(&found, &stored, records.as_deref());
         let _ = told.confirmed.set(found.forecast.clone());
@@ -171,7 +171,7 @@ impl Question {
     /// What is foreseen with these records in the builder; where it was not asked, it is taken to have dropped nothing.
     fn forecast(
         &self,
-        found: &Found,
+        found: &ForecastResult,
         stored: &BTreeSet<String>,
         records: Option<&[usage::Record]>,
     ) -> Forecast {
@@ -184,10 +184,10 @@ impl Question {
             };
             forgotten.is_none_or(is_later)
                 && records.is_none_or(|records| {
-                    records.iter().any(|record| held::made(record, step, ran, &self.redactor))
+                    records.iter().any(|record| cached_results::made(record, step, ran, &self.redactor))
                 })
         };
-        let known = Known {
+        let known = ForecastInputs {
             graph: &found.graph,
             past: &found.past,
             before: found.before.as_deref(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::{Foresight, Found};
+use super::{ForecastResult, ForecastTask};
 use crate::forecast::reasons::Compared;
 use crate::outcome::{BuildReport, BuildResult};
 use crate::plan::build::Plan;
@@ -15,21 +15,21 @@ use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::text::round;
 
 /// What was foreseen of a build's steps and what came of them; nothing where that could not be found out.
-pub(in crate::commands) struct Told {
-    found: Option<(Found, Vec<StepOutcome>)>,
+pub(in crate::commands) struct StepOutcomes {
+    found: Option<(ForecastResult, Vec<StepOutcome>)>,
 }
 
-impl Told {
+impl StepOutcomes {
     /// Tells in the report why steps ran, and leaves the rest for later builds.
-    pub(in crate::commands) fn tell(
-        foresight: Foresight,
+    pub(in crate::commands) fn report(
+        forecast_task: ForecastTask,
         record: &Record,
         plan: &Plan,
         trace: &Trace,
         report: &mut BuildReport,
     ) -> Self {
         let begun = Instant::now();
-        let found = foresight.end().map(|found| {
+        let found = forecast_task.end().map(|found| {
             let outcomes = steps::outcomes(&found.graph, &found.files, trace);
             found.explain(&outcomes, report);
             found.record(record, plan, &outcomes, report);
@@ -45,7 +45,7 @@ impl Told {
     }
 }
 
-impl Found {
+impl ForecastResult {
     /// Tells of each step that ran why.
     fn explain(&self, done: &[StepOutcome], report: &mut BuildReport) {
         let compared = Compared { now: &self.graph, before: self.before.as_deref() };
