@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-use super::stall::Stall;
+use super::idle_timeout::IdleTimeout;
 use super::steps;
 use super::supervisor::{OverGuard, Supervisor};
 use crate::process::signals;
 use crate::process::signals::Supervised;
 use crate::progress::Watcher;
+use crate::progress::bake_outcome::BakeOutcome;
 use crate::progress::decode::{Decoder, Item};
-use crate::progress::ended::Ended;
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::step::Command;
@@ -35,7 +35,7 @@ pub struct Call<'a> {
 }
 
 /// Makes the call. Ctrl-C stops bake; what happened until then is told all the same, so that the record has it.
-pub fn run(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<Ended> {
+pub fn run(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<BakeOutcome> {
     to_its_end(call, watcher, None, None)
 }
 
@@ -44,12 +44,16 @@ pub fn run_bounded(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
     is_full: &(dyn Fn() -> bool + Sync),
-) -> Result<Ended> {
+) -> Result<BakeOutcome> {
     run_with(call, watcher, None, Some(is_full))
 }
 
 /// Makes a call that may wait for somebody who never answers.
-pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Stall<'_>>) -> Result<Ended> {
+pub fn run_watched(
+    call: &Call<'_>,
+    watcher: &mut dyn Watcher,
+    stall: Option<IdleTimeout<'_>>,
+) -> Result<BakeOutcome> {
     run_with(call, watcher, stall, None)
 }
 
@@ -58,11 +62,11 @@ pub fn run_watched(call: &Call<'_>, watcher: &mut dyn Watcher, stall: Option<Sta
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Makes an export, as often as that mends it.
-pub fn until_it_passes(export: &mut dyn FnMut() -> Result<Ended>) -> Result<Ended> {
+pub fn retry_export(export: &mut dyn FnMut() -> Result<BakeOutcome>) -> Result<BakeOutcome> {
     let begun = Instant::now();
     loop {
         let ended = export()?;
-        if !ended.is_passing() || begun.elapsed() > PATIENCE {
+        if !ended.is_transient_export_failure() || begun.elapsed() > PATIENCE {
             return Ok(ended);
         }
     }
@@ -72,9 +76,9 @@ pub fn until_it_passes(export: &mut dyn FnMut() -> Result<Ended>) -> Result<Ende
 pub(super) fn run_with(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
-    stall: Option<Stall<'_>>,
+    stall: Option<IdleTimeout<'_>>,
     is_full: Option<&(dyn Fn() -> bool + Sync)>,
-) -> Result<Ended> {
+) -> Result<BakeOutcome> {
     let ended = to_its_end(call, watcher, stall, is_full)?;
     signals::check()?;
     Ok(ended)
@@ -83,9 +87,9 @@ pub(super) fn run_with(
 fn to_its_end(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
-    stall: Option<Stall<'_>>,
+    stall: Option<IdleTimeout<'_>>,
     is_full: Option<&(dyn Fn() -> bool + Sync)>,
-) -> Result<Ended> {
+) -> Result<BakeOutcome> {
     let started = Instant::now();
     let mut log = CallLog::open(call.log);
     let mut process = steps::process(call.command);
@@ -94,7 +98,7 @@ fn to_its_end(
     let child = process.spawn().with_context(|| format!("failed to run `{}`", call.command.to_shell()))?;
     let mut child = Supervised::leader(child);
     let stderr = child.child().stderr.take().context("bake has no stderr")?;
-    let mut ended = Ended {
+    let mut ended = BakeOutcome {
         success: false,
         stopped: false,
         stalled: false,
@@ -119,7 +123,7 @@ fn to_its_end(
         }
     })?;
     ended.success = status.success();
-    ended.trace.settle();
+    ended.trace.mark_replayed_as_cached();
     ended.stalled = supervisor.has_stalled.into_inner();
     ended.full = supervisor.was_full.into_inner();
     watcher.end(&ended.trace);
@@ -132,7 +136,7 @@ fn follow(
     mut stream: Decoder<impl std::io::BufRead>,
     call: &Call<'_>,
     log: &mut CallLog<'_>,
-    ended: &mut Ended,
+    ended: &mut BakeOutcome,
     watcher: &mut dyn Watcher,
     supervisor: &Supervisor<'_>,
 ) -> Result<()> {

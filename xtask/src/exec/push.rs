@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use super::bake::{self, Call};
-use super::stall::Stall;
+use super::idle_timeout::IdleTimeout;
 use crate::engine::registry;
 use crate::layout::Layout;
 use crate::plan::push::Push;
@@ -66,8 +66,8 @@ fn export(
     let targets = std::slice::from_ref(&push.target);
     let call = Call { command, targets, log, stop: &stop };
     let gone = gone(&push.builder, &push.reference, timeout);
-    let ended = bake::until_it_passes(&mut || {
-        bake::run_watched(&call, watcher, Some(Stall { after: SILENCE, is_gone: &gone }))
+    let ended = bake::retry_export(&mut || {
+        bake::run_watched(&call, watcher, Some(IdleTimeout { after: SILENCE, is_gone: &gone }))
     })?;
     if ended.stalled {
         bail!("the registry stopped answering");

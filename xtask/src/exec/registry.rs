@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::bake::{self, Call};
+use super::idle_timeout::IdleTimeout;
 use super::mount_store;
 use super::push::{self, SILENCE};
-use super::stall::Stall;
 use crate::engine::registry::{self, Wanted};
 use crate::layout::Layout;
 use crate::plan::caches::Registry;
@@ -185,7 +185,7 @@ fn call(
     let command = transport.env.iter().fold(command, |command, (name, value)| command.env(name, value));
     let call = Call { command: &command, targets: &[], log: transport.log, stop: &|_| false };
     let is_gone = push::gone(transport.builder, reference, transport.timeout);
-    let ended = bake::run_watched(&call, watcher, Some(Stall { after: SILENCE, is_gone: &is_gone }))?;
+    let ended = bake::run_watched(&call, watcher, Some(IdleTimeout { after: SILENCE, is_gone: &is_gone }))?;
     if ended.stalled {
         bail!("the registry stopped answering");
     }

@@ -55,7 +55,7 @@ pub fn run(
     let targets = std::slice::from_ref(&save.target);
     let call = Call { command: &save.command, targets, log, stop: &stop };
     let meter = budget.meter(expected);
-    let ended = bake::until_it_passes(&mut || bake::run_bounded(&call, watcher, &|| meter.is_full()))?;
+    let ended = bake::retry_export(&mut || bake::run_bounded(&call, watcher, &|| meter.is_full()))?;
     drop(reading);
     meter.check(ended.full)?;
     if ended.stopped {

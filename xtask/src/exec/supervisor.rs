@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::stall::{LastHeard, Stall};
+use super::idle_timeout::{IdleTimeout, LastOutput};
 use crate::process::signals;
 
 /// How often the supervisor looks at the clock and at interrupts.
@@ -21,12 +21,12 @@ pub(super) struct Supervisor<'a> {
     /// Set when the call has ended.
     pub is_over: AtomicBool,
     /// When the call printed something last.
-    pub last_heard: LastHeard,
+    pub last_heard: LastOutput,
     /// Whether the call was ended because it waited for nobody.
     pub has_stalled: AtomicBool,
     /// Whether the call was ended because its directory was full.
     pub was_full: AtomicBool,
-    stall: Option<Stall<'a>>,
+    stall: Option<IdleTimeout<'a>>,
     is_full: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
@@ -42,13 +42,13 @@ impl Drop for OverGuard<'_> {
 impl<'a> Supervisor<'a> {
     pub(super) fn new(
         send: impl Fn(Signal) + Send + Sync + 'static,
-        stall: Option<Stall<'a>>,
+        stall: Option<IdleTimeout<'a>>,
         is_full: Option<&'a (dyn Fn() -> bool + Sync)>,
     ) -> Self {
         Self {
             send: Box::new(send),
             is_over: AtomicBool::new(false),
-            last_heard: LastHeard::begin(),
+            last_heard: LastOutput::begin(),
             has_stalled: AtomicBool::new(false),
             was_full: AtomicBool::new(false),
             stall,

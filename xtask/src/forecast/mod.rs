@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::forecast::reasons::Compared;
 use crate::outcome::Cause;
-use crate::progress::label::Label;
+use crate::progress::step_name::StepName;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::GraphStep;
 use crate::record::steps::{BuildSteps, StepOutcome};
@@ -82,7 +82,7 @@ pub struct Forecast {
 
 impl Forecast {
     /// What is foreseen of a step that BuildKit names like this, in one of these targets.
-    pub fn of(&self, targets: &[String], label: &Label) -> Option<&StepForecast> {
+    pub fn of(&self, targets: &[String], label: &StepName) -> Option<&StepForecast> {
         targets.iter().find_map(|target| {
             let line = self.files.get(target)?.find(&label.stage, &label.instruction)?.line;
             self.steps

@@ -8,14 +8,14 @@ use super::layout::{BuildView, ScreenRow, Stays};
 use super::lines::{EarlierSteps, bytes, heading, mark, outcome};
 use crate::forecast;
 use crate::forecast::{Forecast, StepForecast};
-use crate::progress::label::Label;
-use crate::progress::trace::{Event, State, Trace};
+use crate::progress::step_name::StepName;
+use crate::progress::trace::{Event, Trace, VertexState};
 use crate::text::terminal;
 
 /// A step of a Dockerfile, and how far it is.
 struct ShownStep {
     targets: Vec<String>,
-    label: Label,
+    label: StepName,
     /// Its instruction, redacted as that of a forecast.
     shown: String,
     began: Option<Instant>,
@@ -88,8 +88,10 @@ impl BuildState {
         if !matches!(event, Event::Line(..)) {
             self.learn(trace, now);
         }
-        let (Event::Started(digest) | Event::Ended(digest) | Event::Line(digest, _) | Event::Moved(digest)) =
-            event
+        let (Event::Started(digest)
+        | Event::Ended(digest)
+        | Event::Line(digest, _)
+        | Event::Progress(digest)) = event
         else {
             return match event {
                 Event::Warning(text) => Some(Stays::Warning(terminal::plain(text))),
@@ -110,7 +112,7 @@ impl BuildState {
     fn learn(&mut self, trace: &Trace, now: Instant) {
         for digest in &trace.order {
             let state = &trace.vertices[digest];
-            let Some(label) = state.label.as_ref().filter(|_| !state.is_errand()) else { continue };
+            let Some(label) = state.label.as_ref().filter(|_| !state.is_internal()) else { continue };
             let step = self.steps.entry(digest.clone()).or_insert_with(|| ShownStep {
                 targets: Vec::new(),
                 label: label.clone(),
@@ -137,7 +139,7 @@ impl BuildState {
     }
 
     /// The line of what runs.
-    fn refresh(&mut self, digest: &str, state: &State, event: &Event, now: Instant) {
+    fn refresh(&mut self, digest: &str, state: &VertexState, event: &Event, now: Instant) {
         let Some(heading) = heading(state).filter(|_| state.is_running) else { return };
         let at = self.running.iter().position(|row| row.digest == digest).unwrap_or_else(|| {
             let (digest, detail) = (digest.to_owned(), String::new());
@@ -148,7 +150,7 @@ impl BuildState {
         row.heading = heading;
         match event {
             Event::Line(_, line) if !line.trim().is_empty() => row.detail = terminal::plain(line.trim()),
-            Event::Moved(_) => {
+            Event::Progress(_) => {
                 let moved = state.transfers.bytes().map(bytes);
                 row.detail = moved.or_else(|| state.transfers.doing().map(str::to_owned)).unwrap_or_default();
             }

@@ -44,7 +44,7 @@ impl Watcher for ForecastHeader {
             Event::Started(digest) | Event::Ended(digest) => trace.vertices.get(digest),
             _ => None,
         };
-        self.did_run |= vertex.is_some_and(|vertex| !vertex.is_errand() && !vertex.cached);
+        self.did_run |= vertex.is_some_and(|vertex| !vertex.is_internal() && !vertex.cached);
         // All steps are cached where an image is exported and none ran.
         let waits = vertex.is_some_and(|vertex| vertex.cached || vertex.name.starts_with("exporting"));
         if waits && !self.is_said && !self.did_run {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::progress::label::Label;
-use crate::progress::trace::State;
+use crate::progress::step_name::StepName;
+use crate::progress::trace::VertexState;
 use crate::progress::transfers::Bytes;
 use crate::text::size::show;
 use crate::text::{one_line, seconds, terminal, without_mount_flags};
@@ -14,7 +14,7 @@ use crate::text::{one_line, seconds, terminal, without_mount_flags};
 const NEWS: u64 = 1_000_000;
 
 /// Where a step belongs: its stage, with its target where stages of two targets have no name.
-pub fn place(label: &Label) -> String {
+pub fn place(label: &StepName) -> String {
     let place = match &label.target {
         Some(target) if label.stage.starts_with("stage-") => format!("{target} {}", label.stage),
         _ => label.stage.clone(),
@@ -23,15 +23,15 @@ pub fn place(label: &Label) -> String {
 }
 
 /// What is in front of a step's output.
-pub fn prefix(state: &State) -> String {
+pub fn prefix(state: &VertexState) -> String {
     state.label.as_ref().map(place).unwrap_or_default()
 }
 
 /// Steps of Dockerfiles and exports; BuildKit's own errands are worth a line where they move something.
-pub fn heading(state: &State) -> Option<String> {
+pub fn heading(state: &VertexState) -> Option<String> {
     let moves = || state.transfers.bytes().is_some_and(|bytes| bytes.current >= NEWS);
     match &state.label {
-        Some(_) if state.is_errand() && !moves() => None,
+        Some(_) if state.is_internal() && !moves() => None,
         Some(label) => Some(format!(
             "{}: {}",
             place(label),
@@ -51,12 +51,12 @@ pub fn bytes(bytes: Bytes) -> String {
 }
 
 /// Whether a step failed by itself; others are stopped with it.
-pub fn has_failed(state: &State) -> bool {
+pub fn has_failed(state: &VertexState) -> bool {
     !state.error.is_empty() && !state.error.contains("context canceled")
 }
 
 /// How a step ended: its time, and the bytes that it moved.
-pub fn outcome(state: &State) -> String {
+pub fn outcome(state: &VertexState) -> String {
     if has_failed(state) {
         return "failed".into();
     }
@@ -73,7 +73,7 @@ pub fn outcome(state: &State) -> String {
 }
 
 /// One character for the same, and its colour.
-pub fn mark(state: &State) -> (&'static str, &'static str) {
+pub fn mark(state: &VertexState) -> (&'static str, &'static str) {
     match (state.error.is_empty(), state.cached) {
         (false, _) => ("✗", "31"),
         (true, true) => ("=", "2"),
@@ -90,20 +90,20 @@ pub fn paint(text: &str, code: &str, color: bool) -> String {
 /// run once more, it was said already.
 #[derive(Debug, Default)]
 pub struct EarlierSteps {
-    now: BTreeMap<Label, Option<Timestamp>>,
-    before: BTreeMap<Label, Option<Timestamp>>,
+    now: BTreeMap<StepName, Option<Timestamp>>,
+    before: BTreeMap<StepName, Option<Timestamp>>,
 }
 
 impl EarlierSteps {
     /// A step ended.
-    pub fn ended(&mut self, state: &State) {
+    pub fn ended(&mut self, state: &VertexState) {
         if let Some(label) = state.label.as_ref().filter(|_| state.error.is_empty()) {
             self.now.insert(label.clone(), state.started);
         }
     }
 
     /// Whether what becomes of a step is news.
-    pub fn is_news(&self, state: &State) -> bool {
+    pub fn is_news(&self, state: &VertexState) -> bool {
         let before = state.label.as_ref().and_then(|label| self.before.get(label));
         before.is_none_or(|began| !state.cached && *began != state.started)
     }
@@ -114,7 +114,7 @@ impl EarlierSteps {
     }
 
     /// Whether an earlier call brought it to an end.
-    pub fn has(&self, label: &Label) -> bool {
+    pub fn has(&self, label: &StepName) -> bool {
         self.before.contains_key(label)
     }
 }

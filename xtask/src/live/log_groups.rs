@@ -145,7 +145,7 @@ impl LogGroups {
                 }
             }
             Event::Warning(text) => self.note(format!("warning: {}", terminal::plain(text)), now),
-            Event::Moved(_) => return Ok(()),
+            Event::Progress(_) => return Ok(()),
         }
         self.advance(out)
     }

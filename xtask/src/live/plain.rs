@@ -37,7 +37,7 @@ impl Plain {
                 self.past.is_news(state).then(line)
             }
             Event::Warning(text) => Some(format!("warning: {}", terminal::plain(text))),
-            Event::Moved(_) => None,
+            Event::Progress(_) => None,
         }
     }
 }

@@ -26,7 +26,7 @@ impl SideTask {
 
     /// Takes an event in.
     pub fn take(&mut self, trace: &Trace, event: &Event) {
-        if !matches!(event, Event::Moved(_)) {
+        if !matches!(event, Event::Progress(_)) {
             return;
         }
         let parts = || trace.vertices.values().filter_map(|state| state.transfers.bytes());

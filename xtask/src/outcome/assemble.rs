@@ -9,15 +9,15 @@ use super::failure::BuildFailure;
 use super::{BuildReport, BuildResult, CacheReport, Cause, CauseKind, StepReport, TargetReport, needs};
 use crate::json::SCHEMA;
 use crate::plan::build::{Plan, PlannedTarget};
-use crate::progress::ended::Ended;
-use crate::progress::label::Label;
-use crate::progress::trace::{State, Trace};
+use crate::progress::bake_outcome::BakeOutcome;
+use crate::progress::step_name::StepName;
+use crate::progress::trace::{Trace, VertexState};
 use crate::text::round;
 
 /// The report of a build before its save.
 pub fn report(
     plan: &Plan,
-    ended: &Ended,
+    ended: &BakeOutcome,
     digests: &BTreeMap<String, String>,
     failure: Option<BuildFailure>,
 ) -> BuildReport {
@@ -47,7 +47,7 @@ pub fn report(
 
 /// The report of a build that ended before BuildKit had its say.
 pub fn broken(plan: &Plan, time: Duration, failure: BuildFailure, interrupted: bool) -> BuildReport {
-    let nothing = Ended {
+    let nothing = BakeOutcome {
         success: false,
         stopped: false,
         stalled: false,
@@ -101,15 +101,16 @@ pub fn ran(trace: &Trace, target: &str) -> bool {
 
 /// Steps that do something. FROM does not: BuildKit looks it up in every build and calls that a run; where it changed, what
 /// follows runs. Nor does LINK, which lays upon each other what is there.
-fn work(trace: &Trace) -> impl Iterator<Item = (&str, &State, &Label)> {
-    let is_work = |label: &Label| !["FROM ", "LINK "].iter().any(|word| label.instruction.starts_with(word));
+fn work(trace: &Trace) -> impl Iterator<Item = (&str, &VertexState, &StepName)> {
+    let is_work =
+        |label: &StepName| !["FROM ", "LINK "].iter().any(|word| label.instruction.starts_with(word));
     trace.digests().filter(move |(_, _, label)| is_work(label))
 }
 
 /// All steps; a vertex that several targets share comes once under each.
 pub fn steps(trace: &Trace) -> Vec<StepReport> {
     let origin = trace.origin();
-    let step = |state: &State, label: &Label, target: &String| StepReport {
+    let step = |state: &VertexState, label: &StepName, target: &String| StepReport {
         target: target.clone(),
         stage: label.stage.clone(),
         instruction: label.instruction.clone(),
@@ -130,7 +131,7 @@ pub fn steps(trace: &Trace) -> Vec<StepReport> {
 }
 
 /// When a step that ran began, in seconds after the build did; below 0 where another build had begun it before.
-fn began(state: &State, origin: Timestamp) -> Option<f64> {
+fn began(state: &VertexState, origin: Timestamp) -> Option<f64> {
     let started = state.started.filter(|_| !state.cached)?;
     Some(round(started.duration_since(origin).as_secs_f64()))
 }

@@ -12,7 +12,7 @@ use super::held::Held;
 use super::mounts::{Carrier, Owner, PlannedMount};
 use super::options::BuildOptions;
 use crate::error::usage;
-use crate::progress::label::Label;
+use crate::progress::step_name::StepName;
 use crate::project::dockerfile::mounts::{UsedMount, of_build};
 use crate::project::dockerfile::{Dockerfile, Inputs};
 use crate::text::size::show;
@@ -169,7 +169,7 @@ impl MountPlan {
     }
 
     /// The mounts of a step, by their place in the plan.
-    pub fn of_step(&self, targets: &[String], label: &Label) -> Vec<usize> {
+    pub fn of_step(&self, targets: &[String], label: &StepName) -> Vec<usize> {
         let uses = |mount: &PlannedMount| {
             mount.uses.iter().any(|user| {
                 targets.contains(&user.target)
@@ -184,7 +184,7 @@ impl MountPlan {
     }
 
     /// The mounts of the stages that are built upon the step's own, which will run when it runs.
-    pub fn upon(&self, targets: &[String], label: &Label) -> Vec<usize> {
+    pub fn upon(&self, targets: &[String], label: &StepName) -> Vec<usize> {
         let above = |(target, stage): (&String, &str)| {
             self.files.get(target).is_some_and(|(file, inputs)| file.stands_upon(stage, &label.stage, inputs))
         };

@@ -1,8 +1,8 @@
 //! The event stream of BuildKit: decoded, kept as a trace of vertices, handed to a watcher.
 
+pub mod bake_outcome;
 pub mod decode;
-pub mod ended;
-pub mod label;
+pub mod step_name;
 pub mod trace;
 pub mod transfers;
 

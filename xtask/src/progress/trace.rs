@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 
 use super::decode::{Chunk, Vertex, Warning};
-use super::label::{Label, label};
+use super::step_name::{StepName, step_name};
 use super::transfers::Transfers;
 use crate::redact::Redactor;
 
@@ -15,12 +15,12 @@ pub const TAIL: usize = 30;
 
 /// A vertex as it is known so far.
 #[derive(Debug, Clone, Default)]
-pub struct State {
+pub struct VertexState {
     /// Its name, as it was first seen.
     pub name: String,
     /// Its parts as BuildKit has them, for a step of a Dockerfile: they lead to the step, and are
     /// not shown.
-    pub label: Option<Label>,
+    pub label: Option<StepName>,
     /// Its instruction as it is shown, redacted.
     pub shown: String,
     /// The targets it came under.
@@ -47,7 +47,7 @@ pub struct State {
     in_key: bool,
 }
 
-impl State {
+impl VertexState {
     /// How long it took, in seconds.
     pub fn seconds(&self) -> f64 {
         match (self.started, self.completed) {
@@ -57,7 +57,7 @@ impl State {
     }
 
     /// Whether it is no step of the user's: it gets what steps need, and brings away what they made.
-    pub fn is_errand(&self) -> bool {
+    pub fn is_internal(&self) -> bool {
         self.label.as_ref().is_none_or(|label| label.instruction.starts_with("FROM "))
     }
 
@@ -78,7 +78,7 @@ pub enum Event {
     /// A vertex printed a line.
     Line(String, String),
     /// Bytes of a vertex moved.
-    Moved(String),
+    Progress(String),
     /// The frontend warns.
     Warning(String),
 }
@@ -90,7 +90,7 @@ pub struct Trace {
     /// When an earlier call of the same build began.
     origin: Option<Timestamp>,
     /// Vertices by digest.
-    pub vertices: BTreeMap<String, State>,
+    pub vertices: BTreeMap<String, VertexState>,
     /// Digests in the order in which they were first seen.
     pub order: Vec<String>,
     /// What steps and the frontend warn of: lines that begin with `WARNING: `.
@@ -123,7 +123,7 @@ impl Trace {
         for status in &chunk.statuses {
             let Some(state) = self.vertices.get_mut(&status.vertex) else { continue };
             state.transfers.apply(status);
-            events.push(Event::Moved(status.vertex.clone()));
+            events.push(Event::Progress(status.vertex.clone()));
         }
         for log in &chunk.logs {
             let Some(state) = self.vertices.get_mut(&log.vertex) else { continue };
@@ -152,7 +152,7 @@ impl Trace {
     }
 
     fn vertex(&mut self, vertex: &Vertex, events: &mut Vec<Event>) {
-        let parts = label(&vertex.name, &self.targets);
+        let parts = step_name(&vertex.name, &self.targets);
         let only = (self.targets.len() == 1).then(|| self.targets[0].clone());
         let target = parts.as_ref().and_then(|parts| parts.target.clone()).or(only);
         let state = self.vertices.entry(vertex.digest.clone()).or_insert_with(|| {
@@ -160,7 +160,7 @@ impl Trace {
             let instruction = parts.as_ref().map_or("", |parts| parts.instruction.as_str());
             let shown = self.redactor.text(instruction).into_owned();
             let name = self.redactor.text(&vertex.name).into_owned();
-            State { name, shown, label: parts, ..State::default() }
+            VertexState { name, shown, label: parts, ..VertexState::default() }
         });
         // A vertex that two targets share comes under both their names.
         if let Some(target) = target.filter(|target| !state.targets.contains(target)) {
@@ -184,7 +184,7 @@ impl Trace {
         }
         state.cached |= vertex.cached;
         // Pulls and contexts end at once and begin again, to move their bytes.
-        let moved = was_running && state.is_errand() && state.transfers.bytes().is_some();
+        let moved = was_running && state.is_internal() && state.transfers.bytes().is_some();
         if vertex.completed.is_some() && (state.completed.is_none() || moved) {
             events.push(Event::Ended(vertex.digest.clone()));
         }
@@ -195,14 +195,14 @@ impl Trace {
     /// When it began, by the builder's clock: when its Dockerfiles were read, which no other build shares. Of steps that others run as well,
     /// BuildKit tells when those began them (measured).
     pub fn begun(&self) -> Option<Timestamp> {
-        let is_own = |state: &&State| state.name.contains("internal] load build definition from");
+        let is_own = |state: &&VertexState| state.name.contains("internal] load build definition from");
         self.vertices.values().filter(is_own).filter_map(|state| state.started).min()
     }
 
     /// What was over before the build began ran for another one, whose progress BuildKit replays while that goes on: here it was there.
-    pub fn settle(&mut self) {
+    pub fn mark_replayed_as_cached(&mut self) {
         let Some(begun) = self.begun() else { return };
-        let is_over = |state: &&mut State| state.completed.is_some_and(|completed| completed < begun);
+        let is_over = |state: &&mut VertexState| state.completed.is_some_and(|completed| completed < begun);
         let steps =
             self.vertices.values_mut().filter(|state| state.label.is_some() && state.error.is_empty());
         steps.filter(is_over).for_each(|state| state.cached = true);
@@ -216,17 +216,18 @@ impl Trace {
     }
 
     /// Takes over from a call that was stopped: a step that ran there and is cached here ran in this build.
-    pub fn recall(&mut self, before: &Self) {
+    pub fn merge_previous(&mut self, before: &Self) {
         self.origin = before.origin();
         for state in self.vertices.values_mut().filter(|state| state.cached) {
-            let same = |earlier: &&State| {
+            let same = |earlier: &&VertexState| {
                 earlier.label.is_some() && earlier.label == state.label && earlier.targets == state.targets
             };
-            let ran =
-                |earlier: &&State| !earlier.cached && earlier.completed.is_some() && earlier.error.is_empty();
+            let ran = |earlier: &&VertexState| {
+                !earlier.cached && earlier.completed.is_some() && earlier.error.is_empty()
+            };
             if let Some(earlier) = before.vertices.values().filter(same).find(ran) {
                 // A step behind a local context has another digest in each call.
-                *state = State { inputs: std::mem::take(&mut state.inputs), ..earlier.clone() };
+                *state = VertexState { inputs: std::mem::take(&mut state.inputs), ..earlier.clone() };
             }
         }
         self.warnings.splice(0..0, before.warnings.iter().cloned());
@@ -235,18 +236,18 @@ impl Trace {
 
     /// Whether a RUN has started since: its work was not there.
     pub fn ran_a_command_since(&self, begun: Timestamp) -> bool {
-        let is_run = |state: &State| state.label.as_ref().is_some_and(Label::is_run);
-        let is_new = |state: &State| state.started.is_some_and(|started| started >= begun);
+        let is_run = |state: &VertexState| state.label.as_ref().is_some_and(StepName::is_run);
+        let is_new = |state: &VertexState| state.started.is_some_and(|started| started >= begun);
         self.vertices.values().any(|state| is_run(state) && is_new(state) && !state.cached)
     }
 
     /// Steps of Dockerfiles, in the order in which they started; those that never did come last.
-    pub fn steps(&self) -> impl Iterator<Item = (&State, &Label)> {
+    pub fn steps(&self) -> impl Iterator<Item = (&VertexState, &StepName)> {
         self.digests().map(|(_, state, label)| (state, label))
     }
 
     /// The same with their digests.
-    pub fn digests(&self) -> impl Iterator<Item = (&str, &State, &Label)> {
+    pub fn digests(&self) -> impl Iterator<Item = (&str, &VertexState, &StepName)> {
         let known = self.order.iter().map(|digest| (digest.as_str(), &self.vertices[digest]));
         let mut steps: Vec<_> =
             known.filter_map(|(digest, state)| Some((digest, state, state.label.as_ref()?))).collect();
@@ -256,7 +257,7 @@ impl Trace {
 
     /// The vertex that failed, if one did. Those that were cancelled with it say so and are not it, nor is a cache that could
     /// not be read, which BuildKit goes on without.
-    pub fn failed(&self) -> Option<&State> {
+    pub fn failed(&self) -> Option<&VertexState> {
         let failed =
             || self.vertices.values().filter(|state| !state.error.is_empty() && !state.name.contains(IMPORT));
         failed().find(|state| !state.error.contains("context canceled")).or_else(|| failed().next())
@@ -266,7 +267,8 @@ impl Trace {
 impl Trace {
     /// Caches that the builder could not read, with its reason: it may see another network than whoever asked the registry.
     pub fn unread(&self) -> impl Iterator<Item = (&str, &str)> {
-        let unread = |state: &'_ State| !state.error.is_empty() && !state.error.contains("context canceled");
+        let unread =
+            |state: &'_ VertexState| !state.error.is_empty() && !state.error.contains("context canceled");
         let imports = self.vertices.values().filter(move |state| unread(state));
         imports.filter_map(|state| Some((state.name.split_once(IMPORT)?.1, state.error.as_str())))
     }
@@ -279,7 +281,7 @@ fn warn(warnings: &mut Vec<String>, text: String) {
 }
 
 /// What a step printed last may lack its line break.
-fn flush_partial(state: &mut State, vertex: &Vertex, redactor: &Redactor, events: &mut Vec<Event>) {
+fn flush_partial(state: &mut VertexState, vertex: &Vertex, redactor: &Redactor, events: &mut Vec<Event>) {
     if vertex.completed.is_some() && !state.partial.is_empty() {
         let line = std::mem::take(&mut state.partial);
         let line = redactor.line(line.trim_end(), &mut state.in_key).into_owned();

@@ -23,7 +23,7 @@ fn labels_as_bake_writes_them() {
         ("exporting to image", &one, None),
     ];
     for (name, targets, expected) in table {
-        let found = label(name, targets);
+        let found = step_name(name, targets);
         let found = found.as_ref().map(|l| (l.target.as_deref(), l.stage.as_str(), l.instruction.as_str()));
         assert_eq!(found, *expected, "{name}");
     }
@@ -77,7 +77,7 @@ fn what_ran_in_an_earlier_call_ran_in_this_build_and_has_its_place_in_this_graph
     traces[0].apply(&chunk(&format!(r#"{{"vertexes":[{},{}]}}"#, own(1), step("1", ran))));
     traces[1].apply(&chunk(&format!(r#"{{"vertexes":[{},{}]}}"#, own(9), step("2", r#""cached":true"#))));
     let [before, mut after] = traces;
-    after.recall(&before);
+    after.merge_previous(&before);
     let (digest, state, _) = after.digests().next().expect("a step");
     assert_eq!((digest, state.seconds(), state.inputs.as_slice()), ("2", 3.0, ["i2".to_owned()].as_slice()));
     assert_eq!(after.origin(), Some("2026-11-22T12:00:01Z".parse().expect("a time")));
@@ -105,7 +105,7 @@ fn output_comes_line_by_line_and_only_its_end_is_kept() {
     let end = r#"{"vertexes":[{"digest":"d","name":"[s 1/2] RUN x","completed":"2026-11-22T12:00:01Z",
         "error":"process \"x\" did not complete successfully: exit code: 42: gone"}]}"#;
     trace.apply(&chunk(end));
-    assert_eq!(trace.failed().and_then(State::exit_code), Some(42));
+    assert_eq!(trace.failed().and_then(VertexState::exit_code), Some(42));
 }
 
 #[test]
@@ -123,6 +123,6 @@ fn what_another_build_ran_before_is_cached_here() {
     ] {
         trace.apply(&self::chunk(&chunk));
     }
-    trace.settle();
+    trace.mark_replayed_as_cached();
     assert!(trace.vertices["1"].cached && !trace.vertices["3"].cached && !trace.vertices["2"].cached);
 }

@@ -4,7 +4,7 @@
 use super::decode::Status;
 
 /// No image has as many layers.
-const MOST: usize = 1000;
+const MAX_TRANSFERS: usize = 1000;
 
 #[derive(Debug, Clone, Default)]
 struct Transfer {
@@ -32,7 +32,7 @@ impl Transfers {
     pub fn apply(&mut self, status: &Status) {
         let at = self.0.iter().position(|transfer| transfer.id == status.id);
         let at = at.unwrap_or_else(|| {
-            if self.0.len() < MOST {
+            if self.0.len() < MAX_TRANSFERS {
                 self.0.push(Transfer { id: status.id.clone(), ..Transfer::default() });
             }
             self.0.len() - 1

@@ -11,7 +11,7 @@ use crate::build_id::begun;
 use crate::json::SCHEMA;
 use crate::outcome::{BuildReport, BuildResult, CacheReport, StepReport, TargetReport};
 use crate::plan::mount_file::is_own_stage;
-use crate::progress::label::{Label, label};
+use crate::progress::step_name::{StepName, step_name};
 use crate::text::round;
 use crate::text::{one_line, without_mount_flags};
 
@@ -64,9 +64,9 @@ pub fn report(dir: &Path, id: &str) -> BuildReport {
 /// Steps that ended, and the names of those that had begun.
 fn steps(log: &str, targets: &[String]) -> (Vec<StepReport>, Vec<String>) {
     let mut steps: Vec<StepReport> = Vec::new();
-    let mut running: BTreeMap<&str, Label> = BTreeMap::new();
-    let is_step = |label: &Label| !label.instruction.starts_with("FROM ") && !is_own_stage(&label.stage);
-    let known = |name: &str| label(name, targets).filter(is_step);
+    let mut running: BTreeMap<&str, StepName> = BTreeMap::new();
+    let is_step = |label: &StepName| !label.instruction.starts_with("FROM ") && !is_own_stage(&label.stage);
+    let known = |name: &str| step_name(name, targets).filter(is_step);
     for line in log.lines() {
         let Some((name, (cached, seconds))) = ended(line) else {
             // A line of output has its step's place in front, as the step's own name has.
@@ -88,7 +88,7 @@ fn steps(log: &str, targets: &[String]) -> (Vec<StepReport>, Vec<String>) {
             steps.push(StepReport { target, stage, instruction, cached, seconds, started, needs, cause });
         }
     }
-    let name = |label: &Label| {
+    let name = |label: &StepName| {
         format!("{}: {}", label.stage, one_line(&without_mount_flags(&label.instruction), 100))
     };
     (steps, running.values().map(name).collect())

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::progress::trace::{Event, State, Trace};
+use crate::progress::trace::{Event, Trace, VertexState};
 use crate::redact::Redactor;
 use crate::text::step_without_mount_flags;
 
@@ -120,7 +120,7 @@ impl Log {
                 written.write(&self.clean(&ended(state), 2 * NAME), most(failed))
             }
             Event::Warning(text) => written.write(&self.clean(&format!("warning: {text}"), LINE), ENOUGH),
-            Event::Moved(_) => Ok(()),
+            Event::Progress(_) => Ok(()),
         }
     }
 
@@ -197,7 +197,7 @@ fn name<'a>(trace: &'a Trace, digest: &str) -> &'a str {
 }
 
 /// `[php 2/3] RUN make -- 9.9 s`.
-fn ended(state: &State) -> String {
+fn ended(state: &VertexState) -> String {
     let how = if state.cached { "cached".to_owned() } else { format!("{:.1} s", state.seconds()) };
     let name: String = step_without_mount_flags(&state.name).chars().take(NAME).collect();
     format!("{name} -- {how} {}", state.error).trim_end().to_owned()

@@ -133,8 +133,8 @@ pub fn matched<'a>(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
     trace: &'a Trace,
-) -> Vec<(usize, &'a crate::progress::trace::State)> {
-    let mut found: Vec<(usize, &crate::progress::trace::State)> = Vec::new();
+) -> Vec<(usize, &'a crate::progress::trace::VertexState)> {
+    let mut found: Vec<(usize, &crate::progress::trace::VertexState)> = Vec::new();
     for digest in &trace.order {
         let state = &trace.vertices[digest];
         let Some(label) = &state.label else { continue };

@@ -12,8 +12,8 @@ use crate::engine::usage::{self, Record, Which};
 use crate::plan::build::Plan;
 use crate::plan::mount_plan::MountPlan;
 use crate::plan::mounts::PlannedMount;
-use crate::progress::label::Label;
-use crate::progress::trace::{State, Trace};
+use crate::progress::step_name::StepName;
+use crate::progress::trace::{Trace, VertexState};
 use crate::session::Session;
 use crate::store::mount_image::RemoteMount;
 
@@ -124,7 +124,7 @@ impl<'a> Lookout<'a> {
 }
 
 /// Steps with a RUN that have begun and were not cached.
-fn running(trace: &Trace) -> impl Iterator<Item = (&State, &Label)> {
+fn running(trace: &Trace) -> impl Iterator<Item = (&VertexState, &StepName)> {
     trace.steps().filter(|(state, label)| state.started.is_some() && !state.cached && label.is_run())
 }
 

@@ -21,7 +21,7 @@ use crate::plan::mounts::{PlannedMount, Way};
 use crate::process::signals;
 use crate::process::stdio::errln;
 use crate::progress::Watcher;
-use crate::progress::ended::Ended;
+use crate::progress::bake_outcome::BakeOutcome;
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::session::Session;
@@ -44,7 +44,7 @@ const RACES: [Duration; 5] = [
 /// A build that came to its end, and the cache mounts that were put back for it.
 pub(in crate::commands) struct Built {
     /// How it ended, all its calls together.
-    pub ended: Ended,
+    pub ended: BakeOutcome,
     /// What was put back.
     pub put_back: Moved,
 }
@@ -68,14 +68,14 @@ pub(in crate::commands) fn bake(
         return Ok(Built { ended, put_back });
     }
     let mut command = &plan.bake;
-    if let Some(without) = plan.without_registries.as_ref().filter(|_| ended.lacked_a_layer()) {
+    if let Some(without) = plan.without_registries.as_ref().filter(|_| ended.is_missing_registry_blob()) {
         errln!("warning: {UNDELIVERED}");
         command = without;
         retry(&mut ended, started, || run.call(command, &|_| false))?;
         ended.trace.warnings.push(UNDELIVERED.into());
     }
     for pause in RACES {
-        if !ended.met_a_race() {
+        if !ended.is_engine_race() {
             break;
         }
         errln!("warning: the engine hit a race with another build; retrying");
@@ -87,9 +87,13 @@ pub(in crate::commands) fn bake(
 
 /// Makes a call after one that failed. Steps that completed in the failed call were run by this build, and its time
 /// counts.
-fn retry(ended: &mut Ended, started: Instant, call: impl FnOnce() -> Result<Ended>) -> Result<()> {
+fn retry(
+    ended: &mut BakeOutcome,
+    started: Instant,
+    call: impl FnOnce() -> Result<BakeOutcome>,
+) -> Result<()> {
     let before = std::mem::replace(ended, call()?);
-    ended.trace.recall(&before.trace);
+    ended.trace.merge_previous(&before.trace);
     ended.seconds = started.elapsed().as_secs_f64();
     Ok(())
 }
@@ -131,7 +135,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn call(&self, command: &Command, stop: &dyn Fn(&Trace) -> bool) -> Result<Ended> {
+    fn call(&self, command: &Command, stop: &dyn Fn(&Trace) -> bool) -> Result<BakeOutcome> {
         if self.session.globals.verbose {
             errln!("$ {}", command.to_shell());
         }
@@ -142,7 +146,7 @@ impl Run<'_> {
 
     /// Stops the build the moment a step begins whose mounts the builder lacks and the store has, puts them back and goes on. What ran
     /// before is cached by then, and counted as what it was.
-    fn with_mounts(&self) -> Result<(Ended, Moved)> {
+    fn with_mounts(&self) -> Result<(BakeOutcome, Moved)> {
         let started = Instant::now();
         let lookout = Lookout::new(self.session, self.plan);
         let mut put_back = Moved::default();
@@ -150,7 +154,7 @@ impl Run<'_> {
         loop {
             let mut ended = self.call(&self.plan.bake, &|trace| lookout.is_lacking(trace))?;
             if let Some(before) = &before {
-                ended.trace.recall(before);
+                ended.trace.merge_previous(before);
             }
             let goes_on = ended.stopped && !signals::interrupted();
             let Some(carrier) = self.plan.mounts.carrier.as_ref().filter(|_| goes_on) else {
@@ -229,7 +233,7 @@ mod tests {
             let mut trace = Trace::new(&["app".to_owned()]);
             let chunk = serde_json::json!({ "vertexes": vertexes });
             trace.apply(&serde_json::from_value(chunk).expect("well formed"));
-            Ended {
+            BakeOutcome {
                 success,
                 stopped: false,
                 stalled: false,

@@ -9,13 +9,13 @@ use anyhow::{Context, Result, bail};
 
 use super::{PATIENCE, Site};
 use crate::exec::bake::{self, Call};
+use crate::exec::idle_timeout::IdleTimeout;
 use crate::exec::mount_store;
-use crate::exec::stall::Stall;
 use crate::exec::steps;
 use crate::plan::mounts::PlannedMount;
 use crate::plan::transfer::Transfer;
 use crate::progress::Watcher;
-use crate::progress::ended::Ended;
+use crate::progress::bake_outcome::BakeOutcome;
 use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Lock;
 use crate::store::mount::MountEntry;
@@ -28,7 +28,7 @@ pub(super) fn call_and_verify(
     (mounts, left): (&[PlannedMount], &BTreeSet<usize>),
     watcher: &mut dyn Watcher,
     pass: &(dyn Fn(usize) + Sync),
-) -> Result<(Ended, BTreeMap<usize, String>)> {
+) -> Result<(BakeOutcome, BTreeMap<usize, String>)> {
     let is_damaged = AtomicBool::new(false);
     let check = |number: usize, mount: &PlannedMount| {
         let whole = each_blob(mount, layout_check::verify);
@@ -95,15 +95,15 @@ pub(super) fn call(
     transfer: &Transfer,
     watcher: &mut dyn Watcher,
     is_full: &(dyn Fn() -> bool + Sync),
-) -> Result<Ended> {
+) -> Result<BakeOutcome> {
     let call =
         Call { command: &transfer.command, targets: &transfer.targets, log: site.log, stop: &|_| false };
-    let stall = Stall { after: PATIENCE, is_gone: &|_| true };
+    let stall = IdleTimeout { after: PATIENCE, is_gone: &|_| true };
     bake::run_with(&call, watcher, Some(stall), Some(is_full))
 }
 
 /// Items whose RUN said nothing: BuildKit calls a RUN started that waits for its mount.
-pub(super) fn silent(ended: &Ended, items: usize) -> BTreeSet<usize> {
+pub(super) fn silent(ended: &BakeOutcome, items: usize) -> BTreeSet<usize> {
     let spoke = |number: &usize| {
         let stage = format!("durango-{number}");
         let mut runs = ended
@@ -115,7 +115,7 @@ pub(super) fn silent(ended: &Ended, items: usize) -> BTreeSet<usize> {
     (0..items).filter(|number| !spoke(number)).collect()
 }
 
-pub(super) fn reason(ended: &Ended) -> String {
+pub(super) fn reason(ended: &BakeOutcome) -> String {
     let failed = ended.trace.failed();
     let said = failed.and_then(|state| state.tail.back().cloned()).filter(|line| line != "begun");
     let words = || ended.text.iter().rev().find(|line| line.starts_with("ERROR: ")).cloned();

@@ -22,7 +22,7 @@ use crate::plan::mounts::{Carrier, PlannedMount, Way};
 use crate::plan::transfer::Transfer;
 use crate::process::signals;
 use crate::progress::Watcher;
-use crate::progress::ended::Ended;
+use crate::progress::bake_outcome::BakeOutcome;
 use crate::project::mount::Sharing;
 use crate::record::log::Log;
 use crate::store::layout_check;
@@ -165,7 +165,7 @@ impl Errand<'_> {
         listening: Option<Listening>,
         is_verified: bool,
         watcher: &mut dyn Watcher,
-    ) -> Result<(Ended, BTreeMap<usize, String>)> {
+    ) -> Result<(BakeOutcome, BTreeMap<usize, String>)> {
         let (site, mounts) = (self.site, self.mounts);
         prepare(site, transfer)?;
         let unread = if is_verified { BTreeSet::new() } else { (0..mounts.len()).collect() };
@@ -186,7 +186,7 @@ impl Errand<'_> {
     }
 
     /// Leaves mounts that somebody holds; gives what is to be said.
-    fn leave_blocked(&self, ended: &Ended, left: &mut BTreeSet<usize>) -> Result<Vec<String>> {
+    fn leave_blocked(&self, ended: &BakeOutcome, left: &mut BTreeSet<usize>) -> Result<Vec<String>> {
         let silent = silent(ended, self.mounts.len());
         let blocked: Vec<usize> = silent.into_iter().filter(|number| left.insert(*number)).collect();
         if blocked.is_empty() || left.len() == self.mounts.len() {

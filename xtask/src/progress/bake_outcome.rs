@@ -3,7 +3,7 @@
 use super::trace::Trace;
 
 /// How a call ended.
-pub struct Ended {
+pub struct BakeOutcome {
     /// Whether bake exited with 0.
     pub success: bool,
     /// Whether it was stopped because of what `stop` saw.
@@ -20,10 +20,10 @@ pub struct Ended {
     pub seconds: f64,
 }
 
-impl Ended {
+impl BakeOutcome {
     /// Whether a race of the engine alone ended the build, which is to be made once more: what ran is cached then. Of two builds at once one
     /// may lose its way in BuildKit's graph, or an image's content to the removal of another (seen with Docker 26.1).
-    pub fn met_a_race(&self) -> bool {
+    pub fn is_engine_race(&self) -> bool {
         let is_race = |line: &String| {
             line.contains("failed to get state for index")
                 || line.contains("inconsistent graph state")
@@ -35,10 +35,10 @@ impl Ended {
 
     /// Whether an export failed that may do once more: a race, or BuildKit took a result whose content a registry has lost, where it had another
     /// one that the build has made anew (Docker 26.1).
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient_export_failure(&self) -> bool {
         let is_lost =
             |line: &String| line.contains("could not fetch content descriptor") && line.contains("not found");
-        self.met_a_race() || !self.success && !self.stopped && self.text.iter().any(is_lost)
+        self.is_engine_race() || !self.success && !self.stopped && self.text.iter().any(is_lost)
     }
 
     /// Whether only the unpacking of an image failed, because somebody removed another image that shared a layer (a race in the
@@ -50,9 +50,9 @@ impl Ended {
     }
 }
 
-impl Ended {
+impl BakeOutcome {
     /// Whether what failed is the fetching of something from a registry, in the words of containerd's resolver.
-    pub fn lacked_a_layer(&self) -> bool {
+    pub fn is_missing_registry_blob(&self) -> bool {
         let words = [
             "httpReadSeeker",
             "could not fetch content",
@@ -80,7 +80,7 @@ mod tests {
             let mut trace = Trace::new(&["app".to_owned()]);
             let json = serde_json::json!({"vertexes": [{"digest": "d", "name": name, "error": error}]});
             trace.apply(&serde_json::from_value(json).expect("well formed"));
-            Ended {
+            BakeOutcome {
                 success: false,
                 stopped: false,
                 stalled: false,
@@ -94,19 +94,19 @@ mod tests {
         assert!(ended("exporting to image", lost).lost_a_snapshot());
         assert!(!ended("[2/2] RUN x", lost).lost_a_snapshot());
         assert!(!ended("exporting to image", "no space left on device").lost_a_snapshot());
-        let said = |line: &str| Ended { text: vec![line.to_owned()], ..ended("[2/2] RUN x", "") };
-        assert!(said("ERROR: failed to solve: not found").met_a_race());
+        let said = |line: &str| BakeOutcome { text: vec![line.to_owned()], ..ended("[2/2] RUN x", "") };
+        assert!(said("ERROR: failed to solve: not found").is_engine_race());
         assert!(
             said("ERROR: failed to solve: failed to get state for index 0 on [php 1/3] COPY x y")
-                .met_a_race()
+                .is_engine_race()
         );
-        assert!(!said("ERROR: failed to solve: x: not found").met_a_race());
+        assert!(!said("ERROR: failed to solve: x: not found").is_engine_race());
         let fetch = "failed to copy: httpReadSeeker: failed open: could not fetch content descriptor x from remote: not found";
-        assert!(ended("exporting to image", fetch).lacked_a_layer());
-        assert!(ended("[2/2] COPY a /", fetch).lacked_a_layer());
+        assert!(ended("exporting to image", fetch).is_missing_registry_blob());
+        assert!(ended("[2/2] COPY a /", fetch).is_missing_registry_blob());
         assert!(
             !ended("[2/2] RUN x", "process \"x; failed to do request\" did not complete: exit code: 1")
-                .lacked_a_layer()
+                .is_missing_registry_blob()
         );
     }
 }

@@ -2,7 +2,7 @@
 
 /// What a step is called, taken apart: `[app stage-0 2/3] RUN make`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Label {
+pub struct StepName {
     /// Target in front, where several are built.
     pub target: Option<String>,
     /// The stage; `stage-N` where it has no name.
@@ -11,7 +11,7 @@ pub struct Label {
     pub instruction: String,
 }
 
-impl Label {
+impl StepName {
     /// Whether it runs a command. BuildKit 0.34 names an ONBUILD's step as such, 0.13 does not.
     pub fn is_run(&self) -> bool {
         self.instruction.strip_prefix("ONBUILD ").unwrap_or(&self.instruction).starts_with("RUN ")
@@ -19,7 +19,7 @@ impl Label {
 }
 
 /// Takes a vertex's name apart; `None` for what is no step of a Dockerfile (`[internal] ...`, `exporting ...`).
-pub fn label(name: &str, targets: &[String]) -> Option<Label> {
+pub fn step_name(name: &str, targets: &[String]) -> Option<StepName> {
     let (inside, instruction) = name.strip_prefix('[')?.split_once("] ")?;
     let mut words: Vec<&str> = inside.split(' ').collect();
     let is_count = |word: &str| {
@@ -35,7 +35,7 @@ pub fn label(name: &str, targets: &[String]) -> Option<Label> {
     let several = targets.len() > 1;
     let target = (several && words.first().is_some_and(|word| targets.iter().any(|name| name == word)))
         .then(|| words.remove(0));
-    Some(Label {
+    Some(StepName {
         target: target.map(str::to_owned),
         stage: words.first().map_or("stage-0", |word| word).to_owned(),
         instruction: instruction.to_owned(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// When a call that says nothing is taken for dead.
 #[derive(Clone, Copy)]
-pub struct Stall<'a> {
+pub struct IdleTimeout<'a> {
     /// Silence of this length is looked into.
     pub after: Duration,
     /// Whether whoever the call waits for is gone, given how long the silence has lasted.
@@ -14,9 +14,9 @@ pub struct Stall<'a> {
 }
 
 /// When a call said something last.
-pub struct LastHeard(Mutex<Instant>);
+pub struct LastOutput(Mutex<Instant>);
 
-impl LastHeard {
+impl LastOutput {
     /// Now, since it begins.
     pub fn begin() -> Self {
         Self(Mutex::new(Instant::now()))
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
     use crate::exec::bake::{Call, run_watched};
     use crate::progress::Watcher;
-    use crate::progress::ended::Ended;
+    use crate::progress::bake_outcome::BakeOutcome;
     use crate::progress::trace::{Event, Trace};
     use crate::record::log::Log;
     use crate::redact::Redactor;
@@ -50,12 +50,12 @@ mod tests {
     }
 
     /// A call that prints a line and then nothing more for an hour, watched.
-    fn silent(is_gone: &(dyn Fn(Duration) -> bool + Sync), seconds: &str) -> Ended {
+    fn silent(is_gone: &(dyn Fn(Duration) -> bool + Sync), seconds: &str) -> BakeOutcome {
         let command = Command::new(["sh", "-c", &format!("echo here >&2; exec sleep {seconds}")]);
         let file = tempfile::NamedTempFile::new().expect("a log");
         let log = Log::new(file.path(), Redactor::default());
         let call = Call { command: &command, targets: &[], log: &log, stop: &|_| false };
-        let stall = Stall { after: Duration::from_millis(100), is_gone };
+        let stall = IdleTimeout { after: Duration::from_millis(100), is_gone };
         run_watched(&call, &mut Nobody, Some(stall)).expect("it ran")
     }
 
