@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use xshell::cmd;
 
-use super::mirror::{self, LIMIT, Mirror};
+use super::mirror::{self, Mirror, QUERY_TIMEOUT};
 use crate::defaults::KEYRING;
 use crate::engine::Engine;
-use crate::process::ask;
+use crate::process::query;
 use crate::process::root::Root;
 use crate::session::Session;
 use crate::step::{Action, Command, Step};
@@ -37,7 +37,7 @@ const RELEASED: i64 = 1_754_697_600;
 
 /// What bootstrapping depends on.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct BootstrapFacts {
     /// The suites that answer, each with its archive; empty if mmdebstrap chooses the mirror.
     pub suites: Vec<(String, String)>,
     /// The image's clock, in seconds since 1970.
@@ -88,7 +88,7 @@ fn is_new_key(name: &str) -> bool {
         .any(|release| name.starts_with(&format!("debian-archive-{release}-automatic")))
 }
 
-impl Facts {
+impl BootstrapFacts {
     /// Looks at the host and at the mirror.
     pub fn read(session: &Session, engine: &Engine) -> Result<Self> {
         check_keyring()?;
@@ -97,7 +97,7 @@ impl Facts {
             None => (Vec::new(), RELEASED),
         };
         let sh = &session.sh;
-        let config = ask::ask(cmd!(sh, "apt-config dump"), LIMIT)?.stdout;
+        let config = query::query(cmd!(sh, "apt-config dump"), QUERY_TIMEOUT)?.stdout;
         Ok(Self {
             suites,
             epoch,
@@ -137,7 +137,7 @@ fn debian_architecture(platform: &str) -> &str {
 }
 
 /// The steps that make the image and load it into the engine.
-pub fn steps(facts: &Facts, tag: &str) -> Result<Vec<Step>> {
+pub fn steps(facts: &BootstrapFacts, tag: &str) -> Result<Vec<Step>> {
     let file = |name: &str| facts.tmp.join(format!("{name}-{}", facts.id));
     let (tar, conf) = (file("debian-trixie.tar"), file("apt.conf"));
     let mut steps = vec![Step::run("", Command::new(["mkdir", "-p", &facts.tmp.to_string_lossy()]))];
@@ -157,7 +157,7 @@ pub fn steps(facts: &Facts, tag: &str) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-fn mmdebstrap(facts: &Facts, tar: &Path, apt_conf: Option<&Path>) -> Command {
+fn mmdebstrap(facts: &BootstrapFacts, tar: &Path, apt_conf: Option<&Path>) -> Command {
     let epoch = facts.epoch.to_string();
     let mut argv = vec!["mmdebstrap".to_owned()];
     let options = ["--variant=minbase", "--include=ca-certificates", "--format=tar"];
@@ -182,9 +182,9 @@ mod tests {
     use super::*;
     use crate::process::root::User;
 
-    fn facts() -> Facts {
+    fn facts() -> BootstrapFacts {
         let suites = [("http://m.test/debian", "trixie"), ("http://m.test/security", "trixie-security")];
-        Facts {
+        BootstrapFacts {
             suites: suites.map(|(uri, suite)| (uri.to_owned(), suite.to_owned())).to_vec(),
             epoch: 7,
             apt_conf: String::new(),
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn without_a_mirror_of_the_machine_mmdebstrap_chooses_one() {
-        let facts = Facts { suites: Vec::new(), epoch: RELEASED, ..facts() };
+        let facts = BootstrapFacts { suites: Vec::new(), epoch: RELEASED, ..facts() };
         let line = steps(&facts, "t").unwrap()[1].to_shell();
         assert!(line.starts_with("SOURCE_DATE_EPOCH=1754697600 mmdebstrap "), "{line}");
         assert!(line.ends_with(" trixie /s/tmp/debian-trixie.tar-42"), "{line}");
@@ -234,7 +234,11 @@ mod tests {
     #[test]
     fn a_proxy_s_password_is_neither_shown_nor_left_behind() {
         let config = "Acquire::http::Proxy \"http://me:secret@p.test\";\nAcquire::https::Proxy \"\";\nAPT::Sandbox::User \"x\";\n";
-        let facts = Facts { apt_conf: network_settings(config), root: Root::for_test(User::Sudo), ..facts() };
+        let facts = BootstrapFacts {
+            apt_conf: network_settings(config),
+            root: Root::for_test(User::Sudo),
+            ..facts()
+        };
         assert_eq!(facts.apt_conf, "Acquire::http::Proxy \"http://me:secret@p.test\";\n");
         let lines: Vec<String> = steps(&facts, "t").unwrap().iter().map(Step::to_shell).collect();
         assert!(!lines.join("\n").contains("secret@"));

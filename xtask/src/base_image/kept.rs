@@ -9,7 +9,7 @@ use crate::store::layout_check;
 
 /// One base image's place in the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptImage {
     /// Its folder, named by the image's id.
     pub dir: PathBuf,
     /// Whether it is there and whole.
@@ -19,7 +19,7 @@ pub struct Kept {
 }
 
 /// Looks for the layout of the image with that id.
-pub fn find(layout: &Layout, id: &str) -> Kept {
+pub fn find(layout: &Layout, id: &str) -> KeptImage {
     let dir = layout.base(id);
     let is_there = layout_check::image(&dir).is_ok();
     let entries = fs::read_dir(layout.bases()).into_iter().flatten().flatten();
@@ -32,7 +32,7 @@ pub fn find(layout: &Layout, id: &str) -> Kept {
     others.pop();
     let mut superseded: Vec<PathBuf> = others.into_iter().map(|(_, path)| path).collect();
     superseded.extend((dir.exists() && !is_there).then(|| dir.clone()));
-    Kept { dir, is_there, superseded }
+    KeptImage { dir, is_there, superseded }
 }
 
 #[cfg(test)]
@@ -43,7 +43,10 @@ mod tests {
     fn a_layout_without_its_blobs_is_not_there_and_goes() {
         let store = tempfile::tempdir().expect("a folder");
         let layout = Layout::new("/", store.path());
-        assert_eq!(find(&layout, "sha256:1"), Kept { dir: layout.base("sha256:1"), ..Kept::default() });
+        assert_eq!(
+            find(&layout, "sha256:1"),
+            KeptImage { dir: layout.base("sha256:1"), ..KeptImage::default() }
+        );
         let index =
             format!("{{\"manifests\": [{{\"digest\": \"sha256:{}\", \"size\": 2}}]}}", "0".repeat(64));
         let blobs = layout_check::blobs(&layout.base("sha256:1"));

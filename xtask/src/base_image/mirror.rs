@@ -11,11 +11,11 @@ use xshell::{Shell, cmd};
 
 use crate::engine::apt::{self, Source};
 use crate::engine::os::Distribution;
-use crate::process::ask::{self, Asking};
+use crate::process::query::{self, RunningQuery};
 use crate::session::Session;
 
 /// apt tries again and gives up within this time.
-pub(super) const LIMIT: Duration = Duration::from_secs(30);
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Downloads a file as apt does.
 const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
@@ -78,16 +78,16 @@ fn usable(uri: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<String> {
 pub fn mirror_answers() -> Option<(String, bool)> {
     let sh = Shell::new().ok().filter(|_| Path::new(APT_HELPER).exists())?;
     let (mirror, dir) = (Mirror::of_host()?, tempfile::tempdir().ok()?);
-    let answer = ask_release(&sh, &mirror.main, "trixie", dir.path()).ok()?.answer(LIMIT);
+    let answer = ask_release(&sh, &mirror.main, "trixie", dir.path()).ok()?.answer(QUERY_TIMEOUT);
     Some((mirror.main, answer.is_ok_and(|answer| answer.success)))
 }
 
 /// Starts asking for a suite's Release file, with apt's own settings for proxies and the like.
-fn ask_release(sh: &Shell, archive: &str, suite: &str, dir: &Path) -> Result<Asking> {
+fn ask_release(sh: &Shell, archive: &str, suite: &str, dir: &Path) -> Result<RunningQuery> {
     let (url, file) = (format!("{archive}/dists/{suite}/Release"), dir.join(suite));
     let options =
         ["-o", "Acquire::http::Timeout=8", "-o", "Acquire::https::Timeout=8", "-o", "Acquire::Retries=1"];
-    ask::start(cmd!(sh, "{APT_HELPER} {options...} download-file {url} {file}"))
+    query::start(cmd!(sh, "{APT_HELPER} {options...} download-file {url} {file}"))
 }
 
 /// Asks for each suite's Release file at once: which suites there are, and the release's date.
@@ -99,7 +99,7 @@ pub fn ask_mirror(session: &Session, mirror: &Mirror) -> Result<(Vec<(String, St
     }
     let mut suites = Vec::new();
     for (archive, suite, question) in asked {
-        if question.answer(LIMIT).is_ok_and(|answer| answer.success) {
+        if question.answer(QUERY_TIMEOUT).is_ok_and(|answer| answer.success) {
             suites.push((archive.to_owned(), suite.to_owned()));
         }
     }

@@ -8,7 +8,7 @@ pub mod mirror;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use kept::Kept;
+use kept::KeptImage;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use xshell::cmd;
@@ -16,7 +16,7 @@ use xshell::cmd;
 use crate::defaults::TAG;
 use crate::engine::{Engine, facts};
 use crate::memo::Memo;
-use crate::process::ask;
+use crate::process::query;
 use crate::session::Session;
 use crate::step::Step;
 
@@ -61,7 +61,7 @@ pub struct Base {
     /// Whether it is in the daemon alone, where other drivers do not see it.
     pub local: bool,
     /// Its layout in the store, for those; absent for builders that see it and while the image is still to be made.
-    pub kept: Option<Kept>,
+    pub kept: Option<KeptImage>,
 }
 
 /// Looks for the base image: one question to the engine, and only where it has neither image one to the registry.
@@ -120,7 +120,7 @@ fn resolved(session: &Session, engine: &Engine, pinned: &str, state: BaseImage, 
 
 /// The steps that bootstrap an image; of any name, so that a test need not touch the one in use.
 pub fn steps(session: &Session, engine: &Engine, tag: &str) -> Result<Vec<Step>> {
-    bootstrap::steps(&bootstrap::Facts::read(session, engine)?, tag)
+    bootstrap::steps(&bootstrap::BootstrapFacts::read(session, engine)?, tag)
 }
 
 /// What the engine has.
@@ -135,7 +135,7 @@ struct InEngine {
 fn in_engine(session: &Session, pinned: &str) -> Result<InEngine> {
     let sh = &session.sh;
     let command = cmd!(sh, "docker image inspect --format '{{.Id}}' {TAG} {pinned}");
-    let answer = ask::ask(command, ENGINE_LIMIT)?;
+    let answer = query::query(command, ENGINE_LIMIT)?;
     match found(&answer.stdout, &answer.stderr) {
         Some(found) => Ok(found),
         None => bail!(
@@ -169,7 +169,7 @@ fn registry_has(session: &Session, engine: &Engine, pinned: &str) -> bool {
     let builder: Vec<String> =
         facts::builder_name(session).into_iter().flat_map(|name| ["--builder".to_owned(), name]).collect();
     let command = cmd!(sh, "docker buildx imagetools inspect {builder...} {pinned}");
-    let has = ask::ask(command, REGISTRY_LIMIT).is_ok_and(|answer| answer.success);
+    let has = query::query(command, REGISTRY_LIMIT).is_ok_and(|answer| answer.success);
     if has {
         memo.write(&true);
     }

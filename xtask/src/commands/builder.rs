@@ -8,13 +8,13 @@ use xshell::cmd;
 
 use crate::args::Parsed;
 use crate::engine::problem::Problem;
-use crate::engine::{builders, facts as engine_facts, usage as records};
+use crate::engine::{builders, disk_usage as records, facts as engine_facts};
 use crate::error::usage;
 use crate::exec::steps;
 use crate::json::SCHEMA;
 use crate::plan::builder::{self as planning, Facts, NAME, Place, Spec};
 use crate::plan::builder_options;
-use crate::process::ask;
+use crate::process::query;
 use crate::process::stdio;
 use crate::process::stdio::{err, errln, out, outln};
 use crate::report::builder::{BuilderReport, mounts};
@@ -22,7 +22,7 @@ use crate::session::Session;
 use crate::step::Step;
 
 /// The engine answers such questions in milliseconds.
-const LIMIT: Duration = Duration::from_secs(20);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs `builder`.
 pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -64,7 +64,7 @@ fn up(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
         return show(session, name, &steps);
     }
     if let Place::Remote { endpoint } = &spec.place {
-        builders::reach(endpoint).with_context(|| {
+        builders::check_reachable(endpoint).with_context(|| {
             format!("nobody answers at `{endpoint}`\nstart BuildKit there (`buildkitd --addr {endpoint}`), or correct --endpoint")
         })?;
     }
@@ -160,7 +160,7 @@ fn facts(session: &Session, spec: &Spec, made: Option<Spec>) -> Result<Facts> {
     let sh = &session.sh;
     let name = &spec.name;
     let config = std::fs::read_to_string(session.layout.builder_config(name)).ok();
-    let has = |command| ask::ask(command, LIMIT).map(|answer| answer.success);
+    let has = |command| query::query(command, QUERY_TIMEOUT).map(|answer| answer.success);
     let volume = planning::volume_name(name);
     let has_image = match &spec.place {
         Place::Container { image, .. } => has(cmd!(sh, "docker image inspect --format '{{.Id}}' {image}"))?,

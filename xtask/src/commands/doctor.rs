@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use crate::args::Parsed;
 use crate::doctor;
-use crate::doctor::facts::Facts;
-use crate::doctor::{State, checks};
+use crate::doctor::facts::DoctorFacts;
+use crate::doctor::{CheckState, checks};
 use crate::exec::steps;
 use crate::json::SCHEMA;
 use crate::process::stdio::{out, outln};
@@ -23,13 +23,13 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         }
         steps::run(&steps, session.globals.verbose)?;
     }
-    let checks = checks::all(&Facts::read(session));
+    let checks = checks::all(&DoctorFacts::read(session));
     if session.globals.json {
         outln!("{}", serde_json::json!({"schema": SCHEMA, "checks": checks}));
     } else {
         out!("{}", doctor::text(&checks));
     }
-    Ok(u8::from(doctor::worst(&checks) == State::Fail))
+    Ok(u8::from(doctor::worst(&checks) == CheckState::Fail))
 }
 
 /// The steps of a dry run.

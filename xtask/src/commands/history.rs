@@ -10,7 +10,7 @@ use crate::json;
 use crate::plan::gc;
 use crate::process::stdio::{out, outln};
 use crate::record::find::find;
-use crate::record::read::{self, State};
+use crate::record::read::{self, RecordState};
 use crate::report::{history, store};
 use crate::session::Session;
 use crate::store::contents::{Contents, Kind};
@@ -83,7 +83,7 @@ fn named(session: &Session, words: &[String]) -> Result<Vec<String>> {
     let builds = read::all(&session.layout);
     let id = |word: &String| {
         let build = find(&builds, word).map_err(usage)?;
-        if matches!(build.state, State::Running) {
+        if matches!(build.state, RecordState::Running) {
             bail!("the build {} still runs\nstop it first", build.id);
         }
         Ok(build.id.clone())

@@ -10,7 +10,7 @@ use crate::json;
 use crate::outcome::BuildReport;
 use crate::process::stdio::{errln, out};
 use crate::record::find::find;
-use crate::record::read::{self, Past, State};
+use crate::record::read::{self, Past, RecordState};
 use crate::report::view::ReportView;
 use crate::report::{detail, html, markdown};
 use crate::session::Session;
@@ -75,9 +75,9 @@ fn format(word: Option<&str>, json: bool, file: Option<&str>) -> Result<Format> 
 fn told(build: &Past) -> Result<&BuildReport> {
     let (id, log) = (&build.id, build.log());
     match &build.state {
-        State::Ended(report) => Ok(report),
-        State::Running => bail!("the build {id} still runs\nits log so far: {}", log.display()),
-        State::Unreadable(why) => {
+        RecordState::Ended(report) => Ok(report),
+        RecordState::Running => bail!("the build {id} still runs\nits log so far: {}", log.display()),
+        RecordState::Unreadable(why) => {
             bail!("the outcome of the build {id} cannot be read: {why}\nits log: {}", log.display())
         }
     }

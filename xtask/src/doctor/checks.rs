@@ -1,12 +1,12 @@
 //! From facts to checks: pure, so that every finding is a unit test.
 
 use super::Check;
-use super::facts::Facts;
+use super::facts::DoctorFacts;
 use super::habits;
 use crate::base_image::BaseImage;
 use crate::defaults::TAG;
+use crate::engine::gc_limits::GcLimits;
 use crate::engine::info::Info;
-use crate::engine::limits::Limits;
 use crate::engine::problem::Problem;
 use crate::engine::{Driver, Engine};
 use crate::text::size;
@@ -22,7 +22,7 @@ const MEMORY: u64 = 2 * GIB;
 const PROVISION: &str = "cargo xtask doctor --provision";
 
 /// Every check that can be made.
-pub fn all(facts: &Facts) -> Vec<Check> {
+pub fn all(facts: &DoctorFacts) -> Vec<Check> {
     let mut checks = engine(facts);
     checks
         .extend(facts.disks.iter().map(|(name, path, free)| disk(name, &path.display().to_string(), *free)));
@@ -36,7 +36,7 @@ pub fn all(facts: &Facts) -> Vec<Check> {
 }
 
 /// Client, plugins, daemon and builder; the first that is broken is the last that is told.
-fn engine(facts: &Facts) -> Vec<Check> {
+fn engine(facts: &DoctorFacts) -> Vec<Check> {
     let (Some(client), Some(info)) = (&facts.client, &facts.info) else {
         return vec![problem("docker client", &no_client(facts))];
     };
@@ -57,14 +57,14 @@ fn engine(facts: &Facts) -> Vec<Check> {
 }
 
 /// A client that cannot even tell of itself is none.
-fn no_client(facts: &Facts) -> Problem {
+fn no_client(facts: &DoctorFacts) -> Problem {
     match &facts.engine {
         Err(problem) => problem.clone(),
         Ok(_) => Problem::Other("`docker info` failed".into()),
     }
 }
 
-fn daemon(facts: &Facts, info: &Info) -> Vec<Check> {
+fn daemon(facts: &DoctorFacts, info: &Info) -> Vec<Check> {
     let place = facts.place.as_ref().map_or(String::new(), |place| format!(" ({place})"));
     if !info.is_up() {
         let words = || info.server_errors.first().cloned().unwrap_or_default();
@@ -112,7 +112,7 @@ fn builder(engine: &Engine) -> Check {
 }
 
 /// What is dropped between two builds is built again.
-fn build_cache(limits: Limits, engine: &Engine, facts: &Facts) -> Check {
+fn build_cache(limits: GcLimits, engine: &Engine, facts: &DoctorFacts) -> Check {
     let name = "build cache";
     let Some(lack) = limits.lack() else {
         let kept = limits
@@ -155,7 +155,7 @@ fn memory(bytes: u64) -> Check {
     }
 }
 
-fn ca_bundle(facts: &Facts) -> Check {
+fn ca_bundle(facts: &DoctorFacts) -> Check {
     let name = "CA bundle";
     match (&facts.lost_bundle, &facts.secrets.ca_bundle) {
         (Some(path), _) => Check::warn(
@@ -169,7 +169,7 @@ fn ca_bundle(facts: &Facts) -> Check {
 }
 
 /// Names alone: a proxy's address may hold a password.
-fn go(facts: &Facts) -> Check {
+fn go(facts: &DoctorFacts) -> Check {
     let lines = facts.secrets.goenv.iter().flat_map(|text| text.lines());
     let mut names: Vec<&str> = lines.filter_map(|line| Some(line.split_once('=')?.0)).collect();
     names.extend(facts.secrets.netrc.as_ref().map(|_| ".netrc"));
@@ -177,14 +177,14 @@ fn go(facts: &Facts) -> Check {
     Check::ok("Go modules", detail)
 }
 
-fn pins(facts: &Facts) -> Check {
+fn pins(facts: &DoctorFacts) -> Check {
     match &facts.pins {
         Ok(pinned) => Check::ok("pins", format!("readable; base image {pinned}")),
         Err(error) => Check::fail("pins", error.replace('\n', " "), "git checkout builder/pins.env"),
     }
 }
 
-fn base_image(base: BaseImage, facts: &Facts) -> Check {
+fn base_image(base: BaseImage, facts: &DoctorFacts) -> Check {
     let (name, pinned) = ("base image", facts.pins.as_deref().unwrap_or("the pinned one"));
     match base {
         BaseImage::Bootstrapped => {
@@ -212,7 +212,7 @@ fn network(mirror: &str, answers: bool) -> Check {
     }
 }
 
-fn buildkit(facts: &Facts) -> Check {
+fn buildkit(facts: &DoctorFacts) -> Check {
     let name = "BuildKit";
     match facts.buildkit.as_deref() {
         Some("0") => {

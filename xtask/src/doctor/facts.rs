@@ -8,11 +8,11 @@ use crate::base_image;
 use crate::base_image::{BaseImage, bootstrap, mirror};
 use crate::engine::Engine;
 use crate::engine::builders;
+use crate::engine::disk_usage::{self, Which};
 use crate::engine::facts as engine_facts;
+use crate::engine::gc_limits::GcLimits;
 use crate::engine::info::Info;
-use crate::engine::limits::Limits;
 use crate::engine::problem::Problem;
-use crate::engine::usage::{self, Which};
 use crate::project::pins;
 use crate::project::secrets::{self, Secrets};
 use crate::provision::probe::chosen_place;
@@ -21,7 +21,7 @@ use crate::session::Session;
 use crate::setup;
 
 /// This machine, as far as builds go.
-pub struct Facts {
+pub struct DoctorFacts {
     /// The client on the PATH.
     pub client: Option<PathBuf>,
     /// What the client says.
@@ -29,7 +29,7 @@ pub struct Facts {
     /// The engine, or what keeps it from being used.
     pub engine: Result<Engine, Problem>,
     /// How much build cache the builder keeps, where it answers.
-    pub limits: Option<Limits>,
+    pub limits: Option<GcLimits>,
     /// Whether the daemon's configuration of this machine has a limit of the user's.
     pub has_limit: bool,
     /// Address or context that the user chose.
@@ -58,7 +58,7 @@ pub struct Facts {
     pub habits: Habits,
 }
 
-impl Facts {
+impl DoctorFacts {
     /// Looks at this machine.
     pub fn read(session: &Session) -> Self {
         let host = &session.host;
@@ -77,7 +77,7 @@ impl Facts {
             limits: builder
                 .flatten()
                 .filter(|builder| builder.is_up)
-                .map(|builder| Limits::of(&builder.policy)),
+                .map(|builder| GcLimits::of(&builder.policy)),
             has_limit: setup::daemon::has_limit(host),
             client: host.which("docker"),
             place: chosen_place(host),
@@ -113,7 +113,7 @@ fn habits(session: &Session, engine: Option<&Engine>) -> Habits {
         read::all(&session.layout).into_iter().rev().filter_map(|past| past.report().cloned()).collect();
     let records = engine
         .filter(|_| !graphs.is_empty())
-        .and_then(|engine| usage::read(&session.sh, &engine.builder, Which::All).ok());
+        .and_then(|engine| disk_usage::read(&session.sh, &engine.builder, Which::All).ok());
     Habits { graphs, reports, records: records.unwrap_or_default(), builds }
 }
 

@@ -2,7 +2,7 @@
 //! they save. Each with its figure and what to do. Pure.
 
 use crate::doctor::Check;
-use crate::engine::usage::Record;
+use crate::engine::disk_usage::Record;
 use crate::outcome::BuildReport;
 use crate::project::graph::GraphStep;
 use crate::record::steps::{BuildSteps, StepOutcome};

@@ -10,7 +10,7 @@ use serde::Serialize;
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum CheckState {
     /// As it should be.
     Ok,
     /// Builds work, though not as well as they could.
@@ -25,7 +25,7 @@ pub struct Check {
     /// What was looked at.
     pub name: &'static str,
     /// How it went.
-    pub state: State,
+    pub state: CheckState,
     /// What was found.
     pub detail: String,
     /// The command that mends it, where it needs mending.
@@ -35,23 +35,23 @@ pub struct Check {
 impl Check {
     /// A check that went well.
     pub fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, state: State::Ok, detail: detail.into(), remedy: None }
+        Self { name, state: CheckState::Ok, detail: detail.into(), remedy: None }
     }
 
     /// Something to be mended some day.
     pub fn warn(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { name, state: State::Warn, detail: detail.into(), remedy: Some(remedy.into()) }
+        Self { name, state: CheckState::Warn, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 
     /// Something that keeps builds from working.
     pub fn fail(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { name, state: State::Fail, detail: detail.into(), remedy: Some(remedy.into()) }
+        Self { name, state: CheckState::Fail, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 }
 
 /// The worst of them.
-pub fn worst(checks: &[Check]) -> State {
-    checks.iter().map(|check| check.state).max().unwrap_or(State::Ok)
+pub fn worst(checks: &[Check]) -> CheckState {
+    checks.iter().map(|check| check.state).max().unwrap_or(CheckState::Ok)
 }
 
 /// One line a check, its remedy below.
@@ -59,9 +59,9 @@ pub fn text(checks: &[Check]) -> String {
     let mut text = String::new();
     for check in checks {
         let state = match check.state {
-            State::Ok => "ok",
-            State::Warn => "warn",
-            State::Fail => "FAIL",
+            CheckState::Ok => "ok",
+            CheckState::Warn => "warn",
+            CheckState::Fail => "FAIL",
         };
         text.push_str(&format!("{state:<5} {:<17} {}\n", check.name, check.detail));
         let remedy = check.remedy.iter().flat_map(|remedy| remedy.lines());

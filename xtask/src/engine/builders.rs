@@ -16,11 +16,11 @@ use xshell::cmd;
 use super::facts::client_config;
 use super::inspect;
 use crate::host::Host;
-use crate::process::ask;
+use crate::process::query;
 use crate::session::Session;
 
 /// buildx asks every node of a builder; one that is down costs its own limit.
-const LIMIT: Duration = Duration::from_secs(30);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A BuildKit that takes longer to accept a connection is down for us.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -52,7 +52,7 @@ pub struct Instance {
 /// Looks a builder up; `None` where there is none of that name.
 pub fn read(session: &Session, name: &str) -> Result<Option<Instance>> {
     let sh = &session.sh;
-    let answer = ask::ask(cmd!(sh, "docker buildx inspect {name}"), LIMIT)?;
+    let answer = query::query(cmd!(sh, "docker buildx inspect {name}"), QUERY_TIMEOUT)?;
     if !answer.success {
         let words = answer.stderr.trim();
         if words.contains("no builder") || words.contains("not found") {
@@ -79,13 +79,13 @@ struct Node {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Kept {
+struct InstanceFile {
     nodes: Vec<Node>,
 }
 
 fn kept(host: &Host, name: &str) -> Option<Node> {
     let file = fs::read(instances(host).join(name)).ok()?;
-    serde_json::from_slice::<Kept>(&file).ok()?.nodes.into_iter().next()
+    serde_json::from_slice::<InstanceFile>(&file).ok()?.nodes.into_iter().next()
 }
 
 /// Where buildx keeps its builders.
@@ -96,7 +96,7 @@ pub fn instances(host: &Host) -> PathBuf {
 
 /// Whether somebody accepts connections at a remote BuildKit's address; buildx itself takes 20 s to say that nobody does,
 /// and then without the address.
-pub fn reach(endpoint: &str) -> Result<()> {
+pub fn check_reachable(endpoint: &str) -> Result<()> {
     if let Some(path) = endpoint.strip_prefix("unix://") {
         UnixStream::connect(path)?;
     } else if let Some(address) = endpoint.strip_prefix("tcp://") {
@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn nobody_at_an_address_is_an_error_and_other_schemes_are_not_ours() {
-        assert!(reach("unix:///nonexistent/buildkitd.sock").is_err());
-        assert!(reach("tcp://127.0.0.1:1").is_err());
-        assert!(reach("docker-container://some").is_ok());
+        assert!(check_reachable("unix:///nonexistent/buildkitd.sock").is_err());
+        assert!(check_reachable("tcp://127.0.0.1:1").is_err());
+        assert!(check_reachable("docker-container://some").is_ok());
     }
 }

@@ -14,11 +14,11 @@ use super::problem::Problem;
 use super::{Driver, Engine, OLDEST_BUILDX, Version};
 use crate::host::Host;
 use crate::memo;
-use crate::process::ask;
+use crate::process::query;
 use crate::session::Session;
 
 /// No engine takes longer to answer; one that does is down for us.
-const LIMIT: Duration = Duration::from_secs(20);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The builder that the user named: `--builder`, DURANGO_BUILDER, BUILDX_BUILDER, else the one of `builder up`.
 pub fn builder_name(session: &Session) -> Option<String> {
@@ -55,7 +55,7 @@ pub fn lost_builder(session: &Session) -> Option<String> {
 pub(crate) fn info(session: &Session) -> Option<Info> {
     session.host.which("docker")?;
     let sh = &session.sh;
-    let answer = ask::ask(cmd!(sh, "docker info --format '{{json .}}'"), LIMIT).ok()?;
+    let answer = query::query(cmd!(sh, "docker info --format '{{json .}}'"), QUERY_TIMEOUT).ok()?;
     let mut info: Info = serde_json::from_str(&answer.stdout).ok()?;
     // Some clients say beside the document why the daemon did not answer, others in it.
     if !info.is_up() && info.server_errors.is_empty() {
@@ -73,7 +73,7 @@ pub fn read(session: &Session) -> Result<Engine, Problem> {
     let is_new = remembered.is_none();
     let engine: Engine = remembered.map_or_else(|| ask_engine(session), Ok)?;
     if engine.driver == Driver::Remote {
-        builders::reach(&engine.endpoint).map_err(|error| Problem::BuilderDown {
+        builders::check_reachable(&engine.endpoint).map_err(|error| Problem::BuilderDown {
             name: engine.builder.clone(),
             endpoint: engine.endpoint.clone(),
             words: format!("{error:#}"),
@@ -91,12 +91,12 @@ pub fn check(session: &Session) -> Result<(), Problem> {
         return Err(Problem::NoDocker);
     }
     let sh = &session.sh;
-    let answer = ask::ask(cmd!(sh, "docker info --format '{{json .}}'"), LIMIT);
+    let answer = query::query(cmd!(sh, "docker info --format '{{json .}}'"), QUERY_TIMEOUT);
     usable(&answer.map_err(|error| Problem::DaemonDown(error.to_string()))?).map(|_| ())
 }
 
 /// What the engine says of itself, where it and its buildx will do.
-fn usable(info: &ask::Answer) -> Result<(Info, Version), Problem> {
+fn usable(info: &query::QueryOutput) -> Result<(Info, Version), Problem> {
     let parsed: Info = serde_json::from_str(&info.stdout).map_err(|_| unread(info))?;
     let buildx = parsed.buildx().ok_or(Problem::NoBuildx)?;
     if buildx < OLDEST_BUILDX {
@@ -117,12 +117,12 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
     }
     let name = builder_name(session);
     let named: Vec<&str> = name.iter().map(String::as_str).collect();
-    let start = |command| ask::start(command).map_err(|error| Problem::Other(error.to_string()));
+    let start = |command| query::start(command).map_err(|error| Problem::Other(error.to_string()));
     let info = start(cmd!(sh, "docker info --format '{{json .}}'"))?;
     let inspecting = start(cmd!(sh, "docker buildx inspect {named...}"))?;
-    let info = info.answer(LIMIT).map_err(|error| Problem::DaemonDown(error.to_string()))?;
+    let info = info.answer(QUERY_TIMEOUT).map_err(|error| Problem::DaemonDown(error.to_string()))?;
     let (parsed, buildx) = usable(&info)?;
-    let inspect = inspecting.answer(LIMIT).map_err(|error| Problem::Other(error.to_string()))?;
+    let inspect = inspecting.answer(QUERY_TIMEOUT).map_err(|error| Problem::Other(error.to_string()))?;
     if !inspect.success {
         let words = inspect.stderr.trim();
         let missing = words.contains("no builder") || words.contains("not found");
@@ -160,7 +160,7 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
 }
 
 /// An answer that is not what Docker's client says: words alone, or a document of another kind.
-fn unread(answer: &ask::Answer) -> Problem {
+fn unread(answer: &query::QueryOutput) -> Problem {
     match answer.stdout.trim().is_empty() {
         true => daemon_problem(&answer.stderr),
         false => Problem::Other("`docker` does not answer as Docker's client does; is it Podman's?".into()),

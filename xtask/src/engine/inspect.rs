@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::builders::Instance;
-use crate::process::ask::unreadable;
+use crate::process::query::unreadable;
 
 /// Reads what buildx prints of one builder, and of its first node where it has several.
 ///
@@ -62,7 +62,7 @@ fn policy(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::limits::Limits;
+    use crate::engine::gc_limits::GcLimits;
 
     /// Recorded on each leg.
     const FLOOR: &str = include_str!("recorded/inspect-floor-docker.txt");
@@ -73,7 +73,7 @@ mod tests {
     fn each_version_s_answer_is_read() {
         let read = |text| {
             let one = parse(text).expect("read");
-            let limits = Limits::of(&one.policy);
+            let limits = GcLimits::of(&one.policy);
             (one.name, one.driver, one.endpoint, one.is_up, one.policy.len(), limits.idle_mounts)
         };
         let docker = |rules, idle| ("default".into(), "docker".into(), "default".into(), true, rules, idle);

@@ -4,16 +4,16 @@
 pub mod apt;
 pub mod builders;
 pub mod daemon_json;
+pub mod disk_usage;
 pub mod facts;
+pub mod gc_limits;
 pub(crate) mod info;
 mod inspect;
 pub mod json_text;
 pub mod legs;
-pub mod limits;
 pub mod os;
 pub mod problem;
 pub mod registry;
-pub mod usage;
 
 use serde::{Deserialize, Serialize};
 

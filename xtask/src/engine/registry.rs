@@ -12,7 +12,7 @@ use xshell::{Shell, cmd};
 use crate::error::usage;
 use crate::host::Host;
 use crate::memo::Memo;
-use crate::process::ask::{self, Answer, Asking};
+use crate::process::query::{self, QueryOutput, RunningQuery};
 use crate::process::signals;
 use crate::session::Session;
 
@@ -28,7 +28,7 @@ const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
 /// What a registry said of one tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Said {
+pub enum RegistryAnswer {
     /// The tag is there, and this is its document.
     Has(String),
     /// It answered, and has no such tag.
@@ -68,15 +68,15 @@ pub fn check_timeout(host: &Host) -> anyhow::Result<Duration> {
 }
 
 /// Asks for several tags of one registry.
-pub struct Question<'a> {
+pub struct RegistryQuery<'a> {
     session: &'a Session,
     repository: &'a str,
     timeout: Duration,
-    asked: Result<queue::Asked, Said>,
+    asked: Result<queue::Asked, RegistryAnswer>,
 }
 
-impl<'a> Question<'a> {
-    /// Starts asking; the answers come with [`Question::answers`].
+impl<'a> RegistryQuery<'a> {
+    /// Starts asking; the answers come with [`RegistryQuery::answers`].
     pub fn start(
         session: &'a Session,
         builder: &str,
@@ -99,19 +99,20 @@ impl<'a> Question<'a> {
     }
 
     /// Waits for them. The error is the reason to leave the registry out altogether; what was not asked by then is not asked.
-    pub fn answers(self) -> Result<Vec<Option<String>>, Said> {
+    pub fn answers(self) -> Result<Vec<Option<String>>, RegistryAnswer> {
         let mut asked = self.asked?;
         let mut found = vec![None; asked.count()];
         while let Some((at, answer)) = asked.next() {
             let said = match &answer {
                 Ok(answer) => read(answer),
-                Err(_) => {
-                    Said::Unreachable(format!("it gave no answer within {} s", self.timeout.as_secs_f64()))
-                }
+                Err(_) => RegistryAnswer::Unreachable(format!(
+                    "it gave no answer within {} s",
+                    self.timeout.as_secs_f64()
+                )),
             };
             match said {
-                Said::Has(document) => found[at] = Some(document),
-                Said::Empty => {}
+                RegistryAnswer::Has(document) => found[at] = Some(document),
+                RegistryAnswer::Empty => {}
                 other => {
                     if answer.is_err() && !signals::interrupted() {
                         let since = self.session.host.now.as_second();
@@ -128,37 +129,39 @@ impl<'a> Question<'a> {
 /// Whether a registry answers for a tag at all, now: it is empty or full, but there.
 pub fn answers(builder: &str, reference: &str, timeout: Duration) -> bool {
     let asked = ask_for(builder, reference, Wanted::Manifest).and_then(|asking| asking.answer(timeout));
-    asked.is_ok_and(|answer| matches!(read(&answer), Said::Has(_) | Said::Empty))
+    asked.is_ok_and(|answer| matches!(read(&answer), RegistryAnswer::Has(_) | RegistryAnswer::Empty))
 }
 
 /// The document of one tag, or none.
 pub fn document(builder: &str, reference: &str, wanted: Wanted, timeout: Duration) -> Option<String> {
     match read(&ask_for(builder, reference, wanted).ok()?.answer(timeout).ok()?) {
-        Said::Has(document) => Some(document),
+        RegistryAnswer::Has(document) => Some(document),
         _ => None,
     }
 }
 
-fn ask_for(builder: &str, reference: &str, wanted: Wanted) -> anyhow::Result<Asking> {
+fn ask_for(builder: &str, reference: &str, wanted: Wanted) -> anyhow::Result<RunningQuery> {
     let sh = Shell::new()?;
     let how: &[&str] = match wanted {
         Wanted::Manifest => &["--raw"],
         Wanted::Config => &["--format", "{{json .Image}}"],
     };
-    ask::start(cmd!(sh, "docker buildx --builder {builder} imagetools inspect {how...} {reference}").quiet())
+    query::start(
+        cmd!(sh, "docker buildx --builder {builder} imagetools inspect {how...} {reference}").quiet(),
+    )
 }
 
 /// What an answer of buildx means; its words are those of a registry's error codes.
-fn read(answer: &Answer) -> Said {
+fn read(answer: &QueryOutput) -> RegistryAnswer {
     if answer.success {
-        return Said::Has(answer.stdout.clone());
+        return RegistryAnswer::Has(answer.stdout.clone());
     }
     let text = answer.stderr.trim();
     let last = text.lines().last().unwrap_or("no reason given");
     let reason = last.trim_start_matches("ERROR: ").chars().take(300).collect::<String>();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if last.ends_with(": not found") || has(&["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "manifest unknown"]) {
-        Said::Empty
+        RegistryAnswer::Empty
     } else if has(&[
         "401 Unauthorized",
         "403 Forbidden",
@@ -167,9 +170,9 @@ fn read(answer: &Answer) -> Said {
         "denied",
         "no basic auth",
     ]) {
-        Said::Denied(reason)
+        RegistryAnswer::Denied(reason)
     } else {
-        Said::Unreachable(reason)
+        RegistryAnswer::Unreachable(reason)
     }
 }
 
@@ -183,11 +186,13 @@ pub fn cache_digest(document: &str) -> Option<String> {
 }
 
 /// A registry that let us wait lately.
-fn resting(session: &Session, repository: &str) -> Option<Said> {
+fn resting(session: &Session, repository: &str) -> Option<RegistryAnswer> {
     let since: i64 = memo(session, repository).read()?;
     let ago = session.host.now.as_second() - since;
     (0..REST).contains(&ago).then(|| {
-        Said::Unreachable(format!("it gave no answer {ago} s ago and is asked again after {REST} s"))
+        RegistryAnswer::Unreachable(format!(
+            "it gave no answer {ago} s ago and is asked again after {REST} s"
+        ))
     })
 }
 
@@ -200,20 +205,20 @@ fn memo(session: &Session, repository: &str) -> Memo {
 mod tests {
     use super::*;
 
-    fn said(stderr: &str) -> Said {
-        read(&Answer { success: false, stdout: String::new(), stderr: stderr.into() })
+    fn said(stderr: &str) -> RegistryAnswer {
+        read(&QueryOutput { success: false, stdout: String::new(), stderr: stderr.into() })
     }
 
     #[test]
     fn words_of_buildx_and_what_they_mean() {
-        assert_eq!(said("ERROR: r.example/c:x: not found\n"), Said::Empty);
+        assert_eq!(said("ERROR: r.example/c:x: not found\n"), RegistryAnswer::Empty);
         let denied = [
             "ERROR: pulling from host r.example failed with status code [manifests x]: 401 Unauthorized",
             "ERROR: unexpected status from HEAD request to https://r.example/v2/c/manifests/x: 403 Forbidden",
             "ERROR: failed to authorize: failed to fetch oauth token: denied: access forbidden",
         ];
         for text in denied {
-            assert!(matches!(said(text), Said::Denied(_)), "{text}");
+            assert!(matches!(said(text), RegistryAnswer::Denied(_)), "{text}");
         }
         let unreachable = [
             "ERROR: failed to do request: Head \"http://127.0.0.1:1/\": dial tcp 127.0.0.1:1: connect: connection refused",
@@ -223,7 +228,7 @@ mod tests {
             "",
         ];
         for text in unreachable {
-            assert!(matches!(said(text), Said::Unreachable(_)), "{text}");
+            assert!(matches!(said(text), RegistryAnswer::Unreachable(_)), "{text}");
         }
     }
 

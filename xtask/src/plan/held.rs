@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::caches::Registry;
-use crate::engine::registry::Said;
+use crate::engine::registry::RegistryAnswer;
 
 /// What a registry said before the build.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct Held {
     /// The registry.
     pub registry: Registry,
     /// What it holds for each target, or why it is left out.
-    pub said: Result<BTreeMap<String, Tags>, Said>,
+    pub said: Result<BTreeMap<String, Tags>, RegistryAnswer>,
 }
 
 /// What a registry holds for one target, as digests of manifests.
@@ -66,22 +66,22 @@ impl Held {
     /// Whether a push is worth trying. A registry that refuses to be read may only lack the repository, which some make with
     /// the first push and refuse until then.
     pub fn takes_pushes(&self) -> bool {
-        !self.registry.read_only && matches!(self.said, Ok(_) | Err(Said::Denied(_)))
+        !self.registry.read_only && matches!(self.said, Ok(_) | Err(RegistryAnswer::Denied(_)))
     }
 
     /// Why it is left out, with the remedy.
     pub fn warning(&self) -> Option<String> {
         let name = &self.registry.reference;
         Some(match self.said.as_ref().err()? {
-            Said::Denied(why) => format!(
+            RegistryAnswer::Denied(why) => format!(
                 "the cache `{name}` is not read, since the registry refuses: {why}\n\
                  `docker login` to it, or see that this account may read there"
             ),
-            Said::Unreachable(why) => format!(
+            RegistryAnswer::Unreachable(why) => format!(
                 "the cache `{name}` is left out, since the registry cannot be reached: {why}\n\
                  the build goes on without; leave out --cache to be spared the question"
             ),
-            Said::Has(_) | Said::Empty => return None,
+            RegistryAnswer::Has(_) | RegistryAnswer::Empty => return None,
         })
     }
 

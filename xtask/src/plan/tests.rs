@@ -9,8 +9,8 @@ use super::caches::{Caches, Mode, Registry};
 use super::held::{Held, Tag, Tags};
 use super::options::BuildOptions;
 use crate::base_image::Base;
-use crate::base_image::kept::Kept;
-use crate::engine::registry::Said;
+use crate::base_image::kept::KeptImage;
+use crate::engine::registry::RegistryAnswer;
 use crate::engine::{Driver, Engine, Version};
 use crate::project::secrets::Secrets;
 use crate::project::{Declaration, Target};
@@ -202,7 +202,7 @@ fn a_builder_that_does_not_see_local_images_is_handed_the_base() {
 fn a_base_that_is_laid_out_in_the_store_is_not_laid_out_again() {
     let mut facts = facts();
     facts.engine.driver = Driver::DockerContainer;
-    let kept = |is_there, superseded| Kept { dir: "/store/bases/1".into(), is_there, superseded };
+    let kept = |is_there, superseded| KeptImage { dir: "/store/bases/1".into(), is_there, superseded };
     let planned = |facts: &Facts| {
         let plan = plan(facts, &BuildOptions::default(), "id");
         let steps: Vec<String> = plan.prepare.iter().map(Step::to_shell).collect();
@@ -227,7 +227,7 @@ fn registry(name: &str, read_only: bool, exact: Option<&str>, newest: Option<&st
     Held { registry, said: Ok([("app".to_owned(), tags)].into()) }
 }
 
-fn silent(name: &str, said: Said) -> Held {
+fn silent(name: &str, said: RegistryAnswer) -> Held {
     Held { said: Err(said), ..registry(name, false, None, None) }
 }
 
@@ -238,7 +238,7 @@ fn registries_are_read_after_the_store_in_their_order_and_nothing_is_read_twice(
     facts.stored.insert("app".into(), stored("app", vec![generation(&exact, 20)]));
     facts.registries = vec![
         registry("a", true, Some("1"), Some("1")),
-        silent("gone", Said::Unreachable("it is down".into())),
+        silent("gone", RegistryAnswer::Unreachable("it is down".into())),
         registry("b", true, None, Some("2")),
         registry("c", true, Some("3"), Some("4")),
     ];
@@ -267,8 +267,8 @@ fn pushes_go_to_what_may_be_written_once_for_each_tag() {
         registry("own", false, Some("1"), Some("1")),
         registry("theirs", true, None, None),
         registry("empty", false, None, None),
-        silent("refuses", Said::Denied("no".into())),
-        silent("gone", Said::Unreachable("down".into())),
+        silent("refuses", RegistryAnswer::Denied("no".into())),
+        silent("gone", RegistryAnswer::Unreachable("down".into())),
     ];
     let planned = plan(&facts, &BuildOptions::default(), "id");
     let to: Vec<(&str, &str, bool)> = planned

@@ -13,7 +13,7 @@ use xshell::cmd;
 use super::templates;
 use crate::error::usage;
 use crate::memo::Memo;
-use crate::process::ask::{ask, unreadable};
+use crate::process::query::{query, unreadable};
 use crate::session::Session;
 use crate::text::suggestion;
 
@@ -138,7 +138,7 @@ fn print(session: &Session, question: &Question<'_>, dir: &Path) -> Result<Print
     let question = cmd!(sh, "docker buildx bake {files_args...} --print {set_args...} {names...}")
         .quiet()
         .envs(question.env);
-    let answer = ask(question, QUERY_TIMEOUT)?;
+    let answer = query(question, QUERY_TIMEOUT)?;
     if !answer.success {
         return Err(refused(files, &answer.stderr));
     }

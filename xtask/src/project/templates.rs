@@ -6,7 +6,7 @@ use serde_json::Value;
 use xshell::{Shell, cmd};
 
 use super::declaration::QUERY_TIMEOUT;
-use crate::process::ask::{ask, unreadable};
+use crate::process::query::{query, unreadable};
 
 /// Whether an answer of `bake --print` has anything that may be escaped.
 pub(super) fn may_be_escaped(answer: &str) -> bool {
@@ -18,7 +18,7 @@ pub(super) fn are_escaped(sh: &Shell) -> Result<bool> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("docker-bake.json");
     std::fs::write(&file, r#"{"target": {"probe": {"args": {"TEXT": "$${"}}}}"#)?;
-    let answer = ask(cmd!(sh, "docker buildx bake -f {file} --print probe").quiet(), QUERY_TIMEOUT)?;
+    let answer = query(cmd!(sh, "docker buildx bake -f {file} --print probe").quiet(), QUERY_TIMEOUT)?;
     let printed: Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
     match printed["target"]["probe"]["args"]["TEXT"].as_str() {
         Some("${") => Ok(false),

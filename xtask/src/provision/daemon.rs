@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
-use super::facts::{Facts, Init};
+use super::facts::{Init, ProvisionFacts};
 use crate::engine::daemon_json::{self, Settings};
 use crate::process::root::Root;
 use crate::step::{Action, Command, Step};
@@ -18,7 +18,7 @@ const SECONDS: u64 = 90;
 
 /// Images in containerd, where there are none yet that this would hide. An engine that has images is switched by `setup`. The build cache
 /// gets no limit: an engine without one keeps all, and the one that is installed forgets every result whenever it removes one.
-pub fn configure(facts: &Facts, root: &Root) -> Result<Vec<Step>> {
+pub fn configure(facts: &ProvisionFacts, root: &Root) -> Result<Vec<Step>> {
     let text = facts.config.as_deref().unwrap_or_default();
     let unreadable = |error| {
         anyhow!(
@@ -45,7 +45,7 @@ pub fn configure(facts: &Facts, root: &Root) -> Result<Vec<Step>> {
 }
 
 /// Starts the daemon and waits until it answers.
-pub fn start(facts: &Facts, root: &Root) -> Vec<Step> {
+pub fn start(facts: &ProvisionFacts, root: &Root) -> Vec<Step> {
     let ready = root.command(["docker", "version"]);
     let wait =
         |why: &str| Step { why: why.into(), action: Action::Wait { ready: ready.clone(), seconds: SECONDS } };
@@ -68,7 +68,7 @@ pub fn await_process(pid: i32) -> Step {
     Step { why, action: Action::Wait { ready: Command::new(["docker", "version"]), seconds: SECONDS } }
 }
 
-fn by_hand(facts: &Facts, root: &Root, ready: Command) -> Vec<Step> {
+fn by_hand(facts: &ProvisionFacts, root: &Root, ready: Command) -> Vec<Step> {
     let mut steps: Vec<Step> = facts.stale.iter().map(|path| remove(path, root)).collect();
     let path = facts.path.as_ref().map(|path| format!("{path}:/usr/sbin:/sbin"));
     let why = format!("starting the daemon; no service manager runs here, its log is {LOG}");

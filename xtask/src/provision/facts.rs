@@ -13,17 +13,17 @@ use crate::engine::facts::info;
 use crate::engine::os::Distribution;
 use crate::engine::{Version, apt, daemon_json};
 use crate::host::Host;
-use crate::process::ask;
+use crate::process::query;
 use crate::process::root::{User, user};
 use crate::project::secrets;
 use crate::session::Session;
 
 /// For questions to the machine itself.
-pub(super) const LIMIT: Duration = Duration::from_secs(20);
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The machine, as far as installing and starting an engine goes.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct ProvisionFacts {
     /// What it runs.
     pub distribution: Distribution,
     /// Where apt takes packages from.
@@ -92,7 +92,7 @@ pub enum Init {
     None,
 }
 
-impl Facts {
+impl ProvisionFacts {
     /// Looks at this machine.
     pub fn read(session: &Session) -> Self {
         let host = &session.host;
@@ -142,7 +142,7 @@ fn program(host: &Host, name: &str) -> Option<PathBuf> {
 fn installed(session: &Session) -> BTreeSet<String> {
     let (sh, names) = (&session.sh, packages::FOREIGN);
     let format = "${Package} ${db:Status-Status}\\n";
-    let Ok(answer) = ask::ask(cmd!(sh, "dpkg-query -W -f {format} {names...}"), LIMIT) else {
+    let Ok(answer) = query::query(cmd!(sh, "dpkg-query -W -f {format} {names...}"), QUERY_TIMEOUT) else {
         return BTreeSet::new();
     };
     answer.stdout.lines().filter_map(|line| line.strip_suffix(" installed")).map(str::to_owned).collect()

@@ -13,15 +13,15 @@ use anyhow::Result;
 use crate::process::root::Root;
 use crate::session::Session;
 use crate::step::Step;
-use facts::{Daemon, Facts};
+use facts::{Daemon, ProvisionFacts};
 
 /// The steps that make this machine able to build; none where it is already. Run them, then ask the engine again.
 pub fn steps(session: &Session) -> Result<Vec<Step>> {
-    decide(&Facts::read(session))
+    decide(&ProvisionFacts::read(session))
 }
 
 /// From facts to steps.
-pub fn decide(facts: &Facts) -> Result<Vec<Step>> {
+pub fn decide(facts: &ProvisionFacts) -> Result<Vec<Step>> {
     if let Daemon::Hangs(pid) = facts.daemon {
         return Ok(vec![daemon::await_process(pid)]);
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::facts::{Daemon, Facts};
+use super::facts::{Daemon, ProvisionFacts};
 use crate::engine::os::Distribution;
 use crate::engine::{OLDEST_BUILDX, Version, apt};
 use crate::process::root::Root;
@@ -44,7 +44,7 @@ const DOCKER: Names = Names {
 };
 
 /// The packages that are to be installed, or why that cannot be done here.
-pub fn missing(facts: &Facts) -> Result<Vec<&'static str>> {
+pub fn missing(facts: &ProvisionFacts) -> Result<Vec<&'static str>> {
     if let (Daemon::Elsewhere(place), true) = (&facts.daemon, facts.client) {
         bail!(
             "failed to provision: {place} is chosen, and no engine answers there\n\
@@ -83,7 +83,7 @@ fn is_supported(distribution: &Distribution) -> bool {
     }
 }
 
-fn names(facts: &Facts) -> &'static Names {
+fn names(facts: &ProvisionFacts) -> &'static Names {
     match facts.distribution {
         _ if !facts.installed.is_empty() => &DOCKER,
         Distribution::Ubuntu(_) => &UBUNTU,
@@ -91,7 +91,7 @@ fn names(facts: &Facts) -> &'static Names {
     }
 }
 
-fn engine_parts(facts: &Facts) -> Result<Vec<&'static str>> {
+fn engine_parts(facts: &ProvisionFacts) -> Result<Vec<&'static str>> {
     let names = names(facts);
     let mut list = Vec::new();
     if facts.daemon == Daemon::Down && !facts.dockerd {
@@ -125,7 +125,7 @@ fn is_system(path: &Path) -> bool {
 }
 
 /// What a base image is made with where no registry answers.
-fn bootstrap_parts(facts: &Facts) -> impl Iterator<Item = &'static str> {
+fn bootstrap_parts(facts: &ProvisionFacts) -> impl Iterator<Item = &'static str> {
     let tool = (!facts.mmdebstrap).then_some("mmdebstrap");
     tool.into_iter().chain((!facts.keyring).then_some("debian-archive-keyring"))
 }
@@ -134,7 +134,7 @@ fn bootstrap_parts(facts: &Facts) -> impl Iterator<Item = &'static str> {
 const PATIENCE: [&str; 4] = ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"];
 
 /// The steps that tell apt where the packages are.
-pub fn prepare(facts: &Facts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
+pub fn prepare(facts: &ProvisionFacts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     if needs_trixie(facts, packages) {
         steps.extend(add_trixie(facts, packages, root)?);
@@ -156,14 +156,14 @@ pub fn install(packages: &[&str], root: &Root) -> Option<Step> {
     (!packages.is_empty()).then(|| Step::run(format!("installing {}", packages.join(" ")), install))
 }
 
-fn needs_trixie(facts: &Facts, packages: &[&str]) -> bool {
+fn needs_trixie(facts: &ProvisionFacts, packages: &[&str]) -> bool {
     let is_old =
         matches!(facts.distribution, Distribution::Debian { version: Some(version), .. } if version < 13);
     is_old && packages.iter().any(|name| FROM_TRIXIE.contains(name))
 }
 
 /// Debian 13 as a source for the engine and for nothing else.
-fn add_trixie(facts: &Facts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
+fn add_trixie(facts: &ProvisionFacts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
     let Some(main) = apt::debian_main(&facts.sources, &facts.distribution) else {
         bail!(
             "failed to provision: apt has no source for {} itself, whose mirror would have the engine too\n\

@@ -10,7 +10,7 @@ use crate::engine::daemon_json;
 use crate::engine::facts::client_config;
 use crate::engine::info::Info;
 use crate::host::Host;
-use crate::process::ask;
+use crate::process::query;
 use crate::session::Session;
 
 /// The daemon's state.
@@ -67,7 +67,8 @@ fn policy_allows(session: &Session) -> bool {
     let policy = "/usr/sbin/policy-rc.d";
     let sh = &session.sh;
     !Path::new(policy).exists()
-        || ask::ask(cmd!(sh, "{policy} docker start"), super::facts::LIMIT).is_ok_and(|answer| answer.success)
+        || query::query(cmd!(sh, "{policy} docker start"), super::facts::QUERY_TIMEOUT)
+            .is_ok_and(|answer| answer.success)
 }
 
 /// Whether the classic store below the data root holds anything that switching to containerd would hide.

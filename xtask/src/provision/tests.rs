@@ -1,6 +1,6 @@
 //! From recorded facts to steps, for each kind of machine.
 
-use super::facts::{Daemon, Facts, Init};
+use super::facts::{Daemon, Init, ProvisionFacts};
 use crate::engine::os::Distribution;
 use crate::engine::{Version, apt};
 use crate::process::root::User;
@@ -8,12 +8,12 @@ use crate::provision::*;
 use crate::step::Action;
 
 /// A bare Debian of that version.
-fn debian(version: u32, codename: &str) -> Facts {
+fn debian(version: u32, codename: &str) -> ProvisionFacts {
     let list = format!(
         "deb [signed-by=/usr/share/keyrings/k.gpg] http://m.test/debian {codename} main\n\
          deb http://m.test/security {codename}-security main\n"
     );
-    Facts {
+    ProvisionFacts {
         distribution: Distribution::Debian { version: Some(version), codename: codename.into() },
         sources: apt::parse_list(&list),
         pinned: Vec::new(),
@@ -38,13 +38,17 @@ fn debian(version: u32, codename: &str) -> Facts {
     }
 }
 
-fn ubuntu(year: u32) -> Facts {
-    Facts { distribution: Distribution::Ubuntu(Version(year, 4)), keyring: false, ..debian(0, "noble") }
+fn ubuntu(year: u32) -> ProvisionFacts {
+    ProvisionFacts {
+        distribution: Distribution::Ubuntu(Version(year, 4)),
+        keyring: false,
+        ..debian(0, "noble")
+    }
 }
 
 /// A machine that lacks nothing.
-fn complete() -> Facts {
-    Facts {
+fn complete() -> ProvisionFacts {
+    ProvisionFacts {
         client: true,
         buildx: Some((Version(0, 13), "/usr/libexec/docker/cli-plugins/docker-buildx".into())),
         compose: true,
@@ -55,16 +59,16 @@ fn complete() -> Facts {
     }
 }
 
-fn shell(facts: &Facts) -> Vec<String> {
+fn shell(facts: &ProvisionFacts) -> Vec<String> {
     decide(facts).unwrap().iter().map(Step::to_shell).collect()
 }
 
-fn refusal(facts: &Facts) -> String {
+fn refusal(facts: &ProvisionFacts) -> String {
     decide(facts).unwrap_err().to_string()
 }
 
 /// The names after `install` in the step that installs.
-fn installed(facts: &Facts) -> String {
+fn installed(facts: &ProvisionFacts) -> String {
     let lines = shell(facts);
     let line = lines.iter().find(|line| line.contains("apt-get -y")).map_or("", String::as_str);
     line.split_once(" install ").map_or("", |(_, names)| names).to_owned()
@@ -94,19 +98,24 @@ fn a_bare_debian_12_gets_the_engine_from_debian_13_and_nothing_else_from_there()
 
 #[test]
 fn what_a_machine_has_is_not_installed() {
-    let other_client = Facts { client: true, ..debian(12, "bookworm") };
+    let other_client = ProvisionFacts { client: true, ..debian(12, "bookworm") };
     assert_eq!(
         installed(&other_client),
         "docker.io containerd runc iptables docker-buildx docker-compose mmdebstrap"
     );
-    let old_plugin = Facts {
+    let old_plugin = ProvisionFacts {
         buildx: Some((Version(0, 12), "/usr/libexec/docker/cli-plugins/docker-buildx".into())),
         ..complete()
     };
     assert_eq!(installed(&old_plugin), "docker-buildx");
-    assert_eq!(installed(&Facts { mmdebstrap: false, ..complete() }), "mmdebstrap");
-    assert!(shell(&Facts { mmdebstrap: false, ..complete() }).iter().all(|line| !line.contains("trixie")));
-    let docker_s_own = Facts { installed: ["docker-ce".to_owned()].into(), buildx: None, ..complete() };
+    assert_eq!(installed(&ProvisionFacts { mmdebstrap: false, ..complete() }), "mmdebstrap");
+    assert!(
+        shell(&ProvisionFacts { mmdebstrap: false, ..complete() })
+            .iter()
+            .all(|line| !line.contains("trixie"))
+    );
+    let docker_s_own =
+        ProvisionFacts { installed: ["docker-ce".to_owned()].into(), buildx: None, ..complete() };
     assert_eq!(installed(&docker_s_own), "docker-buildx-plugin");
     assert!(shell(&complete()).is_empty());
 }
@@ -117,7 +126,7 @@ fn other_releases_have_the_engine_themselves() {
     let names = "docker.io containerd runc iptables docker-buildx docker-compose-v2 mmdebstrap debian-archive-keyring";
     assert_eq!(installed(&ubuntu(24)), names);
     assert_eq!(installed(&ubuntu(22)), names);
-    let bare = Facts { certificates: false, lacks_apparmor: true, ..debian(13, "trixie") };
+    let bare = ProvisionFacts { certificates: false, lacks_apparmor: true, ..debian(13, "trixie") };
     assert!(
         installed(&bare)
             .starts_with("docker.io containerd runc iptables ca-certificates apparmor docker-cli")
@@ -132,27 +141,30 @@ fn a_suite_that_the_user_has_keeps_the_user_s_priority() {
     assert!(
         lines.iter().all(|line| !line.contains("durango-engine.sources") && !line.contains("Package: *"))
     );
-    let again = Facts { pinned: vec!["docker-buildx".into()], ..facts };
+    let again = ProvisionFacts { pinned: vec!["docker-buildx".into()], ..facts };
     assert!(shell(&again).iter().any(|line| line.contains("Package: docker-buildx docker.io")));
     assert_eq!(packages::pinned("Package: *\nPin: x\n\nPackage: a b\n"), ["a", "b"]);
 }
 
 #[test]
 fn what_cannot_be_provisioned_is_refused_and_says_why() {
-    let fedora = Facts { distribution: Distribution::Other("Fedora Linux 44".into()), ..debian(0, "") };
+    let fedora =
+        ProvisionFacts { distribution: Distribution::Other("Fedora Linux 44".into()), ..debian(0, "") };
     assert!(refusal(&fedora).contains("this is Fedora Linux 44\ninstall Docker Engine"));
     assert!(refusal(&debian(11, "bullseye")).contains("this is Debian 11"));
     assert!(refusal(&ubuntu(20)).contains("this is Ubuntu 20.04"));
-    let podman = Facts { client: true, stranger: Some("/usr/bin/docker".into()), ..debian(13, "trixie") };
+    let podman =
+        ProvisionFacts { client: true, stranger: Some("/usr/bin/docker".into()), ..debian(13, "trixie") };
     assert!(
         refusal(&podman)
             .contains("`/usr/bin/docker` does not answer as Docker's client does\nif it is Podman's")
     );
-    let plain = Facts { user: User::Plain, ..debian(12, "bookworm") };
+    let plain = ProvisionFacts { user: User::Plain, ..debian(12, "bookworm") };
     assert!(refusal(&plain).contains("no `sudo`\nrun the same command as root"));
-    let elsewhere = Facts { daemon: Daemon::Elsewhere("DOCKER_HOST=tcp://a:1".into()), ..complete() };
+    let elsewhere =
+        ProvisionFacts { daemon: Daemon::Elsewhere("DOCKER_HOST=tcp://a:1".into()), ..complete() };
     assert!(refusal(&elsewhere).contains("DOCKER_HOST=tcp://a:1 is chosen"));
-    let hidden = Facts {
+    let hidden = ProvisionFacts {
         buildx: Some((Version(0, 9), "/root/.docker/cli-plugins/docker-buildx".into())),
         ..complete()
     };
@@ -161,49 +173,55 @@ fn what_cannot_be_provisioned_is_refused_and_says_why() {
             .contains("`/root/.docker/cli-plugins/docker-buildx` is buildx 0.9, too old, and hides")
     );
     assert!(
-        refusal(&Facts { sources: Vec::new(), ..debian(12, "bookworm") }).contains("no source for Debian 12")
+        refusal(&ProvisionFacts { sources: Vec::new(), ..debian(12, "bookworm") })
+            .contains("no source for Debian 12")
     );
-    assert!(refusal(&Facts { config: Some("{".into()), ..debian(13, "trixie") }).contains("not JSON"));
+    assert!(
+        refusal(&ProvisionFacts { config: Some("{".into()), ..debian(13, "trixie") }).contains("not JSON")
+    );
 }
 
 #[test]
 fn an_engine_that_works_asks_for_nothing_more() {
-    let fedora =
-        Facts { distribution: Distribution::Other("Fedora".into()), mmdebstrap: false, ..complete() };
+    let fedora = ProvisionFacts {
+        distribution: Distribution::Other("Fedora".into()),
+        mmdebstrap: false,
+        ..complete()
+    };
     assert!(shell(&fedora).is_empty());
-    assert!(shell(&Facts { user: User::Plain, mmdebstrap: false, ..complete() }).is_empty());
-    assert!(shell(&Facts { has_images: true, config: Some("{".into()), ..complete() }).is_empty());
+    assert!(shell(&ProvisionFacts { user: User::Plain, mmdebstrap: false, ..complete() }).is_empty());
+    assert!(shell(&ProvisionFacts { has_images: true, config: Some("{".into()), ..complete() }).is_empty());
 }
 
 #[test]
 fn the_image_store_is_switched_only_where_it_is_empty_and_undecided() {
-    let writes = |facts: Facts| shell(&facts).iter().any(|line| line.contains("daemon.json"));
-    let stopped = Facts { daemon: Daemon::Down, ..complete() };
+    let writes = |facts: ProvisionFacts| shell(&facts).iter().any(|line| line.contains("daemon.json"));
+    let stopped = ProvisionFacts { daemon: Daemon::Down, ..complete() };
     assert!(writes(stopped.clone()));
-    assert!(!writes(Facts { has_images: true, ..stopped.clone() }));
-    assert!(!writes(Facts {
+    assert!(!writes(ProvisionFacts { has_images: true, ..stopped.clone() }));
+    assert!(!writes(ProvisionFacts {
         config: Some("{\"features\":{\"containerd-snapshotter\":false}}".into()),
         ..stopped.clone()
     }));
-    let kept = shell(&Facts { config: Some("{\"mtu\": 1400}".into()), ..stopped });
+    let kept = shell(&ProvisionFacts { config: Some("{\"mtu\": 1400}".into()), ..stopped });
     assert_eq!(kept[0], "cp -p /etc/docker/daemon.json /etc/docker/daemon.json.before-durango-provision");
     assert!(kept[1].contains("\"mtu\": 1400"));
 }
 
 #[test]
 fn the_daemon_is_started_by_what_starts_services_here() {
-    let stopped = Facts {
+    let stopped = ProvisionFacts {
         daemon: Daemon::Down,
         has_images: true,
         stale: vec!["/var/run/docker.pid".into()],
         ..complete()
     };
     assert_eq!(
-        shell(&Facts { init: Init::Systemd, ..stopped.clone() }),
+        shell(&ProvisionFacts { init: Init::Systemd, ..stopped.clone() }),
         ["systemctl start docker", "until docker version >/dev/null 2>&1; do sleep 1; done"]
     );
-    assert_eq!(shell(&Facts { init: Init::Service, ..stopped.clone() })[0], "service docker start");
-    let by_hand = shell(&Facts { path: Some("/bin".into()), ..stopped.clone() });
+    assert_eq!(shell(&ProvisionFacts { init: Init::Service, ..stopped.clone() })[0], "service docker start");
+    let by_hand = shell(&ProvisionFacts { path: Some("/bin".into()), ..stopped.clone() });
     assert_eq!(
         by_hand,
         [
@@ -211,7 +229,7 @@ fn the_daemon_is_started_by_what_starts_services_here() {
             "PATH=/bin:/usr/sbin:/sbin setsid dockerd >>/var/log/durango-dockerd.log 2>&1 &"
         ]
     );
-    let sudo = shell(&Facts { user: User::Sudo, ..stopped });
+    let sudo = shell(&ProvisionFacts { user: User::Sudo, ..stopped });
     assert_eq!(sudo[0], "sudo rm -f /var/run/docker.pid");
     assert_eq!(
         sudo[1],
@@ -222,7 +240,7 @@ fn the_daemon_is_started_by_what_starts_services_here() {
 
 #[test]
 fn root_s_files_go_through_sudo_where_we_are_not_root() {
-    let lines = shell(&Facts { user: User::Sudo, ..debian(13, "trixie") });
+    let lines = shell(&ProvisionFacts { user: User::Sudo, ..debian(13, "trixie") });
     let at = lines.iter().position(|line| line.starts_with("write /tmp/x/daemon.json")).expect("a draft");
     assert_eq!(lines[at + 1], "sudo install -D -m 0644 /tmp/x/daemon.json /etc/docker/daemon.json");
     assert_eq!(lines[at + 2], "rm -rf /tmp/x/daemon.json");
@@ -230,6 +248,6 @@ fn root_s_files_go_through_sudo_where_we_are_not_root() {
 
 #[test]
 fn a_daemon_that_is_starting_is_waited_for() {
-    let steps = decide(&Facts { daemon: Daemon::Hangs(7), ..complete() }).unwrap();
+    let steps = decide(&ProvisionFacts { daemon: Daemon::Hangs(7), ..complete() }).unwrap();
     assert!(matches!(steps.as_slice(), [Step { action: Action::Wait { .. }, .. }]));
 }

@@ -1,6 +1,6 @@
 //! The build that a word means: its id, the beginning of it, `latest` or `previous`.
 
-use super::read::{Past, State};
+use super::read::{Past, RecordState};
 
 /// The build, or why there is none, in words for the user. `builds` has the oldest first.
 pub fn find<'a>(builds: &'a [Past], word: &str) -> Result<&'a Past, String> {
@@ -10,7 +10,7 @@ pub fn find<'a>(builds: &'a [Past], word: &str) -> Result<&'a Past, String> {
         _ => None,
     };
     if let Some(back) = back {
-        let mut ended = builds.iter().rev().filter(|build| !matches!(build.state, State::Running));
+        let mut ended = builds.iter().rev().filter(|build| !matches!(build.state, RecordState::Running));
         return ended.nth(back).ok_or_else(|| match back {
             0 => "no build is recorded here\n`cargo xtask build TARGET` makes one".to_owned(),
             _ => "there is no build before the last one\n`cargo xtask history` lists them".to_owned(),
@@ -56,18 +56,18 @@ fn names(builds: &[&Past]) -> String {
 mod tests {
     use super::*;
 
-    fn past(id: &str, state: State) -> Past {
+    fn past(id: &str, state: RecordState) -> Past {
         Past { id: id.into(), dir: id.into(), begun: None, state }
     }
 
     #[test]
     fn ids_beginnings_and_words() {
-        let unreadable = || State::Unreadable("x".into());
+        let unreadable = || RecordState::Unreadable("x".into());
         let builds = [
             past("20261124-100000-1", unreadable()),
             past("20261125-100000-1", unreadable()),
             past("20261125-100000-1f", unreadable()),
-            past("20261125-110000-2", State::Running),
+            past("20261125-110000-2", RecordState::Running),
         ];
         let found = |word: &str| find(&builds, word).map(|build| build.id.as_str());
         assert_eq!(found("latest"), Ok("20261125-100000-1f"), "one that runs has nothing to tell yet");

@@ -28,12 +28,12 @@ pub struct Past {
     /// When it started.
     pub begun: Option<Timestamp>,
     /// What came of it.
-    pub state: State,
+    pub state: RecordState,
 }
 
 /// What came of a build.
 #[derive(Debug, Clone)]
-pub enum State {
+pub enum RecordState {
     /// It ended; one that was killed is told from its plan and its log.
     Ended(Box<BuildReport>),
     /// It still runs.
@@ -46,8 +46,8 @@ impl Past {
     /// The report, where it ended and can be read.
     pub fn report(&self) -> Option<&BuildReport> {
         match &self.state {
-            State::Ended(report) => Some(report),
-            State::Running | State::Unreadable(_) => None,
+            RecordState::Ended(report) => Some(report),
+            RecordState::Running | RecordState::Unreadable(_) => None,
         }
     }
 
@@ -69,15 +69,15 @@ fn one(dir: PathBuf) -> Option<Past> {
     let id = dir.file_name()?.to_str().filter(|name| contents::is_id(name))?.to_owned();
     let state = match outcome(&dir) {
         Some(state) => state,
-        None if contents::is_held(&dir) => State::Running,
+        None if contents::is_held(&dir) => RecordState::Running,
         // It may have ended since; a build lets go of its folder after it has written its outcome.
-        None => outcome(&dir).unwrap_or_else(|| State::Ended(Box::new(killed::report(&dir, &id)))),
+        None => outcome(&dir).unwrap_or_else(|| RecordState::Ended(Box::new(killed::report(&dir, &id)))),
     };
     Some(Past { begun: begun(&id), id, dir, state })
 }
 
 /// `None` where there is none.
-fn outcome(dir: &Path) -> Option<State> {
+fn outcome(dir: &Path) -> Option<RecordState> {
     let path = dir.join("outcome.json");
     let meta = fs::metadata(&path).ok()?;
     let text = if meta.len() > LARGEST {
@@ -86,8 +86,8 @@ fn outcome(dir: &Path) -> Option<State> {
         fs::read(&path).map_err(|e| e.to_string())
     };
     Some(match text.and_then(|text| parse(&text)) {
-        Ok(report) => State::Ended(Box::new(report)),
-        Err(why) => State::Unreadable(why),
+        Ok(report) => RecordState::Ended(Box::new(report)),
+        Err(why) => RecordState::Unreadable(why),
     })
 }
 

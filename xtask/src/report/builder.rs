@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::engine::builders::Instance;
-use crate::engine::usage::Record;
+use crate::engine::disk_usage::Record;
 use crate::json::SCHEMA;
 use crate::text::size;
 

@@ -11,7 +11,7 @@ use super::sparkline;
 use super::store::{age, columns};
 use super::timeline::Timeline;
 use crate::outcome::BuildReport;
-use crate::record::read::{Past, State};
+use crate::record::read::{Past, RecordState};
 use crate::text::size::show;
 use crate::text::{one_line, seconds};
 
@@ -76,9 +76,11 @@ fn row(past: &Past) -> HistoryRow {
         mounts_saved_bytes: 0,
     };
     match &past.state {
-        State::Running => empty,
-        State::Unreadable(why) => HistoryRow { result: "unreadable", problem: Some(why.clone()), ..empty },
-        State::Ended(report) => {
+        RecordState::Running => empty,
+        RecordState::Unreadable(why) => {
+            HistoryRow { result: "unreadable", problem: Some(why.clone()), ..empty }
+        }
+        RecordState::Ended(report) => {
             let timeline = Timeline::of(&report.steps);
             HistoryRow {
                 targets: targets(report),
@@ -160,7 +162,7 @@ mod tests {
     use crate::outcome::BuildResult;
     use crate::report::fixtures::report;
 
-    fn past(id: &str, state: State) -> Past {
+    fn past(id: &str, state: RecordState) -> Past {
         Past { id: id.into(), dir: id.into(), begun: crate::build_id::begun(id), state }
     }
 
@@ -168,14 +170,14 @@ mod tests {
     fn each_build_is_a_row_whatever_is_known_of_it() {
         let ended = |id: &str, result, seconds| {
             let report = BuildReport { build: id.into(), result, seconds, ..report() };
-            past(id, State::Ended(Box::new(report)))
+            past(id, RecordState::Ended(Box::new(report)))
         };
         let builds = [
             ended("20261123-070000-1", BuildResult::Built, 400.0),
             ended("20261124-070000-1", BuildResult::Cached, 0.5),
             ended("20261125-070000-1", BuildResult::Interrupted, 3.0),
-            past("20261125-071000-1", State::Unreadable("a newer version wrote it".into())),
-            past("20261125-072000-1", State::Running),
+            past("20261125-071000-1", RecordState::Unreadable("a newer version wrote it".into())),
+            past("20261125-072000-1", RecordState::Running),
         ];
         let now = crate::build_id::begun("20261125-072010-1").expect("a time");
         let text = text(&rows(&builds), &trends(&builds), now);

@@ -8,7 +8,7 @@ use super::{Changes, TextFile};
 use crate::engine::builders;
 use crate::engine::daemon_json::{self, BUILDKIT, CONTAINERD_STORE, Settings};
 use crate::engine::facts as engine_facts;
-use crate::engine::limits::Limits;
+use crate::engine::gc_limits::GcLimits;
 use crate::host::Host;
 use crate::provision::probe::chosen_place;
 use crate::session::Session;
@@ -23,7 +23,7 @@ const FEATURES: [&str; 2] = [BUILDKIT, CONTAINERD_STORE];
 
 /// The daemon's configuration and what hangs on it.
 #[derive(Debug)]
-pub struct Facts {
+pub struct DaemonFacts {
     /// The file.
     pub file: TextFile,
     /// What was kept of it by an earlier setup.
@@ -38,7 +38,7 @@ pub struct Facts {
     pub as_root: String,
 }
 
-impl Facts {
+impl DaemonFacts {
     /// Looks at this machine.
     pub fn read(session: &Session) -> Result<Self> {
         let host = &session.host;
@@ -77,7 +77,7 @@ pub fn has_limit(host: &Host) -> bool {
 /// An engine without a limit of its own gets none: it keeps everything, and other projects may count on that.
 fn drops(session: &Session) -> bool {
     let own = session.host.which("docker").and_then(|_| builders::read(session, "default").ok().flatten());
-    own.is_some_and(|instance| Limits::of(&instance.policy).lack().is_some())
+    own.is_some_and(|instance| GcLimits::of(&instance.policy).lack().is_some())
 }
 
 /// The line that does the same with root's rights, for the same home and the same file.
@@ -91,7 +91,7 @@ fn as_root(host: &Host) -> String {
 }
 
 /// Turns the features on, and sets the build cache's limit where the daemon's own is too small.
-pub fn setup(facts: &Facts, changes: &mut Changes) -> Result<()> {
+pub fn setup(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     if let Some(reason) = &facts.absent {
         changes.notes.push(format!("the daemon is left as it is: {reason}"));
         return Ok(());
@@ -135,7 +135,7 @@ pub fn setup(facts: &Facts, changes: &mut Changes) -> Result<()> {
 }
 
 /// Puts the file back.
-pub fn undo(facts: &Facts, changes: &mut Changes) -> Result<()> {
+pub fn undo(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     let Some(backup) = facts.backup.text.as_deref() else { return Ok(()) };
     if !facts.file.writable || !facts.backup.writable {
         let path = facts.file.path.display();
@@ -159,7 +159,7 @@ pub fn undo(facts: &Facts, changes: &mut Changes) -> Result<()> {
 }
 
 /// The file as it was, or as it is now without what setup added.
-fn original_or_rest(facts: &Facts, original: Option<&str>) -> Result<Option<String>> {
+fn original_or_rest(facts: &DaemonFacts, original: Option<&str>) -> Result<Option<String>> {
     let Some(current) = facts.file.text.as_deref() else { return Ok(None) };
     let failed = |error| unreadable(facts, &error);
     let limit = daemon_json::has_our_limit(&daemon_json::parse(current).map_err(failed)?);
@@ -174,7 +174,7 @@ fn original_or_rest(facts: &Facts, original: Option<&str>) -> Result<Option<Stri
     Ok((original.is_some() || !is_empty).then_some(rest))
 }
 
-fn unreadable(facts: &Facts, error: &anyhow::Error) -> anyhow::Error {
+fn unreadable(facts: &DaemonFacts, error: &anyhow::Error) -> anyhow::Error {
     anyhow!(
         "failed to read `{}`: {error}\nnothing was changed; correct it and repeat",
         facts.file.path.display()

@@ -27,7 +27,7 @@ pub struct Changes {
 /// What turns BuildKit on.
 pub fn changes(session: &Session) -> Result<Changes> {
     let files = shell::read(&session.host)?;
-    let daemon = daemon::Facts::read(session)?;
+    let daemon = daemon::DaemonFacts::read(session)?;
     let mut changes = Changes { steps: shell::setup(&files)?, notes: Vec::new() };
     if !changes.steps.is_empty() {
         changes.notes.push("shells that start from now on have it".into());
@@ -39,7 +39,7 @@ pub fn changes(session: &Session) -> Result<Changes> {
 /// What takes it back.
 pub fn undo(session: &Session) -> Result<Changes> {
     let files = shell::read(&session.host)?;
-    let daemon = daemon::Facts::read(session)?;
+    let daemon = daemon::DaemonFacts::read(session)?;
     let mut changes = Changes { steps: shell::undo(&files)?, notes: Vec::new() };
     daemon::undo(&daemon, &mut changes)?;
     Ok(changes)

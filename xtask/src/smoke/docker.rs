@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use xshell::{Shell, cmd};
 
 use crate::engine::problem::Problem;
-use crate::process::ask::{self, Answer};
+use crate::process::query::{self, QueryOutput};
 use crate::process::signals;
 use crate::process::stdio::errln;
 
@@ -24,18 +24,18 @@ pub struct Docker<'a> {
 
 impl Docker<'_> {
     /// Runs a command, whatever it answers; what Ctrl-C has ended is no answer.
-    pub fn ask(&self, args: &[&str], limit: Duration) -> Result<Answer> {
+    pub fn ask(&self, args: &[&str], limit: Duration) -> Result<QueryOutput> {
         let answer = self.ask_even_interrupted(args, limit);
         signals::check()?;
         answer
     }
 
-    fn ask_even_interrupted(&self, args: &[&str], limit: Duration) -> Result<Answer> {
+    fn ask_even_interrupted(&self, args: &[&str], limit: Duration) -> Result<QueryOutput> {
         if self.verbose {
             errln!("$ docker {}", shell_words::join(args));
         }
         let Self { sh, .. } = self;
-        ask::ask(cmd!(sh, "docker {args...}"), limit)
+        query::query(cmd!(sh, "docker {args...}"), limit)
     }
 
     /// Runs a command that must succeed and gives its stdout.
@@ -139,7 +139,7 @@ impl<'a> Container<'a> {
     }
 
     /// Runs a command inside.
-    pub fn exec(&self, args: &[&str], limit: Duration) -> Result<Answer> {
+    pub fn exec(&self, args: &[&str], limit: Duration) -> Result<QueryOutput> {
         let all: Vec<&str> = ["exec", &self.name].into_iter().chain(args.iter().copied()).collect();
         self.docker.ask(&all, limit)
     }

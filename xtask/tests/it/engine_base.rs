@@ -30,7 +30,7 @@ fn docker(args: &[&str]) -> String {
 }
 
 /// The tar that a bootstrap makes, before it is loaded.
-fn tar(facts: &bootstrap::Facts) -> String {
+fn tar(facts: &bootstrap::BootstrapFacts) -> String {
     let all = bootstrap::steps(facts, "unused").expect("steps");
     let is_import = |action: &Action| matches!(action, Action::Run(command) if command.argv[0] == "docker");
     let import = all.iter().position(|step| is_import(&step.action)).expect("it is loaded");
@@ -47,8 +47,8 @@ fn two_bootstraps_are_byte_for_byte_the_same() {
     let store = tempfile::tempdir().expect("a folder");
     let session = session(store.path());
     let engine = facts::ask_engine(&session).expect("an engine");
-    let first = bootstrap::Facts::read(&session, &engine).expect("a mirror");
-    let second = bootstrap::Facts { id: first.id + 1, ..first.clone() };
+    let first = bootstrap::BootstrapFacts::read(&session, &engine).expect("a mirror");
+    let second = bootstrap::BootstrapFacts { id: first.id + 1, ..first.clone() };
     assert_eq!(tar(&first), tar(&second));
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, files};
 use serde_json::Value;
-use xtask::engine::usage::{self, Which};
+use xtask::engine::disk_usage::{self, Which};
 
 /// A project whose one RUN uses one mount, which no other test has.
 struct Mount {
@@ -77,7 +77,7 @@ impl Mount {
         if let Some(second) = &self.own {
             sh.set_var("DOCKER_HOST", second.host());
         }
-        let records = usage::read(&sh, "default", Which::Mounts).expect("it says what it holds");
+        let records = disk_usage::read(&sh, "default", Which::Mounts).expect("it says what it holds");
         let wanted = format!("/{}", self.id);
         records
             .into_iter()
@@ -313,8 +313,8 @@ fn what_is_asked_beside_a_build_measures_no_mount() {
 
     let sh = xshell::Shell::new().expect("a folder");
     sh.set_var("DOCKER_HOST", mounted.own.as_ref().expect("its own engine").host());
-    let read = |which: Which| usage::read(&sh, "default", which).expect("it says what it holds");
-    let is_mount = |record: &usage::Record| record.kind == "exec.cachemount";
+    let read = |which: Which| disk_usage::read(&sh, "default", which).expect("it says what it holds");
+    let is_mount = |record: &disk_usage::Record| record.kind == "exec.cachemount";
     assert!(read(Which::Mounts).iter().any(is_mount) && read(Which::All).iter().any(is_mount));
     let results = read(Which::Results);
     assert!(!results.is_empty() && !results.iter().any(is_mount), "{results:?}");

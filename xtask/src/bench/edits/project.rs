@@ -12,7 +12,7 @@ use xshell::{Shell, cmd};
 
 use super::table::{Change, Edit};
 use crate::bench::copy::run;
-use crate::engine::usage::{self, Which};
+use crate::engine::disk_usage::{self, Which};
 
 const FILES: &[(&str, &str)] = &[
     ("one.Dockerfile", include_str!("one.Dockerfile")),
@@ -118,7 +118,7 @@ impl Project {
     fn lose(&self, text: &str) -> Result<()> {
         let sh = Shell::new()?;
         let builder = "default";
-        for record in usage::read(&sh, builder, Which::Results)? {
+        for record in disk_usage::read(&sh, builder, Which::Results)? {
             if record.description.contains(text) && record.kind == "regular" {
                 let filter = format!("id={}", record.id);
                 cmd!(sh, "docker buildx --builder {builder} prune --force --filter {filter}")

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::registries;
-use crate::engine::usage::{self, Record, Which};
+use crate::engine::disk_usage::{self, Record, Which};
 use crate::plan::build::Plan;
 use crate::plan::mount_plan::MountPlan;
 use crate::plan::mounts::PlannedMount;
@@ -94,7 +94,7 @@ impl<'a> Lookout<'a> {
         if wanted.is_empty() || plan.carrier.is_none() {
             return Vec::new();
         }
-        match usage::read(&self.session.sh, &self.plan.builder, which) {
+        match disk_usage::read(&self.session.sh, &self.plan.builder, which) {
             Ok(records) => ages(plan, &records, self.begun.get(), &wanted),
             // A builder that does not say what it holds keeps what it has.
             Err(_) => Vec::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::Engine;
-use crate::engine::registry::{Question, Wanted, cache_digest};
+use crate::engine::registry::{RegistryQuery, Wanted, cache_digest};
 use crate::plan::build::Stored;
 use crate::plan::caches::Registry;
 use crate::plan::held::{Held, Tag, Tags};
@@ -17,7 +17,7 @@ pub struct Asked<'a> {
     targets: Vec<String>,
     /// Two a target: exact and newest.
     references: Vec<String>,
-    question: Question<'a>,
+    question: RegistryQuery<'a>,
 }
 
 /// Asks them all for the tags of all targets. With `--no-cache` nothing is read, and whoever runs every step pushes all.
@@ -34,7 +34,7 @@ pub fn ask<'a>(
         let references: Vec<String> = stored.values().flat_map(tags).collect();
         let wanted: Vec<_> =
             references.iter().map(|reference| (reference.clone(), Wanted::Manifest)).collect();
-        let question = Question::start(session, &engine.builder, &registry.reference, &wanted);
+        let question = RegistryQuery::start(session, &engine.builder, &registry.reference, &wanted);
         Asked { registry, targets: stored.keys().cloned().collect(), references, question }
     };
     options.caches.registries.iter().map(ask).collect()
@@ -70,7 +70,7 @@ pub fn mounts<'a>(
             |(slug, platform): &(String, String)| (held.registry.mount(slug, platform), Wanted::Config);
         let asked: Vec<_> = wanted.iter().map(reference).collect();
         let references: Vec<String> = asked.iter().map(|(reference, _)| reference.clone()).collect();
-        (references, Question::start(session, builder, &held.registry.reference, &asked))
+        (references, RegistryQuery::start(session, builder, &held.registry.reference, &asked))
     };
     let answering = registries.iter().filter(|held| held.said.is_ok());
     let asked: Vec<_> = answering.map(ask).collect();

@@ -8,8 +8,8 @@ use anyhow::Result;
 use super::forecast::StepOutcomes;
 use super::run::{Built, site, transport};
 use super::store_upkeep::{self, budget};
+use crate::engine::disk_usage::{self, Which};
 use crate::engine::registry::timeout as registry_timeout;
-use crate::engine::usage::{self, Which};
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, Moved, Site};
 use crate::exec::{push, registry, save, steps};
@@ -126,9 +126,9 @@ fn expected(session: &Session, plan: &Plan, mounts: &[PlannedMount], budget: &Bu
     if new.is_empty() {
         return known;
     }
-    let records = usage::read(&session.sh, &plan.builder, Which::Mounts).unwrap_or_default();
+    let records = disk_usage::read(&session.sh, &plan.builder, Which::Mounts).unwrap_or_default();
     let is_new =
-        |record: &&usage::Record| new.iter().any(|mount| record.mount_id() == Some(&mount.builder_id()));
+        |record: &&disk_usage::Record| new.iter().any(|mount| record.mount_id() == Some(&mount.builder_id()));
     let unknown: u64 = records.iter().filter(is_new).map(|record| record.bytes / 2).sum();
     (known + unknown).min(budget.bytes() / 2)
 }

@@ -7,14 +7,14 @@ use xshell::cmd;
 
 use crate::exec::budget::Budget;
 use crate::plan::build::Plan;
-use crate::process::ask::ask;
+use crate::process::query::query;
 use crate::process::stdio::errln;
 use crate::report;
 use crate::session::Session;
 use crate::store::{quarantine, used};
 
 /// Asking for an image's size takes 25 ms.
-const LIMIT: Duration = Duration::from_secs(10);
+const UPKEEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is damaged goes out of the way, as far as that can be done: the build does not use it anyway.
 pub(in crate::commands) fn quarantine(session: &Session, plan: &Plan) {
@@ -45,7 +45,7 @@ pub(in crate::commands) fn budget(session: &Session, plan: &Plan) -> Budget {
 pub(in crate::commands) fn guess(session: &Session, image: &str, budget: &Budget) -> u64 {
     let size = "{{.Size}}";
     let question = cmd!(session.sh, "docker image inspect --format {size} {image}");
-    let answer = ask(question.quiet(), LIMIT).ok().filter(|answer| answer.success);
+    let answer = query(question.quiet(), UPKEEP_TIMEOUT).ok().filter(|answer| answer.success);
     let size = answer.and_then(|answer| answer.stdout.trim().parse::<u64>().ok()).unwrap_or(0);
     size.saturating_mul(2).min(budget.bytes() / 4)
 }

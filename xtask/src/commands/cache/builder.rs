@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use crate::args::Parsed;
 use crate::commands::build::facts;
+use crate::engine::disk_usage::{self, Which};
 use crate::engine::facts as engine_facts;
-use crate::engine::usage::{self, Which};
 use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, Question};
 use crate::project::dockerfile::{Dockerfile, mounts};
@@ -58,7 +58,7 @@ pub(super) fn ours(session: &Session, parsed: &Parsed) -> Result<Records> {
         })
         .collect();
     let declared = mounts::of_build(&declaration, &names, &files, &engine.platform).mounts;
-    let held = usage::read(&session.sh, &engine.builder, Which::Mounts)?;
+    let held = disk_usage::read(&session.sh, &engine.builder, Which::Mounts)?;
     let mut records = Records { builder: engine.builder, ..Records::default() };
     for mount in declared.iter().map(|used| &used.mount) {
         let id = format!("{}/{}", mount.identity.namespace, mount.identity.id);

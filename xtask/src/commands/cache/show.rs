@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::tidy::check;
 use crate::args::Parsed;
+use crate::engine::disk_usage::{self, Which};
 use crate::engine::facts;
-use crate::engine::usage::{self, Which};
 use crate::json as document;
 use crate::process::stdio::{errln, out, outln};
 use crate::report::store::{self, StoreRow};
@@ -70,7 +70,7 @@ pub(super) fn du(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
     check(session)?;
     let held = facts::read(session)
         .map_err(|problem| problem.into_error())
-        .and_then(|engine| Ok((usage::read(&session.sh, &engine.builder, Which::All)?, engine.builder)));
+        .and_then(|engine| Ok((disk_usage::read(&session.sh, &engine.builder, Which::All)?, engine.builder)));
     let (records, builder) = match held {
         Ok(held) => held,
         Err(error) => {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::doctor::checks::*;
-use crate::doctor::{State, text, worst};
+use crate::doctor::{CheckState, text, worst};
 use crate::engine::Version;
 use crate::project::secrets::Secrets;
 
@@ -17,8 +17,8 @@ fn info(server: &str, errors: &[&str], plugins: &[(&str, &str)]) -> Info {
 }
 
 /// A machine that is well.
-fn well() -> Facts {
-    Facts {
+fn well() -> DoctorFacts {
+    DoctorFacts {
         client: Some("/usr/bin/docker".into()),
         info: Some(info("26.1.5", &[], &[("buildx", "0.13.1"), ("compose", "2.26.1")])),
         engine: Ok(Engine {
@@ -32,7 +32,7 @@ fn well() -> Facts {
             processors: 2,
             loopback: true,
         }),
-        limits: Some(Limits { all: Some(40 * GIB), idle_mounts: None }),
+        limits: Some(GcLimits { all: Some(40 * GIB), idle_mounts: None }),
         has_limit: false,
         place: None,
         disks: vec![("store", "/s".into(), 50 * GIB)],
@@ -50,22 +50,24 @@ fn well() -> Facts {
 }
 
 /// Names of the checks that are not ok, the failures in capitals.
-fn bad(facts: &Facts) -> Vec<String> {
-    let bad = all(facts).into_iter().filter(|check| check.state != State::Ok);
-    bad.map(|check| if check.state == State::Fail { check.name.to_uppercase() } else { check.name.into() })
-        .collect()
+fn bad(facts: &DoctorFacts) -> Vec<String> {
+    let bad = all(facts).into_iter().filter(|check| check.state != CheckState::Ok);
+    bad.map(
+        |check| if check.state == CheckState::Fail { check.name.to_uppercase() } else { check.name.into() },
+    )
+    .collect()
 }
 
-fn engine_of(facts: Facts, change: impl Fn(&mut Engine)) -> Facts {
+fn engine_of(facts: DoctorFacts, change: impl Fn(&mut Engine)) -> DoctorFacts {
     let mut engine = facts.engine.clone().expect("an engine");
     change(&mut engine);
-    Facts { engine: Ok(engine), ..facts }
+    DoctorFacts { engine: Ok(engine), ..facts }
 }
 
 #[test]
 fn a_machine_that_is_well_has_nothing_to_mend() {
     assert!(bad(&well()).is_empty());
-    assert_eq!(worst(&all(&well())), State::Ok);
+    assert_eq!(worst(&all(&well())), CheckState::Ok);
 }
 
 #[test]
@@ -73,18 +75,24 @@ fn one_cause_is_told_once() {
     let down = info("", &["Cannot connect"], &[("buildx", "0.13.1"), ("compose", "2")]);
     let forbidden = info("", &["permission denied"], &[("buildx", "0.13.1"), ("compose", "2")]);
     let cases = [
-        (Facts { client: None, info: None, engine: Err(Problem::NoDocker), ..well() }, vec!["DOCKER CLIENT"]),
         (
-            Facts { info: Some(info("26", &[], &[])), engine: Err(Problem::NoBuildx), ..well() },
+            DoctorFacts { client: None, info: None, engine: Err(Problem::NoDocker), ..well() },
+            vec!["DOCKER CLIENT"],
+        ),
+        (
+            DoctorFacts { info: Some(info("26", &[], &[])), engine: Err(Problem::NoBuildx), ..well() },
             vec!["BUILDX", "compose"],
         ),
-        (Facts { engine: Err(Problem::OldBuildx(Version(0, 9))), ..well() }, vec!["BUILDX"]),
-        (Facts { info: Some(down), engine: Err(Problem::DaemonDown("x".into())), ..well() }, vec!["DAEMON"]),
+        (DoctorFacts { engine: Err(Problem::OldBuildx(Version(0, 9))), ..well() }, vec!["BUILDX"]),
         (
-            Facts { info: Some(forbidden), engine: Err(Problem::NoPermission("x".into())), ..well() },
+            DoctorFacts { info: Some(down), engine: Err(Problem::DaemonDown("x".into())), ..well() },
+            vec!["DAEMON"],
+        ),
+        (
+            DoctorFacts { info: Some(forbidden), engine: Err(Problem::NoPermission("x".into())), ..well() },
             vec!["PERMISSION"],
         ),
-        (Facts { engine: Err(Problem::UnknownBuilder("x".into())), ..well() }, vec!["BUILDER"]),
+        (DoctorFacts { engine: Err(Problem::UnknownBuilder("x".into())), ..well() }, vec!["BUILDER"]),
     ];
     for (facts, names) in cases {
         assert_eq!(bad(&facts), names);
@@ -100,8 +108,9 @@ fn the_image_store_matters_to_the_docker_driver_alone() {
 
 #[test]
 fn a_builder_that_keeps_too_little_is_told_with_its_remedy() {
-    let small = || Facts { limits: Some(Limits { all: Some(2_100_000_000), idle_mounts: None }), ..well() };
-    let warning = |facts: &Facts| {
+    let small =
+        || DoctorFacts { limits: Some(GcLimits { all: Some(2_100_000_000), idle_mounts: None }), ..well() };
+    let warning = |facts: &DoctorFacts| {
         assert_eq!(bad(facts), ["build cache"]);
         let check = all(facts).into_iter().find(|check| check.name == "build cache").expect("a check");
         check.detail + " -> " + &check.remedy.expect("a remedy")
@@ -111,24 +120,24 @@ fn a_builder_that_keeps_too_little_is_told_with_its_remedy() {
         "the builder keeps 2.1 GB of it, and the images need about 10.0 GB -> cargo xtask setup, then restart the daemon"
     );
     assert!(
-        warning(&Facts { has_limit: true, ..small() })
+        warning(&DoctorFacts { has_limit: true, ..small() })
             .contains("raise `builder.gc` in /etc/docker/daemon.json")
     );
-    assert!(warning(&Facts { place: Some("x".into()), ..small() }).contains("of that daemon"));
+    assert!(warning(&DoctorFacts { place: Some("x".into()), ..small() }).contains("of that daemon"));
     let container = engine_of(small(), |engine| engine.driver = Driver::DockerContainer);
     assert!(warning(&container).contains("builder up"));
     assert!(
-        bad(&Facts { limits: Some(Limits::default()), ..well() }).is_empty(),
+        bad(&DoctorFacts { limits: Some(GcLimits::default()), ..well() }).is_empty(),
         "without rules all is kept"
     );
 }
 
 #[test]
 fn room_is_judged_by_what_a_cold_build_needs() {
-    let with = |free| Facts { disks: vec![("store", "/s".into(), free)], ..well() };
+    let with = |free| DoctorFacts { disks: vec![("store", "/s".into(), free)], ..well() };
     assert_eq!(bad(&with(5 * GIB)), ["store"]);
     assert_eq!(bad(&with(GIB)), ["STORE"]);
-    assert_eq!(bad(&Facts { memory: Some(GIB), ..well() }), ["memory"]);
+    assert_eq!(bad(&DoctorFacts { memory: Some(GIB), ..well() }), ["memory"]);
 }
 
 #[test]
@@ -138,23 +147,23 @@ fn what_the_host_lends_is_named_and_never_shown() {
         netrc: Some("/n".into()),
         ..Secrets::default()
     };
-    let text = text(&all(&Facts { secrets, ..well() }));
+    let text = text(&all(&DoctorFacts { secrets, ..well() }));
     assert!(text.contains("GOPROXY, .netrc\n") && !text.contains("secret"), "{text}");
-    assert_eq!(bad(&Facts { lost_bundle: Some("/x".into()), ..well() }), ["CA bundle"]);
+    assert_eq!(bad(&DoctorFacts { lost_bundle: Some("/x".into()), ..well() }), ["CA bundle"]);
 }
 
 #[test]
 fn a_base_image_must_come_from_somewhere() {
-    let missing = Facts { base: Some(BaseImage::Missing), ..well() };
+    let missing = DoctorFacts { base: Some(BaseImage::Missing), ..well() };
     assert!(bad(&missing).is_empty());
-    assert_eq!(bad(&Facts { cannot_bootstrap: Some("no\nrun x".into()), ..missing }), ["BASE IMAGE"]);
-    assert_eq!(bad(&Facts { pins: Err("gone".into()), base: None, ..well() }), ["PINS"]);
-    assert_eq!(bad(&Facts { mirror: Some(("http://m".into(), false)), ..well() }), ["Debian mirror"]);
-    assert_eq!(bad(&Facts { buildkit: Some("0".into()), ..well() }), ["BuildKit"]);
+    assert_eq!(bad(&DoctorFacts { cannot_bootstrap: Some("no\nrun x".into()), ..missing }), ["BASE IMAGE"]);
+    assert_eq!(bad(&DoctorFacts { pins: Err("gone".into()), base: None, ..well() }), ["PINS"]);
+    assert_eq!(bad(&DoctorFacts { mirror: Some(("http://m".into(), false)), ..well() }), ["Debian mirror"]);
+    assert_eq!(bad(&DoctorFacts { buildkit: Some("0".into()), ..well() }), ["BuildKit"]);
 }
 
 #[test]
 fn a_remedy_stands_below_its_finding() {
-    let text = text(&all(&Facts { buildkit: Some("0".into()), ..well() }));
+    let text = text(&all(&DoctorFacts { buildkit: Some("0".into()), ..well() }));
     assert!(text.ends_with("warn  BuildKit          DOCKER_BUILDKIT=0 turns it off for plain docker\n      -> unset DOCKER_BUILDKIT\n"));
 }

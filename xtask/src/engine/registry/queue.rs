@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::process::ask::{Answer, Asking};
+use crate::process::query::{QueryOutput, RunningQuery};
 
 /// How many may be under way at once, over all registries of a build.
 const AT_ONCE: usize = 8;
@@ -43,7 +43,7 @@ impl Drop for Slot<'_> {
 pub(super) struct Asked {
     count: usize,
     given: usize,
-    answers: Receiver<(usize, Result<Answer>)>,
+    answers: Receiver<(usize, Result<QueryOutput>)>,
     stop: Arc<AtomicBool>,
 }
 
@@ -52,7 +52,7 @@ impl Asked {
     pub(super) fn start(
         count: usize,
         timeout: Duration,
-        start: impl Fn(usize) -> Result<Asking> + Send + Sync + 'static,
+        start: impl Fn(usize) -> Result<RunningQuery> + Send + Sync + 'static,
     ) -> Self {
         let (sender, answers) = mpsc::channel();
         let (stop, next, start) =
@@ -86,7 +86,7 @@ impl Asked {
     }
 
     /// Waits for the next answer, in the order in which they come; nothing after the last.
-    pub(super) fn next(&mut self) -> Option<(usize, Result<Answer>)> {
+    pub(super) fn next(&mut self) -> Option<(usize, Result<QueryOutput>)> {
         if self.given == self.count {
             return None;
         }
@@ -109,11 +109,11 @@ mod tests {
     use xshell::{Shell, cmd};
 
     use super::*;
-    use crate::process::ask;
+    use crate::process::query;
 
-    fn asking(script: &str) -> Result<Asking> {
+    fn asking(script: &str) -> Result<RunningQuery> {
         let sh = Shell::new()?;
-        ask::start(cmd!(sh, "sh -c {script}").quiet())
+        query::start(cmd!(sh, "sh -c {script}").quiet())
     }
 
     /// Each question leaves a file while it is under way, and counts them.

@@ -12,19 +12,21 @@ use super::archive;
 use crate::defaults::TAG;
 use crate::exec::steps;
 use crate::plan::bundle::HeldBase;
-use crate::process::ask;
+use crate::process::query;
 use crate::session::Session;
 use crate::step::{Command, Step};
 use crate::store::bundle::BaseImage;
 use crate::store::layout_check::Blob;
 
-const LIMIT: Duration = Duration::from_secs(20);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The image in the engine; nothing where it has none, or where there is no engine.
 pub fn held(session: &Session) -> Option<HeldBase> {
     session.host.which("docker")?;
     let sh = &session.sh;
-    let answer = ask::ask(cmd!(sh, "docker image inspect --format '{{.Id}} {{.Size}}' {TAG}"), LIMIT).ok()?;
+    let answer =
+        query::query(cmd!(sh, "docker image inspect --format '{{.Id}} {{.Size}}' {TAG}"), QUERY_TIMEOUT)
+            .ok()?;
     let (id, bytes) = answer.stdout.trim().split_once(' ')?;
     Some(HeldBase { id: id.to_owned(), bytes: bytes.parse().ok()? })
 }

@@ -16,7 +16,7 @@ use self::arrived::arrived;
 use self::call::{call, call_and_verify, damaged, each_blob, prepare, reason, silent};
 use self::loopback::Listening;
 use super::budget::Budget;
-use crate::engine::usage::{self, Which};
+use crate::engine::disk_usage::{self, Which};
 use crate::layout::Layout;
 use crate::plan::mounts::{Carrier, PlannedMount, Way};
 use crate::plan::transfer::Transfer;
@@ -205,7 +205,7 @@ fn in_use(carrier: &Carrier, mounts: &[PlannedMount], moved: &mut Moved) -> Resu
     if mounts.iter().all(|mount| mount.sharing != Sharing::Private) {
         return Ok(BTreeSet::new());
     }
-    let records = usage::read(&Shell::new()?, &carrier.builder, Which::InUse)?;
+    let records = disk_usage::read(&Shell::new()?, &carrier.builder, Which::InUse)?;
     let is_used = |mount: &PlannedMount| {
         let id = mount.builder_id();
         let mut own = records.iter().filter(|record| record.mount_id() == Some(&id));

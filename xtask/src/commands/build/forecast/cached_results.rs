@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::engine::usage;
+use crate::engine::disk_usage;
 use crate::project::graph::GraphStep;
 use crate::record::steps::StepOutcome;
 use crate::redact::Redactor;
@@ -16,18 +16,19 @@ use crate::store::entry::Entry;
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// Those of steps' results that were there at a time, short.
-pub(super) fn ids(records: &[usage::Record], time: Timestamp) -> Vec<String> {
+pub(super) fn ids(records: &[disk_usage::Record], time: Timestamp) -> Vec<String> {
     // A result that no image needed yet is its step's mutable record; one beside it is there as long as somebody looks at the result.
     let mutable = records.iter().filter(|record| record.kind == "regular" && record.mutable);
     let unfinished: BTreeSet<&str> = mutable.map(|record| record.description.as_str()).collect();
     // Of a context there is one more for a while.
-    let is_result = |record: &&usage::Record| {
+    let is_result = |record: &&disk_usage::Record| {
         record.kind == "regular"
             && !record.mutable
             && !unfinished.contains(record.description.as_str())
             && !record.description.starts_with("local source")
     };
-    let is_older = |record: &&usage::Record| record.created.is_none_or(|created| created + SETTLED < time);
+    let is_older =
+        |record: &&disk_usage::Record| record.created.is_none_or(|created| created + SETTLED < time);
     let results = records.iter().filter(is_result).filter(is_older);
     let mut ids: Vec<String> = results.map(|record| record.id.chars().take(7).collect()).collect();
     ids.sort();
@@ -37,7 +38,7 @@ pub(super) fn ids(records: &[usage::Record], time: Timestamp) -> Vec<String> {
 /// Whether a record of the builder is the result of a step: made by its command at the time at which it ran last. Of one that never ran
 /// here nothing tells when.
 pub(super) fn made(
-    record: &usage::Record,
+    record: &disk_usage::Record,
     step: &GraphStep,
     ran: Option<&StepOutcome>,
     redactor: &Redactor,
@@ -77,7 +78,7 @@ mod tests {
     #[test]
     fn only_results_that_have_settled_are_held() {
         let at = |second: i64| Timestamp::from_second(second).expect("in range");
-        let record = |id: &str, kind: &str, mutable: bool, made: i64, description: &str| usage::Record {
+        let record = |id: &str, kind: &str, mutable: bool, made: i64, description: &str| disk_usage::Record {
             id: format!("{id}234567890"),
             created: Some(at(made)),
             kind: kind.into(),

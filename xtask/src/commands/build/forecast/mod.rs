@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
 
-use crate::engine::{Engine, usage};
+use crate::engine::{Engine, disk_usage};
 use crate::forecast;
 use crate::forecast::processors::Processors;
 use crate::forecast::{Forecast, ForecastInputs, PredictedState};
@@ -25,7 +25,7 @@ use crate::live::SharedForecast;
 use crate::memo::Memo;
 use crate::plan::build::{Facts, Plan};
 use crate::plan::options::BuildOptions;
-use crate::process::ask;
+use crate::process::query;
 use crate::project::context::Digests;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{self, GraphStep, TargetFacts};
@@ -111,7 +111,7 @@ impl ForecastQuery {
         // Beside no build it takes no time from one.
         let early = self.build.is_none().then(|| {
             let builder = self.engine.builder.clone();
-            std::thread::spawn(move || usage::read(&Shell::new()?, &builder, usage::Which::Results))
+            std::thread::spawn(move || disk_usage::read(&Shell::new()?, &builder, disk_usage::Which::Results))
         });
         let root = format!("{:x}", Sha256::digest(self.dir.to_string_lossy().as_bytes()));
         let memo = Memo::new(&self.layout, "files", &root);
@@ -154,7 +154,7 @@ impl ForecastQuery {
     }
 
     /// What the builder holds, asked for after a while; nothing where the build is over before it has said so.
-    fn records(&self, patience: Duration) -> Result<Option<Vec<usage::Record>>> {
+    fn records(&self, patience: Duration) -> Result<Option<Vec<disk_usage::Record>>> {
         let is_on = |patience: Duration| {
             self.build
                 .as_ref()
@@ -163,7 +163,7 @@ impl ForecastQuery {
         if !is_on(patience) {
             return Ok(None);
         }
-        usage::read_while(&Shell::new()?, &self.engine.builder, usage::Which::Results, &|| {
+        disk_usage::read_while(&Shell::new()?, &self.engine.builder, disk_usage::Which::Results, &|| {
             is_on(Duration::ZERO)
         })
     }
@@ -173,7 +173,7 @@ impl ForecastQuery {
         &self,
         found: &ForecastResult,
         stored: &BTreeSet<String>,
-        records: Option<&[usage::Record]>,
+        records: Option<&[disk_usage::Record]>,
     ) -> Forecast {
         let forgets = !self.engine.capabilities().keeps_results_when_pruned;
         let forgotten = forgets.then(|| steps::forgotten(&found.past, &found.records)).flatten();
@@ -209,7 +209,7 @@ impl ForecastQuery {
         let Ok(sh) = Shell::new() else { return BTreeMap::new() };
         let asked = names.clone();
         let format = "{{range .RepoTags}}{{.}} {{end}}\t{{json .RootFS.Layers}}{{json .Config.Env}}{{json .Config.User}}{{json .Config.WorkingDir}}{{json .Config.OnBuild}}";
-        let Ok(answer) = ask::ask(
+        let Ok(answer) = query::query(
             cmd!(sh, "docker image inspect --format {format} {asked...}").quiet(),
             Duration::from_secs(10),
         ) else {

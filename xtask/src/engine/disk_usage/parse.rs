@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Record;
-use crate::process::ask;
+use crate::process::query;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -106,7 +106,7 @@ fn text_record(block: &[&str]) -> Result<Record> {
 }
 
 fn unreadable(answer: &str) -> String {
-    ask::unreadable("docker buildx du", answer)
+    query::unreadable("docker buildx du", answer)
 }
 
 /// `2026-11-25 05:49:49.337580989 +0000 UTC`, as Go prints a time.

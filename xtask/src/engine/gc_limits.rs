@@ -10,14 +10,14 @@ pub const NEEDED_MOUNTS: u64 = 2_000_000_000;
 
 /// A builder's limits in bytes; `None` where there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct GcLimits {
     /// All that it holds.
     pub all: Option<u64>,
     /// Cache mounts that have not been used for a while: those that a rule of their own may drop.
     pub idle_mounts: Option<u64>,
 }
 
-impl Limits {
+impl GcLimits {
     /// Reads the rules as [`super::builders::Instance::policy`] has them.
     pub fn of(policy: &[String]) -> Self {
         let mut limits = Self::default();
@@ -61,13 +61,13 @@ impl Limits {
 mod tests {
     use super::*;
 
-    fn limits(rules: &[&str]) -> Limits {
-        Limits::of(&rules.iter().map(|rule| (*rule).to_owned()).collect::<Vec<_>>())
+    fn limits(rules: &[&str]) -> GcLimits {
+        GcLimits::of(&rules.iter().map(|rule| (*rule).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
     fn rules_are_read_as_old_and_new_engines_print_them() {
-        assert_eq!(limits(&[]), Limits::default());
+        assert_eq!(limits(&[]), GcLimits::default());
         assert_eq!(limits(&[]).lack(), None, "an engine without rules keeps all");
         let old = limits(&[
             "all false, filters type==source.local,type==exec.cachemount,type==source.git.checkout, keep duration 48h0m0s, \
@@ -89,11 +89,11 @@ mod tests {
                 .is_some_and(|words| words.contains("keeps 5.0 GB of it, and the images need about 10.0 GB"))
         );
         assert_eq!(
-            Limits { all: size::parse("9.313GiB"), idle_mounts: None }.lack(),
+            GcLimits { all: size::parse("9.313GiB"), idle_mounts: None }.lack(),
             None,
             "the default of a builder in a container"
         );
-        let idle = Limits { all: Some(NEEDED), idle_mounts: Some(512_000_000) };
+        let idle = GcLimits { all: Some(NEEDED), idle_mounts: Some(512_000_000) };
         assert!(idle.lack().is_some_and(|words| words.contains("512 MB of cache mounts")));
     }
 
@@ -103,7 +103,7 @@ mod tests {
             "all false, filters type==regular, keep bytes 40GiB",
             "all true, filters , keep bytes 40GiB",
         ]);
-        assert_eq!(ours, Limits { all: Some(40 << 30), idle_mounts: None });
+        assert_eq!(ours, GcLimits { all: Some(40 << 30), idle_mounts: None });
         assert_eq!(ours.lack(), None);
     }
 }

@@ -13,7 +13,7 @@ use crate::process::signals::Supervised;
 
 /// What a question was answered with.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct QueryOutput {
     /// Whether it exited with 0.
     pub success: bool,
     /// Its stdout.
@@ -23,7 +23,7 @@ pub struct Answer {
 }
 
 /// A question under way; several may be at once.
-pub struct Asking {
+pub struct RunningQuery {
     line: String,
     child: Supervised,
     stdout: Receiver<String>,
@@ -31,31 +31,35 @@ pub struct Asking {
 }
 
 /// Starts a command that only asks.
-pub fn start(command: xshell::Cmd<'_>) -> Result<Asking> {
+pub fn start(command: xshell::Cmd<'_>) -> Result<RunningQuery> {
     let line = command.to_string();
     let mut command = Command::from(command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let child = command.spawn().with_context(|| format!("failed to run `{line}`"))?;
     let mut child = Supervised::leader(child);
     let (stdout, stderr) = (drain(child.child().stdout.take()), drain(child.child().stderr.take()));
-    Ok(Asking { line, child, stdout, stderr })
+    Ok(RunningQuery { line, child, stdout, stderr })
 }
 
 /// Runs `command` to its end and reads what it prints; after `limit` it is killed and that is an error.
-pub fn ask(command: xshell::Cmd<'_>, limit: Duration) -> Result<Answer> {
+pub fn query(command: xshell::Cmd<'_>, limit: Duration) -> Result<QueryOutput> {
     start(command)?.answer(limit)
 }
 
-impl Asking {
+impl RunningQuery {
     /// Waits for the end. After `limit` from now, and when the user asks to stop, the command and all that it started
     /// are killed, and that is an error.
-    pub fn answer(self, limit: Duration) -> Result<Answer> {
+    pub fn answer(self, limit: Duration) -> Result<QueryOutput> {
         let line = self.line.clone();
         self.answer_while(limit, &|| true)?.with_context(|| format!("`{line}` was stopped"))
     }
 
     /// The same as [`Self::answer`], given up with `None` as soon as `is_wanted` says no; it is asked again and again.
-    pub fn answer_while(mut self, limit: Duration, is_wanted: &dyn Fn() -> bool) -> Result<Option<Answer>> {
+    pub fn answer_while(
+        mut self,
+        limit: Duration,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Option<QueryOutput>> {
         let started = Instant::now();
         let mut pause = Duration::from_millis(1);
         let status = loop {
@@ -76,7 +80,11 @@ impl Asking {
         };
         // A process that it left running may keep the pipes open.
         let text = |pipe: &Receiver<String>| pipe.recv_timeout(limit).unwrap_or_default();
-        Ok(Some(Answer { success: status.success(), stdout: text(&self.stdout), stderr: text(&self.stderr) }))
+        Ok(Some(QueryOutput {
+            success: status.success(),
+            stdout: text(&self.stdout),
+            stderr: text(&self.stderr),
+        }))
     }
 }
 

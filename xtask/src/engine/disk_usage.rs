@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use xshell::{Shell, cmd};
 
-use crate::process::ask::{self, Answer};
+use crate::process::query::{self, QueryOutput};
 
 /// It takes a quarter of a second (measured); a builder that is not there may take for ever.
-const LIMIT: Duration = Duration::from_secs(20);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One record of a builder's cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,10 +93,10 @@ pub fn read_while(
 ) -> Result<Option<Vec<Record>>> {
     // Buildx before 0.28 refuses `--format`. That is learned once a process.
     static ONLY_TEXT: AtomicBool = AtomicBool::new(false);
-    let query = |format: &[&str]| -> Result<Option<Answer>> {
+    let query = |format: &[&str]| -> Result<Option<QueryOutput>> {
         let filter = which.filter().into_iter().flat_map(|filter| ["--filter", filter]);
-        ask::start(cmd!(sh, "docker buildx --builder {builder} du {format...} {filter...}"))?
-            .answer_while(LIMIT, is_wanted)
+        query::start(cmd!(sh, "docker buildx --builder {builder} du {format...} {filter...}"))?
+            .answer_while(QUERY_TIMEOUT, is_wanted)
     };
     if !ONLY_TEXT.load(Ordering::Relaxed) {
         let Some(answer) = query(&["--format", "json"])? else { return Ok(None) };
@@ -111,7 +111,7 @@ pub fn read_while(
 
 fn records(
     builder: &str,
-    answer: &Answer,
+    answer: &QueryOutput,
     parse: impl Fn(&str) -> Result<Vec<Record>>,
 ) -> Result<Vec<Record>> {
     if !answer.success {
