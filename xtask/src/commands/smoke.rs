@@ -7,7 +7,7 @@ use crate::process::stdio::{errln, outln};
 use crate::session::Progress;
 use crate::session::Session;
 use crate::smoke;
-use crate::smoke::report::{Outcome, State};
+use crate::smoke::report::{Outcome, ProofState};
 use crate::smoke::{DEFAULT_IMAGE, Options};
 
 /// Runs `smoke`; 1 where a check failed.
@@ -23,7 +23,7 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let quiet = session.globals.progress == Progress::Quiet;
     let say = |line: String| if json { errln!("{line}") } else { outln!("{line}") };
     let mut show = |outcome: &Outcome| {
-        if !quiet || outcome.state == State::Fail {
+        if !quiet || outcome.state == ProofState::Fail {
             say(outcome.line(color));
         }
     };

@@ -9,12 +9,12 @@ use anyhow::Result;
 use super::docker::Container;
 use super::http::{self, Request, Response};
 use super::image::Image;
-use super::stage::Stage;
-use super::stage::Stage::{Busy, Declared, NonRoot, Shipped, Web};
+use super::stage::Scenario;
+use super::stage::Scenario::{Busy, Declared, NonRoot, Shipped, Web};
 use super::{extensions, requests, runtime};
 
 /// How long one request or command of a check may take.
-pub const LIMIT: Duration = Duration::from_secs(15);
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What a check found, where it did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +31,10 @@ pub struct Scene<'a> {
     pub name: &'a str,
     /// What the engine knows of the image.
     pub image: &'a Image,
-    /// The container, started as the check's stage says; none for [`Stage::Declared`].
+    /// The container, started as the check's stage says; none for [`Scenario::Declared`].
     pub container: Option<&'a Container<'a>>,
     /// What PHP has loaded, once it was asked.
-    pub facts: &'a extensions::Facts,
+    pub facts: &'a extensions::ExtensionFacts,
 }
 
 impl Scene<'_> {
@@ -46,11 +46,11 @@ impl Scene<'_> {
     /// Sends a request; where the server has died, its last words are the error.
     pub fn send(&self, request: &Request<'_>) -> Result<Response> {
         let container = self.container()?;
-        http::send(&container.http, request, LIMIT).map_err(|error| {
+        http::send(&container.http, request, CHECK_TIMEOUT).map_err(|error| {
             if container.is_running() {
                 error.context(format!("GET {}", request.path))
             } else {
-                container.obituary()
+                container.exit_reason()
             }
         })
     }
@@ -64,25 +64,25 @@ pub struct Check {
     /// Its name, for `--only` and for the line.
     pub name: Cow<'static, str>,
     /// How the image is started for it.
-    pub stage: Stage,
+    pub stage: Scenario,
     /// What proves it.
     pub run: Run,
 }
 
 impl Check {
     /// A check made at run time.
-    pub fn owned(name: String, stage: Stage, run: Run) -> Self {
+    pub fn owned(name: String, stage: Scenario, run: Run) -> Self {
         Self { name: name.into(), stage, run }
     }
 }
 
 /// A row of the table.
-type Row = (&'static str, Stage, Proof);
+type CheckRow = (&'static str, Scenario, Proof);
 /// What proves a row, and tells what it saw.
 type Proof = fn(&Scene<'_>) -> Result<String>;
 
 /// The table, in the order of a run; `stop` ends the image as it is shipped, so it is that stage's last.
-const TABLE: &[Row] = &[
+const TABLE: &[CheckRow] = &[
     ("labels", Declared, |scene| scene.image.config.labels()),
     ("ports", Declared, |scene| scene.image.config.ports()),
     ("folders", Declared, |scene| scene.image.config.folders()),
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_no_extension_s() {
         let loaded = serde_json::json!({"extensions": []});
-        let extensions = extensions::checks(&extensions::Facts::read("yaml", "", &loaded));
+        let extensions = extensions::checks(&extensions::ExtensionFacts::read("yaml", "", &loaded));
         let mut names: Vec<String> =
             all().iter().chain(&extensions).map(|check| check.name.to_string()).collect();
         let count = names.len();

@@ -12,7 +12,7 @@ use crate::process::signals;
 use crate::process::stdio::errln;
 
 /// Longer than any of these commands takes on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const DOCKER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The command line of the engine.
 pub struct Docker<'a> {
@@ -60,14 +60,14 @@ pub fn problem(words: &str) -> Problem {
 
 /// Where published ports are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reach {
+pub struct HostAddress {
     /// The address that ports are published on.
     pub publish: &'static str,
     /// The host that they are reached at.
     pub host: String,
 }
 
-impl Reach {
+impl HostAddress {
     /// Finds it from the engine's endpoint. An engine behind TCP, as CI has it, is reached at its own host; behind SSH its
     /// ports cannot be reached.
     pub fn of(endpoint: &str) -> Result<Self> {
@@ -118,23 +118,23 @@ pub struct Start<'a> {
 
 impl<'a> Container<'a> {
     /// Creates a container, puts its pages in, starts it, and finds its port.
-    pub fn start(docker: &'a Docker<'a>, reach: &Reach, start: &Start<'_>) -> Result<Self> {
+    pub fn start(docker: &'a Docker<'a>, reach: &HostAddress, start: &Start<'_>) -> Result<Self> {
         let mut container = Self { docker, name: start.name.clone(), http: String::new(), keep: start.keep };
         let publish = format!("{}::80", reach.publish);
         let mut create = vec!["create", "--name", &start.name, "--publish", &publish];
         create.extend(start.args);
         create.push(start.image);
-        docker.must(&create, LIMIT)?;
+        docker.must(&create, DOCKER_TIMEOUT)?;
         if let Some((from, to)) = start.pages {
             // Copied, not mounted: the engine need not see this machine's folders.
-            docker.must(&["cp", &format!("{from}/."), &format!("{}:{to}", start.name)], LIMIT)?;
+            docker.must(&["cp", &format!("{from}/."), &format!("{}:{to}", start.name)], DOCKER_TIMEOUT)?;
         }
-        docker.must(&["start", &start.name], LIMIT)?;
+        docker.must(&["start", &start.name], DOCKER_TIMEOUT)?;
         // A container that ended at once has no port; what it said tells why.
-        let port = docker.ask(&["port", &start.name, "80/tcp"], LIMIT)?;
+        let port = docker.ask(&["port", &start.name, "80/tcp"], DOCKER_TIMEOUT)?;
         let port = port.stdout.lines().find_map(port_of);
         container.http =
-            port.map(|port| format!("{}:{port}", reach.host)).ok_or_else(|| container.obituary())?;
+            port.map(|port| format!("{}:{port}", reach.host)).ok_or_else(|| container.exit_reason())?;
         Ok(container)
     }
 
@@ -157,12 +157,12 @@ impl<'a> Container<'a> {
 
     /// One field of `docker inspect`.
     pub fn inspect(&self, format: &str) -> Result<String> {
-        self.docker.must(&["container", "inspect", "--format", format, &self.name], LIMIT)
+        self.docker.must(&["container", "inspect", "--format", format, &self.name], DOCKER_TIMEOUT)
     }
 
     /// Stops it as `docker stop` does.
     pub fn stop(&self) -> Result<()> {
-        self.docker.must(&["stop", "-t", "10", &self.name], LIMIT).map(drop)
+        self.docker.must(&["stop", "-t", "10", &self.name], DOCKER_TIMEOUT).map(drop)
     }
 
     /// Whether it runs.
@@ -171,9 +171,9 @@ impl<'a> Container<'a> {
     }
 
     /// Why it does not run: its exit code and its last words.
-    pub fn obituary(&self) -> anyhow::Error {
+    pub fn exit_reason(&self) -> anyhow::Error {
         let code = self.inspect("{{.State.ExitCode}}").unwrap_or_else(|_| "unknown".into());
-        let logs = self.docker.ask(&["logs", "--tail", "5", &self.name], LIMIT);
+        let logs = self.docker.ask(&["logs", "--tail", "5", &self.name], DOCKER_TIMEOUT);
         let words =
             logs.map_or_else(|error| error.to_string(), |logs| format!("{}\n{}", logs.stdout, logs.stderr));
         anyhow!("the container ended with exit code {code}: {}", last_lines(&words, 5))
@@ -183,7 +183,7 @@ impl<'a> Container<'a> {
 impl Container<'_> {
     /// Removes it; whether there was one.
     fn removed(&self) -> bool {
-        match self.docker.ask_even_interrupted(&["rm", "--force", "--volumes", &self.name], LIMIT) {
+        match self.docker.ask_even_interrupted(&["rm", "--force", "--volumes", &self.name], DOCKER_TIMEOUT) {
             // With --force that is no failure to every version of the engine's command line.
             Ok(answer) if answer.stderr.contains("No such container") => {}
             Ok(answer) if answer.success => return true,
@@ -223,16 +223,16 @@ mod tests {
 
     #[test]
     fn ports_are_reached_where_the_engine_is() {
-        let here = Reach { publish: "127.0.0.1", host: "127.0.0.1".into() };
-        assert_eq!(Reach::of("unix:///var/run/docker.sock").unwrap(), here);
-        assert_eq!(Reach::of("tcp://localhost:2375").unwrap(), here);
+        let here = HostAddress { publish: "127.0.0.1", host: "127.0.0.1".into() };
+        assert_eq!(HostAddress::of("unix:///var/run/docker.sock").unwrap(), here);
+        assert_eq!(HostAddress::of("tcp://localhost:2375").unwrap(), here);
         assert_eq!(
-            Reach::of("tcp://docker:2376").unwrap(),
-            Reach { publish: "0.0.0.0", host: "docker".into() }
+            HostAddress::of("tcp://docker:2376").unwrap(),
+            HostAddress { publish: "0.0.0.0", host: "docker".into() }
         );
-        let refusal = Reach::of("ssh://me@far").unwrap_err().to_string();
+        let refusal = HostAddress::of("ssh://me@far").unwrap_err().to_string();
         assert!(refusal.contains("smoke needs an engine on this machine"), "{refusal}");
-        assert!(Reach::of("tcp://").is_err());
+        assert!(HostAddress::of("tcp://").is_err());
     }
 
     #[test]

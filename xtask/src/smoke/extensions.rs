@@ -4,11 +4,11 @@
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::checks::{Check, LIMIT, Scene, Verdict};
+use super::assertions;
+use super::checks::{CHECK_TIMEOUT, Check, Scene, Verdict};
 use super::docker::Container;
 use super::http::{self, Request};
-use super::judge;
-use super::stage::Stage;
+use super::stage::Scenario;
 
 /// The image's list, one name a line.
 pub const LIST: &str = "/usr/local/share/durango/extensions";
@@ -52,7 +52,7 @@ const SCRIPTS: &[(&str, &[&str])] = &[
 
 /// What the image says and what PHP says.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
+pub struct ExtensionFacts {
     /// Names on the image's list; none where it has no list.
     pub listed: Vec<String>,
     /// Names left out, and why.
@@ -61,7 +61,7 @@ pub struct Facts {
     pub loaded: Vec<String>,
 }
 
-impl Facts {
+impl ExtensionFacts {
     /// Reads the two files' text and the answer of `loaded.php`.
     pub fn read(list: &str, left_out: &str, loaded: &Value) -> Self {
         let names = loaded["extensions"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -90,13 +90,14 @@ impl Facts {
 }
 
 /// Asks the serving PHP, and its command line for the image's two files.
-pub fn ask(container: &Container<'_>) -> Result<Facts> {
-    let loaded = judge::json(&http::send(&container.http, &Request::get("/loaded.php"), LIMIT)?)?;
+pub fn ask(container: &Container<'_>) -> Result<ExtensionFacts> {
+    let loaded =
+        assertions::json(&http::send(&container.http, &Request::get("/loaded.php"), CHECK_TIMEOUT)?)?;
     let file = |path: &str| {
         let code = format!("is_file('{path}') && readfile('{path}');");
-        container.frankenphp(&["php-cli", "-r", &code], LIMIT)
+        container.frankenphp(&["php-cli", "-r", &code], CHECK_TIMEOUT)
     };
-    Ok(Facts::read(&file(LIST)?, &file(LEFT_OUT)?, &loaded))
+    Ok(ExtensionFacts::read(&file(LIST)?, &file(LEFT_OUT)?, &loaded))
 }
 
 /// PHP's name of an extension, as lists and switches write it.
@@ -121,7 +122,7 @@ pub enum Proof {
 }
 
 /// One proof for every extension that a script knows or the list names; what PHP has beyond a list is proven as well.
-pub fn plan(facts: &Facts) -> Vec<(String, Proof)> {
+pub fn plan(facts: &ExtensionFacts) -> Vec<(String, Proof)> {
     let mut plan: Vec<(String, Proof)> = Vec::new();
     for (script, names) in SCRIPTS {
         for name in *names {
@@ -143,10 +144,10 @@ pub fn plan(facts: &Facts) -> Vec<(String, Proof)> {
 }
 
 /// The plan as checks.
-pub fn checks(facts: &Facts) -> Vec<Check> {
+pub fn checks(facts: &ExtensionFacts) -> Vec<Check> {
     plan(facts)
         .into_iter()
-        .map(|(name, proof)| Check::owned(name, Stage::Web, Box::new(move |scene| prove(scene, &proof))))
+        .map(|(name, proof)| Check::owned(name, Scenario::Web, Box::new(move |scene| prove(scene, &proof))))
         .collect()
 }
 
@@ -167,8 +168,8 @@ pub fn call(scene: &Scene<'_>, script: &str, check: &str) -> Result<String> {
     let mut detail = String::new();
     for round in 1..=2 {
         let path = format!("/{script}?check={check}&n={round}");
-        let answer = judge::json(&scene.send(&Request::get(&path))?)?;
-        detail = judge::verdict(&answer)?;
+        let answer = assertions::json(&scene.send(&Request::get(&path))?)?;
+        detail = assertions::verdict(&answer)?;
     }
     ensure!(!detail.is_empty(), "the script gave no detail");
     Ok(detail)
@@ -180,15 +181,18 @@ mod tests {
 
     use super::*;
 
-    fn proof(facts: &Facts, name: &str) -> Option<Proof> {
+    fn proof(facts: &ExtensionFacts, name: &str) -> Option<Proof> {
         plan(facts).into_iter().find(|(known, _)| known == name).map(|(_, proof)| proof)
     }
 
     #[test]
     fn each_listed_extension_is_proven_or_missed() {
         let loaded = json!({"extensions": ["gd", "Zend OPcache", "snuffleupagus", "Core"]});
-        let facts =
-            Facts::read("gd\nopcache\nintl\nsnuffleupagus\nyaml\n", "xsl: no static libxslt\n", &loaded);
+        let facts = ExtensionFacts::read(
+            "gd\nopcache\nintl\nsnuffleupagus\nyaml\n",
+            "xsl: no static libxslt\n",
+            &loaded,
+        );
         assert_eq!(proof(&facts, "gd"), Some(Proof::Script("ext-image.php")));
         assert_eq!(proof(&facts, "opcache"), Some(Proof::Script("ext-opcache.php")));
         assert_eq!(proof(&facts, "intl"), Some(Proof::Missing));
@@ -201,7 +205,7 @@ mod tests {
 
     #[test]
     fn without_a_list_all_that_is_loaded_is_proven() {
-        let facts = Facts::read("", "", &json!({"extensions": ["gd"]}));
+        let facts = ExtensionFacts::read("", "", &json!({"extensions": ["gd"]}));
         assert_eq!(proof(&facts, "gd"), Some(Proof::Script("ext-image.php")));
         assert!(matches!(proof(&facts, "intl"), Some(Proof::Absent(_))));
     }

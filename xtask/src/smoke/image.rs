@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
-use super::docker::{self, Docker, LIMIT};
+use super::docker::{self, DOCKER_TIMEOUT, Docker};
 
 /// What `docker image inspect` tells, as far as it is judged.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -42,7 +42,7 @@ const LABELS: [&str; 3] = ["title", "description", "licenses"];
 impl Image {
     /// Asks the engine.
     pub fn read(docker: &Docker<'_>, name: &str) -> Result<Self> {
-        let answer = docker.ask(&["image", "inspect", "--format", "{{json .}}", name], LIMIT)?;
+        let answer = docker.ask(&["image", "inspect", "--format", "{{json .}}", name], DOCKER_TIMEOUT)?;
         if answer.success {
             return serde_json::from_str(&answer.stdout)
                 .context("failed to read what the engine says of the image");

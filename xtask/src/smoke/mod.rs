@@ -2,12 +2,12 @@
 //! HTTP and by its commands. Each check has a time limit and so has the run; containers are gone at the end, whatever the end
 //! is. Limits: one platform, the engine's own; nothing is proven under load.
 
+pub mod assertions;
 pub mod checks;
 pub mod docker;
 pub mod extensions;
 pub mod http;
 pub mod image;
-pub mod judge;
 pub mod report;
 mod requests;
 mod runtime;
@@ -23,12 +23,12 @@ use crate::error;
 use crate::process::signals;
 use crate::session::Session;
 use checks::{Check, Scene, Verdict};
-use docker::{Container, Docker, LIMIT, Reach, Start};
-use extensions::Facts;
+use docker::{Container, DOCKER_TIMEOUT, Docker, HostAddress, Start};
+use extensions::ExtensionFacts;
 use http::Request;
 use image::Image;
-use report::{Outcome, Report, State};
-use stage::{ROOT, STAGES, Stage};
+use report::{Outcome, ProofState, Report};
+use stage::{ROOT, STAGES, Scenario};
 
 /// The image of the declaration's target `frankenphp`.
 pub const DEFAULT_IMAGE: &str = "durango/frankenphp:latest";
@@ -60,8 +60,9 @@ pub fn run(session: &Session, options: &Options, show: &mut dyn FnMut(&Outcome))
         return Err(Problem::NoDocker.into_error());
     }
     let docker = Docker { sh: &session.sh, verbose: session.globals.verbose };
-    let endpoint = docker.must(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], LIMIT)?;
-    let reach = Reach::of(&endpoint)?;
+    let endpoint =
+        docker.must(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], DOCKER_TIMEOUT)?;
+    let reach = HostAddress::of(&endpoint)?;
     let image = Image::read(&docker, &options.image)?;
     let pages = stage::write_pages()?;
     let report = Report { image: options.image.clone(), ..Report::default() };
@@ -94,7 +95,7 @@ fn every_name_known(options: &Options, report: &Report) -> Result<()> {
 struct Run<'a> {
     docker: &'a Docker<'a>,
     image: &'a Image,
-    reach: Reach,
+    reach: HostAddress,
     pages: &'a Path,
     options: &'a Options,
     started: Instant,
@@ -103,14 +104,14 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn stage(&mut self, stage: Stage) -> Result<()> {
+    fn stage(&mut self, stage: Scenario) -> Result<()> {
         signals::check()?;
         let mut checks: Vec<Check> = checks::all().into_iter().filter(|check| check.stage == stage).collect();
         if !self.is_needed(stage, &checks) {
             return Ok(());
         }
-        if stage == Stage::Declared {
-            return self.checks(&checks, None, &Facts::default());
+        if stage == Scenario::Declared {
+            return self.checks(&checks, None, &ExtensionFacts::default());
         }
         let begun = Instant::now();
         let container = self.in_time().and_then(|()| self.start(stage));
@@ -118,8 +119,8 @@ impl<'a> Run<'a> {
         let answers = container.as_ref().map(|_| Verdict::Ok("started, answers".into()));
         self.record(stage.start(), begun, answers.map_err(|error| anyhow!("{error:#}")));
         let Ok(container) = container else { return self.skip(&checks, &stage.start()) };
-        let mut facts = Facts::default();
-        if stage == Stage::Web {
+        let mut facts = ExtensionFacts::default();
+        if stage == Scenario::Web {
             facts = self.ask_extensions(&container);
             checks.extend(extensions::checks(&facts));
         }
@@ -127,15 +128,15 @@ impl<'a> Run<'a> {
     }
 
     /// Names that no table knows are extensions', which are proven on the web stage.
-    fn is_needed(&self, stage: Stage, checks: &[Check]) -> bool {
+    fn is_needed(&self, stage: Scenario, checks: &[Check]) -> bool {
         let all = checks::all();
         let is_extension = |only: &String| !all.iter().any(|check| check.name == *only);
         checks.iter().any(|check| self.options.wants(&check.name))
-            || (stage == Stage::Web && self.options.only.iter().any(is_extension))
+            || (stage == Scenario::Web && self.options.only.iter().any(is_extension))
     }
 
     /// Starts a container and waits until its server answers, whatever it answers.
-    fn start(&self, stage: Stage) -> Result<Container<'a>> {
+    fn start(&self, stage: Scenario) -> Result<Container<'a>> {
         let pages = self.pages.to_string_lossy();
         let run = self.pages.file_name().unwrap_or_default().to_string_lossy();
         let start = Start {
@@ -151,7 +152,7 @@ impl<'a> Run<'a> {
             let answer = http::send(&container.http, &Request::get("/hello.php"), Duration::from_secs(5));
             match answer {
                 Ok(_) => return Ok(container),
-                Err(_) if !container.is_running() => return Err(container.obituary()),
+                Err(_) if !container.is_running() => return Err(container.exit_reason()),
                 Err(error) if begun.elapsed() > READY => {
                     return Err(error.context("the server does not answer"));
                 }
@@ -162,10 +163,10 @@ impl<'a> Run<'a> {
     }
 
     /// What PHP has and what the image says it has; recorded as a check, since all others of extensions hang on it.
-    fn ask_extensions(&mut self, container: &Container<'_>) -> Facts {
+    fn ask_extensions(&mut self, container: &Container<'_>) -> ExtensionFacts {
         let begun = Instant::now();
         let facts = extensions::ask(container);
-        let seen = facts.as_ref().map_err(|error| anyhow!("{error:#}")).and_then(judge::extensions);
+        let seen = facts.as_ref().map_err(|error| anyhow!("{error:#}")).and_then(assertions::extensions);
         self.record("extensions".into(), begun, seen.map(Verdict::Ok));
         facts.unwrap_or_default()
     }
@@ -179,7 +180,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn checks(&mut self, checks: &[Check], container: Option<&Container<'_>>, facts: &Facts) -> Result<()> {
+    fn checks(
+        &mut self,
+        checks: &[Check],
+        container: Option<&Container<'_>>,
+        facts: &ExtensionFacts,
+    ) -> Result<()> {
         for check in checks.iter().filter(|check| self.options.wants(&check.name)) {
             let begun = Instant::now();
             let scene = Scene { name: &check.name, image: self.image, container, facts };
@@ -201,9 +207,9 @@ impl<'a> Run<'a> {
 
     fn record(&mut self, name: String, begun: Instant, verdict: Result<Verdict>) {
         let (state, detail) = match verdict {
-            Ok(Verdict::Ok(seen)) => (State::Ok, seen),
-            Ok(Verdict::Skip(why)) => (State::Skip, why),
-            Err(error) => (State::Fail, format!("{error:#}")),
+            Ok(Verdict::Ok(seen)) => (ProofState::Ok, seen),
+            Ok(Verdict::Skip(why)) => (ProofState::Skip, why),
+            Err(error) => (ProofState::Fail, format!("{error:#}")),
         };
         let outcome = Outcome { name, state, detail, seconds: begun.elapsed() };
         (self.show)(&outcome);

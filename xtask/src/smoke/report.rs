@@ -9,7 +9,7 @@ use crate::json::SCHEMA;
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum ProofState {
     /// Proven.
     Ok,
     /// Disproven, or not to be had.
@@ -24,7 +24,7 @@ pub struct Outcome {
     /// The check.
     pub name: String,
     /// How it ended.
-    pub state: State,
+    pub state: ProofState,
     /// What was seen, or what was expected in its place.
     pub detail: String,
     /// How long it took.
@@ -42,13 +42,13 @@ impl Outcome {
         let detail: String =
             self.detail.trim().replace('\n', " | ").chars().filter(|c| !c.is_control()).collect();
         let (word, code) = match self.state {
-            State::Ok => ("ok  ", "32"),
-            State::Fail => ("FAIL", "31"),
-            State::Skip => ("skip", "33"),
+            ProofState::Ok => ("ok  ", "32"),
+            ProofState::Fail => ("FAIL", "31"),
+            ProofState::Skip => ("skip", "33"),
         };
         let word = if color { format!("\x1b[{code}m{word}\x1b[0m") } else { word.into() };
         match self.state {
-            State::Skip => format!("{word} {}: {detail}", self.name),
+            ProofState::Skip => format!("{word} {}: {detail}", self.name),
             _ => format!("{word} {}: {detail}  ({} ms)", self.name, self.seconds.as_millis()),
         }
     }
@@ -68,13 +68,14 @@ pub struct Report {
 impl Report {
     /// Whether nothing failed of what was asked.
     pub fn passed(&self) -> bool {
-        self.count(State::Fail) == 0 && !self.checks.is_empty()
+        self.count(ProofState::Fail) == 0 && !self.checks.is_empty()
     }
 
     /// The last line.
     pub fn summary(&self) -> String {
         let result = if self.passed() { "passed" } else { "failed" };
-        let (ok, fail, skip) = (self.count(State::Ok), self.count(State::Fail), self.count(State::Skip));
+        let (ok, fail, skip) =
+            (self.count(ProofState::Ok), self.count(ProofState::Fail), self.count(ProofState::Skip));
         format!(
             "{}: smoke {result}: {ok} ok, {fail} failed, {skip} skipped, in {:.1} s",
             self.image,
@@ -89,7 +90,7 @@ impl Report {
             .to_string()
     }
 
-    fn count(&self, state: State) -> usize {
+    fn count(&self, state: ProofState) -> usize {
         self.checks.iter().filter(|outcome| outcome.state == state).count()
     }
 }
@@ -98,29 +99,29 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn outcome(state: State, detail: &str) -> Outcome {
+    fn outcome(state: ProofState, detail: &str) -> Outcome {
         Outcome { name: "gd".into(), state, detail: detail.into(), seconds: Duration::from_micros(12_345) }
     }
 
-    fn report(states: &[State]) -> Report {
+    fn report(states: &[ProofState]) -> Report {
         let checks = states.iter().map(|state| outcome(*state, "d")).collect();
         Report { image: "a:b".into(), checks, seconds: Duration::from_millis(1500) }
     }
 
     #[test]
     fn one_line_a_check() {
-        assert_eq!(outcome(State::Ok, "png").line(false), "ok   gd: png  (12 ms)");
-        assert_eq!(outcome(State::Fail, "a\n\x1b[2Jb").line(false), "FAIL gd: a | [2Jb  (12 ms)");
-        assert_eq!(outcome(State::Skip, "not here").line(true), "\x1b[33mskip\x1b[0m gd: not here");
+        assert_eq!(outcome(ProofState::Ok, "png").line(false), "ok   gd: png  (12 ms)");
+        assert_eq!(outcome(ProofState::Fail, "a\n\x1b[2Jb").line(false), "FAIL gd: a | [2Jb  (12 ms)");
+        assert_eq!(outcome(ProofState::Skip, "not here").line(true), "\x1b[33mskip\x1b[0m gd: not here");
     }
 
     #[test]
     fn one_failure_fails_the_run_and_so_do_no_checks_at_all() {
-        assert!(report(&[State::Ok, State::Skip]).passed());
-        assert!(!report(&[State::Ok, State::Fail]).passed());
+        assert!(report(&[ProofState::Ok, ProofState::Skip]).passed());
+        assert!(!report(&[ProofState::Ok, ProofState::Fail]).passed());
         assert!(!report(&[]).passed());
         assert_eq!(
-            report(&[State::Ok, State::Fail]).summary(),
+            report(&[ProofState::Ok, ProofState::Fail]).summary(),
             "a:b: smoke failed: 1 ok, 1 failed, 0 skipped, in 1.5 s"
         );
     }
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn json_keeps_its_contract() {
         assert_eq!(
-            report(&[State::Ok]).json(),
+            report(&[ProofState::Ok]).json(),
             r#"{"checks":[{"detail":"d","name":"gd","seconds":0.012,"state":"ok"}],"image":"a:b","result":"passed","schema":1}"#
         );
     }

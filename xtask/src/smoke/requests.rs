@@ -7,9 +7,9 @@ use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::checks::{LIMIT, Scene};
+use super::assertions;
+use super::checks::{CHECK_TIMEOUT, Scene};
 use super::http::Request;
-use super::judge;
 use super::stage::{self, NOBODY, ROOT};
 
 const RESTART: &str = include_str!("php/restart-workers.php");
@@ -17,7 +17,7 @@ const RESTART: &str = include_str!("php/restart-workers.php");
 const LARGE: usize = 6 * 1024 * 1024;
 
 fn get_json(scene: &Scene<'_>, path: &str) -> Result<Value> {
-    judge::json(&scene.send(&Request::get(path))?)
+    assertions::json(&scene.send(&Request::get(path))?)
 }
 
 /// Bytes that no compression and no repetition could make right by chance.
@@ -35,36 +35,36 @@ fn sha256(bytes: &[u8]) -> String {
 
 /// A page over HTTP.
 pub(super) fn page(scene: &Scene<'_>) -> Result<String> {
-    judge::page(&scene.send(&Request::get("/hello.php"))?)
+    assertions::page(&scene.send(&Request::get("/hello.php"))?)
 }
 
 /// The serving PHP is thread-safe and no debug build.
 pub(super) fn php(scene: &Scene<'_>) -> Result<String> {
     let seen = get_json(scene, "/loaded.php")?;
-    judge::php(&seen)
+    assertions::php(&seen)
 }
 
 /// `$_SERVER`.
 pub(super) fn server_fields(scene: &Scene<'_>) -> Result<String> {
     let request = Request::get("/server.php?a=1&b=%20x").header("X-Durango", "ride");
-    judge::server(&judge::json(&scene.send(&request)?)?, ROOT)
+    assertions::server(&assertions::json(&scene.send(&request)?)?, ROOT)
 }
 
 /// 6 MB of noise.
 pub(super) fn large_body(scene: &Scene<'_>) -> Result<String> {
     let bytes = noise(LARGE);
     let request = Request::post("/body.php", &bytes).header("Content-Type", "application/octet-stream");
-    judge::body(&judge::json(&scene.send(&request)?)?, bytes.len(), &sha256(&bytes))
+    assertions::body(&assertions::json(&scene.send(&request)?)?, bytes.len(), &sha256(&bytes))
 }
 
 /// Two visits of one, and one of a stranger.
 pub(super) fn sessions(scene: &Scene<'_>) -> Result<String> {
     let first = scene.send(&Request::get("/session.php"))?;
-    let visit = judge::json(&first)?;
-    let request = Request::get("/session.php").header("Cookie", judge::cookie(&first)?);
-    let again = judge::json(&scene.send(&request)?)?;
+    let visit = assertions::json(&first)?;
+    let request = Request::get("/session.php").header("Cookie", assertions::cookie(&first)?);
+    let again = assertions::json(&scene.send(&request)?)?;
     let stranger = get_json(scene, "/session.php")?;
-    judge::sessions([&visit, &again, &stranger])
+    assertions::sessions([&visit, &again, &stranger])
 }
 
 /// A file of noise and a field in one form.
@@ -80,12 +80,12 @@ pub(super) fn upload(scene: &Scene<'_>) -> Result<String> {
     form.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     let kind = format!("multipart/form-data; boundary={boundary}");
     let answer = scene.send(&Request::post("/upload.php", &form).header("Content-Type", kind))?;
-    judge::upload(&judge::json(&answer)?, &sha256(&bytes))
+    assertions::upload(&assertions::json(&answer)?, &sha256(&bytes))
 }
 
 /// 103 before the 200.
 pub(super) fn early_hints(scene: &Scene<'_>) -> Result<String> {
-    judge::hints(&scene.send(&Request::get("/hints.php"))?)
+    assertions::hints(&scene.send(&Request::get("/hints.php"))?)
 }
 
 fn count(scene: &Scene<'_>) -> Result<u64> {
@@ -95,31 +95,31 @@ fn count(scene: &Scene<'_>) -> Result<u64> {
 
 /// One worker keeps its state over requests.
 pub(super) fn worker(scene: &Scene<'_>) -> Result<String> {
-    judge::rises(&[count(scene)?, count(scene)?, count(scene)?])
+    assertions::rises(&[count(scene)?, count(scene)?, count(scene)?])
 }
 
 /// The admin API restarts the workers.
 pub(super) fn worker_restart(scene: &Scene<'_>) -> Result<String> {
     count(scene)?;
     let before = count(scene)?;
-    let printed = scene.container()?.frankenphp(&["php-cli", "-r", stage::code(RESTART)], LIMIT)?;
+    let printed = scene.container()?.frankenphp(&["php-cli", "-r", stage::code(RESTART)], CHECK_TIMEOUT)?;
     let line = printed.lines().last().unwrap_or_default();
     let seen: Value =
         serde_json::from_str(line).with_context(|| format!("expected JSON, saw `{}`", printed.trim()))?;
     let status = seen["status"].as_str().unwrap_or_default();
     anyhow::ensure!(status.contains(" 200"), "POST /frankenphp/workers/restart: expected 200, saw {seen}");
-    judge::restarted(before, count(scene)?)
+    assertions::restarted(before, count(scene)?)
 }
 
 /// Another user than root serves.
 pub(super) fn user(scene: &Scene<'_>) -> Result<String> {
-    judge::user(&get_json(scene, "/process.php")?, NOBODY)
+    assertions::user(&get_json(scene, "/process.php")?, NOBODY)
 }
 
 /// One request holds the only thread, another waits in vain.
 pub(super) fn busy(scene: &Scene<'_>) -> Result<String> {
     let address = &scene.container()?.http;
-    let hold = || super::http::send(address, &Request::get("/sleep.php?ms=1500"), LIMIT);
+    let hold = || super::http::send(address, &Request::get("/sleep.php?ms=1500"), CHECK_TIMEOUT);
     let (sleeper, waiter) = std::thread::scope(|scope| {
         let sleeper = scope.spawn(hold);
         std::thread::sleep(Duration::from_millis(500));
@@ -127,7 +127,7 @@ pub(super) fn busy(scene: &Scene<'_>) -> Result<String> {
         (sleeper.join(), waiter)
     });
     let sleeper = sleeper.map_err(|_| anyhow!("the request that holds the thread broke off"))??;
-    judge::busy(sleeper.head.status, &waiter?)
+    assertions::busy(sleeper.head.status, &waiter?)
 }
 
 #[cfg(test)]

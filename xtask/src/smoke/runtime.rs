@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::checks::{LIMIT, Scene};
-use super::{judge, stage};
+use super::checks::{CHECK_TIMEOUT, Scene};
+use super::{assertions, stage};
 use crate::process::signals;
 
 const OWN_PAGE: &str = include_str!("php/own-page.php");
@@ -24,7 +24,7 @@ pub(super) fn healthy(scene: &Scene<'_>) -> Result<String> {
         signals::check()?;
         match container.inspect("{{.State.Health.Status}}")?.as_str() {
             "healthy" => return Ok("by its own HEALTHCHECK".into()),
-            _ if !container.is_running() => return Err(container.obituary()),
+            _ if !container.is_running() => return Err(container.exit_reason()),
             status => ensure!(
                 started.elapsed() < HEALTH,
                 "expected healthy within {} s, saw {status}: {}",
@@ -42,7 +42,7 @@ pub(super) fn healthy(scene: &Scene<'_>) -> Result<String> {
 pub(super) fn health_command(scene: &Scene<'_>) -> Result<String> {
     let argv = scene.image.config.health_command()?;
     let args: Vec<&str> = argv.iter().map(String::as_str).collect();
-    let answer = scene.container()?.exec(&args, LIMIT)?;
+    let answer = scene.container()?.exec(&args, CHECK_TIMEOUT)?;
     let line = shell_words::join(&argv);
     ensure!(answer.success, "`{line}` failed: {}{}", answer.stdout.trim(), answer.stderr.trim());
     Ok(format!("`{line}` exits with 0"))
@@ -50,7 +50,7 @@ pub(super) fn health_command(scene: &Scene<'_>) -> Result<String> {
 
 /// `frankenphp version` names FrankenPHP, PHP and Caddy.
 pub(super) fn version(scene: &Scene<'_>) -> Result<String> {
-    let version = scene.container()?.frankenphp(&["version"], LIMIT)?.trim().to_owned();
+    let version = scene.container()?.frankenphp(&["version"], CHECK_TIMEOUT)?.trim().to_owned();
     let missing: Vec<&str> =
         ["FrankenPHP", "PHP", "Caddy"].into_iter().filter(|word| !version.contains(word)).collect();
     ensure!(missing.is_empty(), "expected {} to be named, saw `{version}`", missing.join(" and "));
@@ -59,7 +59,7 @@ pub(super) fn version(scene: &Scene<'_>) -> Result<String> {
 
 /// `frankenphp build-info` names the modules it was built of.
 pub(super) fn build_info(scene: &Scene<'_>) -> Result<String> {
-    let info = scene.container()?.frankenphp(&["build-info"], LIMIT)?;
+    let info = scene.container()?.frankenphp(&["build-info"], CHECK_TIMEOUT)?;
     let version_of = |module: &str| {
         let line = info.lines().find(|line| line.split_whitespace().any(|word| word == module));
         let version = line.and_then(|line| line.split_whitespace().skip_while(|word| *word != module).nth(1));
@@ -76,28 +76,28 @@ pub(super) fn build_info(scene: &Scene<'_>) -> Result<String> {
 
 /// `frankenphp list-modules` has both halves of FrankenPHP.
 pub(super) fn list_modules(scene: &Scene<'_>) -> Result<String> {
-    let modules = scene.container()?.frankenphp(&["list-modules"], LIMIT)?;
-    judge::lists(&modules, &["frankenphp", "http.handlers.php"])
+    let modules = scene.container()?.frankenphp(&["list-modules"], CHECK_TIMEOUT)?;
+    assertions::lists(&modules, &["frankenphp", "http.handlers.php"])
 }
 
 /// `frankenphp php-cli -r` runs code and passes its exit code on.
 pub(super) fn php_cli(scene: &Scene<'_>) -> Result<String> {
     let container = scene.container()?;
-    let seen =
-        container.frankenphp(&["php-cli", "-r", "echo PHP_SAPI, ' ', PHP_VERSION, ' ', 6 * 7;"], LIMIT)?;
+    let seen = container
+        .frankenphp(&["php-cli", "-r", "echo PHP_SAPI, ' ', PHP_VERSION, ' ', 6 * 7;"], CHECK_TIMEOUT)?;
     ensure!(seen.starts_with("cli ") && seen.ends_with(" 42"), "expected `cli VERSION 42`, saw `{seen}`");
-    let failing = container.exec(&["frankenphp", "php-cli", "-r", "exit(7);"], LIMIT)?;
+    let failing = container.exec(&["frankenphp", "php-cli", "-r", "exit(7);"], CHECK_TIMEOUT)?;
     ensure!(!failing.success, "`exit(7)`: expected a failure, saw exit code 0");
     Ok(format!("{seen}; exit(7) fails"))
 }
 
 /// The image's own page over HTTPS, its certificate verified.
 pub(super) fn own_page(scene: &Scene<'_>) -> Result<String> {
-    let printed = scene.container()?.frankenphp(&["php-cli", "-r", stage::code(OWN_PAGE)], LIMIT)?;
+    let printed = scene.container()?.frankenphp(&["php-cli", "-r", stage::code(OWN_PAGE)], CHECK_TIMEOUT)?;
     let answer = printed.lines().last().unwrap_or_default();
     let seen: Value =
         serde_json::from_str(answer).with_context(|| format!("expected JSON, saw `{}`", printed.trim()))?;
-    judge::own_page(&seen)
+    assertions::own_page(&seen)
 }
 
 /// `docker stop` ends it soon and with exit code 0.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 /// One way of starting the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum Scenario {
     /// Not at all: what the engine knows of it.
     Declared,
     /// As it is shipped, with no setting of ours.
@@ -24,17 +24,18 @@ pub enum Stage {
 }
 
 /// Every stage, in the order of a run.
-pub const STAGES: [Stage; 5] = [Stage::Declared, Stage::Shipped, Stage::Web, Stage::NonRoot, Stage::Busy];
+pub const STAGES: [Scenario; 5] =
+    [Scenario::Declared, Scenario::Shipped, Scenario::Web, Scenario::NonRoot, Scenario::Busy];
 
 /// Where our pages are inside; an application's own folder is left alone.
 pub const ROOT: &str = "/durango-smoke";
-/// The user of [`Stage::NonRoot`]: `nobody`, who owns nothing.
+/// The user of [`Scenario::NonRoot`]: `nobody`, who owns nothing.
 pub const NOBODY: u64 = 65534;
 
 const WEB: &str = "SERVER_NAME=:80, localhost";
 const PAGES: &str = "SERVER_ROOT=/durango-smoke";
 
-impl Stage {
+impl Scenario {
     /// Its name in the containers' names and in messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn settings_name_the_folder_of_our_pages() {
         assert!(PAGES.ends_with(ROOT));
-        assert!(Stage::Web.args().iter().any(|arg| arg.contains(&format!("worker {ROOT}/counter.php"))));
-        assert!(Stage::NonRoot.args().contains(&"65534:65534"));
+        assert!(Scenario::Web.args().iter().any(|arg| arg.contains(&format!("worker {ROOT}/counter.php"))));
+        assert!(Scenario::NonRoot.args().contains(&"65534:65534"));
     }
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::extensions::Facts;
+use super::extensions::ExtensionFacts;
 use super::http::Response;
 
 /// The JSON of a page that must answer with 200.
@@ -43,7 +43,7 @@ pub fn php(seen: &Value) -> Result<String> {
 }
 
 /// The image's list of extensions against what PHP has loaded.
-pub fn extensions(facts: &Facts) -> Result<String> {
+pub fn extensions(facts: &ExtensionFacts) -> Result<String> {
     let missing: Vec<&str> =
         facts.listed.iter().map(String::as_str).filter(|name| !facts.has(name)).collect();
     ensure!(
@@ -182,5 +182,5 @@ pub fn own_page(seen: &Value) -> Result<String> {
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
+#[path = "assertions_tests.rs"]
 mod tests;

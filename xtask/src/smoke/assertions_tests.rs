@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::smoke::assertions::*;
 use crate::smoke::http::Head;
-use crate::smoke::judge::*;
 
 fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
     let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -56,9 +56,17 @@ fn php_serves_with_threads() {
 #[test]
 fn a_listed_extension_must_be_loaded() {
     let loaded = json!({"extensions": ["gd", "Core"]});
-    assert_eq!(extensions(&Facts::read("gd", "", &loaded)).unwrap(), "all 1 that the image lists, 2 in all");
-    assert!(extensions(&Facts::read("", "", &loaded)).unwrap().contains("no list"));
-    assert!(extensions(&Facts::read("gd intl", "", &loaded)).unwrap_err().to_string().ends_with(": intl"));
+    assert_eq!(
+        extensions(&ExtensionFacts::read("gd", "", &loaded)).unwrap(),
+        "all 1 that the image lists, 2 in all"
+    );
+    assert!(extensions(&ExtensionFacts::read("", "", &loaded)).unwrap().contains("no list"));
+    assert!(
+        extensions(&ExtensionFacts::read("gd intl", "", &loaded))
+            .unwrap_err()
+            .to_string()
+            .ends_with(": intl")
+    );
 }
 
 #[test]
