@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::build::Facts;
 use super::options::BuildOptions;
 use crate::error::usage;
-use crate::project::dockerfile::spots::{Word, with_arguments};
+use crate::project::dockerfile::selector::{StepSelector, with_arguments};
 use crate::project::dockerfile::{Dockerfile, Inputs};
 use crate::step::Step;
 use crate::store::fresh::{FreshFile, Nonce, Remembered, Spot};
@@ -93,8 +93,8 @@ pub fn choose(words: &[String], targets: &mut BTreeMap<String, FreshFacts>) -> R
         for facts in targets.values_mut() {
             let Some(source) = &facts.source else { continue };
             match Dockerfile::parse(source.text.as_bytes()).word(word, &facts.inputs) {
-                Word::Stage(stage) => facts.chosen.push((stage, None)),
-                Word::Run(stage, text) => facts.chosen.push((stage, Some(text))),
+                StepSelector::Stage(stage) => facts.chosen.push((stage, None)),
+                StepSelector::Run(stage, text) => facts.chosen.push((stage, Some(text))),
                 other => {
                     others.push(other);
                     continue;
@@ -109,18 +109,19 @@ pub fn choose(words: &[String], targets: &mut BTreeMap<String, FreshFacts>) -> R
     Ok(())
 }
 
-fn refuse(word: &str, others: &[Word]) -> anyhow::Error {
+fn refuse(word: &str, others: &[StepSelector]) -> anyhow::Error {
     let several: Vec<&str> = others
         .iter()
-        .filter_map(|other| if let Word::Several(several) = other { Some(several) } else { None })
+        .filter_map(|other| if let StepSelector::Several(several) = other { Some(several) } else { None })
         .flatten()
         .map(String::as_str)
         .collect();
     if !several.is_empty() {
         return usage(format!("`--fresh {word}` fits several steps\nname one of: {}", several.join("; ")));
     }
-    if let Some(text) =
-        others.iter().find_map(|other| if let Word::NoCommand(text) = other { Some(text) } else { None })
+    if let Some(text) = others
+        .iter()
+        .find_map(|other| if let StepSelector::NoCommand(text) = other { Some(text) } else { None })
     {
         return usage(format!(
             "`{text}` runs no command of its own, so `--fresh` has nothing to run again: BuildKit compares files by their content\n\
@@ -129,7 +130,7 @@ fn refuse(word: &str, others: &[Word]) -> anyhow::Error {
     }
     let mut known: Vec<&str> = Vec::new();
     for other in others {
-        if let Word::Unknown(names) = other {
+        if let StepSelector::Unknown(names) = other {
             known.extend(names.iter().map(String::as_str));
         }
     }

@@ -32,7 +32,7 @@ pub struct Input {
 /// What a step takes of a context.
 #[derive(Debug, Default)]
 pub struct Selected {
-    /// What is taken, sorted; of more than [`MOST`] entries just their directories, each with a digest of its content.
+    /// What is taken, sorted; of more than [`MAX_FILES`] entries just their directories, each with a digest of its content.
     pub files: Vec<Input>,
     /// The digest by which BuildKit compares it.
     pub(super) digest: ContentDigest,
@@ -43,7 +43,7 @@ pub struct Selected {
 }
 
 /// As many entries are recorded one by one: the record of a build is small.
-pub const MOST: usize = 500;
+pub const MAX_FILES: usize = 500;
 
 /// Digests of files by their stamps: size, inode, times.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -94,12 +94,12 @@ impl Contexts {
 
 /// Of too many files just their directories; of too many of those, the directories at the top.
 fn bounded(files: Vec<Input>) -> Vec<Input> {
-    if files.len() <= MOST {
+    if files.len() <= MAX_FILES {
         return files;
     }
     let parent = |path: &str| path.rsplit_once('/').map_or(String::new(), |(dir, _)| dir.to_owned());
     let folders = folded(&files, &parent);
-    if folders.len() <= MOST {
+    if folders.len() <= MAX_FILES {
         return folders;
     }
     folded(&files, &|path| path.split('/').next().unwrap_or_default().to_owned())

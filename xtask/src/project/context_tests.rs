@@ -217,10 +217,12 @@ fn many_files_are_recorded_by_their_directories() {
         path: format!("d{}/f{number}", number % 3),
         state: state.into(),
     };
-    let few: Vec<Input> = (0..MOST).map(|number| input(number, "644:a")).collect();
+    let few: Vec<Input> = (0..MAX_FILES).map(|number| input(number, "644:a")).collect();
     assert_eq!(bounded(few.clone()), few);
     let many = |state: &str| {
-        bounded((0..=MOST).map(|number| input(number, if number == 7 { state } else { "644:a" })).collect())
+        bounded(
+            (0..=MAX_FILES).map(|number| input(number, if number == 7 { state } else { "644:a" })).collect(),
+        )
     };
     let (one, other) = (many("644:a"), many("644:b"));
     assert_eq!(one.iter().map(|input| input.path.as_str()).collect::<Vec<_>>(), ["d0/", "d1/", "d2/"]);

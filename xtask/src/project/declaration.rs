@@ -82,7 +82,7 @@ struct Group {
 }
 
 /// What the declaration is read from.
-pub struct Question<'a> {
+pub struct DeclarationQuery<'a> {
     /// Compose or bake files, absolute.
     pub files: &'a [PathBuf],
     /// Targets that a bake file may keep out of its default group.
@@ -102,7 +102,7 @@ pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 const MEMO: &str = "bake-6";
 
 /// Reads the declaration with the user's overrides applied.
-pub fn read(session: &Session, question: &Question<'_>) -> Result<Declaration> {
+pub fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declaration> {
     let files = question.files;
     let dir = files.first().and_then(|file| file.parent()).unwrap_or(Path::new("/")).to_path_buf();
     let fingerprint = fingerprint(session, files, &dir, question.sets).filter(|_| question.remember);
@@ -127,7 +127,7 @@ pub fn read(session: &Session, question: &Question<'_>) -> Result<Declaration> {
     Ok(Declaration { files: files.to_vec(), dir, targets: printed.target, groups })
 }
 
-fn print(session: &Session, question: &Question<'_>, dir: &Path) -> Result<Printed> {
+fn print(session: &Session, question: &DeclarationQuery<'_>, dir: &Path) -> Result<Printed> {
     let files = question.files;
     // A Compose file's default group has every service; a bake file's may not.
     let names = if files.iter().all(|file| is_yaml(file)) { &[] } else { question.requested };

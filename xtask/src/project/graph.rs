@@ -25,13 +25,13 @@ pub struct TargetFacts {
     /// What it adds to that.
     pub inputs: Inputs,
     /// The main context, whose name is empty, and the named ones.
-    pub contexts: BTreeMap<String, Place>,
+    pub contexts: BTreeMap<String, ImagePlace>,
     /// What every RUN of it is made of beside: network, `/dev/shm`, limits.
     pub run: BTreeMap<String, String>,
 }
 
 /// What a context is.
-pub enum Place {
+pub enum ImagePlace {
     /// A folder of this machine, with what stays out.
     Folder(PathBuf, Ignore),
     /// What another target of the build makes.

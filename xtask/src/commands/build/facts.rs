@@ -16,7 +16,7 @@ use crate::error::usage;
 use crate::plan::build::{Facts, Stored};
 use crate::plan::fresh::{FreshFacts, Source, choose};
 use crate::plan::options::BuildOptions;
-use crate::project::declaration::{self, Declaration, Question, Target};
+use crate::project::declaration::{self, Declaration, DeclarationQuery, Target};
 use crate::project::dockerfile::mounts;
 use crate::project::{app, pins, secrets};
 use crate::session::Session;
@@ -44,7 +44,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
     let env = secrets.paths();
     let declaration = declaration::read(
         session,
-        &Question {
+        &DeclarationQuery {
             files: &options.files,
             requested: &options.targets,
             sets: &options.declaring_sets(),

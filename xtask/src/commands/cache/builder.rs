@@ -9,7 +9,7 @@ use crate::commands::build::facts;
 use crate::engine::disk_usage::{self, Which};
 use crate::engine::facts as engine_facts;
 use crate::plan::options::BuildOptions;
-use crate::project::declaration::{self, Question};
+use crate::project::declaration::{self, DeclarationQuery};
 use crate::project::dockerfile::{Dockerfile, mounts};
 use crate::project::secrets;
 use crate::report::store::Ours;
@@ -47,7 +47,8 @@ pub(super) fn ours(session: &Session, parsed: &Parsed) -> Result<Records> {
     facts::check_files(&options.files)?;
     let engine = engine_facts::read(session).map_err(|problem| problem.into_error())?;
     let env = secrets::read(&session.host).paths();
-    let question = Question { files: &options.files, requested: &[], sets: &[], env: &env, remember: true };
+    let question =
+        DeclarationQuery { files: &options.files, requested: &[], sets: &[], env: &env, remember: true };
     let declaration = declaration::read(session, &question)?;
     let names: Vec<String> = declaration.targets.keys().cloned().collect();
     let files: BTreeMap<_, _> = declaration

@@ -19,7 +19,7 @@ use crate::json::SCHEMA;
 use crate::plan::bundle::{self, Stock, Wanted};
 use crate::plan::options::BuildOptions;
 use crate::process::stdio::{err, errln, out, outln};
-use crate::project::declaration::{self, Declaration, Question};
+use crate::project::declaration::{self, Declaration, DeclarationQuery};
 use crate::project::dockerfile::{Dockerfile, mounts};
 use crate::project::secrets;
 use crate::session::Session;
@@ -164,7 +164,8 @@ fn refuse_foreign(session: &Session) -> Result<()> {
 fn declared(session: &Session, options: &BuildOptions) -> Result<Declaration> {
     facts::check_files(&options.files)?;
     let env = secrets::read(&session.host).paths();
-    let question = Question { files: &options.files, requested: &[], sets: &[], env: &env, remember: true };
+    let question =
+        DeclarationQuery { files: &options.files, requested: &[], sets: &[], env: &env, remember: true };
     declaration::read(session, &question)
 }
 

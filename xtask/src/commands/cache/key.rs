@@ -9,7 +9,7 @@ use crate::commands::build::facts;
 use crate::json;
 use crate::plan::options::BuildOptions;
 use crate::process::stdio::outln;
-use crate::project::declaration::{self, Question};
+use crate::project::declaration::{self, DeclarationQuery};
 use crate::project::dockerfile::mounts;
 use crate::project::inputs::Inputs;
 use crate::project::secrets;
@@ -21,7 +21,7 @@ pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Res
     let options = BuildOptions::new(session, parsed, targets.to_vec())?;
     facts::check_files(&options.files)?;
     let env = secrets::read(&session.host).paths();
-    let question = Question {
+    let question = DeclarationQuery {
         files: &options.files,
         requested: &options.targets,
         sets: &options.declaring_sets(),

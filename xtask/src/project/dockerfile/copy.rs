@@ -2,15 +2,15 @@
 //! the operation; the rest is compared by content.
 
 use super::lexer::heredoc;
-use super::scope::clean;
 use super::shell::Lexer;
-use super::steps::{From, Read, Reader, Selector, Step};
-use super::{Instruction, words};
+use super::steps::{DockerfileStep, From, Read, Reader, Selector};
+use super::variables::clean;
+use super::{Instruction, expand};
 
 /// The step of a COPY or an ADD.
-pub(super) fn step(reader: &Reader<'_>, instruction: &Instruction) -> Step {
+pub(super) fn step(reader: &Reader<'_>, instruction: &Instruction) -> DockerfileStep {
     let words: Vec<String> = serde_json::from_str(&instruction.rest)
-        .unwrap_or_else(|_| words::fields(&instruction.rest).into_iter().map(str::to_owned).collect());
+        .unwrap_or_else(|_| expand::fields(&instruction.rest).into_iter().map(str::to_owned).collect());
     let (target, sources) = words.split_last().map_or(("", &[][..]), |(last, rest)| (last.as_str(), rest));
     let expanded_flags = ["chown", "chmod", "checksum"];
     let value = |name: &str, value: &str| {

@@ -3,8 +3,8 @@
 //! as BuildKit takes quotes out of them. What BuildKit would refuse is passed on as it is: it says so itself.
 
 use super::encoding::shown;
+use super::expand::{flags, split};
 use super::shell::{Lexer, Value};
-use super::words::{flags, split};
 use super::{Heredoc, Instruction};
 
 /// The character that `# escape=` names, else `\`.

@@ -4,21 +4,21 @@
 
 mod copy;
 mod encoding;
+mod expand;
 mod find;
 mod lexer;
 pub mod mounts;
-mod scope;
+pub mod selector;
 mod shell;
 mod shell_pattern;
-pub mod spots;
 mod stages;
 pub mod steps;
-mod words;
+mod variables;
 
 pub use encoding::{decode, encode};
-pub(super) use scope::clean;
-pub use scope::{ImageConfig, Inputs};
 pub use stages::Base;
+pub(super) use variables::clean;
+pub use variables::{ImageConfig, Inputs};
 
 use crate::project::mount::{MountIdentity, Sharing};
 

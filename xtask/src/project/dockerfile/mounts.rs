@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::scope::{Inputs, Scope, clean};
+use super::variables::{Inputs, Scope, clean};
 use super::{CacheMount, Dockerfile, Instruction};
 use crate::project::mount::{MountIdentity, Sharing};
 use crate::project::{Declaration, Target};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::scope::Inputs;
+use super::variables::Inputs;
 use super::{Dockerfile, Instruction};
 
 /// What a stage starts from.

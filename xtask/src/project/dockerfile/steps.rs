@@ -6,13 +6,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::copy;
-use super::scope::{Scope, clean};
 use super::shell::{Expanded, Lexer};
+use super::variables::{Scope, clean};
 use super::{Dockerfile, Inputs, Instruction};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct DockerfileStep {
     /// The line that its instruction begins in, counted from 0.
     pub line: usize,
     /// RUN, COPY, ADD or WORKDIR.
@@ -73,7 +73,7 @@ pub enum From {
 
 impl Dockerfile {
     /// The steps that are run in a stage, its base's ONBUILDs first.
-    pub fn steps(&self, stage: usize, inputs: &Inputs) -> Vec<Step> {
+    pub fn steps(&self, stage: usize, inputs: &Inputs) -> Vec<DockerfileStep> {
         let mut steps = Vec::new();
         self.walk(stage, inputs, &mut |instruction, scope| {
             let reader = Reader { file: self, stage, inputs, scope, used: RefCell::default() };
@@ -98,8 +98,8 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    pub(super) fn step(&self, instruction: &Instruction, command: String) -> Step {
-        Step {
+    pub(super) fn step(&self, instruction: &Instruction, command: String) -> DockerfileStep {
+        DockerfileStep {
             line: instruction.line,
             keyword: instruction.keyword.clone(),
             text: instruction.text.clone(),
@@ -121,7 +121,7 @@ impl Reader<'_> {
     }
 
     /// Names the variables that a step uses among its parts.
-    pub(super) fn name_variables(&self, step: &mut Step) {
+    pub(super) fn name_variables(&self, step: &mut DockerfileStep) {
         let used = self.used.borrow();
         for (kind, name, value) in self.scope.given().filter(|(_, name, _)| used.contains(*name)) {
             step.parts.insert(format!("{kind} {name}"), value);
@@ -129,7 +129,7 @@ impl Reader<'_> {
     }
 
     /// A RUN's command goes to its shell as it is; its flags are expanded.
-    fn run(&self, instruction: &Instruction) -> Step {
+    fn run(&self, instruction: &Instruction) -> DockerfileStep {
         let (command, uses_shell) = command(instruction);
         let mut step = self.step(instruction, command);
         let mut mounts = Vec::new();
@@ -161,7 +161,7 @@ impl Reader<'_> {
 
     /// Adds a mount to the step and returns what of it is in the key. Like BuildKit, ignores a cache mount's id and sharing
     /// and a secret's `required` (measured), and where a bound path comes from: its content counts.
-    fn mount(&self, options: &BTreeMap<String, String>, is_open: bool, step: &mut Step) -> String {
+    fn mount(&self, options: &BTreeMap<String, String>, is_open: bool, step: &mut DockerfileStep) -> String {
         let of = |names: &[&str]| names.iter().find_map(|name| options.get(*name)).map(String::as_str);
         let kind = of(&["type"]).unwrap_or("bind").to_ascii_lowercase();
         let target = of(&["target", "dst", "destination"]).unwrap_or_default();
@@ -208,7 +208,7 @@ impl Reader<'_> {
         format!("{target} {kind} {}", ways.join(","))
     }
 
-    fn workdir(&self, instruction: &Instruction) -> Option<Step> {
+    fn workdir(&self, instruction: &Instruction) -> Option<DockerfileStep> {
         let path = self.expand(&instruction.rest);
         let is_known = path.unknown.is_empty();
         let path = self.scope.absolute(&path.text).filter(|_| is_known).unwrap_or(path.text);

@@ -4,12 +4,12 @@ const FILE: &str = "ARG BASE=debian\nFROM $BASE AS made\nARG LEVEL=1\nENV MODE=f
     USER app\nRUN --network=none --mount=type=cache,id=x,sharing=locked,target=/c --mount=type=bind,source=gen,target=/g \\\n  make $LEVEL\n\
     FROM scratch\nLABEL a=b\nCOPY --from=made --chown=1 /out/*.bin /\nCOPY <<EOF /etc/x\nhello\nEOF\nADD https://x.example/y /y\nWORKDIR /\n";
 
-fn paths(step: &Step) -> String {
+fn paths(step: &DockerfileStep) -> String {
     let selectors = step.reads.iter().flat_map(|read| &read.selectors);
     selectors.map(|one| one.path.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-fn steps(stage: usize) -> Vec<Step> {
+fn steps(stage: usize) -> Vec<DockerfileStep> {
     Dockerfile::parse(FILE.as_bytes()).steps(stage, &Inputs::default())
 }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-use super::{GraphStep, Place, TargetFacts};
+use super::{GraphStep, ImagePlace, TargetFacts};
 use crate::project::context::{ContentDigest, Contexts, Digests, Input, Selected};
 use crate::project::dockerfile::Base;
-use crate::project::dockerfile::steps::{From, Read, Selector, Step};
+use crate::project::dockerfile::steps::{DockerfileStep, From, Read, Selector};
 use crate::redact::is_secret;
 
 /// The steps of all targets, in the order in which they need each other.
@@ -80,7 +80,7 @@ impl<'a> Builder<'a> {
     fn named(&mut self, target: usize, name: &str) -> End {
         let facts: &'a TargetFacts = &self.targets[target];
         match facts.contexts.get(&name.to_ascii_lowercase()) {
-            Some(Place::Target(other)) => {
+            Some(ImagePlace::Target(other)) => {
                 let index = self.targets.iter().position(|known| known.name == *other);
                 let goal = index.and_then(|index| {
                     let facts = &self.targets[index];
@@ -88,10 +88,10 @@ impl<'a> Builder<'a> {
                 });
                 goal.map_or_else(|| image(other), |(index, goal)| self.end(index, goal))
             }
-            Some(Place::Elsewhere(source)) => {
+            Some(ImagePlace::Elsewhere(source)) => {
                 self.image(source.strip_prefix("docker-image://").unwrap_or(source))
             }
-            Some(Place::Folder(dir, _)) => image(&dir.display().to_string()),
+            Some(ImagePlace::Folder(dir, _)) => image(&dir.display().to_string()),
             None => self.image(name),
         }
     }
@@ -103,7 +103,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn step(&mut self, target: usize, stage: usize, step: Step, before: &End) -> End {
+    fn step(&mut self, target: usize, stage: usize, step: DockerfileStep, before: &End) -> End {
         let facts: &'a TargetFacts = &self.targets[target];
         let mut made = GraphStep {
             target: facts.name.clone(),
@@ -169,7 +169,7 @@ impl<'a> Builder<'a> {
             From::Name(name) => (facts.contexts.get(&name.to_ascii_lowercase()), name.as_str()),
         };
         match context {
-            Some(Place::Folder(dir, ignore)) => {
+            Some(ImagePlace::Folder(dir, ignore)) => {
                 let all = [Selector { path: "/".to_owned(), ..Selector::default() }];
                 let (selectors, excludes) = if read.is_open {
                     (&all[..], &[][..])
@@ -188,7 +188,7 @@ impl<'a> Builder<'a> {
                 let plain = if read.is_open { String::new() } else { digest.plain };
                 (None, ContentDigest { full: digest.full, plain })
             }
-            Some(Place::Elsewhere(source)) if name.is_empty() => {
+            Some(ImagePlace::Elsewhere(source)) if name.is_empty() => {
                 made.is_open = true;
                 made.parts.insert(format!("url {source}"), String::new());
                 (None, none)

@@ -7,7 +7,7 @@ use crate::plan::build::Facts;
 use crate::plan::options::BuildOptions;
 use crate::plan::{call, fresh};
 use crate::project::dockerfile::{Dockerfile, mounts};
-use crate::project::graph::{Place, TargetFacts};
+use crate::project::graph::{ImagePlace, TargetFacts};
 use crate::project::inputs;
 
 /// All of them but those whose Dockerfile is elsewhere.
@@ -54,20 +54,20 @@ fn target(facts: &Facts, options: &BuildOptions, fresh: &fresh::Fresh, name: &st
     })
 }
 
-fn place(facts: &Facts, target: &str, context: &str, source: &str) -> Place {
+fn place(facts: &Facts, target: &str, context: &str, source: &str) -> ImagePlace {
     if let Some(owner) = source.strip_prefix("target:") {
-        return Place::Target(owner.to_owned());
+        return ImagePlace::Target(owner.to_owned());
     }
     if let Some(layout) = source.strip_prefix("oci-layout://") {
-        return Place::Elsewhere(laid_out(layout).unwrap_or_else(|| source.to_owned()));
+        return ImagePlace::Elsewhere(laid_out(layout).unwrap_or_else(|| source.to_owned()));
     }
     let dir = facts.declaration.dir.join(source);
     if source.contains("://") || !dir.is_dir() {
-        return Place::Elsewhere(source.to_owned());
+        return ImagePlace::Elsewhere(source.to_owned());
     }
     let declared = &facts.declaration.targets[target];
     let ignore = inputs::ignore(&facts.declaration, declared, &dir, context);
-    Place::Folder(dir, ignore)
+    ImagePlace::Folder(dir, ignore)
 }
 
 /// The digest of an image that is laid out in `DIR:TAG`.

@@ -1,4 +1,4 @@
-use crate::project::dockerfile::scope::*;
+use crate::project::dockerfile::variables::*;
 
 /// The value of `$X` in front of the last instruction of the last stage.
 fn last(file: &str, args: &[(&str, &str)]) -> String {

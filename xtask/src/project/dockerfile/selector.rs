@@ -10,7 +10,7 @@ const ARG: &str = "DURANGO_FRESH";
 
 /// What a word stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Word {
+pub enum StepSelector {
     /// A whole stage.
     Stage(String),
     /// A RUN of a stage: the stage and the instruction in one line.
@@ -26,7 +26,7 @@ pub enum Word {
 impl Dockerfile {
     /// What a word stands for among the stages that a target needs: a stage, else a RUN by its text or the beginning of it, with or without flags, which
     /// `STAGE/` in front narrows down.
-    pub fn word(&self, word: &str, inputs: &Inputs) -> Word {
+    pub fn word(&self, word: &str, inputs: &Inputs) -> StepSelector {
         let stages: Vec<usize> =
             self.goal(inputs).map(|goal| self.needs(goal, inputs).into_iter().collect()).unwrap_or_default();
         let by_name = |name: &str| {
@@ -35,9 +35,9 @@ impl Dockerfile {
         if let Some(index) = by_name(word) {
             let runs = |one: &&Instruction| one.keyword == "RUN";
             if !self.effective(index, inputs).iter().any(runs) {
-                return Word::NoCommand(word.to_owned());
+                return StepSelector::NoCommand(word.to_owned());
             }
-            return Word::Stage(self.stages[index].name.clone());
+            return StepSelector::Stage(self.stages[index].name.clone());
         }
         let narrowed = word.split_once('/').and_then(|(stage, text)| Some((by_name(stage)?, text)));
         let (among, text) = match narrowed {
@@ -54,21 +54,21 @@ impl Dockerfile {
             let name = |index: usize| self.stages[index].name.clone();
             match found.as_slice() {
                 [] => {}
-                [(index, one)] => return Word::Run(name(*index), one.text.clone()),
+                [(index, one)] => return StepSelector::Run(name(*index), one.text.clone()),
                 several => {
                     let shown = |(index, one): &(usize, &Instruction)| {
                         format!("{}/{}", name(*index), words(&one.text))
                     };
-                    return Word::Several(several.iter().map(shown).collect());
+                    return StepSelector::Several(several.iter().map(shown).collect());
                 }
             }
         }
         if let Some((_, other)) = all().find(|(_, one)| starts_it(one, text)) {
-            return Word::NoCommand(other.text.clone());
+            return StepSelector::NoCommand(other.text.clone());
         }
         let names = stages.iter().map(|index| self.stages[*index].name.clone());
         let runs = stages.iter().flat_map(|index| self.stages[*index].instructions.iter());
-        Word::Unknown(names.chain(runs.filter_map(|one| Some(one.command()?.bare()))).collect())
+        StepSelector::Unknown(names.chain(runs.filter_map(|one| Some(one.command()?.bare()))).collect())
     }
 
     /// The lines, counted from 0, in front of which a spot's ARG goes, each with whether it is an ONBUILD's; none where the
@@ -140,30 +140,30 @@ mod tests {
     #[test]
     fn words_for_stages_and_steps() {
         let file = Dockerfile::parse(FILE.as_bytes());
-        let run = |stage: &str, text: &str| Word::Run(stage.into(), text.into());
+        let run = |stage: &str, text: &str| StepSelector::Run(stage.into(), text.into());
         let tools = "RUN --mount=type=cache,target=/c   make   tools";
         for (word, expected) in [
-            ("Tools", Word::Stage("tools".into())),
-            ("stage-4", Word::Stage("stage-4".into())),
-            ("files", Word::NoCommand("files".into())),
+            ("Tools", StepSelector::Stage("tools".into())),
+            ("stage-4", StepSelector::Stage("stage-4".into())),
+            ("files", StepSelector::NoCommand("files".into())),
             ("RUN make tools", run("tools", tools)),
             ("make tools", run("tools", tools)),
             ("RUN make app", run("app", "RUN make app")),
             ("app/RUN make app -j", run("app", "RUN make app -j2")),
             ("trigger", run("app", "ONBUILD RUN trigger")),
             ("RUN <<EOF", run("tools", "RUN <<EOF")),
-            ("COPY a /a", Word::NoCommand("COPY a /a".into())),
+            ("COPY a /a", StepSelector::NoCommand("COPY a /a".into())),
         ] {
             assert_eq!(file.word(word, &Inputs::default()), expected, "{word}");
         }
         let several = file.word("RUN make", &Inputs::default());
-        let Word::Several(several) = several else { panic!("{several:?}") };
+        let StepSelector::Several(several) = several else { panic!("{several:?}") };
         assert_eq!(
             several,
             ["tools/RUN --mount=type=cache,target=/c make tools", "app/RUN make app", "app/RUN make app -j2"]
         );
         let unknown = file.word("unused", &Inputs::default());
-        let Word::Unknown(known) = unknown else { panic!("{unknown:?}") };
+        let StepSelector::Unknown(known) = unknown else { panic!("{unknown:?}") };
         assert_eq!(
             known.join(" | "),
             "tools | app | files | stage-4 | RUN make tools | RUN <<EOF | RUN trigger | RUN make app | RUN make app -j2"

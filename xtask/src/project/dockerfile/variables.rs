@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
+use super::expand::{arguments, pairs};
 use super::shell::{Expanded, Lexer, Value, expand};
 use super::stages::Base;
-use super::words::{arguments, pairs};
 use super::{Dockerfile, Instruction};
 
 /// What a target adds to its Dockerfile.
@@ -317,5 +317,5 @@ impl Dockerfile {
 }
 
 #[cfg(test)]
-#[path = "scope_tests.rs"]
+#[path = "variables_tests.rs"]
 mod tests;
