@@ -12,7 +12,7 @@ use crate::engine::{builders, disk_usage as records, facts as engine_facts};
 use crate::error::usage;
 use crate::exec::steps;
 use crate::json::SCHEMA;
-use crate::plan::builder::{self as planning, Facts, NAME, Place, Spec};
+use crate::plan::builder::{self as planning, BuilderFacts, BuilderPlace, BuilderSpec, NAME};
 use crate::plan::builder_options;
 use crate::process::query;
 use crate::process::stdio;
@@ -63,18 +63,18 @@ fn up(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
     if parsed.flag("--dry-run") {
         return show(session, name, &steps);
     }
-    if let Place::Remote { endpoint } = &spec.place {
+    if let BuilderPlace::Remote { endpoint } = &spec.place {
         builders::check_reachable(endpoint).with_context(|| {
             format!("nobody answers at `{endpoint}`\nstart BuildKit there (`buildkitd --addr {endpoint}`), or correct --endpoint")
         })?;
     }
     let done = steps::run(&steps, session.globals.verbose);
     done.with_context(|| match &spec.place {
-        Place::Container { image, .. } => format!(
+        BuilderPlace::Container { image, .. } => format!(
             "the builder `{name}` does not come up from `{image}`\nname an image of BuildKit that can be had with --image; \
              without a registry, one that the engine has"
         ),
-        Place::Remote { endpoint } => {
+        BuilderPlace::Remote { endpoint } => {
             format!("the builder `{name}` does not come up at `{endpoint}`\nsee that it speaks with these certificates")
         }
     })?;
@@ -86,7 +86,7 @@ fn down(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
     let purge = parsed.flag("--purge");
     engine_facts::check(session).map_err(Problem::into_error)?;
     let made = made(session, name);
-    if purge && matches!(&made, Some(Spec { place: Place::Remote { .. }, .. })) {
+    if purge && matches!(&made, Some(BuilderSpec { place: BuilderPlace::Remote { .. }, .. })) {
         return Err(usage(format!(
             "`--purge` is for builders of this machine, and others use what `{name}` holds\nleave it out"
         )));
@@ -106,7 +106,7 @@ fn down(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
 }
 
 /// Shows what a purge takes and asks; off a terminal that is an error.
-fn confirm(session: &Session, name: &str, facts: &Facts) -> Result<()> {
+fn confirm(session: &Session, name: &str, facts: &BuilderFacts) -> Result<()> {
     let mut report = BuilderReport::new(name, facts.instance.clone());
     fill(session, &mut report);
     errln!("this goes, with its volume `{}`:", planning::volume_name(name));
@@ -151,22 +151,24 @@ fn fill(session: &Session, report: &mut BuilderReport) {
     }
 }
 
-fn made(session: &Session, name: &str) -> Option<Spec> {
+fn made(session: &Session, name: &str) -> Option<BuilderSpec> {
     let text = std::fs::read(session.layout.builder_spec(name)).ok()?;
     serde_json::from_slice(&text).ok()
 }
 
-fn facts(session: &Session, spec: &Spec, made: Option<Spec>) -> Result<Facts> {
+fn facts(session: &Session, spec: &BuilderSpec, made: Option<BuilderSpec>) -> Result<BuilderFacts> {
     let sh = &session.sh;
     let name = &spec.name;
     let config = std::fs::read_to_string(session.layout.builder_config(name)).ok();
     let has = |command| query::query(command, QUERY_TIMEOUT).map(|answer| answer.success);
     let volume = planning::volume_name(name);
     let has_image = match &spec.place {
-        Place::Container { image, .. } => has(cmd!(sh, "docker image inspect --format '{{.Id}}' {image}"))?,
-        Place::Remote { .. } => false,
+        BuilderPlace::Container { image, .. } => {
+            has(cmd!(sh, "docker image inspect --format '{{.Id}}' {image}"))?
+        }
+        BuilderPlace::Remote { .. } => false,
     };
-    Ok(Facts {
+    Ok(BuilderFacts {
         instance: builders::read(session, name)?,
         is_chosen: engine_facts::chosen_builder(session).as_deref() == Some(name),
         has_image,

@@ -16,7 +16,7 @@ use crate::json;
 use crate::live::SharedForecast;
 use crate::outcome::failure::BuildFailure;
 use crate::plan::build::{self as planning, Plan};
-use crate::plan::pins::{self as planned, Held, Newest, Update};
+use crate::plan::pins::{self as planned, HeldPin, Newest, Update};
 use crate::process::signals;
 use crate::process::stdio::{errln, out, outln};
 use crate::project::pins::{self, Pin, Pins};
@@ -64,7 +64,7 @@ fn update(session: &Session, list: &[Pin], dry_run: bool) -> Result<u8> {
 }
 
 /// Asks a builder. Nothing of the host is changed by that, so that a dry run asks, too.
-fn ask(session: &Session, held: &[Held]) -> Result<Newest> {
+fn ask(session: &Session, held: &[HeldPin]) -> Result<Newest> {
     let engine = engine_facts::read(session).map_err(|problem| problem.into_error())?;
     let id = build_id::new_id(session.host.now, std::process::id());
     let scratch = session.layout.tmp().join(&id);

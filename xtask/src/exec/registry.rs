@@ -15,7 +15,7 @@ use super::push::{self, SILENCE};
 use crate::engine::registry::{self, Wanted};
 use crate::layout::Layout;
 use crate::plan::caches::Registry;
-use crate::plan::mount_image::Way;
+use crate::plan::mounts::oci::OciTransfer;
 use crate::progress::Watcher;
 use crate::record::log::Log;
 use crate::step::Command;
@@ -100,7 +100,7 @@ fn publish(
     if held.is_some_and(|held| held.manifest == mount.entry.manifest || held.saved > mount.entry.saved) {
         return Ok(None);
     }
-    let way = Way::new(transport.scratch, &format!("out-{slug}"));
+    let way = OciTransfer::new(transport.scratch, &format!("out-{slug}"));
     let reading = Lock::shared(transport.layout)?;
     lay_out(&way, mount)?;
     drop(reading);
@@ -109,7 +109,7 @@ fn publish(
 }
 
 /// The mount as an OCI layout: links to its blobs, and the documents around them.
-fn lay_out(way: &Way, mount: &SavedMount) -> Result<()> {
+fn lay_out(way: &OciTransfer, mount: &SavedMount) -> Result<()> {
     let blobs = layout_check::blobs(&way.layout);
     fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
     for blob in mount.entry.blobs() {
@@ -124,15 +124,15 @@ fn lay_out(way: &Way, mount: &SavedMount) -> Result<()> {
     write_dockerfile(way, mount_image::TAG)
 }
 
-fn write_dockerfile(way: &Way, image: &str) -> Result<()> {
+fn write_dockerfile(way: &OciTransfer, image: &str) -> Result<()> {
     fs::create_dir_all(&way.context)?;
-    fs::write(way.context.join("Dockerfile"), Way::dockerfile(image))?;
+    fs::write(way.context.join("Dockerfile"), OciTransfer::dockerfile(image))?;
     Ok(())
 }
 
 fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watcher) -> Result<SavedMount> {
     let slug = mount.entry.identity.slug();
-    let way = Way::new(transport.scratch, &format!("in-{slug}"));
+    let way = OciTransfer::new(transport.scratch, &format!("in-{slug}"));
     let dir = transport.layout.all_mounts().join(&slug);
     let blobs = layout_check::blobs(&way.layout);
     fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::call;
+use super::bake_args;
 use super::fresh::{self, FreshFacts, FreshTarget};
-use super::held::{Held, Read};
-use super::mount_plan::{self, MountPlan};
+use super::mounts::plan::{self, MountPlan};
 use super::options::BuildOptions;
 use super::push::{self, Push};
+use super::registry_state::{RegistryRead, RegistryState};
 use super::save::{self, Save};
 use crate::base_image::Base;
 use crate::engine::Engine;
@@ -27,7 +27,7 @@ use crate::store::mount::SavedMount;
 use crate::store::policy::Policy;
 
 /// Everything that a plan is made of.
-pub struct Facts {
+pub struct BuildFacts {
     /// The engine and its builder.
     pub engine: Engine,
     /// The declaration, with the user's overrides.
@@ -47,7 +47,7 @@ pub struct Facts {
     /// Blob folders that a new generation can share with.
     pub seeds: Vec<PathBuf>,
     /// What registries hold, in the order in which they serve.
-    pub registries: Vec<Held>,
+    pub registries: Vec<RegistryState>,
     /// What was run again of each target, and what is to be.
     pub fresh: BTreeMap<String, FreshFacts>,
     /// What sets the steps that this build runs again apart.
@@ -137,7 +137,7 @@ pub struct PlannedTarget {
     /// Cache folders that BuildKit is shown, best first.
     pub read: Vec<PathBuf>,
     /// What BuildKit is shown in registries, after those.
-    pub remote: Vec<Read>,
+    pub remote: Vec<RegistryRead>,
 }
 
 /// How many older generations stand in where the exact key has none: each costs the builder the reading of its
@@ -145,7 +145,7 @@ pub struct PlannedTarget {
 const FALLBACKS: usize = 2;
 
 /// Makes the plan.
-pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
+pub fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> Plan {
     let targets: Vec<PlannedTarget> =
         facts.names.iter().enumerate().map(|(index, name)| planned(facts, options, index, name)).collect();
     let mut warnings = facts.secrets.warnings.clone();
@@ -156,13 +156,13 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
     warnings.extend(damaged.iter().filter(|item| item.kind == Kind::Layers).map(Damaged::warning));
     let fresh = fresh::plan(facts, options);
     warnings.extend(fresh.warnings.iter().cloned());
-    let mounts = mount_plan::plan(facts, options, &fresh);
+    let mounts = plan::plan(facts, options, &fresh);
     warnings.extend(mounts.warnings.iter().cloned());
     let mut said = BTreeSet::new();
     warnings.retain(|warning| said.insert(warning.clone()));
     let can_save = facts.engine.capabilities().local_cache_export;
-    warnings.extend(facts.registries.iter().filter_map(Held::warning));
-    warnings.extend(call::unloaded(facts, options));
+    warnings.extend(facts.registries.iter().filter_map(RegistryState::warning));
+    warnings.extend(bake_args::unloaded(facts, options));
     if !can_save && !options.no_save {
         warnings.push(
             "this engine keeps images in the classic store and cannot export a cache to a folder: nothing is saved; \
@@ -171,12 +171,12 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
         );
     }
     let metadata = facts.scratch.join("metadata.json");
-    let common = call::common(facts, options, &targets, &fresh);
-    let bake = call::bake(facts, options, &common, &metadata);
+    let common = bake_args::common(facts, options, &targets, &fresh);
+    let bake = bake_args::bake(facts, options, &common, &metadata);
     let without_registries = targets.iter().any(|target| !target.remote.is_empty()).then(|| {
         let targets: Vec<_> =
             targets.iter().cloned().map(|target| PlannedTarget { remote: Vec::new(), ..target }).collect();
-        call::bake(facts, options, &call::common(facts, options, &targets, &fresh), &metadata)
+        bake_args::bake(facts, options, &bake_args::common(facts, options, &targets, &fresh), &metadata)
     });
     let saves_layers = can_save && !options.no_save;
     let is_written = options.unsaved.is_none();
@@ -211,12 +211,12 @@ pub fn plan(facts: &Facts, options: &BuildOptions, build: &str) -> Plan {
 }
 
 /// Mounts go to registries through the store, also where that is left out for layers.
-fn saves_mounts(facts: &Facts, options: &BuildOptions) -> bool {
-    !options.no_save && (options.caches.local || facts.registries.iter().any(Held::takes_pushes))
+fn saves_mounts(facts: &BuildFacts, options: &BuildOptions) -> bool {
+    !options.no_save && (options.caches.local || facts.registries.iter().any(RegistryState::takes_pushes))
 }
 
 /// What was found damaged; two targets may have one image.
-fn damaged(facts: &Facts) -> Vec<Damaged> {
+fn damaged(facts: &BuildFacts) -> Vec<Damaged> {
     let layers = facts.stored.values().flat_map(|stored| &stored.found.damaged);
     let mut all: Vec<Damaged> = layers.chain(&facts.damaged).cloned().collect();
     all.sort_by(|one, other| one.path.cmp(&other.path));
@@ -224,7 +224,7 @@ fn damaged(facts: &Facts) -> Vec<Damaged> {
     all
 }
 
-fn planned(facts: &Facts, options: &BuildOptions, index: usize, name: &str) -> PlannedTarget {
+fn planned(facts: &BuildFacts, options: &BuildOptions, index: usize, name: &str) -> PlannedTarget {
     let stored = facts.stored.get(name);
     let declared = facts.declaration.targets[name].tags.first().map(String::as_str);
     PlannedTarget {
@@ -249,7 +249,7 @@ fn reading_order(stored: &Stored) -> Vec<PathBuf> {
 }
 
 /// Brings the base image about and to the builder; where nothing is built upon it, cache mounts may still need its tools.
-fn prepare(facts: &Facts, needs_tools: bool) -> Vec<Step> {
+fn prepare(facts: &BuildFacts, needs_tools: bool) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some(base) = facts.base.as_ref().or(facts.tools.as_ref().filter(|_| needs_tools)) {
         steps.extend(base.steps.iter().cloned());

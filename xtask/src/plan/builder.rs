@@ -19,11 +19,11 @@ pub const IMAGE: &str = "moby/buildkit:buildx-stable-1";
 
 /// How a builder is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spec {
+pub struct BuilderSpec {
     /// Its name.
     pub name: String,
     /// Where BuildKit runs.
-    pub place: Place,
+    pub place: BuilderPlace,
     /// Further options of the driver.
     pub options: BTreeMap<String, String>,
 }
@@ -31,7 +31,7 @@ pub struct Spec {
 /// Where a builder's BuildKit runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Place {
+pub enum BuilderPlace {
     /// In a container of this machine's engine.
     Container {
         /// Its image.
@@ -48,11 +48,11 @@ pub enum Place {
 
 /// What is so.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
+pub struct BuilderFacts {
     /// The builder of that name, whoever made it.
     pub instance: Option<Instance>,
     /// How `builder up` made it before.
-    pub made: Option<Spec>,
+    pub made: Option<BuilderSpec>,
     /// Whether builds use it where none is named.
     pub is_chosen: bool,
     /// Whether the engine has the image.
@@ -63,7 +63,7 @@ pub struct Facts {
     pub has_volume: bool,
 }
 
-impl Place {
+impl BuilderPlace {
     /// Its name among buildx's drivers.
     pub fn driver(&self) -> &'static str {
         match self {
@@ -73,11 +73,11 @@ impl Place {
     }
 }
 
-impl Spec {
+impl BuilderSpec {
     /// Options of the driver, as buildx keeps them.
     fn driver_options(&self) -> BTreeMap<String, String> {
         let mut options = self.options.clone();
-        if let Place::Container { image, .. } = &self.place {
+        if let BuilderPlace::Container { image, .. } = &self.place {
             options.insert("image".into(), image.clone());
         }
         options
@@ -86,16 +86,16 @@ impl Spec {
     /// What goes into `buildkitd.toml`; only a container's is ours to say.
     pub fn config(&self) -> Option<String> {
         match self.place {
-            Place::Container { size, .. } => Some(config(size)),
-            Place::Remote { .. } => None,
+            BuilderPlace::Container { size, .. } => Some(config(size)),
+            BuilderPlace::Remote { .. } => None,
         }
     }
 
     /// Whether buildx has it as it should be, up or not.
     fn matches(&self, instance: &Instance) -> bool {
         let same_place = match &self.place {
-            Place::Container { .. } => true,
-            Place::Remote { endpoint } => *endpoint == instance.endpoint,
+            BuilderPlace::Container { .. } => true,
+            BuilderPlace::Remote { endpoint } => *endpoint == instance.endpoint,
         };
         let same_config = match (self.config(), &instance.config) {
             (Some(wanted), Some(there)) => {
@@ -130,7 +130,7 @@ fn settings(toml: &str) -> Option<serde_json::Value> {
 }
 
 /// The steps that make a builder as it is asked for, or mend it; none where it is so.
-pub fn up(spec: &Spec, facts: &Facts, layout: &Layout) -> Result<Vec<Step>> {
+pub fn up(spec: &BuilderSpec, facts: &BuilderFacts, layout: &Layout) -> Result<Vec<Step>> {
     let name = &spec.name;
     let mut steps = Vec::new();
     let config = layout.builder_config(name);
@@ -155,7 +155,7 @@ pub fn up(spec: &Spec, facts: &Facts, layout: &Layout) -> Result<Vec<Step>> {
             steps.extend(pull(spec, facts));
             let why = format!("the builder `{name}` is made anew and keeps its cache");
             steps.push(Step::run(why, remove(spec)));
-            let has_pulled = Facts { has_image: true, ..facts.clone() };
+            let has_pulled = BuilderFacts { has_image: true, ..facts.clone() };
             steps.extend(create(spec, &has_pulled, layout, ""));
         }
     }
@@ -174,38 +174,38 @@ pub fn up(spec: &Spec, facts: &Facts, layout: &Layout) -> Result<Vec<Step>> {
 }
 
 /// Fetches the image first, so that what cannot be had is told before anything is changed.
-fn pull(spec: &Spec, facts: &Facts) -> Option<Step> {
+fn pull(spec: &BuilderSpec, facts: &BuilderFacts) -> Option<Step> {
     match &spec.place {
-        Place::Container { image, .. } if !facts.has_image => {
+        BuilderPlace::Container { image, .. } if !facts.has_image => {
             Some(Step::run(format!("fetching `{image}`"), Command::new(["docker", "pull", "--quiet", image])))
         }
         _ => None,
     }
 }
 
-fn create(spec: &Spec, facts: &Facts, layout: &Layout, why: impl Into<String>) -> Vec<Step> {
+fn create(spec: &BuilderSpec, facts: &BuilderFacts, layout: &Layout, why: impl Into<String>) -> Vec<Step> {
     let mut command = Command::new(["docker", "buildx", "create", "--name", &spec.name, "--driver"]);
     command = command.args([spec.place.driver()]);
     for (option, value) in spec.driver_options() {
         command = command.args(["--driver-opt", &format!("{option}={value}")]);
     }
     command = match &spec.place {
-        Place::Container { .. } => {
+        BuilderPlace::Container { .. } => {
             let config = layout.builder_config(&spec.name).display().to_string();
             command.args(["--buildkitd-config", &config, "--bootstrap"])
         }
-        Place::Remote { endpoint } => command.args(["--bootstrap", endpoint]),
+        BuilderPlace::Remote { endpoint } => command.args(["--bootstrap", endpoint]),
     };
     pull(spec, facts).into_iter().chain([Step::run(why, command)]).collect()
 }
 
-fn remove(spec: &Spec) -> Command {
+fn remove(spec: &BuilderSpec) -> Command {
     let command = Command::new(["docker", "buildx", "rm"]);
-    let keeps = matches!(spec.place, Place::Container { .. });
+    let keeps = matches!(spec.place, BuilderPlace::Container { .. });
     command.args(keeps.then_some("--keep-state")).args([&spec.name])
 }
 
-fn foreign(spec: &Spec, instance: &Instance) -> anyhow::Error {
+fn foreign(spec: &BuilderSpec, instance: &Instance) -> anyhow::Error {
     let (name, wanted, driver) = (&spec.name, spec.place.driver(), &instance.driver);
     let what = if wanted == driver.as_str() {
         format!("there is a builder `{name}` with other settings, which xtask did not make")
@@ -218,7 +218,7 @@ fn foreign(spec: &Spec, instance: &Instance) -> anyhow::Error {
 }
 
 /// The steps that remove a builder; `purge` takes its cache, too. None where nothing is left of it.
-pub fn down(name: &str, facts: &Facts, layout: &Layout, purge: bool) -> Result<Vec<Step>> {
+pub fn down(name: &str, facts: &BuilderFacts, layout: &Layout, purge: bool) -> Result<Vec<Step>> {
     let Some(made) = &facts.made else {
         return match &facts.instance {
             None => Ok(volume(name, facts, purge).into_iter().collect()),
@@ -231,7 +231,7 @@ pub fn down(name: &str, facts: &Facts, layout: &Layout, purge: bool) -> Result<V
     if facts.instance.is_some() {
         steps.push(Step::run(format!("removing the builder `{name}`"), remove(made)));
     }
-    if matches!(made.place, Place::Container { .. }) {
+    if matches!(made.place, BuilderPlace::Container { .. }) {
         steps.extend(volume(name, facts, purge));
     }
     if facts.is_chosen {
@@ -243,7 +243,7 @@ pub fn down(name: &str, facts: &Facts, layout: &Layout, purge: bool) -> Result<V
     Ok(steps)
 }
 
-fn volume(name: &str, facts: &Facts, purge: bool) -> Option<Step> {
+fn volume(name: &str, facts: &BuilderFacts, purge: bool) -> Option<Step> {
     let command = Command::new(["docker", "volume", "rm", &volume_name(name)]);
     (purge && facts.has_volume).then(|| Step::run(format!("removing the cache of `{name}`"), command))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::builder::{IMAGE, Place, Spec};
+use super::builder::{BuilderPlace, BuilderSpec, IMAGE};
 use crate::args::Parsed;
 use crate::defaults::SIZE;
 use crate::error::usage;
@@ -15,13 +15,18 @@ use crate::text::size;
 const GB: u64 = 1_000_000_000;
 
 /// A builder of this machine that nothing more is said about.
-pub fn default(name: &str) -> Spec {
-    let place = Place::Container { image: IMAGE.to_owned(), size: SIZE };
-    Spec { name: name.to_owned(), place, options: BTreeMap::new() }
+pub fn default(name: &str) -> BuilderSpec {
+    let place = BuilderPlace::Container { image: IMAGE.to_owned(), size: SIZE };
+    BuilderSpec { name: name.to_owned(), place, options: BTreeMap::new() }
 }
 
 /// What is asked for; what is not said stays as it was made.
-pub fn spec(session: &Session, parsed: &Parsed, name: &str, made: Option<&Spec>) -> Result<Spec> {
+pub fn spec(
+    session: &Session,
+    parsed: &Parsed,
+    name: &str,
+    made: Option<&BuilderSpec>,
+) -> Result<BuilderSpec> {
     let certificates = certificates(session, parsed)?;
     let place = place(parsed, !certificates.is_empty(), made.map(|made| &made.place))?;
     let mut options = certificates;
@@ -35,7 +40,7 @@ pub fn spec(session: &Session, parsed: &Parsed, name: &str, made: Option<&Spec>)
     if let (true, Some(before)) = (options.is_empty(), before) {
         options.clone_from(&before.options);
     }
-    Ok(Spec { name: name.to_owned(), place, options })
+    Ok(BuilderSpec { name: name.to_owned(), place, options })
 }
 
 /// Files that a remote BuildKit is shown, by the names of the driver's options.
@@ -53,7 +58,7 @@ fn certificates(session: &Session, parsed: &Parsed) -> Result<BTreeMap<String, S
     Ok(options)
 }
 
-fn place(parsed: &Parsed, has_certificates: bool, before: Option<&Place>) -> Result<Place> {
+fn place(parsed: &Parsed, has_certificates: bool, before: Option<&BuilderPlace>) -> Result<BuilderPlace> {
     let (image, endpoint) = (parsed.one("--image")?, parsed.one("--endpoint")?);
     let size = parsed.one("--size")?.map(|text| gigabytes(&text)).transpose()?;
     let is_container = image.is_some() || size.is_some();
@@ -64,25 +69,25 @@ fn place(parsed: &Parsed, has_certificates: bool, before: Option<&Place>) -> Res
     }
     match (endpoint, before) {
         (Some(endpoint), _) => remote(endpoint),
-        (None, Some(Place::Remote { endpoint })) if !is_container => remote(endpoint.clone()),
+        (None, Some(BuilderPlace::Remote { endpoint })) if !is_container => remote(endpoint.clone()),
         (None, _) if has_certificates => {
             Err(usage("certificates are for `--endpoint`\nadd it, as --endpoint tcp://buildkit.example:1234"))
         }
         (None, before) => {
             let (old_image, old_size) = match before {
-                Some(Place::Container { image, size }) => (image.as_str(), *size),
+                Some(BuilderPlace::Container { image, size }) => (image.as_str(), *size),
                 _ => (IMAGE, SIZE),
             };
             let image = image.unwrap_or_else(|| old_image.to_owned());
-            Ok(Place::Container { image, size: size.unwrap_or(old_size) })
+            Ok(BuilderPlace::Container { image, size: size.unwrap_or(old_size) })
         }
     }
 }
 
-fn remote(endpoint: String) -> Result<Place> {
+fn remote(endpoint: String) -> Result<BuilderPlace> {
     let known = ["tcp://", "unix://"];
     if known.iter().any(|scheme| endpoint.len() > scheme.len() && endpoint.starts_with(scheme)) {
-        return Ok(Place::Remote { endpoint });
+        return Ok(BuilderPlace::Remote { endpoint });
     }
     Err(usage(format!("`--endpoint {endpoint}` is no address of BuildKit\nas tcp://buildkit.example:1234")))
 }

@@ -3,32 +3,32 @@
 use crate::error::exit_code;
 use crate::plan::builder::*;
 
-fn spec() -> Spec {
-    let place = Place::Container { image: "moby/buildkit:x".into(), size: 40 };
-    Spec { name: "durango".into(), place, options: BTreeMap::new() }
+fn spec() -> BuilderSpec {
+    let place = BuilderPlace::Container { image: "moby/buildkit:x".into(), size: 40 };
+    BuilderSpec { name: "durango".into(), place, options: BTreeMap::new() }
 }
 
-fn remote(endpoint: &str) -> Spec {
+fn remote(endpoint: &str) -> BuilderSpec {
     let options = [("cacert".to_owned(), "/c/ca.pem".to_owned())].into();
-    Spec { name: "team".into(), place: Place::Remote { endpoint: endpoint.into() }, options }
+    BuilderSpec { name: "team".into(), place: BuilderPlace::Remote { endpoint: endpoint.into() }, options }
 }
 
 /// What buildx makes of a specification: the file anew, with other blanks and no comments.
-fn instance(spec: &Spec, is_up: bool) -> Instance {
+fn instance(spec: &BuilderSpec, is_up: bool) -> Instance {
     let config = spec.config().map(|text| {
         let kept = text.lines().filter(|line| !line.starts_with('#'));
         kept.map(|line| format!("\n  {}\n", line.trim())).collect()
     });
     let endpoint = match &spec.place {
-        Place::Remote { endpoint } => endpoint.clone(),
-        Place::Container { .. } => "unix:///var/run/docker.sock".into(),
+        BuilderPlace::Remote { endpoint } => endpoint.clone(),
+        BuilderPlace::Container { .. } => "unix:///var/run/docker.sock".into(),
     };
     let (driver, options) = (spec.place.driver().into(), spec.driver_options());
     Instance { driver, endpoint, options, config, is_up, ..Instance::default() }
 }
 
-fn healthy(spec: &Spec) -> Facts {
-    Facts {
+fn healthy(spec: &BuilderSpec) -> BuilderFacts {
+    BuilderFacts {
         instance: Some(instance(spec, true)),
         made: Some(spec.clone()),
         is_chosen: true,
@@ -46,7 +46,7 @@ fn lines(steps: &[Step]) -> Vec<String> {
     steps.iter().map(|step| step.to_shell().lines().next().unwrap_or_default().to_owned()).collect()
 }
 
-fn up_lines(spec: &Spec, facts: &Facts) -> Vec<String> {
+fn up_lines(spec: &BuilderSpec, facts: &BuilderFacts) -> Vec<String> {
     lines(&up(spec, facts, &layout()).expect("steps"))
 }
 
@@ -62,7 +62,7 @@ fn one_that_is_as_it_should_be_needs_nothing() {
 
 #[test]
 fn one_from_nothing_is_fetched_made_and_remembered() {
-    let steps = up_lines(&spec(), &Facts::default());
+    let steps = up_lines(&spec(), &BuilderFacts::default());
     assert_eq!(
         steps,
         [
@@ -73,7 +73,7 @@ fn one_from_nothing_is_fetched_made_and_remembered() {
             "write /s/builders/chosen.txt:",
         ]
     );
-    let steps = up_lines(&remote("tcp://b.example:1"), &Facts::default());
+    let steps = up_lines(&remote("tcp://b.example:1"), &BuilderFacts::default());
     assert_eq!(
         steps[0],
         "docker buildx create --name team --driver remote --driver-opt 'cacert=/c/ca.pem' --bootstrap tcp://b.example:1"
@@ -82,22 +82,24 @@ fn one_from_nothing_is_fetched_made_and_remembered() {
 
 #[test]
 fn each_damage_is_mended_and_the_cache_stays() {
-    let stopped = Facts { instance: Some(instance(&spec(), false)), ..healthy(&spec()) };
+    let stopped = BuilderFacts { instance: Some(instance(&spec(), false)), ..healthy(&spec()) };
     assert_eq!(up_lines(&spec(), &stopped), ["docker buildx inspect --bootstrap durango"]);
-    let gone = Facts { instance: None, ..healthy(&spec()) };
+    let gone = BuilderFacts { instance: None, ..healthy(&spec()) };
     assert_eq!(up_lines(&spec(), &gone), [CREATE]);
     let mut changed = instance(&spec(), true);
     changed.config = Some(config(7));
-    let changed = Facts { instance: Some(changed), ..healthy(&spec()) };
+    let changed = BuilderFacts { instance: Some(changed), ..healthy(&spec()) };
     assert_eq!(up_lines(&spec(), &changed), ["docker buildx rm --keep-state durango", CREATE]);
     let mut other = instance(&spec(), true);
     other.options.insert("image".into(), "old".into());
-    let other = Facts { instance: Some(other), has_image: false, ..healthy(&spec()) };
+    let other = BuilderFacts { instance: Some(other), has_image: false, ..healthy(&spec()) };
     let steps = up_lines(&spec(), &other);
     assert!(steps[0].starts_with("docker pull"), "what cannot be had is told first: {steps:?}");
     assert_eq!(steps[1..], ["docker buildx rm --keep-state durango", CREATE]);
-    let moved =
-        Facts { instance: Some(instance(&remote("tcp://old:1"), true)), ..healthy(&remote("tcp://new:1")) };
+    let moved = BuilderFacts {
+        instance: Some(instance(&remote("tcp://old:1"), true)),
+        ..healthy(&remote("tcp://new:1"))
+    };
     let steps = up_lines(&remote("tcp://new:1"), &moved);
     assert_eq!(steps[0], "docker buildx rm team");
 }
@@ -123,7 +125,7 @@ fn a_configuration_is_compared_by_its_settings_not_by_its_lines() {
 #[test]
 fn somebody_elses_builder_is_left_alone() {
     let other =
-        Facts { made: None, instance: Some(instance(&remote("tcp://a:1"), true)), ..healthy(&spec()) };
+        BuilderFacts { made: None, instance: Some(instance(&remote("tcp://a:1"), true)), ..healthy(&spec()) };
     let error = up(&spec(), &other, &layout()).expect_err("another driver");
     assert!(
         error.to_string().contains("with the driver remote, and docker-container is asked for"),
@@ -131,7 +133,7 @@ fn somebody_elses_builder_is_left_alone() {
     );
     assert_eq!(exit_code(&error), 2);
     // Not even one of ours becomes another kind: that would leave its cache to nobody.
-    let ours = healthy(&Spec { name: "team".into(), ..spec() });
+    let ours = healthy(&BuilderSpec { name: "team".into(), ..spec() });
     up(&remote("tcp://a:1"), &ours, &layout()).expect_err("another driver");
     let error = down("durango", &other, &layout(), true).expect_err("not ours");
     assert!(error.to_string().contains("was not made by xtask"), "{error}");
@@ -139,7 +141,8 @@ fn somebody_elses_builder_is_left_alone() {
 
 #[test]
 fn down_keeps_the_cache_unless_it_is_to_go() {
-    let steps = |facts: &Facts, purge| lines(&down("durango", facts, &layout(), purge).expect("steps"));
+    let steps =
+        |facts: &BuilderFacts, purge| lines(&down("durango", facts, &layout(), purge).expect("steps"));
     let facts = healthy(&spec());
     let kept = steps(&facts, false);
     assert_eq!(
@@ -152,9 +155,9 @@ fn down_keeps_the_cache_unless_it_is_to_go() {
     );
     let purged = steps(&facts, true);
     assert_eq!(purged[1], "docker volume rm buildx_buildkit_durango0_state");
-    let left = Facts { has_volume: true, ..Facts::default() };
+    let left = BuilderFacts { has_volume: true, ..BuilderFacts::default() };
     assert_eq!(steps(&left, true), ["docker volume rm buildx_buildkit_durango0_state"]);
-    assert!(steps(&left, false).is_empty() && steps(&Facts::default(), true).is_empty());
+    assert!(steps(&left, false).is_empty() && steps(&BuilderFacts::default(), true).is_empty());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::build::Facts;
+use super::build::BuildFacts;
 use super::options::BuildOptions;
 use crate::error::usage;
 use crate::project::dockerfile::selector::{StepSelector, with_arguments};
@@ -148,7 +148,7 @@ fn refuse(word: &str, others: &[StepSelector]) -> anyhow::Error {
 }
 
 /// Plans it.
-pub fn plan(facts: &Facts, options: &BuildOptions) -> Fresh {
+pub fn plan(facts: &BuildFacts, options: &BuildOptions) -> Fresh {
     let mut fresh = Fresh::default();
     let mut inline = serde_json::Map::new();
     let mut files: BTreeMap<&Path, FreshFile> = BTreeMap::new();

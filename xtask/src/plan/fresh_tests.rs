@@ -24,9 +24,9 @@ fn target(image: &str, path: Option<&str>) -> FreshFacts {
     }
 }
 
-fn with_fresh() -> Facts {
+fn with_fresh() -> BuildFacts {
     let both = [("app", target("own_app", Some("/p/app.Dockerfile"))), ("base", target("own_base", None))];
-    Facts { fresh: both.map(|(name, facts)| (name.to_owned(), facts)).into(), ..facts() }
+    BuildFacts { fresh: both.map(|(name, facts)| (name.to_owned(), facts)).into(), ..facts() }
 }
 
 /// What the steps write, by path.

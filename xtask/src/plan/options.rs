@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::caches::Caches;
-use super::mount_plan::Choice;
+use super::mounts::plan::MountFilter;
 use crate::args::Parsed;
 use crate::engine::registry;
 use crate::error::usage;
@@ -41,7 +41,7 @@ pub struct BuildOptions {
     /// `--fresh`: stages or steps, as typed.
     pub fresh: Vec<String>,
     /// `--mounts`: which cache mounts travel.
-    pub mounts: Choice,
+    pub mounts: MountFilter,
     /// `--no-save`.
     pub no_save: bool,
     /// `--push`.
@@ -95,7 +95,7 @@ impl BuildOptions {
             locked: parsed.flag("--locked"),
             no_cache: parsed.flag("--no-cache"),
             fresh: parsed.many("--fresh"),
-            mounts: Choice::parse(mounts.as_deref().unwrap_or("all"))?,
+            mounts: MountFilter::parse(mounts.as_deref().unwrap_or("all"))?,
             no_save: parsed.flag("--no-save"),
             push,
             policy: Policy::of(host)?,

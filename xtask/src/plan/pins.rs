@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::mount_plan::Choice;
+use super::mounts::plan::MountFilter;
 use super::options::BuildOptions;
 use crate::json::SCHEMA;
 use crate::layout::Layout;
@@ -38,7 +38,7 @@ pub struct Update {
     /// Those that move.
     pub changes: Vec<Change>,
     /// Those that are held.
-    pub held: Vec<Held>,
+    pub held: Vec<HeldPin>,
     /// The files that are written.
     pub steps: Vec<Step>,
     /// What the user should know.
@@ -58,7 +58,7 @@ pub struct Change {
 
 /// One pin that stays because its file says so.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldPin {
     /// The pin.
     pub name: String,
     /// The version it keeps.
@@ -68,16 +68,16 @@ pub struct Held {
 }
 
 /// The pins that are held.
-pub fn held(pins: &[Pin]) -> Vec<Held> {
+pub fn held(pins: &[Pin]) -> Vec<HeldPin> {
     let hold = |pin: &Pin| {
         let reason = pin.hold.clone()?;
-        Some(Held { name: pin.name.clone(), version: pin.value.clone(), reason })
+        Some(HeldPin { name: pin.name.clone(), version: pin.value.clone(), reason })
     };
     pins.iter().filter_map(hold).collect()
 }
 
 /// The build that asks: the Dockerfile of the base image with stages of ours, its result a folder.
-pub fn question(layout: &Layout, scratch: &Path, held: &[Held], nonce: &str) -> BuildOptions {
+pub fn question(layout: &Layout, scratch: &Path, held: &[HeldPin], nonce: &str) -> BuildOptions {
     let names: Vec<&str> = held.iter().map(|pin| pin.name.as_str()).collect();
     let set = |field: &str, value: &str| format!("{TARGET}.{field}={value}");
     BuildOptions {
@@ -91,7 +91,7 @@ pub fn question(layout: &Layout, scratch: &Path, held: &[Held], nonce: &str) -> 
         ],
         outputs: vec![format!("type=local,dest={}", scratch.join("newest").display())],
         no_save: true,
-        mounts: Choice::none(),
+        mounts: MountFilter::none(),
         ..BuildOptions::default()
     }
 }

@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use super::build::{Facts, Stored};
+use super::build::{BuildFacts, Stored};
 use super::caches::Registry;
-use super::held::Held;
+use super::registry_state::RegistryState;
 use crate::step::Command;
 use crate::store::key::Key;
 
@@ -35,15 +35,15 @@ pub struct Push {
 }
 
 /// The push of each target to each registry that may be written; those that others build upon come first.
-pub fn plan(facts: &Facts, common: &Command) -> Vec<Push> {
-    let writable: Vec<&Held> = facts.registries.iter().filter(|held| held.takes_pushes()).collect();
+pub fn plan(facts: &BuildFacts, common: &Command) -> Vec<Push> {
+    let writable: Vec<&RegistryState> = facts.registries.iter().filter(|held| held.takes_pushes()).collect();
     let targets = facts.names.iter().rev().filter_map(|name| Some((name, facts.stored.get(name)?)));
     targets
         .flat_map(|(name, stored)| writable.iter().map(|held| push(facts, common, held, name, stored)))
         .collect()
 }
 
-fn push(facts: &Facts, common: &Command, held: &Held, name: &str, stored: &Stored) -> Push {
+fn push(facts: &BuildFacts, common: &Command, held: &RegistryState, name: &str, stored: &Stored) -> Push {
     let registry = &held.registry;
     let export = |reference: &str| {
         let export = format!("{name}.cache-to={}", registry.cache_to(reference));

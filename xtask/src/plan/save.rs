@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::build::{Facts, Stored};
-use super::call::local_cache;
+use super::bake_args::local_cache;
+use super::build::{BuildFacts, Stored};
 use crate::step::Command;
 use crate::store::key::Key;
 
@@ -40,7 +40,7 @@ pub struct Save {
 }
 
 /// Saves for every target with a key; `common` is what the build's call and theirs share.
-pub fn plan(facts: &Facts, common: &Command) -> Vec<Save> {
+pub fn plan(facts: &BuildFacts, common: &Command) -> Vec<Save> {
     // Those that others build upon come first: the others share their blobs.
     let mut saves: Vec<Save> = Vec::new();
     for name in facts.names.iter().rev() {
@@ -53,7 +53,7 @@ pub fn plan(facts: &Facts, common: &Command) -> Vec<Save> {
     saves
 }
 
-fn save(facts: &Facts, common: &Command, name: &str, stored: &Stored) -> Save {
+fn save(facts: &BuildFacts, common: &Command, name: &str, stored: &Stored) -> Save {
     let beside = facts.scratch.join("layers").join(name);
     let export = format!("{name}.cache-to={},mode=max,compression=zstd", local_cache("dest", &beside));
     let command = common.clone().args(["--set", &export, "--set", "*.output=type=cacheonly", name]);

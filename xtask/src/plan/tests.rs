@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::build::{Facts, Plan, Stored, plan};
+use super::build::{BuildFacts, Plan, Stored, plan};
 use super::caches::{Caches, Mode, Registry};
-use super::held::{Held, Tag, Tags};
 use super::options::BuildOptions;
+use super::registry_state::{RegistryState, Tag, Tags};
 use crate::base_image::Base;
 use crate::base_image::kept::KeptImage;
 use crate::engine::registry::RegistryAnswer;
@@ -75,9 +75,9 @@ fn stored(name: &str, generations: Vec<Generation>) -> Stored {
     Stored { image, platform: "linux/amd64".into(), key, generation, found }
 }
 
-pub(super) fn facts() -> Facts {
+pub(super) fn facts() -> BuildFacts {
     let stored = [("app", stored("app", vec![])), ("base", stored("base", vec![]))];
-    Facts {
+    BuildFacts {
         engine: engine(),
         declaration: declaration(),
         names: vec!["app".into(), "base".into()],
@@ -203,7 +203,7 @@ fn a_base_that_is_laid_out_in_the_store_is_not_laid_out_again() {
     let mut facts = facts();
     facts.engine.driver = Driver::DockerContainer;
     let kept = |is_there, superseded| KeptImage { dir: "/store/bases/1".into(), is_there, superseded };
-    let planned = |facts: &Facts| {
+    let planned = |facts: &BuildFacts| {
         let plan = plan(facts, &BuildOptions::default(), "id");
         let steps: Vec<String> = plan.prepare.iter().map(Step::to_shell).collect();
         assert!(line(&plan).contains("=oci-layout:///store/bases/1:latest'"), "{}", line(&plan));
@@ -218,17 +218,17 @@ fn a_base_that_is_laid_out_in_the_store_is_not_laid_out_again() {
 }
 
 /// A registry that answered: what it has for `app`, as digests of the exact and the newest tag.
-fn registry(name: &str, read_only: bool, exact: Option<&str>, newest: Option<&str>) -> Held {
+fn registry(name: &str, read_only: bool, exact: Option<&str>, newest: Option<&str>) -> RegistryState {
     let tag = |kind: &str, digest: Option<&str>| {
         Some(Tag { reference: format!("{name}/c:{kind}"), digest: digest?.into() })
     };
     let tags = Tags { exact: tag("exact", exact), newest: tag("newest", newest) };
     let registry = Registry { reference: format!("{name}/c"), read_only, mode: Mode::Max };
-    Held { registry, said: Ok([("app".to_owned(), tags)].into()) }
+    RegistryState { registry, said: Ok([("app".to_owned(), tags)].into()) }
 }
 
-fn silent(name: &str, said: RegistryAnswer) -> Held {
-    Held { said: Err(said), ..registry(name, false, None, None) }
+fn silent(name: &str, said: RegistryAnswer) -> RegistryState {
+    RegistryState { said: Err(said), ..registry(name, false, None, None) }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::build_id::begun;
 use crate::json::SCHEMA;
 use crate::outcome::{BuildReport, BuildResult, CacheReport, StepReport, TargetReport};
-use crate::plan::mount_file::is_own_stage;
+use crate::plan::mounts::dockerfile::is_own_stage;
 use crate::progress::step_name::{StepName, step_name};
 use crate::text::round;
 use crate::text::{one_line, without_mount_flags};

@@ -8,10 +8,10 @@ use std::time::Instant;
 use crate::common::Project;
 use jiff::Timestamp;
 use xtask::exec::budget::Budget;
-use xtask::exec::mounts::{self, Moved, Site};
+use xtask::exec::mounts::{self, TransferContext, TransferResult};
 use xtask::layout::Layout;
 use xtask::live::Quiet;
-use xtask::plan::mounts::{Carrier, PlannedMount, Way};
+use xtask::plan::mounts::{Direction, PlannedMount, TransferTemplate};
 use xtask::project::mount::{MountIdentity, Sharing};
 use xtask::record::log::Log;
 use xtask::redact::Redactor;
@@ -70,7 +70,7 @@ impl Mount {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    fn take_out(&self) -> Moved {
+    fn take_out(&self) -> TransferResult {
         let identity = MountIdentity { id: self.id.clone(), ..MountIdentity::default() };
         let mount = PlannedMount {
             dir: self.layout.all_mounts().join(identity.slug()),
@@ -80,17 +80,17 @@ impl Mount {
             held: None,
             uses: Vec::new(),
         };
-        let carrier = Carrier {
+        let carrier = TransferTemplate {
             bake: step::Command::new(["docker", "buildx", "bake", "--progress", "rawjson"]),
             builder: "default".into(),
             tools: (BASE.into(), None),
             ca_bundle: std::env::var("SSL_CERT_FILE").ok().map(Into::into),
             scratch: self.layout.tmp().join("test"),
-            ..Carrier::default()
+            ..TransferTemplate::default()
         };
         let (now, log) = (Timestamp::now(), Log::new(self.project.path("log"), Redactor::default()));
         let budget = Budget::new(&self.layout, &Policy::default(), now);
-        let site = Site {
+        let site = TransferContext {
             layout: &self.layout,
             log: &log,
             now,
@@ -98,11 +98,11 @@ impl Mount {
             budget: &budget,
             expected: 0,
         };
-        mounts::run(&site, &carrier, Way::Out, &[mount], &mut Quiet).expect("not interrupted")
+        mounts::run(&site, &carrier, Direction::Save, &[mount], &mut Quiet).expect("not interrupted")
     }
 
     /// Fills the mount, takes it out beside a build that appends to it and goes on for `seconds`, and lets that end.
-    fn beside(&self, seconds: u32) -> Moved {
+    fn beside(&self, seconds: u32) -> TransferResult {
         assert!(self.start("echo first >>/m/log").wait_with_output().expect("it ends").status.success());
         let mut child = self.start(&format!("echo second >>/m/log; echo it goes on; sleep {seconds}"));
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();

@@ -16,7 +16,7 @@ use xtask::host::Host;
 use xtask::layout::Layout;
 use xtask::live;
 use xtask::plan::caches::{Caches, Registry as Cache};
-use xtask::plan::held::Held;
+use xtask::plan::registry_state::RegistryState;
 use xtask::project::mount::{MountIdentity, Sharing};
 use xtask::record::log::Log;
 use xtask::redact::Redactor;
@@ -229,7 +229,7 @@ fn the_first_registry_that_has_a_mount_serves_it() {
         wanted(&later, "linux/amd64"),
         ("none-0".into(), "linux/amd64".into()),
     ];
-    let held = caches.clone().map(|registry| Held { registry, said: Ok(BTreeMap::new()) });
+    let held = caches.clone().map(|registry| RegistryState { registry, said: Ok(BTreeMap::new()) });
     let found = registries::mounts(&session, "default", &held, &all);
     let from = |mount: &SavedMount| found[&mount.entry.identity.slug()].reference.clone();
     assert_eq!(found.len(), 2);

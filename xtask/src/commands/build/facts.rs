@@ -13,7 +13,7 @@ use crate::defaults;
 use crate::engine::Engine;
 use crate::engine::facts as engine_facts;
 use crate::error::usage;
-use crate::plan::build::{Facts, Stored};
+use crate::plan::build::{BuildFacts, Stored};
 use crate::plan::fresh::{FreshFacts, Source, choose};
 use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, Declaration, DeclarationQuery, Target};
@@ -36,7 +36,7 @@ pub fn check_files(files: &[PathBuf]) -> Result<()> {
 }
 
 /// Gathers them all.
-pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &str) -> Result<Facts> {
+pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &str) -> Result<BuildFacts> {
     let scratch = session.layout.tmp().join(build);
     known_secrets::learn_options(&session.redactor, options);
     let mut secrets = secrets::read(&session.host);
@@ -76,7 +76,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
         names.iter().map(|name| (name.clone(), fresh(session, &engine, &declaration, name))).collect();
     choose(&options.fresh, &mut fresh)?;
     let nonce = Nonce::draw(session.host.now, std::process::id());
-    Ok(Facts {
+    Ok(BuildFacts {
         engine,
         declaration,
         names,

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::host::Host;
-use crate::plan::call::to_csv;
+use crate::plan::bake_args::to_csv;
 use crate::plan::options::BuildOptions;
 use crate::project::Declaration;
 use crate::project::secrets::Secrets;

@@ -10,15 +10,15 @@ use jiff::Timestamp;
 use super::registries;
 use crate::engine::disk_usage::{self, Record, Which};
 use crate::plan::build::Plan;
-use crate::plan::mount_plan::MountPlan;
 use crate::plan::mounts::PlannedMount;
+use crate::plan::mounts::plan::MountPlan;
 use crate::progress::step_name::StepName;
 use crate::progress::trace::{Trace, VertexState};
 use crate::session::Session;
 use crate::store::mount_image::RemoteMount;
 
 /// A mount that the builder lacks, and the registry that has it where the store has not.
-pub(in crate::commands) struct Lacking {
+pub(in crate::commands) struct MissingMount {
     /// The mount.
     pub mount: PlannedMount,
     /// Where it is to be fetched from.
@@ -26,7 +26,7 @@ pub(in crate::commands) struct Lacking {
 }
 
 /// Watches all calls of one build. Each mount is looked at once, but for one whose step was over before the builder answered.
-pub(in crate::commands) struct Lookout<'a> {
+pub(in crate::commands) struct MountMonitor<'a> {
     session: &'a Session,
     plan: &'a Plan,
     asked: RefCell<BTreeSet<usize>>,
@@ -38,7 +38,7 @@ pub(in crate::commands) struct Lookout<'a> {
     started: Cell<usize>,
 }
 
-impl<'a> Lookout<'a> {
+impl<'a> MountMonitor<'a> {
     /// Of a build that is about to begin.
     pub(in crate::commands) fn new(session: &'a Session, plan: &'a Plan) -> Self {
         let (asked, made) = (RefCell::default(), RefCell::default());
@@ -46,7 +46,7 @@ impl<'a> Lookout<'a> {
     }
 
     /// Whether steps that run now lack what can be had; one that is over already was not worth it.
-    pub(in crate::commands) fn is_lacking(&self, trace: &Trace) -> bool {
+    pub(in crate::commands) fn is_missing(&self, trace: &Trace) -> bool {
         self.begun.set(self.begun.get().or_else(|| trace.begun()));
         let started = trace.steps().filter(|(state, _)| state.started.is_some()).count();
         if self.started.replace(started) == started {
@@ -71,7 +71,7 @@ impl<'a> Lookout<'a> {
 
     /// What the builder lacks when the call has ended for that: of those steps, of others that had begun as well, and of the stages that
     /// are built upon theirs.
-    pub(in crate::commands) fn lacking(&self, trace: &Trace) -> Vec<Lacking> {
+    pub(in crate::commands) fn lacking(&self, trace: &Trace) -> Vec<MissingMount> {
         self.started.set(0);
         let plan = &self.plan.mounts;
         let mut wanted = self.made.take();
@@ -102,7 +102,7 @@ impl<'a> Lookout<'a> {
     }
 
     /// Where each of them can be had: the store, else the first registry that has it. Those that cannot be had are left out.
-    fn sources(&self, wanted: &[usize]) -> Vec<Lacking> {
+    fn sources(&self, wanted: &[usize]) -> Vec<MissingMount> {
         let plan = &self.plan.mounts;
         let slug = |at: usize| plan.mounts[at].identity.slug();
         let remote: Vec<(String, String)> = wanted
@@ -117,7 +117,7 @@ impl<'a> Lookout<'a> {
         let source = |at: &usize| {
             let mount = plan.mounts[*at].clone();
             let remote = found.remove(&slug(*at));
-            (mount.held.is_some() || remote.is_some()).then_some(Lacking { mount, remote })
+            (mount.held.is_some() || remote.is_some()).then_some(MissingMount { mount, remote })
         };
         wanted.iter().filter_map(source).collect()
     }

@@ -6,8 +6,8 @@ use crate::engine::Engine;
 use crate::engine::registry::{RegistryQuery, Wanted, cache_digest};
 use crate::plan::build::Stored;
 use crate::plan::caches::Registry;
-use crate::plan::held::{Held, Tag, Tags};
 use crate::plan::options::BuildOptions;
+use crate::plan::registry_state::{RegistryState, Tag, Tags};
 use crate::session::Session;
 use crate::store::mount_image::{self, RemoteMount};
 
@@ -42,9 +42,9 @@ pub fn ask<'a>(
 
 impl Asked<'_> {
     /// Waits for the answers, which are bounded.
-    pub fn answers(self) -> Held {
+    pub fn answers(self) -> RegistryState {
         let said = self.question.answers().map(|documents| tags(&self.targets, &self.references, &documents));
-        Held { registry: self.registry.clone(), said }
+        RegistryState { registry: self.registry.clone(), said }
     }
 }
 
@@ -62,10 +62,10 @@ fn tags(targets: &[String], references: &[String], documents: &[Option<String>])
 pub fn mounts<'a>(
     session: &'a Session,
     builder: &'a str,
-    registries: &'a [Held],
+    registries: &'a [RegistryState],
     wanted: &[(String, String)],
 ) -> BTreeMap<String, RemoteMount> {
-    let ask = |held: &'a Held| {
+    let ask = |held: &'a RegistryState| {
         let reference =
             |(slug, platform): &(String, String)| (held.registry.mount(slug, platform), Wanted::Config);
         let asked: Vec<_> = wanted.iter().map(reference).collect();

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::missing_mounts::{Lacking, Lookout};
+use super::missing_mounts::{MissingMount, MountMonitor};
 use super::store_upkeep;
 use crate::exec::bake::{self, Call};
 use crate::exec::budget::Budget;
-use crate::exec::mounts::{self, Moved, Site};
+use crate::exec::mounts::{self, TransferContext, TransferResult};
 use crate::exec::registry::{self, Transport};
 use crate::exec::steps;
 use crate::live;
 use crate::live::SharedForecast;
 use crate::plan::build::Plan;
-use crate::plan::mounts::{PlannedMount, Way};
+use crate::plan::mounts::{Direction, PlannedMount};
 use crate::process::signals;
 use crate::process::stdio::errln;
 use crate::progress::Watcher;
@@ -46,7 +46,7 @@ pub(in crate::commands) struct Built {
     /// How it ended, all its calls together.
     pub ended: BakeOutcome,
     /// What was put back.
-    pub put_back: Moved,
+    pub put_back: TransferResult,
 }
 
 /// Prepares and makes the call, with its output in `log`; the store is read-locked while BuildKit may read it. After Ctrl-C it gives
@@ -114,8 +114,8 @@ pub(in crate::commands) fn site<'a>(
     plan: &'a Plan,
     log: &'a Log,
     budget: &'a Budget,
-) -> Site<'a> {
-    Site {
+) -> TransferContext<'a> {
+    TransferContext {
         layout: &session.layout,
         log,
         now: session.host.now,
@@ -146,13 +146,13 @@ impl Run<'_> {
 
     /// Stops the build the moment a step begins whose mounts the builder lacks and the store has, puts them back and goes on. What ran
     /// before is cached by then, and counted as what it was.
-    fn with_mounts(&self) -> Result<(BakeOutcome, Moved)> {
+    fn with_mounts(&self) -> Result<(BakeOutcome, TransferResult)> {
         let started = Instant::now();
-        let lookout = Lookout::new(self.session, self.plan);
-        let mut put_back = Moved::default();
+        let lookout = MountMonitor::new(self.session, self.plan);
+        let mut put_back = TransferResult::default();
         let mut before: Option<Trace> = None;
         loop {
-            let mut ended = self.call(&self.plan.bake, &|trace| lookout.is_lacking(trace))?;
+            let mut ended = self.call(&self.plan.bake, &|trace| lookout.is_missing(trace))?;
             if let Some(before) = &before {
                 ended.trace.merge_previous(before);
             }
@@ -173,7 +173,7 @@ impl Run<'_> {
             let moved = mounts::run(
                 &site,
                 carrier,
-                Way::In,
+                Direction::Restore,
                 &mounts,
                 &mut *live::side_task(self.session, "putting back cache mounts"),
             )?;
@@ -190,11 +190,11 @@ impl Run<'_> {
     }
 
     /// Brings into the store what a registry has; gives all that is there then.
-    fn fetch(&self, lacking: Vec<Lacking>, put_back: &mut Moved) -> Result<Vec<PlannedMount>> {
+    fn fetch(&self, lacking: Vec<MissingMount>, put_back: &mut TransferResult) -> Result<Vec<PlannedMount>> {
         let (env, started) = (BTreeMap::new(), Instant::now());
         let transport = transport(self.session, self.plan, self.log, &env);
         let mut mounts = Vec::new();
-        for Lacking { mut mount, remote } in lacking {
+        for MissingMount { mut mount, remote } in lacking {
             if let Some(remote) = remote {
                 let (fetched, warnings) = registry::fetch_mounts(
                     &transport,

@@ -11,14 +11,14 @@ use super::store_upkeep::{self, budget};
 use crate::engine::disk_usage::{self, Which};
 use crate::engine::registry::timeout as registry_timeout;
 use crate::exec::budget::Budget;
-use crate::exec::mounts::{self, Moved, Site};
+use crate::exec::mounts::{self, TransferContext, TransferResult};
 use crate::exec::{push, registry, save, steps};
 use crate::live;
 use crate::outcome::{BuildReport, MountReport, assemble};
 use crate::plan::build::Plan;
-use crate::plan::held::Held;
-use crate::plan::mounts::{PlannedMount, Way};
+use crate::plan::mounts::{Direction, PlannedMount};
 use crate::plan::push::Push;
+use crate::plan::registry_state::RegistryState;
 use crate::plan::save::Save;
 use crate::process::signals;
 use crate::process::stdio::errln;
@@ -86,7 +86,7 @@ fn take_out(
     if report.cache.saved.is_some() || !report.cache.pushed.is_empty() {
         used.extend((0..plan.mounts.mounts.len()).filter(|at| plan.mounts.mounts[*at].held.is_none()));
     }
-    let mut moved = Moved::default();
+    let mut moved = TransferResult::default();
     if let Some(carrier) = plan.mounts.carrier.as_ref().filter(|_| plan.saves_mounts && !used.is_empty()) {
         let mounts: Vec<PlannedMount> = used.iter().map(|at| plan.mounts.mounts[*at].clone()).collect();
         if !session.globals.json {
@@ -94,12 +94,14 @@ fn take_out(
             errln!("saving cache mounts: {}", ids.join(", "));
         }
         let (log, budget) = (record.log(), budget(session, plan));
-        let site =
-            Site { expected: expected(session, plan, &mounts, &budget), ..site(session, plan, log, &budget) };
+        let site = TransferContext {
+            expected: expected(session, plan, &mounts, &budget),
+            ..site(session, plan, log, &budget)
+        };
         moved = mounts::run(
             &site,
             carrier,
-            Way::Out,
+            Direction::Save,
             &mounts,
             &mut *live::side_task(session, "saving cache mounts"),
         )?;
@@ -154,7 +156,7 @@ fn publish(
         })
         .collect();
     let env = BTreeMap::new();
-    let is_open = |held: &&Held| held.takes_pushes() && !failed.contains(&held.registry.reference);
+    let is_open = |held: &&RegistryState| held.takes_pushes() && !failed.contains(&held.registry.reference);
     for held in plan.mounts.registries.iter().filter(is_open).filter(|_| !saved.is_empty()) {
         let started = Instant::now();
         let transport = transport(session, plan, log, &env);
@@ -172,7 +174,7 @@ fn publish(
 }
 
 /// Each mount once.
-fn mount_reports(put_back: &Moved, taken_out: &Moved) -> Vec<MountReport> {
+fn mount_reports(put_back: &TransferResult, taken_out: &TransferResult) -> Vec<MountReport> {
     let report = |restored: bool| {
         move |(entry, new): &(crate::store::mount::MountEntry, u64)| MountReport {
             id: entry.identity.id.clone(),

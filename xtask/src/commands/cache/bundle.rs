@@ -14,7 +14,7 @@ use crate::commands::build::{facts, read_only_store};
 use crate::engine::facts as engine_facts;
 use crate::error::usage;
 use crate::exec::budget::Budget;
-use crate::exec::bundle::{Place, base, read, write};
+use crate::exec::bundle::{BundlePlace, base, read, write};
 use crate::json::SCHEMA;
 use crate::plan::bundle::{self, Stock, Wanted};
 use crate::plan::options::BuildOptions;
@@ -35,10 +35,10 @@ use crate::text::size::show as human;
 pub(super) fn export(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
     let (started, dry_run) = (Instant::now(), parsed.flag("--dry-run"));
     let to = place(session, parsed, "--to")?;
-    if to == Place::Pipe && session.globals.json && !dry_run {
+    if to == BundlePlace::Pipe && session.globals.json && !dry_run {
         return Err(usage("`--to -` and `--json` both want stdout\nname a file, or leave out --json"));
     }
-    if to == Place::Pipe && session.host.stdout_is_terminal && !dry_run {
+    if to == BundlePlace::Pipe && session.host.stdout_is_terminal && !dry_run {
         return Err(usage(
             "a bundle is not for a terminal\nname a file, or pass it on: --to - | ssh HOST ...",
         ));
@@ -69,7 +69,7 @@ pub(super) fn export(session: &Session, parsed: &Parsed, words: &[String]) -> Re
 fn finish(
     session: &Session,
     bundle: &mut Bundle,
-    to: &Place,
+    to: &BundlePlace,
     bytes: u64,
     started: Instant,
     dry_run: bool,
@@ -87,7 +87,7 @@ fn finish(
         show(to),
         started.elapsed().as_secs_f64()
     );
-    if *to == Place::Pipe {
+    if *to == BundlePlace::Pipe {
         err!("{text}");
     } else {
         out!("{text}");
@@ -99,7 +99,7 @@ fn finish(
 pub(super) fn import(session: &Session, parsed: &Parsed, _: &[String]) -> Result<u8> {
     let started = Instant::now();
     let from = place(session, parsed, "--from")?;
-    if from == Place::Pipe && std::io::stdin().is_terminal() {
+    if from == BundlePlace::Pipe && std::io::stdin().is_terminal() {
         return Err(usage(
             "a terminal gives no bundle\nname a file, or pass it in: ssh HOST ... | cargo xtask cache import --from -",
         ));
@@ -170,7 +170,7 @@ fn declared(session: &Session, options: &BuildOptions) -> Result<Declaration> {
 }
 
 /// `-`, a folder, or a file: one that is there, or a name that ends with `.tar`.
-fn place(session: &Session, parsed: &Parsed, option: &str) -> Result<Place> {
+fn place(session: &Session, parsed: &Parsed, option: &str) -> Result<BundlePlace> {
     let Some(text) = parsed.one(option)?.filter(|text| !text.is_empty()) else {
         let sub = &parsed.free[0];
         return Err(usage(format!(
@@ -178,7 +178,7 @@ fn place(session: &Session, parsed: &Parsed, option: &str) -> Result<Place> {
         )));
     };
     if text == "-" {
-        return Ok(Place::Pipe);
+        return Ok(BundlePlace::Pipe);
     }
     let path = session.host.absolute(&text);
     if option == "--from" && !path.exists() {
@@ -186,13 +186,13 @@ fn place(session: &Session, parsed: &Parsed, option: &str) -> Result<Place> {
     }
     let is_file =
         path.is_file() || (!path.is_dir() && path.extension().is_some_and(|extension| extension == "tar"));
-    Ok(if is_file { Place::File(path) } else { Place::Dir(path) })
+    Ok(if is_file { BundlePlace::File(path) } else { BundlePlace::Dir(path) })
 }
 
-fn show(place: &Place) -> String {
+fn show(place: &BundlePlace) -> String {
     match place {
-        Place::Dir(path) | Place::File(path) => path.display().to_string(),
-        Place::Pipe => "-".to_owned(),
+        BundlePlace::Dir(path) | BundlePlace::File(path) => path.display().to_string(),
+        BundlePlace::Pipe => "-".to_owned(),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::store::layout_check::Blob;
 
 /// Where a bundle is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum BundlePlace {
     /// A folder with the files as they are.
     Dir(PathBuf),
     /// One tar.

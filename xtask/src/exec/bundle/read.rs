@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 
-use super::Place;
-use super::stage::Stage;
+use super::BundlePlace;
+use super::stage::ImportStage;
 use crate::exec::steps;
 use crate::layout::Layout;
 use crate::process::stdio;
@@ -32,17 +32,17 @@ pub struct Imported {
 /// # Errors
 /// What is wrong with the bundle; `first` and `take` stop it with theirs.
 pub fn read(
-    from: &Place,
+    from: &BundlePlace,
     first: &mut dyn FnMut(&Bundle) -> Result<bool>,
     take: &mut dyn FnMut(&Blob, Taken<'_>) -> Result<()>,
 ) -> Result<Bundle> {
     match from {
-        Place::Pipe => read_tar(stdio::stdin(), first, take),
-        Place::File(path) => {
+        BundlePlace::Pipe => read_tar(stdio::stdin(), first, take),
+        BundlePlace::File(path) => {
             let file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
             read_tar(file, first, take)
         }
-        Place::Dir(dir) => read_folder(dir, first, take),
+        BundlePlace::Dir(dir) => read_folder(dir, first, take),
     }
 }
 
@@ -127,26 +127,26 @@ fn head(from: &mut dyn Read, size: u64) -> Result<Vec<u8>> {
 /// Where the bundle is not sound or not for here, or its base image cannot be loaded; then the store is as it was.
 pub fn import(
     session: &Session,
-    from: &Place,
+    from: &BundlePlace,
     here: &str,
     budget: u64,
     scratch: &Path,
 ) -> Result<(Bundle, Imported)> {
-    let load = |stage: &Stage, bundle: &Bundle| stage.load_base(session, bundle);
+    let load = |stage: &ImportStage, bundle: &Bundle| stage.load_base(session, bundle);
     import_with(&session.layout, from, here, budget, scratch, session.host.now, &load)
 }
 
 /// The same with another way to load the base image.
 pub(super) fn import_with(
     layout: &Layout,
-    from: &Place,
+    from: &BundlePlace,
     here: &str,
     budget: u64,
     scratch: &Path,
     now: Timestamp,
-    load: &dyn Fn(&Stage, &Bundle) -> Result<bool>,
+    load: &dyn Fn(&ImportStage, &Bundle) -> Result<bool>,
 ) -> Result<(Bundle, Imported)> {
-    let stage = Stage::new(layout, scratch)?;
+    let stage = ImportStage::new(layout, scratch)?;
     let mut first = |bundle: &Bundle| {
         bundle.check_platform(here)?;
         let bytes = bundle.bytes();

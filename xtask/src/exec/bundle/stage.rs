@@ -23,13 +23,13 @@ use crate::store::mount;
 use crate::store::used;
 
 /// What was received so far: a scratch folder in the store.
-pub struct Stage {
+pub struct ImportStage {
     dir: PathBuf,
     /// Blobs that the store has.
     known: BTreeMap<String, PathBuf>,
 }
 
-impl Stage {
+impl ImportStage {
     /// An empty one in that folder.
     pub fn new(layout: &Layout, dir: &Path) -> Result<Self> {
         let blobs = layout_check::blobs(dir);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Place, read, write};
+use super::{BundlePlace, read, write};
 use crate::layout::Layout;
 use crate::plan::bundle::{Stock, Wanted, plan};
 use crate::project::mount::{MountIdentity, Sharing};
@@ -103,11 +103,11 @@ impl Made {
     fn import(&self, layout: &Layout, bytes: &[u8]) -> Result<Vec<String>> {
         let file = self.dir.path().join("bundle.tar");
         fs::write(&file, bytes).expect("written");
-        import(layout, &Place::File(file))
+        import(layout, &BundlePlace::File(file))
     }
 }
 
-fn import(layout: &Layout, from: &Place) -> Result<Vec<String>> {
+fn import(layout: &Layout, from: &BundlePlace) -> Result<Vec<String>> {
     let scratch = layout.tmp().join("import");
     let done = read::import_with(layout, from, HERE, 1 << 20, &scratch, Timestamp::now(), &|_, _| Ok(false));
     read::clean(&scratch);
@@ -150,7 +150,7 @@ fn a_bundle_gives_the_same_store_as_a_tar_and_as_a_folder_and_what_is_newer_stay
     let folder = new.dir.path().join("folder");
     write::folder(&new.bundle, &folder, &new.sources).expect("written");
     let (other, layout) = store();
-    import(&layout, &Place::Dir(folder.clone())).expect("sound");
+    import(&layout, &BundlePlace::Dir(folder.clone())).expect("sound");
     assert_eq!(content(other.path()), first);
     // What was read is the bundle's own no more: its folder may go, or change.
     fs::remove_dir_all(folder).expect("removed");

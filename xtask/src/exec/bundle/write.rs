@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Place, base, pass};
+use super::{BundlePlace, base, pass};
 use crate::exec::{mount_store, steps};
 use crate::plan::bundle::Export;
 use crate::process::signals;
@@ -17,9 +17,9 @@ use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Lock;
 
 /// Refuses a place that holds something else than a bundle, before anything is done.
-pub fn check_place(to: &Place) -> Result<()> {
+pub fn check_place(to: &BundlePlace) -> Result<()> {
     match to {
-        Place::Dir(dir) if dir.is_dir() => {
+        BundlePlace::Dir(dir) if dir.is_dir() => {
             let is_empty = fs::read_dir(dir)?.next().is_none();
             ensure!(
                 is_empty || dir.join(HEAD).is_file(),
@@ -27,7 +27,7 @@ pub fn check_place(to: &Place) -> Result<()> {
                 dir.display()
             );
         }
-        Place::File(file) if file.is_file() => {
+        BundlePlace::File(file) if file.is_file() => {
             let mut start = [0; HEAD.len()];
             let is_bundle = File::open(file)?.read_exact(&mut start).is_ok() && start == *HEAD.as_bytes();
             ensure!(
@@ -45,7 +45,7 @@ pub fn check_place(to: &Place) -> Result<()> {
 ///
 /// # Errors
 /// Where something cannot be read or written, or a blob in the store is damaged; then the place is as it was.
-pub fn export(session: &Session, export: &Export, to: &Place, scratch: &Path) -> Result<Bundle> {
+pub fn export(session: &Session, export: &Export, to: &BundlePlace, scratch: &Path) -> Result<Bundle> {
     let _reading = Lock::shared(&session.layout)?;
     let (mut bundle, mut sources) = (export.bundle.clone(), export.sources.clone());
     if let Some(held) = &export.base {
@@ -59,10 +59,10 @@ pub fn export(session: &Session, export: &Export, to: &Place, scratch: &Path) ->
         File::open(path).with_context(|| format!("failed to read `{}`", path.display()))
     };
     match to {
-        Place::Pipe => {
+        BundlePlace::Pipe => {
             tar(&bundle, stdio::stdout(), source).context("failed to write the bundle to stdout")?;
         }
-        Place::File(file) => {
+        BundlePlace::File(file) => {
             let beside = beside(file)?;
             let written = File::create(&beside)
                 .map_err(Into::into)
@@ -73,7 +73,7 @@ pub fn export(session: &Session, export: &Export, to: &Place, scratch: &Path) ->
             }
             written.with_context(|| format!("failed to write `{}`", file.display()))?;
         }
-        Place::Dir(dir) => {
+        BundlePlace::Dir(dir) => {
             let beside = beside(dir)?;
             let written = folder(&bundle, &beside, &sources).and_then(|()| replace(&beside, dir));
             if written.is_err() {

@@ -4,16 +4,16 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::Site;
+use super::TransferContext;
 use crate::exec::mount_store;
-use crate::plan::transfer::Transfer;
+use crate::plan::mounts::transfer::Transfer;
 use crate::store::key::FORMAT;
 use crate::store::layout_check::{self, Blob};
 use crate::store::mount::MountEntry;
 
 /// What one item left: its new entry in the store, with the bytes that are new; nothing for a mount with nothing to keep.
 pub(super) fn arrived(
-    site: &Site<'_>,
+    site: &TransferContext<'_>,
     transfer: &Transfer,
     number: usize,
 ) -> Result<Option<(MountEntry, u64)>> {

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-use super::{PATIENCE, Site};
+use super::{IDLE_TIMEOUT, TransferContext};
 use crate::exec::bake::{self, Call};
 use crate::exec::idle_timeout::IdleTimeout;
 use crate::exec::mount_store;
 use crate::exec::steps;
 use crate::plan::mounts::PlannedMount;
-use crate::plan::transfer::Transfer;
+use crate::plan::mounts::transfer::Transfer;
 use crate::progress::Watcher;
 use crate::progress::bake_outcome::BakeOutcome;
 use crate::store::layout_check::{self, Blob};
@@ -23,7 +23,7 @@ use crate::store::mount::MountEntry;
 /// Puts back, and reads the packs while the engine gets ready, and receives them where BuildKit carries them, which takes four times as long
 /// (measured). Each mount that is whole is told to `pass`; the call is ended as soon as one is found damaged.
 pub(super) fn call_and_verify(
-    site: &Site<'_>,
+    site: &TransferContext<'_>,
     transfer: &Transfer,
     (mounts, left): (&[PlannedMount], &BTreeSet<usize>),
     watcher: &mut dyn Watcher,
@@ -55,7 +55,7 @@ pub(super) fn each_blob(mount: &PlannedMount, check: fn(&Path, &Blob) -> Result<
 
 /// Mounts, but for those in `left`, that are not what they were, with what is to be said; they are not put back.
 pub(super) fn damaged(
-    site: &Site<'_>,
+    site: &TransferContext<'_>,
     (mounts, left): (&[PlannedMount], &BTreeSet<usize>),
     check: &dyn Fn(usize, &PlannedMount) -> Result<()>,
 ) -> Result<BTreeMap<usize, String>> {
@@ -75,7 +75,7 @@ pub(super) fn damaged(
 }
 
 /// Writes the call's files and links what it reads; what a call before left half done goes.
-pub(super) fn prepare(site: &Site<'_>, transfer: &Transfer) -> Result<()> {
+pub(super) fn prepare(site: &TransferContext<'_>, transfer: &Transfer) -> Result<()> {
     steps::remove(&transfer.dir)?;
     fs::create_dir_all(transfer.empty())?;
     for (path, text) in &transfer.files {
@@ -91,14 +91,14 @@ pub(super) fn prepare(site: &Site<'_>, transfer: &Transfer) -> Result<()> {
 }
 
 pub(super) fn call(
-    site: &Site<'_>,
+    site: &TransferContext<'_>,
     transfer: &Transfer,
     watcher: &mut dyn Watcher,
     is_full: &(dyn Fn() -> bool + Sync),
 ) -> Result<BakeOutcome> {
     let call =
         Call { command: &transfer.command, targets: &transfer.targets, log: site.log, stop: &|_| false };
-    let stall = IdleTimeout { after: PATIENCE, is_gone: &|_| true };
+    let stall = IdleTimeout { after: IDLE_TIMEOUT, is_gone: &|_| true };
     bake::run_with(&call, watcher, Some(stall), Some(is_full))
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::plan::transfer::{Loopback, Transfer};
+use crate::plan::mounts::transfer::{Loopback, Transfer};
 
 /// How long somebody may take to say what they want.
 const PATIENCE: Duration = Duration::from_secs(10);

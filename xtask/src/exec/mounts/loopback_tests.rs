@@ -1,7 +1,7 @@
 //! The files of a transfer, asked for as a RUN does.
 
 use crate::exec::mounts::loopback::*;
-use crate::plan::mounts::{Carrier, PlannedMount, Way};
+use crate::plan::mounts::{Direction, PlannedMount, TransferTemplate};
 
 /// A transfer of one mount, with a pack to be read.
 fn transfer(dir: &std::path::Path) -> Transfer {
@@ -13,8 +13,8 @@ fn transfer(dir: &std::path::Path) -> Transfer {
         held: None,
         uses: Vec::new(),
     };
-    let carrier = Carrier { scratch: dir.to_path_buf(), ..Carrier::default() };
-    let transfer = carrier.transfer(Way::Out, &[mount], &[].into(), "n", 0, None);
+    let carrier = TransferTemplate { scratch: dir.to_path_buf(), ..TransferTemplate::default() };
+    let transfer = carrier.transfer(Direction::Save, &[mount], &[].into(), "n", 0, None);
     fs::create_dir_all(transfer.input(0)).expect("made");
     fs::write(transfer.input(0).join("pack-000.zst"), "0123456789").expect("written");
     transfer

@@ -18,8 +18,8 @@ use self::loopback::Listening;
 use super::budget::Budget;
 use crate::engine::disk_usage::{self, Which};
 use crate::layout::Layout;
-use crate::plan::mounts::{Carrier, PlannedMount, Way};
-use crate::plan::transfer::Transfer;
+use crate::plan::mounts::transfer::Transfer;
+use crate::plan::mounts::{Direction, PlannedMount, TransferTemplate};
 use crate::process::signals;
 use crate::progress::Watcher;
 use crate::progress::bake_outcome::BakeOutcome;
@@ -29,10 +29,10 @@ use crate::store::layout_check;
 use crate::store::mount::MountEntry;
 
 /// Who holds a lock for longer than this is not waited for; whoever works says so every five seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where a transfer happens.
-pub struct Site<'a> {
+pub struct TransferContext<'a> {
     /// The store.
     pub layout: &'a Layout,
     /// The log of the build.
@@ -49,7 +49,7 @@ pub struct Site<'a> {
 
 /// What became of the mounts of one transfer.
 #[derive(Debug, Default)]
-pub struct Moved {
+pub struct TransferResult {
     /// Mounts that were put back, or whose save is the newest there can be, with the bytes of new packs.
     pub done: Vec<(MountEntry, u64)>,
     /// What did not work, for people.
@@ -58,7 +58,7 @@ pub struct Moved {
     pub seconds: f64,
 }
 
-impl Moved {
+impl TransferResult {
     /// Takes in what another transfer of the same build did.
     pub fn add(&mut self, other: Self) {
         self.done.extend(other.done);
@@ -75,44 +75,44 @@ impl Moved {
 
 /// Moves mounts. What goes wrong is in the warnings; an error is Ctrl-C alone.
 pub fn run(
-    site: &Site<'_>,
-    carrier: &Carrier,
-    way: Way,
+    site: &TransferContext<'_>,
+    carrier: &TransferTemplate,
+    way: Direction,
     mounts: &[PlannedMount],
     watcher: &mut dyn Watcher,
-) -> Result<Moved> {
+) -> Result<TransferResult> {
     let started = Instant::now();
     // Another one for each transfer: one build may have several.
     let nonce = format!("{:x}-{:x}", Timestamp::now().as_nanosecond(), std::process::id());
-    let mut moved = Moved::default();
-    let result = Errand { site, carrier, way, mounts, nonce }.run(watcher, &mut moved);
+    let mut moved = TransferResult::default();
+    let result = MountTransfer { site, carrier, way, mounts, nonce }.run(watcher, &mut moved);
     signals::check()?;
     if let Err(error) = result {
-        let verb = if way == Way::In { "put back" } else { "saved" };
+        let verb = if way == Direction::Restore { "put back" } else { "saved" };
         moved.warnings.push(format!("the cache mounts are not {verb}: {error:#}"));
     }
     moved.seconds = started.elapsed().as_secs_f64();
     Ok(moved)
 }
 
-struct Errand<'a> {
-    site: &'a Site<'a>,
-    carrier: &'a Carrier,
-    way: Way,
+struct MountTransfer<'a> {
+    site: &'a TransferContext<'a>,
+    carrier: &'a TransferTemplate,
+    way: Direction,
     mounts: &'a [PlannedMount],
     nonce: String,
 }
 
-impl Errand<'_> {
-    fn run(&self, watcher: &mut dyn Watcher, moved: &mut Moved) -> Result<()> {
+impl MountTransfer<'_> {
+    fn run(&self, watcher: &mut dyn Watcher, moved: &mut TransferResult) -> Result<()> {
         let (site, mounts) = (self.site, self.mounts);
-        if self.way == Way::Out {
+        if self.way == Direction::Save {
             let dirs: Vec<PathBuf> = mounts.iter().map(|mount| mount.dir.clone()).collect();
             site.budget.room_for(site.expected, &dirs)?;
         }
         let mut left = in_use(self.carrier, mounts, moved)?;
-        let mut is_verified = self.way == Way::Out;
-        if self.way == Way::In {
+        let mut is_verified = self.way == Direction::Save;
+        if self.way == Direction::Restore {
             let has = |_: usize, mount: &PlannedMount| each_blob(mount, layout_check::has);
             moved.leave(damaged(site, (mounts, &left), &has)?, &mut left);
         }
@@ -143,9 +143,9 @@ impl Errand<'_> {
         for number in (0..mounts.len()).filter(|number| !left.contains(number)) {
             let mount = &mounts[number];
             match (self.way, &mount.held) {
-                (Way::In, Some(held)) => moved.done.push((held.clone(), 0)),
-                (Way::In, None) => {}
-                (Way::Out, _) => match arrived(site, &transfer, number) {
+                (Direction::Restore, Some(held)) => moved.done.push((held.clone(), 0)),
+                (Direction::Restore, None) => {}
+                (Direction::Save, _) => match arrived(site, &transfer, number) {
                     Ok(new) => moved.done.extend(new),
                     Err(error) => {
                         let id = &mount.identity.id;
@@ -172,7 +172,7 @@ impl Errand<'_> {
         let serving = listening.map(|listening| listening.serve(transfer, unread)).transpose()?;
         if let Some(serving) = &serving {
             let packs = mounts.iter().flat_map(|mount| &mount.held).flat_map(MountEntry::blobs);
-            let total = (self.way == Way::In).then(|| packs.map(|pack| pack.size).sum());
+            let total = (self.way == Direction::Restore).then(|| packs.map(|pack| pack.size).sum());
             watcher.carried(serving.carried(), total);
         }
         if !is_verified {
@@ -180,7 +180,7 @@ impl Errand<'_> {
             return call_and_verify(site, transfer, (mounts, left), watcher, &pass);
         }
         let meter = site.budget.meter(site.expected);
-        let ended = call(site, transfer, watcher, &|| self.way == Way::Out && meter.is_full())?;
+        let ended = call(site, transfer, watcher, &|| self.way == Direction::Save && meter.is_full())?;
         meter.check(ended.full)?;
         Ok((ended, BTreeMap::new()))
     }
@@ -193,7 +193,7 @@ impl Errand<'_> {
             bail!("another build holds them");
         }
         let said = |number: &usize| {
-            let (id, seconds) = (&self.mounts[*number].identity.id, PATIENCE.as_secs());
+            let (id, seconds) = (&self.mounts[*number].identity.id, IDLE_TIMEOUT.as_secs());
             format!("the cache mount `{id}` is left alone: another build has been holding it for {seconds} s")
         };
         Ok(blocked.iter().map(said).collect())
@@ -201,7 +201,11 @@ impl Errand<'_> {
 }
 
 /// Private mounts that a build is using now: whoever asks for one of those gets another, empty one, which builds would find later.
-fn in_use(carrier: &Carrier, mounts: &[PlannedMount], moved: &mut Moved) -> Result<BTreeSet<usize>> {
+fn in_use(
+    carrier: &TransferTemplate,
+    mounts: &[PlannedMount],
+    moved: &mut TransferResult,
+) -> Result<BTreeSet<usize>> {
     if mounts.iter().all(|mount| mount.sharing != Sharing::Private) {
         return Ok(BTreeSet::new());
     }

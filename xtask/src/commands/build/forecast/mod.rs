@@ -23,7 +23,7 @@ use crate::forecast::{Forecast, ForecastInputs, PredictedState};
 use crate::layout::Layout;
 use crate::live::SharedForecast;
 use crate::memo::Memo;
-use crate::plan::build::{Facts, Plan};
+use crate::plan::build::{BuildFacts, Plan};
 use crate::plan::options::BuildOptions;
 use crate::process::query;
 use crate::project::context::Digests;
@@ -80,7 +80,7 @@ pub(super) struct ForecastTask {
 
 impl ForecastTask {
     /// Begins.
-    pub(super) fn begin(session: &Session, facts: &Facts, options: &BuildOptions, plan: &Plan) -> Self {
+    pub(super) fn begin(session: &Session, facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> Self {
         let forecast_slot = SharedForecast::default();
         let (build, heard) = mpsc::channel();
         let question = ForecastQuery {

@@ -3,23 +3,28 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::plan::build::Facts;
+use crate::plan::build::BuildFacts;
 use crate::plan::options::BuildOptions;
-use crate::plan::{call, fresh};
+use crate::plan::{bake_args, fresh};
 use crate::project::dockerfile::{Dockerfile, mounts};
 use crate::project::graph::{ImagePlace, TargetFacts};
 use crate::project::inputs;
 
 /// All of them but those whose Dockerfile is elsewhere.
-pub(super) fn targets(facts: &Facts, options: &BuildOptions) -> Vec<TargetFacts> {
+pub(super) fn targets(facts: &BuildFacts, options: &BuildOptions) -> Vec<TargetFacts> {
     let fresh = fresh::plan(facts, options);
     facts.names.iter().filter_map(|name| target(facts, options, &fresh, name)).collect()
 }
 
 /// A target as it is handed to BuildKit; nothing where its Dockerfile is elsewhere.
-fn target(facts: &Facts, options: &BuildOptions, fresh: &fresh::Fresh, name: &str) -> Option<TargetFacts> {
+fn target(
+    facts: &BuildFacts,
+    options: &BuildOptions,
+    fresh: &fresh::Fresh,
+    name: &str,
+) -> Option<TargetFacts> {
     let mut declared = facts.declaration.targets[name].clone();
-    for (key, value) in call::owner_sets(facts, options, name) {
+    for (key, value) in bake_args::owner_sets(facts, options, name) {
         if let Some(arg) = key.strip_prefix("args.") {
             declared.args.insert(arg.to_owned(), Some(value));
         } else if let Some(context) = key.strip_prefix("contexts.") {
@@ -54,7 +59,7 @@ fn target(facts: &Facts, options: &BuildOptions, fresh: &fresh::Fresh, name: &st
     })
 }
 
-fn place(facts: &Facts, target: &str, context: &str, source: &str) -> ImagePlace {
+fn place(facts: &BuildFacts, target: &str, context: &str, source: &str) -> ImagePlace {
     if let Some(owner) = source.strip_prefix("target:") {
         return ImagePlace::Target(owner.to_owned());
     }

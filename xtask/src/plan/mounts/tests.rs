@@ -38,8 +38,8 @@ fn mount(id: &str) -> PlannedMount {
     }
 }
 
-fn carrier() -> Carrier {
-    Carrier {
+fn carrier() -> TransferTemplate {
+    TransferTemplate {
         bake: Command::new(["docker", "buildx", "bake"]),
         builder: "default".into(),
         loopback: true,
@@ -77,7 +77,8 @@ fn each_mount_has_a_run_of_its_own_with_exactly_its_options() {
         sharing: Sharing::Private,
         ..mount("odd")
     };
-    let transfer = carrier().transfer(Way::In, &[mount("a"), odd], &BTreeSet::new(), "n0", 1600, None);
+    let transfer =
+        carrier().transfer(Direction::Restore, &[mount("a"), odd], &BTreeSet::new(), "n0", 1600, None);
     let plain = text(&transfer, "durango-mounts-0.Dockerfile");
     let run = "RUN --network=none --mount=type=cache,id=a,target=/cache,sharing=locked --mount=type=bind,from=durango-in-n0,source=/scripts,target=/durango/transfer --mount=type=bind,from=durango-in-n0,source=/0,target=/durango/in [";
     assert!(plain.contains(run), "{plain}");
@@ -109,7 +110,7 @@ fn each_mount_has_a_run_of_its_own_with_exactly_its_options() {
 #[test]
 fn over_the_loopback_interface_buildkit_carries_the_scripts_alone() {
     let at = Loopback { port: 7, token: "secret".into() };
-    for way in [Way::In, Way::Out] {
+    for way in [Direction::Restore, Direction::Save] {
         let mounts = [mount("a"), mount("b")];
         let transfer = carrier().transfer(way, &mounts, &BTreeSet::new(), "n0", 1600, Some(&at));
         let file = text(&transfer, "durango-mounts-0.Dockerfile");
@@ -129,7 +130,7 @@ fn over_the_loopback_interface_buildkit_carries_the_scripts_alone() {
         ..mount("owned")
     };
     let mounts = [mount("a"), owned];
-    let transfer = carrier().transfer(Way::In, &mounts, &BTreeSet::new(), "n0", 1600, Some(&at));
+    let transfer = carrier().transfer(Direction::Restore, &mounts, &BTreeSet::new(), "n0", 1600, Some(&at));
     assert!(transfer.loopback.is_none(), "the owner's stages would run again");
     assert!(!transfer.files.iter().any(|(path, _)| path.ends_with("loopback")));
 }
@@ -137,7 +138,7 @@ fn over_the_loopback_interface_buildkit_carries_the_scripts_alone() {
 #[test]
 fn what_is_left_keeps_its_number() {
     let mounts = [mount("a"), mount("b")];
-    let transfer = carrier().transfer(Way::Out, &mounts, &BTreeSet::from([0]), "n0", 0, None);
+    let transfer = carrier().transfer(Direction::Save, &mounts, &BTreeSet::from([0]), "n0", 0, None);
     let file = text(&transfer, "durango-mounts-0.Dockerfile");
     assert!(
         !file.contains("id=a,")
@@ -152,7 +153,8 @@ fn what_is_left_keeps_its_number() {
 
 #[test]
 fn what_several_leave_is_gathered() {
-    let transfer = carrier().transfer(Way::Out, &[mount("a"), mount("b")], &BTreeSet::new(), "n0", 0, None);
+    let transfer =
+        carrier().transfer(Direction::Save, &[mount("a"), mount("b")], &BTreeSet::new(), "n0", 0, None);
     let file = text(&transfer, "durango-mounts-0.Dockerfile");
     let copy = "FROM scratch AS durango-result\nCOPY --from=durango-0 /durango/out/ /durango/out/\nCOPY --from=durango-1 ";
     assert!(file.contains(copy), "{file}");
@@ -167,7 +169,7 @@ fn a_place_that_hides_the_tools_is_moved() {
         [("/usr/lib/x", "/durango/mount"), ("/", "/durango/mount"), ("/root/.cache", "/root/.cache")]
     {
         let mount = PlannedMount { target: target.into(), ..mount("a") };
-        let transfer = carrier().transfer(Way::Out, &[mount], &BTreeSet::new(), "n0", 0, None);
+        let transfer = carrier().transfer(Direction::Save, &[mount], &BTreeSet::new(), "n0", 0, None);
         let file = text(&transfer, "durango-mounts-0.Dockerfile");
         assert!(file.contains(&format!("id=a,target={place},")), "{file}");
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::mounts::{Carrier, Owner, Way};
 use super::transfer::Transfer;
+use super::{Direction, Owner, TransferTemplate};
 use crate::step::Command;
 
 /// The mounts that one build reaches.
@@ -29,7 +29,7 @@ impl Target<'_> {
     }
 }
 
-impl Carrier {
+impl TransferTemplate {
     /// One call of bake for all of them.
     pub(super) fn bake(&self, transfer: &mut Transfer, targets: &[Target<'_>]) -> Command {
         let file = transfer.dir.join("bake.json");
@@ -48,8 +48,8 @@ impl Carrier {
     /// All by itself, or as the owner's target has it.
     fn bake_target(&self, transfer: &Transfer, target: &Target<'_>) -> Value {
         let output = match transfer.way {
-            Way::Out => format!("type=local,dest={}", transfer.out().display()),
-            Way::In => "type=cacheonly".to_owned(),
+            Direction::Save => format!("type=local,dest={}", transfer.out().display()),
+            Direction::Restore => "type=cacheonly".to_owned(),
         };
         let mut told = json!({
             "dockerfile": transfer.dockerfile(&target.name), "target": target.stage, "contexts": self.contexts(transfer),

@@ -1,14 +1,19 @@
 //! The cache mounts of a build: which of them the store holds, and the call that takes some out or puts some back. Which ones is
 //! known when steps run; what is done with each is planned here.
 
+pub mod dockerfile;
+pub mod oci;
+pub mod plan;
+pub mod transfer;
+mod transfer_call;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::mount_file;
-use super::transfer::{Loopback, Transfer};
-use super::transfer_call::Target;
+use super::mounts::transfer::{Loopback, Transfer};
+use super::mounts::transfer_call::Target;
 use crate::project::dockerfile::mounts::Use;
 use crate::project::mount::{MountIdentity, Sharing};
 use crate::step::Command;
@@ -34,7 +39,7 @@ pub struct PlannedMount {
 
 /// What every transfer of a build needs.
 #[derive(Debug, Clone, Default)]
-pub struct Carrier {
+pub struct TransferTemplate {
     /// A call of bake without targets, with the declaration's files and nothing set.
     pub bake: Command,
     /// The builder.
@@ -65,11 +70,11 @@ pub struct Owner {
 /// Which way.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
+pub enum Direction {
     /// From the builder to the store.
-    Out,
+    Save,
     /// From the store to the builder.
-    In,
+    Restore,
 }
 
 /// How much garbage buildx may gather while it carries packs: by Go's own measure it spends a good part of its time on counting it, and it stayed
@@ -104,13 +109,13 @@ impl PlannedMount {
     }
 }
 
-impl Carrier {
+impl TransferTemplate {
     /// The call that moves these mounts but for those in `left`, which keep their numbers: what a call before did is cached then.
     /// `now` is the time in seconds since 1970. Mounts that only another build's stages reach go by BuildKit alone: a network for all
     /// of them would make those stages run again.
     pub fn transfer(
         &self,
-        way: Way,
+        way: Direction,
         mounts: &[PlannedMount],
         left: &BTreeSet<usize>,
         nonce: &str,
@@ -128,7 +133,7 @@ impl Carrier {
         let mut transfer = Transfer {
             way,
             items: mounts.to_vec(),
-            files: mount_file::scripts(&dir.join("in"), loopback),
+            files: dockerfile::scripts(&dir.join("in"), loopback),
             links: Vec::new(),
             targets: Vec::new(),
             command: Command::default(),
@@ -145,7 +150,7 @@ impl Carrier {
                 let name = format!("durango-mounts-{index}");
                 let owner = owner.and_then(|name| Some((name, self.owners.get(name)?)));
                 transfer.files.extend(self.dockerfiles(&transfer, &name, owner, &numbers, now));
-                Target { name, owner, namespace, stage: mount_file::result(&numbers) }
+                Target { name, owner, namespace, stage: dockerfile::result(&numbers) }
             })
             .collect();
         transfer.targets = targets.iter().map(|target| target.name.clone()).collect();
@@ -167,7 +172,7 @@ impl Carrier {
     ) -> Vec<(PathBuf, String)> {
         let path = transfer.dockerfile(name);
         let mut text = owner.map_or_else(String::new, |(_, owner)| format!("{}\n", owner.dockerfile));
-        text.push_str(&mount_file::stages(transfer, &self.tools.0, numbers, now));
+        text.push_str(&dockerfile::stages(transfer, &self.tools.0, numbers, now));
         let ignore = owner.and_then(|(_, owner)| owner.dockerignore.clone());
         let ignore = ignore.map(|text| (path.with_extension("Dockerfile.dockerignore"), text));
         std::iter::once((path, text)).chain(ignore).collect()
@@ -175,5 +180,4 @@ impl Carrier {
 }
 
 #[cfg(test)]
-#[path = "mounts_tests.rs"]
 mod tests;

@@ -4,8 +4,8 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::mounts::{PlannedMount, Way};
 use super::transfer::{Loopback, Transfer};
+use super::{Direction, PlannedMount};
 
 /// The tools image has all that the scripts need but for what packs, in Debian's smallest variant. The layer stays in the builder. The
 /// folder is where the loader of some architectures is, and bound on all.
@@ -35,9 +35,9 @@ const SCRIPTS: &str = "scripts";
 /// The scripts, for what a call reads in `dir`, and where they reach xtask.
 pub(super) fn scripts(dir: &Path, loopback: Option<&Loopback>) -> Vec<(PathBuf, String)> {
     let scripts = [
-        ("take-out", include_str!("../store/transfer/take-out")),
-        ("put-back", include_str!("../store/transfer/put-back")),
-        ("carry", include_str!("../store/transfer/carry")),
+        ("take-out", include_str!("../../store/transfer/take-out")),
+        ("put-back", include_str!("../../store/transfer/put-back")),
+        ("carry", include_str!("../../store/transfer/carry")),
     ];
     let scripts = scripts.into_iter().map(|(name, text)| (name, text.to_owned()));
     let loopback = loopback.map(|at| ("loopback", format!("{} {}\n", at.port, at.token)));
@@ -47,8 +47,8 @@ pub(super) fn scripts(dir: &Path, loopback: Option<&Loopback>) -> Vec<(PathBuf, 
 /// The stages that move the items of these numbers, after whatever stands before them.
 pub(super) fn stages(transfer: &Transfer, tools: &str, numbers: &[usize], now: i64) -> String {
     let mut text = match transfer.way {
-        Way::Out => format!("FROM {tools} AS durango-tools\n{TOOLS}"),
-        Way::In => format!("FROM {tools} AS durango-tools\n"),
+        Direction::Save => format!("FROM {tools} AS durango-tools\n{TOOLS}"),
+        Direction::Restore => format!("FROM {tools} AS durango-tools\n"),
     };
     for number in numbers {
         stage(&mut text, transfer, *number, now);
@@ -75,8 +75,8 @@ fn stage(text: &mut String, transfer: &Transfer, number: usize, now: i64) {
     let (target, nonce) = (place(&mount.target), &transfer.nonce);
     let item = number.to_string();
     let (base, script, rest) = match transfer.way {
-        Way::Out => ("scratch", "take-out", vec![u8::from(mount.previous().is_some()).to_string()]),
-        Way::In => {
+        Direction::Save => ("scratch", "take-out", vec![u8::from(mount.previous().is_some()).to_string()]),
+        Direction::Restore => {
             let saved = mount.held.as_ref().map_or(now, |held| held.saved.as_second());
             let packs = mount.held.as_ref().map_or(0, |held| held.packs.len());
             ("durango-tools", "put-back", vec![(now - saved).max(0).to_string(), packs.to_string()])
@@ -90,7 +90,7 @@ fn stage(text: &mut String, transfer: &Transfer, number: usize, now: i64) {
     if is_linked && transfer.loopback.is_none() {
         binds.push(format!("from=durango-in-{nonce},source=/{number},target=/durango/in"));
     }
-    if transfer.way == Way::Out {
+    if transfer.way == Direction::Save {
         binds.extend(BOUND.iter().map(|dir| format!("from=durango-tools,source=/{dir},target=/{dir}")));
     }
     let binds: String = binds.iter().map(|bind| format!(" --mount=type=bind,{bind}")).collect();

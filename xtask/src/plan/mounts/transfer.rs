@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::mount_file;
-use super::mounts::{PlannedMount, Way};
+use super::dockerfile;
+use super::{Direction, PlannedMount};
 use crate::step::Command;
 use crate::store::layout_check;
 
@@ -20,7 +20,7 @@ pub struct Loopback {
 #[derive(Debug, Clone)]
 pub struct Transfer {
     /// Which way.
-    pub way: Way,
+    pub way: Direction,
     /// What is moved; the stage of each is `durango-N`.
     pub items: Vec<PlannedMount>,
     /// Files of the call.
@@ -52,7 +52,7 @@ impl Transfer {
 
     /// Where the result of one item arrives.
     pub fn result(&self, number: usize) -> PathBuf {
-        self.out().join(mount_file::OUT.trim_start_matches('/')).join(number.to_string())
+        self.out().join(dockerfile::OUT.trim_start_matches('/')).join(number.to_string())
     }
 
     /// What the RUN of one item reads.
@@ -75,14 +75,14 @@ impl Transfer {
     /// Gives the item's RUN what it reads.
     pub(super) fn link(&mut self, number: usize, mount: &PlannedMount) {
         let previous = match self.way {
-            Way::Out => mount.previous(),
-            Way::In => mount.held.as_ref(),
+            Direction::Save => mount.previous(),
+            Direction::Restore => mount.held.as_ref(),
         };
         let Some(entry) = previous else { return };
         let at = self.input(number);
         let blob = |digest: &str| layout_check::blobs(&mount.dir).join(digest);
         self.links.push((blob(&entry.manifest.digest), at.join("manifest.zst")));
-        if self.way == Way::In {
+        if self.way == Direction::Restore {
             let packs = entry.packs.iter().enumerate();
             self.links.extend(
                 packs.map(|(index, pack)| (blob(&pack.digest), at.join(format!("pack-{index:03}.zst")))),

@@ -10,7 +10,7 @@ use crate::engine::registry::RegistryAnswer;
 
 /// What a registry said before the build.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct RegistryState {
     /// The registry.
     pub registry: Registry,
     /// What it holds for each target, or why it is left out.
@@ -37,25 +37,25 @@ pub struct Tag {
 
 /// Layers in a registry that BuildKit is shown.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-pub struct Read {
+pub struct RegistryRead {
     /// The whole reference.
     pub reference: String,
 }
 
-impl Read {
+impl RegistryRead {
     /// The value of `cache-from`.
     pub fn cache_from(&self) -> String {
         format!("type=registry,ref={}", self.reference)
     }
 }
 
-impl Held {
+impl RegistryState {
     /// The exact key first, then what was pushed last, where that is another one.
-    pub fn reads(&self, target: &str) -> Vec<Read> {
+    pub fn reads(&self, target: &str) -> Vec<RegistryRead> {
         let Some(tags) = self.tags(target) else { return Vec::new() };
         let digest = tags.exact.as_ref().map(|tag| &tag.digest);
         let newest = tags.newest.iter().filter(|tag| Some(&tag.digest) != digest);
-        tags.exact.iter().chain(newest).map(|tag| Read { reference: tag.reference.clone() }).collect()
+        tags.exact.iter().chain(newest).map(|tag| RegistryRead { reference: tag.reference.clone() }).collect()
     }
 
     /// Whether it holds a result of exactly this Dockerfile.

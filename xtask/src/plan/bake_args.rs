@@ -3,24 +3,29 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::build::{Facts, PlannedTarget};
+use super::build::{BuildFacts, PlannedTarget};
 use super::fresh::Fresh;
-use super::held::Read;
 use super::options::BuildOptions;
+use super::registry_state::RegistryRead;
 use crate::base_image::Base;
 use crate::engine::Driver;
 use crate::project::Target;
 use crate::step::Command;
 
 /// The build's own call.
-pub fn bake(facts: &Facts, options: &BuildOptions, common: &Command, metadata: &Path) -> Command {
+pub fn bake(facts: &BuildFacts, options: &BuildOptions, common: &Command, metadata: &Path) -> Command {
     let bake = common.clone().args(["--metadata-file", &metadata.display().to_string()]);
     bake.args(output_sets(facts, options)).args(facts.names.iter().cloned())
 }
 
 /// What the build and each save share, so that a save finds all of the build's work: files, builder, contexts, arguments,
 /// caches to read.
-pub fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget], fresh: &Fresh) -> Command {
+pub fn common(
+    facts: &BuildFacts,
+    options: &BuildOptions,
+    targets: &[PlannedTarget],
+    fresh: &Fresh,
+) -> Command {
     let inline = fresh.inline.iter().flat_map(|file| ["-f".to_owned(), file.display().to_string()]);
     let command = bare(facts).args(inline);
     let mut sets: Vec<String> = options.sets.iter().filter(|set| !is_builds_own(set)).cloned().collect();
@@ -31,7 +36,7 @@ pub fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget], 
             let from = |source: String| format!("{}.cache-from={source}", target.name);
             sets.extend(declared.cache_from.iter().map(to_csv).map(from));
             sets.extend(target.read.iter().map(|dir| local_cache("src", dir)).map(from));
-            sets.extend(target.remote.iter().map(Read::cache_from).map(from));
+            sets.extend(target.remote.iter().map(RegistryRead::cache_from).map(from));
         }
     }
     sets.extend(fresh.sets.iter().cloned());
@@ -39,7 +44,7 @@ pub fn common(facts: &Facts, options: &BuildOptions, targets: &[PlannedTarget], 
 }
 
 /// A call of bake with the declaration's files and nothing set.
-pub fn bare(facts: &Facts) -> Command {
+pub fn bare(facts: &BuildFacts) -> Command {
     let mut command = Command::new(["docker", "buildx", "--builder", &facts.engine.builder, "bake"]);
     for file in &facts.declaration.files {
         command = command.args(["-f", &file.display().to_string()]);
@@ -51,7 +56,7 @@ pub fn bare(facts: &Facts) -> Command {
 }
 
 /// What the build of one target is told beside the declaration, as (KEY, VALUE): for a call that reaches its stages.
-pub fn owner_sets(facts: &Facts, options: &BuildOptions, name: &str) -> Vec<(String, String)> {
+pub fn owner_sets(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Vec<(String, String)> {
     let key = |set: &String| {
         let (field, value) = set.split_once('=')?;
         let (pattern, key) = field.split_once('.')?;
@@ -63,11 +68,11 @@ pub fn owner_sets(facts: &Facts, options: &BuildOptions, name: &str) -> Vec<(Str
 }
 
 /// What stands in for an image that the builder does not see.
-pub fn tools_context(facts: &Facts, base: &Base) -> Option<String> {
+pub fn tools_context(facts: &BuildFacts, base: &Base) -> Option<String> {
     (base.local && !facts.engine.capabilities().sees_local_images).then(|| oci_layout(facts, base))
 }
 
-fn oci_layout(facts: &Facts, base: &Base) -> String {
+fn oci_layout(facts: &BuildFacts, base: &Base) -> String {
     let dir = base.kept.as_ref().map_or_else(|| facts.scratch.join("base"), |kept| kept.dir.clone());
     let tag = base.image.rsplit_once(':').map_or("latest", |(_, tag)| tag);
     format!("oci-layout://{}:{tag}", dir.display())
@@ -75,7 +80,7 @@ fn oci_layout(facts: &Facts, base: &Base) -> String {
 
 /// BuildKit on; no attestations unless asked for (with the default provenance each cached build has another digest, measured);
 /// bake may read what the user names, wherever it is (from 0.20 on it asks about paths outside its folder).
-fn environment(facts: &Facts) -> BTreeMap<String, String> {
+fn environment(facts: &BuildFacts) -> BTreeMap<String, String> {
     let fixed = [
         ("DOCKER_BUILDKIT", "1"),
         ("BUILDX_NO_DEFAULT_ATTESTATIONS", "1"),
@@ -87,7 +92,7 @@ fn environment(facts: &Facts) -> BTreeMap<String, String> {
 }
 
 /// What one target needs beside the declaration.
-fn target_sets(facts: &Facts, options: &BuildOptions, name: &str, declared: &Target) -> Vec<String> {
+fn target_sets(facts: &BuildFacts, options: &BuildOptions, name: &str, declared: &Target) -> Vec<String> {
     let links =
         facts.declaration.links(declared).filter(|(_, owner)| facts.names.iter().any(|other| other == owner));
     let mut sets: Vec<String> =
@@ -131,7 +136,7 @@ fn key_of(set: &str) -> &str {
 }
 
 /// Tags and outputs, which a save leaves out.
-fn output_sets(facts: &Facts, options: &BuildOptions) -> Vec<String> {
+fn output_sets(facts: &BuildFacts, options: &BuildOptions) -> Vec<String> {
     let main = &facts.names[0];
     let tags = options.tags.iter().map(|tag| format!("{main}.tags={tag}"));
     let outputs = options.outputs.iter().map(|output| format!("{main}.output={output}"));
@@ -147,7 +152,7 @@ fn output_sets(facts: &Facts, options: &BuildOptions) -> Vec<String> {
 }
 
 /// Targets whose result nobody gave a place.
-fn unplaced<'a>(facts: &'a Facts, options: &'a BuildOptions) -> impl Iterator<Item = &'a String> {
+fn unplaced<'a>(facts: &'a BuildFacts, options: &'a BuildOptions) -> impl Iterator<Item = &'a String> {
     let placed_by_set = options.sets.iter().any(|set| says_output(set));
     let placed = if options.push { facts.requested } else { usize::from(!options.outputs.is_empty()) };
     // Other drivers would only load what the requested images build on, next to an image that goes elsewhere.
@@ -158,7 +163,7 @@ fn unplaced<'a>(facts: &'a Facts, options: &'a BuildOptions) -> impl Iterator<It
 }
 
 /// Where such a result goes: to the engine, where users expect it. `None` leaves it to buildx.
-fn default_output(facts: &Facts, name: &str) -> Option<&'static str> {
+fn default_output(facts: &BuildFacts, name: &str) -> Option<&'static str> {
     if facts.engine.driver == Driver::Docker {
         // Docker's own media types have none for zstd, which layers of a store are; `docker commit` refuses them.
         return facts.engine.capabilities().oci_images.then_some("type=image,oci-mediatypes=true");
@@ -168,12 +173,12 @@ fn default_output(facts: &Facts, name: &str) -> Option<&'static str> {
 
 /// Whether the engine can hold a result of another driver. Its classic store has no manifest lists, which several platforms
 /// and attestations make, and buildx refuses the whole build then.
-fn can_load(facts: &Facts, target: &Target) -> bool {
+fn can_load(facts: &BuildFacts, target: &Target) -> bool {
     facts.engine.containerd_store || !target.makes_manifest_list()
 }
 
 /// Warns of results that stay in the builder.
-pub fn unloaded(facts: &Facts, options: &BuildOptions) -> Option<String> {
+pub fn unloaded(facts: &BuildFacts, options: &BuildOptions) -> Option<String> {
     let is_elsewhere = facts.engine.driver != Driver::Docker;
     let names = unplaced(facts, options)
         .filter(|name| is_elsewhere && !can_load(facts, &facts.declaration.targets[*name]))
@@ -218,7 +223,7 @@ mod tests {
 
     #[test]
     fn an_image_that_stays_in_the_engine_has_media_types_that_know_zstd() {
-        let kept = |edit: &dyn Fn(&mut Facts, &mut BuildOptions)| {
+        let kept = |edit: &dyn Fn(&mut BuildFacts, &mut BuildOptions)| {
             let (mut facts, mut options) = (facts(), BuildOptions::default());
             edit(&mut facts, &mut options);
             let line = plan(&facts, &options, "id").bake.to_shell();
@@ -229,7 +234,7 @@ mod tests {
         // Where somebody said where it goes, it goes there alone.
         assert_eq!(kept(&|_, options| options.outputs.push("type=local,dest=x".into())), [false, true]);
         assert_eq!(kept(&|_, options| options.sets.push("*.output=type=cacheonly".into())), [false, false]);
-        let declare = |facts: &mut Facts| {
+        let declare = |facts: &mut BuildFacts| {
             let base = facts.declaration.targets.get_mut("base").expect("a target");
             base.output.push("type=cacheonly".into());
         };
@@ -241,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_result_of_another_driver_is_loaded_where_the_engine_can_hold_it() {
-        let loaded = |edit: &dyn Fn(&mut Facts, &mut BuildOptions)| {
+        let loaded = |edit: &dyn Fn(&mut BuildFacts, &mut BuildOptions)| {
             let (mut facts, mut options) = (facts(), BuildOptions::default());
             facts.engine.driver = Driver::DockerContainer;
             facts.engine.containerd_store = false;
@@ -253,7 +258,7 @@ mod tests {
             let loads = |name| line.contains(&format!("{name}.output=type=docker"));
             (["app", "base"].map(loads), warnings.collect::<Vec<_>>())
         };
-        let several = |facts: &mut Facts| {
+        let several = |facts: &mut BuildFacts| {
             let app = facts.declaration.targets.get_mut("app").expect("a target");
             app.platforms = vec!["linux/amd64".into(), "linux/arm64".into()];
         };

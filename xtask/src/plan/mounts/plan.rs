@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::build::Facts;
-use super::call;
-use super::fresh::Fresh;
-use super::held::Held;
-use super::mounts::{Carrier, Owner, PlannedMount};
-use super::options::BuildOptions;
+use super::{Owner, PlannedMount, TransferTemplate};
 use crate::error::usage;
+use crate::plan::bake_args;
+use crate::plan::build::BuildFacts;
+use crate::plan::fresh::Fresh;
+use crate::plan::options::BuildOptions;
+use crate::plan::registry_state::RegistryState;
 use crate::progress::step_name::StepName;
 use crate::project::dockerfile::mounts::{UsedMount, of_build};
 use crate::project::dockerfile::{Dockerfile, Inputs};
@@ -19,7 +19,7 @@ use crate::text::size::show;
 
 /// Which mounts travel, as `--mounts` and `DURANGO_MOUNTS` have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Choice {
+pub struct MountFilter {
     /// These alone; all where none is named.
     only: Vec<String>,
     /// Never these.
@@ -28,7 +28,7 @@ pub struct Choice {
     none: bool,
 }
 
-impl Choice {
+impl MountFilter {
     /// Reads `all`, `none`, or ids with commas between them, those with a `-` in front left out.
     pub fn parse(text: &str) -> Result<Self> {
         let mut choice = Self::default();
@@ -74,10 +74,10 @@ pub struct MountPlan {
     pub mounts: Vec<PlannedMount>,
     /// What registries hold, who may have mounts as well.
     #[serde(skip)]
-    pub registries: Vec<Held>,
+    pub registries: Vec<RegistryState>,
     /// What moves them; nothing where no image has the tools.
     #[serde(skip)]
-    pub carrier: Option<Carrier>,
+    pub carrier: Option<TransferTemplate>,
     /// Dockerfiles by target, with what the target adds.
     #[serde(skip)]
     files: BTreeMap<String, (Dockerfile, Inputs)>,
@@ -87,8 +87,8 @@ pub struct MountPlan {
 }
 
 /// Plans them.
-pub fn plan(facts: &Facts, options: &BuildOptions, fresh: &Fresh) -> MountPlan {
-    let parse = |(name, fresh): (&String, &super::fresh::FreshFacts)| {
+pub fn plan(facts: &BuildFacts, options: &BuildOptions, fresh: &Fresh) -> MountPlan {
+    let parse = |(name, fresh): (&String, &crate::plan::fresh::FreshFacts)| {
         Some((
             name.clone(),
             (Dockerfile::parse(fresh.source.as_ref()?.text.as_bytes()), fresh.inputs.clone()),
@@ -130,22 +130,27 @@ pub fn plan(facts: &Facts, options: &BuildOptions, fresh: &Fresh) -> MountPlan {
     plan
 }
 
-fn carrier(facts: &Facts, options: &BuildOptions, fresh: &Fresh, mounts: &[PlannedMount]) -> Option<Carrier> {
+fn carrier(
+    facts: &BuildFacts,
+    options: &BuildOptions,
+    fresh: &Fresh,
+    mounts: &[PlannedMount],
+) -> Option<TransferTemplate> {
     let tools = facts.tools.as_ref().filter(|_| !mounts.is_empty())?;
     let from = mounts.iter().filter_map(|mount| Some(mount.identity.from.as_deref()?.split_once('/')?.0));
     let owner = |name: &str| {
         let source = facts.fresh.get(name)?.source.clone()?;
-        let mut sets = call::owner_sets(facts, options, name);
+        let mut sets = bake_args::owner_sets(facts, options, name);
         // The stage as the build has it: another run of it is another mount.
         sets.extend(fresh.shm_size(name).map(|bytes| ("shm-size".to_owned(), bytes.to_string())));
         let dockerfile = fresh.texts.get(name).cloned().unwrap_or(source.text);
         Some((name.to_owned(), Owner { dockerfile, dockerignore: source.ignore, sets }))
     };
-    Some(Carrier {
-        bake: call::bare(facts),
+    Some(TransferTemplate {
+        bake: bake_args::bare(facts),
         builder: facts.engine.builder.clone(),
         loopback: facts.engine.loopback,
-        tools: (tools.image.clone(), call::tools_context(facts, tools)),
+        tools: (tools.image.clone(), bake_args::tools_context(facts, tools)),
         ca_bundle: facts.secrets.ca_bundle.clone(),
         owners: from.filter_map(owner).collect(),
         scratch: facts.scratch.clone(),
@@ -210,9 +215,9 @@ mod tests {
             ("all,-b", true, false),
         ];
         for (text, a, b) in table {
-            let choice = Choice::parse(text).expect(text);
+            let choice = MountFilter::parse(text).expect(text);
             assert_eq!((choice.takes("a"), choice.takes("b")), (a, b), "{text}");
         }
-        assert!(Choice::parse("none,a").is_err() && Choice::parse("-").is_err());
+        assert!(MountFilter::parse("none,a").is_err() && MountFilter::parse("-").is_err());
     }
 }

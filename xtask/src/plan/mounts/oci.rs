@@ -9,14 +9,14 @@ use crate::store::mount_image::TAG;
 
 /// The folders of one mount on its way.
 #[derive(Debug, Clone)]
-pub struct Way {
+pub struct OciTransfer {
     /// An OCI layout.
     pub layout: PathBuf,
     /// A folder with nothing but a Dockerfile.
     pub context: PathBuf,
 }
 
-impl Way {
+impl OciTransfer {
     /// Below a build's scratch folder.
     pub fn new(scratch: &Path, slug: &str) -> Self {
         let dir = scratch.join("mount-images").join(slug);
