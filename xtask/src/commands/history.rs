@@ -13,7 +13,7 @@ use crate::record::find::find;
 use crate::record::read::{self, RecordState};
 use crate::report::{history, store};
 use crate::session::Session;
-use crate::store::contents::{Contents, Kind};
+use crate::store::contents::{Contents, ItemKind};
 use crate::store::entry;
 use crate::text::suggestion;
 
@@ -57,7 +57,7 @@ fn remove(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
     let ids = named(session, words)?;
     let list = || {
         let contents = Contents::read(&session.layout);
-        if all { gc::clear(&contents, &[Kind::Builds]) } else { gc::forget(&contents, &ids) }
+        if all { gc::clear(&contents, &[ItemKind::Builds]) } else { gc::forget(&contents, &ids) }
     };
     let mut plan = list();
     if !session.globals.json {

@@ -56,7 +56,7 @@ impl Budget {
 
     /// Removes what the policy does not keep; gives what went. Nothing goes while another build reads the store: that one
     /// does the same at its end.
-    pub fn settle(&self) -> Result<GcPlan> {
+    pub fn enforce(&self) -> Result<GcPlan> {
         let request = Request { policy: self.policy.clone(), ..Request::default() };
         let list = || planning::plan(&Contents::read(&self.layout), &request, self.now);
         let plan = list();

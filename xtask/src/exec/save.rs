@@ -80,7 +80,7 @@ pub fn run(
         steps,
     };
     fs::write(save.beside.join("entry.json"), serde_json::to_vec_pretty(&entry)?)?;
-    crate::store::used::touch(&save.beside);
+    crate::store::used::mark_used(&save.beside);
     swap(layout, save)?;
     Ok(Saved { entry, seconds: started.elapsed().as_secs_f64() })
 }

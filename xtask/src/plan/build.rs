@@ -18,7 +18,7 @@ use crate::json::SCHEMA;
 use crate::project::Declaration;
 use crate::project::secrets::Secrets;
 use crate::step::{Action, Command, Step};
-use crate::store::contents::Kind;
+use crate::store::contents::ItemKind;
 use crate::store::damage::Damaged;
 use crate::store::entry::Found;
 use crate::store::fresh::Nonce;
@@ -153,7 +153,7 @@ pub fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> Plan {
     warnings.extend(facts.stored.values().flat_map(|stored| stored.found.warnings.clone()));
     let damaged = damaged(facts);
     // Of mounts it is said where they are read.
-    warnings.extend(damaged.iter().filter(|item| item.kind == Kind::Layers).map(Damaged::warning));
+    warnings.extend(damaged.iter().filter(|item| item.kind == ItemKind::Layers).map(Damaged::warning));
     let fresh = fresh::plan(facts, options);
     warnings.extend(fresh.warnings.iter().cloned());
     let mounts = plan::plan(facts, options, &fresh);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::store::contents::{Contents, Item, Kind, Node, State};
+use crate::store::contents::{Contents, Item, ItemKind, ItemState, Node};
 use crate::store::policy::{Policy, QUARANTINE_DAYS};
 
 /// So many records of builds stay until nothing else is left to go.
@@ -27,7 +27,7 @@ pub struct Request {
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct Removal {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ItemKind,
     /// Its name for people.
     pub name: String,
     /// Where.
@@ -57,7 +57,7 @@ pub struct GcPlan {
 pub fn plan(contents: &Contents, request: &Request, now: Timestamp) -> GcPlan {
     let mut picked = Picked { shares: contents.shares(), removals: Vec::new(), left: contents.bytes() };
     let before = picked.left;
-    let mine = |item: &&Item| item.state != State::Untouchable && !request.protect.contains(&item.path);
+    let mine = |item: &&Item| item.state != ItemState::Untouchable && !request.protect.contains(&item.path);
     let mut items: Vec<&Item> = contents.items.iter().filter(mine).collect();
     items.sort_by_key(|item| (item.used, item.path.clone()));
     for item in &items {
@@ -87,19 +87,23 @@ pub fn plan(contents: &Contents, request: &Request, now: Timestamp) -> GcPlan {
 }
 
 /// The list that takes everything of some kinds, but for what is a running build's.
-pub fn clear(contents: &Contents, kinds: &[Kind]) -> GcPlan {
+pub fn clear(contents: &Contents, kinds: &[ItemKind]) -> GcPlan {
     all_of(contents, kinds.iter().flat_map(|kind| contents.of(*kind)), "cleared")
 }
 
 /// The list that takes the records of builds, but for one that runs.
 pub fn forget(contents: &Contents, ids: &[String]) -> GcPlan {
-    all_of(contents, contents.of(Kind::Builds).filter(|item| ids.contains(&item.name)), "no longer wanted")
+    all_of(
+        contents,
+        contents.of(ItemKind::Builds).filter(|item| ids.contains(&item.name)),
+        "no longer wanted",
+    )
 }
 
 fn all_of<'a>(contents: &'a Contents, items: impl Iterator<Item = &'a Item>, reason: &str) -> GcPlan {
     let mut picked = Picked { shares: contents.shares(), removals: Vec::new(), left: contents.bytes() };
     let before = picked.left;
-    for item in items.filter(|item| item.state != State::Untouchable) {
+    for item in items.filter(|item| item.state != ItemState::Untouchable) {
         picked.take(item, reason.to_owned());
     }
     GcPlan { removals: picked.removals, before, after: picked.left, short: 0 }
@@ -108,8 +112,8 @@ fn all_of<'a>(contents: &'a Contents, items: impl Iterator<Item = &'a Item>, rea
 /// What goes as soon as anything does.
 fn garbage(item: &Item, now: Timestamp) -> Option<String> {
     match &item.state {
-        State::Orphan(why) => Some((*why).to_owned()),
-        _ if item.kind == Kind::Quarantine && idle(item, now) >= i64::from(QUARANTINE_DAYS) => {
+        ItemState::Orphan(why) => Some((*why).to_owned()),
+        _ if item.kind == ItemKind::Quarantine && idle(item, now) >= i64::from(QUARANTINE_DAYS) => {
             Some(format!("it was damaged, and kept for {QUARANTINE_DAYS} days"))
         }
         _ => None,
@@ -121,14 +125,14 @@ fn idle(item: &Item, now: Timestamp) -> i64 {
     now.duration_since(item.used).max(SignedDuration::ZERO).as_hours() / 24
 }
 
-fn is_by_age(kind: Kind) -> bool {
-    matches!(kind, Kind::Layers | Kind::Mounts | Kind::Builds | Kind::Bases)
+fn is_by_age(kind: ItemKind) -> bool {
+    matches!(kind, ItemKind::Layers | ItemKind::Mounts | ItemKind::Builds | ItemKind::Bases)
 }
 
 /// Generations beyond the newest of their image and platform.
 fn beyond(contents: &Contents, keep: usize) -> Vec<&Item> {
     let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
-    for item in contents.of(Kind::Layers).filter(|item| item.state == State::Sound) {
+    for item in contents.of(ItemKind::Layers).filter(|item| item.state == ItemState::Sound) {
         groups.entry(&item.group).or_default().push(item);
     }
     let mut old = Vec::new();
@@ -142,12 +146,12 @@ fn beyond(contents: &Contents, keep: usize) -> Vec<&Item> {
 /// Takes from the store what it needs to lose to be as small as `wanted`. What turns out to be needless stays after all.
 fn pressure(items: &[&Item], picked: &mut Picked, wanted: u64, contents: &Contents) {
     let records: BTreeSet<_> = {
-        let mut builds: Vec<_> = items.iter().filter(|item| item.kind == Kind::Builds).collect();
+        let mut builds: Vec<_> = items.iter().filter(|item| item.kind == ItemKind::Builds).collect();
         builds.sort_by_key(|item| std::cmp::Reverse(&item.name));
         builds.iter().take(RECORDS).map(|item| item.path.clone()).collect()
     };
     let rank = |item: &Item| match (&item.state, item.kind) {
-        (State::Damaged(_), _) | (_, Kind::Quarantine) => 0,
+        (ItemState::Damaged(_), _) | (_, ItemKind::Quarantine) => 0,
         _ if records.contains(&item.path) => 2,
         _ => 1,
     };

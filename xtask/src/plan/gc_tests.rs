@@ -5,7 +5,7 @@ fn at(day: i64) -> Timestamp {
 }
 
 /// An item of so many bytes of its own, of an image, saved and used on a day.
-fn item(kind: Kind, name: &str, day: i64, bytes: u64) -> Item {
+fn item(kind: ItemKind, name: &str, day: i64, bytes: u64) -> Item {
     let inode = name.bytes().fold(7, |sum, byte| sum * 131 + u64::from(byte));
     Item {
         kind,
@@ -14,13 +14,13 @@ fn item(kind: Kind, name: &str, day: i64, bytes: u64) -> Item {
         group: name.chars().next().unwrap_or('x').to_string(),
         saved: at(day),
         used: at(day),
-        state: State::Sound,
+        state: ItemState::Sound,
         nodes: vec![Node::new(inode, bytes)],
     }
 }
 
 fn layers(name: &str, day: i64, bytes: u64) -> Item {
-    item(Kind::Layers, name, day, bytes)
+    item(ItemKind::Layers, name, day, bytes)
 }
 
 fn gone(items: &[Item], budget: u64, room: u64, change: impl Fn(&mut Request)) -> (Vec<String>, GcPlan) {
@@ -33,15 +33,15 @@ fn gone(items: &[Item], budget: u64, room: u64, change: impl Fn(&mut Request)) -
 
 #[test]
 fn within_the_budget_only_what_nobody_can_use_and_what_is_beyond_goes() {
-    let mut old = item(Kind::Tmp, "t1", 99, 5);
-    old.state = State::Orphan("its build is gone");
-    let mut running = item(Kind::Tmp, "t2", 99, 5);
-    running.state = State::Untouchable;
+    let mut old = item(ItemKind::Tmp, "t1", 99, 5);
+    old.state = ItemState::Orphan("its build is gone");
+    let mut running = item(ItemKind::Tmp, "t2", 99, 5);
+    running.state = ItemState::Untouchable;
     let items = [
         running,
         old,
-        item(Kind::Quarantine, "q1", 92, 5),
-        item(Kind::Quarantine, "q2", 94, 5),
+        item(ItemKind::Quarantine, "q1", 92, 5),
+        item(ItemKind::Quarantine, "q2", 94, 5),
         layers("a1", 1, 5),
         layers("a2", 2, 5),
         layers("a3", 3, 5),
@@ -62,7 +62,7 @@ fn within_the_budget_only_what_nobody_can_use_and_what_is_beyond_goes() {
 fn what_was_of_no_use_for_longest_goes_until_the_rest_fits() {
     let mut read = layers("a1", 1, 50);
     read.used = at(60);
-    let items = [read, layers("b1", 20, 30), item(Kind::Mounts, "m", 10, 40), layers("c1", 50, 20)];
+    let items = [read, layers("b1", 20, 30), item(ItemKind::Mounts, "m", 10, 40), layers("c1", 50, 20)];
     assert_eq!(gone(&items, 150, 0, |_| {}).0, Vec::<String>::new());
     assert_eq!(gone(&items, 149, 0, |_| {}).0, ["m"]);
     assert_eq!(gone(&items, 90, 0, |_| {}).0, ["m", "b1"]);
@@ -102,7 +102,7 @@ fn nothing_goes_for_room_that_cannot_be_had() {
 #[test]
 fn what_is_damaged_goes_before_what_is_sound() {
     let mut broken = layers("b1", 50, 30);
-    broken.state = State::Damaged("x".into());
+    broken.state = ItemState::Damaged("x".into());
     let (names, _) = gone(&[layers("a1", 1, 30), broken.clone()], 60, 0, |_| {});
     assert_eq!(names, ["b1"]);
     assert_eq!(gone(&[layers("a1", 1, 30), broken], 70, 0, |_| {}).0, Vec::<String>::new());
@@ -110,9 +110,9 @@ fn what_is_damaged_goes_before_what_is_sound() {
 
 #[test]
 fn clearing_takes_all_of_a_kind_but_what_runs() {
-    let mut running = item(Kind::Builds, "r", 99, 5);
-    running.state = State::Untouchable;
-    let items = vec![running, item(Kind::Builds, "o", 1, 5), layers("a1", 1, 5)];
-    let plan = clear(&Contents { items, rest: Vec::new() }, &[Kind::Builds]);
+    let mut running = item(ItemKind::Builds, "r", 99, 5);
+    running.state = ItemState::Untouchable;
+    let items = vec![running, item(ItemKind::Builds, "o", 1, 5), layers("a1", 1, 5)];
+    let plan = clear(&Contents { items, rest: Vec::new() }, &[ItemKind::Builds]);
     assert_eq!(plan.removals.iter().map(|removal| removal.name.as_str()).collect::<Vec<_>>(), ["o"]);
 }

@@ -14,7 +14,7 @@ use crate::text::step_without_mount_flags;
 /// What the log may take before only what failed is added, in bytes.
 const ENOUGH: usize = 64 * 1024;
 /// What it may take at all.
-const MOST: usize = 128 * 1024;
+const MAX_BYTES: usize = 128 * 1024;
 /// What is written at once of a step's output,
 const BEGINNING: usize = 4 * 1024;
 /// what of its end follows when it is over,
@@ -98,7 +98,7 @@ impl Log {
 
     /// A line outside of the stream: bake's own words.
     pub fn text(&self, line: &str) -> io::Result<()> {
-        self.state().write(&self.clean(line, LINE), MOST)
+        self.state().write(&self.clean(line, LINE), MAX_BYTES)
     }
 
     /// What happened; every line of output has its step in front.
@@ -189,7 +189,7 @@ impl Written {
 
 /// How far the log may grow for a step.
 fn most(failed: bool) -> usize {
-    if failed { MOST } else { ENOUGH }
+    if failed { MAX_BYTES } else { ENOUGH }
 }
 
 fn name<'a>(trace: &'a Trace, digest: &str) -> &'a str {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::plan::gc::GcPlan;
-use crate::store::contents::Kind;
+use crate::store::contents::ItemKind;
 use crate::store::damage::Verified;
 use crate::text::size::show;
 
@@ -47,14 +47,14 @@ pub fn list(plan: &GcPlan, done: bool) -> String {
 }
 
 /// A kind in a word.
-pub fn word(kind: Kind) -> &'static str {
+pub fn word(kind: ItemKind) -> &'static str {
     match kind {
-        Kind::Layers => "layers",
-        Kind::Mounts => "mounts",
-        Kind::Builds => "builds",
-        Kind::Quarantine => "quarantine",
-        Kind::Bases => "bases",
-        Kind::Tmp => "tmp",
+        ItemKind::Layers => "layers",
+        ItemKind::Mounts => "mounts",
+        ItemKind::Builds => "builds",
+        ItemKind::Quarantine => "quarantine",
+        ItemKind::Bases => "bases",
+        ItemKind::Tmp => "tmp",
     }
 }
 
@@ -98,7 +98,7 @@ pub fn records(records: &[Ours]) -> String {
 #[derive(Debug, Clone, Serialize)]
 pub struct StoreRow {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ItemKind,
     /// Image, or id and target of a mount.
     pub name: String,
     /// Key, or what tells one identity from another.

@@ -16,7 +16,7 @@ use crate::layout::Layout;
 /// What an item is.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ItemKind {
     /// A generation of layers.
     Layers,
     /// A saved cache mount.
@@ -33,7 +33,7 @@ pub enum Kind {
 
 /// Whether an item may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum ItemState {
     /// It is sound; it goes by the policy.
     Sound,
     /// Nobody can use it, and why: it goes first.
@@ -56,7 +56,7 @@ pub struct Node {
 #[derive(Debug, Clone)]
 pub struct Item {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ItemKind,
     /// Where.
     pub path: PathBuf,
     /// Its name for people.
@@ -68,7 +68,7 @@ pub struct Item {
     /// When it last was of use.
     pub used: Timestamp,
     /// Whether it may go.
-    pub state: State,
+    pub state: ItemState,
     /// Its files and folders.
     pub nodes: Vec<Node>,
 }
@@ -100,9 +100,9 @@ impl Contents {
             scan::saved_mount(dir, &mut items);
         }
         items.extend(folders(&layout.bases()).into_iter().filter_map(scan::base));
-        items.extend(scan::of_builds(Kind::Builds, &layout.builds()));
-        items.extend(scan::of_builds(Kind::Quarantine, &layout.quarantine()));
-        items.extend(scan::of_builds(Kind::Tmp, &layout.tmp()));
+        items.extend(scan::of_builds(ItemKind::Builds, &layout.builds()));
+        items.extend(scan::of_builds(ItemKind::Quarantine, &layout.quarantine()));
+        items.extend(scan::of_builds(ItemKind::Tmp, &layout.tmp()));
         let known: BTreeSet<&Path> = items.iter().map(|item| item.path.as_path()).collect();
         let rest = scan::nodes(&layout.store, &known);
         Self { items, rest }
@@ -114,12 +114,12 @@ impl Contents {
     }
 
     /// What a kind takes, what its items share counted once.
-    pub fn bytes_of(&self, kind: Kind) -> u64 {
+    pub fn bytes_of(&self, kind: ItemKind) -> u64 {
         total(self.of(kind).flat_map(|item| &item.nodes))
     }
 
     /// The items of a kind.
-    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Item> {
+    pub fn of(&self, kind: ItemKind) -> impl Iterator<Item = &Item> {
         self.items.iter().filter(move |item| item.kind == kind)
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::contents::Kind;
+use super::contents::ItemKind;
 use super::entry::{self, folders};
 use super::layout_check;
 use super::mount;
@@ -14,7 +14,7 @@ use crate::layout::Layout;
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct Damaged {
     /// A generation or a mount.
-    pub kind: Kind,
+    pub kind: ItemKind,
     /// Its folder.
     pub path: PathBuf,
     /// What is wrong with it.
@@ -26,7 +26,7 @@ pub struct Damaged {
 impl Damaged {
     /// What a build says of it.
     pub fn warning(&self) -> String {
-        let what = if self.kind == Kind::Mounts { "mount" } else { "cache" };
+        let what = if self.kind == ItemKind::Mounts { "mount" } else { "cache" };
         format!(
             "the {what} in `{}` is left out, and goes to the quarantine: {}",
             self.path.display(),
@@ -53,12 +53,12 @@ pub fn verify(layout: &Layout) -> Verified {
     for dir in folders(&layout.all_layers()).iter().flat_map(|image| folders(image)) {
         if is_generation(&dir) {
             verified.checked += 1;
-            verified.damaged.extend(look(Kind::Layers, &dir, Some(&mut known)));
+            verified.damaged.extend(look(ItemKind::Layers, &dir, Some(&mut known)));
         }
     }
     for dir in folders(&layout.all_mounts()) {
         verified.checked += 1;
-        verified.damaged.extend(look(Kind::Mounts, &dir, Some(&mut known)));
+        verified.damaged.extend(look(ItemKind::Mounts, &dir, Some(&mut known)));
     }
     verified.bytes = known.bytes;
     verified
@@ -67,7 +67,7 @@ pub fn verify(layout: &Layout) -> Verified {
 /// Saved mounts that a build would find damaged.
 pub fn mounts(layout: &Layout) -> Vec<Damaged> {
     let dirs = folders(&layout.all_mounts());
-    dirs.iter().filter_map(|dir| look(Kind::Mounts, dir, None)).collect()
+    dirs.iter().filter_map(|dir| look(ItemKind::Mounts, dir, None)).collect()
 }
 
 /// Whether something is damaged still.
@@ -84,16 +84,16 @@ pub(super) struct Known {
 }
 
 /// What is wrong with a generation; `known` where every digest is wanted.
-pub(super) fn look(kind: Kind, dir: &Path, known: Option<&mut Known>) -> Option<Damaged> {
+pub(super) fn look(kind: ItemKind, dir: &Path, known: Option<&mut Known>) -> Option<Damaged> {
     let damaged = |reason: &anyhow::Error, deep| {
         let path = dir.to_path_buf();
         entry::is_damage(reason).then(|| Damaged { kind, path, reason: format!("{reason:#}"), deep })
     };
-    if entry::is_foreign(dir) || (kind == Kind::Mounts && !is_mount(dir)) {
+    if entry::is_foreign(dir) || (kind == ItemKind::Mounts && !is_mount(dir)) {
         return None;
     }
     let blobs = match kind {
-        Kind::Layers => entry::read(dir).and_then(|_| layout_check::shape(dir)),
+        ItemKind::Layers => entry::read(dir).and_then(|_| layout_check::shape(dir)),
         _ => mount::read(dir).map(|entry| entry.blobs().cloned().collect()),
     };
     let blobs = match blobs {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::contents::Kind;
+use super::contents::ItemKind;
 use super::damage::{self, Damaged};
 use super::key::{FORMAT, Key};
 use super::layout_check;
@@ -71,7 +71,7 @@ pub fn find(layout: &Layout, image: &str, platform: &str) -> Found {
                 found.generations.push(Generation { dir, entry });
             }
             Ok(_) => {}
-            Err(reason) => match damage::look(Kind::Layers, &dir, None) {
+            Err(reason) => match damage::look(ItemKind::Layers, &dir, None) {
                 Some(damaged) => found.damaged.push(damaged),
                 None => {
                     found.warnings.push(format!("the cache in `{}` is left out: {reason:#}", dir.display()));
@@ -89,7 +89,7 @@ pub fn generations(layout: &Layout) -> (Vec<Generation>, Vec<Damaged>) {
     for dir in all(layout).into_iter().filter(|dir| damage::is_generation(dir) && !is_foreign(dir)) {
         match read(&dir) {
             Ok(entry) => sound.push(Generation { dir, entry }),
-            Err(_) => damaged.extend(damage::look(Kind::Layers, &dir, None)),
+            Err(_) => damaged.extend(damage::look(ItemKind::Layers, &dir, None)),
         }
     }
     sound.sort_by(|one, other| {

@@ -10,7 +10,7 @@ use crate::process::signals;
 use crate::store::key::FORMAT;
 
 /// How long a swap waits for builds that read.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A lock that is held until it is dropped.
 pub struct Lock {
@@ -72,7 +72,7 @@ fn wait(file: &File, try_lock: TryLock, layout: &Layout) -> Result<()> {
     loop {
         match try_lock(file) {
             Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if started.elapsed() < PATIENCE => {}
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_TIMEOUT => {}
             Err(TryLockError::WouldBlock) => {
                 bail!("`{}` is held by another build", layout.lock_file().display())
             }

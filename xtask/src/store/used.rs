@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 /// Touches the file `used` in a generation's or a mount's folder. Where that is refused, it only goes earlier than it should.
-pub fn touch(dir: &Path) {
+pub fn mark_used(dir: &Path) {
     if dir.join("entry.json").is_file() {
         let _ = File::options()
             .create(true)

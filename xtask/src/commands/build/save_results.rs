@@ -107,7 +107,7 @@ fn take_out(
         )?;
     }
     for (entry, _) in built.put_back.done.iter().chain(&moved.done) {
-        used::touch(&session.layout.all_mounts().join(entry.identity.slug()));
+        used::mark_used(&session.layout.all_mounts().join(entry.identity.slug()));
     }
     report.cache.mounts = mount_reports(&built.put_back, &moved);
     report.cache.put_back_seconds = text::round(built.put_back.seconds);

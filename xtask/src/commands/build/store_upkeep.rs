@@ -28,7 +28,7 @@ pub(in crate::commands) fn settle(session: &Session, plan: &Plan) {
     if session.layout.aside.is_some() {
         return;
     }
-    match budget(session, plan).settle() {
+    match budget(session, plan).enforce() {
         Ok(gone) if gone.removals.is_empty() || session.globals.json => {}
         Ok(gone) => errln!("{}", report::store::gone(&gone)),
         Err(error) => errln!("warning: the store is not tidied: {error:#}"),
@@ -57,8 +57,8 @@ pub(in crate::commands) fn touch(plan: &Plan) {
             target.key.as_ref().is_some_and(|key| dir.file_name().is_some_and(|name| name == key.0.as_str()))
         };
         match target.read.iter().find(is_exact) {
-            Some(dir) => used::touch(dir),
-            None => target.read.iter().for_each(|dir| used::touch(dir)),
+            Some(dir) => used::mark_used(dir),
+            None => target.read.iter().for_each(|dir| used::mark_used(dir)),
         }
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn import(session: &Session, parsed: &Parsed, _: &[String]) -> Result
         let imported = read::import(session, &from, &here, policy.budget, &scratch);
         read::clean(&scratch);
         let imported = imported.with_context(name)?;
-        Budget::new(&session.layout, &policy, session.host.now).settle()?;
+        Budget::new(&session.layout, &policy, session.host.now).enforce()?;
         imported
     };
     let seconds = started.elapsed().as_secs_f64();

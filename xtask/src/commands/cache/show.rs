@@ -13,7 +13,7 @@ use crate::json as document;
 use crate::process::stdio::{errln, out, outln};
 use crate::report::store::{self, StoreRow};
 use crate::session::Session;
-use crate::store::contents::{Contents, Kind, measure};
+use crate::store::contents::{Contents, ItemKind, measure};
 use crate::store::policy::Policy;
 use crate::store::{entry, mount};
 
@@ -28,7 +28,7 @@ pub(super) fn ls(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
         .map(|generation| {
             let entry = &generation.entry;
             StoreRow {
-                kind: Kind::Layers,
+                kind: ItemKind::Layers,
                 name: entry.image.clone(),
                 key: entry.key.short().to_owned(),
                 platform: entry.platform.clone(),
@@ -42,7 +42,7 @@ pub(super) fn ls(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
         let entry = &mount.entry;
         let slug = entry.identity.slug();
         StoreRow {
-            kind: Kind::Mounts,
+            kind: ItemKind::Mounts,
             name: format!("{} ({})", entry.identity.id, entry.target),
             key: slug.rsplit('-').next().unwrap_or_default().to_owned(),
             platform: entry.platform.clone(),
@@ -88,7 +88,14 @@ pub(super) fn du(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
         }
     }
     let contents = Contents::read(&session.layout);
-    let kinds = [Kind::Layers, Kind::Mounts, Kind::Builds, Kind::Bases, Kind::Quarantine, Kind::Tmp];
+    let kinds = [
+        ItemKind::Layers,
+        ItemKind::Mounts,
+        ItemKind::Builds,
+        ItemKind::Bases,
+        ItemKind::Quarantine,
+        ItemKind::Tmp,
+    ];
     let kinds = kinds.map(|kind| (kind, contents.of(kind).count(), contents.bytes_of(kind)));
     let total = if session.layout.store.is_dir() { measure(&session.layout) } else { 0 };
     let sum = records.iter().map(|record| record.bytes).sum::<u64>();

@@ -12,7 +12,7 @@ use crate::plan::gc::{self, GcPlan, Request};
 use crate::process::stdio::{errln, out, outln};
 use crate::report::store;
 use crate::session::Session;
-use crate::store::contents::{Contents, Kind};
+use crate::store::contents::{Contents, ItemKind};
 use crate::store::lock::Lock;
 use crate::store::policy::Policy;
 use crate::store::quarantine;
@@ -74,13 +74,24 @@ fn show(session: &Session, plan: &GcPlan, dry_run: bool) -> Result<u8> {
 }
 
 /// What `clear` takes, by its word.
-const KINDS: &[(&str, &[Kind], bool)] = &[
-    ("layers", &[Kind::Layers], false),
-    ("mounts", &[Kind::Mounts], false),
-    ("builds", &[Kind::Builds], false),
-    ("quarantine", &[Kind::Quarantine], false),
+const KINDS: &[(&str, &[ItemKind], bool)] = &[
+    ("layers", &[ItemKind::Layers], false),
+    ("mounts", &[ItemKind::Mounts], false),
+    ("builds", &[ItemKind::Builds], false),
+    ("quarantine", &[ItemKind::Quarantine], false),
     ("builder", &[], true),
-    ("all", &[Kind::Layers, Kind::Mounts, Kind::Builds, Kind::Bases, Kind::Quarantine, Kind::Tmp], true),
+    (
+        "all",
+        &[
+            ItemKind::Layers,
+            ItemKind::Mounts,
+            ItemKind::Builds,
+            ItemKind::Bases,
+            ItemKind::Quarantine,
+            ItemKind::Tmp,
+        ],
+        true,
+    ),
 ];
 
 /// `cache clear KIND...`.
@@ -125,13 +136,13 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String]) -> Res
     Ok(0)
 }
 
-fn kinds(words: &[String]) -> Result<(Vec<Kind>, bool)> {
+fn kinds(words: &[String]) -> Result<(Vec<ItemKind>, bool)> {
     let names = || KINDS.iter().map(|(name, ..)| *name);
     let all = names().collect::<Vec<_>>().join(", ");
     if words.is_empty() {
         return Err(usage(format!("`cache clear` needs what to clear\none or more of {all}")));
     }
-    let (mut kinds, mut builder) = (Vec::<Kind>::new(), false);
+    let (mut kinds, mut builder) = (Vec::<ItemKind>::new(), false);
     for word in words {
         let Some((_, of, also)) = KINDS.iter().find(|(name, ..)| name == word) else {
             let near = suggestion(word, names());

@@ -132,7 +132,7 @@ impl ImportStage {
             let place = layout.generation(&entry.image, &entry.key.0);
             if entry::read(&place).is_ok_and(|own| own.saved >= entry.saved) {
                 kept.push(format!("layers of {} {}", entry.image, entry.key));
-                used::touch(&place);
+                used::mark_used(&place);
                 continue;
             }
             fs::create_dir_all(layout.layers(&entry.image))?;
@@ -142,17 +142,17 @@ impl ImportStage {
             }
             fs::rename(self.part("layers", at), &place)?;
             // It counts as of use now, or the budget would take what was saved long ago elsewhere before anybody built with it.
-            used::touch(&place);
+            used::mark_used(&place);
         }
         for (at, mount) in bundle.mounts.iter().enumerate() {
             let place = layout.all_mounts().join(mount.identity.slug());
             if mount::read(&place).is_ok_and(|own| own.saved >= mount.saved) {
                 kept.push(format!("mount {}", mount.identity.id));
-                used::touch(&place);
+                used::mark_used(&place);
                 continue;
             }
             mount_store::move_in(&self.part("mount", at), &place, mount)?;
-            used::touch(&place);
+            used::mark_used(&place);
         }
         for fresh in &bundle.fresh {
             merge(layout, fresh)?;

@@ -14,7 +14,7 @@ use crate::layout::Layout;
 use crate::plan::bundle::{Stock, Wanted, plan};
 use crate::project::mount::{MountIdentity, Sharing};
 use crate::store::bundle::{Bundle, Layers};
-use crate::store::contents::{Contents, Kind};
+use crate::store::contents::{Contents, ItemKind};
 use crate::store::entry::Entry;
 use crate::store::fresh::{FreshFile, Nonce, Remembered};
 use crate::store::key::{FORMAT, Key};
@@ -163,7 +163,8 @@ fn what_is_imported_counts_as_of_use_now_however_old_it_is() {
     let (_dir, layout) = store();
     made.import(&layout, &made.tar()).expect("sound");
     let items = Contents::read(&layout).items;
-    let kept: Vec<_> = items.iter().filter(|item| matches!(item.kind, Kind::Layers | Kind::Mounts)).collect();
+    let kept: Vec<_> =
+        items.iter().filter(|item| matches!(item.kind, ItemKind::Layers | ItemKind::Mounts)).collect();
     assert_eq!(kept.len(), 2, "{items:?}");
     for item in kept {
         assert_eq!(item.saved, at(100));

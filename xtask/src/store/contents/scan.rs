@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use walkdir::WalkDir;
 
-use super::{Item, Kind, Node, State, is_held, is_id};
+use super::{Item, ItemKind, ItemState, Node, is_held, is_id};
 use crate::store::damage;
 use crate::store::entry::{self, folders};
 use crate::store::mount;
@@ -37,12 +37,12 @@ pub(super) fn generation(dir: PathBuf) -> Option<Item> {
     }
     let modified = modified(&dir)?;
     let mut item = Item {
-        kind: Kind::Layers,
+        kind: ItemKind::Layers,
         name: key[..12].to_owned(),
         group: String::new(),
         saved: modified,
         used: modified,
-        state: State::Sound,
+        state: ItemState::Sound,
         nodes: nodes(&dir, &BTreeSet::new()),
         path: dir,
     };
@@ -53,10 +53,10 @@ pub(super) fn generation(dir: PathBuf) -> Option<Item> {
             item.saved = entry.saved;
             item.used = used(&item.path, entry.saved);
         }
-        Err(_) => item.state = state(Kind::Layers, &item.path),
+        Err(_) => item.state = state(ItemKind::Layers, &item.path),
     }
     if entry::is_foreign(&item.path) {
-        item.state = State::Untouchable;
+        item.state = ItemState::Untouchable;
     }
     Some(item)
 }
@@ -66,12 +66,12 @@ pub(super) fn base(dir: PathBuf) -> Option<Item> {
     let name = dir.file_name()?.to_str().filter(|name| name.starts_with("sha256_"))?.to_owned();
     let made = modified(&dir)?;
     Some(Item {
-        kind: Kind::Bases,
+        kind: ItemKind::Bases,
         name: format!("base image {}", name.chars().skip(7).take(12).collect::<String>()),
         group: String::new(),
         saved: made,
         used: made,
-        state: State::Sound,
+        state: ItemState::Sound,
         nodes: nodes(&dir, &BTreeSet::new()),
         path: dir,
     })
@@ -85,11 +85,11 @@ pub(super) fn saved_mount(dir: PathBuf, items: &mut Vec<Item>) {
     }
     let mut unnamed = Vec::new();
     let mut item = Item {
-        kind: Kind::Mounts,
+        kind: ItemKind::Mounts,
         group: String::new(),
         saved: modified,
         used: modified,
-        state: State::Sound,
+        state: ItemState::Sound,
         nodes: Vec::new(),
         name,
         path: dir,
@@ -101,12 +101,12 @@ pub(super) fn saved_mount(dir: PathBuf, items: &mut Vec<Item>) {
             let named: BTreeSet<&str> = entry.blobs().map(|blob| blob.digest.as_str()).collect();
             unnamed = garbage(&item.path, &named);
         }
-        Err(_) => item.state = state(Kind::Mounts, &item.path),
+        Err(_) => item.state = state(ItemKind::Mounts, &item.path),
     }
     let paths: BTreeSet<&Path> = unnamed.iter().map(PathBuf::as_path).collect();
     item.nodes = nodes(&item.path, &paths);
     let blob = |path: PathBuf| Item {
-        state: State::Orphan("no mount names it"),
+        state: ItemState::Orphan("no mount names it"),
         nodes: nodes(&path, &BTreeSet::new()),
         name: format!("a blob of {}", item.name),
         path,
@@ -126,16 +126,16 @@ fn garbage(dir: &Path, named: &BTreeSet<&str>) -> Vec<PathBuf> {
 }
 
 /// Folders named by a build's id. The builds that still run hold a lock on theirs.
-pub(super) fn of_builds(kind: Kind, dir: &Path) -> Vec<Item> {
+pub(super) fn of_builds(kind: ItemKind, dir: &Path) -> Vec<Item> {
     let mut items = Vec::new();
     for path in folders(dir) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (Some(made), true) = (modified(&path), is_id(&name)) else { continue };
         let state = match kind {
-            _ if is_held(&path) => State::Untouchable,
-            Kind::Tmp if is_young(&path) && process_lives(&name) => State::Untouchable,
-            Kind::Tmp => State::Orphan("its build is gone"),
-            _ => State::Sound,
+            _ if is_held(&path) => ItemState::Untouchable,
+            ItemKind::Tmp if is_young(&path) && process_lives(&name) => ItemState::Untouchable,
+            ItemKind::Tmp => ItemState::Orphan("its build is gone"),
+            _ => ItemState::Sound,
         };
         let nodes = nodes(&path, &BTreeSet::new());
         items.push(Item { kind, path, name, group: String::new(), saved: made, used: made, state, nodes });
@@ -167,6 +167,6 @@ fn used(dir: &Path, saved: Timestamp) -> Timestamp {
 }
 
 /// What may not be read is not known to be damaged.
-fn state(kind: Kind, dir: &Path) -> State {
-    damage::look(kind, dir, None).map_or(State::Untouchable, |damaged| State::Damaged(damaged.reason))
+fn state(kind: ItemKind, dir: &Path) -> ItemState {
+    damage::look(kind, dir, None).map_or(ItemState::Untouchable, |damaged| ItemState::Damaged(damaged.reason))
 }
