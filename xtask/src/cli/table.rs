@@ -27,6 +27,7 @@ const PROVISION: &[Opt] = &[switch(
 
 const TEST: &[Opt] = &[
     switch("--quick", "leave out the tests that need an engine"),
+    value("--allow-skips", "N", "how many tests may be skipped in CI before the run fails [0]"),
     value("--engine", "LEG", "fetch another engine and run on it: floor, current or newest"),
 ];
 

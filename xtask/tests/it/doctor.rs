@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{Project, Run, files, run_as_nobody};
+use crate::common::{Project, Run, files, run_as_nobody, skip};
 use serde_json::Value;
 
 fn project() -> Project {
@@ -194,7 +194,7 @@ fn an_unknown_builder() {
 #[test]
 #[ignore = "needs an engine"]
 fn no_permission() {
-    let Some(run) = run_as_nobody(&project(), &["doctor", "--json"]) else { return };
+    let Some(run) = run_as_nobody(&project(), &["doctor", "--json"]) else { return skip("needs root") };
     assert_eq!(run.code, 1, "{}", run.all());
     let document: Value = serde_json::from_str(&run.stdout).expect("JSON");
     let failed: Vec<&Value> = document["checks"]

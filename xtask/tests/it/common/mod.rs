@@ -11,6 +11,7 @@ pub mod terminal;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -118,8 +119,19 @@ impl Project {
     }
 }
 
-/// The binary, run by a user who may do nothing; `None` where we are not root and cannot become one. The project's folder
-/// and its home are opened to that user.
+/// Notes that this machine cannot run the test, with the reason: `return skip("needs root")`.
+/// `cargo xtask test` counts and prints the notes.
+pub fn skip(reason: &str) {
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    eprintln!("skipped: {reason}");
+    if let Some(file) = std::env::var_os("DURANGO_TEST_SKIPS") {
+        let mut file = fs::File::options().append(true).open(file).expect("the list of skips");
+        writeln!(file, "{name}: {reason}").expect("written");
+    }
+}
+
+/// Runs the binary as a user without rights; `None` if this user is not root and cannot become another.
+/// The project's directory and its home are opened to that user.
 pub fn run_as_nobody(project: &Project, args: &[&str]) -> Option<Run> {
     use std::os::unix::fs::PermissionsExt;
     if !xtask::host::Host::read().is_root {
