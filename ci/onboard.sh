@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From a fresh clone to a page in the browser: builds the images, starts the container, prints its address. Run it as often as you
-# like: what is there is kept, and a container that runs keeps its port.
+# From a fresh clone to a page in the browser: builds the images, starts the container, prints its
+# address. Run it as often as you like: what is there is kept, and a container that runs keeps its
+# port.
 #
 #   ci/onboard.sh                          port 80, or the first free one from 8080 on
 #   DURANGO_HTTP_PORT=8123 ci/onboard.sh   that port
@@ -23,8 +24,8 @@ in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 compose() { docker compose --file builder/compose.yaml "$@"; }
 
-# port VARIABLE CONTAINER-PORT CANDIDATE... : the one that was asked for, else that of the running container, else the first free one.
-# Prints nothing but the port.
+# port VARIABLE CONTAINER-PORT CANDIDATE... : the one that was asked for, else that of the running
+# container, else the first free one. Prints nothing but the port.
 port() {
     local variable=$1 inside=$2 running candidate
     local asked=${!variable:-}
@@ -51,7 +52,8 @@ port() {
     fail "the ports $1 to $candidate are all in use"$'\n'"name a free one in $variable"
 }
 
-# The container needs a moment; one that does not answer within a minute has something to say in its log.
+# The container needs a moment; one that does not answer within a minute has something to say in its
+# log.
 wait_for_page() {
     local second
     for second in $(seq 60); do

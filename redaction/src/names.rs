@@ -74,7 +74,8 @@ pub fn is_secret(name: &str) -> bool {
     parts.iter().any(is_strong) || is_key(&parts) || is_weak(&parts)
 }
 
-/// Whether a name has the letters of any secret's name. Most names have not, and are not taken apart.
+/// Whether a name has the letters of any secret's name. Most names have not, and are not taken
+/// apart.
 fn may_be_secret(name: &str) -> bool {
     let is_part = |three: &[u8]| {
         matches!(

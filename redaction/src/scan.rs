@@ -214,9 +214,9 @@ fn value(text: &str) -> Option<usize> {
     (length > 0).then_some(length)
 }
 
-/// How long the inside of a quoted text is. Where the quote that opens it has a backslash in front, as
-/// in JSON within a string, so has the one that closes it; else a quote behind a backslash is part
-/// of the text.
+/// How long the inside of a quoted text is. Where the quote that opens it has a backslash in front,
+/// as in JSON within a string, so has the one that closes it; else a quote behind a backslash is
+/// part of the text.
 fn quoted(text: &str, quote: char, is_nested: bool) -> usize {
     if is_nested {
         let end = text.find(quote).unwrap_or(text.len());

@@ -105,7 +105,8 @@ fn redacting_again_changes_nothing() {
     }
 }
 
-/// A log of megabytes costs seconds at most, whatever stands in it; `cargo test -- --nocapture` shows.
+/// A log of megabytes costs seconds at most, whatever stands in it; `cargo test -- --nocapture`
+/// shows.
 #[test]
 fn a_long_log_is_read_once() {
     let mut finder = Finder::default();

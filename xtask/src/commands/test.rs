@@ -1,12 +1,12 @@
-//! `test`: every test, through nextest if it is installed and cargo's own runner otherwise. Tests that
-//! need an engine are marked `ignored`.
+//! `test`: every test, through nextest if it is installed and cargo's own runner otherwise. Tests
+//! that need an engine are marked `ignored`.
 
 mod output;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::process::{self, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -91,7 +91,8 @@ pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     Ok(u8::from(!success || too_many))
 }
 
-/// Starts the engine of a leg next to the machine's own, and gives it the base image that the machine's engine has.
+/// Starts the engine of a leg next to the machine's own, and gives it the base image that the
+/// machine's engine has.
 fn start(session: &Session, leg: Leg, again: bool) -> Result<SecondDaemon> {
     let (programs, steps) = legs::prepare(session, leg, again)?;
     steps::run(&steps, session.globals.verbose)?;
@@ -151,8 +152,8 @@ enum Select {
     All,
 }
 
-/// Runs the tests, passes each line of their output to `show` and counts. Ends them when one runs for
-/// longer than `limit`.
+/// Runs the tests, passes each line of their output to `show` and counts. Ends them when one runs
+/// for longer than `limit`.
 fn count(command: &Command, runner: Runner, limit: Duration, show: impl Fn(&str)) -> Result<(Totals, bool)> {
     let mut process = steps::process(command);
     // A group of its own, so that what a test started ends with it.
@@ -240,7 +241,7 @@ mod tests {
         let script = format!("sleep 3600 2>/dev/null & echo $! >{path}; echo 'test result: ok. 1 passed'");
         let (totals, success) = shell(&script, LIMIT);
         let pid = fs::read_to_string(file.path()).expect("a process id");
-        assert!(process::Command::new("kill").arg(pid.trim()).status().expect("kill runs").success());
+        assert!(std::process::Command::new("kill").arg(pid.trim()).status().expect("kill runs").success());
         assert_eq!((totals.passed, success), (1, true));
     }
 

@@ -1,7 +1,8 @@
 //! What an application's directory must not put into an image unless its `.dockerignore` says so.
 //!
-//! BuildKit copies all of the `app` context. A build is refused, not filtered: a `.dockerignore` also
-//! protects plain `docker compose build`, and what is missing from an image is missing on purpose.
+//! BuildKit copies all of the `app` context. A build is refused, not filtered: a `.dockerignore`
+//! also protects plain `docker compose build`, and what is missing from an image is missing on
+//! purpose.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! bake's templates in what it prints: newer versions of buildx write `$${` where a value has `${`, so that the answer could be
-//! read as a bake file again.
+//! bake's templates in what it prints: newer versions of buildx write `$${` where a value has `${`,
+//! so that the answer could be read as a bake file again.
 
 use anyhow::{Context, Result};
 use serde_json::Value;

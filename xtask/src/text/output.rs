@@ -1,5 +1,6 @@
-//! The last look at everything that is printed: no secret, nothing that drives a terminal or the log
-//! parser of a CI. What prints lines of builds does both by itself, with colors, and goes around it.
+//! The last look at everything that is printed: no secret, nothing that drives a terminal or the
+//! log parser of a CI. What prints lines of builds does both by itself, with colors, and goes
+//! around it.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -34,7 +35,8 @@ fn shown_by(redactor: Option<&Redactor>, text: &str) -> String {
     if is_document { terminal::json(&redacted) } else { terminal::lines(&redacted) }
 }
 
-/// One item of BuildKit's progress stream, as it is passed on. The output of steps is in Base64 there.
+/// One item of BuildKit's progress stream, as it is passed on. The output of steps is in Base64
+/// there.
 pub(crate) fn item(redactor: &Redactor, raw: &str) -> String {
     let Ok(mut value) = serde_json::from_str::<Value>(raw) else {
         return terminal::lines(&redactor.text(raw.trim_end()));

@@ -1,13 +1,13 @@
-//! The layers of the crate: which room imports which, and which rooms write. A room is a directory or a file
-//! directly below `src`. Test code is exempt.
+//! The layers of the crate: which room imports which, and which rooms write. A room is a directory
+//! or a file directly below `src`. Test code is exempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use walkdir::WalkDir;
 
-/// Every room with the rooms that it may import, from the bottom to the top. An import of a room further down
-/// in this list is an upward import, so that no circle can arise.
+/// Every room with the rooms that it may import, from the bottom to the top. An import of a room
+/// further down in this list is an upward import, so that no circle can arise.
 const ROOMS: &[(&str, &str)] = &[
     ("redact", ""),
     ("error", "redact"),

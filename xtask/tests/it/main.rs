@@ -25,7 +25,7 @@ mod ignore;
 mod images;
 mod keys;
 mod mounts;
-mod mounts_beside;
+mod mounts_in_use;
 mod output;
 mod pins;
 mod pipelines;
@@ -38,6 +38,7 @@ mod second_machine;
 mod setup;
 mod smoke;
 mod store;
+mod text;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -69,9 +70,9 @@ fn forgotten(dir: &Path, parent: &str) -> BTreeSet<String> {
 fn every_file_is_a_module() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     assert_eq!(forgotten(&tests.join("it"), "main.rs"), BTreeSet::new(), "add `mod NAME;` to the parent");
-    // A file beside `it/` would be a binary of its own again.
-    let beside = std::fs::read_dir(&tests).expect("a directory").flatten().map(|entry| entry.file_name());
-    assert_eq!(beside.collect::<Vec<_>>(), ["it"], "tests go to `tests/it/`");
+    // Any other file here would be a binary of its own.
+    let entries = std::fs::read_dir(&tests).expect("a directory").flatten().map(|entry| entry.file_name());
+    assert_eq!(entries.collect::<Vec<_>>(), ["it"], "tests go to `tests/it/`");
 }
 
 #[test]

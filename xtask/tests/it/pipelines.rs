@@ -200,7 +200,7 @@ fn shell(line: &str, store: &tempfile::TempDir, env: &[(&str, &str)]) -> Run {
 #[test]
 #[ignore = "needs an engine"]
 fn the_pipelines_lines_run_in_order() {
-    let store = tempfile::tempdir().expect("a folder");
+    let store = tempfile::tempdir().expect("a directory");
     // Nothing is sent anywhere: the lines that push are planned and not done, and nobody logs in.
     let env = ["IMAGE", "CI_REGISTRY_IMAGE"].map(|name| (name, "durango-test/pushed"));
     let env = [env.as_slice(), &[("GITHUB_SHA", "0123abc"), ("CI_COMMIT_SHA", "0123abc")]].concat();
@@ -247,7 +247,7 @@ impl Drop for Day {
 #[test]
 #[ignore = "needs an engine"]
 fn the_first_day_ends_with_a_page() {
-    let store = tempfile::tempdir().expect("a folder");
+    let store = tempfile::tempdir().expect("a directory");
     let day = Day { store, project: format!("durango-test-{}", std::process::id()) };
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();

@@ -67,7 +67,7 @@ const TOPICS: [&[&str]; 2] = [
         "clear",
         "engine_daemon",
         "keys",
-        "mounts_beside",
+        "mounts_in_use",
         "progress",
         "record",
         "registry_mounts",

@@ -123,7 +123,7 @@ impl Project {
 /// `cargo xtask test` counts and prints the notes.
 pub fn skip(reason: &str) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    eprintln!("skipped: {reason}");
+    let _ = writeln!(std::io::stderr(), "skipped {name}: {reason}");
     if let Some(file) = std::env::var_os("DURANGO_TEST_SKIPS") {
         let mut file = fs::File::options().append(true).open(file).expect("the list of skips");
         writeln!(file, "{name}: {reason}").expect("written");
