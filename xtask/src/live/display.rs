@@ -2,6 +2,7 @@
 //! build, saving and putting back, has one line.
 //! A thread draws, so that clocks go on while BuildKit says nothing, and a step that prints much is drawn no more often than others.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -13,7 +14,7 @@ use super::layout::{self, Stays};
 use super::side_task::SideTask;
 use super::terminal::Painter;
 use crate::host::{Size, stderr_size};
-use crate::process::stdio::err;
+use crate::process::stdio;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
 use crate::text::one_line;
@@ -81,7 +82,8 @@ impl Screen {
             if is_over { Vec::new() } else { self.shown.lines(&self.forecast_slot, size, self.color) };
         let above = std::mem::take(&mut self.above);
         if let Some(text) = self.painter.paint(&above, frame, size.columns) {
-            err!("{text}");
+            // What is foreign in it was filtered when it became a line.
+            let _ = stdio::stderr().write_all(text.as_bytes());
         }
     }
 }
