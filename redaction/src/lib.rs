@@ -21,10 +21,13 @@ pub const SHORTEST: usize = 6;
 #[derive(Debug, Clone)]
 pub struct Finder {
     values: BTreeSet<String>,
-    by_head: HashMap<[u8; SHORTEST], Vec<String>>,
+    by_head: HashMap<[u8; SHORTEST], Vec<Value>>,
     /// For each pair of bytes, what begins with it.
     pairs: Box<[u8]>,
 }
+
+/// A known value, and whether it is a part of a text in Base64.
+type Value = (String, bool);
 
 /// A known value may begin with the pair,
 const VALUE: u8 = 1;
@@ -36,7 +39,9 @@ impl Default for Finder {
         let pairs = vec![0; 1 << 16].into_boxed_slice();
         let mut finder = Self { values: BTreeSet::new(), by_head: HashMap::new(), pairs };
         tokens::starts().for_each(|pair| finder.mark(pair, PATTERN));
-        [b"--", b"-u", b"Be", b"be", b"Ba", b"ba"].iter().for_each(|pair| finder.mark(**pair, PATTERN));
+        [b"--", b"-u", b"-p", b"Be", b"be", b"Ba", b"ba"]
+            .iter()
+            .for_each(|pair| finder.mark(**pair, PATTERN));
         for second in 0..=u8::MAX {
             finder.mark([b'=', second], PATTERN);
             finder.mark([b':', second], PATTERN);
@@ -48,14 +53,23 @@ impl Default for Finder {
 impl Finder {
     /// Learns a value. One shorter than [`SHORTEST`] is ignored.
     pub fn learn(&mut self, value: String) {
+        self.add(value, false);
+    }
+
+    /// Learns what a value is within Base64. All of the Base64 around it is redacted with it.
+    pub fn learn_base64(&mut self, value: String) {
+        self.add(value, true);
+    }
+
+    fn add(&mut self, value: String, is_base64: bool) {
         let bytes = value.as_bytes();
         let Some(head) = bytes.first_chunk::<SHORTEST>().copied() else { return };
         if self.values.insert(value.clone()) {
             self.mark([head[0], head[1]], VALUE);
             let values = self.by_head.entry(head).or_default();
-            values.push(value);
+            values.push((value, is_base64));
             // The longest first: one may be the beginning of another.
-            values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+            values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
         }
     }
 
@@ -94,8 +108,16 @@ impl Finder {
 
     fn value(&self, text: &str, at: usize) -> Option<Span> {
         let head = text.as_bytes()[at..].first_chunk::<SHORTEST>()?;
-        let value = self.by_head.get(head)?.iter().find(|value| text[at..].starts_with(value.as_str()))?;
-        Some(at..at + value.len())
+        let is_here = |(value, _): &&Value| text[at..].starts_with(value.as_str());
+        let (value, is_base64) = self.by_head.get(head)?.iter().find(is_here)?;
+        let end = at + value.len();
+        if !is_base64 {
+            return Some(at..end);
+        }
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "+/_-".contains(c);
+        let before = text[..at].trim_end_matches(is_part).len();
+        let rest = text[end..].trim_start_matches(is_part).trim_start_matches('=');
+        Some(before..text.len() - rest.len())
     }
 }
 
@@ -116,6 +138,7 @@ fn pattern(text: &str, at: usize) -> Option<Span> {
         b':' if text[at..].starts_with("://") => return scan::user(text, at),
         b':' => return scan::field(text, at),
         b'-' if bytes[at + 1] == b'u' => return scan::short_user(text, at),
+        b'-' if bytes[at + 1] == b'p' => return scan::short_password(text, at),
         b'-' => return scan::private_key(text, at).or_else(|| scan::option(text, at)),
         b'B' | b'b' => {
             if let Some(span) = scan::bearer(text, at) {

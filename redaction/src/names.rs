@@ -18,6 +18,7 @@ const ANYWHERE: &[&str] = &[
     "kubeconfig",
     "netrc",
     "passcode",
+    "sig",
     "signature",
     "webhook",
 ];
@@ -49,7 +50,7 @@ const ENDS: &[&str] = &[
     "tokens",
 ];
 /// The last part of a name that does.
-const LAST: &[&str] = &["pat", "pw", "pin", "sig", "otp"];
+const LAST: &[&str] = &["pat", "pw", "pin", "otp"];
 /// What stands before `key` in names of keys that are no secrets.
 const OPEN_KEYS: &[&str] =
     &["cache", "foreign", "host", "hot", "index", "partition", "primary", "pub", "public", "sort", "unique"];
@@ -71,7 +72,7 @@ pub fn is_secret(name: &str) -> bool {
         let ends = ENDS.iter().any(|end| part.ends_with(end)) && !INNOCENT.contains(&part);
         ends || ANYWHERE.contains(&part)
     };
-    parts.iter().any(is_strong) || is_key(&parts) || is_weak(&parts)
+    parts.iter().any(is_strong) || is_key(name, &parts) || is_weak(&parts)
 }
 
 /// Whether a name has the letters of any secret's name. Most names have not, and are not taken
@@ -119,9 +120,12 @@ pub(crate) fn is_header(name: &str) -> bool {
 }
 
 /// `APP_KEY`, `deployKey` and `ACCESS_KEY_ID`, but not `CACHE_KEY`.
-fn is_key(parts: &[String]) -> bool {
+fn is_key(name: &str, parts: &[String]) -> bool {
+    let own = self::parts(name.rsplit('.').next().unwrap_or(name)).len();
     let pairs = || parts.windows(2).filter(|pair| pair[1] == "key" || pair[1] == "keys");
-    let is_last = |pair: &&[String]| std::ptr::eq(&raw const pair[1], &raw const parts[parts.len() - 1]);
+    // Of `TARGET.KEY`, the last word alone is the name.
+    let is_last =
+        |pair: &&[String]| std::ptr::eq(&raw const pair[1], &raw const parts[parts.len() - 1]) && own > 1;
     let of_access =
         |pair: &[String]| ["access", "api", "private", "secret", "signing"].contains(&pair[0].as_str());
     let is_string = parts.windows(2).any(|pair| pair[0] == "connection" && pair[1] == "string");
@@ -226,6 +230,7 @@ mod tests {
             "PHP_VERSION",
             "SPIN",
             "pat",
+            "T.KEY",
             "monkey",
             "tokenizer",
             "secretary",

@@ -12,20 +12,34 @@ pub(super) type Span = Range<usize>;
 pub(super) fn user(text: &str, at: usize) -> Option<Span> {
     let begin = at + 3;
     let rest = text.get(begin..)?;
-    let ends = |c: char| c.is_whitespace() || "/?#\"'<>,|;`\\".contains(c);
-    let end = rest.find(ends).unwrap_or(rest.len());
-    let length = rest[..end].rfind('@').filter(|length| *length > 0)?;
-    Some(begin..begin + length)
+    let ends = |c: char| c.is_whitespace() || "?#\"'<>,|;`\\".contains(c);
+    let rest = &rest[..rest.find(ends).unwrap_or(rest.len())];
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if let Some(length) = host.rfind('@') {
+        return (length > 0).then(|| begin..begin + length);
+    }
+    // A password with a `/` in it, which is no port.
+    let (_, port) = host.split_once(':')?;
+    let length = host.len() + path.rfind('@')?;
+    (!port.bytes().all(|b| b.is_ascii_digit())).then(|| begin..begin + length)
 }
 
 /// The value of `NAME=VALUE`, whose `=` is at `at`.
 pub(super) fn assigned(text: &str, at: usize) -> Option<Span> {
-    let name = name_before(text, at)?;
-    let begin = at + 1;
-    let rest = &text[begin..];
+    let name = name_before(text, at).filter(|name| is_secret(name))?;
+    let after = &text[at + 1..];
+    // `name = value` and `'name' => value`, as configuration files and programs have them.
+    let is_spaced = text[..at].ends_with(' ') || after.starts_with('>');
+    let rest = if is_spaced { after.trim_start_matches(['>', ' ']) } else { after };
+    let begin = text.len() - rest.len();
+    // `[ "$NAME" = x ]` compares.
+    let is_compared = is_spaced && text[..at].contains(&format!("${name}\""));
+    if after.starts_with('=') || is_compared {
+        return None;
+    }
     // Fields of a secret's own declaration say where it is, not what.
     let is_declared = ["id=", "type=", "src=", "source="].iter().any(|field| rest.starts_with(field));
-    if !is_secret(name) || is_declared {
+    if is_declared {
         return None;
     }
     value(rest).map(|length| begin..begin + length)
@@ -38,6 +52,11 @@ pub(super) fn field(text: &str, at: usize) -> Option<Span> {
         return None;
     }
     let rest = &text[at + 1..];
+    if text[..begin].ends_with("${") && rest.starts_with(['-', '=']) {
+        let length = rest.find('}').unwrap_or(rest.len());
+        let is_secret = length > 1 && !is_reference(&rest[1..length]);
+        return is_secret.then(|| at + 2..at + 1 + length);
+    }
     let gap = rest.len() - rest.trim_start_matches([' ', '\t']).len();
     let begins = at + 1 + gap;
     let rest = &text[begins..];
@@ -56,9 +75,12 @@ pub(super) fn field(text: &str, at: usize) -> Option<Span> {
     }
     let length = rest.find(|c: char| c.is_whitespace() || ",}]\"'".contains(c)).unwrap_or(rest.len());
     let word = &rest[..length];
-    // In prose, `token: not found` is no token.
-    let is_literal = ["true", "false", "null"].contains(&word) || word.starts_with(['{', '[', '(']);
-    let is_meant = if is_key { !is_reference(word) && !is_literal } else { is_random(word) };
+    // In prose, `token: not found` is no token: more words follow.
+    let after = rest[length..].trim_start_matches([' ', '\t']);
+    let is_last = after.is_empty() || after.starts_with(['\n', ',', '}', ']', '"', '\'', '#', '\\']);
+    let is_key = is_key && (is_last || is_password(name));
+    let is_open = word.starts_with(['{', '[', '(']);
+    let is_meant = if is_key { !is_reference(word) && !is_open } else { is_random(word) };
     (length > 0 && is_meant).then(|| begins..begins + length)
 }
 
@@ -71,7 +93,9 @@ pub(super) fn option(text: &str, at: usize) -> Option<Span> {
     let is_user = name == "user" || name == "proxy-user";
     let is_off = name.ends_with("stdin") || name.starts_with("no-") || name.ends_with("file");
     let word = &text[next.clone()];
-    let is_other = ["-", "id=", "type=", "src="].iter().any(|field| word.starts_with(field));
+    let is_placeholder = word.len() < 12 && word.bytes().all(|b| b.is_ascii_uppercase());
+    let is_other =
+        ["-", "id=", "type=", "src=", "<"].iter().any(|field| word.starts_with(field)) || is_placeholder;
     if is_user {
         return credentials(text, next);
     }
@@ -95,6 +119,17 @@ fn next_word(text: &str, at: usize) -> Option<Span> {
         None => word.find(|c: char| c.is_whitespace() || "\"'&;)`".contains(c)).unwrap_or(word.len()),
     };
     (between.contains([' ', '"']) && length > 0).then(|| at + gap..at + gap + length)
+}
+
+/// The password of `login -p PASSWORD` and of `mysql -pPASSWORD`.
+pub(super) fn short_password(text: &str, at: usize) -> Option<Span> {
+    let before = &text[..at];
+    if before.contains("login ") {
+        return next_word(text, at + 2).filter(|word| !is_reference(&text[word.clone()]));
+    }
+    let is_mysql = before.ends_with(' ') && (before.contains("mysql") || before.contains("mariadb"));
+    let length = if is_mysql { value(&text[at + 2..])? } else { return None };
+    Some(at + 2..at + 2 + length)
 }
 
 fn credentials(text: &str, word: Span) -> Option<Span> {
@@ -143,7 +178,7 @@ pub(super) fn old_env(text: &str) -> Option<Span> {
 /// The name that ends at `at`.
 fn name_before(text: &str, at: usize) -> Option<&str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    let before = text[..at].trim_end_matches('+');
+    let before = text[..at].trim_end_matches(['+', ' ']).trim_end_matches(['"', '\'']);
     let begin = before
         .rfind(|c| !is_name(c))
         .map_or(0, |last| last + before[last..].chars().next().map_or(1, char::len_utf8));
@@ -233,8 +268,15 @@ fn quoted(text: &str, quote: char, is_nested: bool) -> usize {
     text.len()
 }
 
-/// Whether a value is a reference to a variable and nothing else: `$NAME`, `${NAME}`, `$(cmd)`.
+/// Values that are switches.
+const SWITCHES: &[&str] = &["0", "1", "true", "false", "yes", "no", "on", "off", "none", "null", "NULL"];
+
+/// Whether a value is no secret by itself: a reference to a variable (`$NAME`, `${NAME}`,
+/// `$(cmd)`), a switch, or the place of a secret in a container.
 fn is_reference(value: &str) -> bool {
+    if SWITCHES.contains(&value) || value.starts_with("/run/secrets/") || value.starts_with("/dev/") {
+        return true;
+    }
     let Some(rest) = value.strip_prefix('$') else { return value.starts_with("***") };
     let is_name =
         |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

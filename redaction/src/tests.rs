@@ -54,11 +54,31 @@ fn fields_options_and_headers_are_redacted() {
         ("docker login --password-stdin r.example", "docker login --password-stdin r.example"),
         (r#"["mysql", "--password", "x y"]"#, r#"["mysql", "--password", "***"]"#),
         ("curl -u me:hunter22 --user you:hunter23 x", "curl -u me:*** --user you:*** x"),
+        ("aws_secret_access_key = abc/def", "aws_secret_access_key = ***"),
+        ("$password = 'a b'; 'password' => 'c d',", "$password = ***; 'password' => ***,"),
+        ("[ \"$TOKEN\" = x ] && [ $PASSWORD == y ]", "[ \"$TOKEN\" = x ] && [ $PASSWORD == y ]"),
+        ("echo ${SECRET:-default-word}", "echo ${SECRET:-***}"),
+        ("postgres://u:pass/word@h/db http://h:80/a@b", "postgres://***@h/db http://h:80/a@b"),
+        ("docker login -u me -p hunter22 r; mkdir -p a", "docker login -u me -p *** r; mkdir -p ***"),
+        (
+            "cookie_httponly = 1; NETRC=/run/secrets/netrc ${X_TOKEN:-/dev/null}",
+            "cookie_httponly = 1; NETRC=/run/secrets/netrc ${X_TOKEN:-/dev/null}",
+        ),
+        ("mkdir -p a && mysql -phunter22 -u root", "mkdir -p a && mysql -p*** -u root"),
+        ("x?sv=1&sig=abc%3D", "x?sv=1&sig=***"),
+        ("--secret SPEC  as buildx's", "--secret SPEC  as buildx's"),
         ("curl -u 'me:two words' --user \"a:b c d\" x", "curl -u 'me:***' --user \"a:***\" x"),
         ("mysql --password='a b' --password \"c d\"", "mysql --password=*** --password \"***\""),
         ("docker run -u 1000:1000 --user 0:0", "docker run -u 1000:1000 --user 0:0"),
         ("failed to fetch oauth token: Post x", "failed to fetch oauth token: Post x"),
         ("secret foo: not found; auth: see the docs", "secret foo: not found; auth: see the docs"),
+        (
+            "SecretsUsedInArgOrEnv: Do not use ARG (ARG \"TOKEN\")",
+            "SecretsUsedInArgOrEnv: Do not use ARG (ARG \"TOKEN\")",
+        ),
+        ("DEPLOY_TOKEN: another value", "DEPLOY_TOKEN: another value"),
+        ("{token: abc, b: 1}", "{token: ***, b: 1}"),
+        ("api_key: abc # the key", "api_key: *** # the key"),
         ("the password: abc123def was wrong", "the password: *** was wrong"),
         (
             "from registry.example/auth:1.2 and http://x:80/",
@@ -105,8 +125,7 @@ fn redacting_again_changes_nothing() {
     }
 }
 
-/// A log of megabytes costs seconds at most, whatever stands in it; `cargo test -- --nocapture`
-/// shows.
+/// The rate of a log in which nothing is a secret; `cargo test -- --nocapture` shows it.
 #[test]
 fn a_long_log_is_read_once() {
     let mut finder = Finder::default();

@@ -2,6 +2,7 @@
 //! needed: one that cannot be read or written is only slower.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,17 +40,23 @@ impl Memo {
         let Some(dir) = self.path.parent() else { return };
         if let (Ok(()), Ok(json)) = (fs::create_dir_all(dir), serde_json::to_vec(answer)) {
             forget_old(dir);
-            let beside = self.path.with_extension(std::process::id().to_string());
-            let _ = fs::write(&beside, json).and_then(|()| fs::rename(&beside, &self.path));
+            // Readable by its owner alone, as every temporary file.
+            let written = || {
+                let mut file = tempfile::NamedTempFile::new_in(dir)?;
+                file.write_all(&json)?;
+                file.persist(&self.path).map_err(|error| error.error)
+            };
+            let _ = written();
         }
     }
 }
 
-/// What is past its lifetime answers nobody.
+/// Removes answers past their lifetime, and those that others may read, which an older version wrote.
 fn forget_old(dir: &Path) {
     for file in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let age = file.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
-        if age.is_some_and(|age| age > LIFETIME) {
+        let Ok(meta) = file.metadata() else { continue };
+        let age = meta.modified().ok().and_then(|time| time.elapsed().ok());
+        if meta.mode() & 0o077 != 0 || age.is_some_and(|age| age > LIFETIME) {
             let _ = fs::remove_file(file.path());
         }
     }

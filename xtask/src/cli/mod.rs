@@ -26,6 +26,9 @@ pub fn run(args: Vec<OsString>, host: Host) -> (bool, Result<u8>) {
 }
 
 fn dispatch(args: Vec<OsString>, host: Host) -> Result<u8> {
+    let redactor = Redactor::default();
+    redactor.learn_variables(&host.env);
+    output::protect(&redactor);
     let wants_help = args.is_empty() || args.iter().any(|arg| arg == "--help" || arg == "-h");
     let name = args.iter().filter_map(|arg| arg.to_str()).find(|arg| table::find(arg).is_some());
     if wants_help || args.first().is_some_and(|arg| arg == "help") {
@@ -37,9 +40,6 @@ fn dispatch(args: Vec<OsString>, host: Host) -> Result<u8> {
     let layout = Layout::find(&host, globals.cache_dir.as_deref())?;
     let sh = Shell::new()
         .map_err(|source| error::usage(format!("failed to read the current folder: {source}")))?;
-    let redactor = Redactor::default();
-    redactor.learn_variables(&host.env);
-    output::protect(&redactor);
     let session = Session { sh, host, layout, globals, redactor };
     (command.run)(&session, &parsed).map_err(|error| error::redacted(&error, &session.redactor))
 }

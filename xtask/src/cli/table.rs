@@ -48,6 +48,7 @@ const PLAN: &[Opt] = &[
         "registry=REF[,ro] beside the store, or none to leave that out (repeatable) [DURANGO_CACHE]",
     ),
     value("--file", "FILE", "a Compose or bake file in place of builder/compose.yaml (repeatable)"),
+    value("--allow", "RIGHT", "grant FILE a right, as bake's: fs.read=DIR, network.host (repeatable)"),
     value("--platform", "PLATFORM", "build for this platform, as linux/arm64 (repeatable)"),
     value("--tag", "TAG", "name of the image, in place of the declared one (one target; repeatable)"),
     value("--output", "OUTPUT", "as buildx's --output (one target; repeatable)"),

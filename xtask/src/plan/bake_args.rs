@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::allow::Right;
+use super::arguments::Arguments;
 use super::build::{BuildFacts, PlannedTarget};
 use super::fresh::Fresh;
 use super::options::BuildOptions;
 use super::registry_state::RegistryRead;
 use crate::base_image::Base;
-use crate::engine::Driver;
+use crate::engine::{Driver, Version};
 use crate::project::Target;
+use crate::project::overrides::{self, is_by_variable};
 use crate::step::Command;
 
 /// The build's own call.
@@ -27,14 +30,18 @@ pub fn common(
     fresh: &Fresh,
 ) -> Command {
     let inline = fresh.inline.iter().flat_map(|file| ["-f".to_owned(), file.display().to_string()]);
-    let command = bare(facts).args(inline);
-    let mut sets: Vec<String> = options.sets.iter().filter(|set| !is_builds_own(set)).cloned().collect();
+    let command = bare(facts, options).args(inline);
+    let is_shared = |set: &&String| !is_builds_own(set) && !is_by_variable(set);
+    let mut sets: Vec<String> = options.sets.iter().filter(is_shared).cloned().collect();
     for target in targets {
         let declared = &facts.declaration.targets[&target.name];
         sets.extend(target_sets(facts, options, &target.name, declared));
         if !target.read.is_empty() || !target.remote.is_empty() {
             let from = |source: String| format!("{}.cache-from={source}", target.name);
-            sets.extend(declared.cache_from.iter().map(to_csv).map(from));
+            // A cache whose declaration holds a secret is read where no other one is: `--set` would
+            // show it to other users.
+            let declared = declared.cache_from.iter().map(to_csv).map(from);
+            sets.extend(declared.filter(|set| !is_by_variable(set)));
             sets.extend(target.read.iter().map(|dir| local_cache("src", dir)).map(from));
             sets.extend(target.remote.iter().map(RegistryRead::cache_from).map(from));
         }
@@ -43,28 +50,39 @@ pub fn common(
     command.args(sets.into_iter().flat_map(|set| ["--set".to_owned(), set]))
 }
 
-/// A call of bake with the declaration's files and nothing set.
-pub fn bare(facts: &BuildFacts) -> Command {
+/// A call of bake with the declaration's files, and what is set by way of variables.
+pub fn bare(facts: &BuildFacts, options: &BuildOptions) -> Command {
     let mut command = Command::new(["docker", "buildx", "--builder", &facts.engine.builder, "bake"]);
     for file in &facts.declaration.files {
         command = command.args(["-f", &file.display().to_string()]);
     }
-    command = command.args(["--progress", "rawjson"]).cwd(&facts.declaration.dir);
+    command = command.args(["--progress", "rawjson"]).args(allowed(facts)).cwd(&facts.declaration.dir);
     command.env = environment(facts);
     command.secret_env = facts.secrets.contents();
-    command
+    Arguments::of(&facts.declaration, &options.sets, &facts.scratch).apply(command)
 }
 
-/// What the build of one target is told beside the declaration, as (KEY, VALUE): for a call that reaches its stages.
+/// Settings of the build of one target beside the declaration, as (KEY, VALUE).
 pub fn owner_sets(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Vec<(String, String)> {
-    let key = |set: &String| {
-        let (field, value) = set.split_once('=')?;
-        let (pattern, key) = field.split_once('.')?;
-        let is_for = [name, "*"].contains(&pattern) && !is_builds_own(set);
-        is_for.then(|| (key.to_owned(), value.to_owned()))
-    };
+    let by_variable = options.sets.iter().filter(|set| is_by_variable(set));
+    let mut all: Vec<_> = by_variable.filter_map(|set| for_owner(set, name)).collect();
+    all.extend(transfer_sets(facts, options, name));
+    all
+}
+
+/// The same without those that [`bare`] has by way of variables: for a call whose target inherits
+/// from this one.
+pub fn transfer_sets(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Vec<(String, String)> {
     let own = target_sets(facts, options, name, &facts.declaration.targets[name]);
-    options.sets.iter().chain(&own).filter_map(key).collect()
+    let given = options.sets.iter().filter(|set| !is_by_variable(set));
+    given.chain(&own).filter_map(|set| for_owner(set, name)).collect()
+}
+
+fn for_owner(set: &str, name: &str) -> Option<(String, String)> {
+    let (field, value) = set.split_once('=')?;
+    let (pattern, key) = field.split_once('.')?;
+    let is_for = overrides::is_match(pattern, name) && !is_builds_own(set);
+    is_for.then(|| (key.trim_end_matches('+').to_owned(), value.to_owned()))
 }
 
 /// What stands in for an image that the builder does not see.
@@ -78,17 +96,35 @@ fn oci_layout(facts: &BuildFacts, base: &Base) -> String {
     format!("oci-layout://{}:{tag}", dir.display())
 }
 
-/// BuildKit on; no attestations unless asked for (with the default provenance each cached build has another digest, measured);
-/// bake may read what the user names, wherever it is (from 0.20 on it asks about paths outside its folder).
+/// BuildKit on; no attestations unless asked for (with the default provenance each cached build has
+/// another digest, measured). From 0.20 on bake asks about paths outside its directory: our own
+/// declaration names such, and needs no grant.
 fn environment(facts: &BuildFacts) -> BTreeMap<String, String> {
-    let fixed = [
-        ("DOCKER_BUILDKIT", "1"),
-        ("BUILDX_NO_DEFAULT_ATTESTATIONS", "1"),
-        ("BUILDX_BAKE_ENTITLEMENTS_FS", "0"),
-    ];
+    let mut fixed = vec![("DOCKER_BUILDKIT", "1"), ("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")];
+    if facts.granted.is_none() {
+        fixed.push(("BUILDX_BAKE_ENTITLEMENTS_FS", "0"));
+    }
     let mut env = facts.secrets.paths();
-    env.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    env.extend(fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
     env
+}
+
+/// The oldest buildx whose bake knows rights to paths.
+const KNOWS_ALLOW: Version = Version(0, 18);
+
+/// What bake is allowed for a declaration that is not ours: what the user grants, and the build's own
+/// files.
+fn allowed(facts: &BuildFacts) -> Vec<String> {
+    let Some(granted) = facts.granted.as_ref().filter(|_| facts.engine.buildx >= KNOWS_ALLOW) else {
+        return Vec::new();
+    };
+    let bases = [&facts.base, &facts.tools].into_iter().flatten().filter_map(|base| base.kept.as_ref());
+    let scratch = [Right::Read(facts.scratch.clone()), Right::Write(facts.scratch.clone())];
+    let own = bases.map(|kept| Right::Read(kept.dir.clone())).chain(scratch);
+    let mut rights: Vec<String> = granted.iter().cloned().chain(own).map(|right| right.to_option()).collect();
+    rights.sort();
+    rights.dedup();
+    rights.into_iter().flat_map(|right| ["--allow".to_owned(), right]).collect()
 }
 
 /// What one target needs beside the declaration.
@@ -146,7 +182,7 @@ fn output_sets(facts: &BuildFacts, options: &BuildOptions) -> Vec<String> {
     let pushed = pushed.map(|name| format!("{name}.output=type=image,push=true{types}"));
     let kept = unplaced(facts, options)
         .filter_map(|name| Some(format!("{name}.output={}", default_output(facts, name)?)));
-    let given = options.sets.iter().filter(|set| is_builds_own(set)).cloned();
+    let given = options.sets.iter().filter(|set| is_builds_own(set) && !is_by_variable(set)).cloned();
     let all = given.chain(tags).chain(outputs).chain(pushed).chain(kept);
     all.flat_map(|set| ["--set".to_owned(), set]).collect()
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::allow::Right;
+use super::arguments::Arguments;
 use super::bake_args;
 use super::fresh::{self, FreshFacts, FreshTarget};
 use super::mounts::plan::{self, MountPlan};
@@ -60,6 +62,8 @@ pub struct BuildFacts {
     pub tools: Option<Base>,
     /// A folder of this build's own; removed at its end.
     pub scratch: PathBuf,
+    /// What the user grants a declaration that is not ours; nothing for our own.
+    pub(crate) granted: Option<Vec<Right>>,
 }
 
 /// One target's place in the store.
@@ -178,6 +182,7 @@ pub fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> Plan {
             targets.iter().cloned().map(|target| PlannedTarget { remote: Vec::new(), ..target }).collect();
         bake_args::bake(facts, options, &bake_args::common(facts, options, &targets, &fresh), &metadata)
     });
+    let arguments = Arguments::of(&facts.declaration, &options.sets, &facts.scratch);
     let saves_layers = can_save && !options.no_save;
     let is_written = options.unsaved.is_none();
     let saves = if saves_layers && is_written && options.caches.local {
@@ -192,7 +197,11 @@ pub fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> Plan {
         builder: facts.engine.builder.clone(),
         platform: facts.engine.platform.clone(),
         targets,
-        prepare: prepare(facts, mounts.carrier.is_some()).into_iter().chain(fresh.prepare).collect(),
+        prepare: prepare(facts, mounts.carrier.is_some())
+            .into_iter()
+            .chain(arguments.prepare())
+            .chain(fresh.prepare)
+            .collect(),
         bake,
         without_registries,
         scratch: facts.scratch.clone(),

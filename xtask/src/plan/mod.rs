@@ -1,5 +1,7 @@
 //! The plan: what will be done and why, resolved and serialisable. Pure: made of facts, executed as it stands.
 
+pub(crate) mod allow;
+mod arguments;
 pub mod bake_args;
 pub mod build;
 pub mod builder;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use super::allow::Right;
 use super::caches::Caches;
 use super::mounts::plan::MountFilter;
 use crate::args::Parsed;
@@ -26,6 +27,8 @@ pub struct BuildOptions {
     pub tags: Vec<String>,
     /// `--output`.
     pub outputs: Vec<String>,
+    /// `--allow`.
+    pub(crate) allow: Vec<Right>,
     /// `--secret`, beside the declared ones.
     pub secrets: Vec<String>,
     /// `--app`: the application, absolute.
@@ -81,6 +84,10 @@ impl BuildOptions {
             ));
         }
         registry::check_timeout(host)?;
+        let mut allow = Vec::new();
+        for right in parsed.many("--allow") {
+            allow.extend(Right::parse(&right, host)?);
+        }
         let mounts = parsed.one("--mounts")?.or_else(|| host.var("DURANGO_MOUNTS").map(str::to_owned));
         Ok(Self {
             targets,
@@ -88,6 +95,7 @@ impl BuildOptions {
             sets,
             tags: parsed.many("--tag"),
             outputs,
+            allow,
             secrets: parsed.many("--secret"),
             app,
             provision: parsed.flag("--provision"),

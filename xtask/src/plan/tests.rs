@@ -100,6 +100,7 @@ pub(super) fn facts() -> BuildFacts {
         mounts_dir: "/store/mounts".into(),
         tools: None,
         scratch: "/store/tmp/id".into(),
+        granted: None,
     }
 }
 

@@ -14,6 +14,8 @@ use super::templates;
 use crate::error::usage;
 use crate::memo::Memo;
 use crate::process::query::{query, unreadable};
+use crate::project::overrides::{is_by_variable, is_match, setting};
+use crate::project::remembered::{Remembered, Sources};
 use crate::session::Session;
 use crate::text::suggestion;
 
@@ -52,6 +54,12 @@ pub struct Target {
     pub secret: Vec<serde_json::Value>,
     /// Caches to read, in either form.
     pub cache_from: Vec<serde_json::Value>,
+    /// Caches to write.
+    pub cache_to: Vec<serde_json::Value>,
+    /// Agents and keys for SSH.
+    pub ssh: Vec<serde_json::Value>,
+    /// Rights that its RUNs ask for.
+    pub entitlements: Vec<String>,
     /// Size of `/dev/shm`, as `64MiB`; Docker's default where there is none.
     pub shm_size: Option<String>,
     /// Network of its RUNs, as `host`.
@@ -68,15 +76,15 @@ pub struct Target {
     pub attest: Vec<serde_json::Value>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Printed {
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Printed {
     #[serde(default)]
     group: BTreeMap<String, Group>,
     #[serde(default)]
-    target: BTreeMap<String, Target>,
+    pub(super) target: BTreeMap<String, Target>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Group {
     targets: Option<Vec<String>>,
 }
@@ -99,23 +107,29 @@ pub struct DeclarationQuery<'a> {
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The name of the remembered answers; another number for other fields of [`Target`], which an old answer lacks.
-const MEMO: &str = "bake-6";
+const MEMO: &str = "bake-7";
 
 /// Reads the declaration with the user's overrides applied.
 pub fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declaration> {
     let files = question.files;
     let dir = files.first().and_then(|file| file.parent()).unwrap_or(Path::new("/")).to_path_buf();
-    let fingerprint = fingerprint(session, files, &dir, question.sets).filter(|_| question.remember);
+    let sets = asked_sets(question.sets);
+    let texts = texts(files, &dir);
+    let fingerprint = fingerprint(session, files, &texts, &sets).filter(|_| question.remember);
     let memo = fingerprint.map(|print| Memo::new(&session.layout, MEMO, &print));
-    let remembered: Option<Printed> = memo.as_ref().and_then(Memo::read);
-    let printed = match remembered {
+    let sources = Sources { env: &session.host.env, texts: &texts };
+    let remembered = memo.as_ref().and_then(Memo::read::<Remembered>);
+    let mut printed = match remembered.and_then(|remembered| remembered.recall(&sources)) {
         Some(printed) => printed,
         None => {
-            let printed = print(session, question, &dir)?;
-            memo.inspect(|memo| memo.write(&printed));
+            let printed = print(session, question, &sets, &dir)?;
+            let remembered =
+                memo.and_then(|memo| Some((memo, Remembered::new(&printed, &sources, &session.redactor)?)));
+            remembered.inspect(|(memo, remembered)| memo.write(remembered));
             printed
         }
     };
+    apply(&mut printed.target, question.sets);
     if printed.target.is_empty() {
         return Err(usage(format!(
             "`{}` declares nothing to build\nadd a `build:` section to a service, or name another file with --file",
@@ -127,12 +141,12 @@ pub fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declar
     Ok(Declaration { files: files.to_vec(), dir, targets: printed.target, groups })
 }
 
-fn print(session: &Session, question: &DeclarationQuery<'_>, dir: &Path) -> Result<Printed> {
+fn print(session: &Session, question: &DeclarationQuery<'_>, sets: &[String], dir: &Path) -> Result<Printed> {
     let files = question.files;
     // A Compose file's default group has every service; a bake file's may not.
     let names = if files.iter().all(|file| is_yaml(file)) { &[] } else { question.requested };
     let files_args = files.iter().flat_map(|file| ["-f".into(), file.clone().into_os_string()]);
-    let set_args = question.sets.iter().flat_map(|set| ["--set", set]);
+    let set_args = sets.iter().flat_map(|set| ["--set", set]);
     let sh = &session.sh;
     let _dir = sh.push_dir(dir);
     let question = cmd!(sh, "docker buildx bake {files_args...} --print {set_args...} {names...}")
@@ -170,18 +184,70 @@ fn is_yaml(file: &Path) -> bool {
     file.extension().is_some_and(|ext| ext == "yaml" || ext == "yml")
 }
 
-/// Covers what a Compose file is interpolated from. `None` where the file draws on others that it does not cover.
-fn fingerprint(session: &Session, files: &[PathBuf], dir: &Path, sets: &[String]) -> Option<String> {
-    let mut hash = Sha256::new();
+/// What bake is asked with. Values that may not be in a command are applied to its answer; without a
+/// value bake checks that there is such a target, and no more.
+fn asked_sets(sets: &[String]) -> Vec<String> {
+    let asked = |set: &String| match set.split_once('=') {
+        Some((field, _)) if is_by_variable(set) => {
+            let is_argument = setting(set).is_some_and(|setting| setting.key == "args");
+            is_argument.then(|| field.trim_end_matches('+').to_owned())
+        }
+        _ => Some(set.clone()),
+    };
+    sets.iter().filter_map(asked).collect()
+}
+
+/// Applies what bake was not asked with.
+fn apply(targets: &mut BTreeMap<String, Target>, sets: &[String]) {
+    for setting in sets.iter().filter(|set| is_by_variable(set)).filter_map(|set| setting(set)) {
+        for name in matching(targets, setting.pattern) {
+            let Some(target) = targets.get_mut(&name) else { continue };
+            let (name, value) = (setting.name.to_owned(), setting.value.to_owned());
+            match setting.key {
+                "args" => drop(target.args.insert(name, Some(value))),
+                "contexts" => drop(target.contexts.insert(name, value)),
+                "context" => target.context = Some(value),
+                "cache-from" => target.cache_from.push(value.into()),
+                "cache-to" => target.cache_to.push(value.into()),
+                "output" => target.output.push(value.into()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The targets that a pattern stands for: one of that very name, else all that it matches.
+fn matching(targets: &BTreeMap<String, Target>, pattern: &str) -> Vec<String> {
+    if targets.contains_key(pattern) {
+        return vec![pattern.to_owned()];
+    }
+    targets.keys().filter(|name| is_match(pattern, name)).cloned().collect()
+}
+
+/// The texts of Compose files and of the `.env` beside them; nothing where a file is another one or
+/// draws on others.
+fn texts(files: &[PathBuf], dir: &Path) -> Option<Vec<String>> {
+    let mut texts = Vec::new();
     for file in files {
         let text = fs::read_to_string(file).ok().filter(|_| is_yaml(file))?;
         if ["include:", "extends:", "env_file:"].iter().any(|word| text.contains(word)) {
             return None;
         }
-        hash.update(format!("{}\0{text}\0", file.display()));
+        texts.push(text);
     }
-    hash.update(fs::read(dir.join(".env")).unwrap_or_default());
-    hash.update(sets.join("\0"));
+    texts.push(fs::read_to_string(dir.join(".env")).unwrap_or_default());
+    Some(texts)
+}
+
+/// Covers what a Compose file is interpolated from.
+fn fingerprint(
+    session: &Session,
+    files: &[PathBuf],
+    texts: &Option<Vec<String>>,
+    sets: &[String],
+) -> Option<String> {
+    let mut hash = Sha256::new();
+    hash.update(format!("{files:?}\0{:?}\0{sets:?}\0", texts.as_ref()?));
     for (name, value) in &session.host.env {
         if !["_", "SHLVL", "PWD", "OLDPWD"].contains(&name.as_str()) {
             hash.update(format!("{name}={value}\0"));
@@ -212,6 +278,11 @@ impl Declaration {
         let mut seen = std::collections::BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
         Ok(names)
+    }
+
+    /// The targets that a pattern of `--set` stands for.
+    pub(crate) fn matching(&self, pattern: &str) -> Vec<String> {
+        matching(&self.targets, pattern)
     }
 
     /// Where a target's Dockerfile is; `None` for one inside the declaration or in a remote context.

@@ -4,6 +4,8 @@
 use anyhow::Result;
 
 use crate::error::usage;
+use crate::project::ignore::Glob;
+use crate::redact::Redactor;
 use crate::text::suggestion;
 
 /// Keys of bake's `--set`, as its reference lists them.
@@ -35,6 +37,48 @@ const KEYS: &[&str] = &[
     "target",
     "ulimits",
 ];
+
+/// Keys that have a name each, and keys that are lists, of those that a bake file can hold in place of
+/// `--set`.
+pub(crate) const NAMED: &[&str] = &["args", "contexts", "labels"];
+pub(crate) const LISTS: &[&str] = &["cache-from", "cache-to", "output"];
+
+/// One `--set`, taken apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    /// The targets that it is for.
+    pub pattern: &'a str,
+    /// What it sets.
+    pub key: &'a str,
+    /// The name of an argument, a context or a label; else empty.
+    pub name: &'a str,
+    /// The value.
+    pub value: &'a str,
+}
+
+/// Takes a `--set` apart.
+pub(crate) fn setting(set: &str) -> Option<Setting<'_>> {
+    let (field, value) = set.split_once('=')?;
+    let mut parts = field.trim_end_matches('+').splitn(3, '.');
+    let (pattern, key) = (parts.next()?, parts.next()?);
+    Some(Setting { pattern, key, name: parts.next().unwrap_or_default(), value })
+}
+
+/// Whether a pattern of `--set` stands for a target. A target of that very name has it alone, which
+/// the caller knows.
+pub(crate) fn is_match(pattern: &str, target: &str) -> bool {
+    pattern == target || Glob::new(pattern).is_some_and(|glob| glob.matches(target))
+}
+
+/// Whether the value of a `--set` may not be in a command: an argument, or what holds a secret. `ps`
+/// shows commands to every user of the machine.
+pub(crate) fn is_by_variable(set: &str) -> bool {
+    setting(set).is_some_and(|setting| {
+        let key = setting.key;
+        let is_known = NAMED.contains(&key) || LISTS.contains(&key) || key == "context";
+        key == "args" || is_known && Redactor::default().text(set) != set
+    })
+}
 
 /// Checks the form and the key of one `--set`.
 pub fn check(set: &str) -> Result<()> {

@@ -56,6 +56,7 @@ impl Redactor {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let known = Arc::make_mut(&mut known);
         for value in found {
+            values::base64_of(&value).into_iter().for_each(|writing| known.learn_base64(writing));
             values::writings(&value).into_iter().for_each(|writing| known.learn(writing));
             known.learn(value);
         }
@@ -96,7 +97,9 @@ impl Redactor {
                 for (name, field) in fields {
                     match field {
                         // What was redacted before says more.
-                        Value::String(text) if is_variable(name) && !text.starts_with("(hidden ") => {
+                        Value::String(text)
+                            if is_variable(name) && !text.is_empty() && !text.starts_with("(hidden ") =>
+                        {
                             REDACTED.clone_into(text);
                         }
                         field => self.json(field),

@@ -14,7 +14,7 @@ fn known_values_are_redacted_wherever_they_stand_and_however_they_are_written() 
     for before in ["", "a", "ab"] {
         use base64::Engine as _;
         let text = base64::engine::general_purpose::STANDARD.encode(format!("{before}hunter22\n"));
-        assert!(shown(&text).contains(redaction::REDACTED), "{text}");
+        assert_eq!(shown(&format!("x {text} y")), "x *** y");
     }
     let copy = redactor.clone();
     copy.learn("learned-later");

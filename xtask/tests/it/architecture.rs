@@ -28,7 +28,10 @@ const ROOMS: &[(&str, &str)] = &[
     ("progress", "redact process"),
     ("provision", "host layout session step defaults process project engine"),
     ("base_image", "layout session step memo defaults process engine store"),
-    ("plan", "error layout args session text step json defaults project engine store progress base_image"),
+    (
+        "plan",
+        "redact error host layout args session text step json defaults project engine store progress base_image",
+    ),
     ("outcome", "redact text json progress plan"),
     ("record", "redact host layout build_id text json project store progress plan outcome"),
     ("forecast", "json project progress outcome record"),

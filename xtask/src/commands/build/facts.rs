@@ -13,6 +13,7 @@ use crate::defaults;
 use crate::engine::Engine;
 use crate::engine::facts as engine_facts;
 use crate::error::usage;
+use crate::plan::allow;
 use crate::plan::build::{BuildFacts, Stored};
 use crate::plan::fresh::{FreshFacts, Source, choose};
 use crate::plan::options::BuildOptions;
@@ -53,9 +54,14 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
         },
     )?;
     known_secrets::learn(&session.redactor, &declaration, options, &secrets, &session.host);
+    let is_own = declaration.files.iter().all(|file| *file == session.layout.compose());
+    let granted = (!is_own).then(|| allow::granted(&declaration, options, &session.host));
     let mut names = declaration.resolve(&options.targets)?;
     let requested = names.len();
     add_linked(&declaration, &mut names);
+    if let Some(granted) = &granted {
+        allow::check(&declaration, &names, granted)?;
+    }
     check_single(options, &names[..requested], &declaration)?;
     check_app(session, options, &names, &declaration)?;
     let stored = names
@@ -93,6 +99,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
         fresh,
         nonce,
         scratch,
+        granted,
     })
 }
 

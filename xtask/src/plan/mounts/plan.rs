@@ -140,14 +140,14 @@ fn carrier(
     let from = mounts.iter().filter_map(|mount| Some(mount.identity.from.as_deref()?.split_once('/')?.0));
     let owner = |name: &str| {
         let source = facts.fresh.get(name)?.source.clone()?;
-        let mut sets = bake_args::owner_sets(facts, options, name);
+        let mut sets = bake_args::transfer_sets(facts, options, name);
         // The stage as the build has it: another run of it is another mount.
         sets.extend(fresh.shm_size(name).map(|bytes| ("shm-size".to_owned(), bytes.to_string())));
         let dockerfile = fresh.texts.get(name).cloned().unwrap_or(source.text);
         Some((name.to_owned(), Owner { dockerfile, dockerignore: source.ignore, sets }))
     };
     Some(TransferTemplate {
-        bake: bake_args::bare(facts),
+        bake: bake_args::bare(facts, options),
         builder: facts.engine.builder.clone(),
         loopback: facts.engine.loopback,
         tools: (tools.image.clone(), bake_args::tools_context(facts, tools)),

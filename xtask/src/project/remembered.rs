@@ -1,0 +1,135 @@
+//! A declaration as it is remembered: without the values of arguments that are secrets. It says
+//! where each came from, a variable or a place in a file, and both are there whenever it is
+//! recalled.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::declaration::Printed;
+use crate::redact::{Redactor, is_secret};
+
+/// Where values come from.
+pub(super) struct Sources<'a> {
+    /// Variables of the environment.
+    pub(super) env: &'a BTreeMap<String, String>,
+    /// Texts of the declaration's files.
+    pub(super) texts: &'a Option<Vec<String>>,
+}
+
+/// What bake printed, and where the secrets in it are.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Remembered {
+    printed: Printed,
+    secrets: Vec<Secret>,
+}
+
+/// The value of one argument.
+#[derive(Serialize, Deserialize)]
+struct Secret {
+    target: String,
+    name: String,
+    source: Source,
+}
+
+/// Where it is.
+#[derive(Serialize, Deserialize)]
+enum Source {
+    /// A variable's value.
+    Variable(String),
+    /// So many bytes of a text, from there on.
+    Text { number: usize, at: usize, length: usize },
+}
+
+impl Remembered {
+    /// Nothing where a secret is left in it, since its source is not found.
+    pub(super) fn new(printed: &Printed, sources: &Sources<'_>, redactor: &Redactor) -> Option<Self> {
+        let mut remembered = Self { printed: printed.clone(), secrets: Vec::new() };
+        for (target, declared) in &mut remembered.printed.target {
+            for (name, value) in declared.args.iter_mut().filter(|(name, _)| is_secret(name)) {
+                let Some(value) = value.as_mut().filter(|value| !value.is_empty()) else { continue };
+                redactor.learn_content(value);
+                let source = sources.find(value)?;
+                remembered.secrets.push(Secret { target: target.clone(), name: name.clone(), source });
+                value.clear();
+            }
+        }
+        let text = serde_json::to_value(&remembered).ok()?;
+        (redactor.document(&remembered).ok()? == text).then_some(remembered)
+    }
+
+    /// What bake printed; nothing where a source is gone.
+    pub(super) fn recall(mut self, sources: &Sources<'_>) -> Option<Printed> {
+        for secret in &self.secrets {
+            let value = sources.value(&secret.source)?;
+            let target = self.printed.target.get_mut(&secret.target)?;
+            target.args.insert(secret.name.clone(), Some(value));
+        }
+        Some(self.printed)
+    }
+}
+
+impl Sources<'_> {
+    fn find(&self, value: &str) -> Option<Source> {
+        let variable = self.env.iter().find(|(_, known)| *known == value);
+        let variable = variable.map(|(name, _)| Source::Variable(name.clone()));
+        let text = |(number, text): (usize, &String)| {
+            Some(Source::Text { number, at: text.find(value)?, length: value.len() })
+        };
+        variable.or_else(|| self.texts.iter().flatten().enumerate().find_map(text))
+    }
+
+    fn value(&self, source: &Source) -> Option<String> {
+        match source {
+            Source::Variable(name) => self.env.get(name).cloned(),
+            Source::Text { number, at, length } => {
+                let text = self.texts.as_ref()?.get(*number)?;
+                Some(text.get(*at..at.checked_add(*length)?)?.to_owned())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(args: &[(&str, &str)], context: &str) -> Printed {
+        let args: BTreeMap<&str, &str> = args.iter().copied().collect();
+        let json = serde_json::json!({"target": {"app": {"context": context, "args": args}}});
+        serde_json::from_value(json).expect("as bake prints it")
+    }
+
+    #[test]
+    fn a_secret_is_remembered_by_where_it_came_from() {
+        let env = [("DEPLOY".to_owned(), "from-variable".to_owned())].into();
+        let texts = Some(vec!["args: {X_TOKEN: 'from-a-file'}".to_owned(), String::new()]);
+        let sources = Sources { env: &env, texts: &texts };
+        let redactor = Redactor::default();
+        let args =
+            [("A_TOKEN", "from-variable"), ("X_TOKEN", "from-a-file"), ("COLOR", "red"), ("B_TOKEN", "")];
+        let all = printed(&args, ".");
+        let remembered = Remembered::new(&all, &sources, &redactor).expect("remembered");
+        let json = serde_json::to_string(&remembered).expect("JSON");
+        assert!(!json.contains("from-") && json.contains("red"), "{json}");
+        let remembered: Remembered = serde_json::from_str(&json).expect("JSON");
+        let recalled = remembered.recall(&sources).expect("recalled");
+        assert_eq!(recalled.target, all.target);
+        let lost = Sources { env: &BTreeMap::new(), texts: &texts };
+        let remembered: Remembered = serde_json::from_str(&json).expect("JSON");
+        assert!(remembered.recall(&lost).is_none());
+    }
+
+    #[test]
+    fn what_has_a_secret_of_unknown_origin_is_not_remembered() {
+        let (env, texts) = (BTreeMap::new(), Some(vec![String::new()]));
+        let sources = Sources { env: &env, texts: &texts };
+        let remember = |args: &[(&str, &str)], context: &str| {
+            Remembered::new(&printed(args, context), &sources, &Redactor::default()).is_some()
+        };
+        assert!(remember(&[("COLOR", "red")], "."));
+        assert!(!remember(&[("A_TOKEN", "made-of-two")], "."));
+        assert!(!remember(&[], "https://me:hunter22@git.example/x.git"));
+        assert!(!remember(&[("URL", "https://me:hunter22@x/")], "."));
+    }
+}

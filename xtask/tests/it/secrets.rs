@@ -1,0 +1,337 @@
+//! A secret of each kind is planted and built with, in a build that is good and in one that fails;
+//! then everything that was shown or kept is searched for it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::common::{Project, Run, files};
+
+/// A Compose file with secrets in arguments: from the environment, as a literal, by names of
+/// several kinds.
+const COMPOSE: &str = "
+services:
+  app:
+    image: durango-test/@NAME@
+    build:
+      context: .
+      args:
+        BASE_IMAGE: debian:13-slim
+        PGPASSWORD: ${DB_WORD}
+        dbPassword: literal-word-4711
+        APP_KEY: 'base64:key-word-4711'
+        COLOR: green-word
+";
+
+/// Each word that must be nowhere, with what it is.
+fn words() -> Vec<(&'static str, String)> {
+    // Put together here, so that no form of a token stands in a file.
+    let token = |prefix: &str, rest: &str| format!("{prefix}{rest}");
+    let words = [
+        ("an argument's value", "arg-word-4711".to_owned()),
+        ("an argument from the environment", "env-word-4711".into()),
+        ("an argument in the declaration", "literal-word-4711".into()),
+        ("a key", "key-word-4711".into()),
+        ("a secret from a variable", "var-word/4711".into()),
+        ("a word of JSON", "json-word-4711".into()),
+        ("a word of YAML", "yaml word 4711".into()),
+        ("a secret URL", "url-word-4711".into()),
+        ("a variable of a CI", "ci-word-4711".into()),
+        ("a proxy's password", "proxy-word-4711".into()),
+        ("a password nobody knew", "unknown-word-4711".into()),
+        ("AWS", token("AKIA", "IOSFODNN7EXAMPLE")),
+        ("npm", token("npm_", "0123456789abcdefghijABCDEFGHIJ012345")),
+        ("GitHub", token("ghu_", "0123456789abcdefghijABCDEFGHIJ")),
+        ("a JWT", format!("{}{}.{}", "eyJ", "hbGciOiJIUzI1NiJ9", "eyJzdWIiOiIxMjM0In0")),
+        ("a private key", "b3BlbnNzaC1rZXktdjEAAAAA".into()),
+        ("Base64 of a word", STANDARD.encode("me:json-word-4711").trim_end_matches('=').to_owned()),
+        ("Base64 of a value", STANDARD.encode("var-word/4711")[..14].to_owned()),
+        ("a value in a URL", "var-word%2F4711".into()),
+    ];
+    words.into()
+}
+
+/// Steps that print all of them, each in its own way, and end with `code`.
+fn project(name: &str, code: u8) -> Project {
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let all = words();
+    let word = |what: &str| &all.iter().find(|(known, _)| *known == what).expect("a word").1;
+    let script = format!(
+        "# {salt}\ncat /run/secrets/json /run/secrets/yaml /run/secrets/url /run/secrets/var; echo\n\
+         echo the argument $DEPLOY_TOKEN and $PGPASSWORD, $dbPassword, $APP_KEY\n\
+         echo WARNING: this is $PGPASSWORD\necho \"password: unknown-word-4711\"\n\
+         echo login --password unknown-word-4711\necho '{{\"token\": \"unknown-word-4711\"}}'\n\
+         echo https://me:unknown-word-4711@git.example/x\necho Authorization: Basic {}\n\
+         echo {} {} {} {}\nprintf '  -----BEGIN OPENSSH PRIVATE KEY-----\\n  {}\\n  -----END OPENSSH PRIVATE KEY-----\\n'\n\
+         base64 -w0 /run/secrets/var; echo\necho x=var-word%2F4711\nbase64 -w0 /run/secrets/json; echo\nexit {code}\n",
+        word("Base64 of a word"),
+        word("AWS"),
+        word("npm"),
+        word("GitHub"),
+        word("a JWT"),
+        word("a private key"),
+    );
+    let mounts: String =
+        ["json", "yaml", "url", "var"].map(|id| format!("--mount=type=secret,id={id} ")).concat();
+    let dockerfile = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nARG DEPLOY_TOKEN PGPASSWORD dbPassword APP_KEY COLOR\nCOPY script /script\n\
+         RUN echo for $PGPASSWORD in $COLOR\nRUN {mounts}sh /script\n"
+    );
+    let compose = COMPOSE.replace("@NAME@", name);
+    let project =
+        Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile), ("script", &script)]);
+    project.write(".dockerignore", "*\n!script\n");
+    let auth = STANDARD.encode("me:json-word-4711");
+    project.write(
+        "config.json",
+        &format!("{{\"auths\": {{\"r.example\": {{\"auth\": \"{auth}\"}}}}, \"n\": \"json-word-4711\"}}"),
+    );
+    project.write("app.yaml", "db:\n  password: yaml word 4711\n");
+    project.write("url.txt", "https://hooks.example/services/url-word-4711\n");
+    project.owns(&format!("durango-test/{name}"));
+    let summary = project.path("summary.md").display().to_string();
+    project
+        .env("DB_WORD", "env-word-4711")
+        .env("VAR", "var-word/4711")
+        .env("CI_JOB_TOKEN", "ci-word-4711")
+        .env("GOPROXY", "https://me:proxy-word-4711@proxy.example,direct")
+        .env("GITHUB_STEP_SUMMARY", &summary)
+}
+
+const SECRETS: [&str; 8] = [
+    "--secret",
+    "id=json,src=config.json",
+    "--secret",
+    "id=yaml,src=app.yaml",
+    "--secret",
+    "id=url,src=url.txt",
+    "--secret",
+    "id=var,env=VAR",
+];
+
+fn with<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let build = ["--file", "compose.yaml", "--build-arg", "DEPLOY_TOKEN=arg-word-4711"];
+    [args, &build, &SECRETS].concat()
+}
+
+/// No word is in a text, nor in what is Base64 in the stream of BuildKit.
+#[track_caller]
+fn has_none(what: &str, text: &str) {
+    for (kind, word) in words() {
+        assert!(!text.contains(&word), "{kind}, `{word}`, is in {what}:\n{text}");
+    }
+    for value in
+        serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>().map_while(Result::ok)
+    {
+        for log in value["logs"].as_array().into_iter().flatten() {
+            let data = STANDARD.decode(log["data"].as_str().unwrap_or_default()).unwrap_or_default();
+            has_none(&format!("the stream in {what}"), &String::from_utf8_lossy(&data));
+        }
+    }
+}
+
+#[track_caller]
+fn shows_none(args: &[&str], run: &Run) {
+    has_none(&format!("stdout of {args:?}"), &run.stdout);
+    has_none(&format!("stderr of {args:?}"), &run.stderr);
+}
+
+/// Nothing of it in the store, whatever kind of file.
+#[track_caller]
+fn keeps_none(store: &Path) {
+    let all = files(store);
+    assert!(all.len() > 4, "{all:?}");
+    for (path, _) in all {
+        let bytes = fs::read(&path).expect("read");
+        has_none(&path.display().to_string(), &String::from_utf8_lossy(&bytes));
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_planted_secret_is_shown_and_kept_nowhere() {
+    for (name, code) in [("planted", 0), ("planted-broken", 3)] {
+        let project = project(name, code);
+        for more in [
+            &["-v", "--progress", "plain"][..],
+            &["--json"],
+            &["--progress", "rawjson"],
+            &["--no-cache", "--progress", "plain"],
+        ] {
+            let args = with(&[&["build", "app"], more].concat());
+            let run = project.run(&args);
+            assert_eq!(run.code, if code == 0 { 0 } else { 3 }, "{}", run.all());
+            shows_none(&args, &run);
+        }
+        let shown = [
+            with(&["plan", "app"]),
+            with(&["plan", "app", "--json"]),
+            with(&["plan", "app", "-v", "--no-cache"]),
+            vec!["explain"],
+            vec!["explain", "--json"],
+            vec!["report"],
+            vec!["report", "--json"],
+            vec!["report", "--format", "markdown"],
+            vec!["report", "--format", "html"],
+            vec!["history"],
+            vec!["history", "--json"],
+            vec!["cache", "ls"],
+            vec!["doctor"],
+        ];
+        for args in &shown {
+            let run = project.run(args);
+            assert!(!run.stdout.is_empty(), "{args:?}: {}", run.all());
+            shows_none(args, &run);
+        }
+        let report = project.run(&["report", "--json"]);
+        assert!(report.stdout.contains("green-word") && report.stdout.contains("***"), "{}", report.all());
+        keeps_none(&project.store());
+        has_none("the summary", &fs::read_to_string(project.path("summary.md")).expect("a summary"));
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_changed_secret_runs_its_step_and_is_not_shown() {
+    let project = project("changed", 0);
+    let mut args = with(&["build", "app", "--json", "--no-save"]);
+    project.run(&args).succeeds();
+    let place = args.iter().position(|arg| arg.starts_with("DEPLOY_TOKEN")).expect("an argument");
+    args[place] = "DEPLOY_TOKEN=other-word-4711";
+    let run = project.run(&args);
+    run.succeeds();
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!(report["result"], "built", "{}", run.all());
+    assert!(run.stdout.contains("DEPLOY_TOKEN: another value"), "{}", run.all());
+    let explained = project.run(&["explain"]);
+    assert!(!explained.stdout.contains("-word-4711"), "{}", explained.all());
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn no_secret_is_in_the_arguments_of_a_process() {
+    let project = project("argv", 0);
+    let args = with(&[
+        "build",
+        "app",
+        "--set",
+        "app.args.X_TOKEN=set-word-4711",
+        "--set",
+        "app.labels.token=label-word-4711",
+    ]);
+    let mut child =
+        project.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let own = [child.id(), std::process::id()];
+    let (mut seen, mut calls) = (Vec::new(), 0);
+    while child.try_wait().expect("asked").is_none() {
+        for entry in fs::read_dir("/proc").expect("proc").flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            calls += usize::from(line.contains("buildx") && line.contains("arguments.json"));
+            // A child of ours has our own arguments until it has become the program that it runs.
+            if !own.contains(&pid)
+                && !line.contains(env!("CARGO_BIN_EXE_xtask"))
+                && line.contains("-word-4711")
+            {
+                seen.push(line);
+            }
+        }
+    }
+    let output = child.wait_with_output().expect("it ended");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(calls > 0, "no call of bake was seen");
+    assert!(seen.is_empty(), "{seen:#?}");
+    let mut inspect = Command::new("docker");
+    inspect.args(["image", "inspect", "durango-test/argv", "--format", "{{json .Config.Labels}}"]);
+    let image = Run::from(inspect.output().expect("docker runs"));
+    assert!(image.stdout.contains("label-word-4711"), "the label did arrive: {}", image.all());
+}
+
+/// What is not a line break, a color or text.
+fn sequences(text: &str) -> Vec<String> {
+    let mut rest = text.to_owned();
+    while let Some(at) = rest.find("\x1b[") {
+        let end = rest[at + 2..]
+            .find(|c: char| !c.is_ascii_digit() && c != ';')
+            .map_or(rest.len(), |end| at + 2 + end);
+        if rest[end..].starts_with('m') {
+            rest.replace_range(at..=end, "");
+        } else {
+            break;
+        }
+    }
+    let odd = |line: &&str| line.chars().any(|c| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c));
+    rest.lines().filter(odd).map(str::to_owned).collect()
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn nothing_that_a_build_prints_drives_a_terminal_or_a_ci() {
+    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let script = format!(
+        "# {salt}\nprintf 'WARNING: \\033]0;owned\\007\\033[2Jx\\n\\033[31mred\\033[0m\\033[6n\\033[?1049h\\n'\n\
+         printf '\\033]52;c;cm0gLXJm\\007clip\\n\\033Pq#0\\033\\\\\\\\sixel\\n\\302\\233 2Jc1\\n\\342\\200\\256bidi\\n'\n\
+         echo '##[add-mask]e'; echo '::error::x'; printf 'section_start:1:x\\r\\033[0Kheading\\n'\nexit $1\n"
+    );
+    let dockerfile = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nARG CODE\nCOPY script /script\nRUN : '\x1b]0;title\x07\x1b[2J' && sh /script $CODE\n";
+    let compose = crate::common::COMPOSE.replace("durango-test/app", "durango-test/odd");
+    let project =
+        Project::new(&[("compose.yaml", &compose), ("Dockerfile", dockerfile), ("script", &script)]);
+    project.write(".dockerignore", "*\n!script\n");
+    project.owns("durango-test/odd");
+    let mut number = 0;
+    for ci in [None, Some("GITHUB_ACTIONS"), Some("GITLAB_CI")] {
+        for (color, code) in [("always", "0"), ("never", "0"), ("always", "4")] {
+            number += 1;
+            let (code_arg, salt_arg) = (format!("CODE={code}"), format!("SALT={number}"));
+            let args = [
+                "build",
+                "app",
+                "--file",
+                "compose.yaml",
+                "--no-save",
+                "--progress",
+                "plain",
+                "--color",
+                color,
+                "--build-arg",
+                &code_arg,
+                "--build-arg",
+                &salt_arg,
+                "--no-cache",
+            ];
+            let mut command = project.command(&args);
+            ci.map(|name| command.env(name, "true"));
+            let run = Run::from(command.output().expect("it runs"));
+            assert_eq!(run.code, if code == "0" { 0 } else { 3 }, "{}", run.all());
+            let mut text = run.stderr.clone() + &run.stdout;
+            if ci == Some("GITLAB_CI") {
+                // Its own marks of folds.
+                let is_mark =
+                    |line: &&str| !line.contains("section_start:") && !line.contains("section_end:");
+                text = text.lines().filter(is_mark).map(|line| line.to_owned() + "\n").collect();
+            }
+            assert_eq!(sequences(&text), [""; 0], "{ci:?} {color}: {}", run.all());
+            assert!(
+                text.contains("clip") && text.contains("bidi") && text.contains("heading"),
+                "{}",
+                run.all()
+            );
+            assert_eq!(text.contains("\x1b[31mred"), color == "always", "{ci:?} {color}: {}", run.all());
+            assert!(!text.contains("##["), "{}", run.all());
+            let is_command = |line: &str| line.trim_start().starts_with("::");
+            let own = |line: &str| line.starts_with("::group::") || line == "::endgroup::";
+            assert!(text.lines().all(|line| !is_command(line) || own(line)), "{}", run.all());
+        }
+    }
+    for args in [&["report"][..], &["report", "--format", "html"], &["history"], &["explain"]] {
+        let run = project.run(args);
+        assert_eq!(sequences(&run.stdout), [""; 0], "{args:?}: {}", run.all());
+    }
+}
