@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-/// A build's id: when it started and which process ran it, so that ids sort by time and two builds never share one.
-pub fn new_id(now: Timestamp, process: u32) -> String {
-    format!("{}-{process:x}", now.strftime("%Y%m%d-%H%M%S"))
+/// A build's id: when it started and a random number, so that ids sort by time and two builds never share one.
+pub fn new_id(now: Timestamp, random: u32) -> String {
+    format!("{}-{random:08x}", now.strftime("%Y%m%d-%H%M%S"))
 }
 
 /// When a build started, by its id.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use sha2::{Digest, Sha256};
 
 use crate::error::usage;
 use crate::host::Host;
@@ -83,7 +84,7 @@ impl Layout {
         self.store.join("lock")
     }
 
-    /// Layer generations of one image; `/` and `:` in its name become `_`.
+    /// Results of one image, a directory a key; `/` and `:` in its name become `_`.
     pub fn layers(&self, image: &str) -> PathBuf {
         self.store.join("layers").join(plain(image))
     }
@@ -98,13 +99,13 @@ impl Layout {
         self.all_fresh().join(format!("{}.json", plain(image)))
     }
 
-    /// All layer generations, one folder an image.
+    /// All results, one directory an image.
     pub fn all_layers(&self) -> PathBuf {
         self.store.join("layers")
     }
 
-    /// One generation: an OCI layout and `entry.json`.
-    pub fn generation(&self, image: &str, key: &str) -> PathBuf {
+    /// The results of one key, a directory each, named by their numbers: an OCI layout and `entry.json`.
+    pub fn results(&self, image: &str, key: &str) -> PathBuf {
         self.layers(image).join(key)
     }
 
@@ -169,7 +170,30 @@ impl Layout {
     }
 }
 
-/// An image's name as a file's.
+/// Longest name of a file that is made of an image's name, in bytes: file systems take 255.
+const LONGEST_NAME: usize = 150;
+
+/// An image's name as a file's. One that is too long ends in its digest.
 fn plain(image: &str) -> String {
-    image.replace(['/', ':', '@'], "_")
+    let plain = image.replace(['/', ':', '@'], "_");
+    if plain.len() <= LONGEST_NAME {
+        return plain;
+    }
+    let start: String = plain.chars().take_while(char::is_ascii).take(LONGEST_NAME - 20).collect();
+    format!("{start}-{}", &format!("{:x}", Sha256::digest(image))[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_one_that_a_file_system_takes() {
+        let layout = Layout::new("/", "/s");
+        assert_eq!(layout.layers("r.example:5000/own/app"), Path::new("/s/layers/r.example_5000_own_app"));
+        let long = "registry.example/".to_owned() + &"deep/".repeat(60);
+        let names = [long.clone(), long + "x"].map(|image| layout.fresh(&image));
+        assert_ne!(names[0], names[1]);
+        assert!(names.iter().all(|path| path.file_name().is_some_and(|name| name.len() < 200)));
+    }
 }

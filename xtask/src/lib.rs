@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod engine;
 pub mod error;
 pub mod exec;
+mod files;
 pub mod forecast;
 pub mod host;
 pub mod json;

@@ -2,7 +2,6 @@
 //! needed: one that cannot be read or written is only slower.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,10 +9,13 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::files::{self, Durability};
 use crate::layout::Layout;
 
 /// Longer than a working spell at the desk, shorter than a day: what a fingerprint misses is found then.
 const LIFETIME: Duration = Duration::from_secs(3600);
+/// How many memos are kept: of many environments within the hour, the newest.
+const MOST: usize = 64;
 
 /// One remembered answer.
 pub struct Memo {
@@ -38,26 +40,27 @@ impl Memo {
     /// Remembers an answer.
     pub fn write<T: Serialize>(&self, answer: &T) {
         let Some(dir) = self.path.parent() else { return };
-        if let (Ok(()), Ok(json)) = (fs::create_dir_all(dir), serde_json::to_vec(answer)) {
+        if let (Ok(()), Ok(json)) = (files::make_dir(dir), serde_json::to_vec(answer)) {
             forget_old(dir);
-            // Readable by its owner alone, as every temporary file.
-            let written = || {
-                let mut file = tempfile::NamedTempFile::new_in(dir)?;
-                file.write_all(&json)?;
-                file.persist(&self.path).map_err(|error| error.error)
-            };
-            let _ = written();
+            let _ = files::write(&self.path, &json, Durability::Quick);
         }
     }
 }
 
-/// Removes answers past their lifetime, and those that others may read, which an older version wrote.
+/// Removes memos past their lifetime, the oldest beyond [`MOST`], and those that others may read, which an older version
+/// wrote. A memo that a wrong clock dated into the future counts as old.
 fn forget_old(dir: &Path) {
+    let mut files = Vec::new();
     for file in fs::read_dir(dir).into_iter().flatten().flatten() {
         let Ok(meta) = file.metadata() else { continue };
         let age = meta.modified().ok().and_then(|time| time.elapsed().ok());
-        if meta.mode() & 0o077 != 0 || age.is_some_and(|age| age > LIFETIME) {
-            let _ = fs::remove_file(file.path());
+        let age = age.filter(|_| !files::is_exposed(&meta)).unwrap_or(Duration::MAX);
+        files.push((age, file.path()));
+    }
+    files.sort();
+    for (at, (age, path)) in files.into_iter().enumerate() {
+        if age > LIFETIME || at >= MOST {
+            let _ = fs::remove_file(path);
         }
     }
 }
@@ -74,5 +77,29 @@ pub fn stamp(path: &Path) -> String {
             meta.mtime_nsec()
         ),
         Err(_) => format!("{}:-;", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memos_are_bounded_and_those_of_the_future_go() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/", dir.path());
+        let memo = |number: usize| Memo::new(&layout, "bake", &format!("{number:016}"));
+        for number in 0..MOST {
+            memo(number).write(&number);
+        }
+        let future = std::time::SystemTime::now() + Duration::from_secs(1 << 25);
+        let file = fs::File::open(&memo(7).path).expect("there");
+        file.set_modified(future).expect("set");
+        assert_eq!(memo(7).read::<usize>(), None);
+        (MOST..2 * MOST).for_each(|number| memo(number).write(&number));
+        let left = fs::read_dir(layout.memo("")).expect("read").count();
+        assert!((1..=MOST + 1).contains(&left), "{left}");
+        assert!(!memo(7).path.exists());
+        assert_eq!(memo(2 * MOST - 1).read(), Some(2 * MOST - 1));
     }
 }

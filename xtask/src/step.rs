@@ -143,6 +143,12 @@ impl Step {
         Self { why: why.into(), action }
     }
 
+    /// A file for its owner alone, as every file in the store is.
+    pub fn write_private(path: impl Into<PathBuf>, content: impl Into<String>) -> Self {
+        let action = Action::Write { path: path.into(), content: content.into(), mode: 0o600, secret: false };
+        Self { why: String::new(), action }
+    }
+
     /// A file or folder to be removed.
     pub fn remove(why: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         Self { why: why.into(), action: Action::Remove { path: path.into() } }

@@ -12,6 +12,7 @@ use crate::engine::facts as engine_facts;
 use crate::error;
 use crate::error::usage;
 use crate::exec::steps;
+use crate::host::random;
 use crate::json;
 use crate::live::SharedForecast;
 use crate::outcome::failure::BuildFailure;
@@ -66,7 +67,7 @@ fn update(session: &Session, list: &[Pin], dry_run: bool) -> Result<u8> {
 /// Asks a builder. Nothing of the host is changed by that, so that a dry run asks, too.
 fn ask(session: &Session, held: &[HeldPin]) -> Result<Newest> {
     let engine = engine_facts::read(session).map_err(|problem| problem.into_error())?;
-    let id = build_id::new_id(session.host.now, std::process::id());
+    let id = build_id::new_id(session.host.now, random());
     let scratch = session.layout.tmp().join(&id);
     let options = planned::question(&session.layout, &scratch, held, &id);
     let facts = facts::facts(session, &options, engine, &id)?;

@@ -10,7 +10,6 @@ use crate::exec::gc;
 use crate::plan::gc::GcPlan;
 use crate::process::stdio;
 use crate::session::Session;
-use crate::store::lock::Lock;
 
 /// Told before anything is listed: a command that asks needs somebody to answer.
 pub(super) fn check(session: &Session, parsed: &Parsed, command: &str) -> Result<()> {
@@ -36,7 +35,6 @@ pub(super) fn run(session: &Session, plan: &mut GcPlan, list: &dyn Fn() -> GcPla
     if plan.removals.is_empty() {
         return Ok(());
     }
-    let _lock = Lock::exclusive(&session.layout)?;
     // What was saved anew since it was shown was not shown.
     let now = list();
     plan.removals.retain(|removal| now.removals.contains(removal));

@@ -91,7 +91,7 @@ fn to_its_end(
     is_full: Option<&(dyn Fn() -> bool + Sync)>,
 ) -> Result<BakeOutcome> {
     let started = Instant::now();
-    let mut log = CallLog::open(call.log);
+    call.log.open();
     let mut process = steps::process(call.command);
     // A group of its own: Ctrl-C on the terminal reaches xtask, which passes it on once.
     process.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
@@ -113,7 +113,7 @@ fn to_its_end(
         let _over = OverGuard(&supervisor.is_over);
         scope.spawn(|| supervisor.run());
         let stream = Decoder::new(BufReader::new(stderr));
-        follow(stream, call, &mut log, &mut ended, watcher, &supervisor)?;
+        follow(stream, call, &mut ended, watcher, &supervisor)?;
         // The supervisor goes on: a child may close its stderr and stay.
         loop {
             match child.try_wait()? {
@@ -127,7 +127,7 @@ fn to_its_end(
     ended.stalled = supervisor.has_stalled.into_inner();
     ended.full = supervisor.was_full.into_inner();
     watcher.end(&ended.trace);
-    ended.trace.warnings.extend(log.close());
+    call.log.end_of_call();
     ended.seconds = started.elapsed().as_secs_f64();
     Ok(ended)
 }
@@ -135,7 +135,6 @@ fn to_its_end(
 fn follow(
     mut stream: Decoder<impl std::io::BufRead>,
     call: &Call<'_>,
-    log: &mut CallLog<'_>,
     ended: &mut BakeOutcome,
     watcher: &mut dyn Watcher,
     supervisor: &Supervisor<'_>,
@@ -146,12 +145,12 @@ fn follow(
         match item {
             Item::Text(line) => {
                 let line = call.log.redactor().text(&line).into_owned();
-                log.write(|log| log.text(&line));
+                call.log.text(&line);
                 ended.text.push(line);
             }
             Item::Chunk(chunk) => {
                 for event in ended.trace.apply(&chunk) {
-                    log.write(|log| log.event(&ended.trace, &event));
+                    call.log.event(&ended.trace, &event);
                     watcher.event(&ended.trace, &event);
                 }
             }
@@ -162,31 +161,6 @@ fn follow(
         }
     }
     Ok(())
-}
-
-/// The log of one call. The first write that fails ends the log, not the build.
-struct CallLog<'a> {
-    log: &'a Log,
-    error: Option<std::io::Error>,
-}
-
-impl<'a> CallLog<'a> {
-    fn open(log: &'a Log) -> Self {
-        Self { log, error: log.open().err() }
-    }
-
-    fn write(&mut self, write: impl FnOnce(&Log) -> std::io::Result<()>) {
-        if self.error.is_none() {
-            self.error = write(self.log).err();
-        }
-    }
-
-    /// Returns a warning where the log is not complete.
-    fn close(mut self) -> Option<String> {
-        self.write(Log::end_of_call);
-        let path = self.log.path().display();
-        self.error.map(|error| format!("failed to write the build's log `{path}`: {error}"))
-    }
 }
 
 /// The digests of images, by target, from bake's metadata file.

@@ -1,8 +1,8 @@
 //! Keeping the store within its budget: room is made before something is saved, what is being written is watched, and what the
 //! policy does not keep goes afterwards.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -11,8 +11,8 @@ use super::gc;
 use crate::layout::Layout;
 use crate::plan::gc::{self as planning, GcPlan, Request};
 use crate::store::contents::{self, Contents};
-use crate::store::lock::Lock;
 use crate::store::policy::Policy;
+use crate::store::used;
 use crate::text::size::show;
 
 /// The budget of a store.
@@ -29,8 +29,8 @@ impl Budget {
         Self { layout: layout.clone(), policy: policy.clone(), now }
     }
 
-    /// Makes room for so many bytes: `protect` stays if that is possible at all. An error where there is no room to be had; nothing
-    /// valid is gone then. Hold no lock of the store when calling this: it takes the exclusive one where something has to go.
+    /// Makes room for so many bytes: `protect` stays if that is possible at all. An error if there is no room to be had; nothing
+    /// valid is gone then. What builds hold stays.
     pub fn room_for(&self, bytes: u64, protect: &[PathBuf]) -> Result<()> {
         let bytes = with_slack(bytes);
         let request = |protect: &[PathBuf]| Request {
@@ -46,48 +46,41 @@ impl Budget {
         if bytes > self.policy.budget {
             return Err(self.too_small(bytes, used));
         }
-        let gentle = planning::plan(&contents, &request(protect), self.now);
-        let protect = if gentle.short == 0 { protect } else { &[] };
-        if self.execute(&request(protect))?.short > 0 {
+        let mut plan = planning::plan(&contents, &request(protect), self.now);
+        if plan.short > 0 {
+            plan = planning::plan(&contents, &request(&[]), self.now);
+        }
+        if plan.short == 0 {
+            gc::run(&self.layout, &mut plan, self.now)?;
+        }
+        if plan.short > 0 || plan.after + bytes > self.policy.budget {
             return Err(self.too_small(bytes, used));
         }
         Ok(())
     }
 
-    /// Removes what the policy does not keep; gives what went. Nothing goes while another build reads the store: that one
-    /// does the same at its end.
+    /// Removes what the policy does not keep; gives what went. What builds hold stays until the next time.
     pub fn enforce(&self) -> Result<GcPlan> {
+        let contents = Contents::read(&self.layout);
+        gc::seal(&self.layout, &contents.exposed);
+        used::correct_times(&contents, self.now);
         let request = Request { policy: self.policy.clone(), ..Request::default() };
-        let list = || planning::plan(&Contents::read(&self.layout), &request, self.now);
-        let plan = list();
-        if plan.removals.is_empty() {
-            return Ok(plan);
-        }
-        let Some(_lock) = Lock::exclusive_now(&self.layout)? else {
-            return Ok(GcPlan { removals: Vec::new(), ..plan });
-        };
-        let plan = list();
-        gc::run(&self.layout, &plan, self.now)?;
+        let mut plan = planning::plan(&contents, &request, self.now);
+        gc::run(&self.layout, &mut plan, self.now)?;
         Ok(plan)
     }
 
-    /// Something to ask while the store is being written by something that is expected to take so many bytes.
-    pub fn meter(&self, expected: u64) -> Meter<'_> {
+    /// Something to ask while a directory of the store is being written, which is expected to take so many bytes more.
+    pub fn meter(&self, expected: u64, dir: &Path) -> Meter<'_> {
         let begun = contents::measure(&self.layout);
-        Meter { budget: self, begun, expected, last: AtomicU64::new(begun) }
+        let own = contents::measure_dir(dir);
+        let looked = Looked { total: begun, own, last: own };
+        Meter { budget: self, dir: dir.to_path_buf(), begun: own, expected, looked: Mutex::new(looked) }
     }
 
     /// What the store may take, in bytes.
     pub fn bytes(&self) -> u64 {
         self.policy.budget
-    }
-
-    /// The list is made under the lock that it is executed under.
-    fn execute(&self, request: &Request) -> Result<GcPlan> {
-        let _lock = Lock::exclusive(&self.layout)?;
-        let plan = planning::plan(&Contents::read(&self.layout), request, self.now);
-        gc::run(&self.layout, &plan, self.now)?;
-        Ok(plan)
     }
 
     fn too_small(&self, bytes: u64, used: u64) -> anyhow::Error {
@@ -104,22 +97,42 @@ fn with_slack(bytes: u64) -> u64 {
     bytes + bytes / 16 + (256 << 10)
 }
 
-/// Says when the store is about to be too large.
+/// Says when the store is about to be too large. Looks at the directory that is being written; the whole store, which takes
+/// long, only once that has grown by an eighth of what is left, since other builds may write as well.
 pub struct Meter<'a> {
     budget: &'a Budget,
+    dir: PathBuf,
+    /// What the directory took at first, in bytes.
     begun: u64,
     expected: u64,
-    last: AtomicU64,
+    looked: Mutex<Looked>,
+}
+
+/// What was measured last, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Looked {
+    /// The whole store, when it was looked at.
+    total: u64,
+    /// The directory at that time.
+    own: u64,
+    /// The directory when it was looked at last.
+    last: u64,
 }
 
 impl Meter<'_> {
     /// Whether the store is too large, or will be the next time this is asked, going on as since the last time. Room was made for
     /// what was expected, so that much may come in one go.
     pub fn is_full(&self) -> bool {
-        let now = contents::measure(&self.budget.layout);
-        let grown = now.saturating_sub(self.last.swap(now, Ordering::Relaxed));
-        let budget = self.budget.policy.budget;
-        now > budget || (now + grown > budget && now.saturating_sub(self.begun) > with_slack(self.expected))
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let (own, budget) = (contents::measure_dir(&self.dir), self.budget.policy.budget);
+        let grown = own.saturating_sub(looked.last);
+        looked.last = own;
+        let left = budget.saturating_sub(looked.total);
+        if own.saturating_sub(looked.own) > left / 8 {
+            (looked.total, looked.own) = (contents::measure(&self.budget.layout), own);
+        }
+        let now = looked.total + own.saturating_sub(looked.own);
+        now > budget || (now + grown > budget && own.saturating_sub(self.begun) > with_slack(self.expected))
     }
 
     /// The error of what was stopped for that.
@@ -147,7 +160,7 @@ mod tests {
         let write = |name: &str, megabytes: usize| {
             std::fs::write(dir.path().join(name), vec![1; megabytes << 20]).expect("written");
         };
-        let (unknown, expected) = (budget.meter(0), budget.meter(8 << 20));
+        let (unknown, expected) = (budget.meter(0, dir.path()), budget.meter(8 << 20, dir.path()));
         assert!(!unknown.is_full() && !expected.is_full());
         write("a", 4);
         assert!(!unknown.is_full() && !expected.is_full(), "once more as much has room");

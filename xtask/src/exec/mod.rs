@@ -9,6 +9,8 @@ pub mod mount_store;
 pub mod mounts;
 pub mod push;
 pub mod registry;
+mod results;
 pub mod save;
+pub mod scratch;
 pub mod steps;
 mod supervisor;

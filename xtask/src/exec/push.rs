@@ -1,6 +1,7 @@
 //! Pushing layers to a registry: two exports of a build that is cached by then. What fails here is a warning, and a registry
 //! that stops answering holds nobody up.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -9,13 +10,12 @@ use jiff::Timestamp;
 use super::bake::{self, Call};
 use super::idle_timeout::IdleTimeout;
 use crate::engine::registry;
-use crate::layout::Layout;
 use crate::plan::push::Push;
 use crate::progress::Watcher;
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::step::Command;
-use crate::store::lock::Lock;
+use crate::store::lock::Holds;
 
 /// BuildKit says nothing while one layer is on its way. After this long, and every so long from then on, the registry is asked
 /// whether it is still there.
@@ -29,15 +29,9 @@ pub fn is_needed(push: &Push, anything_ran: bool) -> bool {
 }
 
 /// Does one push; gives the seconds it took.
-pub fn run(
-    layout: &Layout,
-    push: &Push,
-    timeout: Duration,
-    log: &Log,
-    watcher: &mut dyn Watcher,
-) -> Result<f64> {
+pub fn run(push: &Push, timeout: Duration, log: &Log, watcher: &mut dyn Watcher) -> Result<f64> {
     let started = Instant::now();
-    let _reading = Lock::shared(layout)?;
+    let _held = Holds::of(push.read.iter().map(PathBuf::as_path));
     for command in [&push.exact, &push.newest] {
         export(push, command, timeout, log, watcher)?;
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 
 use super::bake::{self, Call};
 use super::idle_timeout::IdleTimeout;
@@ -19,8 +20,9 @@ use crate::plan::mounts::oci::OciTransfer;
 use crate::progress::Watcher;
 use crate::record::log::Log;
 use crate::step::Command;
+use crate::store::entry::is_later;
 use crate::store::layout_check::{self, Blob};
-use crate::store::lock::Lock;
+use crate::store::lock;
 use crate::store::mount::{self, MountEntry, SavedMount};
 use crate::store::mount_image::{self, RemoteMount};
 
@@ -101,9 +103,9 @@ fn publish(
         return Ok(None);
     }
     let way = OciTransfer::new(transport.scratch, &format!("out-{slug}"));
-    let reading = Lock::shared(transport.layout)?;
+    let held = lock::hold(&mount.dir);
     lay_out(&way, mount)?;
-    drop(reading);
+    drop(held);
     call(transport, way.publish(transport.builder, &reference), &reference, watcher)?;
     Ok(Some(reference))
 }
@@ -143,14 +145,17 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
     }
     write_dockerfile(&way, &mount.reference)?;
     call(transport, way.fetch(transport.builder), &mount.reference, watcher)?;
-    let entry = arrived(&way.layout, mount)?;
+    let mut entry = arrived(&way.layout, mount)?;
+    entry.saved = entry.saved.min(Timestamp::now());
     let is_new = |blob: &&Blob| !had.contains(&blob.digest);
     entry.blobs().filter(is_new).try_for_each(|blob| layout_check::verify(&way.layout, blob))?;
     // What somebody saved here later stays, and so does another platform's.
     let there = mount::read(&dir).ok();
     match &there {
         Some(there) if there.platform != entry.platform => bail!("the store holds it for {}", there.platform),
-        Some(there) if there.saved >= entry.saved => return Ok(SavedMount { entry: there.clone(), dir }),
+        Some(there) if is_later(there.saved, entry.saved, Timestamp::now()) => {
+            return Ok(SavedMount { entry: there.clone(), dir });
+        }
         _ => mount_store::commit(transport.layout, &way.layout, &dir, &entry, there.as_ref())?,
     }
     Ok(SavedMount { dir, entry })

@@ -1,8 +1,8 @@
 //! Saving layers: exported beside, checked, renamed into place. What fails here is a warning, never the build's end.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -11,27 +11,30 @@ use walkdir::WalkDir;
 
 use super::bake::{self, Call};
 use super::budget::Budget;
+use super::results;
+use crate::files;
+use crate::host;
 use crate::layout::Layout;
 use crate::plan::save::Save;
 use crate::progress::Watcher;
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
-use crate::store::entry::Entry;
+use crate::store::entry::{self, Entry, folders};
 use crate::store::key::FORMAT;
 use crate::store::layout_check::{self, Blob};
-use crate::store::lock::Lock;
+use crate::store::lock::Holds;
 
 /// A save that was done.
 pub struct Saved {
-    /// The generation's folder.
+    /// What was saved.
     pub entry: Entry,
     /// Seconds it took.
     pub seconds: f64,
 }
 
-/// Whether a save is needed: not where its generation holds this very result and nothing ran, nor where a registry served all.
+/// Whether a save is needed: not if a result of its key is this very image and nothing ran, nor if a registry served all.
 pub fn is_needed(save: &Save, digest: Option<&String>, anything_ran: bool) -> bool {
-    anything_ran || (!save.elsewhere && (save.held.is_none() || save.held.as_ref() != digest))
+    anything_ran || (!save.elsewhere && !digest.is_some_and(|digest| save.held.contains(digest)))
 }
 
 /// Does one save, which is expected to take so many bytes within a budget. Beside the image's digest it takes the keys of the steps.
@@ -46,7 +49,7 @@ pub fn run(
 ) -> Result<Saved> {
     let started = Instant::now();
     budget.room_for(expected, save.newest.as_slice())?;
-    let reading = Lock::shared(layout)?;
+    let reading = Holds::of(save.read.iter().map(PathBuf::as_path));
     seed(save)?;
     // A RUN that starts from now on was edited after the build: exporting it would save what nobody saw built. One that
     // started before is another build's, whose progress BuildKit replays to all who wait for the same step.
@@ -54,7 +57,7 @@ pub fn run(
     let stop = |trace: &Trace| trace.ran_a_command_since(begun);
     let targets = std::slice::from_ref(&save.target);
     let call = Call { command: &save.command, targets, log, stop: &stop };
-    let meter = budget.meter(expected);
+    let meter = budget.meter(expected, &save.beside);
     let ended = bake::retry_export(&mut || bake::run_bounded(&call, watcher, &|| meter.is_full()))?;
     drop(reading);
     meter.check(ended.full)?;
@@ -78,19 +81,22 @@ pub fn run(
         saved: now,
         bytes: blobs.iter().map(|blob| blob.size).sum(),
         steps,
+        id: format!("{:08x}{:08x}", host::random(), host::random()),
+        after: Vec::new(),
     };
-    fs::write(save.beside.join("entry.json"), serde_json::to_vec_pretty(&entry)?)?;
-    crate::store::used::mark_used(&save.beside);
-    swap(layout, save)?;
+    let entry = results::add(layout, &save.beside, entry)?;
     Ok(Saved { entry, seconds: started.elapsed().as_secs_f64() })
 }
 
-/// Links in the blobs that other generations have: BuildKit's export skips what is there. Where the file system has no hard
-/// links the export is only slower.
+/// Links in the blobs that other results have: BuildKit's export skips what is there. On a file system without hard links
+/// the export is only slower.
 fn seed(save: &Save) -> Result<()> {
     let blobs = layout_check::blobs(&save.beside);
-    fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
-    for dir in &save.seeds {
+    files::make_dir(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
+    let is_result = |dir: &PathBuf| entry::place(dir).is_some();
+    let results =
+        save.seeds.iter().flat_map(|dir| if is_result(dir) { vec![dir.clone()] } else { folders(dir) });
+    for dir in &results.collect::<Vec<_>>() {
         let sound = |blob: &Blob| layout_check::has(dir, blob).is_ok();
         for blob in layout_check::shape(dir).unwrap_or_default().into_iter().filter(sound) {
             let _ = fs::hard_link(layout_check::blobs(dir).join(&blob.digest), blobs.join(&blob.digest));
@@ -99,7 +105,7 @@ fn seed(save: &Save) -> Result<()> {
     Ok(())
 }
 
-/// Removes the blobs that the new generation does not name, then checks size and digest of the new ones.
+/// Removes the blobs that the new result does not name, then checks size and digest of the new ones.
 fn check_blobs(dir: &Path, blobs: &[Blob]) -> Result<()> {
     let named: std::collections::BTreeSet<&str> = blobs.iter().map(|blob| blob.digest.as_str()).collect();
     for file in WalkDir::new(layout_check::blobs(dir)).min_depth(1).into_iter().flatten() {
@@ -110,23 +116,14 @@ fn check_blobs(dir: &Path, blobs: &[Blob]) -> Result<()> {
     for leftover in ["ingest", "index.json.lock"] {
         super::steps::remove(&dir.join(leftover))?;
     }
-    // A linked one was checked when its own generation was saved, and its size when it was linked.
+    files::seal(dir)?;
+    // A linked one was checked when its own result was saved, and its size when it was linked.
     let is_new = |blob: &&Blob| {
         fs::metadata(layout_check::blobs(dir).join(&blob.digest)).map_or(true, |meta| meta.nlink() == 1)
     };
-    blobs.iter().filter(is_new).try_for_each(|blob| layout_check::verify(dir, blob))
-}
-
-/// Readers see the generation before or this one, never a part.
-fn swap(layout: &Layout, save: &Save) -> Result<()> {
-    let _lock = Lock::writing(layout)?;
-    let old = save.beside.with_extension("old");
-    if let Some(dir) = save.generation.parent() {
-        fs::create_dir_all(dir)?;
+    for blob in blobs.iter().filter(is_new) {
+        layout_check::verify(dir, blob)?;
+        File::open(layout_check::blobs(dir).join(&blob.digest))?.sync_all()?;
     }
-    if save.generation.exists() {
-        fs::rename(&save.generation, &old)?;
-    }
-    fs::rename(&save.beside, &save.generation)?;
-    super::steps::remove(&old)
+    Ok(())
 }

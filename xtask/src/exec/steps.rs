@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{self, Stdio};
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::files::{self, Durability};
 use crate::process::signals::{self, Supervised};
 use crate::process::stdio::errln;
 use crate::step::{Action, Command, Step};
@@ -183,23 +183,15 @@ fn wait(ready: &Command, seconds: u64) -> Result<()> {
 fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     let written = || -> io::Result<()> {
-        fs::create_dir_all(dir)?;
-        let mut beside = tempfile::Builder::new().prefix(".durango-").tempfile_in(dir)?;
-        beside.write_all(content.as_bytes())?;
-        beside.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-        keep_owner(path, beside.path());
-        beside.as_file().sync_all()?;
-        beside.persist(path)?;
-        Ok(())
+        // A private file may need private directories; any other is for a place that others use.
+        if mode & 0o077 == 0 {
+            files::make_dir(dir)?;
+        } else {
+            fs::create_dir_all(dir)?;
+        }
+        files::write_as(path, content.as_bytes(), mode, Durability::Synced)
     };
     written().with_context(|| format!("failed to write `{}`", path.display()))
-}
-
-/// Root may write another user's file, which stays that user's. Anybody else could not, and has nothing to keep.
-fn keep_owner(old: &Path, new: &Path) {
-    if let Ok(meta) = fs::metadata(old) {
-        let _ = std::os::unix::fs::chown(new, Some(meta.uid()), Some(meta.gid()));
-    }
 }
 
 fn append(path: &Path, content: &str) -> Result<()> {
@@ -232,6 +224,8 @@ pub fn remove(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
 
     fn act(action: &Action) -> Result<()> {

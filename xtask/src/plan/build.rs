@@ -26,7 +26,7 @@ use crate::store::entry::Found;
 use crate::store::fresh::Nonce;
 use crate::store::key::Key;
 use crate::store::mount::SavedMount;
-use crate::store::policy::Policy;
+use crate::store::policy::{Policy, RESULTS};
 
 /// Everything that a plan is made of.
 pub struct BuildFacts {
@@ -69,14 +69,14 @@ pub struct BuildFacts {
 /// One target's place in the store.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// First tag, or the target's name.
+    /// The repository of its first tag, else the names of its project and target.
     pub image: String,
     /// Platforms, joined by commas.
     pub platform: String,
     /// Key of its Dockerfile.
     pub key: Key,
-    /// Its generation's folder, whether or not there is one yet.
-    pub generation: PathBuf,
+    /// The directory of its key's results, whether or not there is one yet.
+    pub results: PathBuf,
     /// What is there.
     pub found: Found,
 }
@@ -144,8 +144,8 @@ pub struct PlannedTarget {
     pub remote: Vec<RegistryRead>,
 }
 
-/// How many older generations stand in where the exact key has none: each costs the builder the reading of its
-/// configuration, and the newest nearly always has what there is.
+/// How many results of other keys BuildKit is shown: each costs the builder the reading of its configuration, and the newest
+/// nearly always has what there is.
 const FALLBACKS: usize = 2;
 
 /// Makes the plan.
@@ -246,13 +246,16 @@ fn planned(facts: &BuildFacts, options: &BuildOptions, index: usize, name: &str)
     }
 }
 
-/// The exact key first, then the newest others of the same image and platform.
-fn reading_order(stored: &Stored) -> Vec<PathBuf> {
+/// The results of the exact key first, then the newest of other keys of the same image and platform.
+pub(super) fn reading_order(stored: &Stored) -> Vec<PathBuf> {
     let (exact, others): (Vec<_>, Vec<_>) =
         stored.found.generations.iter().partition(|generation| generation.entry.key == stored.key);
+    let mut keys = BTreeSet::new();
+    let newest = others.into_iter().filter(|generation| keys.insert(&generation.entry.key));
     exact
         .into_iter()
-        .chain(others.into_iter().take(FALLBACKS))
+        .take(RESULTS)
+        .chain(newest.take(FALLBACKS))
         .map(|generation| generation.dir.clone())
         .collect()
 }

@@ -135,7 +135,7 @@ pub fn up(spec: &BuilderSpec, facts: &BuilderFacts, layout: &Layout) -> Result<V
     let mut steps = Vec::new();
     let config = layout.builder_config(name);
     if let (Some(text), false) = (spec.config(), facts.has_config) {
-        steps.push(Step::write("", &config, text));
+        steps.push(Step::write_private(&config, text));
     }
     let is_ours = facts.made.is_some();
     match &facts.instance {
@@ -161,14 +161,11 @@ pub fn up(spec: &BuilderSpec, facts: &BuilderFacts, layout: &Layout) -> Result<V
     }
     if facts.made.as_ref() != Some(spec) {
         let text = serde_json::to_string_pretty(spec)?;
-        steps.push(Step::write("", layout.builder_spec(name), format!("{text}\n")));
+        steps.push(Step::write_private(layout.builder_spec(name), format!("{text}\n")));
     }
     if !facts.is_chosen {
-        steps.push(Step::write(
-            format!("builds use `{name}` from now on"),
-            layout.chosen_builder(),
-            format!("{name}\n"),
-        ));
+        let step = Step::write_private(layout.chosen_builder(), format!("{name}\n"));
+        steps.push(Step { why: format!("builds use `{name}` from now on"), ..step });
     }
     Ok(steps)
 }

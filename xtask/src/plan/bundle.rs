@@ -2,7 +2,7 @@
 //! Dockerfile uses, the base image, and what was run again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::project::mount::MountIdentity;
 use crate::store::bundle::{Bundle, Layers};
+use crate::store::entry;
 use crate::store::fresh::FreshFile;
 use crate::store::key::Key;
 use crate::store::layout_check::blobs;
@@ -79,7 +80,7 @@ pub fn plan(
     let mut newest = BTreeMap::new();
     for (dir, layers) in stock.layers.iter().filter(|(_, layers)| is_asked(&layers.entry.image)) {
         let place = newest.entry((&layers.entry.image, &layers.entry.platform)).or_insert((dir, layers));
-        if place.1.entry.saved < layers.entry.saved {
+        if age(place.0, place.1) < age(dir, layers) {
             *place = (dir, layers);
         }
     }
@@ -118,6 +119,11 @@ pub fn plan(
     };
     bundle.files = bundle.named();
     Ok(Export { bundle, sources, base })
+}
+
+/// Numbers tell which result of an image is newer; the time does between stores.
+fn age(dir: &Path, layers: &Layers) -> (Option<u64>, Timestamp) {
+    (entry::place(dir).map(|place| place.number), layers.entry.saved)
 }
 
 impl Export {

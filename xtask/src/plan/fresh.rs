@@ -187,7 +187,7 @@ pub fn plan(facts: &BuildFacts, options: &BuildOptions) -> Fresh {
     if !inline.is_empty() {
         let path = facts.scratch.join("fresh/inline.json");
         let text = serde_json::json!({ "target": inline }).to_string();
-        fresh.prepare.push(Step::write("", path.clone(), text));
+        fresh.prepare.push(Step::write_private(path.clone(), text));
         fresh.inline = Some(path);
     }
     fresh.remember = files.into_iter().map(|(path, file)| remember(path, &file)).collect();
@@ -229,7 +229,7 @@ fn insertions(known: &FreshFacts, remembered: &Remembered) -> Vec<(usize, bool, 
 
 fn remember(path: &Path, file: &FreshFile) -> Step {
     let text = serde_json::to_string_pretty(file).unwrap_or_default() + "\n";
-    Step::write("", path, text)
+    Step::write_private(path, text)
 }
 
 impl Fresh {
@@ -245,9 +245,9 @@ impl Fresh {
         self.sets.push(format!("{target}.dockerfile={}", copy.display()));
         if let Some(ignore) = ignore {
             let beside = copy.with_file_name(format!("{}.dockerignore", name.to_string_lossy()));
-            self.prepare.push(Step::write("", beside, ignore));
+            self.prepare.push(Step::write_private(beside, ignore));
         }
-        self.prepare.push(Step::write("", copy, text));
+        self.prepare.push(Step::write_private(copy, text));
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use crate::files::Seen;
 use crate::store::contents::{Contents, Item, ItemKind, ItemState, Node};
-use crate::store::policy::{Policy, QUARANTINE_DAYS};
+use crate::store::policy::{Policy, QUARANTINE_DAYS, RESULTS};
 
 /// So many records of builds stay until nothing else is left to go.
 const RECORDS: usize = 10;
@@ -36,6 +37,9 @@ pub struct Removal {
     pub reason: String,
     /// What its going frees, in bytes: what it shares with others goes with the last of them.
     pub bytes: u64,
+    /// The entry that it was chosen by.
+    #[serde(skip)]
+    pub(crate) seen: Seen,
 }
 
 /// The list.
@@ -70,9 +74,9 @@ pub fn plan(contents: &Contents, request: &Request, now: Timestamp) -> GcPlan {
             picked.take(item, format!("not used for {days} days or more"));
         }
     }
-    for item in beyond(contents, request.policy.keep) {
+    for (item, reason) in beyond(contents, request.policy.keep) {
         if mine(&item) {
-            picked.take(item, format!("newer generations are there: {} stay", request.policy.keep));
+            picked.take(item, reason);
         }
     }
     let wanted = request.policy.budget.saturating_sub(request.room);
@@ -129,16 +133,30 @@ fn is_by_age(kind: ItemKind) -> bool {
     matches!(kind, ItemKind::Layers | ItemKind::Mounts | ItemKind::Builds | ItemKind::Bases)
 }
 
-/// Generations beyond the newest of their image and platform.
-fn beyond(contents: &Contents, keep: usize) -> Vec<&Item> {
+/// Results beyond the newest of their Dockerfile, and those of Dockerfiles beyond the newest of their image and platform.
+fn beyond(contents: &Contents, keep: usize) -> Vec<(&Item, String)> {
     let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
     for item in contents.of(ItemKind::Layers).filter(|item| item.state == ItemState::Sound) {
         groups.entry(&item.group).or_default().push(item);
     }
     let mut old = Vec::new();
     for mut group in groups.into_values() {
-        group.sort_by_key(|item| std::cmp::Reverse((item.saved, &item.path)));
-        old.extend(group.into_iter().skip(keep).rev());
+        group.sort_by_key(|item| std::cmp::Reverse((item.rank, &item.path)));
+        let mut keys: Vec<(&str, usize)> = Vec::new();
+        let mut beyond = Vec::new();
+        for item in group {
+            let at = keys.iter().position(|(key, _)| *key == item.key).unwrap_or_else(|| {
+                keys.push((&item.key, 0));
+                keys.len() - 1
+            });
+            keys[at].1 += 1;
+            if at >= keep {
+                beyond.push((item, format!("results of newer Dockerfiles are there: those of {keep} stay")));
+            } else if keys[at].1 > RESULTS {
+                beyond.push((item, format!("newer results of its Dockerfile are there: {RESULTS} stay")));
+            }
+        }
+        old.extend(beyond.into_iter().rev());
     }
     old
 }
@@ -198,8 +216,8 @@ impl Picked {
             return;
         }
         let bytes = self.release(item);
-        let (kind, name, path) = (item.kind, item.name.clone(), item.path.clone());
-        self.removals.push(Removal { kind, name, path, reason, bytes });
+        let (kind, name, path, seen) = (item.kind, item.name.clone(), item.path.clone(), item.seen.clone());
+        self.removals.push(Removal { kind, name, path, reason, bytes, seen });
     }
 
     /// Frees what only this item had.

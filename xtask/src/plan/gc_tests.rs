@@ -12,6 +12,9 @@ fn item(kind: ItemKind, name: &str, day: i64, bytes: u64) -> Item {
         path: PathBuf::from(name),
         name: name.into(),
         group: name.chars().next().unwrap_or('x').to_string(),
+        key: name.into(),
+        rank: u64::try_from(day).unwrap_or_default(),
+        seen: Seen::default(),
         saved: at(day),
         used: at(day),
         state: ItemState::Sound,
@@ -24,7 +27,7 @@ fn layers(name: &str, day: i64, bytes: u64) -> Item {
 }
 
 fn gone(items: &[Item], budget: u64, room: u64, change: impl Fn(&mut Request)) -> (Vec<String>, GcPlan) {
-    let contents = Contents { items: items.to_vec(), rest: vec![Node::new(1, 10)] };
+    let contents = Contents { items: items.to_vec(), rest: vec![Node::new(1, 10)], ..Contents::default() };
     let mut request = Request { policy: Policy { budget, ..Policy::default() }, room, protect: Vec::new() };
     change(&mut request);
     let plan = plan(&contents, &request, at(100));
@@ -113,6 +116,6 @@ fn clearing_takes_all_of_a_kind_but_what_runs() {
     let mut running = item(ItemKind::Builds, "r", 99, 5);
     running.state = ItemState::Untouchable;
     let items = vec![running, item(ItemKind::Builds, "o", 1, 5), layers("a1", 1, 5)];
-    let plan = clear(&Contents { items, rest: Vec::new() }, &[ItemKind::Builds]);
+    let plan = clear(&Contents { items, ..Contents::default() }, &[ItemKind::Builds]);
     assert_eq!(plan.removals.iter().map(|removal| removal.name.as_str()).collect::<Vec<_>>(), ["o"]);
 }

@@ -1,9 +1,11 @@
 //! The plan of a push: layers into a registry, by calls of their own like a save, so that neither a slow nor a broken
 //! registry touches the build.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
-use super::build::{BuildFacts, Stored};
+use super::build::{BuildFacts, Stored, reading_order};
 use super::caches::Registry;
 use super::registry_state::RegistryState;
 use crate::step::Command;
@@ -22,6 +24,8 @@ pub struct Push {
     pub registry: Registry,
     /// The tag of exactly this key.
     pub reference: String,
+    /// Results of the store that BuildKit is shown.
+    pub read: Vec<PathBuf>,
     /// Whether the registry answered and has nothing under that tag.
     pub lacking: bool,
     /// The builder, which is also who asks the registry.
@@ -55,6 +59,7 @@ fn push(facts: &BuildFacts, common: &Command, held: &RegistryState, name: &str, 
         image: stored.image.clone(),
         key: stored.key.clone(),
         registry: registry.clone(),
+        read: reading_order(stored),
         lacking: held.said.is_ok() && !held.has_exact(name),
         builder: facts.engine.builder.clone(),
         exact: export(&reference),

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::bake_args::local_cache;
-use super::build::{BuildFacts, Stored};
+use super::build::{BuildFacts, Stored, reading_order};
 use crate::step::Command;
 use crate::store::key::Key;
 
-/// One target's layers, into one generation: two targets to one destination lose one of them, silently (measured).
+/// One target's layers, into one directory: two targets to one destination lose one of them, silently (measured).
 #[derive(Debug, Clone, Serialize)]
 pub struct Save {
     /// The target.
@@ -20,20 +20,23 @@ pub struct Save {
     pub platform: String,
     /// Its key.
     pub key: Key,
-    /// Digest that the generation of this key holds now.
-    pub held: Option<String>,
+    /// Digests of the images that the results of this key hold now.
+    pub held: Vec<String>,
     /// Whether a registry has this key: copying layers that nobody here needed, whole toolchains among them, would fetch all
     /// of them first.
     pub elsewhere: bool,
     /// The export goes here first,
     pub beside: PathBuf,
-    /// and is then renamed to here.
-    pub generation: PathBuf,
-    /// Generations whose blobs are linked in before: what is shared is neither exported again nor twice on disk.
+    /// and is then renamed to the next number in here.
+    pub results: PathBuf,
+    /// Results, or directories of them, whose blobs are linked in before: what is shared is neither exported again nor twice
+    /// on disk.
     pub seeds: Vec<PathBuf>,
-    /// What it is expected to take, in bytes, by the newest generation of its image; nothing is expected of a first one.
+    /// Results that BuildKit is shown.
+    pub read: Vec<PathBuf>,
+    /// What it is expected to take, in bytes, by the newest result of its image; nothing is expected of a first one.
     pub expected: Option<u64>,
-    /// That generation: room is made at the cost of others first.
+    /// That result: room is made at the cost of others first.
     pub newest: Option<PathBuf>,
     /// The call.
     pub command: Command,
@@ -46,7 +49,7 @@ pub fn plan(facts: &BuildFacts, common: &Command) -> Vec<Save> {
     for name in facts.names.iter().rev() {
         if let Some(stored) = facts.stored.get(name) {
             let mut save = save(facts, common, name, stored);
-            save.seeds.extend(saves.iter().map(|earlier| earlier.generation.clone()));
+            save.seeds.extend(saves.iter().map(|earlier| earlier.results.clone()));
             saves.push(save);
         }
     }
@@ -58,17 +61,18 @@ fn save(facts: &BuildFacts, common: &Command, name: &str, stored: &Stored) -> Sa
     let export = format!("{name}.cache-to={},mode=max,compression=zstd", local_cache("dest", &beside));
     let command = common.clone().args(["--set", &export, "--set", "*.output=type=cacheonly", name]);
     let newest = stored.found.generations.first();
-    let exact = stored.found.generations.iter().find(|generation| generation.entry.key == stored.key);
+    let exact = stored.found.generations.iter().filter(|generation| generation.entry.key == stored.key);
     Save {
         target: name.to_owned(),
         image: stored.image.clone(),
         platform: stored.platform.clone(),
         key: stored.key.clone(),
         elsewhere: facts.registries.iter().any(|held| held.has_exact(name)),
-        held: exact.and_then(|generation| generation.entry.digest.clone()),
+        held: exact.filter_map(|generation| generation.entry.digest.clone()).collect(),
         beside,
-        generation: stored.generation.clone(),
+        results: stored.results.clone(),
         seeds: facts.seeds.clone(),
+        read: reading_order(stored),
         expected: newest.map(|generation| generation.entry.bytes),
         newest: newest.map(|generation| generation.dir.clone()),
         command,
@@ -80,9 +84,9 @@ impl Save {
     pub fn to_shell(&self) -> Vec<String> {
         let quote = |path: &PathBuf| shell_words::quote(&path.to_string_lossy()).into_owned();
         vec![
-            format!("# unless `{}` holds this result already:", self.generation.display()),
+            format!("# unless `{}` holds this result already:", self.results.display()),
             self.command.to_shell(),
-            format!("mv {} {}", quote(&self.beside), quote(&self.generation)),
+            format!("mv {} {}/NUMBER", quote(&self.beside), quote(&self.results)),
         ]
     }
 }

@@ -63,6 +63,8 @@ fn generation(key: &Key, second: i64) -> Generation {
         saved: Timestamp::from_second(second).expect("in range"),
         bytes: 1,
         steps: Vec::new(),
+        id: second.to_string(),
+        after: Vec::new(),
     };
     Generation { dir: format!("/store/{second}").into(), entry }
 }
@@ -70,9 +72,9 @@ fn generation(key: &Key, second: i64) -> Generation {
 fn stored(name: &str, generations: Vec<Generation>) -> Stored {
     let image = format!("own/{name}");
     let key = Key::new(&image, "linux/amd64", b"FROM x");
-    let generation = format!("/store/{name}").into();
+    let results = format!("/store/{name}").into();
     let found = Found { generations, warnings: Vec::new(), damaged: Vec::new() };
-    Stored { image, platform: "linux/amd64".into(), key, generation, found }
+    Stored { image, platform: "linux/amd64".into(), key, results, found }
 }
 
 pub(super) fn facts() -> BuildFacts {
@@ -156,7 +158,7 @@ fn the_exact_key_is_read_first_and_old_generations_go() {
     let plan = plan(&facts, &BuildOptions::default(), "id");
     assert_eq!(plan.targets[0].read, ["/store/20", "/store/40", "/store/30"].map(std::path::PathBuf::from));
     let save = plan.saves.iter().find(|save| save.target == "app").expect("a save");
-    assert_eq!(save.held.as_deref(), Some("sha256:20"));
+    assert_eq!(save.held, ["sha256:20"]);
     assert_eq!(save.expected, Some(1));
 }
 

@@ -11,6 +11,7 @@ pub mod inputs;
 pub mod mount;
 pub mod overrides;
 pub mod pins;
+pub(crate) mod project_name;
 mod remembered;
 pub mod secrets;
 mod templates;

@@ -1,5 +1,5 @@
 //! The log of a build: written while it runs, and bounded. Of each step's output it has the beginning and the end, of one that fails
-//! far more of the end. Secrets are redacted.
+//! far more of the end. Secrets are redacted. A log that can't be written is given up, and the build goes on.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::files;
 use crate::progress::trace::{Event, Trace, VertexState};
 use crate::redact::Redactor;
 use crate::text::step_without_mount_flags;
@@ -37,6 +38,8 @@ pub struct Log {
 #[derive(Debug, Default)]
 struct Written {
     file: Option<File>,
+    /// Why nothing more is written.
+    problem: Option<String>,
     bytes: usize,
     outputs: BTreeMap<String, Output>,
 }
@@ -87,50 +90,57 @@ impl Log {
         &self.path
     }
 
-    /// Makes or opens the file, so that a place that cannot be written is told before anything runs.
-    pub fn open(&self) -> io::Result<()> {
+    /// Makes or opens the file.
+    pub fn open(&self) {
         let mut state = self.state();
-        if state.file.is_none() {
-            state.file = Some(File::options().create(true).append(true).open(&self.path)?);
+        if state.file.is_none() && state.problem.is_none() {
+            match files::append(&self.path) {
+                Ok(file) => state.file = Some(file),
+                Err(error) => state.give_up(&error),
+            }
         }
-        Ok(())
+    }
+
+    /// Returns why the log is not complete, if it isn't.
+    pub fn problem(&self) -> Option<String> {
+        let problem = self.state().problem.clone()?;
+        Some(format!("the log `{}` is not complete: {problem}", self.path.display()))
     }
 
     /// A line outside of the stream: bake's own words.
-    pub fn text(&self, line: &str) -> io::Result<()> {
-        self.state().write(&self.clean(line, LINE), MAX_BYTES)
+    pub fn text(&self, line: &str) {
+        self.state().write(&self.clean(line, LINE), MAX_BYTES);
     }
 
     /// What happened; every line of output has its step in front.
-    pub fn event(&self, trace: &Trace, event: &Event) -> io::Result<()> {
+    pub fn event(&self, trace: &Trace, event: &Event) {
         let mut written = self.state();
         match event {
             Event::Started(digest) => {
-                written.write(&self.clean(&step_without_mount_flags(name(trace, digest)), NAME), ENOUGH)
+                written.write(&self.clean(&step_without_mount_flags(name(trace, digest)), NAME), ENOUGH);
             }
             Event::Line(digest, line) => {
                 let place = name(trace, digest).split(']').next().unwrap_or_default();
                 let line = self.clean(&format!("{place}] {line}"), LINE);
-                written.output(digest, line)
+                written.output(digest, line);
             }
             Event::Ended(digest) => {
                 let state = &trace.vertices[digest];
                 let failed = !state.error.is_empty() && !state.error.contains("context canceled");
-                written.end(digest, Some(failed))?;
-                written.write(&self.clean(&ended(state), 2 * NAME), most(failed))
+                written.end(digest, Some(failed));
+                written.write(&self.clean(&ended(state), 2 * NAME), most(failed));
             }
             Event::Warning(text) => written.write(&self.clean(&format!("warning: {text}"), LINE), ENOUGH),
-            Event::Progress(_) => Ok(()),
+            Event::Progress(_) => {}
         }
     }
 
     /// A call is over: what came late is written, and the end so far of what still ran.
-    pub fn end_of_call(&self) -> io::Result<()> {
+    pub fn end_of_call(&self) {
         let mut written = self.state();
         let open: Vec<String> = written.outputs.keys().cloned().collect();
-        open.iter().try_for_each(|digest| written.end(digest, None))?;
+        open.iter().for_each(|digest| written.end(digest, None));
         written.outputs.clear();
-        Ok(())
     }
 
     fn clean(&self, line: &str, width: usize) -> String {
@@ -149,15 +159,24 @@ impl Log {
 }
 
 impl Written {
-    fn write(&mut self, line: &str, most: usize) -> io::Result<()> {
+    fn write(&mut self, line: &str, most: usize) {
         if self.bytes + line.len() >= most {
-            return Ok(());
+            return;
         }
         self.bytes += line.len() + 1;
-        self.file.as_mut().map_or(Ok(()), |file| writeln!(file, "{line}"))
+        // One write for the whole line, so that a full disk cuts the log between two lines.
+        let written = self.file.as_mut().map(|file| file.write_all(format!("{line}\n").as_bytes()));
+        if let Some(Err(error)) = written {
+            self.give_up(&error);
+        }
     }
 
-    fn output(&mut self, digest: &str, line: String) -> io::Result<()> {
+    fn give_up(&mut self, error: &io::Error) {
+        self.file = None;
+        self.problem = Some(error.to_string());
+    }
+
+    fn output(&mut self, digest: &str, line: String) {
         let is_room = self.bytes + line.len() < ENOUGH;
         let output = self.outputs.entry(digest.to_owned()).or_default();
         if !is_room
@@ -166,24 +185,24 @@ impl Written {
             || output.written + line.len() > BEGINNING
         {
             output.push(line);
-            return Ok(());
+            return;
         }
         output.written += line.len();
-        self.write(&line, ENOUGH)
+        self.write(&line, ENOUGH);
     }
 
     /// Writes the end of a step's output, as much of it as what became of the step calls for, which is told once.
-    fn end(&mut self, digest: &str, failed: Option<bool>) -> io::Result<()> {
-        let Some(output) = self.outputs.get_mut(digest) else { return Ok(()) };
+    fn end(&mut self, digest: &str, failed: Option<bool>) {
+        let Some(output) = self.outputs.get_mut(digest) else { return };
         output.failed = output.failed.or(failed);
         let has_failed = output.failed.unwrap_or(true);
         output.keep(if has_failed { END_OF_FAILED } else { END });
         let (lines, left_out) = (std::mem::take(&mut output.end), std::mem::take(&mut output.left_out));
         output.bytes = 0;
         if left_out > 0 {
-            self.write(&format!("[... {left_out} lines are left out ...]"), most(has_failed))?;
+            self.write(&format!("[... {left_out} lines are left out ...]"), most(has_failed));
         }
-        lines.iter().try_for_each(|line| self.write(line, most(has_failed)))
+        lines.iter().for_each(|line| self.write(line, most(has_failed)));
     }
 }
 

@@ -7,7 +7,7 @@ impl Build {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let log = Log::new(dir.path().join("log"), Redactor::default());
-        log.open().expect("opened");
+        log.open();
         Self(Trace::new(&["app".to_owned()]), log, dir)
     }
 
@@ -15,7 +15,7 @@ impl Build {
         let chunk: Chunk =
             serde_json::from_value(serde_json::json!({ "vertexes": [json] })).expect("well formed");
         for event in self.0.apply(&chunk) {
-            self.1.event(&self.0, &event).expect("written");
+            self.1.event(&self.0, &event);
         }
     }
 
@@ -24,7 +24,7 @@ impl Build {
         self.vertex(&serde_json::json!({"digest": digest, "name": name, "started": "2026-11-22T12:00:00Z"}));
         for line in 0..lines {
             let event = Event::Line(digest.to_owned(), format!("line {line}"));
-            self.1.event(&self.0, &event).expect("written");
+            self.1.event(&self.0, &event);
         }
         self.vertex(
             &serde_json::json!({"digest": digest, "completed": "2026-11-22T12:00:01Z", "error": error}),
@@ -61,8 +61,8 @@ fn of_a_long_output_beginning_and_end_stay_and_of_one_that_failed_much_more() {
 fn lines_that_come_after_their_step_are_not_lost() {
     let mut build = Build::new();
     build.step("a", 2, "exit code: 1");
-    build.1.event(&build.0, &Event::Line("a".into(), "late".into())).expect("written");
-    build.1.end_of_call().expect("written");
+    build.1.event(&build.0, &Event::Line("a".into(), "late".into()));
+    build.1.end_of_call();
     let text = std::fs::read_to_string(build.1.path()).expect("read");
     assert!(text.ends_with("exit code: 1\n[a 2/2] late\n"), "{text}");
 }
@@ -74,8 +74,28 @@ fn what_still_runs_when_a_call_ends_is_told() {
         &serde_json::json!({"digest": "a", "name": "[2/2] RUN x", "started": "2026-11-22T12:00:00Z"}),
     );
     for line in 0..10_000 {
-        build.1.event(&build.0, &Event::Line("a".into(), format!("line {line}"))).expect("written");
+        build.1.event(&build.0, &Event::Line("a".into(), format!("line {line}")));
     }
-    build.1.end_of_call().expect("written");
+    build.1.end_of_call();
     assert!(std::fs::read_to_string(build.1.path()).expect("read").ends_with("] line 9999\n"));
+}
+
+#[test]
+fn a_log_that_can_not_be_written_is_given_up_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let missing = Log::new(dir.path().join("no/log"), Redactor::default());
+    missing.open();
+    missing.text("a");
+    assert!(missing.problem().is_some_and(|problem| problem.contains("No such file")));
+    // Every write to this device fails as on a full disk.
+    let full = Log::new("/dev/full", Redactor::default());
+    full.open();
+    assert_eq!(full.problem(), None);
+    full.text("a");
+    let problem = full.problem().expect("it was given up");
+    assert!(problem.contains("`/dev/full` is not complete: No space left"), "{problem}");
+    full.open();
+    full.text("b");
+    full.end_of_call();
+    assert_eq!(full.problem().as_ref(), Some(&problem), "it stays given up");
 }

@@ -7,11 +7,11 @@ pub mod log;
 pub mod read;
 pub mod steps;
 
-use std::fs;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use anyhow::{Context, Result};
-
+use crate::files::{self, Durability};
 use crate::json::SCHEMA;
 use crate::layout::Layout;
 use crate::outcome::BuildReport;
@@ -31,28 +31,41 @@ const ROOM: u64 = 8_000_000;
 /// A longer line of output than this is for the log, in characters.
 const LINE: usize = 500;
 
-/// The record of one build while it runs.
+/// The record of one build while it runs. A record that can't be written is given up, and the build goes on.
 pub struct Record {
     dir: PathBuf,
     log: Log,
     redactor: Redactor,
+    /// Why nothing more is written.
+    problem: RefCell<Option<String>>,
     /// Tells others that it is being written.
     _held: Option<fs::File>,
 }
 
 impl Record {
     /// Opens the record and writes the plan into it; the oldest records go.
-    pub(crate) fn open(layout: &Layout, plan: &Plan, redactor: Redactor) -> Result<Self> {
+    pub(crate) fn open(layout: &Layout, plan: &Plan, redactor: Redactor) -> Self {
         let dir = layout.build(&plan.build);
-        fs::create_dir_all(&dir).with_context(|| {
-            format!("failed to make `{}`\nname a folder that can be written with --cache-dir", dir.display())
-        })?;
+        let made = files::make_dir(&layout.builds()).and_then(|()| files::make_new_dir(&dir));
         let held = lock::hold(&dir);
-        write(&dir.join("plan.json"), plan, &redactor)?;
+        let (log, problem) = (Log::new(dir.join("build.log"), redactor.clone()), RefCell::default());
+        let record = Self { dir, log, redactor, problem, _held: held };
+        record.note(made);
+        record.write("plan.json", plan);
         for old in superseded(sizes(&layout.builds()), KEEP, ROOM) {
             let _ = fs::remove_dir_all(layout.build(&old));
         }
-        Ok(Self { log: Log::new(dir.join("build.log"), redactor.clone()), _held: held, redactor, dir })
+        record
+    }
+
+    /// Returns why the record or its log is not complete, if it isn't.
+    pub fn problem(&self) -> Option<String> {
+        let own = self
+            .problem
+            .borrow()
+            .as_ref()
+            .map(|problem| format!("the record `{}` is not complete: {problem}", self.dir.display()));
+        own.or_else(|| self.log.problem())
     }
 
     /// Where the output of the build's steps goes.
@@ -61,26 +74,36 @@ impl Record {
     }
 
     /// Writes what its steps were made of and what came of them.
-    pub fn steps(&self, steps: &BuildSteps, graph: &[GraphStep]) -> Result<()> {
-        write(&self.dir.join("graph.json"), &graph, &self.redactor)?;
-        write(&self.dir.join("steps.json"), &BuildSteps { schema: SCHEMA, ..steps.clone() }, &self.redactor)
+    pub fn steps(&self, steps: &BuildSteps, graph: &[GraphStep]) {
+        self.write("graph.json", &graph);
+        self.write("steps.json", &BuildSteps { schema: SCHEMA, ..steps.clone() });
     }
 
     /// Writes what came of it.
-    pub fn close(&self, report: &BuildReport) -> Result<()> {
+    pub fn close(&self, report: &BuildReport) {
         let mut report = report.clone();
         let lines = report.failure.iter_mut().flat_map(|failure| &mut failure.output);
         lines.for_each(|line| *line = one_line(line, LINE));
-        write(&self.dir.join("outcome.json"), &report, &self.redactor)
+        self.write("outcome.json", &report);
+    }
+
+    fn write(&self, name: &str, document: &impl serde::Serialize) {
+        if self.problem.borrow().is_none() {
+            self.note(write(&self.dir.join(name), document, &self.redactor));
+        }
+    }
+
+    /// Keeps the first error.
+    fn note(&self, result: io::Result<()>) {
+        if let Err(error) = result {
+            self.problem.borrow_mut().get_or_insert_with(|| error.to_string());
+        }
     }
 }
 
-/// Beside and then renamed: what is read is whole.
-fn write(path: &Path, document: &impl serde::Serialize, redactor: &Redactor) -> Result<()> {
-    let value = redactor.document(document)?;
-    let beside = path.with_extension("new");
-    fs::write(&beside, serde_json::to_vec(&value)?)?;
-    Ok(fs::rename(beside, path)?)
+fn write(path: &Path, document: &impl serde::Serialize, redactor: &Redactor) -> io::Result<()> {
+    let value = redactor.document(document).map_err(io::Error::other)?;
+    files::write(path, &serde_json::to_vec(&value)?, Durability::Quick)
 }
 
 /// The ids of builds that have ended, with what each record takes.
@@ -123,7 +146,7 @@ mod tests {
     #[test]
     fn ids_sort_by_time_and_the_oldest_go() {
         let at = |second: i64| new_id(Timestamp::from_second(second).expect("in range"), 0x1f);
-        assert_eq!(at(0), "19700101-000000-1f");
+        assert_eq!(at(0), "19700101-000000-0000001f");
         assert_eq!(begun(&at(86_399)), Timestamp::from_second(86_399).ok());
         assert_eq!(begun("19701301-000000-1f"), None);
         let of = |seconds: &[i64], bytes: u64| seconds.iter().map(|second| (at(*second), bytes)).collect();

@@ -6,12 +6,15 @@ mod scan;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::entry::folders;
+use super::entry::{self, folders};
+use crate::files::Seen;
 use crate::layout::Layout;
+use scan::Scan;
 
 /// What an item is.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,14 +64,20 @@ pub struct Item {
     pub path: PathBuf,
     /// Its name for people.
     pub name: String,
-    /// Image and platform of a generation: what `keep` counts by.
+    /// Image and platform of a result: what `keep` counts by.
     pub group: String,
+    /// Its key.
+    pub key: String,
+    /// Its number: of two results, the later one has the higher.
+    pub rank: u64,
     /// When it was made.
     pub saved: Timestamp,
     /// When it last was of use.
     pub used: Timestamp,
     /// Whether it may go.
     pub state: ItemState,
+    /// Its entry, so that nothing that was saved since is removed in its place.
+    pub(crate) seen: Seen,
     /// Its files and folders.
     pub nodes: Vec<Node>,
 }
@@ -87,25 +96,21 @@ pub struct Contents {
     pub items: Vec<Item>,
     /// What belongs to no item: the lock, remembered answers, what is not ours.
     pub rest: Vec<Node>,
+    /// Files and directories that the group or others may use.
+    pub exposed: Vec<PathBuf>,
 }
 
 impl Contents {
     /// Reads it all.
     pub fn read(layout: &Layout) -> Self {
-        let mut items = Vec::new();
-        for dir in folders(&layout.all_layers()).iter().flat_map(|image| folders(image)) {
-            items.extend(scan::generation(dir));
-        }
-        for dir in folders(&layout.all_mounts()) {
-            scan::saved_mount(dir, &mut items);
-        }
-        items.extend(folders(&layout.bases()).into_iter().filter_map(scan::base));
-        items.extend(scan::of_builds(ItemKind::Builds, &layout.builds()));
-        items.extend(scan::of_builds(ItemKind::Quarantine, &layout.quarantine()));
-        items.extend(scan::of_builds(ItemKind::Tmp, &layout.tmp()));
-        let known: BTreeSet<&Path> = items.iter().map(|item| item.path.as_path()).collect();
-        let rest = scan::nodes(&layout.store, &known);
-        Self { items, rest }
+        let mut scan = Scan::new(layout);
+        entry::results(layout).into_iter().for_each(|dir| scan.result(dir));
+        folders(&layout.all_mounts()).into_iter().for_each(|dir| scan.saved_mount(dir));
+        folders(&layout.bases()).into_iter().for_each(|dir| scan.base(dir));
+        scan.of_builds(ItemKind::Builds, &layout.builds());
+        scan.of_builds(ItemKind::Quarantine, &layout.quarantine());
+        scan.of_builds(ItemKind::Tmp, &layout.tmp());
+        scan.end(layout)
     }
 
     /// What the store takes, in bytes.
@@ -149,7 +154,12 @@ impl Node {
 
 /// What the whole store takes right now, in bytes.
 pub fn measure(layout: &Layout) -> u64 {
-    total(&scan::nodes(&layout.store, &BTreeSet::new()))
+    measure_dir(&layout.store)
+}
+
+/// What a directory takes right now, in bytes.
+pub(crate) fn measure_dir(dir: &Path) -> u64 {
+    total(&scan::nodes(dir, &BTreeSet::new(), &mut Vec::new()))
 }
 
 fn total<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> u64 {
@@ -164,7 +174,17 @@ pub(crate) fn is_id(name: &str) -> bool {
     digits(next(), 8) && digits(next(), 6) && !next().is_empty()
 }
 
-/// Whether a process holds a lock on a folder.
+/// The file in a directory of the store that whoever uses the directory locks.
+pub(crate) const HELD: &str = "held";
+
+/// Whether a process holds a directory.
 pub(crate) fn is_held(dir: &Path) -> bool {
-    File::open(dir).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    let path = dir.join(HELD);
+    let open = |write: bool| File::options().read(true).write(write).open(&path);
+    let Ok(file) = open(true).or_else(|_| open(false)) else { return false };
+    // Somebody else who looks holds it for a moment.
+    (0..3).all(|round| {
+        std::thread::sleep(Duration::from_millis(round));
+        matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+    })
 }

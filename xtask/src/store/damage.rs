@@ -8,6 +8,7 @@ use super::contents::ItemKind;
 use super::entry::{self, folders};
 use super::layout_check;
 use super::mount;
+use crate::files::Seen;
 use crate::layout::Layout;
 
 /// One damaged generation or mount.
@@ -21,9 +22,17 @@ pub struct Damaged {
     pub reason: String,
     /// Whether only the digests tell.
     pub deep: bool,
+    /// Its entry when it was looked at.
+    #[serde(skip)]
+    pub(crate) seen: Seen,
 }
 
 impl Damaged {
+    /// Whether it is still what was looked at.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.path.is_dir() && self.seen.is_unchanged()
+    }
+
     /// What a build says of it.
     pub fn warning(&self) -> String {
         let what = if self.kind == ItemKind::Mounts { "mount" } else { "cache" };
@@ -50,11 +59,9 @@ pub struct Verified {
 pub fn verify(layout: &Layout) -> Verified {
     let mut verified = Verified::default();
     let mut known = Known::default();
-    for dir in folders(&layout.all_layers()).iter().flat_map(|image| folders(image)) {
-        if is_generation(&dir) {
-            verified.checked += 1;
-            verified.damaged.extend(look(ItemKind::Layers, &dir, Some(&mut known)));
-        }
+    for dir in entry::results(layout) {
+        verified.checked += 1;
+        verified.damaged.extend(look(ItemKind::Layers, &dir, Some(&mut known)));
     }
     for dir in folders(&layout.all_mounts()) {
         verified.checked += 1;
@@ -85,9 +92,17 @@ pub(super) struct Known {
 
 /// What is wrong with a generation; `known` where every digest is wanted.
 pub(super) fn look(kind: ItemKind, dir: &Path, known: Option<&mut Known>) -> Option<Damaged> {
+    let seen = Seen::now(dir.join("entry.json"));
+    // An entry that somebody removed meanwhile is not damaged.
     let damaged = |reason: &anyhow::Error, deep| {
-        let path = dir.to_path_buf();
-        entry::is_damage(reason).then(|| Damaged { kind, path, reason: format!("{reason:#}"), deep })
+        let (path, reason, seen) = (dir.to_path_buf(), reason, seen.clone());
+        (entry::is_damage(reason) && dir.is_dir()).then(|| Damaged {
+            kind,
+            path,
+            reason: format!("{reason:#}"),
+            deep,
+            seen,
+        })
     };
     if entry::is_foreign(dir) || (kind == ItemKind::Mounts && !is_mount(dir)) {
         return None;
@@ -122,10 +137,4 @@ fn is_mount(dir: &Path) -> bool {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     let digest = name.rsplit_once('-').map_or("", |(_, digest)| digest);
     digest.len() == 8 && digest.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// Whether a folder has the name of a generation: a key.
-pub(super) fn is_generation(dir: &Path) -> bool {
-    let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
 }

@@ -1,4 +1,5 @@
-//! What the store holds: `entry.json` beside each generation says what it is.
+//! What the store holds: `layers/<repository>/<key>/<number>/` is one result of a Dockerfile, and its `entry.json` says what
+//! it is. Several results of one key are those of branches, or of edits of files that the Dockerfile reads.
 
 use std::fs;
 use std::io;
@@ -11,16 +12,16 @@ use serde::{Deserialize, Serialize};
 use super::contents::ItemKind;
 use super::damage::{self, Damaged};
 use super::key::{FORMAT, Key};
-use super::layout_check;
 use super::validate::Validate;
+use super::{layout_check, version};
 use crate::layout::Layout;
 
-/// One generation.
+/// One result.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Entry {
     /// [`FORMAT`] of the store that wrote it.
     pub format: u32,
-    /// The image, as its first tag or else the target's name.
+    /// The image: the repository of its first tag, or else the project's and the target's name.
     pub image: String,
     /// The platform it was built for.
     pub platform: String,
@@ -35,9 +36,80 @@ pub struct Entry {
     /// What the steps of that build were made of, as their keys in a forecast.
     #[serde(default)]
     pub steps: Vec<String>,
+    /// What tells this result from every other one, in every store.
+    #[serde(default)]
+    pub id: String,
+    /// The results of this key that it came after, newest first: clocks of other machines don't tell.
+    #[serde(default)]
+    pub after: Vec<String>,
 }
 
-/// A generation that can be read, and where it is.
+/// How many earlier results an entry names.
+const ANCESTORS: usize = 32;
+
+impl Entry {
+    /// What a result saved now comes after: the results of its key, and what those came after.
+    pub fn after<'a>(results: impl Iterator<Item = &'a Self> + Clone) -> Vec<String> {
+        let mut after: Vec<String> = Vec::new();
+        let older = results.clone().flat_map(|entry| &entry.after);
+        for id in results.map(|entry| &entry.id).chain(older) {
+            if !id.is_empty() && !after.contains(id) {
+                after.push(id.clone());
+            }
+        }
+        after.truncate(ANCESTORS);
+        after
+    }
+
+    /// Whether this result is another one, or came after it.
+    pub fn supersedes(&self, other: &Self) -> bool {
+        let is_same = self.digest == other.digest && self.bytes == other.bytes && self.digest.is_some();
+        let is_later = !other.id.is_empty() && (self.id == other.id || self.after.contains(&other.id));
+        self.key == other.key && self.platform == other.platform && (is_same || is_later)
+    }
+}
+
+/// Where a result is in the store, by the names of its directories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its key.
+    pub key: Key,
+    /// Its number: of two results of an image, the later one has the higher.
+    pub number: u64,
+}
+
+/// Reads the names of a result's directory; `None` if it has another shape.
+pub fn place(dir: &Path) -> Option<Place> {
+    let name = |dir: &Path| dir.file_name()?.to_str().map(str::to_owned);
+    let number = name(dir)?;
+    let key = name(dir.parent()?)?;
+    let is_key = key.len() == 64 && key.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_number = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
+    let number = number.parse().ok().filter(|_| is_key && is_number)?;
+    Some(Place { key: Key(key), number })
+}
+
+/// The directories of all results of an image, in no order.
+pub fn results_of(layout: &Layout, image: &str) -> Vec<PathBuf> {
+    numbered(&folders(&layout.layers(image)))
+}
+
+/// The directories of all results of all images.
+pub fn results(layout: &Layout) -> Vec<PathBuf> {
+    numbered(&folders(&layout.all_layers()).iter().flat_map(|image| folders(image)).collect::<Vec<_>>())
+}
+
+fn numbered(keys: &[PathBuf]) -> Vec<PathBuf> {
+    keys.iter().flat_map(|key| folders(key)).filter(|dir| place(dir).is_some()).collect()
+}
+
+/// The number of the next result of an image: numbers tell what superseded what, whatever the clocks said.
+pub fn next_number(layout: &Layout, image: &str) -> u64 {
+    let numbers = results_of(layout, image).into_iter().filter_map(|dir| place(&dir));
+    numbers.map(|place| place.number).max().unwrap_or(0).saturating_add(1)
+}
+
+/// A result that can be read, and where it is.
 #[derive(Debug, Clone)]
 pub struct Generation {
     /// Its folder.
@@ -65,7 +137,7 @@ pub fn find(layout: &Layout, image: &str, platform: &str) -> Found {
         found.warnings.push(warning);
         return found;
     }
-    for dir in folders(&layout.layers(image)) {
+    for dir in results_of(layout, image) {
         match read(&dir) {
             Ok(entry) if entry.image == image && entry.platform == platform && entry.format == FORMAT => {
                 found.generations.push(Generation { dir, entry });
@@ -79,41 +151,37 @@ pub fn find(layout: &Layout, image: &str, platform: &str) -> Found {
             },
         }
     }
-    found.generations.sort_by_key(|generation| std::cmp::Reverse(generation.entry.saved));
+    newest_first(&mut found.generations);
     found
 }
 
 /// Every generation of every image, newest first within an image, and what is damaged.
 pub fn generations(layout: &Layout) -> (Vec<Generation>, Vec<Damaged>) {
     let (mut sound, mut damaged) = (Vec::new(), Vec::new());
-    for dir in all(layout).into_iter().filter(|dir| damage::is_generation(dir) && !is_foreign(dir)) {
+    for dir in results(layout).into_iter().filter(|dir| !is_foreign(dir)) {
         match read(&dir) {
             Ok(entry) => sound.push(Generation { dir, entry }),
             Err(_) => damaged.extend(damage::look(ItemKind::Layers, &dir, None)),
         }
     }
-    sound.sort_by(|one, other| {
-        let order = one.entry.image.cmp(&other.entry.image);
-        order.then(other.entry.saved.cmp(&one.entry.saved))
-    });
+    newest_first(&mut sound);
+    sound.sort_by(|one, other| one.entry.image.cmp(&other.entry.image));
     (sound, damaged)
 }
 
-/// Blob folders of every generation of every image: a new generation takes from them what it shares.
-pub fn all(layout: &Layout) -> Vec<PathBuf> {
-    folders(&layout.all_layers()).iter().flat_map(|image| folders(image)).collect()
+fn newest_first(generations: &mut [Generation]) {
+    generations.sort_by_key(|generation| std::cmp::Reverse(place(&generation.dir).map(|place| place.number)));
 }
 
-/// A store that a newer version wrote is left alone.
+/// Returns why a store is not used: a newer version wrote it.
 pub fn foreign_format(layout: &Layout) -> Option<String> {
-    let text = fs::read_to_string(layout.version_file()).ok()?;
-    (text.trim() != FORMAT.to_string()).then(|| {
-        format!(
-            "the store `{}` has format {}, this xtask knows {FORMAT}: it is left alone; use a newer xtask or --cache-dir",
-            layout.store.display(),
-            text.trim()
-        )
-    })
+    version::foreign(layout)
+}
+
+/// Whether what the store has is as new as another one or newer, by their times. A time in the future is that of a wrong
+/// clock, and tells nothing: then the other one counts as newer.
+pub(crate) fn is_later(own: Timestamp, other: Timestamp, now: Timestamp) -> bool {
+    own >= other && own.as_second() <= now.as_second() + 3600
 }
 
 /// Reads a generation's entry and checks what would end a build.
@@ -132,12 +200,7 @@ pub(crate) fn read(dir: &Path) -> Result<Entry> {
 
 /// Whether a newer version made an entry: it is left alone, and is not damaged.
 pub(super) fn is_foreign(dir: &Path) -> bool {
-    #[derive(Deserialize)]
-    struct Format {
-        format: u32,
-    }
-    let bytes = fs::read(dir.join("entry.json")).unwrap_or_default();
-    serde_json::from_slice::<Format>(&bytes).is_ok_and(|entry| entry.format != FORMAT)
+    version::of_entry(dir).is_some_and(|format| format != FORMAT)
 }
 
 /// Whether an error tells of damage: not where reading was refused, which says nothing of the content.

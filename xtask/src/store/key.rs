@@ -1,4 +1,4 @@
-//! The key of a layer generation. It only chooses where BuildKit looks: reuse is decided by BuildKit's own keys, so a
+//! The key of a Dockerfile's results. It only chooses where BuildKit looks: reuse is decided by BuildKit's own keys, so a
 //! wrong choice costs time and never a wrong result.
 
 use std::fmt;
@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Format number of the store; part of every key.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// SHA-256 in hex; shown as its first 12 digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key(pub String);
 
 impl Key {
-    /// The key of an image for a platform, built from a Dockerfile with these bytes. The frontend line (`# syntax=`) is among
-    /// them, and also stands alone, so that the frontend's part is visible here.
+    /// The key of an image, without its tag, for a platform, built from a Dockerfile with these bytes. The frontend line
+    /// (`# syntax=`) is among them, and also stands alone, so that the frontend's part is visible here.
     pub fn new(image: &str, platform: &str, dockerfile: &[u8]) -> Self {
         let mut hash = Sha256::new();
         for part in [

@@ -136,3 +136,26 @@ fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("`{}` is not what it should be", path.display()))
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Writes a sound layout of a cache, with one blob that holds a text.
+    pub(crate) fn layout_of(dir: &Path, text: &str) {
+        let hex = |bytes: &[u8]| format!("{:x}", Sha256::digest(bytes));
+        fs::create_dir_all(blobs(dir)).expect("made");
+        let put = |bytes: &[u8]| fs::write(blobs(dir).join(hex(bytes)), bytes).expect("written");
+        let config = serde_json::json!({ "text": text }).to_string();
+        let descriptor = |bytes: &[u8]| {
+            serde_json::json!({"digest": format!("sha256:{}", hex(bytes)), "size": bytes.len(), "mediaType": CACHE_CONFIG,
+                "annotations": {"org.opencontainers.image.ref.name": "latest"}})
+        };
+        let manifest = serde_json::json!({"manifests": [descriptor(config.as_bytes())]}).to_string();
+        let index = serde_json::json!({"manifests": [descriptor(manifest.as_bytes())]}).to_string();
+        put(config.as_bytes());
+        put(manifest.as_bytes());
+        fs::write(dir.join("index.json"), index).expect("written");
+        fs::write(dir.join("oci-layout"), "{}").expect("written");
+    }
+}

@@ -1,96 +1,217 @@
-//! The store's kernel file lock: shared to read a generation, exclusive to swap one. A dead process holds none.
+//! The kernel's file locks on the store. Builds hold the entries that they read, for as long as they like. The store itself
+//! is locked for renames only, which takes milliseconds. A dead process holds nothing.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::io::Errno;
 
+use super::format_change;
+use crate::files;
 use crate::layout::Layout;
 use crate::process::signals;
-use crate::store::key::FORMAT;
+use crate::store::contents::HELD;
 
-/// How long a swap waits for builds that read.
+/// How long a lock is waited for that others hold for milliseconds: one of them may have been stopped.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a lock is tried meanwhile.
+const PAUSE: Duration = Duration::from_millis(5);
 
-/// A lock that is held until it is dropped.
+/// The store's lock: nobody else renames anything in the store until it is dropped.
 pub struct Lock {
-    _file: Option<File>,
+    _file: File,
 }
 
 impl Lock {
-    /// Held while BuildKit may read generations.
-    pub fn shared(layout: &Layout) -> Result<Self> {
-        if layout.aside.is_some() {
-            // Who may only read a store needs no more to lock it; where there is no lock, nobody ever swapped anything.
-            let Ok(file) = File::open(layout.lock_file()) else { return Ok(Self { _file: None }) };
-            return wait(&file, File::try_lock_shared, layout).map(|()| Self { _file: Some(file) });
-        }
-        take(layout, File::try_lock_shared)
-    }
-
-    /// The same as [`Self::exclusive`], at once or not at all: `None` while somebody reads.
-    pub fn exclusive_now(layout: &Layout) -> Result<Option<Self>> {
-        let file = open(layout)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: Some(file) })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error.into()),
-        }
-    }
-
-    /// Held while generations are swapped or removed.
+    /// Takes the lock of a store that is about to change. The store has our format from then on.
     pub fn exclusive(layout: &Layout) -> Result<Self> {
-        take(layout, File::try_lock)
-    }
-
-    /// The exclusive one, for who adds to the store; a new store says its format from then on.
-    pub fn writing(layout: &Layout) -> Result<Self> {
-        let lock = Self::exclusive(layout)?;
-        if !layout.version_file().exists() {
-            std::fs::write(layout.version_file(), FORMAT.to_string())?;
+        let path = layout.lock_file();
+        let file = files::make_dir(&layout.store)
+            .and_then(|()| files::open(&path))
+            .with_context(|| format!("failed to open `{}`", path.display()))?;
+        if !wait(&file, File::try_lock).with_context(|| format!("failed to lock `{}`", path.display()))? {
+            bail!(
+                "`{}` has been locked for {} s by a process that was stopped\nfind it with: fuser {0}",
+                path.display(),
+                LOCK_TIMEOUT.as_secs()
+            );
         }
-        Ok(lock)
+        format_change::ensure(layout)?;
+        Ok(Self { _file: file })
     }
 }
 
-type TryLock = fn(&File) -> Result<(), TryLockError>;
-
-fn take(layout: &Layout, try_lock: TryLock) -> Result<Lock> {
-    let file = open(layout)?;
-    wait(&file, try_lock, layout).map(|()| Lock { _file: Some(file) })
+/// Returns why a store can't be locked: its file system has no locks, or its lock can't be opened.
+pub(crate) fn refusal(layout: &Layout) -> Option<String> {
+    if !layout.store.exists() {
+        return None;
+    }
+    let file = match files::open(&layout.lock_file()) {
+        Ok(file) => file,
+        Err(error) => return Some(format!("`{}`: {error}", layout.lock_file().display())),
+    };
+    match file.try_lock_shared() {
+        Ok(()) | Err(TryLockError::WouldBlock) => None,
+        Err(TryLockError::Error(error)) if is_unsupported(&error) => {
+            Some(format!("its file system does not support file locks: {error}"))
+        }
+        Err(TryLockError::Error(error)) => Some(error.to_string()),
+    }
 }
 
-fn open(layout: &Layout) -> Result<File> {
-    let path = layout.lock_file();
-    std::fs::create_dir_all(&layout.store)
-        .and_then(|()| OpenOptions::new().create(true).truncate(false).write(true).open(&path))
-        .with_context(|| format!("failed to open `{}`", path.display()))
+/// Whether an error of a lock means that the file system has none.
+fn is_unsupported(error: &io::Error) -> bool {
+    let errors = [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP, Errno::BADF, Errno::INVAL];
+    error.raw_os_error().is_some_and(|code| errors.iter().any(|errno| errno.raw_os_error() == code))
 }
 
-fn wait(file: &File, try_lock: TryLock, layout: &Layout) -> Result<()> {
+/// Entries that stay until this is dropped: whoever removes something leaves them for later.
+#[derive(Debug, Default)]
+pub struct Holds {
+    files: Vec<File>,
+}
+
+impl Holds {
+    /// Holds directories of the store, each once. Those that are gone are not held.
+    pub fn of<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Self {
+        let dirs: BTreeSet<&Path> = dirs.into_iter().collect();
+        Self { files: dirs.into_iter().filter_map(hold).collect() }
+    }
+
+    /// Holds one more of a store; whether it is still there. A file system without locks holds nothing, and removes nothing
+    /// either. In a store that is only read, what others held before is held.
+    pub fn add(&mut self, layout: &Layout, dir: &Path) -> bool {
+        if layout.aside.is_none() || dir.join(HELD).exists() {
+            self.files.extend(hold(dir));
+        }
+        dir.is_dir()
+    }
+}
+
+/// Holds a directory of the store, until the file is closed; `None` if it is gone or its file system has no locks. Waits for
+/// a process that is renaming it.
+pub fn hold(dir: &Path) -> Option<File> {
+    let path = dir.join(HELD);
+    loop {
+        // A store that may only be read may have this file from before.
+        let file = open_held(dir).or_else(|_| File::open(&path)).ok()?;
+        if !wait(&file, File::try_lock_shared).ok()? {
+            return None;
+        }
+        if is_same(&file, &path) {
+            return Some(file);
+        }
+    }
+}
+
+/// A directory that nobody holds, and that nobody else gets to hold.
+pub(crate) struct Claim {
+    _file: Option<File>,
+}
+
+/// Claims a directory that is about to be renamed or removed; `None` if somebody holds it. The caller has the store's lock.
+pub(crate) fn claim(dir: &Path) -> Result<Option<Claim>> {
+    let path = dir.join(HELD);
+    let file = match open_held(dir) {
+        Ok(file) => file,
+        // Nobody holds what has no such file, and on a full disk nobody gets one.
+        Err(error) if is_full(&error) && !path.exists() => return Ok(Some(Claim { _file: None })),
+        Err(error) => return Err(error).with_context(|| format!("failed to open `{}`", path.display())),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Claim { _file: Some(file) })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("failed to lock `{}`", path.display()))
+        }
+    }
+}
+
+fn open_held(dir: &Path) -> io::Result<File> {
+    let path = dir.join(HELD);
+    files::open(&path).or_else(|error| {
+        // Nothing but damage makes a directory of this name.
+        if error.kind() == io::ErrorKind::IsADirectory {
+            fs::remove_dir_all(&path)?;
+            return files::open(&path);
+        }
+        Err(error)
+    })
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether a file has still that name.
+fn is_same(file: &File, path: &Path) -> bool {
+    let id = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    file.metadata().ok().map(id).is_some_and(|own| fs::metadata(path).ok().map(id) == Some(own))
+}
+
+/// Waits for a lock; whether it was had within the time.
+fn wait(file: &File, try_lock: fn(&File) -> Result<(), TryLockError>) -> Result<bool> {
     let started = Instant::now();
     loop {
         match try_lock(file) {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_TIMEOUT => {}
-            Err(TryLockError::WouldBlock) => {
-                bail!("`{}` is held by another build", layout.lock_file().display())
-            }
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if started.elapsed() >= LOCK_TIMEOUT => return Ok(false),
+            Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         signals::check()?;
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(PAUSE);
     }
 }
 
-/// Tells others that a folder of a build is in use, for as long as this is held.
-pub fn hold(dir: &std::path::Path) -> Option<File> {
-    // Who looks whether it is held takes it for a moment.
-    let is_locked = |file: &File| {
-        (0..20).any(|round| {
-            std::thread::sleep(Duration::from_millis(if round == 0 { 0 } else { 5 }));
-            file.try_lock_shared().is_ok()
-        })
-    };
-    File::open(dir).ok().filter(is_locked)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_can_not_be_claimed_and_nobody_waits_for_a_build() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/", dir.path().join("store"));
+        let entry = layout.all_mounts().join("entry");
+        assert!(hold(&entry).is_none(), "it is not there");
+        files::make_dir(&entry).expect("made");
+        let held = [hold(&entry).expect("held"), hold(&entry).expect("by two")];
+        // A build of any length holds its entry, and the store's lock is free all the time.
+        let lock = Lock::exclusive(&layout).expect("free");
+        assert!(claim(&entry).expect("asked").is_none());
+        drop(held);
+        let claimed = claim(&entry).expect("asked").expect("nobody holds it");
+        drop((lock, claimed));
+        assert_eq!(refusal(&layout), None);
+    }
+
+    #[test]
+    fn a_hold_waits_for_whoever_looks_and_misses_what_was_renamed_away() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (entry, gone) = (dir.path().join("entry"), dir.path().join("gone"));
+        files::make_dir(&entry).expect("made");
+        let claimed = claim(&entry).expect("asked").expect("nobody holds it");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| hold(&entry));
+            fs::rename(&entry, &gone).expect("renamed");
+            files::make_dir(&entry).expect("made anew");
+            drop(claimed);
+            let held = waiting.join().expect("it ended").expect("the new one is there");
+            assert!(is_same(&held, &entry.join(HELD)), "the new one is held, not the one that is gone");
+        });
+    }
+
+    #[test]
+    fn file_systems_without_locks_are_known_by_their_errors() {
+        for code in [37, 38, 95, 9, 22] {
+            assert!(is_unsupported(&io::Error::from_raw_os_error(code)), "{code}");
+        }
+        assert!(!is_unsupported(&io::Error::from_raw_os_error(13)));
+        assert!(!is_unsupported(&io::Error::other("x")));
+    }
 }

@@ -1,4 +1,4 @@
-//! How much the store may hold, and what stays in it: budget, age, and how many generations an image keeps.
+//! How much the store may hold, and what stays in it: budget, age, and how many results an image keeps.
 
 use serde::Serialize;
 
@@ -10,8 +10,10 @@ use crate::text::size;
 pub const VARIABLE: &str = "DURANGO_CACHE_BUDGET";
 /// The budget where none is given, in bytes.
 const BUDGET: u64 = 10_000_000_000;
-/// How many generations an image and platform keeps.
+/// Of how many Dockerfiles of an image and platform the results stay.
 const KEEP: usize = 3;
+/// How many results of one Dockerfile stay: branches with the same Dockerfile have one each.
+pub const RESULTS: usize = 3;
 /// How long what was found damaged is kept to be looked at, in days.
 pub const QUARANTINE_DAYS: u32 = 7;
 
@@ -22,7 +24,7 @@ pub struct Policy {
     pub budget: u64,
     /// What was not used for so many days goes; nothing for its age alone where it is `None`.
     pub older_than: Option<u32>,
-    /// The newest generations of an image and platform that stay.
+    /// Of how many Dockerfiles of an image and platform the results stay.
     pub keep: usize,
 }
 

@@ -1,34 +1,41 @@
 //! Moving what is damaged out of the way, with the reason beside it, so that it is never used and can still be looked at.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 
-use super::lock::Lock;
+use super::lock::{self, Lock};
 use crate::build_id;
+use crate::files::{self, Durability};
+use crate::host::random;
 use crate::layout::Layout;
 use crate::store::damage::{self, Damaged};
 
-/// Moves what is still damaged once the store is locked; gives where each went. Somebody may have saved it anew meanwhile. A build
-/// does not wait for others that read the store.
-pub fn run(layout: &Layout, damaged: &[Damaged], now: Timestamp, waits: bool) -> Result<Vec<PathBuf>> {
+/// Moves what is still damaged and what nobody holds; gives where each went. Somebody may have saved it anew meanwhile.
+pub fn run(layout: &Layout, damaged: &[Damaged]) -> Result<Vec<PathBuf>> {
+    // A close look takes as long as reading everything: nobody waits for that.
+    let damaged: Vec<&Damaged> = damaged.iter().filter(|item| damage::persists(item)).collect();
     if damaged.is_empty() {
         return Ok(Vec::new());
     }
-    let lock = if waits { Some(Lock::exclusive(layout)?) } else { Lock::exclusive_now(layout)? };
-    let Some(_lock) = lock else { bail!("another build reads the store") };
+    let _lock = Lock::exclusive(layout)?;
     let mut moved = Vec::new();
-    for (index, item) in damaged.iter().filter(|item| damage::persists(item)).enumerate() {
-        let id = format!("{}-{index}", build_id::new_id(now, std::process::id()));
-        let place = layout.quarantine().join(id);
-        fs::create_dir_all(&place).with_context(|| format!("failed to make `{}`", place.display()))?;
-        let reason = format!("{}\n{}\n", item.path.display(), item.reason);
-        fs::write(place.join("reason"), reason)?;
-        fs::rename(&item.path, place.join("content"))
-            .with_context(|| format!("failed to move `{}`", item.path.display()))?;
-        moved.push(place);
+    for item in damaged.into_iter().filter(|item| item.is_unchanged()) {
+        if let Some(_claim) = lock::claim(&item.path)? {
+            moved.push(place(layout, &item.path, &item.reason)?);
+        }
     }
     Ok(moved)
+}
+
+/// Moves one file or directory, and gives where it is then. The caller has the store's lock.
+pub(super) fn place(layout: &Layout, path: &Path, reason: &str) -> Result<PathBuf> {
+    let place = layout.quarantine().join(build_id::new_id(Timestamp::now(), random()));
+    files::make_dir(&place).with_context(|| format!("failed to make `{}`", place.display()))?;
+    let reason = format!("{}\n{reason}\n", path.display());
+    files::write(&place.join("reason"), reason.as_bytes(), Durability::Quick)?;
+    files::rename(path, &place.join("content"))
+        .with_context(|| format!("failed to move `{}`", path.display()))?;
+    Ok(place)
 }

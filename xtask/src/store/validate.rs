@@ -47,7 +47,13 @@ impl Validate for Entry {
         }
         bytes(self.bytes)?;
         count(self.steps.len())?;
-        self.steps.iter().try_for_each(|step| name("a step's key", step))
+        self.steps.iter().try_for_each(|step| name("a step's key", step))?;
+        count(self.after.len())?;
+        self.after
+            .iter()
+            .chain(std::slice::from_ref(&self.id))
+            .filter(|id| !id.is_empty())
+            .try_for_each(|id| name("an id", id))
     }
 
     fn clamp_times(&mut self, now: Timestamp) {
@@ -232,6 +238,8 @@ mod tests {
             saved: at(5),
             bytes: 7,
             steps: vec!["c".repeat(64)],
+            id: "0123456789abcdef".into(),
+            after: vec!["fedcba9876543210".into()],
         }
     }
 

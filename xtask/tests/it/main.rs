@@ -40,6 +40,7 @@ mod secrets;
 mod setup;
 mod smoke;
 mod store;
+mod store_shared;
 mod text;
 
 use std::collections::BTreeSet;

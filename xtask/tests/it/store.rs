@@ -22,7 +22,7 @@ fn json(run: &Run) -> Value {
 fn by_hand() -> (Project, PathBuf) {
     let project = Project::new(&[]);
     let key = "a".repeat(64);
-    let dir = project.store().join("layers/durango-test_hand").join(&key);
+    let dir = project.store().join("layers/durango-test_hand").join(&key).join("1");
     let config = b"{}";
     let digest = |bytes: &[u8]| {
         use sha2::Digest;
@@ -33,14 +33,14 @@ fn by_hand() -> (Project, PathBuf) {
     .to_string();
     let index = serde_json::json!({"manifests": [{"digest": format!("sha256:{}", digest(manifest.as_bytes())),
         "size": manifest.len(), "annotations": {"org.opencontainers.image.ref.name": "latest"}}]});
-    let entry = serde_json::json!({"format": 1, "image": "durango-test/hand", "platform": "linux/amd64", "key": key,
+    let entry = serde_json::json!({"format": 2, "image": "durango-test/hand", "platform": "linux/amd64", "key": key,
         "digest": "sha256:00", "saved": "2026-01-01T00:00:00Z", "bytes": 2});
     fs::create_dir_all(dir.join("blobs/sha256")).expect("made");
     fs::write(dir.join("blobs/sha256").join(digest(config)), config).expect("written");
     fs::write(dir.join("blobs/sha256").join(digest(manifest.as_bytes())), &manifest).expect("written");
     fs::write(dir.join("index.json"), index.to_string()).expect("written");
     fs::write(dir.join("entry.json"), entry.to_string()).expect("written");
-    fs::write(project.store().join("VERSION"), "1").expect("written");
+    fs::write(project.store().join("VERSION"), "2").expect("written");
     for build in ["20260101-000000-1", "20260101-000001-1"] {
         fs::create_dir_all(project.store().join("builds").join(build)).expect("made");
         fs::write(project.store().join("builds").join(build).join("outcome.json"), "{}").expect("written");
@@ -90,6 +90,7 @@ fn gc_shows_a_list_and_just_that_goes() {
     let dead = project.store().join("tmp/20260101-000000-7fffffff");
     fs::create_dir_all(&dead).expect("made");
     fs::write(dead.join("left"), "over").expect("written");
+    crate::common::make_old(&dead);
     let keeps = project.store().join("tmp/not-ours");
     fs::create_dir_all(&keeps).expect("made");
     let shown = json(&project.run(&["cache", "gc", "--dry-run", "--json"]));
@@ -158,9 +159,9 @@ fn a_store_of_another_format_is_left_alone() {
     }
     assert!(dir.exists());
     // One generation alone that a newer xtask wrote stays as well.
-    fs::write(project.store().join("VERSION"), "1").expect("written");
+    fs::write(project.store().join("VERSION"), "2").expect("written");
     let entry = fs::read_to_string(dir.join("entry.json")).expect("there");
-    fs::write(dir.join("entry.json"), entry.replace("\"format\":1", "\"format\":2")).expect("written");
+    fs::write(dir.join("entry.json"), entry.replace("\"format\":2", "\"format\":3")).expect("written");
     for args in [&["cache", "verify"][..], &["cache", "gc", "--budget", "1"]] {
         let _ = project.run(args);
         assert!(dir.exists(), "{args:?}");
@@ -262,7 +263,7 @@ fn a_store_that_nobody_may_enter_is_no_damage() {
     let (project, dir) = by_hand();
     fs::set_permissions(project.store(), fs::Permissions::from_mode(0o755)).expect("set");
     let project =
-        project.env("DURANGO_CACHE_DIR", &dir.ancestors().nth(3).expect("the store").display().to_string());
+        project.env("DURANGO_CACHE_DIR", &dir.ancestors().nth(4).expect("the store").display().to_string());
     let args = ["cache", "gc", "--budget", "1"];
     let Some(run) = run_as_nobody(&project, &args) else { return skip("needs root") };
     run.fails(1, &["failed to open"]);

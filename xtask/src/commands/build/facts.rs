@@ -13,16 +13,19 @@ use crate::defaults;
 use crate::engine::Engine;
 use crate::engine::facts as engine_facts;
 use crate::error::usage;
+use crate::files;
 use crate::plan::allow;
 use crate::plan::build::{BuildFacts, Stored};
 use crate::plan::fresh::{FreshFacts, Source, choose};
 use crate::plan::options::BuildOptions;
-use crate::project::declaration::{self, Declaration, DeclarationQuery, Target};
+use crate::project::declaration::{self, Declaration, DeclarationQuery};
 use crate::project::dockerfile::mounts;
+use crate::project::project_name::store_name;
 use crate::project::{app, pins, secrets};
 use crate::session::Session;
 use crate::store::fresh::{FreshFile, Nonce};
 use crate::store::key::Key;
+use crate::store::lock::Holds;
 use crate::store::{damage, entry, mount};
 
 /// A file that is not there is told before anything else is asked.
@@ -42,6 +45,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
     known_secrets::learn_options(&session.redactor, options);
     let mut secrets = secrets::read(&session.host);
     secrets.warnings.extend(engine_facts::lost_builder(session));
+    secrets.warnings.extend(files::exposure(&session.layout.store));
     let env = secrets.paths();
     let declaration = declaration::read(
         session,
@@ -72,7 +76,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
     let asked = registries::ask(session, options, &engine, &stored);
     let base = base_image(session, options, &engine, &declaration, &names)?;
     let damaged = if options.caches.local { damage::mounts(&session.layout) } else { Vec::new() };
-    let seeds = if options.caches.local { entry::all(&session.layout) } else { Vec::new() };
+    let seeds = if options.caches.local { entry::results(&session.layout) } else { Vec::new() };
     let registries = asked.into_iter().map(registries::Asked::answers).collect();
     let tools = match &base {
         Some(base) => Some(base.clone()),
@@ -101,6 +105,14 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
         scratch,
         granted,
     })
+}
+
+/// Holds the results that BuildKit is shown; those that were removed since they were found are not shown.
+pub(super) fn hold(session: &Session, facts: &mut BuildFacts) -> Holds {
+    let found = facts.stored.values_mut().map(|stored| &mut stored.found.generations);
+    let mut held = Holds::default();
+    found.for_each(|results| results.retain(|result| held.add(&session.layout, &result.dir)));
+    held
 }
 
 /// Targets that others build upon are built with them, so that their images exist under their own names too.
@@ -173,15 +185,16 @@ fn base_image(
 }
 
 /// The image that a target makes, as the store names it, and its platforms, joined by commas.
-fn image(engine: &Engine, target: &Target, name: &str) -> (String, String) {
-    let image = target.tags.first().cloned().unwrap_or_else(|| name.to_owned());
+fn image(session: &Session, engine: &Engine, declaration: &Declaration, name: &str) -> (String, String) {
+    let image = store_name(declaration, name, session.host.var("COMPOSE_PROJECT_NAME"));
+    let target = &declaration.targets[name];
     let native = target.platforms.is_empty();
     (image, if native { engine.platform.clone() } else { target.platforms.join(",") })
 }
 
 fn fresh(session: &Session, engine: &Engine, declaration: &Declaration, name: &str) -> FreshFacts {
     let target = &declaration.targets[name];
-    let (image, platform) = image(engine, target, name);
+    let (image, platform) = image(session, engine, declaration, name);
     let is_foreign = entry::foreign_format(&session.layout).is_some();
     let (file, warning) =
         if is_foreign { (FreshFile::new(&image), None) } else { FreshFile::read(&session.layout, &image) };
@@ -217,10 +230,10 @@ fn stored(
 ) -> Option<Stored> {
     let target = &declaration.targets[name];
     let dockerfile = mounts::read(declaration, target)?;
-    let (image, platform) = image(engine, target, name);
+    let (image, platform) = image(session, engine, declaration, name);
     let key = Key::new(&image, &platform, &dockerfile);
-    let generation = session.layout.generation(&image, &key.0);
+    let results = session.layout.results(&image, &key.0);
     let found = options.caches.local.then(|| entry::find(&session.layout, &image, &platform));
     let found = found.unwrap_or_default();
-    Some(Stored { image, platform, key, generation, found })
+    Some(Stored { image, platform, key, results, found })
 }

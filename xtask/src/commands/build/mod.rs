@@ -21,7 +21,9 @@ use crate::build_id;
 use crate::engine::facts as engine_facts;
 use crate::engine::problem::Problem;
 use crate::error;
+use crate::exec::scratch::Scratch;
 use crate::exec::{bake, steps};
+use crate::host::random;
 use crate::json;
 use crate::outcome::failure::BuildFailure;
 use crate::outcome::{BuildReport, BuildResult, assemble};
@@ -34,7 +36,7 @@ use crate::record::Record;
 use crate::report;
 use crate::session::Session;
 use crate::step::Step;
-use crate::store::lock;
+use crate::store::lock::Holds;
 
 /// The target of `base-build`.
 const BASE: &str = "frankenphp-base-builder";
@@ -82,8 +84,14 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
         Err(problem) if options.dry_run => return without_engine(session, options, problem, missing),
         Err(problem) => return Err(problem.into_error()),
     };
-    let id = build_id::new_id(session.host.now, std::process::id());
-    let facts = facts::facts(session, options, engine, &id)?;
+    // A dry run makes nothing, and needs an id only for what it shows.
+    let scratch =
+        (!options.dry_run).then(|| Scratch::new(&session.layout, session.host.now, "")).transpose()?;
+    let id = scratch
+        .as_ref()
+        .map_or_else(|| build_id::new_id(session.host.now, random()), |scratch| scratch.id().to_owned());
+    let mut facts = facts::facts(session, options, engine, &id)?;
+    let held = facts::hold(session, &mut facts);
     let mut plan = planning::plan(&facts, options, &id);
     let redact = |text: &mut String| *text = session.redactor.text(text).into_owned();
     plan.warnings.iter_mut().for_each(redact);
@@ -91,7 +99,7 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
     if options.dry_run {
         return show(session, &missing, &plan, forecast_task.end().as_ref());
     }
-    execute(session, &plan, forecast_task)
+    execute(session, &plan, forecast_task, held)
 }
 
 /// `plan` and `--dry-run`.
@@ -132,21 +140,16 @@ fn without_engine(
     Ok(0)
 }
 
-fn execute(session: &Session, plan: &Plan, forecast_task: ForecastTask) -> Result<u8> {
+fn execute(session: &Session, plan: &Plan, forecast_task: ForecastTask, held: Holds) -> Result<u8> {
     if !session.globals.json {
         plan.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
     }
-    let record = Record::open(&session.layout, plan, session.redactor.clone())?;
-    std::fs::create_dir_all(&plan.scratch)?;
-    let held = lock::hold(&plan.scratch);
+    let record = Record::open(&session.layout, plan, session.redactor.clone());
     store_upkeep::quarantine(session, plan);
-    let (mut report, done) = build_and_keep(session, plan, &record, forecast_task);
+    let (mut report, done) = build_and_keep(session, plan, &record, forecast_task, held);
     report.redact(&session.redactor);
     steps::clean(&plan.cleanup);
-    drop(held);
-    if let Err(error) = record.close(&report) {
-        errln!("warning: what came of the build is not recorded: {error:#}");
-    }
+    close(session, &record, &mut report);
     super::report::summarize(session, &report);
     done?;
     store_upkeep::settle(session, plan);
@@ -162,12 +165,26 @@ fn execute(session: &Session, plan: &Plan, forecast_task: ForecastTask) -> Resul
     Ok(0)
 }
 
+/// Writes the outcome into the record; a record that can't be written costs one warning.
+fn close(session: &Session, record: &Record, report: &mut BuildReport) {
+    let before = record.problem();
+    report.warnings.extend(before.clone());
+    record.close(report);
+    if let Some(problem) = record.problem().filter(|_| !session.globals.json) {
+        errln!("warning: {problem}");
+    }
+    if before.is_none() {
+        report.warnings.extend(record.problem());
+    }
+}
+
 /// The report, whatever came of the build, and what ended it where that is not the report's to say.
 fn build_and_keep(
     session: &Session,
     plan: &Plan,
     record: &Record,
     forecast_task: ForecastTask,
+    held: Holds,
 ) -> (BuildReport, Result<()>) {
     let (begun, log) = (Instant::now(), record.log());
     let built = match run::bake(session, plan, log, &forecast_task.forecast_slot) {
@@ -177,6 +194,8 @@ fn build_and_keep(
             return (assemble::broken(plan, begun.elapsed(), failure, signals::interrupted()), Err(error));
         }
     };
+    // Each save holds what it reads. A result that this build was shown may have to make room for a new one.
+    drop(held);
     let ended = &built.ended;
     let is_stopped = signals::interrupted();
     let has_failed = !ended.success && !is_stopped;

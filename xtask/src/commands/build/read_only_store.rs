@@ -1,7 +1,8 @@
-//! A store that cannot be written, or that a newer version wrote: it is read as far as it can be, and the run's own files go to a
-//! temporary folder.
+//! A store that can't be written, or that a newer version wrote: builds read it as far as possible, and write the files of
+//! the run to a temporary directory.
 
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -9,22 +10,27 @@ use tempfile::TempDir;
 use crate::layout::Layout;
 use crate::session::Session;
 use crate::store::entry;
+use crate::store::lock;
 
-/// What stands in for the store.
+/// Bytes that a store must have room for: a record of a build, and an entry.
+const PROBE: usize = 64 << 10;
+/// Directories for temporary files, if `$TMPDIR` or `/tmp` can't be written.
+const TEMPORARY: [&str; 3] = ["/var/tmp", "/dev/shm", "/run"];
+
+/// The directory that a run writes to in place of the store.
 pub(in crate::commands) struct Aside {
-    /// The session with its own files there.
+    /// The session, with its files there.
     pub session: Session,
-    /// Why, for people.
+    /// Why the store is not written, for people.
     pub reason: String,
-    /// Goes with the run.
+    /// Removed with the run.
     _dir: TempDir,
 }
 
-/// What is needed where the store is not to be written; `None` where it is.
+/// Returns a temporary directory if the store can't be written; `None` if it can.
 pub(in crate::commands) fn needed(session: &Session) -> Result<Option<Aside>> {
     let Some(reason) = reason(&session.layout) else { return Ok(None) };
-    let dir = tempfile::Builder::new().prefix("durango-").tempdir();
-    let dir = dir.context("failed to make a temporary folder in place of the store")?;
+    let dir = temporary().context("failed to make a temporary directory in place of the store")?;
     let layout = Layout { aside: Some(dir.path().to_path_buf()), ..session.layout.clone() };
     let session = Session {
         sh: session.sh.clone(),
@@ -36,29 +42,74 @@ pub(in crate::commands) fn needed(session: &Session) -> Result<Option<Aside>> {
     Ok(Some(Aside { session, reason, _dir: dir }))
 }
 
-/// Why the store cannot be written.
+/// Makes a temporary directory on the first file system that has room for the files of a run.
+fn temporary() -> io::Result<TempDir> {
+    let places = std::iter::once(std::env::temp_dir()).chain(TEMPORARY.map(PathBuf::from));
+    let make = |place: &Path| {
+        probe(place)?;
+        tempfile::Builder::new().prefix("durango-").tempdir_in(place)
+    };
+    let mut first = None;
+    for place in places {
+        match make(&place) {
+            Ok(dir) => return Ok(dir),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    Err(first.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+}
+
+/// Returns why the store can't be written.
 fn reason(layout: &Layout) -> Option<String> {
     if let Some(foreign) = entry::foreign_format(layout) {
         return Some(foreign);
     }
-    let rooms = [layout.builds(), layout.tmp(), layout.all_layers(), layout.all_mounts()];
-    let mut rooms = rooms.iter().filter(|dir| dir.exists()).map(std::path::PathBuf::as_path);
-    let refused = refusal(&layout.store).or_else(|| rooms.find_map(refusal))?;
+    let rooms = [layout.builds(), layout.tmp(), layout.all_layers(), layout.all_mounts(), layout.all_fresh()];
+    let mut rooms = rooms.iter().filter(|dir| dir.exists()).map(PathBuf::as_path);
+    let refused = refusal(&layout.store).or_else(|| rooms.find_map(refusal));
+    let refused = refused.or_else(|| lock::refusal(layout))?;
     Some(format!(
-        "the store `{}` cannot be written ({refused}): the build goes on without a record and saves nothing; \
-         name another folder with --cache-dir",
+        "the store `{}` cannot be written ({refused}): the build goes on without a record and saves nothing\n\
+         free some space, correct the permissions, or name another directory with --cache-dir",
         layout.store.display()
     ))
 }
 
-/// What the system says to a file in a folder, or in the nearest one above that exists.
+/// Returns the error of writing a file to a directory, or to the nearest one above it that exists.
 fn refusal(dir: &Path) -> Option<String> {
     let there = dir.ancestors().find(|dir| dir.exists())?;
     if !there.is_dir() {
-        return Some(format!("`{}` is no folder", there.display()));
+        return Some(format!("`{}` is not a directory", there.display()));
     }
-    tempfile::tempfile_in(there).err().map(|error| {
+    probe(there).err().map(|error| {
         let error = error.to_string();
         error.split(" at path ").next().unwrap_or_default().to_owned()
     })
+}
+
+/// Writes some bytes to a file without a name.
+fn probe(dir: &Path) -> io::Result<()> {
+    let mut file = tempfile::tempfile_in(dir)?;
+    file.write_all(&[0xd5; PROBE])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_can_not_be_written_is_named_with_the_cause() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = |name: &str| Layout::new("/", dir.path().join(name));
+        assert_eq!(reason(&layout("new/store")), None);
+        std::fs::write(dir.path().join("file"), "").expect("written");
+        let why = reason(&layout("file/store")).expect("a file is in the way");
+        assert!(why.contains("file` is not a directory"), "{why}");
+        std::fs::create_dir(dir.path().join("store")).expect("made");
+        std::fs::write(dir.path().join("store/mounts"), "").expect("written");
+        let why = reason(&layout("store")).expect("a file is in the way");
+        assert!(why.contains("mounts` is not a directory"), "{why}");
+        assert!(refusal(Path::new("/proc/self")).is_some(), "no file can be made there");
+        assert!(temporary().expect("a directory").path().is_dir());
+    }
 }

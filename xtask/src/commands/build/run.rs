@@ -12,6 +12,8 @@ use super::store_upkeep;
 use crate::exec::bake::{self, Call};
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, TransferContext, TransferResult};
+use crate::files;
+
 use crate::exec::registry::{self, Transport};
 use crate::exec::steps;
 use crate::live;
@@ -26,7 +28,6 @@ use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::session::Session;
 use crate::step::Command;
-use crate::store::lock::Lock;
 
 /// Said where a build is made again without registries.
 const UNDELIVERED: &str =
@@ -49,15 +50,14 @@ pub(in crate::commands) struct Built {
     pub put_back: TransferResult,
 }
 
-/// Prepares and makes the call, with its output in `log`; the store is read-locked while BuildKit may read it. After Ctrl-C it gives
-/// what happened until then.
+/// Prepares and makes the call, with its output in `log`. After Ctrl-C it gives what happened until then.
 pub(in crate::commands) fn bake(
     session: &Session,
     plan: &Plan,
     log: &Log,
     forecast_slot: &SharedForecast,
 ) -> Result<Built> {
-    std::fs::create_dir_all(&plan.scratch)?;
+    files::make_dir(&plan.scratch)?;
     steps::run(&plan.prepare, session.globals.verbose)?;
     let names = plan.targets.iter().map(|target| target.name.clone()).collect();
     let watcher = RefCell::new(live::watcher(session, SharedForecast::clone(forecast_slot)));
@@ -140,7 +140,6 @@ impl Run<'_> {
             errln!("$ {}", command.to_shell());
         }
         let call = Call { command, targets: &self.names, log: self.log, stop };
-        let _reading = Lock::shared(&self.session.layout)?;
         bake::run(&call, &mut **self.watcher.borrow_mut())
     }
 

@@ -207,7 +207,7 @@ fn save_one(
         errln!("saving the layers of {} for other builders ({})", save.image, save.key);
     }
     let (now, log, budget) = (session.host.now, record.log(), budget(session, plan));
-    let expected = save.expected.unwrap_or_else(|| store_upkeep::guess(session, &save.image, &budget));
+    let expected = save.expected.unwrap_or_else(|| store_upkeep::guess(session, tag_of(plan, save), &budget));
     let saved = save::run(
         &session.layout,
         save,
@@ -230,13 +230,18 @@ fn save_one(
     Ok(())
 }
 
+/// The name of the image in the engine.
+fn tag_of<'a>(plan: &'a Plan, save: &'a Save) -> &'a str {
+    let target = plan.targets.iter().find(|target| target.name == save.target);
+    target.and_then(|target| target.image.as_deref()).unwrap_or(&save.image)
+}
+
 /// A push that fails costs a warning as well; whether it did not.
 fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildReport) -> Result<bool> {
     if !session.globals.json {
         errln!("pushing the layers of {} to {}", push.image, push.reference);
     }
     let pushed = push::run(
-        &session.layout,
         push,
         registry_timeout(session),
         record.log(),

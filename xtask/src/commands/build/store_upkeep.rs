@@ -11,6 +11,7 @@ use crate::process::query::query;
 use crate::process::stdio::errln;
 use crate::report;
 use crate::session::Session;
+use crate::store::entry;
 use crate::store::{quarantine, used};
 
 /// Asking for an image's size takes 25 ms.
@@ -18,7 +19,7 @@ const UPKEEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is damaged goes out of the way, as far as that can be done: the build does not use it anyway.
 pub(in crate::commands) fn quarantine(session: &Session, plan: &Plan) {
-    if let Err(error) = quarantine::run(&session.layout, &plan.damaged, session.host.now, false) {
+    if let Err(error) = quarantine::run(&session.layout, &plan.damaged) {
         errln!("warning: what is damaged in the store stays where it is: {error:#}");
     }
 }
@@ -50,15 +51,13 @@ pub(in crate::commands) fn guess(session: &Session, image: &str, budget: &Budget
     size.saturating_mul(2).min(budget.bytes() / 4)
 }
 
-/// Notes which generations were of use: the exact one, else all that BuildKit was shown.
+/// Notes which results were of use: those of the exact key, else all that BuildKit was shown.
 pub(in crate::commands) fn touch(plan: &Plan) {
     for target in &plan.targets {
-        let is_exact = |dir: &&PathBuf| {
-            target.key.as_ref().is_some_and(|key| dir.file_name().is_some_and(|name| name == key.0.as_str()))
-        };
-        match target.read.iter().find(is_exact) {
-            Some(dir) => used::mark_used(dir),
-            None => target.read.iter().for_each(|dir| used::mark_used(dir)),
-        }
+        let is_exact =
+            |dir: &&PathBuf| target.key.is_some() && entry::place(dir).map(|place| place.key) == target.key;
+        let exact: Vec<&PathBuf> = target.read.iter().filter(is_exact).collect();
+        let of_use = if exact.is_empty() { target.read.iter().collect() } else { exact };
+        of_use.into_iter().for_each(|dir| used::mark_used(dir));
     }
 }

@@ -2,31 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::args::Parsed;
-use crate::build_id;
 use crate::commands::build::{facts, read_only_store};
 use crate::engine::facts as engine_facts;
 use crate::error::usage;
 use crate::exec::budget::Budget;
 use crate::exec::bundle::{BundlePlace, base, read, write};
+use crate::exec::scratch::Scratch;
 use crate::json::SCHEMA;
 use crate::plan::bundle::{self, Stock, Wanted};
 use crate::plan::options::BuildOptions;
 use crate::process::stdio::{err, errln, out, outln};
 use crate::project::declaration::{self, Declaration, DeclarationQuery};
 use crate::project::dockerfile::{Dockerfile, mounts};
+use crate::project::project_name::{repository, store_name};
 use crate::project::secrets;
 use crate::session::Session;
 use crate::store::bundle::{Bundle, Layers};
 use crate::store::entry;
 use crate::store::key::Key;
-use crate::store::lock::hold;
 use crate::store::policy::Policy;
 use crate::store::{fresh, layout_check, mount};
 use crate::text::size::show as human;
@@ -56,12 +56,8 @@ pub(super) fn export(session: &Session, parsed: &Parsed, words: &[String]) -> Re
         let bytes = plan.bytes();
         return finish(session, &mut plan.bundle, &to, bytes, started, true);
     }
-    let scratch = scratch(session, "export");
-    std::fs::create_dir_all(&scratch).with_context(|| format!("failed to make `{}`", scratch.display()))?;
-    let _held = hold(&scratch);
-    let written = write::export(session, &plan, &to, &scratch);
-    read::clean(&scratch);
-    let mut bundle = written?;
+    let scratch = Scratch::new(&session.layout, session.host.now, "export")?;
+    let mut bundle = write::export(session, &plan, &to, scratch.dir())?;
     let bytes = bundle.bytes();
     finish(session, &mut bundle, &to, bytes, started, false)
 }
@@ -115,12 +111,8 @@ pub(super) fn import(session: &Session, parsed: &Parsed, _: &[String]) -> Result
         if let Some(aside) = read_only_store::needed(session)? {
             bail!("{}", aside.reason);
         }
-        let scratch = scratch(session, "import");
-        std::fs::create_dir_all(&scratch)
-            .with_context(|| format!("failed to make `{}`", scratch.display()))?;
-        let _held = hold(&scratch);
-        let imported = read::import(session, &from, &here, policy.budget, &scratch);
-        read::clean(&scratch);
+        let scratch = Scratch::new(&session.layout, session.host.now, "import")?;
+        let imported = read::import(session, &from, &here, policy.budget, scratch.dir());
         let imported = imported.with_context(name)?;
         Budget::new(&session.layout, &policy, session.host.now).enforce()?;
         imported
@@ -149,11 +141,6 @@ fn document(bundle: &Bundle, more: &Value) -> Value {
         document[name] = value.clone();
     }
     document
-}
-
-/// Named as a build's is, so that what a killed run leaves is found.
-fn scratch(session: &Session, what: &str) -> PathBuf {
-    session.layout.tmp().join(format!("{}-{what}", build_id::new_id(session.host.now, std::process::id())))
 }
 
 /// A store of another format is left alone.
@@ -216,7 +203,7 @@ fn stock(session: &Session) -> (Stock, Vec<String>) {
     let layout = &session.layout;
     let (mounts, mut warnings) = mount::all(layout);
     let mut stock = Stock { mounts, ..Stock::default() };
-    for dir in entry::all(layout) {
+    for dir in entry::results(layout) {
         match layers(&dir) {
             Ok(layers) => stock.layers.push((dir, layers)),
             Err(reason) => warnings.push(format!("the cache in `{}` is left out: {reason:#}", dir.display())),
@@ -261,13 +248,15 @@ fn wanted(
     };
     let images: BTreeMap<&String, String> = declaration
         .targets
-        .iter()
-        .map(|(name, target)| (name, target.tags.first().cloned().unwrap_or_else(|| name.clone())))
+        .keys()
+        .map(|name| (name, store_name(&declaration, name, session.host.var("COMPOSE_PROJECT_NAME"))))
         .collect();
     for word in &mut wanted.images {
         let is_image = stock.layers.iter().any(|(_, layers)| layers.entry.image == *word);
         if let Some(image) = images.get(word).filter(|_| !is_image) {
             word.clone_from(image);
+        } else {
+            *word = repository(word).to_owned();
         }
     }
     for (name, image) in &images {

@@ -12,6 +12,7 @@ use crate::process::stdio::outln;
 use crate::project::declaration::{self, DeclarationQuery};
 use crate::project::dockerfile::mounts;
 use crate::project::inputs::Inputs;
+use crate::project::project_name::store_name;
 use crate::project::secrets;
 use crate::session::Session;
 use crate::store::key::Key;
@@ -48,8 +49,8 @@ pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Res
     for name in &names {
         let target = &declaration.targets[name];
         let platform = if target.platforms.is_empty() { native.clone() } else { target.platforms.join(",") };
-        let image = target.tags.first().unwrap_or(name);
-        let key = Key::new(image, &platform, &mounts::read(&declaration, target).unwrap_or_default());
+        let image = store_name(&declaration, name, session.host.var("COMPOSE_PROJECT_NAME"));
+        let key = Key::new(&image, &platform, &mounts::read(&declaration, target).unwrap_or_default());
         keys.update(&key.0);
         inputs.target(&declaration, name, &platform)?;
         shown.push(serde_json::json!({"name": name, "image": image, "platform": platform, "key": key}));

@@ -13,7 +13,6 @@ use crate::process::stdio::{errln, out, outln};
 use crate::report::store;
 use crate::session::Session;
 use crate::store::contents::{Contents, ItemKind};
-use crate::store::lock::Lock;
 use crate::store::policy::Policy;
 use crate::store::quarantine;
 use crate::store::{damage, entry};
@@ -21,17 +20,10 @@ use crate::text::suggestion;
 
 /// `cache verify`: 1 where something was damaged.
 pub(super) fn verify(session: &Session, parsed: &Parsed, _: &[String]) -> Result<u8> {
-    let is_there = check(session)?;
-    let verified = {
-        let _reading = if is_there { Some(Lock::shared(&session.layout)?) } else { None };
-        damage::verify(&session.layout)
-    };
+    check(session)?;
+    let verified = damage::verify(&session.layout);
     let dry_run = parsed.flag("--dry-run");
-    let places = if dry_run {
-        Vec::new()
-    } else {
-        quarantine::run(&session.layout, &verified.damaged, session.host.now, true)?
-    };
+    let places = if dry_run { Vec::new() } else { quarantine::run(&session.layout, &verified.damaged)? };
     if session.globals.json {
         let document = serde_json::json!({
             "schema": json::SCHEMA, "dry_run": dry_run, "checked": verified.checked, "bytes": verified.bytes,
@@ -54,10 +46,9 @@ pub(super) fn gc(session: &Session, parsed: &Parsed, _: &[String]) -> Result<u8>
     if parsed.flag("--dry-run") || !is_there {
         return show(session, &list(), true);
     }
-    // The lock is held from the list on, so what is shown is what goes.
-    let _lock = Lock::exclusive(&session.layout)?;
-    let plan = list();
-    executing::run(&session.layout, &plan, session.host.now)?;
+    // What builds came to hold since the list was made stays, and is not shown.
+    let mut plan = list();
+    executing::run(&session.layout, &mut plan, session.host.now)?;
     show(session, &plan, false)
 }
 

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 
 use super::BundlePlace;
 use super::stage::ImportStage;
-use crate::exec::steps;
+
 use crate::layout::Layout;
 use crate::process::stdio;
-use crate::process::stdio::errln;
 use crate::session::Session;
+
 use crate::store::bundle::{Bundle, HEAD, LONGEST_HEAD};
 use crate::store::layout_check::{self, Blob};
 use crate::text::size;
@@ -164,11 +164,4 @@ pub(super) fn import_with(
     let loaded = load(&stage, &bundle)?;
     let kept = stage.swap(layout, &bundle)?;
     Ok((bundle, Imported { kept, loaded }))
-}
-
-/// Removes what an import left, whatever came of it.
-pub fn clean(scratch: &Path) {
-    if let Err(error) = steps::remove(scratch) {
-        errln!("warning: {error:#}");
-    }
 }

@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
 
 use super::read::Taken;
 use super::{base, pass};
-use crate::exec::mount_store;
+use crate::exec::{mount_store, results};
+use crate::files::{self, Durability};
 use crate::layout::Layout;
 use crate::process::signals;
 use crate::session::Session;
 use crate::store::bundle::{Bundle, Layers};
-use crate::store::entry::{self, folders};
+use crate::store::entry::{self, folders, is_later};
 use crate::store::fresh::FreshFile;
 use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Lock;
@@ -33,8 +35,8 @@ impl ImportStage {
     /// An empty one in that folder.
     pub fn new(layout: &Layout, dir: &Path) -> Result<Self> {
         let blobs = layout_check::blobs(dir);
-        fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
-        let layers = entry::all(layout).into_iter().chain(folders(&layout.all_mounts()));
+        files::make_dir(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
+        let layers = entry::results(layout).into_iter().chain(folders(&layout.all_mounts()));
         let files =
             layers.flat_map(|dir| fs::read_dir(layout_check::blobs(&dir)).into_iter().flatten().flatten());
         let known =
@@ -62,7 +64,7 @@ impl ImportStage {
             Taken::File(file) => {
                 // One that nobody may write, not even we, stays what it is; all others are copied.
                 let meta = fs::metadata(file)?;
-                let is_fixed = meta.mode() & 0o222 == 0 && meta.uid() == rustix::process::geteuid().as_raw();
+                let is_fixed = meta.mode() & 0o277 == 0 && meta.uid() == rustix::process::geteuid().as_raw();
                 if is_fixed && fs::hard_link(file, &path).is_ok() {
                     return pass(blob, &mut File::open(&path)?, |_| Ok(()));
                 }
@@ -109,7 +111,7 @@ impl ImportStage {
     }
 
     fn link_all<'a>(&self, dir: &Path, blobs: impl Iterator<Item = &'a Blob>) -> Result<()> {
-        fs::create_dir_all(layout_check::blobs(dir))?;
+        files::make_dir(&layout_check::blobs(dir))?;
         for blob in blobs {
             signals::check()?;
             mount_store::link(&self.blob(&blob.digest), &layout_check::blobs(dir).join(&blob.digest))?;
@@ -126,27 +128,21 @@ impl ImportStage {
     /// Puts every part into the store that is newer than what it has; names those that are not.
     pub fn swap(&self, layout: &Layout, bundle: &Bundle) -> Result<Vec<String>> {
         let mut kept = Vec::new();
-        let _lock = Lock::writing(layout)?;
-        for (at, layers) in bundle.images.iter().enumerate() {
-            let entry = &layers.entry;
-            let place = layout.generation(&entry.image, &entry.key.0);
-            if entry::read(&place).is_ok_and(|own| own.saved >= entry.saved) {
+        let _lock = Lock::exclusive(layout)?;
+        for at in oldest_first(bundle) {
+            let entry = &bundle.images[at].entry;
+            let known = results::known(layout, entry);
+            if let Some((place, _)) = known.iter().find(|(_, own)| own.supersedes(entry)) {
                 kept.push(format!("layers of {} {}", entry.image, entry.key));
-                used::mark_used(&place);
+                used::mark_used(place);
                 continue;
             }
-            fs::create_dir_all(layout.layers(&entry.image))?;
-            let old = self.part("old", at);
-            if place.exists() {
-                fs::rename(&place, &old)?;
-            }
-            fs::rename(self.part("layers", at), &place)?;
             // It counts as of use now, or the budget would take what was saved long ago elsewhere before anybody built with it.
-            used::mark_used(&place);
+            results::place(layout, &self.part("layers", at), entry)?;
         }
         for (at, mount) in bundle.mounts.iter().enumerate() {
             let place = layout.all_mounts().join(mount.identity.slug());
-            if mount::read(&place).is_ok_and(|own| own.saved >= mount.saved) {
+            if mount::read(&place).is_ok_and(|own| is_later(own.saved, mount.saved, Timestamp::now())) {
                 kept.push(format!("mount {}", mount.identity.id));
                 used::mark_used(&place);
                 continue;
@@ -161,6 +157,21 @@ impl ImportStage {
     }
 }
 
+/// The order in which results came to be: by what they came after, else by their times.
+fn oldest_first(bundle: &Bundle) -> Vec<usize> {
+    let entry = |at: usize| &bundle.images[at].entry;
+    let mut left: Vec<usize> = (0..bundle.images.len()).collect();
+    left.sort_by_key(|at| entry(*at).saved);
+    let mut order = Vec::new();
+    while !left.is_empty() {
+        let comes_after = |at: usize| left.iter().any(|other| entry(at).after.contains(&entry(*other).id));
+        // Entries that claim to come after each other have no order.
+        let next = left.iter().position(|at| !comes_after(*at)).unwrap_or(0);
+        order.push(left.remove(next));
+    }
+    order
+}
+
 fn merge(layout: &Layout, fresh: &FreshFile) -> Result<()> {
     let path = layout.fresh(&fresh.image);
     let (mut own, _) = FreshFile::read(layout, &fresh.image);
@@ -169,10 +180,8 @@ fn merge(layout: &Layout, fresh: &FreshFile) -> Result<()> {
     if own == before {
         return Ok(());
     }
-    fs::create_dir_all(layout.all_fresh())?;
-    let beside = path.with_extension("json.new");
-    fs::write(&beside, serde_json::to_vec_pretty(&own)?)?;
-    Ok(fs::rename(&beside, &path)?)
+    files::make_dir(&layout.all_fresh())?;
+    Ok(files::write(&path, &serde_json::to_vec_pretty(&own)?, Durability::Synced)?)
 }
 
 /// A generation as BuildKit will read it, with just the blobs that it names.
@@ -183,6 +192,7 @@ fn check(dir: &Path, layers: &Layers) -> Result<()> {
 }
 
 fn write(blob: &Blob, from: &mut dyn Read, path: &Path) -> Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    pass(blob, from, |part| file.write_all(part))
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    pass(blob, from, |part| file.write_all(part))?;
+    Ok(file.sync_all()?)
 }

@@ -15,7 +15,7 @@ use crate::plan::bundle::{Stock, Wanted, plan};
 use crate::project::mount::{MountIdentity, Sharing};
 use crate::store::bundle::{Bundle, Layers};
 use crate::store::contents::{Contents, ItemKind};
-use crate::store::entry::Entry;
+use crate::store::entry::{self, Entry};
 use crate::store::fresh::{FreshFile, Nonce, Remembered};
 use crate::store::key::{FORMAT, Key};
 use crate::store::layout_check::Blob;
@@ -63,6 +63,8 @@ impl Made {
             saved: at(second),
             bytes: blobs.iter().map(|blob| blob.size).sum(),
             steps: Vec::new(),
+            id: second.to_string(),
+            after: (second > 100).then(|| "100".to_owned()).into_iter().collect(),
         };
         let index = json!({"manifests": [top]}).to_string();
         let mount = MountEntry {
@@ -110,7 +112,7 @@ impl Made {
 fn import(layout: &Layout, from: &BundlePlace) -> Result<Vec<String>> {
     let scratch = layout.tmp().join("import");
     let done = read::import_with(layout, from, HERE, 1 << 20, &scratch, Timestamp::now(), &|_, _| Ok(false));
-    read::clean(&scratch);
+    crate::exec::steps::remove(&scratch).expect("removed");
     done.map(|(_, imported)| imported.kept)
 }
 
@@ -177,14 +179,40 @@ fn what_is_imported_counts_as_of_use_now_however_old_it_is() {
 }
 
 #[test]
-fn a_newer_bundle_replaces_what_is_older() {
+fn a_newer_bundle_comes_before_what_is_older() {
     let (old, new) = (Made::new(100), Made::new(200));
-    let (dir, layout) = store();
+    let (_dir, layout) = store();
     old.import(&layout, &old.tar()).expect("sound");
     assert!(new.import(&layout, &new.tar()).expect("sound").is_empty());
-    let (other, layout) = store();
-    new.import(&layout, &new.tar()).expect("sound");
-    assert_eq!(content(dir.path()), content(other.path()));
+    let found = entry::find(&layout, "team/app", HERE).generations;
+    let seconds: Vec<i64> = found.iter().map(|result| result.entry.saved.as_second()).collect();
+    assert_eq!(seconds, [200, 100], "both stay, the newer one first");
+    let (mounts, _) = crate::store::mount::all(&layout);
+    assert_eq!((mounts.len(), mounts[0].entry.saved), (1, at(200)));
+}
+
+#[test]
+fn results_of_one_bundle_keep_their_order_and_times_of_the_future_become_now() {
+    let (old, new) = (Made::new(100), Made::new(200));
+    let mut both = Made::new(100);
+    let mut newest = new.bundle.images[0].clone();
+    newest.entry.saved = newest_time();
+    both.bundle.images = vec![newest, old.bundle.images[0].clone()];
+    both.bundle.mounts[0].saved = newest_time();
+    let before = Timestamp::now();
+    let (_dir, layout) = store();
+    both.import(&layout, &both.tar()).expect("sound");
+    let found = entry::find(&layout, "team/app", HERE).generations;
+    let ids: Vec<&str> = found.iter().map(|result| result.entry.id.as_str()).collect();
+    assert_eq!(ids, ["200", "100"]);
+    let (mounts, _) = crate::store::mount::all(&layout);
+    for saved in [found[0].entry.saved, mounts[0].entry.saved] {
+        assert!(saved >= before && saved <= Timestamp::now(), "{saved}");
+    }
+}
+
+fn newest_time() -> Timestamp {
+    Timestamp::now() + jiff::SignedDuration::from_hours(9000)
 }
 
 #[test]
@@ -244,8 +272,8 @@ fn what_is_wrong_is_named() {
     evil.bundle.fresh[0].image = "..".into();
     assert!(refused(&made, &evil.tar()).contains("image named"));
     let mut evil = Made::new(100);
-    evil.bundle.mounts[0].format = 2;
-    assert!(refused(&made, &evil.tar()).contains("format 2"));
+    evil.bundle.mounts[0].format = FORMAT + 1;
+    assert!(refused(&made, &evil.tar()).contains(&format!("format {}", FORMAT + 1)));
     let mut less = Made::new(100);
     less.bundle.files.pop();
     assert!(refused(&made, &less.tar()).contains("does not list it"));
@@ -303,7 +331,7 @@ fn blobs_of_the_store_are_not_stored_twice_and_a_damaged_one_is_told() {
     second.import(&layout, &second.tar()).expect("sound");
     let entry = &second.bundle.images[0];
     let blob =
-        layout.generation("team/app", &entry.entry.key.0).join("blobs/sha256").join(&entry.blobs[0].digest);
+        layout.results("team/app", &entry.entry.key.0).join("2/blobs/sha256").join(&entry.blobs[0].digest);
     assert_eq!(fs::metadata(&blob).expect("there").nlink(), 2);
     let bytes = fs::read(&blob).expect("read");
     fs::write(&blob, vec![b'x'; bytes.len()]).expect("damaged");

@@ -8,13 +8,15 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{BundlePlace, base, pass};
 use crate::exec::{mount_store, steps};
+use crate::files::{self, Durability};
 use crate::plan::bundle::Export;
 use crate::process::signals;
 use crate::process::stdio;
 use crate::session::Session;
 use crate::store::bundle::{Bundle, HEAD};
+use crate::store::contents::is_held;
 use crate::store::layout_check::{self, Blob};
-use crate::store::lock::Lock;
+use crate::store::lock::{Holds, hold};
 
 /// Refuses a place that holds something else than a bundle, before anything is done.
 pub fn check_place(to: &BundlePlace) -> Result<()> {
@@ -46,7 +48,8 @@ pub fn check_place(to: &BundlePlace) -> Result<()> {
 /// # Errors
 /// Where something cannot be read or written, or a blob in the store is damaged; then the place is as it was.
 pub fn export(session: &Session, export: &Export, to: &BundlePlace, scratch: &Path) -> Result<Bundle> {
-    let _reading = Lock::shared(&session.layout)?;
+    // A blob is in `blobs/sha256` of its entry.
+    let _held = Holds::of(export.sources.values().filter_map(|blob| blob.ancestors().nth(3)));
     let (mut bundle, mut sources) = (export.bundle.clone(), export.sources.clone());
     if let Some(held) = &export.base {
         let (image, path) = base::save(session, held, scratch)?;
@@ -63,33 +66,69 @@ pub fn export(session: &Session, export: &Export, to: &BundlePlace, scratch: &Pa
             tar(&bundle, stdio::stdout(), source).context("failed to write the bundle to stdout")?;
         }
         BundlePlace::File(file) => {
-            let beside = beside(file)?;
-            let written = File::create(&beside)
-                .map_err(Into::into)
-                .and_then(|out| tar(&bundle, out, source))
-                .and_then(|()| Ok(fs::rename(&beside, file)?));
-            if written.is_err() {
-                let _ = fs::remove_file(&beside);
-            }
+            let (dir, name) = parts(file)?;
+            remove_leftovers(&dir, &name);
+            let written = temporary(&dir, &name).and_then(|temporary| {
+                tar(&bundle, temporary.as_file(), source)?;
+                temporary.as_file().sync_all()?;
+                temporary.persist(file)?;
+                Ok(())
+            });
             written.with_context(|| format!("failed to write `{}`", file.display()))?;
         }
-        BundlePlace::Dir(dir) => {
-            let beside = beside(dir)?;
-            let written = folder(&bundle, &beside, &sources).and_then(|()| replace(&beside, dir));
-            if written.is_err() {
-                steps::remove(&beside)?;
-            }
-            written.with_context(|| format!("failed to write `{}`", dir.display()))?;
+        BundlePlace::Dir(place) => {
+            let (dir, name) = parts(place)?;
+            remove_leftovers(&dir, &name);
+            let beside = prefix(&name).tempdir_in(&dir)?;
+            let _held = hold(beside.path());
+            let new = beside.path().join("new");
+            let written = folder(&bundle, &new, &sources).and_then(|()| replace(&new, place));
+            written.with_context(|| format!("failed to write `{}`", place.display()))?;
         }
     }
     Ok(bundle)
 }
 
-fn beside(path: &Path) -> Result<PathBuf> {
+/// The directory of a bundle, made if it is missing, and the bundle's name.
+fn parts(path: &Path) -> Result<(PathBuf, String)> {
     let Some(name) = path.file_name() else { bail!("`{}` has no name of its own", path.display()) };
     let parent = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent).with_context(|| format!("failed to make `{}`", parent.display()))?;
-    Ok(parent.join(format!(".{}.{}", name.to_string_lossy(), std::process::id())))
+    Ok((parent.to_path_buf(), name.to_string_lossy().into_owned()))
+}
+
+/// Names what is being written, beside its place: nobody can guess the rest of it.
+fn prefix(name: &str) -> tempfile::Builder<'_, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(name).suffix(PARTIAL);
+    builder
+}
+
+/// Behind the names of what is being written.
+const PARTIAL: &str = ".durango-partial";
+
+/// A file of our own for a bundle, locked while this process lives.
+fn temporary(dir: &Path, name: &str) -> Result<tempfile::NamedTempFile> {
+    let temporary = prefix(name).tempfile_in(dir)?;
+    let _ = temporary.as_file().try_lock();
+    Ok(temporary)
+}
+
+/// Removes what exports to the same place left that were killed: nobody holds it.
+fn remove_leftovers(dir: &Path, name: &str) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let other = entry.file_name().to_string_lossy().into_owned();
+        let is_ours = other.strip_prefix(name).is_some_and(|rest| rest.ends_with(PARTIAL));
+        let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+        let is_left = match &path {
+            path if kind.is_dir() => !is_held(path),
+            path if kind.is_file() => File::open(path).is_ok_and(|file| file.try_lock().is_ok()),
+            _ => false,
+        };
+        if is_ours && is_left {
+            let _ = steps::remove(&path);
+        }
+    }
 }
 
 pub(super) fn tar(bundle: &Bundle, out: impl Write, source: impl Fn(&Blob) -> Result<File>) -> Result<()> {
@@ -112,7 +151,7 @@ fn header(path: &str, size: u64) -> Result<tar::Header> {
     let mut header = tar::Header::new_gnu();
     header.set_path(path)?;
     header.set_size(size);
-    header.set_mode(0o644);
+    header.set_mode(0o600);
     header.set_entry_type(tar::EntryType::Regular);
     header.set_cksum();
     Ok(header)
@@ -124,14 +163,14 @@ pub(super) fn folder(
     sources: &std::collections::BTreeMap<String, PathBuf>,
 ) -> Result<()> {
     let blobs = layout_check::blobs(dir);
-    fs::create_dir_all(&blobs)?;
+    files::make_dir(&blobs)?;
     for blob in &bundle.files {
         signals::check()?;
         let path = sources.get(&blob.digest).with_context(|| format!("nothing has `{}`", blob.digest))?;
         mount_store::link(path, &blobs.join(&blob.digest))?;
         layout_check::verify(dir, blob)?;
     }
-    Ok(fs::write(dir.join(HEAD), bundle.head()?)?)
+    Ok(files::write(&dir.join(HEAD), &bundle.head()?, Durability::Synced)?)
 }
 
 /// The old folder goes once the new one is in its place.

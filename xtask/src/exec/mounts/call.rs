@@ -17,7 +17,7 @@ use crate::plan::mounts::transfer::Transfer;
 use crate::progress::Watcher;
 use crate::progress::bake_outcome::BakeOutcome;
 use crate::store::layout_check::{self, Blob};
-use crate::store::lock::Lock;
+use crate::store::lock::Holds;
 use crate::store::mount::MountEntry;
 
 /// Puts back, and reads the packs while the engine gets ready, and receives them where BuildKit carries them, which takes four times as long
@@ -40,11 +40,16 @@ pub(super) fn call_and_verify(
         whole
     };
     std::thread::scope(|scope| {
-        let verifying = scope.spawn(|| damaged(site, (mounts, left), &check));
+        let verifying = scope.spawn(|| damaged((mounts, left), &check));
         let ended = call(site, transfer, watcher, &|| is_damaged.load(Ordering::Relaxed));
         let damaged = verifying.join().unwrap_or_else(|_| bail!("the reading of packs failed"));
         Ok((ended?, damaged?))
     })
+}
+
+/// Keeps what the store holds of mounts where it is.
+fn hold(mounts: &[PlannedMount]) -> Holds {
+    Holds::of(mounts.iter().filter(|mount| mount.held.is_some()).map(|mount| mount.dir.as_path()))
 }
 
 /// Checks what the store holds of a mount.
@@ -55,11 +60,10 @@ pub(super) fn each_blob(mount: &PlannedMount, check: fn(&Path, &Blob) -> Result<
 
 /// Mounts, but for those in `left`, that are not what they were, with what is to be said; they are not put back.
 pub(super) fn damaged(
-    site: &TransferContext<'_>,
     (mounts, left): (&[PlannedMount], &BTreeSet<usize>),
     check: &dyn Fn(usize, &PlannedMount) -> Result<()>,
 ) -> Result<BTreeMap<usize, String>> {
-    let _reading = Lock::shared(site.layout)?;
+    let _held = hold(mounts);
     let said = |(number, mount): (usize, &PlannedMount)| {
         let why = check(number, mount).err()?;
         let id = &mount.identity.id;
@@ -75,14 +79,14 @@ pub(super) fn damaged(
 }
 
 /// Writes the call's files and links what it reads; what a call before left half done goes.
-pub(super) fn prepare(site: &TransferContext<'_>, transfer: &Transfer) -> Result<()> {
+pub(super) fn prepare(transfer: &Transfer) -> Result<()> {
     steps::remove(&transfer.dir)?;
     fs::create_dir_all(transfer.empty())?;
     for (path, text) in &transfer.files {
         fs::create_dir_all(path.parent().unwrap_or(path))?;
         fs::write(path, text).with_context(|| format!("failed to write `{}`", path.display()))?;
     }
-    let _reading = Lock::shared(site.layout)?;
+    let _held = hold(&transfer.items);
     for (blob, link) in &transfer.links {
         fs::create_dir_all(link.parent().unwrap_or(link))?;
         mount_store::link(blob, link)?;

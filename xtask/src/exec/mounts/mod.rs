@@ -114,7 +114,7 @@ impl MountTransfer<'_> {
         let mut is_verified = self.way == Direction::Save;
         if self.way == Direction::Restore {
             let has = |_: usize, mount: &PlannedMount| each_blob(mount, layout_check::has);
-            moved.leave(damaged(site, (mounts, &left), &has)?, &mut left);
+            moved.leave(damaged((mounts, &left), &has)?, &mut left);
         }
         let mut by_loopback = self.carrier.loopback;
         let transfer = loop {
@@ -167,7 +167,7 @@ impl MountTransfer<'_> {
         watcher: &mut dyn Watcher,
     ) -> Result<(BakeOutcome, BTreeMap<usize, String>)> {
         let (site, mounts) = (self.site, self.mounts);
-        prepare(site, transfer)?;
+        prepare(transfer)?;
         let unread = if is_verified { BTreeSet::new() } else { (0..mounts.len()).collect() };
         let serving = listening.map(|listening| listening.serve(transfer, unread)).transpose()?;
         if let Some(serving) = &serving {
@@ -179,7 +179,7 @@ impl MountTransfer<'_> {
             let pass = |number| serving.iter().for_each(|serving| serving.pass(number));
             return call_and_verify(site, transfer, (mounts, left), watcher, &pass);
         }
-        let meter = site.budget.meter(site.expected);
+        let meter = site.budget.meter(site.expected, &transfer.dir);
         let ended = call(site, transfer, watcher, &|| self.way == Direction::Save && meter.is_full())?;
         meter.check(ended.full)?;
         Ok((ended, BTreeMap::new()))

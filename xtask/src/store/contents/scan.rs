@@ -1,4 +1,4 @@
-//! Reading what is in the store, kind by kind. What has another shape than ours is nobody's item.
+//! Reads what is in the store, kind by kind. Directories of another shape than ours are no items.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,148 +9,187 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use walkdir::WalkDir;
 
-use super::{Item, ItemKind, ItemState, Node, is_held, is_id};
+use super::super::owner::{Life, Owner};
+use super::{Contents, Item, ItemKind, ItemState, Node, is_held, is_id};
+use crate::files::{self, Seen};
+use crate::layout::Layout;
 use crate::store::damage;
 use crate::store::entry::{self, folders};
 use crate::store::mount;
 
-/// A file that a save has just written may not be named yet; a folder that a build has just made may not be locked yet.
+/// A file that a save has just written may not be named yet; a directory that a build has just made may not be locked yet.
 const YOUNG: Duration = Duration::from_secs(3600);
+/// Clocks of machines that share a store differ by less than this.
+const SKEW: Duration = Duration::from_secs(3600);
+/// A scratch directory of another machine is left to that machine for this long.
+const ABANDONED: Duration = Duration::from_secs(30 * 86_400);
 
-/// Everything below a folder and itself, but for some paths. What vanishes meanwhile is not there.
-pub(super) fn nodes(dir: &Path, without: &BTreeSet<&Path>) -> Vec<Node> {
+/// Everything below a directory and itself, except some paths. Adds those to `exposed` that others may use.
+pub(super) fn nodes(dir: &Path, without: &BTreeSet<&Path>, exposed: &mut Vec<PathBuf>) -> Vec<Node> {
     let walk = WalkDir::new(dir).into_iter().filter_entry(|entry| !without.contains(entry.path()));
-    let metadata = walk.flatten().filter_map(|entry| entry.metadata().ok());
-    let node = |meta: fs::Metadata| Node {
-        device: meta.dev(),
-        inode: meta.ino(),
-        bytes: meta.len().max(meta.blocks() * 512),
-    };
-    metadata.map(node).collect()
-}
-
-/// A folder of another shape than ours is nobody's item.
-pub(super) fn generation(dir: PathBuf) -> Option<Item> {
-    let key = dir.file_name()?.to_str()?.to_owned();
-    if !damage::is_generation(&dir) {
-        return None;
-    }
-    let modified = modified(&dir)?;
-    let mut item = Item {
-        kind: ItemKind::Layers,
-        name: key[..12].to_owned(),
-        group: String::new(),
-        saved: modified,
-        used: modified,
-        state: ItemState::Sound,
-        nodes: nodes(&dir, &BTreeSet::new()),
-        path: dir,
-    };
-    match entry::read(&item.path) {
-        Ok(entry) => {
-            item.name = format!("{} {}", entry.image, &key[..12]);
-            item.group = format!("{} {}", entry.image, entry.platform);
-            item.saved = entry.saved;
-            item.used = used(&item.path, entry.saved);
+    let mut nodes = Vec::new();
+    for entry in walk.flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
+        if files::is_exposed(&meta) {
+            exposed.push(entry.path().to_path_buf());
         }
-        Err(_) => item.state = state(ItemKind::Layers, &item.path),
+        let bytes = meta.len().max(meta.blocks() * 512);
+        nodes.push(Node { device: meta.dev(), inode: meta.ino(), bytes });
     }
-    if entry::is_foreign(&item.path) {
-        item.state = ItemState::Untouchable;
-    }
-    Some(item)
+    nodes
 }
 
-/// The layout of a base image is made again in seconds; it goes by when it was made.
-pub(super) fn base(dir: PathBuf) -> Option<Item> {
-    let name = dir.file_name()?.to_str().filter(|name| name.starts_with("sha256_"))?.to_owned();
-    let made = modified(&dir)?;
-    Some(Item {
-        kind: ItemKind::Bases,
-        name: format!("base image {}", name.chars().skip(7).take(12).collect::<String>()),
-        group: String::new(),
-        saved: made,
-        used: made,
-        state: ItemState::Sound,
-        nodes: nodes(&dir, &BTreeSet::new()),
-        path: dir,
-    })
+/// A scan of a store that has begun.
+pub(super) struct Scan {
+    contents: Contents,
+    this: Owner,
 }
 
-pub(super) fn saved_mount(dir: PathBuf, items: &mut Vec<Item>) {
-    let Some(modified) = modified(&dir) else { return };
-    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if !dir.join("entry.json").exists() && !dir.join("blobs/sha256").is_dir() {
-        return;
+impl Scan {
+    pub(super) fn new(layout: &Layout) -> Self {
+        let this = if layout.tmp().is_dir() { Owner::this() } else { Owner::default() };
+        Self { contents: Contents::default(), this }
     }
-    let mut unnamed = Vec::new();
-    let mut item = Item {
-        kind: ItemKind::Mounts,
-        group: String::new(),
-        saved: modified,
-        used: modified,
-        state: ItemState::Sound,
-        nodes: Vec::new(),
-        name,
-        path: dir,
-    };
-    match mount::read(&item.path) {
-        Ok(entry) => {
-            item.name.clone_from(&entry.identity.id);
-            (item.saved, item.used) = (entry.saved, used(&item.path, entry.saved));
-            let named: BTreeSet<&str> = entry.blobs().map(|blob| blob.digest.as_str()).collect();
-            unnamed = garbage(&item.path, &named);
+
+    /// What belongs to no item.
+    pub(super) fn end(self, layout: &Layout) -> Contents {
+        let mut contents = self.contents;
+        let known: BTreeSet<&Path> = contents.items.iter().map(|item| item.path.as_path()).collect();
+        let rest = nodes(&layout.store, &known, &mut contents.exposed);
+        contents.rest = rest;
+        contents
+    }
+
+    fn nodes(&mut self, dir: &Path, without: &BTreeSet<&Path>) -> Vec<Node> {
+        nodes(dir, without, &mut self.contents.exposed)
+    }
+
+    fn item(&mut self, kind: ItemKind, path: PathBuf, name: String) -> Option<Item> {
+        let modified = modified(&path)?;
+        Some(Item {
+            kind,
+            name,
+            group: String::new(),
+            key: String::new(),
+            rank: 0,
+            saved: modified,
+            used: modified,
+            state: ItemState::Sound,
+            seen: Seen::default(),
+            nodes: Vec::new(),
+            path,
+        })
+    }
+
+    /// One result of a key.
+    pub(super) fn result(&mut self, dir: PathBuf) {
+        let Some(place) = entry::place(&dir) else { return };
+        let Some(mut item) = self.item(ItemKind::Layers, dir, place.key.short().to_owned()) else { return };
+        item.nodes = self.nodes(&item.path, &BTreeSet::new());
+        item.seen = Seen::now(item.path.join("entry.json"));
+        match entry::read(&item.path) {
+            Ok(entry) => {
+                item.name = format!("{} {}", entry.image, place.key.short());
+                item.group = format!("{} {}", entry.image, entry.platform);
+                item.saved = entry.saved;
+                item.used = used(&item.path, entry.saved);
+            }
+            Err(_) => item.state = state(ItemKind::Layers, &item.path),
         }
-        Err(_) => item.state = state(ItemKind::Mounts, &item.path),
+        (item.key, item.rank) = (place.key.0, place.number);
+        if entry::is_foreign(&item.path) || is_held(&item.path) {
+            item.state = ItemState::Untouchable;
+        }
+        self.contents.items.push(item);
     }
-    let paths: BTreeSet<&Path> = unnamed.iter().map(PathBuf::as_path).collect();
-    item.nodes = nodes(&item.path, &paths);
-    let blob = |path: PathBuf| Item {
-        state: ItemState::Orphan("no mount names it"),
-        nodes: nodes(&path, &BTreeSet::new()),
-        name: format!("a blob of {}", item.name),
-        path,
-        ..item.clone()
-    };
-    items.extend(unnamed.iter().cloned().map(blob));
-    items.push(item);
+
+    /// The layout of a base image is made again in seconds; it goes by when it was made.
+    pub(super) fn base(&mut self, dir: PathBuf) {
+        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(digest) = name.strip_prefix("sha256_") else { return };
+        let name = format!("base image {}", digest.chars().take(12).collect::<String>());
+        let Some(mut item) = self.item(ItemKind::Bases, dir, name) else { return };
+        item.nodes = self.nodes(&item.path, &BTreeSet::new());
+        self.contents.items.push(item);
+    }
+
+    pub(super) fn saved_mount(&mut self, dir: PathBuf) {
+        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !dir.join("entry.json").exists() && !dir.join("blobs/sha256").is_dir() {
+            return;
+        }
+        let Some(mut item) = self.item(ItemKind::Mounts, dir, name) else { return };
+        item.seen = Seen::now(item.path.join("entry.json"));
+        let mut unnamed = Vec::new();
+        match mount::read(&item.path) {
+            Ok(entry) => {
+                item.name.clone_from(&entry.identity.id);
+                (item.saved, item.used) = (entry.saved, used(&item.path, entry.saved));
+                let named: BTreeSet<&str> = entry.blobs().map(|blob| blob.digest.as_str()).collect();
+                unnamed = garbage(&item.path, &named);
+            }
+            Err(_) => item.state = state(ItemKind::Mounts, &item.path),
+        }
+        let is_held = is_held(&item.path);
+        if is_held {
+            item.state = ItemState::Untouchable;
+        }
+        let paths: BTreeSet<&Path> = unnamed.iter().map(PathBuf::as_path).collect();
+        item.nodes = self.nodes(&item.path, &paths);
+        for path in unnamed {
+            let state = if is_held { ItemState::Untouchable } else { ItemState::Orphan("no mount names it") };
+            let nodes = self.nodes(&path, &BTreeSet::new());
+            let name = format!("a blob of {}", item.name);
+            self.contents.items.push(Item { state, nodes, name, path, ..item.clone() });
+        }
+        self.contents.items.push(item);
+    }
+
+    /// Directories named by a build's id. Builds that still run hold theirs.
+    pub(super) fn of_builds(&mut self, kind: ItemKind, dir: &Path) {
+        for path in folders(dir) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if !is_id(&name) {
+                continue;
+            }
+            let state = match kind {
+                _ if is_held(&path) => ItemState::Untouchable,
+                ItemKind::Tmp if self.may_run(&path) => ItemState::Untouchable,
+                ItemKind::Tmp => ItemState::Orphan("its build is gone"),
+                _ => ItemState::Sound,
+            };
+            let Some(mut item) = self.item(kind, path, name) else { continue };
+            item.nodes = self.nodes(&item.path, &BTreeSet::new());
+            item.state = state;
+            self.contents.items.push(item);
+        }
+    }
+
+    /// Whether the owner of a scratch directory that nobody holds may still run.
+    fn may_run(&self, dir: &Path) -> bool {
+        match Owner::read(dir).map(|owner| owner.life(&self.this)) {
+            Some(Life::Runs) => true,
+            Some(Life::Gone) => false,
+            Some(Life::Elsewhere) => is_younger(dir, ABANDONED),
+            Some(Life::Unseen) | None => is_younger(dir, YOUNG),
+        }
+    }
 }
 
 /// Blobs that the entry does not name and that no save may be about to name.
 fn garbage(dir: &Path, named: &BTreeSet<&str>) -> Vec<PathBuf> {
     let files = fs::read_dir(dir.join("blobs/sha256")).into_iter().flatten().flatten();
     let is_garbage = |file: &fs::DirEntry| {
-        !named.contains(file.file_name().to_string_lossy().as_ref()) && !is_young(&file.path())
+        !named.contains(file.file_name().to_string_lossy().as_ref()) && !is_younger(&file.path(), YOUNG)
     };
     files.filter(is_garbage).map(|file| file.path()).collect()
 }
 
-/// Folders named by a build's id. The builds that still run hold a lock on theirs.
-pub(super) fn of_builds(kind: ItemKind, dir: &Path) -> Vec<Item> {
-    let mut items = Vec::new();
-    for path in folders(dir) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (Some(made), true) = (modified(&path), is_id(&name)) else { continue };
-        let state = match kind {
-            _ if is_held(&path) => ItemState::Untouchable,
-            ItemKind::Tmp if is_young(&path) && process_lives(&name) => ItemState::Untouchable,
-            ItemKind::Tmp => ItemState::Orphan("its build is gone"),
-            _ => ItemState::Sound,
-        };
-        let nodes = nodes(&path, &BTreeSet::new());
-        items.push(Item { kind, path, name, group: String::new(), saved: made, used: made, state, nodes });
-    }
-    items
-}
-
-fn process_lives(id: &str) -> bool {
-    let hex = id.splitn(3, '-').nth(2).and_then(|rest| rest.split('-').next()).unwrap_or_default();
-    u32::from_str_radix(hex, 16).is_ok_and(|pid| Path::new(&format!("/proc/{pid}")).exists())
-}
-
-fn is_young(path: &Path) -> bool {
-    let age = fs::metadata(path).and_then(|meta| meta.modified()).map(|time| time.elapsed());
-    age.is_ok_and(|age| age.unwrap_or_default() < YOUNG)
+/// Whether a file was changed within this time. One from the future, which a wrong clock made, was not.
+fn is_younger(path: &Path, age: Duration) -> bool {
+    let Ok(changed) = fs::metadata(path).and_then(|meta| meta.modified()) else { return false };
+    let now = SystemTime::now();
+    changed <= now + SKEW && now.duration_since(changed).unwrap_or_default() < age
 }
 
 fn modified(path: &Path) -> Option<Timestamp> {
@@ -163,10 +202,55 @@ fn time(time: SystemTime) -> Option<Timestamp> {
 
 /// The file `used` beside an entry is touched whenever it was of use.
 fn used(dir: &Path, saved: Timestamp) -> Timestamp {
-    modified(&dir.join("used")).map_or(saved, |used| used.max(saved))
+    modified(&dir.join("used")).unwrap_or(saved)
 }
 
 /// What may not be read is not known to be damaged.
 fn state(kind: ItemKind, dir: &Path) -> ItemState {
     damage::look(kind, dir, None).map_or(ItemState::Untouchable, |damaged| ItemState::Damaged(damaged.reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scratch_is_removed_only_if_its_build_is_gone() {
+        let store = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/", store.path());
+        let this = serde_json::to_value(Owner::this()).expect("JSON");
+        let make = |name: &str, edit: &dyn Fn(&mut serde_json::Value), days: u64| {
+            let dir = layout.tmp().join(format!("20260101-000000-{name}"));
+            fs::create_dir_all(&dir).expect("made");
+            let mut owner = this.clone();
+            edit(&mut owner);
+            fs::write(dir.join("owner.json"), owner.to_string()).expect("written");
+            let time = SystemTime::now() - Duration::from_secs(days * 86_400);
+            fs::File::open(&dir).expect("opened").set_modified(time).expect("set");
+        };
+        let elsewhere = |owner: &mut serde_json::Value| {
+            owner["host"] = "other".into();
+            owner["boot"] = "other".into();
+        };
+        make("runs", &|_| {}, 2);
+        make("gone", &|owner| owner["started"] = "1".into(), 0);
+        make("rebooted", &|owner| owner["boot"] = "before".into(), 0);
+        make("container-new", &|owner| owner["namespace"] = "pid:[1]".into(), 0);
+        make("container-old", &|owner| owner["namespace"] = "pid:[1]".into(), 1);
+        make("elsewhere-new", &elsewhere, 20);
+        make("elsewhere-old", &elsewhere, 31);
+        make("unknown-new", &|owner| *owner = serde_json::Value::Null, 0);
+        make("unknown-old", &|owner| *owner = serde_json::Value::Null, 1);
+        let contents = Contents::read(&layout);
+        let gone: Vec<&str> = contents
+            .of(ItemKind::Tmp)
+            .filter(|item| item.state != ItemState::Untouchable)
+            .map(|item| &item.name["20260101-000000-".len()..])
+            .collect();
+        assert_eq!(gone, ["container-old", "elsewhere-old", "gone", "rebooted", "unknown-old"]);
+        assert!(!is_younger(&layout.tmp(), Duration::ZERO));
+        let future = SystemTime::now() + Duration::from_secs(400 * 86_400);
+        fs::File::open(layout.tmp()).expect("opened").set_modified(future).expect("set");
+        assert!(!is_younger(&layout.tmp(), ABANDONED), "a time in the future protects nothing");
+    }
 }

@@ -79,7 +79,7 @@ pub fn put(project: &Project, id: &str, outcome: &str) {
     fs::create_dir_all(&dir).expect("made");
     fs::write(dir.join("outcome.json"), outcome).expect("written");
     fs::write(dir.join("plan.json"), "{}").expect("written");
-    fs::write(project.store().join("VERSION"), "1").expect("written");
+    fs::write(project.store().join("VERSION"), "2").expect("written");
 }
 
 /// A store with some builds of the base image: ids, results, times.

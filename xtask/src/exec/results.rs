@@ -1,0 +1,164 @@
+//! Adding results to the store: each gets a number of its own, so that none replaces another. The oldest of a key go.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::steps;
+use crate::files::{self, Durability};
+use crate::layout::Layout;
+use crate::store::entry::{self, Entry};
+use crate::store::lock::{self, Lock};
+use crate::store::policy::RESULTS;
+use crate::store::used;
+
+/// Adds the result in a scratch directory; gives its entry as it was written. Readers see all of it or nothing.
+pub(super) fn add(layout: &Layout, dir: &Path, entry: Entry) -> Result<Entry> {
+    files::make_dir(&layout.all_layers())?;
+    let old = {
+        let _lock = Lock::exclusive(layout)?;
+        let known = known(layout, &entry);
+        let entry = Entry { after: Entry::after(known.iter().map(|(_, entry)| entry)), ..entry.clone() };
+        place(layout, dir, &entry)?;
+        take_old(layout, dir, &entry)
+    };
+    // Nobody waits while blobs are removed.
+    old.iter().try_for_each(|old| steps::remove(old))?;
+    Ok(entry)
+}
+
+/// Puts a result into its place. The caller has the store's lock.
+pub(super) fn place(layout: &Layout, dir: &Path, entry: &Entry) -> Result<PathBuf> {
+    let results = layout.results(&entry.image, &entry.key.0);
+    files::make_dir(&results).with_context(|| format!("failed to make `{}`", results.display()))?;
+    files::write(&dir.join("entry.json"), &serde_json::to_vec_pretty(entry)?, Durability::Synced)?;
+    used::mark_used(dir);
+    let place = results.join(entry::next_number(layout, &entry.image).to_string());
+    files::rename(dir, &place).with_context(|| format!("failed to move `{}`", dir.display()))?;
+    Ok(place)
+}
+
+/// Sound results of an entry's key and platform, newest first.
+pub(super) fn known(layout: &Layout, entry: &Entry) -> Vec<(PathBuf, Entry)> {
+    let found = entry::find(layout, &entry.image, &entry.platform).generations;
+    let own = found.into_iter().filter(|other| other.entry.key == entry.key);
+    own.map(|generation| (generation.dir, generation.entry)).collect()
+}
+
+/// Takes away what a new result makes needless: the same image under an older number, and what is beyond the newest few. Gives
+/// where it is then. What somebody holds stays until the next save or the next `gc`. The caller has the store's lock.
+fn take_old(layout: &Layout, dir: &Path, entry: &Entry) -> Vec<PathBuf> {
+    let mut gone = Vec::new();
+    let known = known(layout, entry);
+    let is_same = |other: &Entry| entry.digest.is_some() && other.digest == entry.digest;
+    let mut kept = 1;
+    let mut is_needless = |(_, (_, other)): &(usize, &(PathBuf, Entry))| {
+        kept += usize::from(!is_same(other));
+        is_same(other) || kept > RESULTS
+    };
+    for (at, (place, _)) in known.iter().enumerate().skip(1).filter(|known| is_needless(known)) {
+        let to = dir.with_extension(format!("old-{at}"));
+        if matches!(lock::claim(place), Ok(Some(_))) && fs::rename(place, &to).is_ok() {
+            gone.push(to);
+        }
+    }
+    gone
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::store::key::{FORMAT, Key};
+    use crate::store::layout_check::tests::layout_of;
+    use crate::store::lock::hold;
+
+    /// A digest that a word stands for.
+    fn digest(word: &str) -> String {
+        format!("sha256:{:x}", Sha256::digest(word))
+    }
+
+    fn entry(word: &str, second: i64) -> Entry {
+        Entry {
+            format: FORMAT,
+            image: "own/app".into(),
+            platform: "linux/amd64".into(),
+            key: Key::new("own/app", "linux/amd64", b"FROM x"),
+            digest: Some(digest(word)),
+            saved: Timestamp::from_second(second).expect("in range"),
+            bytes: 2,
+            steps: Vec::new(),
+            id: word.to_owned(),
+            after: Vec::new(),
+        }
+    }
+
+    struct Store(Layout, #[expect(dead_code, reason = "the store is in it")] tempfile::TempDir);
+
+    impl Store {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().expect("a directory");
+            Self(Layout::new("/", dir.path().join("store")), dir)
+        }
+
+        fn save(&self, digest: &str, second: i64) -> Entry {
+            let scratch = self.0.tmp().join(format!("scratch-{digest}"));
+            layout_of(&scratch, digest);
+            add(&self.0, &scratch, entry(digest, second)).expect("added")
+        }
+
+        fn ids(&self) -> Vec<String> {
+            known(&self.0, &entry("", 0)).into_iter().map(|(_, entry)| entry.id).collect()
+        }
+    }
+
+    #[test]
+    fn branches_with_one_dockerfile_keep_their_results_side_by_side() {
+        let store = Store::new();
+        store.save("main", 10);
+        store.save("branch", 20);
+        assert_eq!(store.ids(), ["branch", "main"]);
+        // A clock that was wrong decides nothing.
+        store.save("past", -1_000_000);
+        assert_eq!(store.ids(), ["past", "branch", "main"]);
+        store.save("branch", 30);
+        assert_eq!(store.ids(), ["branch", "past", "main"], "the same image is there once");
+        store.save("next", 40);
+        assert_eq!(store.ids(), ["next", "branch", "past"], "the newest few stay");
+        let left = entry::results(&store.0);
+        assert_eq!(left.len(), 3, "{left:?}");
+        assert_eq!(fs::read_dir(store.0.tmp()).expect("read").count(), 0, "nothing is left over");
+    }
+
+    #[test]
+    fn what_a_build_holds_stays_and_no_save_waits_for_it() {
+        let store = Store::new();
+        store.save("held", 1);
+        let dir = entry::results(&store.0).remove(0);
+        let held = hold(&dir).expect("held");
+        for digest in ["a", "b", "c"] {
+            store.save(digest, 2);
+        }
+        assert!(dir.exists());
+        assert_eq!(store.ids(), ["c", "b", "a", "held"]);
+        drop(held);
+        store.save("d", 3);
+        assert_eq!(store.ids(), ["d", "c", "b"]);
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn an_entry_names_what_it_came_after() {
+        let store = Store::new();
+        let [one, two, three] = ["1", "2", "3"].map(|digest| {
+            store.save(digest, 0);
+            known(&store.0, &entry("", 0)).remove(0).1
+        });
+        assert_eq!(three.after, ["2", "1"]);
+        assert!(three.supersedes(&one) && two.supersedes(&one) && three.supersedes(&three));
+        assert!(!one.supersedes(&two) && !one.supersedes(&entry("other", 0)));
+    }
+}

@@ -1,0 +1,83 @@
+//! A directory of one run in the store, on the same file system, so that a rename can move results out of it.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+
+use super::steps;
+use crate::build_id;
+use crate::files;
+use crate::host::random;
+use crate::layout::Layout;
+use crate::process::stdio::errln;
+use crate::store::lock;
+use crate::store::owner::Owner;
+
+/// A scratch directory; removed when it is dropped.
+pub struct Scratch {
+    id: String,
+    dir: PathBuf,
+    _held: Option<File>,
+}
+
+impl Scratch {
+    /// Makes a directory that is nobody else's, with an id of its own. `what` tells people what it was for.
+    pub fn new(layout: &Layout, now: Timestamp, what: &str) -> Result<Self> {
+        let made = loop {
+            let id = build_id::new_id(now, random());
+            let name = if what.is_empty() { id.clone() } else { format!("{id}-{what}") };
+            let dir = layout.tmp().join(name);
+            match files::make_dir(&layout.tmp()).and_then(|()| files::make_new_dir(&dir)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => break made.map(|()| (id, dir)),
+            }
+        };
+        let (id, dir) =
+            made.with_context(|| format!("failed to make a directory in `{}`", layout.tmp().display()))?;
+        // Without a lock, the owner tells; without an owner, the age does.
+        let held = lock::hold(&dir);
+        let _ = Owner::this().write(&dir);
+        Ok(Self { id, dir, _held: held })
+    }
+
+    /// Its id, which no other run has.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = steps::remove(&self.dir) {
+            errln!("warning: {error:#}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contents::is_held;
+
+    #[test]
+    fn runs_of_one_moment_have_directories_of_their_own() {
+        let store = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/", store.path());
+        let now = Timestamp::now();
+        let all: Vec<Scratch> = (0..50).map(|_| Scratch::new(&layout, now, "").expect("made")).collect();
+        let ids: std::collections::BTreeSet<&str> = all.iter().map(Scratch::id).collect();
+        assert_eq!(ids.len(), 50);
+        assert!(all.iter().all(|scratch| is_held(scratch.dir())));
+        let left = all[0].dir().to_path_buf();
+        drop(all);
+        assert!(!left.exists());
+    }
+}

@@ -1,0 +1,210 @@
+//! Writing into the store: what is written is private to its owner, and there as a whole or not at all.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+/// Permission bits that nothing in a store has: those of the group and of others.
+const SHARED: u32 = 0o077;
+
+/// Whether a write waits until the disk has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// A power cut after the write loses nothing. Costs some milliseconds.
+    Synced,
+    /// A power cut may lose the file, which is made again.
+    Quick,
+}
+
+/// Makes a directory and those above it that are missing, each for its owner alone, whatever the umask.
+pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Makes a directory that must not exist yet, for its owner alone.
+pub(crate) fn make_new_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(dir)
+}
+
+/// Opens a file for reading and writing, and makes it for its owner alone if it is missing.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+}
+
+/// Opens a file for appending, and makes it for its owner alone if it is missing.
+pub(crate) fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+/// Writes a file for its owner alone: readers see the content before or this one, never a part. On an error the content
+/// before stays.
+pub(crate) fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
+    write_as(path, content, 0o600, durability)
+}
+
+/// Writes a file with these permission bits, as [`write`] does.
+pub(crate) fn write_as(path: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let mut temporary = tempfile::Builder::new().prefix(".durango-").tempfile_in(dir)?;
+    temporary.write_all(content)?;
+    temporary.as_file().set_permissions(Permissions::from_mode(mode))?;
+    if let Ok(meta) = fs::metadata(path) {
+        // Root may replace another user's file, which stays that user's. Anybody else has nothing to keep.
+        let _ = std::os::unix::fs::fchown(temporary.as_file(), Some(meta.uid()), Some(meta.gid()));
+    }
+    if durability == Durability::Synced {
+        temporary.as_file().sync_all()?;
+    }
+    temporary.persist(path)?;
+    if durability == Durability::Synced {
+        sync_dir(dir)?;
+    }
+    Ok(())
+}
+
+/// Renames a file or directory, and waits until the disk has the new name.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_dir(to.parent().unwrap_or(Path::new("/")))
+}
+
+/// Waits until the disk has the names in a directory. File systems that can't do that have nothing to wait for.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    match File::open(dir)?.sync_all() {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        result => result,
+    }
+}
+
+/// Takes the permissions of the group and of others from a directory and everything in it. Symbolic links are not followed.
+pub(crate) fn seal(dir: &Path) -> io::Result<()> {
+    for entry in WalkDir::new(dir) {
+        let entry = entry?;
+        if is_exposed(&entry.metadata()?) {
+            seal_one(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the permissions of the group and of others from one file or directory.
+pub(crate) fn seal_one(path: &Path) -> io::Result<()> {
+    let mode = fs::symlink_metadata(path)?.permissions().mode();
+    fs::set_permissions(path, Permissions::from_mode(mode & 0o7700))
+}
+
+/// What a file was when it was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    path: PathBuf,
+    /// Device, inode, size, seconds and nanoseconds of the last change; `None` if it was missing.
+    state: Option<(u64, u64, u64, i64, i64)>,
+}
+
+impl Seen {
+    /// Looks at a file.
+    pub(crate) fn now(path: PathBuf) -> Self {
+        let meta = fs::metadata(&path).ok();
+        let state = meta.map(|meta| (meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()));
+        Self { path, state }
+    }
+
+    /// Whether the file is still what it was.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        *self == Self::now(self.path.clone())
+    }
+}
+
+/// Whether the group or others have any permission on a file or directory.
+pub(crate) fn is_exposed(meta: &Metadata) -> bool {
+    !meta.is_symlink() && meta.permissions().mode() & SHARED != 0
+}
+
+/// A warning about a store that belongs to another user or that others may write to.
+pub(crate) fn exposure(store: &Path) -> Option<String> {
+    let meta = fs::metadata(store).ok()?;
+    let own = rustix::process::geteuid().as_raw();
+    let store = store.display();
+    if meta.uid() != own {
+        return Some(format!(
+            "the store `{store}` belongs to the user with id {}, who can change what builds read from it\n\
+             use a store of your own with --cache-dir",
+            meta.uid()
+        ));
+    }
+    (meta.mode() & 0o022 != 0).then(|| {
+        format!(
+            "other users may write to the store `{store}`, and so change what builds read from it\n\
+             run: chmod 700 {}",
+            shell_words::quote(&store.to_string())
+        )
+    })
+}
+
+/// The files and directories of a store that the group or others may use: programs that a build runs write them.
+/// A store that others may write to was shared on purpose, and stays as it is.
+pub(crate) fn exposed<'a>(store: &Path, paths: &'a [PathBuf]) -> impl Iterator<Item = &'a PathBuf> {
+    let is_shared = fs::metadata(store).is_ok_and(|meta| meta.permissions().mode() & 0o022 != 0);
+    let store = store.to_path_buf();
+    paths.iter().filter(move |path| !(is_shared && **path == store))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("there").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn written_files_and_directories_are_private_and_replaced_as_a_whole() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let deep = dir.path().join("a/b");
+        make_dir(&deep).expect("made");
+        make_dir(&deep).expect("it exists, which is fine");
+        make_new_dir(&deep).expect_err("it exists");
+        let file = deep.join("file");
+        for durability in [Durability::Synced, Durability::Quick] {
+            fs::write(&file, "before").expect("written");
+            fs::set_permissions(&file, Permissions::from_mode(0o666)).expect("set");
+            write(&file, b"after", durability).expect("written");
+            assert_eq!((fs::read(&file).expect("read").as_slice(), mode(&file)), (&b"after"[..], 0o600));
+        }
+        assert_eq!((mode(&deep), mode(&dir.path().join("a"))), (0o700, 0o700));
+        assert_eq!(fs::read_dir(&deep).expect("read").count(), 1, "no temporary file is left");
+        write(&deep.join("missing/file"), b"", Durability::Synced).expect_err("no such directory");
+        assert_eq!(
+            (mode(&dir.path().join("a")), open(&file).is_ok(), append(&file).is_ok()),
+            (0o700, true, true)
+        );
+    }
+
+    #[test]
+    fn sealing_leaves_nothing_for_others_and_follows_no_link() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let outside = tempfile::NamedTempFile::new().expect("a file");
+        fs::set_permissions(outside.path(), Permissions::from_mode(0o644)).expect("set");
+        let inside = dir.path().join("in");
+        fs::create_dir(&inside).expect("made");
+        fs::write(inside.join("file"), "").expect("written");
+        fs::set_permissions(inside.join("file"), Permissions::from_mode(0o755)).expect("set");
+        fs::set_permissions(&inside, Permissions::from_mode(0o775)).expect("set");
+        std::os::unix::fs::symlink(outside.path(), inside.join("link")).expect("linked");
+        seal(dir.path()).expect("sealed");
+        assert_eq!((mode(&inside), mode(&inside.join("file"))), (0o700, 0o700));
+        assert_eq!(mode(outside.path()), 0o644);
+    }
+
+    #[test]
+    fn a_store_that_others_may_write_to_is_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(exposure(dir.path()), None);
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o775)).expect("set");
+        assert!(exposure(dir.path()).is_some_and(|warning| warning.contains("chmod 700")));
+        assert_eq!(exposure(&dir.path().join("missing")), None);
+    }
+}

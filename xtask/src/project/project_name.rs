@@ -1,0 +1,117 @@
+//! The name of a project, as Compose has it: what tells targets without an image name of two projects apart.
+
+use std::fs;
+use std::path::Path;
+
+use super::declaration::Declaration;
+
+/// The environment variable of Compose.
+const VARIABLE: &str = "COMPOSE_PROJECT_NAME";
+
+/// Returns what the results of a target are saved under: the repository of its image, whatever the tag; of a target without
+/// an image the project's name and its own, as Compose names such an image.
+pub(crate) fn store_name(declaration: &Declaration, target: &str, variable: Option<&str>) -> String {
+    let tag = declaration.targets.get(target).and_then(|target| target.tags.first());
+    match tag.map(|tag| repository(tag)).filter(|repository| !repository.is_empty()) {
+        Some(repository) => repository.to_owned(),
+        None => format!("{}-{target}", project_name(declaration, variable)),
+    }
+}
+
+/// Returns an image's name without its tag and digest.
+pub(crate) fn repository(image: &str) -> &str {
+    let name = image.split('@').next().unwrap_or_default();
+    let start = name.rfind('/').map_or(0, |at| at + 1);
+    name[start..].find(':').map_or(name, |at| &name[..start + at])
+}
+
+/// Returns the name that Compose gives the project: of the environment (`variable`), of the file, else of its directory.
+pub(crate) fn project_name(declaration: &Declaration, variable: Option<&str>) -> String {
+    let of_files = || declaration.files.iter().rev().find_map(|file| of_file(file));
+    let of_dir = || {
+        let dir = fs::canonicalize(&declaration.dir).unwrap_or_else(|_| declaration.dir.clone());
+        dir.file_name().map(|name| name.to_string_lossy().into_owned())
+    };
+    let name = variable.map(str::to_owned).or_else(|| of_env_file(&declaration.dir)).or_else(of_files);
+    let name = plain(&name.or_else(of_dir).unwrap_or_default());
+    if name.is_empty() { "project".to_owned() } else { name }
+}
+
+/// The top-level `name:` of a Compose file. One with variables needs Compose to read it.
+fn of_file(file: &Path) -> Option<String> {
+    if !file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+        return None;
+    }
+    let text = fs::read_to_string(file).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix("name:"))?;
+    let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+    (!value.is_empty() && !value.contains('$')).then(|| value.to_owned())
+}
+
+fn of_env_file(dir: &Path) -> Option<String> {
+    let text = fs::read_to_string(dir.join(".env")).ok()?;
+    let value = text.lines().find_map(|line| line.trim().strip_prefix(VARIABLE)?.strip_prefix('='))?;
+    let value = value.trim().trim_matches(['"', '\'']);
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// A name as Compose normalizes it: lower-case letters, digits, dashes and underscores, of which the first is no dash.
+fn plain(name: &str) -> String {
+    let name = name.to_lowercase();
+    let kept: String =
+        name.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(*c)).collect();
+    kept.trim_start_matches(['-', '_']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::Target;
+
+    fn declaration(dir: &Path, tags: &[&str]) -> Declaration {
+        let target = Target { tags: tags.iter().map(ToString::to_string).collect(), ..Target::default() };
+        Declaration {
+            files: vec![dir.join("compose.yaml")],
+            dir: dir.to_path_buf(),
+            targets: [("web".to_owned(), target)].into(),
+            groups: std::collections::BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_tag_or_a_digest_is_no_part_of_a_repository() {
+        for (image, expected) in [
+            ("app", "app"),
+            ("app:1", "app"),
+            ("t/web:${TAG}", "t/web"),
+            ("r.example:5000/team/app", "r.example:5000/team/app"),
+            ("r.example:5000/team/app:1.2", "r.example:5000/team/app"),
+            ("app@sha256:00", "app"),
+            ("r.example:5000/app:1@sha256:00", "r.example:5000/app"),
+        ] {
+            assert_eq!(repository(image), expected, "{image}");
+        }
+    }
+
+    #[test]
+    fn targets_without_an_image_are_told_apart_by_their_project() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let project = |name: &str| {
+            let place = dir.path().join(name);
+            fs::create_dir_all(&place).expect("made");
+            declaration(&place, &[])
+        };
+        let (one, other) = (project("My Shop.v2"), project("_blog"));
+        assert_eq!(store_name(&one, "web", None), "myshopv2-web");
+        assert_eq!(store_name(&other, "web", None), "blog-web");
+        assert_eq!(store_name(&one, "web", Some("ci")), "ci-web");
+        fs::write(&one.files[0], "# c\nname: \"shop\" # c\nservices:\n  name: x\n").expect("written");
+        assert_eq!(store_name(&one, "web", None), "shop-web");
+        fs::write(&one.files[0], "name: ${X}\n").expect("written");
+        assert_eq!(store_name(&one, "web", None), "myshopv2-web");
+        fs::write(one.dir.join(".env"), "A=1\nCOMPOSE_PROJECT_NAME=dot\n").expect("written");
+        assert_eq!(store_name(&one, "web", None), "dot-web");
+        let named = declaration(&one.dir, &["t/web:1", "t/web:2"]);
+        assert_eq!(store_name(&named, "web", Some("ci")), "t/web");
+    }
+}

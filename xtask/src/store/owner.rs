@@ -1,0 +1,118 @@
+//! Whose a scratch directory is. The kernel's locks tell on one machine; machines that share a store may not see each
+//! other's processes, and a process id alone means nothing to them.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::{self, Durability};
+
+/// The file in a scratch directory.
+const FILE: &str = "owner.json";
+
+/// The process that made a scratch directory.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// Name of the host, as the kernel has it.
+    host: String,
+    /// The kernel's id of this boot.
+    boot: String,
+    /// The namespace that the process id belongs to.
+    namespace: String,
+    /// Process id.
+    process: u32,
+    /// When the process started, in the kernel's ticks since the boot.
+    started: String,
+}
+
+/// What is known of a process that holds no lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It runs.
+    Runs,
+    /// It is gone.
+    Gone,
+    /// It is in another container of this machine: only the lock tells.
+    Unseen,
+    /// It is on another machine.
+    Elsewhere,
+}
+
+impl Owner {
+    /// Returns this process.
+    pub(crate) fn this() -> Self {
+        let process = std::process::id();
+        Self {
+            host: kernel("hostname"),
+            boot: kernel("random/boot_id"),
+            namespace: namespace(),
+            process,
+            started: started(process).unwrap_or_default(),
+        }
+    }
+
+    /// Writes the owner of a directory into it.
+    pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
+        files::write(&dir.join(FILE), &serde_json::to_vec(self)?, Durability::Quick)
+    }
+
+    /// Reads the owner of a directory.
+    pub(crate) fn read(dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(dir.join(FILE)).ok()?).ok()
+    }
+
+    /// Returns what `this` process can tell of the owner.
+    pub(crate) fn life(&self, this: &Self) -> Life {
+        if self.boot != this.boot {
+            return if self.host == this.host { Life::Gone } else { Life::Elsewhere };
+        }
+        if self.namespace != this.namespace {
+            return Life::Unseen;
+        }
+        let runs = started(self.process).is_some_and(|started| started == self.started);
+        if runs { Life::Runs } else { Life::Gone }
+    }
+}
+
+fn kernel(name: &str) -> String {
+    fs::read_to_string(Path::new("/proc/sys/kernel").join(name)).unwrap_or_default().trim().to_owned()
+}
+
+fn namespace() -> String {
+    fs::read_link("/proc/self/ns/pid").map_or_else(|_| String::new(), |path| path.display().to_string())
+}
+
+/// The 22nd field of `/proc/PID/stat`; the second one is a name in parentheses that may hold anything.
+fn started(process: u32) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    text.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_host_boot_namespace_and_start() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(Owner::read(dir.path()), None);
+        let this = Owner::this();
+        this.write(dir.path()).expect("written");
+        assert_eq!(Owner::read(dir.path()), Some(this.clone()));
+        let mut ended = std::process::Command::new("true").spawn().expect("it starts");
+        ended.wait().expect("it ends");
+        let table = [
+            (this.clone(), Life::Runs),
+            (Owner { process: ended.id(), ..this.clone() }, Life::Gone),
+            (Owner { started: "1".into(), ..this.clone() }, Life::Gone),
+            (Owner { namespace: "pid:[1]".into(), ..this.clone() }, Life::Unseen),
+            (Owner { boot: "before".into(), ..this.clone() }, Life::Gone),
+            (Owner { boot: "b".into(), host: "other".into(), ..this.clone() }, Life::Elsewhere),
+        ];
+        for (owner, life) in table {
+            assert_eq!(owner.life(&this), life, "{owner:?}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The format of a store: the file `VERSION`, and what its entries say if that file is damaged.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::contents;
+use super::entry::folders;
+use super::key::FORMAT;
+use crate::layout::Layout;
+use crate::text::size::show;
+
+/// Returns the format of a store. A store without a format gets ours.
+pub(crate) fn format(layout: &Layout) -> u32 {
+    written(layout).unwrap_or_else(|| of_entries(layout).unwrap_or(FORMAT))
+}
+
+/// Returns what `VERSION` says, if it can be read. A full disk or a damaged one leaves anything there.
+pub(crate) fn written(layout: &Layout) -> Option<u32> {
+    fs::read_to_string(layout.version_file()).ok()?.trim().parse().ok()
+}
+
+/// Returns why a store is not used: a newer version wrote it.
+pub(crate) fn foreign(layout: &Layout) -> Option<String> {
+    let format = written(layout).filter(|format| *format > FORMAT)?;
+    Some(format!(
+        "the store `{}` has format {format}, this xtask knows format {FORMAT}: it is not used, and takes {}\n\
+         use a newer xtask, another store with --cache-dir, or free it: \
+         cargo xtask cache clear all --format {format}",
+        layout.store.display(),
+        show(contents::measure(layout))
+    ))
+}
+
+/// Returns the format that sound entries have, ours if any has it.
+fn of_entries(layout: &Layout) -> Option<u32> {
+    let keys = folders(&layout.all_layers()).into_iter().flat_map(|image| folders(&image));
+    let mut dirs: Vec<PathBuf> = keys.flat_map(|key| [folders(&key), vec![key]].concat()).collect();
+    dirs.extend(folders(&layout.all_mounts()));
+    let formats: Vec<u32> = dirs.iter().filter_map(|dir| of_entry(dir)).collect();
+    formats.iter().find(|format| **format == FORMAT).or(formats.iter().max()).copied()
+}
+
+/// Returns the format of one entry.
+pub(crate) fn of_entry(dir: &std::path::Path) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let bytes = fs::read(dir.join("entry.json")).ok()?;
+    Some(serde_json::from_slice::<Format>(&bytes).ok()?.format)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_version_is_judged_by_the_entries() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/", dir.path());
+        let entry = |format: u32| {
+            let place = layout.all_mounts().join(format!("m{format}"));
+            fs::create_dir_all(&place).expect("made");
+            fs::write(place.join("entry.json"), format!(r#"{{"format":{format}}}"#)).expect("written");
+        };
+        assert_eq!((format(&layout), foreign(&layout)), (FORMAT, None), "no store yet");
+        for damaged in ["", "\0\0", "x", "-1"] {
+            fs::write(layout.version_file(), damaged).expect("written");
+            assert_eq!((format(&layout), foreign(&layout)), (FORMAT, None), "{damaged:?}");
+        }
+        entry(FORMAT - 1);
+        assert_eq!(format(&layout), FORMAT - 1);
+        entry(FORMAT);
+        assert_eq!(format(&layout), FORMAT);
+        fs::write(layout.version_file(), format!("{}\n", FORMAT + 1)).expect("written");
+        let why = foreign(&layout).expect("newer");
+        assert!(why.contains(&format!("cache clear all --format {}", FORMAT + 1)), "{why}");
+    }
+}
