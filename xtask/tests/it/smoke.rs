@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use crate::common::{Project, Run};
 use serde_json::Value;
@@ -104,10 +103,8 @@ fn an_unknown_image_is_one_clear_error() {
 #[test]
 #[ignore = "needs an engine"]
 fn the_real_image_passes() {
-    let begun = Instant::now();
     let (json, run) = smoke(&[]);
     run.succeeds();
-    assert!(begun.elapsed() < Duration::from_secs(180));
     assert_eq!(
         (&json["schema"], &json["image"], &json["result"]),
         (&1.into(), &IMAGE.into(), &"passed".into())

@@ -2,7 +2,6 @@
 //! image for docker-container builders and as a server for remote ones. And the three ways to a builder that a test can take.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -119,17 +118,16 @@ pub struct Remote {
 impl Remote {
     pub fn start() -> Self {
         let dir = tempfile::Builder::new().prefix("bk-").tempdir_in("/tmp").expect("a temporary folder");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
         let log = File::create(dir.path().join("log")).expect("a log");
         let mut command = Command::new(programs().join("buildkitd"));
-        command.args(["--addr", &format!("tcp://127.0.0.1:{port}"), "--oci-worker-binary=runc"]);
+        command.args(["--addr", "tcp://127.0.0.1:0", "--oci-worker-binary=runc"]);
         command.arg("--root").arg(dir.path().join("data"));
         // The engine's containerd is not ours to work with.
         command.args(["--containerd-worker=false"]).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a log")).stderr(log);
-        let remote = Self { dir, port, child: command.spawn().expect("buildkitd runs") };
+        let child = command.spawn().expect("buildkitd runs");
+        let port = super::logged_port(&dir.path().join("log"), "running server on ");
+        let remote = Self { dir, port, child };
         remote.wait();
         remote
     }

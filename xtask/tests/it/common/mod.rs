@@ -125,6 +125,21 @@ pub fn make_old(dir: &std::path::Path) {
     std::fs::File::open(dir).expect("there").set_modified(time).expect("set");
 }
 
+/// Waits until a server's log has this text, and returns the port of the address that follows it.
+pub fn logged_port(log: &Path, before: &str) -> u16 {
+    let begun = std::time::Instant::now();
+    loop {
+        let text = fs::read_to_string(log).unwrap_or_default();
+        let address = text.split_once(before).and_then(|(_, rest)| rest.strip_prefix("127.0.0.1:"));
+        // A line that is whole: a number may be written by halves.
+        if let Some((address, _)) = address.and_then(|rest| rest.split_once('"')) {
+            return address.parse().expect("a port");
+        }
+        assert!(begun.elapsed().as_secs() < 60, "`{before}` is not in the log: {text}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 /// Notes that this machine cannot run the test, with the reason: `return skip("needs root")`.
 /// `cargo xtask test` counts and prints the notes.
 pub fn skip(reason: &str) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A registry; it and its data end with the test.
 pub struct Registry {
@@ -50,18 +50,16 @@ impl Registry {
             mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&data);
             assert!(mount.status().expect("mount runs").success(), "a small disk needs root");
         }
-        let port = free_port();
         let root = dir.path().display().to_string();
         let config = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {root}/data}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n{}",
+            "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {root}/data}}\nhttp: {{addr: '127.0.0.1:0'}}\n{}",
             more.replace("DIR", &root)
         );
         fs::write(dir.path().join("htpasswd"), HTPASSWD).expect("written");
         fs::write(dir.path().join("config.yml"), config).expect("written");
         let child = serve(dir.path());
-        let registry = Self { dir, port, child, is_mounted: kib.is_some() };
-        registry.wait();
-        registry
+        let port = super::logged_port(&dir.path().join("log"), "listening on ");
+        Self { dir, port, child, is_mounted: kib.is_some() }
     }
 
     /// `--cache` for a repository of it.
@@ -101,15 +99,6 @@ impl Registry {
         self.child.kill().expect("killed");
         self.child.wait().expect("waited for");
     }
-
-    fn wait(&self) {
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let log = || fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-            assert!(started.elapsed() < Duration::from_secs(20), "the registry is not up: {}", log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
 }
 
 impl Drop for Registry {
@@ -131,11 +120,6 @@ fn serve(dir: &Path) -> Child {
     command.arg("serve").arg(dir.join("config.yml")).stdin(Stdio::null());
     command.stdout(log.try_clone().expect("a log")).stderr(log);
     command.spawn().expect("docker-registry runs: `cargo xtask test --provision` installs it")
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// A server that is no registry: every connection is accepted and gets this answer, or none ever. It lasts as long as the
