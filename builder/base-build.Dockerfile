@@ -4,7 +4,8 @@
 #   pins       which versions can be had                        (Debian's mirror)
 #   toolchain  compilers and headers, the same for every set    <- pins
 #   sources    PHP's sources and those of PECL extensions       <- toolchain, pins
-#   php        the library                                      <- sources, settings  \  these two
+#   libraries  headers and archives as Debian has them today    <- toolchain, packages (LINK=static)
+#   php        the library                                      <- libraries, sources  \  these two
 #   modules    Go's modules, and Caddy compiled                 <- toolchain          /  side by side
 #   static     the binary                                       <- php, modules, main.go
 #   layout     shared objects and what else stands beside it    <- static, php, settings
@@ -14,6 +15,7 @@
 # Secrets and cache mounts are in no key and in no layer.
 
 ARG BASE_IMAGE=debian:13-slim
+ARG LINK=shared
 
 FROM ${BASE_IMAGE} AS debian
 
@@ -40,7 +42,8 @@ FROM debian AS toolchain
 COPY build-static.sh /builder/
 COPY lib/common.sh lib/apt.sh lib/toolchain.sh /builder/lib/
 COPY --from=pins /pins/toolchain.env /pins/
-RUN --mount=type=cache,id=durango-apt-archives,target=/var/cache/apt/archives,sharing=locked \
+RUN --mount=type=bind,source=libraries.list,target=/builder/libraries.list \
+    --mount=type=cache,id=durango-apt-archives,target=/var/cache/apt/archives,sharing=locked \
     --mount=type=cache,id=durango-apt-lists,target=/var/lib/apt/lists,sharing=locked \
     --mount=type=secret,id=ca_certificates,mode=0444 \
     /builder/build-static.sh toolchain
@@ -55,12 +58,41 @@ RUN --mount=type=cache,id=durango-apt-archives,target=/var/cache/apt/archives,sh
     --mount=type=secret,id=ca_certificates,mode=0444 \
     /builder/build-static.sh sources
 
-FROM sources AS php
+# A static binary holds Debian's libraries, so it is linked again when they get security updates. A
+# shared one gets them with the runtime image, whose Dockerfile explains PACKAGES.
+FROM debian AS resolve
+ARG PACKAGES=
+RUN --mount=type=bind,from=runtime,source=debian-packages,target=/tmp/debian-packages \
+    --mount=type=bind,source=libraries.list,target=/tmp/libraries.list \
+    --mount=type=cache,id=durango-apt-archives,target=/var/cache/durango-archives,sharing=locked \
+    --mount=type=cache,id=durango-apt-lists,target=/var/lib/apt/lists,sharing=locked \
+    --mount=type=secret,id=ca_certificates,mode=0444 \
+    /tmp/debian-packages resolve /tmp/libraries.list /packages
+
+FROM scratch AS packages
+COPY --from=resolve /packages /
+
+FROM toolchain AS libraries-shared
+
+FROM toolchain AS libraries-static
+RUN --mount=type=bind,from=resolve,source=/packages,target=/tmp/packages \
+    --mount=type=bind,from=runtime,source=debian-packages,target=/tmp/debian-packages \
+    --mount=type=bind,source=libraries.list,target=/tmp/libraries.list \
+    --mount=type=cache,id=durango-apt-archives,target=/var/cache/durango-archives,sharing=locked \
+    --mount=type=cache,id=durango-apt-lists,target=/var/lib/apt/lists,sharing=locked \
+    --mount=type=secret,id=ca_certificates,mode=0444 \
+    /tmp/debian-packages install /tmp/packages /tmp/libraries.list
+
+FROM libraries-${LINK} AS libraries
+
+FROM libraries AS php
 COPY libtool-lean /builder/
 COPY lib/php.sh /builder/lib/
 ARG LINK=shared
 ARG CFLAGS="-O2 -fstack-protector-strong -fno-semantic-interposition"
 RUN --mount=type=bind,from=settings,source=/settings/configure-options,target=/settings/configure-options \
+    --mount=type=bind,from=pins,source=/pins/php.env,target=/pins/php.env \
+    --mount=type=bind,from=sources,source=/usr/src/php,target=/usr/src/php,rw \
     --mount=type=cache,id=durango-ccache,target=/root/.cache/ccache,sharing=shared \
     --mount=type=cache,id=durango-php-config,target=/root/.cache/php-config,sharing=shared \
     /builder/build-static.sh php
@@ -78,7 +110,7 @@ RUN --mount=type=cache,id=durango-gomod,target=/go/pkg/mod,sharing=shared \
     --mount=type=secret,id=netrc,mode=0444 \
     /builder/build-static.sh modules
 
-FROM toolchain AS static
+FROM libraries AS static
 COPY lib/go.sh lib/static.sh /builder/lib/
 ARG LINK=shared
 ARG GOFLAGS=-mod=readonly

@@ -8,21 +8,37 @@
 ARG BASE_IMAGE=debian:13-slim
 ARG LINK=shared
 
-FROM ${BASE_IMAGE} AS runtime-shared
-# Bound to the one file it reads, so that a new binary that needs the same packages does not install them again.
-RUN --mount=type=bind,from=frankenphp-base,source=/usr/local/share/durango/runtime-packages,target=/tmp/runtime-packages \
-    --mount=type=bind,source=install-packages,target=/tmp/install-packages \
+# The versions that Debian's mirror has now. `cargo xtask` asks for them once a day, by building the
+# stage `packages`, and sets PACKAGES to the answer: the mirror's changes run these steps again, and
+# the installation only if a version changed. PACKAGES itself is not read.
+FROM ${BASE_IMAGE} AS resolve
+ARG PACKAGES=
+RUN --mount=type=bind,source=debian-packages,target=/tmp/debian-packages \
+    --mount=type=bind,source=packages.list,target=/tmp/packages.list \
     --mount=type=cache,id=durango-apt-archives,target=/var/cache/durango-archives,sharing=locked \
     --mount=type=cache,id=durango-apt-lists,target=/var/lib/apt/lists,sharing=locked \
     --mount=type=secret,id=ca_certificates,mode=0444 \
-    /tmp/install-packages /tmp/runtime-packages
+    /tmp/debian-packages resolve /tmp/packages.list /packages
+
+FROM scratch AS packages
+COPY --from=resolve /packages /
+
+FROM ${BASE_IMAGE} AS runtime-shared
+# Reads two files, so a new binary that needs the same packages doesn't install them again.
+RUN --mount=type=bind,from=resolve,source=/packages,target=/tmp/packages \
+    --mount=type=bind,from=frankenphp-base,source=/usr/local/share/durango/runtime-packages,target=/tmp/runtime-packages \
+    --mount=type=bind,source=debian-packages,target=/tmp/debian-packages \
+    --mount=type=cache,id=durango-apt-archives,target=/var/cache/durango-archives,sharing=locked \
+    --mount=type=cache,id=durango-apt-lists,target=/var/lib/apt/lists,sharing=locked \
+    --mount=type=secret,id=ca_certificates,mode=0444 \
+    /tmp/debian-packages install /tmp/packages /tmp/runtime-packages
 
 FROM scratch AS runtime-static
 
 FROM runtime-${LINK}
 WORKDIR /app
 
-# Where Caddy keeps its state; the base makes both writable for whatever user the container runs as.
+# Caddy keeps its state here. The base image makes both writable for the user below and for group 0.
 ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data
 ENV GODEBUG=cgocheck=0
 
@@ -31,11 +47,15 @@ COPY Caddyfile php.ini /etc/frankenphp/
 COPY --from=app . /app
 
 VOLUME ["/config", "/data"]
-EXPOSE 80 443 443/udp 2019
+EXPOSE 80 443 443/udp
 
-# The program itself asks, since a static image holds no other one.
+# www-data of Debian, by number, so that Kubernetes can see that it isn't root. Nothing in the image
+# except /config, /data, and /tmp belongs to it. Any other user of group 0 works as well.
+USER 33:33
+
+# Asks the ports on which the server really listens, so it needs no admin API, no PHP, and no shell.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --start-interval=1s \
-    CMD ["frankenphp", "php-cli", "-r", "exit(@file_get_contents('http://localhost:2019/metrics') === false ? 1 : 0);"]
+    CMD ["frankenphp", "healthcheck"]
 
 LABEL org.opencontainers.image.title="FrankenPHP" \
       org.opencontainers.image.description="PHP and Caddy in one binary, built from source" \

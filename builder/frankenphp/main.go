@@ -3,6 +3,8 @@
 // A Caddy module is added by one more blank import here and `go mod tidy`.
 package main
 
+import "C" // command.c decides whether this program or PHP's command line runs
+
 import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 

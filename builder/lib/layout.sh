@@ -7,9 +7,11 @@ out=/layout
 objects=$out/usr/local/lib/php/extensions
 share=$out/usr/local/share/durango
 
-# What both kinds of runtime image have. Any user may write Caddy's state, so that the image runs as any user.
+# The files of both kinds of runtime image. Caddy's state belongs to www-data, the image's user,
+# and to group 0: that is the group of root without capabilities and of platforms that choose the
+# user.
 lay_out() {
-    install -d -m 1777 $out/config $out/config/caddy $out/data $out/data/caddy
+    install -d -o 33 -g 0 -m 770 $out/config $out/config/caddy $out/data $out/data/caddy
     mkdir -p $out/etc/frankenphp/Caddyfile.d $out/etc/frankenphp/php.ini.d
     ln -s frankenphp $out/etc/caddy # the other well-known place of a Caddyfile
     install -D -m 644 -t $share /settings/extensions /settings/left-out

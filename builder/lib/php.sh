@@ -18,9 +18,9 @@ configure_cache_key() {
 run_configure() {
     # shellcheck disable=SC2046  # one option a word
     env "${environment[@]}" /usr/src/php/configure --quiet --cache-file=config.cache --prefix=$prefix --with-pic \
-        --disable-all --disable-cli --disable-cgi --disable-phpdbg --without-pear \
+        --disable-all --enable-cli --disable-cgi --disable-phpdbg --without-pear \
         --enable-embed=static --enable-zts --enable-zend-max-execution-timers --disable-zend-signals \
-        --with-config-file-path=/etc/frankenphp --with-config-file-scan-dir=/etc/frankenphp/php.ini.d \
+        --bindir=/usr/local/bin --with-config-file-path=/etc/frankenphp --with-config-file-scan-dir=/etc/frankenphp/php.ini.d \
         EXTENSION_DIR=/usr/local/lib/php/extensions \
         $(cat /settings/configure-options) >configure.log 2>&1
 }
@@ -47,12 +47,21 @@ configure() {
 # FrankenPHP's own code asks the linker for -lphp. It finds an empty archive: the real one is named by the last link, which must
 # take the whole of it where shared objects will look for symbols that the program itself does not use.
 install_lean() {
+    add_command_line
     make -s INSTALL_ROOT= install-headers >/dev/null
     mkdir -p $prefix/lib $prefix/extensions
     ar cr $prefix/lib/libphp.a
     cp libs/libphp.a /usr/src/php/LICENSE $prefix/
     find modules -name '*.so' -exec strip --strip-unneeded {} + -exec cp {} $prefix/extensions/ \;
     sh scripts/php-config --libs >$prefix/libs
+}
+
+# PHP's own command line becomes part of the library, under another name than main(). Like embed, it
+# defines the pointer to the thread's globals; made weak, the two become one.
+add_command_line() {
+    ld -r -o command-line.o sapi/cli/*.o
+    objcopy --redefine-sym main=php_cli_main --weaken-symbol=_tsrm_ls_cache command-line.o
+    ar qs libs/libphp.a command-line.o
 }
 
 stage_php() {
@@ -63,7 +72,9 @@ stage_php() {
     say "configure"
     configure
     say "make, with $(nproc) jobs"
-    make -s -j"$(nproc)" LIBTOOL="$here/libtool-lean" >make.log 2>&1 || {
+    # shellcheck disable=SC2016  # make's variables
+    make -s -j"$(nproc)" LIBTOOL="$here/libtool-lean" \
+        all_targets='$(OVERALL_TARGET) $(PHP_MODULES) $(PHP_ZEND_EX) $(PHP_CLI_OBJS)' >make.log 2>&1 || {
         grep -nE 'error|Error|undefined' make.log | tail -n 15 >&2
         tail -n 15 make.log >&2
         fail "PHP's make failed; its last lines are above"

@@ -30,12 +30,14 @@ stage_static() {
     local flags text
     go_setup
     text=$(version_text)
-    flags="-Wl,-z,pack-relative-relocs $("${LINK}_flags")"
+    flags="-Wl,-z,pack-relative-relocs -Wl,--wrap=main $("${LINK}_flags")"
     CGO_CFLAGS+=" -DFRANKENPHP_VERSION=$(pin FRANKENPHP_VERSION /pins/go.env) -DPHP_HEADERS=$(headers_digest)"
     mkdir -p "$(dirname $binary)"
     run_go build -trimpath -buildmode=pie -tags "$tags" -o $binary -ldflags "-w -s -linkmode external \
         -X 'github.com/caddyserver/caddy/v2.CustomVersion=$text' -X github.com/caddyserver/caddy/v2.CustomBinaryName=frankenphp \
         -X 'github.com/caddyserver/caddy/v2/modules/caddyhttp.ServerHeader=FrankenPHP Caddy' -extldflags '$flags'" .
-    setcap cap_net_bind_service=+ep $binary
+    # Called by this name, it is PHP's command line: see frankenphp/command.c. A hard link, because
+    # PHP resolves symbolic links before it fills in PHP_BINARY.
+    ln $binary "$(dirname $binary)/php"
     say "$(du -h $binary | cut -f1) $(file -b $binary | cut -d, -f1-4)"
 }

@@ -147,6 +147,55 @@ pub fn restarted(before: u64, after: u64) -> Result<String> {
     Ok(format!("the counter was {before}, and {after} after the restart"))
 }
 
+/// Settings that PHP's defaults have for development. Where a setting may be written in two ways,
+/// both are here.
+const PRODUCTION: &[(&str, &[&str])] = &[
+    ("zend.assertions", &["-1"]),
+    ("variables_order", &["GPCS"]),
+    ("display_errors", &["", "0", "Off", "off"]),
+    ("expose_php", &["", "0", "Off", "off"]),
+    ("register_argc_argv", &["", "0", "Off", "off"]),
+    ("enable_dl", &["", "0", "Off", "off"]),
+    ("allow_url_include", &["", "0", "Off", "off"]),
+    ("session.cookie_secure", &["1", "On", "on"]),
+    ("session.cookie_httponly", &["1", "On", "on"]),
+    ("session.use_strict_mode", &["1", "On", "on"]),
+    ("zend.exception_ignore_args", &["1", "On", "on"]),
+];
+
+/// The settings of the serving PHP.
+pub fn production(seen: &Value) -> Result<String> {
+    for (name, allowed) in PRODUCTION {
+        let value = seen["settings"][name].as_str().unwrap_or_default();
+        ensure!(allowed.contains(&value), "{name}: expected `{}`, saw `{value}`", allowed[0]);
+    }
+    ensure!(seen["environment"] == 0, "expected an empty $_ENV, saw {} variables", seen["environment"]);
+    ensure!(seen["path"] == true, "expected getenv() to see PATH");
+    Ok(format!("{} settings", PRODUCTION.len()))
+}
+
+/// The addresses at which PHP code found the admin API.
+pub fn admin(seen: &Value) -> Result<String> {
+    let asked = seen["asked"].as_array().map(Vec::len).unwrap_or_default();
+    let found = seen["admin"].as_array().context("expected a list of addresses, saw none")?;
+    // The server itself listens on two ports: where none of them was asked, none was found.
+    ensure!(asked > 1, "expected the server's own addresses among those asked, saw {}", seen["asked"]);
+    ensure!(
+        found.is_empty(),
+        "PHP code can read and replace the server's configuration at {}",
+        seen["admin"]
+    );
+    Ok(format!("out of reach at {asked} addresses"))
+}
+
+/// The answer for a hidden file.
+pub fn hidden(path: &str, response: &Response) -> Result<()> {
+    let status = response.head.status;
+    ensure!(status == 404, "{path}: expected 404, saw {status}: {}", response.text());
+    ensure!(!response.text().contains("Hello"), "{path}: the file is shown with the 404");
+    Ok(())
+}
+
 /// The one that sleeps is served, the one that waits too long is not.
 pub fn busy(sleeper: u16, waiter: &Response) -> Result<String> {
     ensure!(sleeper == 200, "the request that holds the thread: expected 200, saw {sleeper}");
@@ -154,7 +203,7 @@ pub fn busy(sleeper: u16, waiter: &Response) -> Result<String> {
     Ok(format!("503 after {} ms of waiting", waiter.first_byte.as_millis()))
 }
 
-/// Who serves, where the engine was told a user.
+/// The user that serves.
 pub fn user(seen: &Value, uid: u64) -> Result<String> {
     ensure!(seen["uid"] == uid, "expected user {uid}, saw {}", seen["uid"]);
     ensure!(seen["writable"] == true, "the folder for temporary files is not writable for user {uid}");

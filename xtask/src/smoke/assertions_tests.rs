@@ -164,3 +164,39 @@ fn an_application_may_redirect_but_not_break() {
     assert!(own_page(&json!({"status": "HTTP/1.1 500 Internal Server Error", "bytes": 0})).is_err());
     assert!(own_page(&json!({"status": "no answer", "bytes": 0})).is_err());
 }
+
+fn production_settings() -> Value {
+    let settings: serde_json::Map<String, Value> =
+        PRODUCTION.iter().map(|(name, allowed)| ((*name).to_owned(), allowed[0].into())).collect();
+    json!({"settings": settings, "environment": 0, "path": true})
+}
+
+#[test]
+fn each_setting_for_production_is_needed() {
+    production(&production_settings()).unwrap();
+    for (name, _) in PRODUCTION {
+        let mut seen = production_settings();
+        seen["settings"][*name] = "EGPCS".into();
+        assert!(production(&seen).unwrap_err().to_string().starts_with(name), "{name}");
+    }
+    let mut seen = production_settings();
+    seen["environment"] = 12.into();
+    assert!(production(&seen).is_err());
+}
+
+#[test]
+fn an_admin_api_that_code_finds_is_a_failure() {
+    let asked = ["tcp://127.0.0.1:2019", "tcp://127.0.0.1:80"];
+    admin(&json!({"asked": asked, "admin": []})).unwrap();
+    let found = admin(&json!({"asked": asked, "admin": ["tcp://127.0.0.1:2019"]}));
+    assert!(found.unwrap_err().to_string().contains(":2019"));
+    assert!(admin(&json!({"asked": asked[..1], "admin": []})).is_err(), "it saw no listener at all");
+    assert!(admin(&json!({"asked": asked})).is_err());
+}
+
+#[test]
+fn a_hidden_file_needs_404_and_no_content() {
+    hidden("/.env", &response(404, &[], "")).unwrap();
+    assert!(hidden("/.env", &response(200, &[], "")).is_err());
+    assert!(hidden("/.env", &response(404, &[], "Hello")).is_err());
+}

@@ -9,9 +9,9 @@ use anyhow::Result;
 use super::docker::Container;
 use super::http::{self, Request, Response};
 use super::image::Image;
-use super::stage::Scenario;
-use super::stage::Scenario::{Busy, Declared, NonRoot, Shipped, Web};
-use super::{extensions, requests, runtime};
+use super::stage::NOBODY;
+use super::stage::Scenario::{self, AnyUser, Busy, Declared, Hardened, Root, Shipped, Web};
+use super::{command_line, extensions, requests, runtime};
 
 /// How long one request or command of a check may take.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
@@ -85,6 +85,7 @@ type Proof = fn(&Scene<'_>) -> Result<String>;
 const TABLE: &[CheckRow] = &[
     ("labels", Declared, |scene| scene.image.config.labels()),
     ("ports", Declared, |scene| scene.image.config.ports()),
+    ("user", Declared, |scene| scene.image.config.user()),
     ("folders", Declared, |scene| scene.image.config.folders()),
     ("healthy", Shipped, runtime::healthy),
     ("health-command", Shipped, runtime::health_command),
@@ -92,10 +93,14 @@ const TABLE: &[CheckRow] = &[
     ("build-info", Shipped, runtime::build_info),
     ("list-modules", Shipped, runtime::list_modules),
     ("php-cli", Shipped, runtime::php_cli),
+    ("php", Shipped, runtime::php),
     ("own-page", Shipped, runtime::own_page),
     ("stop", Shipped, runtime::stop),
     ("page", Web, requests::page),
-    ("php", Web, requests::php),
+    ("serving-php", Web, requests::php),
+    ("production", Web, requests::production),
+    ("admin", Web, requests::admin),
+    ("hidden-files", Web, requests::hidden_files),
     ("server-fields", Web, requests::server_fields),
     ("large-body", Web, requests::large_body),
     ("sessions", Web, requests::sessions),
@@ -104,10 +109,17 @@ const TABLE: &[CheckRow] = &[
     ("worker", Web, requests::worker),
     ("worker-restart", Web, requests::worker_restart),
     ("names", Web, |scene| extensions::call(scene, "ext-system.php", "names")),
-    ("non-root-page", NonRoot, requests::page),
-    ("non-root-user", NonRoot, requests::user),
-    ("non-root-sessions", NonRoot, requests::sessions),
-    ("non-root-upload", NonRoot, requests::upload),
+    ("any-user-page", AnyUser, requests::page),
+    ("any-user", AnyUser, |scene| requests::user(scene, NOBODY)),
+    ("any-user-sessions", AnyUser, requests::sessions),
+    ("any-user-upload", AnyUser, requests::upload),
+    ("any-user-health", AnyUser, runtime::health_command),
+    ("root-page", Root, requests::page),
+    ("root-user", Root, |scene| requests::user(scene, 0)),
+    ("root-health", Root, runtime::health_command),
+    ("hardened-page", Hardened, requests::page),
+    ("hardened-php", Hardened, runtime::php),
+    ("hardened-health", Hardened, runtime::health_command),
     ("busy", Busy, requests::busy),
 ];
 
@@ -136,7 +148,7 @@ pub fn all() -> Vec<Check> {
             }
         }),
     });
-    table.chain(need).collect()
+    table.chain(need).chain(command_line::checks()).collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! The engine as the checks use it: short commands with a time limit, containers that are gone at the end, and where their
 //! ports are reached.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use xshell::{Shell, cmd};
 
+use super::relay::Relay;
 use crate::engine::problem::Problem;
 use crate::process::query::{self, QueryOutput};
 use crate::process::signals;
@@ -30,7 +32,8 @@ impl Docker<'_> {
         answer
     }
 
-    fn ask_even_interrupted(&self, args: &[&str], limit: Duration) -> Result<QueryOutput> {
+    /// The same after Ctrl-C, to clean up.
+    pub(crate) fn ask_even_interrupted(&self, args: &[&str], limit: Duration) -> Result<QueryOutput> {
         if self.verbose {
             errln!("$ docker {}", shell_words::join(args));
         }
@@ -58,36 +61,29 @@ pub fn problem(words: &str) -> Problem {
     }
 }
 
-/// Where published ports are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostAddress {
-    /// The address that ports are published on.
-    pub publish: &'static str,
-    /// The host that they are reached at.
-    pub host: String,
+/// How the ports of containers are reached. They are published on the loopback interface or not at
+/// all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortAccess {
+    /// The engine is on this machine: its loopback interface is ours.
+    Published,
+    /// The engine is elsewhere: connections go through the engine.
+    Relayed,
 }
 
-impl HostAddress {
-    /// Finds it from the engine's endpoint. An engine behind TCP, as CI has it, is reached at its own host; behind SSH its
-    /// ports cannot be reached.
+impl PortAccess {
+    /// Finds it from the engine's endpoint.
     pub fn of(endpoint: &str) -> Result<Self> {
-        let local = Self { publish: "127.0.0.1", host: "127.0.0.1".into() };
         let (scheme, rest) = endpoint.split_once("://").unwrap_or(("unix", endpoint));
-        match scheme {
-            "unix" | "npipe" | "fd" => Ok(local),
-            "tcp" | "http" | "https" => {
-                let authority = rest.split('/').next().unwrap_or(rest);
-                let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-                match host {
-                    "localhost" | "127.0.0.1" | "[::1]" => Ok(local),
-                    "" => Err(anyhow!("the engine's address `{endpoint}` names no host")),
-                    host => Ok(Self { publish: "0.0.0.0", host: host.into() }),
-                }
-            }
-            _ => Err(anyhow!(
-                "smoke needs an engine on this machine or behind TCP, and the engine is at `{endpoint}`: its ports cannot be \
-                 reached from here\nrun smoke on that machine, or unset DOCKER_HOST / choose another `docker context`"
-            )),
+        if matches!(scheme, "unix" | "npipe" | "fd") {
+            return Ok(Self::Published);
+        }
+        let authority = rest.split('/').next().unwrap_or(rest);
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        match (scheme, host) {
+            ("tcp" | "http" | "https", "localhost" | "127.0.0.1" | "[::1]") => Ok(Self::Published),
+            (_, "") => Err(anyhow!("the engine's address `{endpoint}` names no host")),
+            _ => Ok(Self::Relayed),
         }
     }
 }
@@ -97,9 +93,10 @@ pub struct Container<'a> {
     docker: &'a Docker<'a>,
     /// Its name, random and ours.
     pub name: String,
-    /// `HOST:PORT` of its port 80.
+    /// `HOST:PORT` at which its port is reached.
     pub http: String,
     keep: bool,
+    relay: Option<Relay>,
 }
 
 /// What a container is made with.
@@ -110,6 +107,8 @@ pub struct Start<'a> {
     pub image: &'a str,
     /// Arguments of `docker create` before the image.
     pub args: &'a [&'a str],
+    /// The port that its server listens on.
+    pub port: u16,
     /// A folder on this machine and where its content goes.
     pub pages: Option<(&'a str, &'a str)>,
     /// Whether it stays at the end.
@@ -118,10 +117,14 @@ pub struct Start<'a> {
 
 impl<'a> Container<'a> {
     /// Creates a container, puts its pages in, starts it, and finds its port.
-    pub fn start(docker: &'a Docker<'a>, reach: &HostAddress, start: &Start<'_>) -> Result<Self> {
-        let mut container = Self { docker, name: start.name.clone(), http: String::new(), keep: start.keep };
-        let publish = format!("{}::80", reach.publish);
-        let mut create = vec!["create", "--name", &start.name, "--publish", &publish];
+    pub fn start(docker: &'a Docker<'a>, access: PortAccess, start: &Start<'_>) -> Result<Self> {
+        let mut container =
+            Self { docker, name: start.name.clone(), http: String::new(), keep: start.keep, relay: None };
+        let publish = format!("127.0.0.1::{}", start.port);
+        let mut create = vec!["create", "--name", &start.name];
+        if access == PortAccess::Published {
+            create.extend(["--publish", &publish]);
+        }
         create.extend(start.args);
         create.push(start.image);
         docker.must(&create, DOCKER_TIMEOUT)?;
@@ -130,12 +133,27 @@ impl<'a> Container<'a> {
             docker.must(&["cp", &format!("{from}/."), &format!("{}:{to}", start.name)], DOCKER_TIMEOUT)?;
         }
         docker.must(&["start", &start.name], DOCKER_TIMEOUT)?;
-        // A container that ended at once has no port; what it said tells why.
-        let port = docker.ask(&["port", &start.name, "80/tcp"], DOCKER_TIMEOUT)?;
-        let port = port.stdout.lines().find_map(port_of);
-        container.http =
-            port.map(|port| format!("{}:{port}", reach.host)).ok_or_else(|| container.exit_reason())?;
+        container.http = match access {
+            PortAccess::Published => container.published(start.port)?,
+            PortAccess::Relayed => container.relayed(start.port)?,
+        };
         Ok(container)
+    }
+
+    /// The address of a published port. A container that ended at once has none; its last words
+    /// tell why.
+    fn published(&self, port: u16) -> Result<String> {
+        let answer = self.docker.ask(&["port", &self.name, &format!("{port}/tcp")], DOCKER_TIMEOUT)?;
+        let port = answer.stdout.lines().find_map(port_of);
+        port.map(|port| format!("127.0.0.1:{port}")).ok_or_else(|| self.exit_reason())
+    }
+
+    /// The address of a relay to a port.
+    fn relayed(&mut self, port: u16) -> Result<String> {
+        let sh = self.docker.sh.clone();
+        let command = move |args: &[&str]| Command::from(cmd!(sh, "docker {args...}"));
+        let relay = self.relay.insert(Relay::start(&self.name, port, command)?);
+        Ok(relay.address())
     }
 
     /// Runs a command inside.
@@ -158,6 +176,11 @@ impl<'a> Container<'a> {
     /// One field of `docker inspect`.
     pub fn inspect(&self, format: &str) -> Result<String> {
         self.docker.must(&["container", "inspect", "--format", format, &self.name], DOCKER_TIMEOUT)
+    }
+
+    /// Sends a signal to its first process.
+    pub fn signal(&self, signal: &str) -> Result<()> {
+        self.docker.must(&["kill", "--signal", signal, &self.name], DOCKER_TIMEOUT).map(drop)
     }
 
     /// Stops it as `docker stop` does.
@@ -196,7 +219,8 @@ impl Container<'_> {
 impl Drop for Container<'_> {
     fn drop(&mut self) {
         if self.keep {
-            errln!("kept {} at http://{}/; docker rm -f -v {}", self.name, self.http, self.name);
+            let address = self.relay.is_none().then(|| format!(" at http://{}/", self.http));
+            errln!("kept {0}{1}; docker rm -f -v {0}", self.name, address.unwrap_or_default());
             return;
         }
         if !self.removed() && signals::interrupted() {
@@ -223,16 +247,14 @@ mod tests {
 
     #[test]
     fn ports_are_reached_where_the_engine_is() {
-        let here = HostAddress { publish: "127.0.0.1", host: "127.0.0.1".into() };
-        assert_eq!(HostAddress::of("unix:///var/run/docker.sock").unwrap(), here);
-        assert_eq!(HostAddress::of("tcp://localhost:2375").unwrap(), here);
-        assert_eq!(
-            HostAddress::of("tcp://docker:2376").unwrap(),
-            HostAddress { publish: "0.0.0.0", host: "docker".into() }
-        );
-        let refusal = HostAddress::of("ssh://me@far").unwrap_err().to_string();
-        assert!(refusal.contains("smoke needs an engine on this machine"), "{refusal}");
-        assert!(HostAddress::of("tcp://").is_err());
+        for here in ["unix:///var/run/docker.sock", "tcp://localhost:2375", "tcp://[::1]:2375", "/run/d.sock"]
+        {
+            assert_eq!(PortAccess::of(here).unwrap(), PortAccess::Published, "{here}");
+        }
+        for there in ["tcp://docker:2376", "tcp://127.0.0.2:2375", "ssh://me@far", "tcp://[fe80::1]:1"] {
+            assert_eq!(PortAccess::of(there).unwrap(), PortAccess::Relayed, "{there}");
+        }
+        assert!(PortAccess::of("tcp://").is_err());
     }
 
     #[test]

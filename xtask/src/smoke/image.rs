@@ -25,6 +25,7 @@ pub struct Config {
     exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
     env: Option<Vec<String>>,
     working_dir: String,
+    user: String,
     healthcheck: Option<Healthcheck>,
 }
 
@@ -34,8 +35,10 @@ struct Healthcheck {
     test: Vec<String>,
 }
 
-/// Ports of the convention: HTTP, HTTPS by TCP and by QUIC, the admin API.
-const PORTS: [&str; 4] = ["80/tcp", "443/tcp", "443/udp", "2019/tcp"];
+/// Ports of the convention: HTTP, HTTPS by TCP and by QUIC.
+const PORTS: [&str; 3] = ["80/tcp", "443/tcp", "443/udp"];
+/// The port of the admin API, which is not for other containers.
+const ADMIN: &str = "2019/tcp";
 /// What an image must tell about itself, after `org.opencontainers.image.`.
 const LABELS: [&str; 3] = ["title", "description", "licenses"];
 
@@ -88,7 +91,20 @@ impl Config {
         if !missing.is_empty() {
             bail!("expected EXPOSE {}, missing: {}", PORTS.join(" "), missing.join(" "));
         }
+        if found.contains(ADMIN) {
+            bail!("expected the admin API inside the container only, saw EXPOSE {ADMIN}");
+        }
         Ok(found.into_iter().collect::<Vec<_>>().join(" "))
+    }
+
+    /// Judges the user: a number, so that Kubernetes can tell that it isn't root without starting
+    /// it.
+    pub fn user(&self) -> Result<String> {
+        let uid = self.user.split(':').next().unwrap_or_default();
+        match uid.parse::<u32>() {
+            Ok(uid) if uid > 0 => Ok(self.user.clone()),
+            _ => bail!("expected USER with the number of an unprivileged user, saw `{}`", self.user),
+        }
     }
 
     /// Judges folders: where applications are put and where Caddy keeps its state.
@@ -133,12 +149,13 @@ mod tests {
         let config = image(
             r#"{"Labels":{"org.opencontainers.image.title":"a","org.opencontainers.image.description":"b",
                 "org.opencontainers.image.licenses":"1","other":"c"},
-                "ExposedPorts":{"80/tcp":{},"443/tcp":{},"443/udp":{},"2019/tcp":{}},
+                "ExposedPorts":{"80/tcp":{},"443/tcp":{},"443/udp":{}},"User":"33:33",
                 "Env":["PATH=/bin","XDG_CONFIG_HOME=/config","XDG_DATA_HOME=/data"],"WorkingDir":"/app",
                 "Healthcheck":{"Test":["CMD","frankenphp","php-cli"],"Interval":1}}"#,
         );
         assert_eq!(config.labels().unwrap(), "description, licenses, title");
-        assert_eq!(config.ports().unwrap(), "2019/tcp 443/tcp 443/udp 80/tcp");
+        assert_eq!(config.ports().unwrap(), "443/tcp 443/udp 80/tcp");
+        assert_eq!(config.user().unwrap(), "33:33");
         assert_eq!(config.folders().unwrap(), "/app, /config, /data");
         assert_eq!(config.health_command().unwrap(), ["frankenphp", "php-cli"]);
     }
@@ -147,9 +164,20 @@ mod tests {
     fn an_empty_declaration_fails_each_judge() {
         let config = image(r#"{"Labels":null,"ExposedPorts":{"80/tcp":{}},"Env":null,"WorkingDir":""}"#);
         assert!(config.labels().unwrap_err().to_string().contains("title"));
-        assert!(config.ports().unwrap_err().to_string().ends_with("missing: 443/tcp 443/udp 2019/tcp"));
+        assert!(config.ports().unwrap_err().to_string().ends_with("missing: 443/tcp 443/udp"));
+        assert!(config.user().is_err());
         assert!(config.folders().unwrap_err().to_string().contains("unset"));
         assert!(config.health_command().is_err());
+    }
+
+    #[test]
+    fn root_and_the_admin_api_for_all_are_refused() {
+        for user in ["root", "0", "0:33", "www-data"] {
+            let config = image(&format!(r#"{{"User":"{user}"}}"#));
+            assert!(config.user().is_err(), "{user}");
+        }
+        let ports = r#"{"ExposedPorts":{"80/tcp":{},"443/tcp":{},"443/udp":{},"2019/tcp":{}}}"#;
+        assert!(image(ports).ports().unwrap_err().to_string().ends_with("saw EXPOSE 2019/tcp"));
     }
 
     #[test]

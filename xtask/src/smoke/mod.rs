@@ -4,10 +4,12 @@
 
 pub mod assertions;
 pub mod checks;
+mod command_line;
 pub mod docker;
 pub mod extensions;
 pub mod http;
 pub mod image;
+mod relay;
 pub mod report;
 mod requests;
 mod runtime;
@@ -23,7 +25,7 @@ use crate::error;
 use crate::process::signals;
 use crate::session::Session;
 use checks::{Check, Scene, Verdict};
-use docker::{Container, DOCKER_TIMEOUT, Docker, HostAddress, Start};
+use docker::{Container, DOCKER_TIMEOUT, Docker, PortAccess, Start};
 use extensions::ExtensionFacts;
 use http::Request;
 use image::Image;
@@ -62,13 +64,13 @@ pub fn run(session: &Session, options: &Options, show: &mut dyn FnMut(&Outcome))
     let docker = Docker { sh: &session.sh, verbose: session.globals.verbose };
     let endpoint =
         docker.must(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], DOCKER_TIMEOUT)?;
-    let reach = HostAddress::of(&endpoint)?;
+    let access = PortAccess::of(&endpoint)?;
     let image = Image::read(&docker, &options.image)?;
     let pages = stage::write_pages()?;
     let report = Report { image: options.image.clone(), ..Report::default() };
     let started = Instant::now();
     let mut run =
-        Run { docker: &docker, image: &image, reach, pages: pages.path(), options, started, report, show };
+        Run { docker: &docker, image: &image, access, pages: pages.path(), options, started, report, show };
     for stage in STAGES {
         run.stage(stage)?;
     }
@@ -95,7 +97,7 @@ fn every_name_known(options: &Options, report: &Report) -> Result<()> {
 struct Run<'a> {
     docker: &'a Docker<'a>,
     image: &'a Image,
-    reach: HostAddress,
+    access: PortAccess,
     pages: &'a Path,
     options: &'a Options,
     started: Instant,
@@ -143,10 +145,11 @@ impl<'a> Run<'a> {
             name: format!("{run}-{}", stage.name()),
             image: &self.options.image,
             args: stage.args(),
+            port: stage.port(),
             pages: stage.has_pages().then_some((&*pages, ROOT)),
             keep: self.options.keep,
         };
-        let container = Container::start(self.docker, &self.reach, &start)?;
+        let container = Container::start(self.docker, self.access, &start)?;
         let begun = Instant::now();
         loop {
             let answer = http::send(&container.http, &Request::get("/hello.php"), Duration::from_secs(5));

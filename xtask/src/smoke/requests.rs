@@ -1,7 +1,7 @@
-//! Checks by HTTP requests from outside; [`judge`] says what is right.
+//! Checks by HTTP requests from outside; [`assertions`] says what is right.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
@@ -10,9 +10,11 @@ use sha2::{Digest, Sha256};
 use super::assertions;
 use super::checks::{CHECK_TIMEOUT, Scene};
 use super::http::Request;
-use super::stage::{self, NOBODY, ROOT};
+use super::stage::ROOT;
+use crate::process::signals;
 
-const RESTART: &str = include_str!("php/restart-workers.php");
+/// How long the server may take to read its configuration again.
+const RELOAD: Duration = Duration::from_secs(15);
 /// More than the buffers on the way hold, and than PHP keeps in memory.
 const LARGE: usize = 6 * 1024 * 1024;
 
@@ -98,22 +100,57 @@ pub(super) fn worker(scene: &Scene<'_>) -> Result<String> {
     assertions::rises(&[count(scene)?, count(scene)?, count(scene)?])
 }
 
-/// The admin API restarts the workers.
+/// The signal for a reload restarts the workers, without the admin API.
 pub(super) fn worker_restart(scene: &Scene<'_>) -> Result<String> {
     count(scene)?;
     let before = count(scene)?;
-    let printed = scene.container()?.frankenphp(&["php-cli", "-r", stage::code(RESTART)], CHECK_TIMEOUT)?;
-    let line = printed.lines().last().unwrap_or_default();
-    let seen: Value =
-        serde_json::from_str(line).with_context(|| format!("expected JSON, saw `{}`", printed.trim()))?;
-    let status = seen["status"].as_str().unwrap_or_default();
-    anyhow::ensure!(status.contains(" 200"), "POST /frankenphp/workers/restart: expected 200, saw {seen}");
-    assertions::restarted(before, count(scene)?)
+    let container = scene.container()?;
+    container.signal("SIGUSR1")?;
+    let begun = Instant::now();
+    loop {
+        signals::check()?;
+        // While the workers start again, a request may fail.
+        match count(scene) {
+            Ok(after) if after <= before => return assertions::restarted(before, after),
+            Err(error) if !container.is_running() || begun.elapsed() > RELOAD => return Err(error),
+            Ok(after) if begun.elapsed() > RELOAD => return assertions::restarted(before, after),
+            _ => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
 }
 
-/// Another user than root serves.
-pub(super) fn user(scene: &Scene<'_>) -> Result<String> {
-    assertions::user(&get_json(scene, "/process.php")?, NOBODY)
+/// The settings for production are in effect.
+pub(super) fn production(scene: &Scene<'_>) -> Result<String> {
+    assertions::production(&get_json(scene, "/production.php")?)
+}
+
+/// PHP code finds no admin API.
+pub(super) fn admin(scene: &Scene<'_>) -> Result<String> {
+    assertions::admin(&get_json(scene, "/admin.php")?)
+}
+
+/// Hidden files don't exist for visitors, however they write the path.
+pub(super) fn hidden_files(scene: &Scene<'_>) -> Result<String> {
+    let hidden = [
+        "/.hidden.php",
+        "/%2ehidden.php",
+        "//.hidden.php",
+        "/a/../.hidden.php",
+        "/.hidden.php/path",
+        "/.well-known/.hidden.php",
+        "/.well-known/../.hidden.php",
+        "/.missing",
+    ];
+    for path in hidden {
+        assertions::hidden(path, &scene.send(&Request::get(path))?)?;
+    }
+    assertions::page(&scene.send(&Request::get("/.well-known/hello.php"))?)?;
+    Ok(format!("404 for {} paths; /.well-known is served", hidden.len()))
+}
+
+/// The expected user serves.
+pub(super) fn user(scene: &Scene<'_>, uid: u64) -> Result<String> {
+    assertions::user(&get_json(scene, "/process.php")?, uid)
 }
 
 /// One request holds the only thread, another waits in vain.

@@ -91,6 +91,15 @@ pub(super) fn php_cli(scene: &Scene<'_>) -> Result<String> {
     Ok(format!("{seen}; exit(7) fails"))
 }
 
+/// `php` is on the PATH and is PHP's own command line.
+pub(super) fn php(scene: &Scene<'_>) -> Result<String> {
+    let answer = scene.container()?.exec(&["php", "-v"], CHECK_TIMEOUT)?;
+    let line = answer.stdout.lines().next().unwrap_or_default();
+    let is_php = answer.success && line.starts_with("PHP ") && line.contains("(cli)");
+    ensure!(is_php, "`php -v`: expected `PHP VERSION (cli)`, saw `{line}` {}", answer.stderr.trim());
+    Ok(line.to_owned())
+}
+
 /// The image's own page over HTTPS, its certificate verified.
 pub(super) fn own_page(scene: &Scene<'_>) -> Result<String> {
     let printed = scene.container()?.frankenphp(&["php-cli", "-r", stage::code(OWN_PAGE)], CHECK_TIMEOUT)?;

@@ -17,19 +17,30 @@ pub enum Scenario {
     Shipped,
     /// Our pages over HTTP and HTTPS, one of them a worker.
     Web,
-    /// The same pages served by another user than root.
-    NonRoot,
+    /// The same pages served by a user that the image doesn't know, as platforms choose one.
+    AnyUser,
+    /// The same pages served by root.
+    Root,
+    /// The same pages served with everything taken away that an engine can take away.
+    Hardened,
     /// One thread, and little patience.
     Busy,
 }
 
 /// Every stage, in the order of a run.
-pub const STAGES: [Scenario; 5] =
-    [Scenario::Declared, Scenario::Shipped, Scenario::Web, Scenario::NonRoot, Scenario::Busy];
+pub const STAGES: [Scenario; 7] = [
+    Scenario::Declared,
+    Scenario::Shipped,
+    Scenario::Web,
+    Scenario::AnyUser,
+    Scenario::Root,
+    Scenario::Hardened,
+    Scenario::Busy,
+];
 
 /// Where our pages are inside; an application's own folder is left alone.
 pub const ROOT: &str = "/durango-smoke";
-/// The user of [`Scenario::NonRoot`]: `nobody`, who owns nothing.
+/// The user of [`Scenario::AnyUser`]: `nobody`, who owns nothing.
 pub const NOBODY: u64 = 65534;
 
 const WEB: &str = "SERVER_NAME=:80, localhost";
@@ -42,7 +53,9 @@ impl Scenario {
             Self::Declared => "image",
             Self::Shipped => "shipped",
             Self::Web => "web",
-            Self::NonRoot => "non-root",
+            Self::AnyUser => "any-user",
+            Self::Root => "root",
+            Self::Hardened => "hardened",
             Self::Busy => "busy",
         }
     }
@@ -61,7 +74,40 @@ impl Scenario {
                 "--env",
                 "FRANKENPHP_CONFIG=num_threads 6\nworker /durango-smoke/counter.php 1",
             ],
-            Self::NonRoot => &["--user", "65534:65534", "--env", WEB, "--env", PAGES],
+            // Group 0 is what OpenShift gives to a random user. The admin API is moved, PHP opens
+            // no URLs.
+            Self::AnyUser => &[
+                "--user",
+                "65534:0",
+                "--env",
+                WEB,
+                "--env",
+                PAGES,
+                "--env",
+                "CADDY_GLOBAL_OPTIONS=admin :2020",
+                "--env",
+                "FRANKENPHP_CONFIG=php_ini allow_url_fopen 0",
+            ],
+            Self::Root => {
+                &["--user", "0:0", "--cap-drop", "ALL", "--env", "SERVER_NAME=:8080", "--env", PAGES]
+            }
+            // The pages are in a volume, since nothing can be copied into a file system that is
+            // read-only.
+            Self::Hardened => &[
+                "--cap-drop",
+                "ALL",
+                "--read-only",
+                "--security-opt",
+                "no-new-privileges",
+                "--volume",
+                ROOT,
+                "--env",
+                "SERVER_NAME=:8080",
+                "--env",
+                PAGES,
+                "--env",
+                "CADDY_GLOBAL_OPTIONS=admin off",
+            ],
             Self::Busy => &[
                 "--env",
                 "SERVER_NAME=:80",
@@ -75,7 +121,15 @@ impl Scenario {
 
     /// Whether our pages are put in.
     pub fn has_pages(self) -> bool {
-        matches!(self, Self::Web | Self::NonRoot | Self::Busy)
+        !matches!(self, Self::Declared | Self::Shipped)
+    }
+
+    /// The port that the server listens on: a high one where it may not need a privilege.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Root | Self::Hardened => 8080,
+            _ => 80,
+        }
     }
 
     /// The check that it starts at all.
@@ -101,6 +155,10 @@ const SERVED: &[(&str, &str)] = pages![
     "sleep.php",
     "process.php",
     "loaded.php",
+    "production.php",
+    "admin.php",
+    "arguments.php",
+    "command-line.php",
     "tls.php",
     "font.php",
     "ext-opcache.php",
@@ -111,6 +169,9 @@ const SERVED: &[(&str, &str)] = pages![
     "ext-code.php",
     "ext-system.php",
 ];
+
+/// Copies of the page `hello.php` at paths that say whether the server shows hidden files.
+const COPIES: &[&str] = &[".hidden.php", ".well-known/hello.php", ".well-known/.hidden.php"];
 
 /// The text of a page.
 pub fn page(name: &str) -> Option<&'static str> {
@@ -128,7 +189,13 @@ pub fn write_pages() -> Result<TempDir> {
     let dir = tempfile::Builder::new().prefix("durango-smoke-").tempdir()?;
     let written = || -> Result<()> {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-        SERVED.iter().try_for_each(|(name, text)| write_page(&dir.path().join(name), text))
+        let well_known = dir.path().join(".well-known");
+        fs::create_dir(&well_known)?;
+        fs::set_permissions(&well_known, fs::Permissions::from_mode(0o755))?;
+        let hello = page("hello.php").unwrap_or_default();
+        let copies = COPIES.iter().map(|name| (*name, hello));
+        let mut pages = SERVED.iter().copied().chain(copies);
+        pages.try_for_each(|(name, text)| write_page(&dir.path().join(name), text))
     };
     written().with_context(|| format!("failed to write the pages to `{}`", dir.path().display()))?;
     Ok(dir)
@@ -160,7 +227,7 @@ mod tests {
     #[test]
     fn every_script_beside_this_file_is_included() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/smoke/php");
-        let code = ["own-page.php", "restart-workers.php"];
+        let code = ["own-page.php", "relay.php"];
         for entry in fs::read_dir(dir).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             assert!(page(&name).is_some() || code.contains(&name.as_str()), "{name} is served by nothing");
@@ -171,6 +238,15 @@ mod tests {
     fn settings_name_the_folder_of_our_pages() {
         assert!(PAGES.ends_with(ROOT));
         assert!(Scenario::Web.args().iter().any(|arg| arg.contains(&format!("worker {ROOT}/counter.php"))));
-        assert!(Scenario::NonRoot.args().contains(&"65534:65534"));
+        assert!(Scenario::AnyUser.args().contains(&"65534:0"));
+        assert!(Scenario::Hardened.args().contains(&ROOT));
+    }
+
+    #[test]
+    fn the_port_is_the_one_the_server_is_given() {
+        for stage in STAGES.into_iter().filter(|stage| stage.has_pages()) {
+            let name = format!("SERVER_NAME=:{}", stage.port());
+            assert!(stage.args().iter().any(|arg| arg.starts_with(&name)), "{stage:?}");
+        }
     }
 }

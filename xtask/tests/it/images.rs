@@ -145,8 +145,21 @@ fn the_runtime_image_is_small_and_compose_serves_the_page() {
     };
     let up = compose(&["up", "--detach", "--no-build", "frankenphp"]);
     let served = if up.status.success() { page(&format!("127.0.0.1:{port}")) } else { String::new() };
+    let format = "{{json .HostConfig}}";
+    let started = Command::new("docker")
+        .args(["container", "inspect", "--format", format, "durango-test-frankenphp-1"])
+        .output()
+        .expect("docker runs");
+    let started: Value = serde_json::from_slice(&started.stdout).unwrap_or_default();
     compose(&["down", "--volumes"]);
     assert!(served.contains("FrankenPHP"), "{served}\n{}", String::from_utf8_lossy(&up.stderr));
+    let published: Vec<&Value> = started["PortBindings"].as_object().expect("ports").values().collect();
+    assert_eq!(published.len(), 3, "{started}");
+    assert!(published.iter().all(|ports| ports[0]["HostIp"] == "127.0.0.1"), "{started}");
+    assert!(["no", ""].contains(&started["RestartPolicy"]["Name"].as_str().expect("a policy")), "{started}");
+    assert_eq!(started["ReadonlyRootfs"], true, "{started}");
+    assert_eq!(started["CapDrop"], serde_json::json!(["ALL"]), "{started}");
+    assert!(started["SecurityOpt"].to_string().contains("no-new-privileges"), "{started}");
 }
 
 #[test]

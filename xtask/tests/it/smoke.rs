@@ -1,6 +1,8 @@
 //! `smoke` end to end: the real image passes, broken ones fail, nothing stays behind.
 
 use std::io::{BufRead, BufReader};
+use std::net::{Shutdown, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use crate::common::{Project, Run};
@@ -115,7 +117,19 @@ fn the_real_image_passes() {
         "https",
         "worker-restart",
         "busy",
-        "non-root-page",
+        "user",
+        "production",
+        "admin",
+        "hidden-files",
+        "any-user-page",
+        "any-user-health",
+        "root-page",
+        "hardened-page",
+        "hardened-health",
+        "php",
+        "php-binary",
+        "php-file",
+        "php-child",
         "stop",
         "gd",
         "intl",
@@ -147,26 +161,86 @@ fn an_image_without_opcache_fails_for_opcache_alone() {
 #[test]
 #[ignore = "needs an engine"]
 fn each_fault_is_seen_by_its_own_check() {
-    let faults = "opcache.enable = 0\napc.enabled = 0\nfile_uploads = Off\nsession.save_path = /nowhere\n";
+    let faults = "opcache.enable = 0\napc.enabled = 0\nfile_uploads = Off\nsession.save_path = /nowhere\n\
+        variables_order = EGPCS\n";
     let ini = Some(("/etc/frankenphp/php.ini.d/faults.ini", faults));
-    let broken = Derived::new(r#"ENV CADDY_GLOBAL_OPTIONS="admin off""#, ini);
+    let broken = Derived::new(r#"HEALTHCHECK CMD ["frankenphp", "php-cli", "-r", "exit(1);"]"#, ini);
     let (json, run) = smoke(&[&broken.0]);
     assert_eq!(run.code, 1, "{}", run.all());
     let mut failed = with_state(&json, "fail");
     failed.sort_unstable();
     let expected = [
+        "any-user-health",
+        "any-user-sessions",
+        "any-user-upload",
         "apcu",
+        "hardened-health",
         "health-command",
         "healthy",
-        "non-root-sessions",
-        "non-root-upload",
         "opcache",
+        "production",
+        "root-health",
         "session",
         "sessions",
         "upload",
-        "worker-restart",
     ];
     assert_eq!(failed, expected, "{}", run.all());
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_open_image_is_seen_by_its_own_checks() {
+    // The admin API for PHP code, root, hidden files, and no command line of PHP.
+    let caddyfile = "{\n\tskip_install_trust\n\tadmin localhost:2019\n\t{$CADDY_GLOBAL_OPTIONS}\n\
+        \tfrankenphp {\n\t\t{$FRANKENPHP_CONFIG}\n\t}\n}\n{$SERVER_NAME:localhost} {\n\
+        \troot {$SERVER_ROOT:public/}\n\tphp_server\n}\n";
+    let open = Derived::new("USER 0", Some(("/etc/frankenphp/Caddyfile", caddyfile)));
+    let names = ["user", "admin", "hidden-files", "page"];
+    let only: Vec<&str> = names.iter().flat_map(|name| ["--only", name]).collect();
+    let (json, run) = smoke(&[&[open.0.as_str()], &only[..]].concat());
+    assert_eq!(run.code, 1, "{}", run.all());
+    assert_eq!(with_state(&json, "fail"), ["user", "admin", "hidden-files"], "{}", run.all());
+    assert!(state(&json, "admin").1.contains("127.0.0.1:2019"), "{json}");
+    let without = Derived::new("ENV PATH=/usr/bin:/bin", None);
+    let (json, run) = smoke(&["--only", "php-binary", &without.0]);
+    assert_eq!((run.code, state(&json, "php-binary").0), (1, "fail"), "{}", run.all());
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_engine_elsewhere_publishes_nothing_and_is_proven_all_the_same() {
+    // The engine of these tests behind TCP, at an address that is not the one of this machine's
+    // own engine.
+    let path = std::env::var("DOCKER_HOST").unwrap_or_default();
+    let path = path.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned();
+    let listener = TcpListener::bind("127.0.0.2:0").expect("a port");
+    let endpoint = format!("tcp://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let engine = UnixStream::connect(&path).expect("an engine");
+            let (mut from, mut to) =
+                (client.try_clone().expect("a socket"), engine.try_clone().expect("a socket"));
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+            let (mut from, mut to) = (engine, client);
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+        }
+    });
+    let checks = ["page", "large-body", "early-hints", "sessions", "worker-restart"];
+    let only: Vec<&str> = checks.iter().flat_map(|name| ["--only", name]).collect();
+    let project = Project::new(&[]).env("DOCKER_HOST", &endpoint);
+    let run = project.run(&[&["smoke", "--json", "-v"], &only[..]].concat());
+    run.succeeds();
+    let json: Value = serde_json::from_str(&run.stdout).expect("one document");
+    for name in checks {
+        assert_eq!(state(&json, name).0, "ok", "{}", run.all());
+    }
+    assert!(!run.stderr.contains("--publish"), "{}", run.all());
 }
 
 #[test]
@@ -176,7 +250,8 @@ fn an_image_that_does_not_start_fails_and_says_why() {
         let broken = Derived::new(change, None);
         let (json, run) = smoke(&[&broken.0]);
         assert_eq!(run.code, 1, "{}", run.all());
-        let failed = ["start-shipped", "start-web", "start-non-root", "start-busy"];
+        let failed =
+            ["start-shipped", "start-web", "start-any-user", "start-root", "start-hardened", "start-busy"];
         assert_eq!(with_state(&json, "fail"), failed, "{}", run.all());
         assert!(state(&json, "start-web").1.contains("/nowhere"), "{}", run.all());
         assert_eq!(state(&json, "page"), ("skip", "it needs start-web"));
