@@ -212,6 +212,14 @@ pub const COMMANDS: &[Command] = &[
         run: commands::pins::run,
     },
     Command {
+        name: "outdated",
+        args: "[IMAGE]",
+        summary: "list the Debian packages of an image that have updates; exit code 1 for security updates",
+        example: "outdated durango/frankenphp:latest",
+        options: &[],
+        run: commands::outdated::run,
+    },
+    Command {
         name: "builder",
         args: "up|status|down [NAME]...",
         summary: "a persistent builder whose garbage collector spares cache mounts",

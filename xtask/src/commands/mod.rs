@@ -7,6 +7,7 @@ pub mod cache;
 pub mod doctor;
 pub mod explain;
 pub mod history;
+pub mod outdated;
 pub mod pins;
 mod removal;
 pub mod report;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::outcome::{Cause, CauseKind};
 use crate::project::context::Input;
 use crate::project::graph::GraphStep;
+use crate::project::packages;
 
 /// A build as causes need it.
 pub struct Compared<'a> {
@@ -107,7 +108,7 @@ fn differences(old: &GraphStep, new: &GraphStep) -> Vec<Cause> {
         CauseKind::Fresh => 0,
         CauseKind::Base => 1,
         CauseKind::Instruction => 2,
-        CauseKind::Arg => 3,
+        CauseKind::Arg | CauseKind::Package => 3,
         CauseKind::Mount => 4,
         _ => 5,
     });
@@ -121,6 +122,12 @@ fn part(name: &str, before: Option<&str>, after: Option<&str>) -> Cause {
     let (kind, rest) = name.split_once(' ').unwrap_or((name, ""));
     let (kind, what) = match kind {
         "arg" if rest == "DURANGO_FRESH" => return fresh(),
+        "arg" if rest == packages::ARG => {
+            match packages::changes(before.unwrap_or_default(), after.unwrap_or_default()) {
+                Some(detail) => return Cause { kind: CauseKind::Package, detail },
+                None => (CauseKind::Arg, rest.to_owned()),
+            }
+        }
         "fresh" => return fresh(),
         "base" => (CauseKind::Base, "the base image".to_owned()),
         "image" => (CauseKind::Base, format!("the image {rest}")),

@@ -146,6 +146,8 @@ pub enum CauseKind {
     Arg,
     /// The image that its stage stands upon.
     Base,
+    /// A version of a Debian package that it installs.
+    Package,
     /// Its own text, or an instruction that it inherits from: ENV, WORKDIR, USER, SHELL.
     Instruction,
     /// An option of one of its mounts, or how it is run: network, `/dev/shm`, limits.

@@ -11,8 +11,8 @@ use super::options::BuildOptions;
 use super::registry_state::RegistryRead;
 use crate::base_image::Base;
 use crate::engine::{Driver, Version};
-use crate::project::Target;
 use crate::project::overrides::{self, is_by_variable};
+use crate::project::{Target, packages};
 use crate::step::Command;
 
 /// The build's own call.
@@ -30,7 +30,9 @@ pub fn common(
     fresh: &Fresh,
 ) -> Command {
     let inline = fresh.inline.iter().flat_map(|file| ["-f".to_owned(), file.display().to_string()]);
-    let command = bare(facts, options).args(inline);
+    let packages =
+        super::packages::file(facts).map(|(path, _)| ["-f".to_owned(), path.display().to_string()]);
+    let command = bare(facts, options).args(inline).args(packages.into_iter().flatten());
     let is_shared = |set: &&String| !is_builds_own(set) && !is_by_variable(set);
     let mut sets: Vec<String> = options.sets.iter().filter(is_shared).cloned().collect();
     for target in targets {
@@ -73,7 +75,8 @@ pub fn owner_sets(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Vec
 /// The same without those that [`bare`] has by way of variables: for a call whose target inherits
 /// from this one.
 pub fn transfer_sets(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Vec<(String, String)> {
-    let own = target_sets(facts, options, name, &facts.declaration.targets[name]);
+    let mut own = target_sets(facts, options, name, &facts.declaration.targets[name]);
+    own.extend(facts.packages.get(name).map(|versions| format!("{name}.args.{}={versions}", packages::ARG)));
     let given = options.sets.iter().filter(|set| !is_by_variable(set));
     given.chain(&own).filter_map(|set| for_owner(set, name)).collect()
 }
@@ -133,12 +136,7 @@ fn target_sets(facts: &BuildFacts, options: &BuildOptions, name: &str, declared:
         facts.declaration.links(declared).filter(|(_, owner)| facts.names.iter().any(|other| other == owner));
     let mut sets: Vec<String> =
         links.map(|(context, owner)| format!("{name}.contexts.{context}=target:{owner}")).collect();
-    if let Some(base) = facts.base.as_ref().filter(|base| declared.builds_upon(&base.pinned)) {
-        sets.push(format!("{name}.args.BASE_IMAGE={}", base.image));
-        if base.local && !facts.engine.capabilities().sees_local_images {
-            sets.push(format!("{name}.contexts.{}={}", base.image, oci_layout(facts, base)));
-        }
-    }
+    sets.extend(base_sets(facts, name));
     if let Some(app) = options.app.as_ref().filter(|_| declared.contexts.contains_key("app")) {
         sets.push(format!("{name}.contexts.app={}", app.display()));
     }
@@ -150,6 +148,19 @@ fn target_sets(facts: &BuildFacts, options: &BuildOptions, name: &str, declared:
         sets.extend(
             declared.chain(options.secrets.iter().cloned()).map(|spec| format!("{name}.secrets={spec}")),
         );
+    }
+    sets
+}
+
+/// The base image in place of the declared one.
+pub(crate) fn base_sets(facts: &BuildFacts, name: &str) -> Vec<String> {
+    let declared = &facts.declaration.targets[name];
+    let mut sets = Vec::new();
+    if let Some(base) = facts.base.as_ref().filter(|base| declared.builds_upon(&base.pinned)) {
+        sets.push(format!("{name}.args.BASE_IMAGE={}", base.image));
+        if base.local && !facts.engine.capabilities().sees_local_images {
+            sets.push(format!("{name}.contexts.{}={}", base.image, oci_layout(facts, base)));
+        }
     }
     sets
 }

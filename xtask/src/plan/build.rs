@@ -11,6 +11,7 @@ use super::bake_args;
 use super::fresh::{self, FreshFacts, FreshTarget};
 use super::mounts::plan::{self, MountPlan};
 use super::options::BuildOptions;
+use super::packages;
 use super::push::{self, Push};
 use super::registry_state::{RegistryRead, RegistryState};
 use super::save::{self, Save};
@@ -52,6 +53,8 @@ pub struct BuildFacts {
     pub registries: Vec<RegistryState>,
     /// What was run again of each target, and what is to be.
     pub fresh: BTreeMap<String, FreshFacts>,
+    /// The versions of Debian packages by target, as the argument `PACKAGES` has them.
+    pub packages: BTreeMap<String, String>,
     /// What sets the steps that this build runs again apart.
     pub nonce: Nonce,
     /// What the store holds of cache mounts, and what is damaged of it.
@@ -201,6 +204,7 @@ pub fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> Plan {
             .into_iter()
             .chain(arguments.prepare())
             .chain(fresh.prepare)
+            .chain(packages::file(facts).map(|(_, write)| write))
             .collect(),
         bake,
         without_registries,

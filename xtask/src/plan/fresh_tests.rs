@@ -51,7 +51,10 @@ fn no_cache_makes_shm_some_bytes_larger_and_is_remembered_for_every_target() {
     assert_eq!(remembered.len(), 2);
     let file: FreshFile =
         serde_json::from_str(&remembered["/store/fresh/own_app.json"]).expect("what it reads");
-    assert_eq!(file.platforms["linux/amd64"], Remembered { all: Some(nonce(7)), spots: vec![] });
+    assert_eq!(
+        file.platforms["linux/amd64"],
+        Remembered { all: Some(nonce(7)), spots: vec![], packages: None }
+    );
 }
 
 #[test]
@@ -68,9 +71,13 @@ fn what_is_remembered_is_repeated_and_not_written_again() {
     let mut facts = with_fresh();
     let known = facts.fresh.get_mut("app").expect("there");
     let spot = |stage: &str, value| Spot { stage: stage.into(), instruction: None, nonce: nonce(value) };
-    let remembered = Remembered { all: Some(nonce(1)), spots: vec![spot("tools", 2), spot("gone", 3)] };
+    let remembered =
+        Remembered { all: Some(nonce(1)), spots: vec![spot("tools", 2), spot("gone", 3)], packages: None };
     known.file.platforms.insert("linux/amd64".into(), remembered);
-    known.file.platforms.insert("linux/arm64".into(), Remembered { all: Some(nonce(9)), spots: vec![] });
+    known
+        .file
+        .platforms
+        .insert("linux/arm64".into(), Remembered { all: Some(nonce(9)), spots: vec![], packages: None });
     let plan = whole(&facts, &BuildOptions::default(), "id");
     let line = plan.bake.to_shell();
     assert!(line.contains("app.shm-size=67108865") && !line.contains("base.shm-size"), "{line}");
@@ -106,7 +113,10 @@ fn words_are_chosen_where_they_are_and_what_is_gone_is_forgotten() {
     choose(&["make app".into()], &mut facts.fresh).expect("it is there");
     let known = facts.fresh.get_mut("app").expect("there");
     let gone = Spot { stage: "gone".into(), instruction: None, nonce: nonce(3) };
-    known.file.platforms.insert("linux/amd64".into(), Remembered { all: None, spots: vec![gone] });
+    known
+        .file
+        .platforms
+        .insert("linux/amd64".into(), Remembered { all: None, spots: vec![gone], packages: None });
     let plan = whole(&facts, &BuildOptions::default(), "id");
     let copies = written(&plan.prepare);
     let copy = FILE.replacen("RUN make app", "ARG DURANGO_FRESH=7\nRUN make app", 1);

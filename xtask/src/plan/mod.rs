@@ -12,6 +12,7 @@ pub mod fresh;
 pub mod gc;
 pub mod mounts;
 pub mod options;
+pub(crate) mod packages;
 pub mod pins;
 pub mod push;
 pub mod registry_state;

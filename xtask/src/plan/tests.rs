@@ -97,6 +97,7 @@ pub(super) fn facts() -> BuildFacts {
         seeds: vec!["/store/seed".into()],
         registries: Vec::new(),
         fresh: BTreeMap::new(),
+        packages: BTreeMap::new(),
         nonce: Nonce { value: 7, at: Timestamp::UNIX_EPOCH },
         saved_mounts: (Vec::new(), Vec::new()),
         mounts_dir: "/store/mounts".into(),

@@ -33,7 +33,11 @@ pub struct RunningQuery {
 /// Starts a command that only asks.
 pub fn start(command: xshell::Cmd<'_>) -> Result<RunningQuery> {
     let line = command.to_string();
-    let mut command = Command::from(command);
+    start_process(Command::from(command), line)
+}
+
+/// Starts a process that only asks. Messages show it as `line`.
+pub(crate) fn start_process(mut command: Command, line: String) -> Result<RunningQuery> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let child = command.spawn().with_context(|| format!("failed to run `{line}`"))?;
     let mut child = Supervised::leader(child);

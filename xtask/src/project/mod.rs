@@ -10,6 +10,7 @@ pub mod ignore;
 pub mod inputs;
 pub mod mount;
 pub mod overrides;
+pub(crate) mod packages;
 pub mod pins;
 pub(crate) mod project_name;
 mod remembered;

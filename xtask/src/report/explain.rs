@@ -54,6 +54,7 @@ fn cause(step: &ExplainedStep) -> String {
         CauseKind::File => "file: ",
         CauseKind::Arg => "argument: ",
         CauseKind::Base => "base image: ",
+        CauseKind::Package => "package: ",
         CauseKind::Instruction => "Dockerfile: ",
         CauseKind::Mount => "how it is run: ",
         CauseKind::Parent => "follows ",

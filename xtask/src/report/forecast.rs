@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::forecast::{ExpectedTime, Forecast, PredictedState, StepForecast};
-use crate::outcome::CauseKind;
+use crate::outcome::{Cause, CauseKind};
 use crate::text::{one_line, seconds, without_mount_flags};
 
 /// What a build says first: what will run and how long that takes, and why the first of it runs.
@@ -28,13 +28,23 @@ fn first(forecast: &Forecast) -> Option<&StepForecast> {
 }
 
 fn because(step: &StepForecast) -> String {
-    let cause = step.cause.as_ref().map_or("", |cause| cause.detail.as_str());
+    let cause = step.cause.as_ref().map(words).unwrap_or_default();
     format!(
         "  first {}: {}: {}",
         step.stage,
         one_line(&without_mount_flags(&step.instruction), 40),
-        one_line(cause, 80)
+        one_line(&cause, 80)
     )
+}
+
+/// The reason, with its kind where the detail alone doesn't tell it.
+fn words(cause: &Cause) -> String {
+    let kind = match cause.kind {
+        CauseKind::Parent => "follows ",
+        CauseKind::Package => "package: ",
+        _ => "",
+    };
+    format!("{kind}{}", cause.detail)
 }
 
 /// A time with its spread, where that is worth telling.
@@ -55,8 +65,7 @@ pub fn text(forecast: &Forecast) -> String {
         let name = one_line(&without_mount_flags(&step.instruction), 70);
         let _ = writeln!(text, "  {state:<10} {time:>8}  {}: {name}", step.stage);
         if let Some(cause) = &step.cause {
-            let follows = if cause.kind == CauseKind::Parent { "follows " } else { "" };
-            let _ = writeln!(text, "                       {follows}{}", one_line(&cause.detail, 100));
+            let _ = writeln!(text, "                       {}", one_line(&words(cause), 100));
         }
     }
     text

@@ -199,6 +199,7 @@ pub fn cause(row: &TimelineRow<'_>) -> String {
         CauseKind::File => "file",
         CauseKind::Arg => "argument",
         CauseKind::Base => "base image",
+        CauseKind::Package => "package",
         CauseKind::Instruction => "instruction",
         CauseKind::Mount => "mount",
         CauseKind::Parent => "follows a step that ran",

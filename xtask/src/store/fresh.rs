@@ -52,12 +52,26 @@ pub struct Remembered {
     pub all: Option<Nonce>,
     /// Stages and steps since.
     pub spots: Vec<Spot>,
+    /// The versions of Debian packages that it is built with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packages: Option<Packages>,
+}
+
+/// The versions of Debian packages that a mirror had.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Packages {
+    /// `NAME/VERSION`, separated by blanks.
+    pub versions: String,
+    /// When it was asked.
+    pub asked: Timestamp,
+    /// When it is to be asked again.
+    pub next: Timestamp,
 }
 
 impl Remembered {
     /// Remembers that all was run again: what was remembered of parts is of no use any more.
     pub fn set_all(&mut self, nonce: Nonce) {
-        *self = Self { all: Some(nonce), spots: Vec::new() };
+        (self.all, self.spots) = (Some(nonce), Vec::new());
     }
 
     /// Remembers a part; the newest of each counts.
@@ -77,6 +91,10 @@ impl Remembered {
             if self.spots.iter().find(same).is_none_or(|known| known.nonce.at < spot.nonce.at) {
                 self.set_spot(spot);
             }
+        }
+        let asked = |packages: &Option<Packages>| packages.as_ref().map(|packages| packages.asked);
+        if asked(&other.packages) > asked(&self.packages) {
+            self.packages = other.packages;
         }
         let all = at(&self.all);
         self.spots.retain(|spot| Some(spot.nonce.at) > all);
@@ -168,14 +186,18 @@ mod tests {
         remembered.set_spot(spot("a", 3, 3));
         assert_eq!(remembered.spots, [spot("b", 2, 2), spot("a", 3, 3)]);
         remembered.set_all(nonce(4, 4));
-        assert_eq!(remembered, Remembered { all: Some(nonce(4, 4)), spots: vec![] });
+        assert_eq!(remembered, Remembered { all: Some(nonce(4, 4)), spots: vec![], packages: None });
     }
 
     #[test]
     fn of_two_stores_the_newer_counts_whichever_takes_in_the_other() {
-        let one = Remembered { all: Some(nonce(1, 10)), spots: vec![spot("a", 2, 20), spot("b", 3, 12)] };
-        let two = Remembered { all: Some(nonce(4, 15)), spots: vec![spot("a", 5, 16)] };
-        let expected = Remembered { all: Some(nonce(4, 15)), spots: vec![spot("a", 2, 20)] };
+        let one = Remembered {
+            all: Some(nonce(1, 10)),
+            spots: vec![spot("a", 2, 20), spot("b", 3, 12)],
+            packages: None,
+        };
+        let two = Remembered { all: Some(nonce(4, 15)), spots: vec![spot("a", 5, 16)], packages: None };
+        let expected = Remembered { all: Some(nonce(4, 15)), spots: vec![spot("a", 2, 20)], packages: None };
         for (mut into, from) in [(one.clone(), two.clone()), (two, one)] {
             into.merge(from);
             assert_eq!(into, expected);
@@ -194,7 +216,10 @@ mod tests {
         assert_eq!(file, FreshFile::new("a/b"));
         assert!(warning.expect("a warning").contains("a/b is forgotten"));
         let mut other = FreshFile::new("a_b");
-        other.platforms.insert("linux/amd64".into(), Remembered { all: Some(nonce(1, 1)), spots: vec![] });
+        other.platforms.insert(
+            "linux/amd64".into(),
+            Remembered { all: Some(nonce(1, 1)), spots: vec![], packages: None },
+        );
         fs::write(&path, serde_json::to_vec(&other).expect("data")).expect("written");
         assert_eq!(FreshFile::read(&layout, "a/b"), (FreshFile::new("a/b"), None));
         assert_eq!(FreshFile::read(&layout, "a_b"), (other, None));

@@ -10,6 +10,7 @@ use super::key::FORMAT;
 use super::layout_check::Blob;
 use super::mount::MountEntry;
 use crate::project::mount::MountIdentity;
+use crate::project::packages;
 
 /// The most characters of a name.
 const LONGEST_NAME: usize = 200;
@@ -86,6 +87,7 @@ impl Validate for FreshFile {
         for (of, remembered) in &self.platforms {
             platform(of)?;
             count(remembered.spots.len())?;
+            packages(remembered)?;
             nonces(remembered).try_for_each(nonce)?;
             for spot in &remembered.spots {
                 name("a stage's name", &spot.stage)?;
@@ -100,12 +102,23 @@ impl Validate for FreshFile {
         for remembered in self.platforms.values_mut() {
             let spots = remembered.spots.iter_mut().map(|spot| &mut spot.nonce);
             spots.chain(&mut remembered.all).for_each(|nonce| nonce.at = nonce.at.min(now));
+            if let Some(packages) = &mut remembered.packages {
+                packages.asked = packages.asked.min(now);
+            }
         }
     }
 }
 
 fn nonces(remembered: &Remembered) -> impl Iterator<Item = &Nonce> {
     remembered.spots.iter().map(|spot| &spot.nonce).chain(&remembered.all)
+}
+
+/// The list becomes a build argument.
+fn packages(remembered: &Remembered) -> Result<()> {
+    let versions = remembered.packages.as_ref().map_or("", |packages| &packages.versions);
+    ensure!(versions.len() <= LONGEST_INSTRUCTION, "it has {} bytes of package versions", versions.len());
+    ensure!(packages::is_value(versions), "it has package versions that are no NAME/VERSION");
+    Ok(())
 }
 
 /// BuildKit gives a step as many bytes more of `/dev/shm`.
@@ -221,7 +234,7 @@ pub(crate) fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::project::mount::Sharing;
-    use crate::store::fresh::Spot;
+    use crate::store::fresh::{Packages, Spot};
     use crate::store::key::Key;
 
     fn at(second: i64) -> Timestamp {
@@ -263,7 +276,7 @@ mod tests {
         let nonce = || Nonce { value: 5, at: at(5) };
         let spot = Spot { stage: "php".into(), instruction: Some("RUN make\tall".into()), nonce: nonce() };
         let mut file = FreshFile::new("team/app");
-        let remembered = Remembered { all: Some(nonce()), spots: vec![spot] };
+        let remembered = Remembered { all: Some(nonce()), spots: vec![spot], packages: None };
         file.platforms.insert("linux/amd64".into(), remembered);
         file
     }
@@ -305,11 +318,27 @@ mod tests {
             refused(mount(), |mount| mount.identity.source = Some(evil.into()), "a mount's `source`");
             refused(mount(), |mount| mount.packs[0].digest = evil.into(), "no SHA-256 digest");
             refused(fresh(), |fresh| set_stage(fresh, evil), "a stage's name");
+            refused(fresh(), |fresh| set_packages(fresh, &format!("a/{evil}/")), "package versions");
         }
         refused(mount(), |mount| mount.identity.mode = Some("0x1b".into()), "not octal");
         refused(mount(), |mount| mount.target = "x".repeat(5000), "5000 bytes");
         refused(entry(), |entry| entry.key = Key("abc".into()), "no SHA-256 digest");
         refused(entry(), |entry| entry.image = "../../etc".into(), "image named");
+    }
+
+    fn set_packages(fresh: &mut FreshFile, versions: &str) {
+        for remembered in fresh.platforms.values_mut() {
+            remembered.packages = Some(Packages { versions: versions.into(), ..Packages::default() });
+        }
+    }
+
+    #[test]
+    fn package_versions_are_a_list_of_bounded_length() {
+        let mut file = fresh();
+        set_packages(&mut file, "libfoo/1+deb13u1 libbar/2:1.0~rc1-1");
+        file.validate().expect("sound");
+        refused(fresh(), |fresh| set_packages(fresh, "a/$(x)"), "package versions");
+        refused(fresh(), |fresh| set_packages(fresh, &"a/1 ".repeat(100_000)), "bytes of package versions");
     }
 
     fn set_stage(fresh: &mut FreshFile, stage: &str) {

@@ -27,6 +27,7 @@ mod keys;
 mod mounts;
 mod mounts_in_use;
 mod output;
+mod packages;
 mod pins;
 mod pipelines;
 mod progress;

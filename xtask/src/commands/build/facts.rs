@@ -101,6 +101,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
         mounts_dir: session.layout.all_mounts(),
         tools,
         fresh,
+        packages: BTreeMap::new(),
         nonce,
         scratch,
         granted,

@@ -4,6 +4,7 @@ pub mod facts;
 mod forecast;
 mod known_secrets;
 mod missing_mounts;
+mod packages;
 pub(crate) mod read_only_store;
 pub mod registries;
 pub(crate) mod run;
@@ -92,6 +93,7 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
         .map_or_else(|| build_id::new_id(session.host.now, random()), |scratch| scratch.id().to_owned());
     let mut facts = facts::facts(session, options, engine, &id)?;
     let held = facts::hold(session, &mut facts);
+    packages::resolve(session, options, &mut facts)?;
     let mut plan = planning::plan(&facts, options, &id);
     let redact = |text: &mut String| *text = session.redactor.text(text).into_owned();
     plan.warnings.iter_mut().for_each(redact);

@@ -68,6 +68,7 @@ const TOPICS: [&[&str]; 2] = [
         "engine_daemon",
         "keys",
         "mounts_in_use",
+        "packages",
         "progress",
         "record",
         "registry_mounts",

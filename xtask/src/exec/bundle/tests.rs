@@ -80,7 +80,8 @@ impl Made {
             packs: vec![blob(b"first pack")],
         };
         let mut fresh = FreshFile::new("team/app");
-        let remembered = Remembered { all: Some(Nonce { value: 5, at: at(second) }), spots: Vec::new() };
+        let remembered =
+            Remembered { all: Some(Nonce { value: 5, at: at(second) }), spots: Vec::new(), packages: None };
         fresh.platforms.insert(HERE.into(), remembered);
         let mut bundle = Bundle {
             platform: HERE.into(),

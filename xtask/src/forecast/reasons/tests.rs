@@ -34,6 +34,16 @@ fn what_changed_about_a_step_itself() {
         ),
         (plain(&[]), plain(&[("env A", "x")]), "Instruction: ENV A is new: `x`"),
         (plain(&[("base", "d@1")]), plain(&[("base", "d@2")]), "Base: the base image: `d@1` -> `d@2`"),
+        (
+            plain(&[("arg PACKAGES", "liba/1 libfoo/1")]),
+            plain(&[("arg PACKAGES", "liba/1 libfoo/1+deb13u1")]),
+            "Package: libfoo 1 -> 1+deb13u1",
+        ),
+        (
+            plain(&[("arg PACKAGES", "monday")]),
+            plain(&[("arg PACKAGES", "tuesday")]),
+            "Arg: PACKAGES: `monday` -> `tuesday`",
+        ),
         (plain(&[("network", "host")]), plain(&[]), "Mount: network is gone"),
         (
             plain(&[("arg DURANGO_FRESH", "1")]),

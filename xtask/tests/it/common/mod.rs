@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod buildkit;
+pub mod mirror;
 pub mod outcome;
 pub mod registry;
 pub mod second_daemon;

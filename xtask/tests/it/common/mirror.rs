@@ -1,0 +1,144 @@
+//! A Debian mirror of the tests' own: packages that are made on the spot, and a small HTTP server
+//! on the address at which containers of the engine reach this machine.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use sha2::{Digest, Sha256};
+
+/// What the server serves: bytes by path.
+type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
+/// The mirror. Its server ends with it.
+pub struct Mirror {
+    address: String,
+    files: Files,
+    requests: Arc<AtomicUsize>,
+    is_over: Arc<AtomicBool>,
+}
+
+/// A package of a mirror: its name, its version, and whether its file is there.
+#[derive(Clone, Copy)]
+pub struct Package<'a>(pub &'a str, pub &'a str, pub bool);
+
+impl Mirror {
+    /// Starts an empty mirror.
+    pub fn start() -> Self {
+        let gateway = Command::new("docker")
+            .args(["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"])
+            .output()
+            .expect("docker runs");
+        let gateway = String::from_utf8_lossy(&gateway.stdout).trim().to_owned();
+        let listener = TcpListener::bind((gateway.as_str(), 0)).expect("the bridge's address");
+        let mirror = Self {
+            address: listener.local_addr().expect("an address").to_string(),
+            files: Files::default(),
+            requests: Arc::default(),
+            is_over: Arc::default(),
+        };
+        let (files, requests, is_over) =
+            (Arc::clone(&mirror.files), Arc::clone(&mirror.requests), Arc::clone(&mirror.is_over));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (files, requests) = (Arc::clone(&files), Arc::clone(&requests));
+                std::thread::spawn(move || serve(stream, &files, &requests));
+            }
+        });
+        mirror
+    }
+
+    /// The line of `sources.list` for one of its suites.
+    pub fn source(&self, suite: &str) -> String {
+        format!("deb [trusted=yes] http://{}/{suite} ./", self.address)
+    }
+
+    /// How many requests it has answered.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the packages of a suite.
+    pub fn publish(&self, suite: &str, packages: &[Package<'_>]) {
+        let mut new = BTreeMap::new();
+        let mut index = String::new();
+        for Package(name, version, is_there) in packages {
+            let deb = deb(name, version);
+            let file = format!("{name}_{version}_all.deb");
+            let _ = write!(
+                index,
+                "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: nobody <a@b>\n\
+                 Filename: ./{file}\nSize: {}\nSHA256: {:x}\nDescription: a test\n\n",
+                deb.len(),
+                Sha256::digest(&deb)
+            );
+            if *is_there {
+                new.insert(format!("/{suite}/{file}"), deb);
+            }
+        }
+        let release = format!(
+            "Suite: {suite}\nCodename: {suite}\nDate: Thu, 26 Nov 2026 00:00:00 UTC\nSHA256:\n {:x} {} Packages\n",
+            Sha256::digest(&index),
+            index.len()
+        );
+        new.insert(format!("/{suite}/Packages"), index.into_bytes());
+        new.insert(format!("/{suite}/Release"), release.into_bytes());
+        let mut files = self.files.lock().expect("no panic");
+        files.retain(|path, _| !path.starts_with(&format!("/{suite}/")));
+        files.extend(new);
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(&self.address);
+    }
+}
+
+/// Answers the requests of one connection.
+fn serve(stream: TcpStream, files: &Files, requests: &AtomicUsize) {
+    let Ok(mut answers) = stream.try_clone() else { return };
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    while let Some(first) = lines.next() {
+        lines.by_ref().find(String::is_empty);
+        requests.fetch_add(1, Ordering::Relaxed);
+        let path = first.split(' ').nth(1).unwrap_or_default().replace("/./", "/").replace("%2b", "+");
+        let body = files.lock().expect("no panic").get(&path).cloned();
+        let (status, body) = body.map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+        if answers.write_all(&[head.as_bytes(), &body].concat()).is_err() {
+            return;
+        }
+    }
+}
+
+/// A package with one file that names its version.
+fn deb(name: &str, version: &str) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = dir.path().join("root");
+    fs::create_dir_all(root.join("DEBIAN")).expect("made");
+    fs::create_dir_all(root.join("usr/share").join(name)).expect("made");
+    let control = format!(
+        "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: nobody <a@b>\nDescription: a test\n"
+    );
+    fs::write(root.join("DEBIAN/control"), control).expect("written");
+    fs::write(root.join("usr/share").join(name).join("version"), version).expect("written");
+    let file = dir.path().join("one.deb");
+    let built = Command::new("dpkg-deb")
+        .args(["--root-owner-group", "--build"])
+        .args([&root, &file])
+        .env("SOURCE_DATE_EPOCH", "1700000000")
+        .output()
+        .expect("dpkg-deb runs");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    fs::read(file).expect("a package")
+}

@@ -1,0 +1,208 @@
+//! Fresh although cached: the runtime image's own Dockerfile on a base image whose mirror is the
+//! test's. A library moves from 1 to 1+deb13u1, a file is missing, the mirror goes away.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::common::mirror::{Mirror, Package};
+use crate::common::{COMPOSE, Project, Run, base_of};
+
+const DECLARATION: &str = r"
+services:
+  app:
+    image: NAME:latest
+    build:
+      context: docker
+      dockerfile: frankenphp.Dockerfile
+      args:
+        BASE_IMAGE: NAME-base
+        PACKAGES: ''
+      additional_contexts:
+        frankenphp-base: ./stub
+        app: ./app
+";
+
+struct Site {
+    mirror: Mirror,
+    project: Project,
+    image: String,
+}
+
+fn docker(args: &[&str]) -> String {
+    let run = Run::from(Command::new("docker").args(args).output().expect("docker runs"));
+    run.succeeds();
+    run.stdout.trim().to_owned()
+}
+
+impl Site {
+    /// The base image knows the mirror alone; libold is in it.
+    fn new(name: &str) -> Self {
+        let image = format!("durango-test/packages-{name}");
+        let mirror = Mirror::start();
+        mirror.publish("stable", &[Package("libfoo", "1", true), Package("libold", "1", true)]);
+        mirror.publish("stable-security", &[]);
+        let project = Project::new(&[
+            ("compose.yaml", COMPOSE),
+            ("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"),
+        ]);
+        let base = base_of(&project);
+        let sources = ["stable", "stable-security"].map(|suite| mirror.source(suite)).join("\\n");
+        project.write(
+            "base/Dockerfile",
+            &format!(
+                "FROM {base}\nRUN rm -rf /etc/apt/sources.list.d/* && printf '{sources}\\n' >/etc/apt/sources.list && \
+                 apt-get -qq update && apt-get -qq install libold && rm -rf /var/lib/apt/lists/*\n"
+            ),
+        );
+        let dir = project.path("base").display().to_string();
+        docker(&["build", "--no-cache", "--quiet", "--tag", &format!("{image}-base"), &dir]);
+        project.owns(&format!("{image}-base"));
+        let rooms = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker");
+        let copied = Command::new("cp").arg("-a").arg(rooms).arg(project.path("docker")).status();
+        assert!(copied.expect("cp runs").success());
+        project.write("docker/packages.list", "libfoo\n");
+        project.write("stub/usr/local/share/durango/runtime-packages", "libfoo\n");
+        project.write("app/index.php", "");
+        project.write("compose.yaml", &DECLARATION.replace("NAME", &image));
+        Self { mirror, project, image }
+    }
+
+    fn build(&self, args: &[&str]) -> (Value, Run) {
+        let (json, run) = self.project.build(&[&["app", "--no-save"], args].concat());
+        run.succeeds();
+        (json, run)
+    }
+
+    fn version(&self, package: &str) -> String {
+        docker(&["run", "--rm", "--entrypoint", "cat", &self.image, &format!("/usr/share/{package}/version")])
+    }
+
+    /// Lets the day of the last answer end.
+    fn end_the_day(&self) {
+        let name = self.image.replace('/', "_");
+        let path = self.project.store().join(format!("fresh/{name}_latest.json"));
+        let mut file: Value = serde_json::from_slice(&fs::read(&path).expect("remembered")).expect("JSON");
+        for platform in file["platforms"].as_object_mut().expect("platforms").values_mut() {
+            platform["packages"]["next"] = "2026-01-01T00:00:00Z".into();
+        }
+        fs::write(&path, file.to_string()).expect("written");
+    }
+
+    /// The image's own list, by apt's own command.
+    fn upgradable(&self) -> Vec<String> {
+        let list = docker(&[
+            "run",
+            "--rm",
+            "--user",
+            "0",
+            "--entrypoint",
+            "sh",
+            &self.image,
+            "-c",
+            "apt-get -qq update && apt list --upgradable 2>/dev/null",
+        ]);
+        list.lines().filter_map(|line| Some(line.split_once('/')?.0.to_owned())).collect()
+    }
+}
+
+/// The steps that ran, with their stages and causes.
+fn ran(json: &Value) -> Vec<(String, String, String)> {
+    let steps = json["steps"].as_array().expect("steps").iter().filter(|step| step["cached"] == false);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    steps
+        .map(|step| (text(&step["stage"]), text(&step["cause"]["kind"]), text(&step["cause"]["detail"])))
+        .collect()
+}
+
+fn names(document: &Value) -> Vec<String> {
+    let updates = document["updates"].as_array().expect("updates").iter();
+    updates.map(|update| update["package"].as_str().expect("a name").to_owned()).collect()
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_update_runs_the_steps_that_install_and_nothing_else_runs_any() {
+    let site = Site::new("update");
+    let (first, _) = site.build(&[]);
+    assert_eq!(first["result"], "built");
+    assert_eq!((site.version("libfoo"), site.version("libold")), ("1".into(), "1".into()));
+
+    // The mirror has an update, and within the day nobody asks.
+    let asked = site.mirror.requests();
+    let new = [Package("libfoo", "1+deb13u1", true), Package("libold", "1+deb13u2", true)];
+    site.mirror.publish("stable-security", &new);
+    let (second, _) = site.build(&[]);
+    assert_eq!((&second["result"], site.mirror.requests()), (&"cached".into(), asked));
+
+    // `outdated` sees what apt sees, and lets the next build ask.
+    let run = site.project.run(&["outdated", &site.image, "--json"]);
+    assert_eq!(run.code, 1, "{}", run.all());
+    let document: Value = serde_json::from_str(&run.stdout).expect("one document");
+    assert_eq!((names(&document), &document["security"]), (site.upgradable(), &2.into()));
+    assert_eq!(names(&document), ["libfoo", "libold"]);
+
+    let plan = site.project.run(&["plan", "app", "--file", "compose.yaml"]);
+    let reason = "package: libfoo 1 -> 1+deb13u1, libold 1 -> 1+deb13u2";
+    assert!(plan.stdout.contains(reason), "{}", plan.all());
+    let (third, _) = site.build(&[]);
+    let ran_steps = ran(&third);
+    assert!((3..=8).contains(&ran_steps.len()), "{ran_steps:?}");
+    let (stage, kind, detail) = &ran_steps[0];
+    assert_eq!(
+        (stage.as_str(), kind.as_str(), detail.as_str()),
+        ("resolve", "package", &reason["package: ".len()..])
+    );
+    assert!(ran_steps[1..].iter().all(|(_, kind, _)| kind == "parent"), "{ran_steps:?}");
+    let explained = site.project.run(&["explain"]);
+    assert!(explained.stdout.contains(reason), "{}", explained.all());
+    assert_eq!((site.version("libfoo"), site.version("libold")), ("1+deb13u1".into(), "1+deb13u2".into()));
+    let run = site.project.run(&["outdated", &site.image]);
+    assert_eq!((run.code, site.upgradable()), (0, vec![]), "{}", run.all());
+
+    // A day later the mirror is as it was.
+    site.end_the_day();
+    let asked = site.mirror.requests();
+    let (same, _) = site.build(&[]);
+    assert!(site.mirror.requests() > asked, "the mirror was not asked");
+    assert_eq!((&same["result"], ran(&same)), (&"cached".into(), vec![]));
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn without_an_answer_nothing_changes_and_the_build_says_so() {
+    let site = Site::new("none");
+    site.build(&[]);
+    // A list that names what the mirror does not have.
+    site.mirror.publish("stable-security", &[Package("libfoo", "2", false)]);
+    site.end_the_day();
+    let (partial, run) = site.build(&[]);
+    assert_eq!((partial["result"].as_str(), site.version("libfoo")), (Some("cached"), "1".into()));
+    assert!(
+        run.stderr.contains("libfoo 2 is listed, but the mirror does not have its file"),
+        "{}",
+        run.all()
+    );
+
+    // `--locked` asks nobody.
+    site.mirror.publish("stable-security", &[Package("libfoo", "2", true)]);
+    site.end_the_day();
+    let asked = site.mirror.requests();
+    let (locked, _) = site.build(&["--locked"]);
+    assert_eq!((&locked["result"], site.mirror.requests()), (&"cached".into(), asked));
+    assert!(locked["warnings"].to_string().contains("`--locked` keeps them"), "{locked}");
+
+    // The mirror is gone.
+    let Site { mirror, project, image } = site;
+    drop(mirror);
+    let (json, run) = project.build(&["app", "--no-save"]);
+    run.succeeds();
+    assert_eq!(json["result"], "cached");
+    assert!(json["warnings"].to_string().contains("the mirror gave no answer"), "{json}");
+    let (again, _) = project.build(&["app", "--no-save"]);
+    assert!(!again["warnings"].to_string().contains("mirror"), "asked again within the hour: {again}");
+    let run = project.run(&["outdated", &image]);
+    run.fails(3, &["failed to ask the package mirror"]);
+}
