@@ -82,8 +82,11 @@ pub struct Command {
     /// Variables added to it that are never shown or kept.
     #[serde(skip)]
     pub secret_env: BTreeMap<String, String>,
-    /// Where it runs; the current folder where none is given.
+    /// Where it runs; the current directory where none is given.
     pub cwd: Option<PathBuf>,
+    /// Whether its stdout is a result that goes to ours.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub inherits_stdout: bool,
 }
 
 impl Command {

@@ -94,7 +94,8 @@ fn to_its_end(
     call.log.open();
     let mut process = steps::process(call.command);
     // A group of its own: Ctrl-C on the terminal reaches xtask, which passes it on once.
-    process.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    let stdout = if call.command.inherits_stdout { Stdio::inherit() } else { Stdio::null() };
+    process.stdout(stdout).stderr(Stdio::piped()).process_group(0);
     let child = process.spawn().with_context(|| format!("failed to run `{}`", call.command.to_shell()))?;
     let mut child = Supervised::leader(child);
     let stderr = child.child().stderr.take().context("bake has no stderr")?;

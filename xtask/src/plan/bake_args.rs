@@ -17,7 +17,8 @@ use crate::step::Command;
 
 /// The build's own call.
 pub fn bake(facts: &BuildFacts, options: &BuildOptions, common: &Command, metadata: &Path) -> Command {
-    let bake = common.clone().args(["--metadata-file", &metadata.display().to_string()]);
+    let mut bake = common.clone().args(["--metadata-file", &metadata.display().to_string()]);
+    bake.inherits_stdout = options.writes_stdout();
     bake.args(output_sets(facts, options)).args(facts.names.iter().cloned())
 }
 
@@ -186,6 +187,12 @@ fn key_of(set: &str) -> &str {
 fn output_sets(facts: &BuildFacts, options: &BuildOptions) -> Vec<String> {
     let main = &facts.names[0];
     let tags = options.tags.iter().map(|tag| format!("{main}.tags={tag}"));
+    let is_unnamed = |name: &&String| options.chosen_tag(name, *name == main).is_none();
+    let compose_names = facts
+        .names
+        .iter()
+        .filter(is_unnamed)
+        .filter_map(|name| Some(format!("{name}.tags={}", facts.declaration.compose_names.get(name)?)));
     let outputs = options.outputs.iter().map(|output| format!("{main}.output={output}"));
     // bake's own --push would push what the requested targets build upon as well, to wherever its name points.
     let pushed = facts.names.iter().take(facts.requested).filter(|_| options.push);
@@ -194,7 +201,7 @@ fn output_sets(facts: &BuildFacts, options: &BuildOptions) -> Vec<String> {
     let kept = unplaced(facts, options)
         .filter_map(|name| Some(format!("{name}.output={}", default_output(facts, name)?)));
     let given = options.sets.iter().filter(|set| is_builds_own(set) && !is_by_variable(set)).cloned();
-    let all = given.chain(tags).chain(outputs).chain(pushed).chain(kept);
+    let all = given.chain(tags).chain(compose_names).chain(outputs).chain(pushed).chain(kept);
     all.flat_map(|set| ["--set".to_owned(), set]).collect()
 }
 

@@ -10,7 +10,7 @@ use super::mounts::plan::MountFilter;
 use crate::args::Parsed;
 use crate::engine::registry;
 use crate::error::usage;
-use crate::project::overrides;
+use crate::project::{overrides, typed_paths};
 use crate::session::Session;
 use crate::store::policy::Policy;
 
@@ -63,6 +63,7 @@ impl BuildOptions {
         let host = &session.host;
         let mut sets = parsed.many("--set");
         sets.iter().try_for_each(|set| overrides::check(set))?;
+        sets.iter_mut().for_each(|set| *set = typed_paths::set(set, &host.cwd));
         for arg in parsed.many("--build-arg") {
             sets.push(overrides::build_arg(&arg, |name| host.env.get(name).cloned())?);
         }
@@ -77,7 +78,7 @@ impl BuildOptions {
         if let Some(dir) = app.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(usage(format!("there is no folder `{}`\ncorrect --app", dir.display())));
         }
-        let (outputs, push) = (parsed.many("--output"), parsed.flag("--push"));
+        let (outputs, push) = (outputs(session, parsed, &sets)?, parsed.flag("--push"));
         if push && !outputs.is_empty() {
             return Err(usage(
                 "`--push` and `--output` exclude each other\nuse --output type=image,push=true,...",
@@ -96,7 +97,11 @@ impl BuildOptions {
             tags: parsed.many("--tag"),
             outputs,
             allow,
-            secrets: parsed.many("--secret"),
+            secrets: parsed
+                .many("--secret")
+                .iter()
+                .map(|spec| typed_paths::secret(spec, &host.cwd))
+                .collect(),
             app,
             provision: parsed.flag("--provision"),
             dry_run: parsed.flag("--dry-run"),
@@ -114,6 +119,11 @@ impl BuildOptions {
 }
 
 impl BuildOptions {
+    /// Whether the build writes an archive to stdout.
+    pub(crate) fn writes_stdout(&self) -> bool {
+        writes_stdout(&self.outputs, &self.sets)
+    }
+
     /// The sets that may change what is declared. Tags may not: a target that builds upon another's image knows it by its
     /// declared name.
     pub fn declaring_sets(&self) -> Vec<String> {
@@ -126,6 +136,30 @@ impl BuildOptions {
         let of_main = self.tags.first().filter(|_| is_main);
         of_main.map(String::as_str).or_else(|| Some(self.sets.iter().find(by_set)?.split_once('=')?.1))
     }
+}
+
+/// `--output`, with paths from the current directory.
+fn outputs(session: &Session, parsed: &Parsed, sets: &[String]) -> Result<Vec<String>> {
+    let cwd = &session.host.cwd;
+    let outputs: Vec<String> =
+        parsed.many("--output").iter().map(|spec| typed_paths::output(spec, cwd)).collect();
+    if writes_stdout(&outputs, sets) {
+        if session.globals.json {
+            return Err(usage("`--json` and an archive both go to stdout\nadd `dest=FILE` to the output"));
+        }
+        if session.host.stdout_is_terminal {
+            return Err(usage("an archive does not go to a terminal\nredirect stdout, or add `dest=FILE`"));
+        }
+    }
+    Ok(outputs)
+}
+
+fn writes_stdout(outputs: &[String], sets: &[String]) -> bool {
+    let by_set = |set: &String| {
+        set.split_once('=')
+            .is_some_and(|(key, spec)| key.ends_with(".output") && typed_paths::is_stdout(spec))
+    };
+    outputs.iter().any(|spec| typed_paths::is_stdout(spec)) || sets.iter().any(by_set)
 }
 
 /// The target whose tags a `--set` sets.

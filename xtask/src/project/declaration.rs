@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xshell::cmd;
 
-use super::templates;
+use super::{compose, templates};
 use crate::error::usage;
 use crate::memo::Memo;
 use crate::process::query::{query, unreadable};
@@ -30,6 +30,9 @@ pub struct Declaration {
     pub targets: BTreeMap<String, Target>,
     /// Groups by name: their targets.
     pub groups: BTreeMap<String, Vec<String>>,
+    /// Tags that no file declares: those of Compose services without `image:`, by target. They are among the targets'
+    /// tags.
+    pub compose_names: BTreeMap<String, String>,
 }
 
 /// One target, as far as decisions need it. Shapes differ between versions of buildx: what we only repeat stays JSON.
@@ -82,6 +85,8 @@ pub(super) struct Printed {
     group: BTreeMap<String, Group>,
     #[serde(default)]
     pub(super) target: BTreeMap<String, Target>,
+    #[serde(default)]
+    compose_names: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -107,7 +112,7 @@ pub struct DeclarationQuery<'a> {
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The name of the remembered answers; another number for other fields of [`Target`], which an old answer lacks.
-const MEMO: &str = "bake-7";
+const MEMO: &str = "bake-8";
 
 /// Reads the declaration with the user's overrides applied.
 pub fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declaration> {
@@ -122,7 +127,10 @@ pub fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declar
     let mut printed = match remembered.and_then(|remembered| remembered.recall(&sources)) {
         Some(printed) => printed,
         None => {
-            let printed = print(session, question, &sets, &dir)?;
+            let mut printed = print(session, question, &sets, &dir)?;
+            if files.iter().all(|file| is_yaml(file)) {
+                printed.compose_names = compose::image_names(session, files, &dir, &printed.target);
+            }
             let remembered =
                 memo.and_then(|memo| Some((memo, Remembered::new(&printed, &sources, &session.redactor)?)));
             remembered.inspect(|(memo, remembered)| memo.write(remembered));
@@ -138,7 +146,13 @@ pub fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declar
     }
     let groups =
         printed.group.into_iter().map(|(name, group)| (name, group.targets.unwrap_or_default())).collect();
-    Ok(Declaration { files: files.to_vec(), dir, targets: printed.target, groups })
+    let compose_names = printed.compose_names;
+    for (name, tag) in &compose_names {
+        if let Some(target) = printed.target.get_mut(name) {
+            target.tags.push(tag.clone());
+        }
+    }
+    Ok(Declaration { files: files.to_vec(), dir, targets: printed.target, groups, compose_names })
 }
 
 fn print(session: &Session, question: &DeclarationQuery<'_>, sets: &[String], dir: &Path) -> Result<Printed> {
@@ -258,13 +272,24 @@ fn fingerprint(
 
 impl Declaration {
     /// The targets that the user's words stand for, groups resolved; an unknown one is an error that names the known.
+    ///
+    /// As for bake, a group wins over a target of its name; within such a group the name stands for the target.
     pub fn resolve(&self, requested: &[String]) -> Result<Vec<String>> {
+        let mut names = self.expand(requested, &mut Vec::new())?;
+        let mut seen = std::collections::BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        Ok(names)
+    }
+
+    fn expand<'a>(&'a self, words: &'a [String], groups: &mut Vec<&'a str>) -> Result<Vec<String>> {
         let mut names = Vec::new();
-        for word in requested {
-            if self.targets.contains_key(word) {
+        for word in words {
+            if let Some(members) = self.groups.get(word).filter(|_| !groups.contains(&word.as_str())) {
+                groups.push(word);
+                names.extend(self.expand(members, groups)?);
+                groups.pop();
+            } else if self.targets.contains_key(word) {
                 names.push(word.clone());
-            } else if let Some(members) = self.groups.get(word) {
-                names.extend(self.resolve(members)?);
             } else {
                 let known: Vec<&str> = self.targets.keys().map(String::as_str).collect();
                 let near = suggestion(word, known.iter().copied());
@@ -275,8 +300,6 @@ impl Declaration {
                 )));
             }
         }
-        let mut seen = std::collections::BTreeSet::new();
-        names.retain(|name| seen.insert(name.clone()));
         Ok(names)
     }
 
@@ -361,6 +384,7 @@ mod tests {
             dir: "/p".into(),
             targets: printed.target,
             groups: groups.collect(),
+            compose_names: BTreeMap::new(),
         }
     }
 
@@ -416,6 +440,20 @@ mod tests {
         assert_eq!(declared.resolve(&["default".into(), "app".into()]).expect("known"), ["app", "base"]);
         let error = declared.resolve(&["bas".into()]).expect_err("unknown").to_string();
         assert!(error.contains("did you mean `base`?") && error.contains("app, base"), "{error}");
+    }
+
+    #[test]
+    fn a_group_wins_over_a_target_of_its_name() {
+        let mut declared = declaration();
+        let members = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        declared.groups.insert("app".into(), members(&["app", "base"]));
+        declared.groups.insert("outer".into(), members(&["app"]));
+        declared.groups.insert("one".into(), members(&["two"]));
+        declared.groups.insert("two".into(), members(&["one", "base"]));
+        assert_eq!(declared.resolve(&["app".into()]).expect("known"), ["app", "base"]);
+        assert_eq!(declared.resolve(&["outer".into()]).expect("known"), ["app", "base"]);
+        assert_eq!(declared.resolve(&["base".into()]).expect("known"), ["base"]);
+        declared.resolve(&["one".into()]).expect_err("a circle without a target of that name");
     }
 
     #[test]

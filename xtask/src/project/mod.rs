@@ -2,6 +2,7 @@
 //! versions, and what the host lends a build as secrets. Reads only.
 
 pub(crate) mod app;
+mod compose;
 pub mod context;
 pub mod declaration;
 pub mod dockerfile;
@@ -16,5 +17,6 @@ pub(crate) mod project_name;
 mod remembered;
 pub mod secrets;
 mod templates;
+pub(crate) mod typed_paths;
 
 pub use declaration::{Declaration, Target};

@@ -11,6 +11,7 @@ mod builds;
 mod bundle;
 mod clear;
 mod cli;
+mod declared;
 mod docs;
 mod doctor;
 mod drivers;

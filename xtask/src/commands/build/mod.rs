@@ -31,7 +31,7 @@ use crate::outcome::{BuildReport, BuildResult, assemble};
 use crate::plan::build::{self as planning, Plan};
 use crate::plan::options::BuildOptions;
 use crate::process::signals;
-use crate::process::stdio::{errln, out, outln};
+use crate::process::stdio::{err, errln, out, outln};
 use crate::provision;
 use crate::record::Record;
 use crate::report;
@@ -161,7 +161,9 @@ fn execute(session: &Session, plan: &Plan, forecast_task: ForecastTask, held: Ho
     if let Some(failure) = report.failure {
         return Err(error::build_failed(failure.to_string()));
     }
-    if !session.globals.json {
+    if plan.bake.inherits_stdout {
+        err!("{}", report::summary::build(&report));
+    } else if !session.globals.json {
         out!("{}", report::summary::build(&report));
     }
     Ok(0)

@@ -1,0 +1,118 @@
+//! Declarations as Compose and bake mean them: groups, names that nobody wrote down, where paths start.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::common::Project;
+
+/// Files of a project with two targets, of which a group bears the name of one.
+fn grouped() -> Project {
+    let dockerfile = |name: &str| {
+        format!(
+            "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS build\nRUN --mount=type=cache,id=declared-{name},target=/c echo {name} >>/c/x\n"
+        )
+    };
+    let bake = r#"
+        group "app" { targets = ["app", "worker"] }
+        target "base" { args = { BASE_IMAGE = "debian:13-slim" } }
+        target "app" {
+          inherits = ["base"]
+          dockerfile = "app.Dockerfile"
+          tags = ["durango-test/declared-app"]
+        }
+        target "worker" {
+          inherits = ["base"]
+          dockerfile = "worker.Dockerfile"
+          tags = ["durango-test/declared-worker"]
+        }
+    "#;
+    Project::new(&[
+        ("docker-bake.hcl", bake),
+        ("app.Dockerfile", &dockerfile("app")),
+        ("worker.Dockerfile", &dockerfile("worker")),
+    ])
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_group_wins_over_the_target_of_its_name() {
+    let project = grouped();
+    let run = project.run(&["build", "app", "--json", "--file", "docker-bake.hcl"]);
+    run.succeeds();
+    project.owns("durango-test/declared-app");
+    project.owns("durango-test/declared-worker");
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).expect("one document");
+    let names: Vec<_> = report["targets"]
+        .as_array()
+        .expect("targets")
+        .iter()
+        .filter_map(|one| one["name"].as_str())
+        .collect();
+    assert_eq!(names, ["app", "worker"], "{report}");
+    let steps = report["steps"].as_array().expect("steps");
+    for name in ["app", "worker"] {
+        assert!(steps.iter().any(|step| step["target"] == name && step["stage"] == "build"), "{report}");
+    }
+    let mounts = report["cache"]["mounts"].as_array().expect("mounts").len();
+    assert_eq!(mounts, 2, "the mounts of both are saved: {report}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_service_without_an_image_is_named_as_compose_names_it() {
+    let project = Project::new(&[
+        (
+            "compose.yaml",
+            "name: durango-declared\nservices:\n  web:\n    build: {context: ., args: {BASE_IMAGE: debian:13-slim}}\n",
+        ),
+        ("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCMD [\"echo\", \"served\"]\n"),
+    ]);
+    let (report, run) = project.build(&["web"]);
+    run.succeeds();
+    project.owns("durango-declared-web");
+    assert_eq!(report["targets"][0]["image"], "durango-declared-web", "{report}");
+    let mut compose = Command::new("docker");
+    compose.args(["compose", "-f", "compose.yaml", "create", "--no-build", "--pull", "never"]);
+    let output = compose.current_dir(project.path("")).output().expect("docker runs");
+    let _ = Command::new("docker")
+        .args(["compose", "-f", "compose.yaml", "down"])
+        .current_dir(project.path(""))
+        .output();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (report, run) = project.build(&["web", "--tag", "durango-test/declared-chosen"]);
+    run.succeeds();
+    assert_eq!(report["targets"][0]["image"], "durango-test/declared-chosen", "a chosen name wins: {report}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn typed_paths_start_in_the_current_directory() {
+    let project = Project::new(&[
+        ("sub/compose.yaml", "services: {app: {build: {context: ., args: {BASE_IMAGE: debian:13-slim}}}}\n"),
+        (
+            "sub/Dockerfile",
+            "ARG BASE_IMAGE\nFROM ${BASE_IMAGE} AS made\nRUN --mount=type=secret,id=s cp /run/secrets/s /made\nFROM scratch\nCOPY --from=made /made /\n",
+        ),
+        ("s.txt", "from the current directory"),
+        ("sub/s.txt", "from the declaration's"),
+    ]);
+    let file = ["build", "app", "--file", "sub/compose.yaml", "--secret", "id=s,src=s.txt", "--no-save"];
+    let with = |output: &'static str| [&file[..], &["--output", output]].concat();
+    for output in ["type=local,dest=out", "out2"] {
+        project.run(&with(output)).succeeds();
+    }
+    for dir in ["out", "out2"] {
+        let made = fs::read_to_string(project.path(dir).join("made")).expect("written here");
+        assert_eq!(made, "from the current directory");
+    }
+    assert!(!project.path("sub/out").exists() && !project.path("builder").exists());
+    let child = project.command(&with("-")).stderr(Stdio::null()).output().expect("it runs");
+    let mut archive = tar::Archive::new(child.stdout.as_slice());
+    let names: Vec<_> = archive
+        .entries()
+        .expect("a tar")
+        .map(|entry| entry.expect("an entry").path().expect("a path").display().to_string())
+        .collect();
+    assert_eq!(names, ["made"], "the archive alone is on stdout");
+    project.run(&[&with("type=tar")[..], &["--json"]].concat()).fails(2, &["both go to stdout", "dest=FILE"]);
+}
