@@ -35,6 +35,8 @@ pub enum Kind {
     Large(usize),
     /// Thirty edits of a project: what was foreseen against what came.
     Edits,
+    /// Random edits of random projects: what was forecast against what BuildKit did.
+    Forecast,
 }
 
 /// An edit of the copy.
@@ -83,6 +85,7 @@ pub const CASES: &[Case] = &[
     Case { name: "mounts-500MB", kind: Kind::Mounts(500), limit: 2.0 },
     Case { name: "mounts-2GB", kind: Kind::Mounts(2000), limit: 2.0 },
     Case { name: "edits", kind: Kind::Edits, limit: 1.0 },
+    Case { name: "forecast", kind: Kind::Forecast, limit: 1.0 },
     Case { name: "20000-files", kind: Kind::Large(20_000), limit: 1.0 },
     Case { name: "fifty", kind: Kind::Many(50), limit: 1.0 },
 ];

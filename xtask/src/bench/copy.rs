@@ -173,6 +173,16 @@ pub(super) fn run(mut command: Command) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
+/// Runs a command of ours to its end and gives the JSON that it prints, also where a build of it failed.
+pub(super) fn run_for_json(mut command: Command) -> Result<serde_json::Value> {
+    signals::check()?;
+    command.env_remove("GITHUB_STEP_SUMMARY");
+    let output = command.stdin(Stdio::null()).output().context("failed to start xtask")?;
+    serde_json::from_slice(&output.stdout).with_context(|| {
+        format!("failed to read the JSON of `{command:?}`:\n{}", String::from_utf8_lossy(&output.stderr))
+    })
+}
+
 /// Runs a command to its end and gives the peak memory of its own process, in MB.
 pub(super) fn peak_memory(mut command: Command) -> Result<f64> {
     command.env_remove("GITHUB_STEP_SUMMARY");

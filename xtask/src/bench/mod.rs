@@ -5,6 +5,7 @@ mod cases;
 mod copy;
 mod edits;
 mod fifty;
+mod forecast;
 mod large;
 pub mod machine;
 mod mounts;
@@ -21,6 +22,7 @@ use crate::session::Session;
 pub use cases::CASES;
 use cases::{BASE, Case, Kind};
 use copy::{Copy, Home};
+pub use forecast::ForecastOptions;
 pub use row::{Row, table};
 
 /// The benchmark with a copy of the images; both are thrown away at the end.
@@ -39,7 +41,7 @@ impl Bench {
     }
 
     /// Runs the named cases, or all.
-    pub fn run(&self, names: &[String]) -> Result<Vec<Row>> {
+    pub fn run(&self, names: &[String], forecast: ForecastOptions) -> Result<Vec<Row>> {
         let chosen = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.name);
         let of = |kind: fn(&Kind) -> bool| CASES.iter().filter(chosen).filter(move |case| kind(&case.kind));
         let mut rows = Vec::new();
@@ -59,6 +61,9 @@ impl Bench {
         }
         for case in of(|kind| matches!(kind, Kind::Edits)) {
             rows.extend(row::said(self.edits(case)?));
+        }
+        for case in of(|kind| matches!(kind, Kind::Forecast)) {
+            rows.extend(row::said(self.forecast(case, forecast)?));
         }
         for case in of(|kind| matches!(kind, Kind::Large(_))) {
             rows.extend(row::said(self.large(case)?));

@@ -31,6 +31,11 @@ const TEST: &[Opt] = &[
     value("--engine", "LEG", "fetch another engine and run on it: floor, current or newest"),
 ];
 
+const BENCH: &[Opt] = &[
+    value("--edits", "N", "random edits of the case `forecast` (default 200)"),
+    value("--seed", "S", "the seed of these edits (default 1)"),
+];
+
 const PLAN: &[Opt] = &[
     switch("--locked", "fail where a pinned version is gone, instead of taking the newest there is"),
     switch("--no-cache", "run every step again; cache mounts stay as they are"),
@@ -232,7 +237,7 @@ pub const COMMANDS: &[Command] = &[
         args: "[CASE...]",
         summary: "time rebuilds beside plain buildx and print their ratios",
         example: "bench unchanged main.go",
-        options: &[],
+        options: &[BENCH],
         run: commands::bench::run,
     },
     Command {

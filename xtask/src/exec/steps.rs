@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use crate::files::{self, Durability};
 use crate::process::signals::{self, Supervised};
 use crate::process::stdio::errln;
+use crate::project::dockerfile::encode;
 use crate::step::{Action, Command, Step};
 
 /// How long one question whether something is ready may take.
@@ -189,7 +190,8 @@ fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
         } else {
             fs::create_dir_all(dir)?;
         }
-        files::write_as(path, content.as_bytes(), mode, Durability::Synced)
+        // A copy of a Dockerfile may hold bytes that are no UTF-8.
+        files::write_as(path, &encode(content), mode, Durability::Synced)
     };
     written().with_context(|| format!("failed to write `{}`", path.display()))
 }

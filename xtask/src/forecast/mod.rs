@@ -84,10 +84,14 @@ impl Forecast {
     /// What is foreseen of a step that BuildKit names like this, in one of these targets.
     pub fn of(&self, targets: &[String], label: &StepName) -> Option<&StepForecast> {
         targets.iter().find_map(|target| {
-            let line = self.files.get(target)?.find(&label.stage, &label.instruction)?.line;
-            self.steps
-                .iter()
-                .find(|step| step.target == *target && step.stage == label.stage && step.line == line)
+            let file = self.files.get(target)?;
+            let (found, stage) = (file.find(&label.stage, &label.instruction)?, file.stage_of(&label.stage));
+            let is_there = |step: &&StepForecast| {
+                (step.target.as_str(), step.stage.as_str(), step.line) == (target, stage, found.line)
+            };
+            let mut steps = self.steps.iter().filter(is_there);
+            let same_text = steps.clone().find(|step| step.instruction == found.text);
+            same_text.or_else(|| steps.next())
         })
     }
 }

@@ -104,7 +104,7 @@ pub fn ran(trace: &Trace, target: &str) -> bool {
 fn work(trace: &Trace) -> impl Iterator<Item = (&str, &VertexState, &StepName)> {
     let is_work =
         |label: &StepName| !["FROM ", "LINK "].iter().any(|word| label.instruction.starts_with(word));
-    trace.digests().filter(move |(_, _, label)| is_work(label))
+    trace.digests().filter(move |(_, state, label)| is_work(label) && !state.is_internal())
 }
 
 /// All steps; a vertex that several targets share comes once under each.

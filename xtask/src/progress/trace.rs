@@ -45,6 +45,8 @@ pub struct VertexState {
     partial: String,
     /// Whether its output is within a private key.
     in_key: bool,
+    /// When the builder began to look for its result, where that counts as a run of its own.
+    lookup: Option<Timestamp>,
 }
 
 impl VertexState {
@@ -58,7 +60,29 @@ impl VertexState {
 
     /// Whether it is no step of the user's: it gets what steps need, and brings away what they made.
     pub fn is_internal(&self) -> bool {
-        self.label.as_ref().is_none_or(|label| label.instruction.starts_with("FROM "))
+        // What an ADD fetches is a vertex of the same name, which takes nothing.
+        let gets = |label: &StepName| {
+            label.instruction.starts_with("FROM ")
+                || (label.instruction.starts_with("ADD ") && self.inputs.is_empty())
+        };
+        self.label.as_ref().is_none_or(gets)
+    }
+
+    /// Whether BuildKit only looks for the result of a step that takes none of another step's: a WORKDIR at the top of a
+    /// stage from scratch. That counts as a run in every build. A step that runs begins a second time.
+    fn looks_up(&mut self, vertex: &Vertex) -> bool {
+        let is_workdir = |label: &StepName| label.instruction.starts_with("WORKDIR ");
+        if !self.inputs.is_empty() || !self.label.as_ref().is_some_and(is_workdir) {
+            return false;
+        }
+        let Some(started) = vertex.started else { return false };
+        if *self.lookup.get_or_insert(started) == started {
+            return true;
+        }
+        if self.started == self.lookup {
+            (self.started, self.completed, self.cached) = (None, None, false);
+        }
+        false
     }
 
     /// The step's own exit code, which the message alone tells.
@@ -172,9 +196,10 @@ impl Trace {
         if !vertex.inputs.is_empty() {
             state.inputs.clone_from(&vertex.inputs);
         }
+        let is_lookup = state.looks_up(vertex);
         if vertex.started.is_some() && state.started.is_none() {
             state.started = vertex.started;
-            if !vertex.cached {
+            if !vertex.cached && !is_lookup {
                 events.push(Event::Started(vertex.digest.clone()));
             }
         }
@@ -182,7 +207,7 @@ impl Trace {
         if vertex.started.is_some() {
             state.is_running = vertex.completed.is_none();
         }
-        state.cached |= vertex.cached;
+        state.cached |= vertex.cached || is_lookup;
         // Pulls and contexts end at once and begin again, to move their bytes.
         let moved = was_running && state.is_internal() && state.transfers.bytes().is_some();
         if vertex.completed.is_some() && (state.completed.is_none() || moved) {

@@ -126,3 +126,31 @@ fn what_another_build_ran_before_is_cached_here() {
     trace.mark_replayed_as_cached();
     assert!(trace.vertices["1"].cached && !trace.vertices["3"].cached && !trace.vertices["2"].cached);
 }
+
+#[test]
+fn a_step_that_takes_nothing_is_looked_up_in_every_build() {
+    let vertex =
+        |times: &str| format!(r#"{{"vertexes":[{{"digest":"d","name":"[1/2] WORKDIR /w"{times}}}]}}"#);
+    let lookup = r#","started":"2026-11-26T13:00:00Z","completed":"2026-11-26T13:00:00.1Z""#;
+    let mut trace = Trace::new(&names(&["a"]));
+    trace.apply(&chunk(&vertex("")));
+    trace.apply(&chunk(&vertex(lookup)));
+    assert!(trace.vertices["d"].cached);
+    trace.apply(&chunk(&vertex(r#","started":"2026-11-26T13:00:00.2Z""#)));
+    let state = &trace.vertices["d"];
+    assert!(!state.cached && state.is_running);
+    let run = r#","started":"2026-11-26T13:00:00.2Z","completed":"2026-11-26T13:00:01.2Z""#;
+    trace.apply(&chunk(&vertex(run)));
+    let state = &trace.vertices["d"];
+    assert!(!state.cached && (state.seconds() - 1.0).abs() < 0.001);
+}
+
+#[test]
+fn what_an_add_fetches_is_no_step() {
+    let mut trace = Trace::new(&names(&["a"]));
+    trace.apply(&chunk(
+        r#"{"vertexes":[{"digest":"s","name":"[1/1] ADD https://x /y"},
+            {"digest":"d","name":"[1/1] ADD https://x /y","inputs":["s"]}]}"#,
+    ));
+    assert!(trace.vertices["s"].is_internal() && !trace.vertices["d"].is_internal());
+}

@@ -1,5 +1,6 @@
-//! The files of a build context as BuildKit compares them: path, kind, mode and content; no times and no owners. Digests are
-//! remembered by what the file system says of a file, so that a large context is read once.
+//! The files of a build context as BuildKit compares them: path, kind, mode and content; no times
+//! and no owners. Digests are remembered by what the file system says of a file, so that a large
+//! context is read once.
 
 mod select;
 mod state;
@@ -25,14 +26,16 @@ pub(super) use tree::{Entry, Tree};
 pub struct Input {
     /// Its path below the context, without a slash in front.
     pub path: String,
-    /// `mode:digest` of a file, `mode/` of a directory, `->target` of a link, `mode|kind` of a special file.
+    /// `mode:digest` of a file, `mode/` of a directory, `->target` of a link, `mode|kind` of a
+    /// special file.
     pub state: String,
 }
 
 /// What a step takes of a context.
 #[derive(Debug, Default)]
 pub struct Selected {
-    /// What is taken, sorted; of more than [`MAX_FILES`] entries just their directories, each with a digest of its content.
+    /// What is taken, sorted; of more than [`MAX_FILES`] entries just their directories, each with
+    /// a digest of its content.
     pub files: Vec<Input>,
     /// The digest by which BuildKit compares it.
     pub(super) digest: ContentDigest,
@@ -62,7 +65,8 @@ pub(super) struct Contexts {
 }
 
 impl Contexts {
-    /// What a step takes of the context in a directory. What is not there is left out: BuildKit says so.
+    /// What a step takes of the context in a directory. What is not there is left out: BuildKit
+    /// says so.
     pub(super) fn select(
         &mut self,
         (root, ignore): (&Path, &Ignore),
@@ -98,17 +102,17 @@ fn bounded(files: Vec<Input>) -> Vec<Input> {
         return files;
     }
     let parent = |path: &str| path.rsplit_once('/').map_or(String::new(), |(dir, _)| dir.to_owned());
-    let folders = folded(&files, &parent);
-    if folders.len() <= MAX_FILES {
-        return folders;
+    let directories = folded(&files, &parent);
+    if directories.len() <= MAX_FILES {
+        return directories;
     }
     folded(&files, &|path| path.split('/').next().unwrap_or_default().to_owned())
 }
 
-fn folded(files: &[Input], folder: &dyn Fn(&str) -> String) -> Vec<Input> {
+fn folded(files: &[Input], directory: &dyn Fn(&str) -> String) -> Vec<Input> {
     let mut hashes: BTreeMap<String, (usize, Sha256)> = BTreeMap::new();
     for file in files {
-        let (count, hash) = hashes.entry(folder(&file.path)).or_default();
+        let (count, hash) = hashes.entry(directory(&file.path)).or_default();
         *count += 1;
         hash.update(format!("{}\0{}\0", file.path, file.state));
     }

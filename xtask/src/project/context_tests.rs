@@ -149,6 +149,12 @@ fn modes_links_and_content_count_and_times_do_not() {
         set_mode(&dir.join(file), back);
         assert_eq!(digest(dir, "", &["."], &[]), first, "{file}");
     }
+    // A builder that has the context sees no other mode of a directory.
+    let plain = || selected(dir, "", &["."], &[], false).digest.plain;
+    let before = plain();
+    set_mode(&dir.join("sub"), 0o700);
+    assert_eq!(plain(), before);
+    set_mode(&dir.join("sub"), 0o755);
     fs::remove_file(dir.join("sub/link")).expect("gone");
     symlink("a", dir.join("sub/link")).expect("linked");
     assert_ne!(digest(dir, "", &["."], &[]), first);

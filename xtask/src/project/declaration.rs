@@ -308,13 +308,18 @@ impl Declaration {
         matching(&self.targets, pattern)
     }
 
-    /// Where a target's Dockerfile is; `None` for one inside the declaration or in a remote context.
+    /// Where a target's Dockerfile is, in lower case where buildx finds only that. Returns
+    /// nothing for one inside the declaration or in a remote context.
     pub fn dockerfile(&self, target: &Target) -> Option<PathBuf> {
         let context = target.context.as_deref().unwrap_or(".");
         if target.dockerfile_inline.is_some() || context.contains("://") {
             return None;
         }
-        Some(self.dir.join(context).join(target.dockerfile.as_deref().unwrap_or("Dockerfile")))
+        let path = self.dir.join(context).join(target.dockerfile.as_deref().unwrap_or("Dockerfile"));
+        let lower = path.with_file_name("dockerfile");
+        let is_lower =
+            path.file_name().is_some_and(|name| name == "Dockerfile") && !path.is_file() && lower.is_file();
+        Some(if is_lower { lower } else { path })
     }
 
     /// Contexts that name the image of another target: building both at once needs `target:` there (a tag would be looked
@@ -454,6 +459,23 @@ mod tests {
         assert_eq!(declared.resolve(&["outer".into()]).expect("known"), ["app", "base"]);
         assert_eq!(declared.resolve(&["base".into()]).expect("known"), ["base"]);
         declared.resolve(&["one".into()]).expect_err("a circle without a target of that name");
+    }
+
+    #[test]
+    fn a_dockerfile_in_lower_case_stands_in_for_the_default_name_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let declared = Declaration { dir: dir.path().into(), ..Declaration::default() };
+        let of = |name: &str| Target { dockerfile: Some(name.into()), ..Target::default() };
+        let path = |target: &Target| declared.dockerfile(target).expect("a path");
+        fs::create_dir(dir.path().join("sub")).expect("made");
+        for name in ["dockerfile", "sub/dockerfile", "x.dockerfile"] {
+            fs::write(dir.path().join(name), "FROM scratch\n").expect("written");
+        }
+        assert_eq!(path(&Target::default()).file_name(), Some("dockerfile".as_ref()));
+        assert!(path(&of("sub/Dockerfile")).ends_with("sub/dockerfile"));
+        assert!(path(&of("x.Dockerfile")).ends_with("x.Dockerfile"));
+        fs::write(dir.path().join("Dockerfile"), "FROM scratch\n").expect("written");
+        assert_eq!(path(&Target::default()).file_name(), Some("Dockerfile".as_ref()));
     }
 
     #[test]

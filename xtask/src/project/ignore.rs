@@ -1,5 +1,5 @@
-//! `.dockerignore`: which files of a context go into a build, as moby's pattern matcher decides. The same matcher
-//! decides about `--exclude` and `COPY --parents`.
+//! `.dockerignore`: which files of a context go into a build, as moby's pattern matcher decides.
+//! The same matcher decides about `--exclude` and `COPY --parents`.
 
 mod pattern;
 mod program;
@@ -26,7 +26,8 @@ pub struct Matched {
 }
 
 impl Ignore {
-    /// Reads an ignore file. BuildKit refuses a build with a bad pattern, so that nothing is ignored then.
+    /// Reads an ignore file. BuildKit refuses a build with a bad pattern, so that nothing is
+    /// ignored then.
     pub fn parse(text: &str) -> Self {
         Self::try_parse(text).unwrap_or_default()
     }
@@ -65,8 +66,8 @@ impl Ignore {
         self.patterns.iter().map(line).collect()
     }
 
-    /// Whether a path matches, given what was found for its parent. Without a parent's result, the names of all
-    /// parents are looked at.
+    /// Whether a path matches, given what was found for its parent. Without a parent's result, the
+    /// names of all parents are looked at.
     pub fn matches(&self, path: &str, parent: &Matched) -> Result<Matched, BadPattern> {
         let mut found = Matched { is_match: false, by_pattern: vec![false; self.patterns.len()] };
         for (index, pattern) in self.patterns.iter().enumerate() {
@@ -101,7 +102,8 @@ impl Ignore {
         self.matches(path, &Matched::default()).is_ok_and(|found| found.is_match)
     }
 
-    /// Whether something below an excluded directory may come back in. `false` saves reading the directory.
+    /// Whether something below an excluded directory may come back in. `false` saves reading the
+    /// directory.
     pub fn may_bring_back_below(&self, directory: &str) -> bool {
         let mut exceptions = self.patterns.iter().filter(|pattern| pattern.is_exception).peekable();
         if exceptions.peek().is_none() {

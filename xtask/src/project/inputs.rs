@@ -1,5 +1,6 @@
-//! A digest of everything that a build is made from: the files of its contexts as far as they go in, Dockerfile, arguments,
-//! platform. Where it is in doubt more goes in: then a key differs that need not, and never the other way round.
+//! A digest of everything that a build is made from: the files of its contexts as far as they go
+//! in, Dockerfile, arguments, platform. Where it is in doubt more goes in: then a key differs that
+//! need not, and never the other way round.
 
 use std::fs;
 use std::io;
@@ -57,8 +58,8 @@ impl Inputs {
         self.hash.update(bytes);
     }
 
-    /// Names, kinds, whether they may be executed, and content; no times and no owners, which differ from checkout to
-    /// checkout. Nothing but files is opened.
+    /// Names, kinds, whether they may be executed, and content; no times and no owners, which
+    /// differ from checkout to checkout. Nothing but files is opened.
     fn directory(&mut self, dir: &Path, ignore: Ignore) -> Result<()> {
         fs::read_dir(dir)?;
         let mut tree = Tree::new(dir, ignore);
@@ -102,7 +103,8 @@ fn contexts(target: &Target) -> impl Iterator<Item = (&str, &str)> {
     std::iter::once(("", target.context.as_deref().unwrap_or("."))).chain(named)
 }
 
-/// The Dockerfile's own `.dockerignore`, which is for the main context alone, else the one in the context.
+/// The Dockerfile's own `.dockerignore`, which is for the main context alone, else the one in the
+/// context.
 pub fn ignore(declaration: &Declaration, target: &Target, dir: &Path, name: &str) -> Ignore {
     let own = declaration.dockerfile(target).filter(|_| name.is_empty()).map(|file| {
         let mut name = file.file_name().unwrap_or_default().to_owned();

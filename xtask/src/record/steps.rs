@@ -137,7 +137,7 @@ pub fn matched<'a>(
     let mut found: Vec<(usize, &crate::progress::trace::VertexState)> = Vec::new();
     for digest in &trace.order {
         let state = &trace.vertices[digest];
-        let Some(label) = &state.label else { continue };
+        let Some(label) = state.label.as_ref().filter(|_| !state.is_internal()) else { continue };
         for target in &state.targets {
             let Some(first) = find(graph, files, target, (&label.stage, &label.instruction)) else {
                 continue;

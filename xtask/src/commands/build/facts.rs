@@ -19,7 +19,7 @@ use crate::plan::build::{BuildFacts, Stored};
 use crate::plan::fresh::{FreshFacts, Source, choose};
 use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, Declaration, DeclarationQuery};
-use crate::project::dockerfile::mounts;
+use crate::project::dockerfile::{decode, mounts};
 use crate::project::project_name::store_name;
 use crate::project::{app, pins, secrets};
 use crate::session::Session;
@@ -202,8 +202,11 @@ fn fresh(session: &Session, engine: &Engine, declaration: &Declaration, name: &s
     let source = match &target.dockerfile_inline {
         Some(text) => Some(Source { path: None, text: text.clone(), ignore: None }),
         None => declaration.dockerfile(target).and_then(|path| {
-            let text = fs::read_to_string(&path).ok()?;
-            let ignore = fs::read_to_string(format!("{}.dockerignore", path.display())).ok();
+            let read = |path: PathBuf| Some(decode(&fs::read(path).ok()?));
+            let text = read(path.clone())?;
+            let mut ignore = path.clone().into_os_string();
+            ignore.push(".dockerignore");
+            let ignore = read(ignore.into());
             Some(Source { path: Some(path), text, ignore })
         }),
     };

@@ -191,7 +191,7 @@ impl MountPlan {
     /// The mounts of the stages that are built upon the step's own, which will run when it runs.
     pub fn upon(&self, targets: &[String], label: &StepName) -> Vec<usize> {
         let above = |(target, stage): (&String, &str)| {
-            self.files.get(target).is_some_and(|(file, inputs)| file.stands_upon(stage, &label.stage, inputs))
+            self.files.get(target).is_some_and(|(file, inputs)| file.starts_from(stage, &label.stage, inputs))
         };
         let uses = |mount: &PlannedMount| {
             mount.uses.iter().any(|user| targets.contains(&user.target) && above((&user.target, &user.stage)))

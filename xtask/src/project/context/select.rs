@@ -1,5 +1,5 @@
-//! What COPY, ADD and bind mounts take of a context, and the digest by which BuildKit compares it: its content hash,
-//! in which names count below the source alone.
+//! What COPY, ADD and bind mounts take of a context, and the digest by which BuildKit compares it:
+//! its content hash, in which names count below the source alone.
 
 use sha2::{Digest, Sha256};
 
@@ -18,13 +18,14 @@ pub(super) struct Taken {
     pub(super) bytes: u64,
 }
 
-/// The two digests of what is taken: all that BuildKit may compare, and the same without extended attributes, of which
-/// it notices no change where a file's size and time stay.
+/// The two digests of what is taken: all that BuildKit may compare, and what of that it notices for
+/// sure. A builder that has received the context before sees no change of a directory's mode, nor
+/// one of extended attributes alone (measured).
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(in crate::project) struct ContentDigest {
     /// All of it.
     pub(in crate::project) full: String,
-    /// Without extended attributes.
+    /// What is noticed for sure.
     pub(in crate::project) plain: String,
 }
 
@@ -47,7 +48,8 @@ struct Above {
 type Found = Vec<(String, Entry, bool)>;
 
 impl Selection<'_> {
-    /// Takes what a selector selects. Nothing where it selects nothing: BuildKit refuses that, or copies nothing.
+    /// Takes what a selector selects. Nothing where it selects nothing: BuildKit refuses that, or
+    /// copies nothing.
     pub(super) fn select(&mut self, selector: &Selector, excludes: &[String]) -> ContentDigest {
         let path = clean(&format!("/{}", selector.path));
         let has_wildcards = selector.is_pattern && has_wildcards(&path);
@@ -91,7 +93,7 @@ impl Selection<'_> {
 
     fn below(&mut self, entry: &Entry, name: &str, hashes: &mut Hashes) {
         let state = self.take(entry);
-        hashes.add(name, &state, state::without_attributes(&state));
+        hashes.add(name, &state, state::noticed(&state));
         for child in self.tree.children(entry).iter() {
             self.below(child, child.name(), hashes);
         }
@@ -129,7 +131,8 @@ impl Selection<'_> {
         found
     }
 
-    /// Takes what the filters let through of an entry and what is below it. `below` is its path below the source.
+    /// Takes what the filters let through of an entry and what is below it. `below` is its path
+    /// below the source.
     fn filter(
         &mut self,
         filters: &Filters,
@@ -173,7 +176,7 @@ impl Selection<'_> {
                 hashes.add(counted, &target.full, &target.plain);
             } else {
                 let state = self.take(&entry);
-                hashes.add(counted, &state, state::without_attributes(&state));
+                hashes.add(counted, &state, state::noticed(&state));
             }
         }
         hashes.digest()

@@ -1,4 +1,5 @@
-//! What of a file counts for BuildKit: kind, mode, content, extended attributes; no times and no owners.
+//! What of a file counts for BuildKit: kind, mode, content, extended attributes; no times and no
+//! owners.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -12,8 +13,8 @@ use super::tree::Entry;
 /// Begins what a state says of extended attributes.
 const ATTRIBUTES: &str = " xattrs:";
 
-/// The state of an entry: `mode:digest` of a file, `mode/` of a directory, `->target` of a link, `mode|kind` of a
-/// special file. Special files are never opened.
+/// The state of an entry: `mode:digest` of a file, `mode/` of a directory, `->target` of a link,
+/// `mode|kind` of a special file. Special files are never opened.
 pub(super) fn of(entry: &Entry, digests: &mut Digests) -> String {
     let (meta, kind) = (&entry.meta, entry.meta.file_type());
     let mode = meta.mode() & 0o7777;
@@ -40,9 +41,11 @@ pub(super) fn of(entry: &Entry, digests: &mut Digests) -> String {
     state + &attributes(&entry.file)
 }
 
-/// A state without the extended attributes.
-pub(in crate::project) fn without_attributes(state: &str) -> &str {
-    state.split_once(ATTRIBUTES).map_or(state, |(state, _)| state)
+/// What of a state BuildKit notices for sure: neither extended attributes nor the mode of a
+/// directory.
+pub(super) fn noticed(state: &str) -> &str {
+    let state = state.split_once(ATTRIBUTES).map_or(state, |(state, _)| state);
+    if state.ends_with('/') { "/" } else { state }
 }
 
 /// A digest of the extended attributes that BuildKit counts; empty where there is none.

@@ -1,5 +1,5 @@
-//! A context as BuildKit receives it: the entries that the ignore file lets in, read directory by directory and only
-//! where somebody asks. No file is opened here.
+//! A context as BuildKit receives it: the entries that the ignore file lets in, read directory by
+//! directory and only where somebody asks. No file is opened here.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, Metadata};
@@ -51,7 +51,8 @@ impl Tree {
         self.root.clone()
     }
 
-    /// What goes in of a directory, sorted by name. A directory that cannot be read is empty: BuildKit refuses it.
+    /// What goes in of a directory, sorted by name. A directory that cannot be read is empty:
+    /// BuildKit refuses it.
     pub(in crate::project) fn children(&mut self, directory: &Entry) -> Rc<[Entry]> {
         if !directory.meta.is_dir() {
             return Rc::new([]);

@@ -1,5 +1,5 @@
-//! COPY and ADD: what they read, and the operation that BuildKit compares. Of a path in a context just the last part is in
-//! the operation; the rest is compared by content.
+//! COPY and ADD: what they read, and the operation that BuildKit compares. Of a path in a context
+//! just the last part is in the operation; the rest is compared by content.
 
 use super::lexer::heredoc;
 use super::shell::Lexer;

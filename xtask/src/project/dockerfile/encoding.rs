@@ -1,5 +1,6 @@
-//! Dockerfiles that are not UTF-8. A byte that is no part of a character becomes a character of a private plane, so that
-//! files that differ in such bytes alone stay different, and can be written as they were.
+//! Dockerfiles that are not UTF-8. A byte that is no part of a character becomes a character of a
+//! private plane, so that files that differ in such bytes alone stay different, and can be written
+//! as they were.
 
 /// The private character that stands for byte 0.
 const FIRST: u32 = 0x0010_FF00;
@@ -26,7 +27,8 @@ pub fn encode(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A decoded text for people, and as BuildKit names steps: with a replacement character for each such byte.
+/// A decoded text for people, and as BuildKit names steps: with a replacement character for each
+/// such byte.
 pub(super) fn shown(text: &str) -> String {
     text.chars().map(|c| if byte(c).is_some() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

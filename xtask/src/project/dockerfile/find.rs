@@ -3,8 +3,17 @@
 use super::{Dockerfile, Instruction, Stage};
 
 impl Dockerfile {
-    /// The instruction of a step: `stage` and `instruction` as the progress names them. BuildKit replaces the variables that it
-    /// knows, drops escapes, and adds the beginning of a heredoc in parentheses; so variables match anything here.
+    /// The stage that the progress means. It prints no name where there is just one stage.
+    pub fn stage_of<'a>(&'a self, printed: &'a str) -> &'a str {
+        match self.stages.as_slice() {
+            [only] => &only.name,
+            _ => printed,
+        }
+    }
+
+    /// The instruction of a step: `stage` and `instruction` as the progress names them. BuildKit
+    /// replaces the variables that it knows, drops escapes, and adds the beginning of a heredoc in
+    /// parentheses; so variables match anything here.
     pub fn find(&self, stage: &str, instruction: &str) -> Option<&Instruction> {
         // BuildKit 0.34 says so, 0.13 does not.
         let instruction = instruction.strip_prefix("ONBUILD ").unwrap_or(instruction);
@@ -39,7 +48,8 @@ impl Instruction {
         format!("{}{}", self.keyword, &self.text[self.keyword.len().min(self.text.len())..])
     }
 
-    /// How much of a step's name, squeezed, is this instruction's own text; `None` where it cannot be its name.
+    /// How much of a step's name, squeezed, is this instruction's own text; `None` where it cannot
+    /// be its name.
     fn fits(&self, wanted: &str, escape: char) -> Option<usize> {
         let pieces = pieces(&squeeze(&self.label(), escape));
         let (first, others) = pieces.split_first()?;

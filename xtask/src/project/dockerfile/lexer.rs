@@ -1,6 +1,7 @@
-//! From a Dockerfile's bytes to its instructions, by BuildKit's own rules: directives, continued lines with comments between,
-//! heredocs. Our own since two things are needed that parsers do not give: the text by which BuildKit names a step, and flags
-//! as BuildKit takes quotes out of them. What BuildKit would refuse is passed on as it is: it says so itself.
+//! From a Dockerfile's bytes to its instructions, by BuildKit's own rules: directives, continued
+//! lines with comments between, heredocs. Our own since two things are needed that parsers do not
+//! give: the text by which BuildKit names a step, and flags as BuildKit takes quotes out of them.
+//! What BuildKit would refuse is passed on as it is: it says so itself.
 
 use super::encoding::shown;
 use super::expand::{flags, split};
@@ -74,7 +75,8 @@ fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
 
-/// The line without its continuation, and whether there was one: an escape at its end that is not itself escaped.
+/// The line without its continuation, and whether there was one: an escape at its end that is not
+/// itself escaped.
 fn continued(line: &str, escape: char) -> (String, bool) {
     let bare = line.trim_end_matches([' ', '\t', '\r']);
     match bare.strip_suffix(escape) {
@@ -112,7 +114,8 @@ fn heredocs(instruction: &Instruction, escape: char) -> Vec<Heredoc> {
     split(&instruction.rest, escape).iter().filter_map(|word| heredoc(word)).collect()
 }
 
-/// `<<NAME`, `3<<-"NAME"`: a word of its own. Quotes around any part of the name keep variables in the content.
+/// `<<NAME`, `3<<-"NAME"`: a word of its own. Quotes around any part of the name keep variables in
+/// the content.
 pub(super) fn heredoc(word: &str) -> Option<Heredoc> {
     let word = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
     let (chomp, name) = word.strip_prefix('-').map_or((false, word), |name| (true, name));

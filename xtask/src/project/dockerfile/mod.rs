@@ -1,6 +1,6 @@
-//! A Dockerfile as far as decisions need it: its stages, their instructions, and the cache mounts of its RUNs. Pure: bytes in,
-//! values out. BuildKit has the last word on what a Dockerfile means; where this and BuildKit differ, a forecast or the list of
-//! mounts is wrong, never a build.
+//! A Dockerfile as far as decisions need it: its stages, their instructions, and the cache mounts
+//! of its RUNs. Pure: bytes in, values out. BuildKit has the last word on what a Dockerfile means;
+//! where this and BuildKit differ, a forecast or the list of mounts is wrong, never a build.
 
 mod copy;
 mod encoding;

@@ -1,4 +1,5 @@
-//! The cache mounts of RUNs, as BuildKit resolves their options: what a build uses, and who uses it.
+//! The cache mounts of RUNs, as BuildKit resolves their options: what a build uses, and who uses
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +58,8 @@ pub fn inputs(target: &Target, platform: &str, native: &str) -> Inputs {
     }
 }
 
-/// Every mount that a build of `names` uses. `files` has the Dockerfiles by target; `native` is the builder's platform.
+/// Every mount that a build of `names` uses. `files` has the Dockerfiles by target; `native` is the
+/// builder's platform.
 pub fn of_build(
     declaration: &Declaration,
     names: &[String],
@@ -207,10 +209,12 @@ impl Options {
             "locked" => Sharing::Locked,
             other => return Err(format!("its `sharing` is `{other}`")),
         };
-        // Where it is mounted is of no account for what it is; the id is taken before the current folder comes in.
+        // The target is not part of the mount's identity. The id is taken before the current
+        // directory comes in.
         let target = scope.absolute(written).unwrap_or_else(|| clean(written));
         let from = self.get("from").filter(|from| *from != "scratch");
-        // Unlike COPY's, a mount's `from=` takes no index, and no name that the file does not give (measured).
+        // Unlike COPY's, a mount's `from=` takes no index, and no name that the file does not give
+        // (measured).
         let stage = |from: &str| match file.by_name(from, file.stages.len(), inputs) {
             Some(index) => file.stages[index].name.clone(),
             None => from.to_owned(),

@@ -83,7 +83,7 @@ fn who_uses_a_mount_and_what_is_no_cache_mount() {
 }
 
 #[test]
-fn what_cannot_be_known_or_differs_is_told() {
+fn what_cannot_be_known_or_differs_is_reported() {
     let unknown = build("FROM debian\nRUN --mount=type=cache,target=$HOME/.cache x", &[]);
     assert_eq!(unknown.mounts, []);
     assert!(unknown.warnings[0].contains("`HOME`"), "{:?}", unknown.warnings);

@@ -1,6 +1,7 @@
-//! A stage or a step by the user's word, and a Dockerfile in which it runs again: an `ARG` that no step has seen before makes
-//! every RUN after it another one, and spares their cache mounts. ONBUILDs of a stage in the same file run before it, so they
-//! get an `ONBUILD ARG` of their own; those of a foreign image cannot be reached that way.
+//! A stage or a step by the user's word, and a Dockerfile in which it runs again: an `ARG` that no
+//! step has seen before makes every RUN after it another one, and spares their cache mounts.
+//! ONBUILDs of a stage in the same file run before it, so they get an `ONBUILD ARG` of their own;
+//! those of a foreign image cannot be reached that way.
 
 use super::stages::Base;
 use super::{Dockerfile, Inputs, Instruction};
@@ -24,8 +25,8 @@ pub enum StepSelector {
 }
 
 impl Dockerfile {
-    /// What a word stands for among the stages that a target needs: a stage, else a RUN by its text or the beginning of it, with or without flags, which
-    /// `STAGE/` in front narrows down.
+    /// What a word stands for among the stages that a target needs: a stage, else a RUN by its text
+    /// or the beginning of it, with or without flags, which `STAGE/` in front narrows down.
     pub fn word(&self, word: &str, inputs: &Inputs) -> StepSelector {
         let stages: Vec<usize> =
             self.goal(inputs).map(|goal| self.needs(goal, inputs).into_iter().collect()).unwrap_or_default();
@@ -71,8 +72,8 @@ impl Dockerfile {
         StepSelector::Unknown(names.chain(runs.filter_map(|one| Some(one.command()?.bare()))).collect())
     }
 
-    /// The lines, counted from 0, in front of which a spot's ARG goes, each with whether it is an ONBUILD's; none where the
-    /// file has no such spot any more.
+    /// The lines, counted from 0, in front of which a spot's ARG goes, each with whether it is an
+    /// ONBUILD's; none where the file has no such spot any more.
     pub fn insertions(&self, stage: &str, instruction: Option<&str>, inputs: &Inputs) -> Vec<(usize, bool)> {
         let Some(index) = self.stages.iter().position(|one| one.name == stage) else { return Vec::new() };
         let own = &self.stages[index].instructions;

@@ -1,4 +1,5 @@
-//! Words as BuildKit's shell lexer processes them: quotes, escapes, and variables with their modifiers.
+//! Words as BuildKit's shell lexer processes them: quotes, escapes, and variables with their
+//! modifiers.
 
 use std::collections::BTreeSet;
 
@@ -66,8 +67,8 @@ impl Lexer {
     }
 }
 
-/// Replaces variables and takes quotes and escapes away, as BuildKit does with a single word. A word that BuildKit
-/// refuses stays as it is.
+/// Replaces variables and takes quotes and escapes away, as BuildKit does with a single word. A
+/// word that BuildKit refuses stays as it is.
 pub(super) fn expand(text: &str, escape: char, value: &dyn Fn(&str) -> Value) -> Expanded {
     let expanded = Lexer::new(escape).process(text, value);
     expanded.unwrap_or_else(|| Expanded { text: text.to_owned(), ..Expanded::default() })

@@ -1,4 +1,5 @@
-//! Patterns of `${X#p}`, `${X%p}` and `${X/p/r}`: `*` and `?`, as BuildKit has them, without brackets.
+//! Patterns of `${X#p}`, `${X%p}` and `${X/p/r}`: `*` and `?`, as BuildKit has them, without
+//! brackets.
 
 /// A pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -36,7 +36,7 @@ impl Dockerfile {
     }
 
     /// Whether one stage starts from another, directly or by others.
-    pub fn stands_upon(&self, stage: &str, other: &str, inputs: &Inputs) -> bool {
+    pub fn starts_from(&self, stage: &str, other: &str, inputs: &Inputs) -> bool {
         let index = |name: &str| self.stages.iter().position(|one| one.name == name);
         let (Some(mut at), Some(other)) = (index(stage), index(other)) else { return false };
         while let Base::Stage(below) = self.base(at, inputs) {

@@ -1,6 +1,7 @@
-//! The steps of a stage with all that BuildKit's cache key of each is made of, as far as the file tells: its own operation,
-//! variables, directory and user, mounts, and what it reads from elsewhere. LABEL, CMD and the like are no steps: they change an
-//! image's configuration and run nothing.
+//! The steps of a stage with all that BuildKit's cache key of each is made of, as far as the file
+//! tells: its own operation, variables, directory and user, mounts, and what it reads from
+//! elsewhere. LABEL, CMD and the like are no steps: they change an image's configuration and run
+//! nothing.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,8 +160,9 @@ impl Reader<'_> {
         step
     }
 
-    /// Adds a mount to the step and returns what of it is in the key. Like BuildKit, ignores a cache mount's id and sharing
-    /// and a secret's `required` (measured), and where a bound path comes from: its content counts.
+    /// Adds a mount to the step and returns what of it is in the key. Like BuildKit, ignores a
+    /// cache mount's id and sharing and a secret's `required` (measured), and where a bound path
+    /// comes from: its content counts.
     fn mount(&self, options: &BTreeMap<String, String>, is_open: bool, step: &mut DockerfileStep) -> String {
         let of = |names: &[&str]| names.iter().find_map(|name| options.get(*name)).map(String::as_str);
         let kind = of(&["type"]).unwrap_or("bind").to_ascii_lowercase();

@@ -97,7 +97,8 @@ impl Scope {
         self.variables.get(name).cloned().unwrap_or(otherwise)
     }
 
-    /// What a RUN is given here besides what a foreign image sets, as (kind, name, value); an unknown value is `?`.
+    /// What a RUN is given here besides what a foreign image sets, as (kind, name, value); an
+    /// unknown value is `?`.
     pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, &str, String)> {
         let text = |value: &Value| match value {
             Value::Set(text) => text.clone(),
@@ -122,8 +123,8 @@ impl Scope {
         self.settings.get("user").map(String::as_str).filter(|user| !user.is_empty())
     }
 
-    /// What a stage on top of this one starts with: all that holds here, ARGs among it, and the image's variables
-    /// set again.
+    /// What a stage on top of this one starts with: all that holds here, ARGs among it, and the
+    /// image's variables set again.
     fn inherited(self) -> Self {
         let mut scope = self;
         for name in scope.env_order.clone() {
@@ -248,7 +249,8 @@ impl Dockerfile {
         scope.variables
     }
 
-    /// Takes an ARG in: the target's value, else the default, else that of the ARG before the first FROM.
+    /// Takes an ARG in: the target's value, else the default, else that of the ARG before the first
+    /// FROM.
     fn argument(
         &self,
         instruction: &Instruction,
@@ -272,7 +274,8 @@ impl Dockerfile {
         ImageConfig { triggers, ..self.walk(stage, inputs, &mut |_, _| {}).image() }
     }
 
-    /// Goes through what is run in a stage; `visit` gets each instruction with what holds before it.
+    /// Goes through what is run in a stage; `visit` gets each instruction with what holds before
+    /// it.
     pub(super) fn walk(
         &self,
         stage: usize,

@@ -1,10 +1,10 @@
-//! Making the graph: stage by stage, each once, what it stands upon first.
+//! Making the graph: stage by stage, each once, its parents first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-use super::{GraphStep, ImagePlace, TargetFacts};
+use super::{GraphStep, ImagePlace, KnownImage, TargetFacts};
 use crate::project::context::{ContentDigest, Contexts, Digests, Input, Selected};
 use crate::project::dockerfile::Base;
 use crate::project::dockerfile::steps::{DockerfileStep, From, Read, Selector};
@@ -13,7 +13,7 @@ use crate::redact::is_secret;
 /// The steps of all targets, in the order in which they need each other.
 pub(super) fn steps(
     targets: &[TargetFacts],
-    images: &BTreeMap<String, String>,
+    images: &BTreeMap<String, KnownImage>,
     digests: &mut Digests,
 ) -> Vec<GraphStep> {
     let mut builder = Builder {
@@ -44,12 +44,12 @@ struct End {
 
 struct Builder<'a> {
     targets: &'a [TargetFacts],
-    images: &'a BTreeMap<String, String>,
+    images: &'a BTreeMap<String, KnownImage>,
     digests: &'a mut Digests,
     contexts: Contexts,
     steps: Vec<GraphStep>,
     ends: BTreeMap<(usize, usize), End>,
-    /// Stages that are gone through: a mount may name one that stands upon it.
+    /// Stages that are gone through: a mount may name one that starts from it.
     open: BTreeSet<(usize, usize)>,
 }
 
@@ -91,14 +91,14 @@ impl<'a> Builder<'a> {
             Some(ImagePlace::Elsewhere(source)) => {
                 self.image(source.strip_prefix("docker-image://").unwrap_or(source))
             }
-            Some(ImagePlace::Folder(dir, _)) => image(&dir.display().to_string()),
+            Some(ImagePlace::Directory(dir, _)) => image(&dir.display().to_string()),
             None => self.image(name),
         }
     }
 
     fn image(&self, name: &str) -> End {
         match self.images.get(name) {
-            Some(digest) => image(&format!("{name}@{digest}")),
+            Some(known) => image(&format!("{name}@{}", known.digest)),
             None => image(name),
         }
     }
@@ -132,7 +132,7 @@ impl<'a> Builder<'a> {
             }
         }
         let own = own(&step.keyword, &step.operation, &made);
-        // What is linked is made beside what stands before it, and laid upon that.
+        // A linked step is made independently of its parents, and laid on top of them.
         let under = |before: &str| if step.is_linked { String::new() } else { before.to_owned() };
         made.key = hash([own.clone(), under(&before.key)].into_iter().chain(hard));
         made.soft = hash([own, under(&before.soft)].into_iter().chain(soft));
@@ -154,7 +154,8 @@ impl<'a> Builder<'a> {
         end
     }
 
-    /// Takes in what a step reads. Returns what a stage or an image comes to, and the digest of a context's content.
+    /// Takes in what a step reads. Returns what a stage or an image comes to, and the digest of a
+    /// context's content.
     fn read(&mut self, target: usize, read: &Read, made: &mut GraphStep) -> (Option<End>, ContentDigest) {
         let facts: &'a TargetFacts = &self.targets[target];
         let none = ContentDigest::default();
@@ -169,7 +170,7 @@ impl<'a> Builder<'a> {
             From::Name(name) => (facts.contexts.get(&name.to_ascii_lowercase()), name.as_str()),
         };
         match context {
-            Some(ImagePlace::Folder(dir, ignore)) => {
+            Some(ImagePlace::Directory(dir, ignore)) => {
                 let all = [Selector { path: "/".to_owned(), ..Selector::default() }];
                 let (selectors, excludes) = if read.is_open {
                     (&all[..], &[][..])
@@ -210,7 +211,8 @@ fn image(name: &str) -> End {
 
 /// A step's own digest: all but content, and what it starts from and reads from other stages.
 fn own(keyword: &str, operation: &[String], step: &GraphStep) -> String {
-    // Parts that the step itself does not have: what all RUNs of a target are given, images and URLs.
+    // Parts that the step itself does not have: what all RUNs of a target are given, images and
+    // URLs.
     let outer = ["network", "ulimits", "extra hosts", "shm-size", "fresh"];
     let parts = step
         .parts
@@ -229,7 +231,8 @@ fn hash(parts: impl Iterator<Item = String>) -> String {
     format!("{:x}", hash.finalize())[..20].to_owned()
 }
 
-/// A value that may be a password is told apart from others and no more: two bytes of its digest give nobody a word to try.
+/// A value that may be a password differs from others and says no more: two bytes of its digest
+/// give nobody a word to try.
 fn hide(name: String, value: String) -> (String, String) {
     let variable = name.strip_prefix("arg ").or(name.strip_prefix("env "));
     if variable.is_some_and(is_secret) {

@@ -1,5 +1,6 @@
-//! One pattern of an ignore file, with the meaning that moby's pattern matcher gives it. That matcher turns a
-//! pattern into a regular expression of Go, so its corner cases are those of the expression.
+//! One pattern of an ignore file, with the meaning that moby's pattern matcher gives it. That
+//! matcher turns a pattern into a regular expression of Go, so its corner cases are those of the
+//! expression.
 
 use super::program::{Program, program};
 
@@ -60,7 +61,8 @@ impl Pattern {
     }
 }
 
-/// Whether Go's `filepath.Match` accepts the pattern: brackets closed and not empty, nothing escaped at the end.
+/// Whether Go's `filepath.Match` accepts the pattern: brackets closed and not empty, nothing
+/// escaped at the end.
 pub(super) fn is_well_formed(pattern: &str) -> bool {
     let mut rest = pattern.chars().peekable();
     while let Some(c) = rest.next() {

@@ -1,5 +1,5 @@
-//! The regular expressions that patterns become, as far as they occur: characters, classes, `[...]*`, `.*` and
-//! `(.*/)?`. They run in time linear in the path, whatever the pattern.
+//! The regular expressions that patterns become, as far as they occur: characters, classes,
+//! `[...]*`, `.*` and `(.*/)?`. They run in time linear in the path, whatever the pattern.
 
 /// An expression that is anchored at both ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -143,7 +143,8 @@ impl Run<'_> {
     }
 }
 
-/// Compiles an expression as Go does; nothing for one that Go refuses, or that nobody writes in an ignore file.
+/// Compiles an expression as Go does; nothing for one that Go refuses, or that nobody writes in an
+/// ignore file.
 pub(super) fn program(expression: &str) -> Option<Program> {
     let mut parser = Parser { rest: expression };
     let mut items = Vec::new();

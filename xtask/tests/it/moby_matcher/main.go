@@ -1,7 +1,7 @@
-// Answers what moby's pattern matcher says of paths. A line of stdin is a case: {"ignore": the text of an ignore
-// file, "paths": [...]}. A line of stdout is its answer: "bad" for a file that is refused, else two letters a path:
-// the first with its parents' results, as BuildKit walks a context, the second without. "y" is a match, "n" is
-// none, "e" is an error.
+// Answers what moby's pattern matcher says of paths. A line of stdin is a case: {"ignore": the text
+// of an ignore file, "paths": [...]}. A line of stdout is its answer: "bad" for a file that is
+// refused, else two letters a path: the first with its parents' results, as BuildKit walks a
+// context, the second without. "y" is a match, "n" is none, "e" is an error.
 package main
 
 import (

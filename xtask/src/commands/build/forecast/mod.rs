@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
 
@@ -27,8 +28,8 @@ use crate::plan::build::{BuildFacts, Plan};
 use crate::plan::options::BuildOptions;
 use crate::process::query;
 use crate::project::context::Digests;
-use crate::project::dockerfile::Dockerfile;
-use crate::project::graph::{self, GraphStep, TargetFacts};
+use crate::project::dockerfile::{Dockerfile, ImageConfig};
+use crate::project::graph::{self, GraphStep, KnownImage, TargetFacts};
 use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::redact::Redactor;
 use crate::session::Session;
@@ -106,7 +107,7 @@ impl ForecastTask {
 }
 
 impl ForecastQuery {
-    fn answer(self, told: &SharedForecast) -> ForecastResult {
+    fn answer(mut self, told: &SharedForecast) -> ForecastResult {
         let begun = Instant::now();
         // Beside no build it takes no time from one.
         let early = self.build.is_none().then(|| {
@@ -116,7 +117,9 @@ impl ForecastQuery {
         let root = format!("{:x}", Sha256::digest(self.dir.to_string_lossy().as_bytes()));
         let memo = Memo::new(&self.layout, "files", &root);
         let mut digests: Digests = memo.read().unwrap_or_default();
-        let mut graph = graph::graph(&self.targets, &self.images(), &mut digests);
+        let images = self.images();
+        graph::inherit(&mut self.targets, &images);
+        let mut graph = graph::graph(&self.targets, &images, &mut digests);
         graph.iter_mut().for_each(|step| step.redact(&self.redactor));
         if digests.is_new {
             memo.write(&digests);
@@ -198,33 +201,81 @@ impl ForecastQuery {
         forecast::forecast(&known, found.files.clone())
     }
 
-    /// What the images that stages stand upon are to BuildKit: their layers, and what a RUN inherits of their configuration (an image that has
-    /// just another label is the same, measured). A builder that sees the daemon's images takes them from there; of others only the
-    /// registry knows, and the name stands for it.
-    fn images(&self) -> BTreeMap<String, String> {
+    /// The images that stages start from: their layers, and what a step inherits of their configuration (an image that has
+    /// just another label is the same, measured). A builder that sees the daemon's images takes them from there; of others
+    /// only the registry knows, and the name stands for it.
+    fn images(&self) -> BTreeMap<String, KnownImage> {
         let names: Vec<String> = graph::images(&self.targets).into_iter().collect();
         if names.is_empty() || !self.engine.capabilities().sees_local_images {
             return BTreeMap::new();
         }
         let Ok(sh) = Shell::new() else { return BTreeMap::new() };
         let asked = names.clone();
-        let format = "{{range .RepoTags}}{{.}} {{end}}\t{{json .RootFS.Layers}}{{json .Config.Env}}{{json .Config.User}}{{json .Config.WorkingDir}}{{json .Config.OnBuild}}";
         let Ok(answer) = query::query(
-            cmd!(sh, "docker image inspect --format {format} {asked...}").quiet(),
+            cmd!(sh, "docker image inspect --format {INSPECT} {asked...}").quiet(),
             Duration::from_secs(10),
         ) else {
             return BTreeMap::new();
         };
         let mut found = BTreeMap::new();
         for line in answer.stdout.lines() {
-            let (tags, made_of) = line.split_once('\t').unwrap_or_default();
-            let id = format!("{:x}", Sha256::digest(made_of))[..12].to_owned();
-            for name in names.iter().filter(|name| {
-                tags.split(' ').any(|tag| tag == *name || tag.strip_suffix(":latest") == Some(name))
-            }) {
-                found.insert(name.clone(), id.clone());
+            let Ok(image) = serde_json::from_str::<Inspected>(line) else { continue };
+            for name in names.iter().filter(|name| image.is(name)) {
+                found.insert(name.clone(), image.known());
             }
         }
         found
+    }
+}
+
+/// What is asked of an image.
+const INSPECT: &str =
+    r#"{"tags":{{json .RepoTags}},"layers":{{json .RootFS.Layers}},"config":{{json .Config}}}"#;
+
+/// An image as the daemon describes it.
+#[derive(Deserialize)]
+struct Inspected {
+    tags: Option<Vec<String>>,
+    layers: serde_json::Value,
+    config: Option<InspectedConfig>,
+}
+
+#[derive(Default, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct InspectedConfig {
+    env: Option<Vec<String>>,
+    user: String,
+    working_dir: String,
+    on_build: Option<Vec<String>>,
+    shell: Option<Vec<String>>,
+}
+
+impl Inspected {
+    fn is(&self, name: &str) -> bool {
+        let plain = name.strip_prefix("docker.io/").unwrap_or(name);
+        let plain = plain.strip_prefix("library/").unwrap_or(plain);
+        let mut tags = self.tags.iter().flatten();
+        tags.any(|tag| tag == plain || tag.strip_suffix(":latest") == Some(plain))
+    }
+
+    fn known(&self) -> KnownImage {
+        let config = self.config.clone().unwrap_or_default();
+        let made_of = serde_json::json!([self.layers, config]).to_string();
+        let pair = |text: String| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text, Some(String::new())),
+        };
+        let triggers = config.on_build.iter().flatten().filter_map(|text| ImageConfig::trigger(text));
+        KnownImage {
+            digest: format!("{:x}", Sha256::digest(made_of))[..12].to_owned(),
+            config: ImageConfig {
+                triggers: triggers.collect(),
+                env: config.env.unwrap_or_default().into_iter().map(pair).collect(),
+                is_partial: false,
+                workdir: Some(config.working_dir),
+                user: config.user,
+                shell: config.shell.map_or_else(String::new, |words| serde_json::json!(words).to_string()),
+            },
+        }
     }
 }

@@ -45,12 +45,17 @@ impl StepOutcomes {
 }
 
 impl ForecastResult {
-    /// Tells of each step that ran why.
+    /// Names the steps as the plan does, and says of each that ran why.
     fn explain(&self, done: &[StepOutcome], report: &mut BuildReport) {
         let compared = Compared { now: &self.graph, before: self.before.as_deref() };
-        for step in report.steps.iter_mut().filter(|step| !step.cached) {
+        for step in &mut report.steps {
             let name = (step.stage.as_str(), step.instruction.as_str());
             let Some(at) = graph::find(&self.graph, &self.files, &step.target, name) else { continue };
+            step.stage.clone_from(&self.graph[at].stage);
+            step.instruction.clone_from(&self.graph[at].text);
+            if step.cached {
+                continue;
+            }
             let was_made = self.past.iter().any(|past| past.has(&self.graph[at].key));
             step.cause =
                 Some(compared.cause(at, &|at| done.get(at).is_some_and(|step| step.ran.is_some()), was_made));

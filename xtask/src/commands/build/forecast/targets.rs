@@ -72,7 +72,7 @@ fn place(facts: &BuildFacts, target: &str, context: &str, source: &str) -> Image
     }
     let declared = &facts.declaration.targets[target];
     let ignore = inputs::ignore(&facts.declaration, declared, &dir, context);
-    ImagePlace::Folder(dir, ignore)
+    ImagePlace::Directory(dir, ignore)
 }
 
 /// The digest of an image that is laid out in `DIR:TAG`.

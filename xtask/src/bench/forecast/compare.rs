@@ -1,0 +1,77 @@
+//! A forecast against what BuildKit did, step by step.
+
+use serde_json::Value;
+
+/// How the steps of one target went.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Outcome {
+    /// All steps.
+    pub(super) steps: usize,
+    /// Steps that were forecast as cached or run, and of them those that were so.
+    pub(super) decided: usize,
+    pub(super) right: usize,
+    /// Steps of which it was said that it depends.
+    pub(super) open: usize,
+    /// Steps that were forecast as cached and ran.
+    pub(super) missed: Vec<String>,
+    /// Steps that were forecast as run and were cached.
+    pub(super) early: Vec<String>,
+    /// Steps that only one of the two documents names.
+    pub(super) unnamed: Vec<String>,
+    /// The first reason in the forecast and in the report, where a step ran.
+    pub(super) reasons: Option<(String, String)>,
+}
+
+impl Outcome {
+    /// Whether anything was wrong that no forecast may get wrong.
+    pub(super) fn is_wrong(&self) -> bool {
+        !self.missed.is_empty() || !self.unnamed.is_empty()
+    }
+}
+
+/// Compares the steps of a target in two documents.
+pub(super) fn compare(target: &str, plan: &Value, report: &Value) -> Outcome {
+    let (planned, mut reported) = (steps(plan, target), steps(report, target));
+    let mut outcome = Outcome { steps: planned.len(), ..Outcome::default() };
+    let mut first = None;
+    for step in planned {
+        let Some(at) = reported.iter().position(|other| name(other) == name(step)) else {
+            outcome.unnamed.push(format!("only in the plan: {}", name(step)));
+            continue;
+        };
+        let came = reported.remove(at);
+        let did_run = came["cached"] == false;
+        let is_own = |step: &Value| step["cause"]["kind"] != "parent" && step["cause"].is_object();
+        if did_run && first.is_none() && (is_own(step) || is_own(came)) {
+            let text = |step: &Value| {
+                let kind = step["cause"]["kind"].as_str().unwrap_or("none");
+                format!("{kind} {}", step["cause"]["detail"].as_str().unwrap_or_default())
+            };
+            first = Some((text(step), text(came)));
+        }
+        match step["forecast"]["state"].as_str().unwrap_or_default() {
+            "if-changed" => outcome.open += 1,
+            state => {
+                outcome.decided += 1;
+                match (state == "runs", did_run) {
+                    (false, true) => outcome.missed.push(name(step)),
+                    (true, false) => outcome.early.push(name(step)),
+                    _ => outcome.right += 1,
+                }
+            }
+        }
+    }
+    outcome.unnamed.extend(reported.into_iter().map(|step| format!("only in the build: {}", name(step))));
+    outcome.reasons = first;
+    outcome
+}
+
+fn steps<'a>(document: &'a Value, target: &str) -> Vec<&'a Value> {
+    let all = document["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().filter(|step| step["target"] == target).collect()
+}
+
+fn name(step: &Value) -> String {
+    let text = |field: &str| step[field].as_str().unwrap_or_default().to_owned();
+    format!("{}: {}", text("stage"), text("instruction"))
+}

@@ -1,0 +1,116 @@
+//! Random edits of a target.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::dockerfile::{Around, Flags, instruction};
+use super::files;
+use super::project::Target;
+use super::random::Random;
+
+/// An edit that was made.
+#[derive(Debug, Clone)]
+pub(super) struct Edit {
+    /// What was edited.
+    pub(super) what: String,
+    /// The reasons that a forecast may name.
+    pub(super) reasons: &'static [&'static str],
+}
+
+/// Patterns that come into an ignore file, or go.
+const PATTERNS: &[&str] = &[
+    "*.md",
+    "sub/deep",
+    "!sub/deep/c.txt",
+    "**/e.md",
+    "other",
+    "!other/y.txt",
+    "#odd",
+    "[a-b].txt",
+    "sub",
+    "!**/*.txt",
+];
+
+/// Makes a random edit.
+pub(super) fn edit(
+    target: &mut Target,
+    context: &Path,
+    stamp: &str,
+    flags: Flags,
+    random: &mut Random,
+) -> Result<Edit> {
+    let made = |what: String, reasons: &'static [&'static str]| Ok(Edit { what, reasons });
+    match random.below(20) {
+        0..=8 => made(files::edit(context, stamp, random)?, &["file"]),
+        9 | 10 => {
+            let pattern = random.of(PATTERNS).to_owned();
+            match target.ignore.iter().position(|line| *line == pattern) {
+                Some(at) => drop(target.ignore.remove(at)),
+                None => target.ignore.push(pattern.clone()),
+            }
+            made(format!("ignore file: {pattern}"), &["file"])
+        }
+        11 | 12 => {
+            let name = random.of(&["A", "A", "U", "B", "G", "none"]).to_owned();
+            let value = if name == "U" { "0" } else { random.of(&["one", "two", "three"]) }.to_owned();
+            let what = format!("argument {name}={value}");
+            if target.args.get(&name) == Some(&value) {
+                target.args.remove(&name);
+            } else {
+                target.args.insert(name, value);
+            }
+            made(what, &["arg", "instruction", "file", "mount"])
+        }
+        13 => {
+            target.shm_size = Some(64 + u32::try_from(random.below(8)).unwrap_or_default());
+            made("shm-size".to_owned(), &["mount"])
+        }
+        14 => {
+            target.has_own_ignore = !target.has_own_ignore;
+            made("where the ignore file is".to_owned(), &["file"])
+        }
+        15 => {
+            let wanted = random.of(&["Dockerfile", "dockerfile", "other.Dockerfile"]);
+            wanted.clone_into(&mut target.file);
+            made(format!("Dockerfile named {wanted}"), &["file"])
+        }
+        _ => Ok(Edit {
+            what: dockerfile(target, context, flags, random),
+            reasons: &["instruction", "arg", "file", "mount", "base"],
+        }),
+    }
+}
+
+/// Changes the Dockerfile.
+fn dockerfile(target: &mut Target, context: &Path, flags: Flags, random: &mut Random) -> String {
+    let index = random.below(target.model.stages.len());
+    let (before, rest) = target.model.stages.split_at_mut(index);
+    let stage = &mut rest[0];
+    let around =
+        Around { files: files::list(context, false), flags, stages: before, has_shell: stage.has_shell };
+    // The first instruction sets the project apart.
+    let at = 1 + random.below(stage.lines.len().saturating_sub(1));
+    match random.below(5) {
+        0 if stage.lines.len() > 2 => format!("removed `{}`", stage.lines.remove(at)),
+        1 => {
+            let line = instruction(&around, random);
+            let what = format!("added `{line}`");
+            stage.lines.insert(at.min(stage.lines.len()), line);
+            what
+        }
+        2 if at + 1 < stage.lines.len() => {
+            stage.lines.swap(at, at + 1);
+            format!("swapped `{}` and the next", stage.lines[at])
+        }
+        3 if at < stage.lines.len() => {
+            let spaced = stage.lines[at].replacen(' ', "  ", 1);
+            format!("spaces in `{}`", std::mem::replace(&mut stage.lines[at], spaced))
+        }
+        _ if at < stage.lines.len() => {
+            let line = instruction(&around, random);
+            format!("`{}` became `{line}`", std::mem::replace(&mut stage.lines[at], line.clone()))
+        }
+        _ => "nothing".to_owned(),
+    }
+}
