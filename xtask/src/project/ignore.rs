@@ -1,6 +1,7 @@
 //! `.dockerignore`: which files of a context go into a build, as moby's pattern matcher decides.
 //! The same matcher decides about `--exclude` and `COPY --parents`.
 
+mod expression;
 mod pattern;
 mod program;
 

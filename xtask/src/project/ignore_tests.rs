@@ -48,6 +48,13 @@ fn corners_of_mobys_matcher() {
         ("[^a]", "a", false),
         ("a[b-d]e", "ace", true),
         ("a.b+(c)|{d}$", "a.b+(c)|{d}$", true),
+        // Alternatives and repetitions are left in the expression.
+        ("a*|b", "xxb", true),
+        ("a*|b", "xbx", false),
+        ("?{2}", "ab", true),
+        ("?{2}", "abc", false),
+        ("[ab]{1,2}c", "abc", true),
+        ("?{a}", "x{a}", true),
         (r"a\*", "a*", true),
         (r"a\*", "ab", false),
         (r"a\d", "a7", true),
@@ -65,7 +72,11 @@ fn corners_of_mobys_matcher() {
     for bad in ["[a", "a[]", "[]", "[a-]", r"[\d-]", "[-a]", r"a\", "!", "a\n[", "[a]b["] {
         assert_eq!(Ignore::try_parse(bad), Err(BadPattern), "{bad}");
     }
-    assert_eq!(Ignore::parse("[b-a]").matches("a", &Matched::default()), Err(BadPattern));
+    // Go looks at no more of a pattern than it needs to.
+    assert!(Ignore::try_parse("a*[").is_ok());
+    for bad in ["[b-a]", "*{2}", "?{2}{2}", "a*["] {
+        assert_eq!(Ignore::parse(bad).matches("a", &Matched::default()), Err(BadPattern), "{bad}");
+    }
 }
 
 #[test]

@@ -157,8 +157,8 @@ const PIECES: &[&str] = &[
 
 /// Pieces of paths.
 const NAMES: &[&str] = &[
-    "a", "b", "c", "d", "ab", "abc", "a.d", ".d", "..", "é", "a b", "*", "?", "[", "]", "^", "$", "a]", "-",
-    "#a", "!a", "\\", "a\\b", "7", "_", "a^b", "(", "{2}", "aa", "bb", "&&",
+    "a", "b", "c", "d", "ab", "abc", "a.d", ".d", "é", "a b", "*", "?", "[", "]", "^", "$", "a]", "-", "#a",
+    "!a", "\\", "a\\b", "7", "_", "a^b", "(", "{2}", "aa", "bb", "&&",
 ];
 
 /// Ignore files with paths, always the same ones for a seed.

@@ -2,7 +2,7 @@
 //! matcher turns a pattern into a regular expression of Go, so its corner cases are those of the
 //! expression.
 
-use super::program::{Program, program};
+use super::program::Program;
 
 /// A pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,42 +61,90 @@ impl Pattern {
     }
 }
 
-/// Whether Go's `filepath.Match` accepts the pattern: brackets closed and not empty, nothing
-/// escaped at the end.
-pub(super) fn is_well_formed(pattern: &str) -> bool {
-    let mut rest = pattern.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '\\' if rest.next().is_none() => return false,
-            '[' => {
-                rest.next_if_eq(&'^');
-                let mut count = 0;
-                while rest.peek().is_some_and(|c| *c != ']' || count == 0) {
-                    if !is_bound(&mut rest) {
-                        return false;
-                    }
-                    if rest.next_if_eq(&'-').is_some() && !is_bound(&mut rest) {
-                        return false;
-                    }
-                    count += 1;
-                }
-                if rest.next().is_none() {
-                    return false;
-                }
+/// Whether Go's `filepath.Match` accepts the pattern for the name `.`, as the matcher asks. It
+/// looks at no more of a pattern than it needs to.
+fn is_well_formed(pattern: &str) -> bool {
+    let (mut rest, mut name) = (pattern, ".");
+    while !rest.is_empty() {
+        let after_stars = rest.trim_start_matches('*');
+        let has_star = after_stars.len() < rest.len();
+        let (chunk, after) = after_stars.split_at(chunk_end(after_stars));
+        rest = after;
+        if has_star && chunk.is_empty() {
+            return true;
+        }
+        match match_chunk(chunk, name) {
+            Err(BadPattern) => return false,
+            Ok(Some(left)) if left.is_empty() || !rest.is_empty() => {
+                name = left;
+                continue;
             }
-            _ => {}
+            Ok(_) => {}
+        }
+        if !has_star || name.is_empty() {
+            return true;
+        }
+        match match_chunk(chunk, "") {
+            Err(BadPattern) => return false,
+            Ok(Some(_)) => name = "",
+            Ok(None) => return true,
         }
     }
     true
 }
 
-/// Takes one bound of a range in brackets.
-fn is_bound(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> bool {
-    match rest.next() {
-        None | Some('-' | ']') => false,
-        Some('\\') => rest.next().is_some() && rest.peek().is_some(),
-        Some(_) => rest.peek().is_some(),
+/// Where a chunk without stars ends.
+fn chunk_end(text: &str) -> usize {
+    let (mut in_brackets, mut is_escaped) = (false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            '[' => in_brackets = true,
+            ']' => in_brackets = false,
+            '*' if !in_brackets => return at,
+            _ => {}
+        }
     }
+    text.len()
+}
+
+/// What is left of a name of at most one character, a dot, after a chunk that fits.
+fn match_chunk<'a>(chunk: &str, name: &'a str) -> Result<Option<&'a str>, BadPattern> {
+    let mut rest = chunk.chars().peekable();
+    let mut left = Some(name);
+    while let Some(c) = rest.next() {
+        let here = left.and_then(|left| left.chars().next());
+        let fits = match c {
+            '[' => {
+                let is_negated = rest.next_if_eq(&'^').is_some();
+                let (mut count, mut fits) = (0, false);
+                while count == 0 || rest.peek() != Some(&']') {
+                    let low = bound(&mut rest)?;
+                    let high = if rest.next_if_eq(&'-').is_some() { bound(&mut rest)? } else { low };
+                    fits |= here.is_some_and(|c| (low..=high).contains(&c));
+                    count += 1;
+                }
+                rest.next();
+                fits != is_negated
+            }
+            '?' => true,
+            '\\' => here == Some(rest.next().ok_or(BadPattern)?),
+            c => here == Some(c),
+        };
+        left = left.filter(|left| fits && !left.is_empty()).map(|_| "");
+    }
+    Ok(left)
+}
+
+/// Takes one bound of a range in brackets, after which something has to follow.
+fn bound(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, BadPattern> {
+    let c = match rest.next() {
+        None | Some('-' | ']') => None,
+        Some('\\') => rest.next(),
+        other => other,
+    };
+    c.filter(|_| rest.peek().is_some()).ok_or(BadPattern)
 }
 
 /// The kind that the matcher takes a pattern for, which is not always what the expression says.
@@ -130,7 +178,8 @@ fn kind(text: &str) -> Kind {
                 expression.push_str("[^/]");
                 kind = Kind::Program(Program::default());
             }
-            '.' | '+' | '(' | ')' | '|' | '{' | '}' | '$' => expression.extend(['\\', c]),
+            // The matcher escapes no more of them.
+            '.' | '+' | '(' | ')' | '$' => expression.extend(['\\', c]),
             '\\' => {
                 expression.push('\\');
                 if let Some(next) = rest.next() {
@@ -147,7 +196,7 @@ fn kind(text: &str) -> Kind {
         is_first = false;
     }
     match kind {
-        Kind::Program(_) => program(&expression).map_or(Kind::Invalid, Kind::Program),
+        Kind::Program(_) => Program::new(&(expression + "$")).map_or(Kind::Invalid, Kind::Program),
         other => other,
     }
 }
