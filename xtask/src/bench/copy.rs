@@ -105,8 +105,8 @@ impl Copy {
         let mut all = vec!["build", target, "--json", "--progress", "quiet"];
         let compose = self.compose().display().to_string();
         all.extend(["--file", &compose]);
-        let bundle = allowed_bundle();
-        all.extend(bundle.iter().flat_map(|right| ["--allow", right.as_str()]));
+        let rights = self.rights();
+        all.extend(rights.iter().flat_map(|right| ["--allow", right.as_str()]));
         all.extend(args);
         let started = Instant::now();
         let output = self.command(home, &all)?;
@@ -124,12 +124,19 @@ impl Copy {
         run(on(home, command))
     }
 
+    /// The rights that the copy's declaration needs: it is no longer the project's own.
+    fn rights(&self) -> Vec<String> {
+        let bundle = std::env::var("SSL_CERT_FILE").ok();
+        let all = [Some(self.dir.path().display().to_string()), bundle];
+        all.into_iter().flatten().map(|path| format!("fs.read={path}")).collect()
+    }
+
     /// The base image that xtask chose for the copy.
     pub(super) fn base_image(&self, home: &Home) -> Result<String> {
         let compose = self.compose().display().to_string();
         let mut args = vec!["plan", BASE, "--file", &compose];
-        let bundle = allowed_bundle();
-        args.extend(bundle.iter().flat_map(|right| ["--allow", right.as_str()]));
+        let rights = self.rights();
+        args.extend(rights.iter().flat_map(|right| ["--allow", right.as_str()]));
         let plan = String::from_utf8(self.command(home, &args)?)?;
         let found =
             plan.split_once(".args.BASE_IMAGE=").and_then(|(_, rest)| rest.split([' ', '\'', '\n']).next());
@@ -157,12 +164,6 @@ impl Drop for Copy {
         let images = ["frankenphp", "frankenphp-base"].map(|name| format!("{}/{name}:latest", self.id));
         let _ = Command::new("docker").args(["image", "rm", "--force"]).args(images).output();
     }
-}
-
-/// The right that a copy of the declaration needs for the host's certificates: it is no longer the
-/// project's own.
-fn allowed_bundle() -> Option<String> {
-    std::env::var("SSL_CERT_FILE").ok().map(|file| format!("fs.read={file}"))
 }
 
 pub(super) fn on(home: &Home, mut command: Command) -> Command {
