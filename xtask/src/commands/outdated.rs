@@ -15,7 +15,7 @@ use crate::exec::steps;
 use crate::json;
 use crate::process::query::QueryOutput;
 use crate::process::stdio::{out, outln};
-use crate::project::secrets;
+use crate::project::{project_name, secrets};
 use crate::session::Session;
 use crate::smoke::DEFAULT_IMAGE;
 use crate::smoke::docker::{self, Docker};
@@ -178,16 +178,16 @@ fn text(image: &str, updates: &[Update]) -> String {
 
 /// The next build of the image asks for versions again, although a day isn't over.
 fn ask_again(session: &Session, image: &str) {
-    for name in [image.to_owned(), format!("{image}:latest")] {
-        let (mut file, _) = FreshFile::read(&session.layout, &name);
-        let mut is_known = false;
-        for packages in file.platforms.values_mut().filter_map(|known| known.packages.as_mut()) {
-            packages.next = Timestamp::UNIX_EPOCH;
-            is_known = true;
-        }
-        if let (true, Ok(json)) = (is_known, serde_json::to_string(&file)) {
-            steps::clean(&[Step::write("", session.layout.fresh(&name), json)]);
-        }
+    // The store knows an image by its name without the tag.
+    let name = project_name::repository(image);
+    let (mut file, _) = FreshFile::read(&session.layout, name);
+    let mut is_known = false;
+    for packages in file.platforms.values_mut().filter_map(|known| known.packages.as_mut()) {
+        packages.next = Timestamp::UNIX_EPOCH;
+        is_known = true;
+    }
+    if let (true, Ok(json)) = (is_known, serde_json::to_string(&file)) {
+        steps::clean(&[Step::write("", session.layout.fresh(name), json)]);
     }
 }
 

@@ -83,7 +83,7 @@ impl Site {
     /// Lets the day of the last answer end.
     fn end_the_day(&self) {
         let name = self.image.replace('/', "_");
-        let path = self.project.store().join(format!("fresh/{name}_latest.json"));
+        let path = self.project.store().join(format!("fresh/{name}.json"));
         let mut file: Value = serde_json::from_slice(&fs::read(&path).expect("remembered")).expect("JSON");
         for platform in file["platforms"].as_object_mut().expect("platforms").values_mut() {
             platform["packages"]["next"] = "2026-01-01T00:00:00Z".into();
