@@ -3,6 +3,7 @@
 
 pub mod apt;
 pub mod builders;
+pub mod capabilities;
 pub mod daemon_json;
 pub mod disk_usage;
 pub mod facts;
@@ -53,34 +54,6 @@ pub enum Driver {
     Remote,
     /// BuildKit in a cluster.
     Kubernetes,
-}
-
-/// What an engine can do. Asked for by name, so that no call site compares versions.
-#[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Can write a cache to a local directory: every driver but `docker` on the classic image store.
-    pub local_cache_export: bool,
-    /// Can make images of OCI's media types, which has one for zstd: the same ones.
-    pub oci_images: bool,
-    /// Images of the daemon can be built upon: the `docker` driver alone.
-    pub sees_local_images: bool,
-    /// Records can be removed from the builder, and steps whose own are left stay cached. The daemon's own BuildKit forgets every step's
-    /// result at once, its own garbage collector's removals no less (measured: Docker 26.1 with the containerd store, one record or one
-    /// cache mount removed, all steps of all builds ran again; BuildKit 0.34 in a container forgets just that one).
-    pub keeps_results_when_pruned: bool,
-}
-
-impl Engine {
-    /// What this engine can do.
-    pub fn capabilities(&self) -> Capabilities {
-        let classic = self.driver == Driver::Docker && !self.containerd_store;
-        Capabilities {
-            local_cache_export: !classic,
-            oci_images: !classic,
-            sees_local_images: self.driver == Driver::Docker,
-            keeps_results_when_pruned: self.driver != Driver::Docker,
-        }
-    }
 }
 
 /// A version as `MAJOR.MINOR`; all that decisions need.

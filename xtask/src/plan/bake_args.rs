@@ -196,7 +196,7 @@ fn output_sets(facts: &BuildFacts, options: &BuildOptions) -> Vec<String> {
     let outputs = options.outputs.iter().map(|output| format!("{main}.output={output}"));
     // bake's own --push would push what the requested targets build upon as well, to wherever its name points.
     let pushed = facts.names.iter().take(facts.requested).filter(|_| options.push);
-    let types = if facts.engine.capabilities().oci_images { ",oci-mediatypes=true" } else { "" };
+    let types = if facts.engine.capabilities().uses_oci_media_types { ",oci-mediatypes=true" } else { "" };
     let pushed = pushed.map(|name| format!("{name}.output=type=image,push=true{types}"));
     let kept = unplaced(facts, options)
         .filter_map(|name| Some(format!("{name}.output={}", default_output(facts, name)?)));
@@ -220,7 +220,7 @@ fn unplaced<'a>(facts: &'a BuildFacts, options: &'a BuildOptions) -> impl Iterat
 fn default_output(facts: &BuildFacts, name: &str) -> Option<&'static str> {
     if facts.engine.driver == Driver::Docker {
         // Docker's own media types have none for zstd, which layers of a store are; `docker commit` refuses them.
-        return facts.engine.capabilities().oci_images.then_some("type=image,oci-mediatypes=true");
+        return facts.engine.capabilities().uses_oci_media_types.then_some("type=image,oci-mediatypes=true");
     }
     can_load(facts, &facts.declaration.targets[name]).then_some("type=docker")
 }
@@ -228,7 +228,7 @@ fn default_output(facts: &BuildFacts, name: &str) -> Option<&'static str> {
 /// Whether the engine can hold a result of another driver. Its classic store has no manifest lists, which several platforms
 /// and attestations make, and buildx refuses the whole build then.
 fn can_load(facts: &BuildFacts, target: &Target) -> bool {
-    facts.engine.containerd_store || !target.makes_manifest_list()
+    !facts.engine.capabilities().classic_image_store || !target.makes_manifest_list()
 }
 
 /// Warns of results that stay in the builder.

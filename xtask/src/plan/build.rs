@@ -167,7 +167,7 @@ pub fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> Plan {
     warnings.extend(mounts.warnings.iter().cloned());
     let mut said = BTreeSet::new();
     warnings.retain(|warning| said.insert(warning.clone()));
-    let can_save = facts.engine.capabilities().local_cache_export;
+    let can_save = facts.engine.capabilities().supports_local_cache_export;
     warnings.extend(facts.registries.iter().filter_map(RegistryState::warning));
     warnings.extend(bake_args::unloaded(facts, options));
     if !can_save && !options.no_save {

@@ -1,9 +1,17 @@
-//! Which tests run on which engine.
+//! Which tests run on which engine, and what engines differ in.
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use xtask::engine::disk_usage::{self, Which};
 use xtask::engine::legs::{Leg, SAME_EVERYWHERE};
+use xtask::engine::{Driver, Engine, OLDEST_BUILDX};
+
+use crate::common::buildkit::Remote;
+use crate::common::second_daemon::SecondDaemon;
+use crate::common::{COMPOSE, Project, base_of};
 
 /// Every topic that needs an engine runs on each leg, or is known to be the same on all.
 #[test]
@@ -21,4 +29,133 @@ fn no_topic_is_forgotten() {
     assert_eq!(topics, known, "see `engine/legs`");
     assert!(Leg::Newest.topics().expect("topics").iter().all(|topic| current.contains(topic)));
     assert_eq!(Leg::Floor.topics(), None);
+}
+
+/// docker with the builders of a project and the engine of a test.
+fn docker(project: &Project, second: &SecondDaemon, args: &[&str]) -> Output {
+    let mut command = Command::new("docker");
+    command.args(args).current_dir(project.path("")).stdin(Stdio::null()).env("HOME", project.path("home"));
+    command.env("DOCKER_HOST", second.host()).env_remove("DOCKER_CONFIG").output().expect("docker runs")
+}
+
+fn engine(driver: Driver) -> Engine {
+    Engine {
+        server: String::new(),
+        buildx: OLDEST_BUILDX,
+        builder: String::new(),
+        driver,
+        endpoint: String::new(),
+        containerd_store: true,
+        platform: "linux/amd64".into(),
+        processors: 1,
+        loopback: false,
+    }
+}
+
+/// The layout of an image for a builder that does not see those of the daemon, as `--build-context` takes it.
+fn laid_out(project: &Project, second: &SecondDaemon, image: &str) -> String {
+    let saved = docker(project, second, &["save", "-o", "base.tar", image]);
+    assert!(saved.status.success(), "{}", String::from_utf8_lossy(&saved.stderr));
+    std::fs::create_dir(project.path("base")).expect("made");
+    let mut unpack = Command::new("tar");
+    unpack.args(["-xf", "base.tar", "-C", "base"]).current_dir(project.path(""));
+    assert!(unpack.status().expect("tar runs").success());
+    let tag = image.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    format!("{image}=oci-layout://{}:{tag}", project.path("base").display())
+}
+
+/// Two builds that share a base image: a record of one is removed, and the other is built again.
+#[test]
+#[ignore = "needs an engine"]
+fn what_is_forgotten_after_a_prune_is_what_the_capability_says() {
+    let remote = Remote::start();
+    let project = Project::new(&[("compose.yaml", COMPOSE)]);
+    let base = base_of(&project);
+    let (second, project) = SecondDaemon::of(project);
+    let layout = laid_out(&project, &second, &base);
+    project.run(&["builder", "up", "team", "--endpoint", &remote.endpoint()]).succeeds();
+    for (builder, driver) in [("default", Driver::Docker), ("team", Driver::Remote)] {
+        for name in ["pruned", "other"] {
+            let text = format!("FROM {base}\nRUN echo {name}-{builder} >/name\n");
+            project.write(&format!("{name}/Dockerfile"), &text);
+        }
+        let cached = |name: &str| {
+            let mut build = vec!["buildx", "--builder", builder, "build", "--progress", "plain", name];
+            build.extend(["--output", "type=cacheonly"]);
+            build.extend((driver != Driver::Docker).then_some(["--build-context", &layout]).iter().flatten());
+            let output = docker(&project, &second, &build);
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{text}");
+            let step =
+                text.lines().find(|line| line.contains("] RUN echo ")).expect("the step").split(' ').next();
+            text.contains(&format!("{} CACHED", step.expect("its number")))
+        };
+        assert!(!cached("pruned") && !cached("other") && cached("other"), "{builder}");
+        let sh = xshell::Shell::new().expect("a directory");
+        sh.set_var("DOCKER_HOST", second.host());
+        sh.set_var("DOCKER_CONFIG", project.path("home/.docker"));
+        // The builder lets go of a record a while after the build that made it.
+        let started = Instant::now();
+        let held = || {
+            let records = disk_usage::read(&sh, builder, Which::Results).expect("it is read");
+            records.into_iter().find(|record| record.description.contains(&format!("pruned-{builder}")))
+        };
+        while let Some(record) = held() {
+            assert!(started.elapsed() < Duration::from_secs(60), "{builder} keeps {record:?}");
+            let filter = format!("id={}", record.id);
+            docker(
+                &project,
+                &second,
+                &["buildx", "--builder", builder, "prune", "--all", "--force", "--filter", &filter],
+            );
+        }
+        let forgets = engine(driver).capabilities().forgets_results_after_prune;
+        assert_eq!(!cached("other"), forgets, "{builder}");
+    }
+    project.run(&["builder", "down", "team"]).succeeds();
+}
+
+/// buildx adds provenance by default, with which every cached build has another digest.
+#[test]
+#[ignore = "needs an engine"]
+fn no_attestation_is_made_that_nobody_asked_for() {
+    let second = SecondDaemon::start();
+    let compose = "services:\n  app:\n    image: durango-test/attested\n    build: {context: .}\n";
+    let files = [("compose.yaml", compose), ("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")];
+    let project = Project::new(&files).env("DOCKER_HOST", &second.host());
+    let media_type = || {
+        let inspect = ["image", "inspect", "--format", "{{json .Descriptor}}", "durango-test/attested"];
+        let output = docker(&project, &second, &inspect);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let plain = docker(&project, &second, &["buildx", "bake", "-f", "compose.yaml"]);
+    assert!(plain.status.success(), "{}", String::from_utf8_lossy(&plain.stderr));
+    let attested = media_type();
+    project.build(&["app"]).1.succeeds();
+    let ours = media_type();
+    // Docker before 28 does not say what it holds.
+    assert!(attested.contains("image.index") || !attested.contains("mediaType"), "{attested}");
+    assert!(!ours.contains("image.index"), "{ours}");
+    let digest = || project.build(&["app"]).0["targets"][0]["digest"].clone();
+    assert_eq!(digest(), digest());
+}
+
+/// bake asks about paths outside its directory since buildx 0.19, and refuses them where nobody answers since 0.20.
+#[test]
+#[ignore = "needs an engine"]
+fn a_declaration_may_read_what_is_outside_its_directory() {
+    let compose = "services:\n  app:\n    image: durango-test/outside\n    build: {context: ../outside}\n";
+    let project = Project::new(&[
+        ("declared/compose.yaml", compose),
+        ("outside/Dockerfile", "FROM scratch\nCOPY file /\n"),
+        ("outside/file", "text"),
+    ]);
+    project.owns("durango-test/outside");
+    project.run(&["build", "app", "--file", "declared/compose.yaml"]).succeeds();
+    let mut plain = Command::new("docker");
+    plain.args(["buildx", "bake", "-f", "compose.yaml", "--set", "*.output=type=cacheonly"]);
+    let plain =
+        plain.current_dir(project.path("declared")).stdin(Stdio::null()).output().expect("docker runs");
+    let words = String::from_utf8_lossy(&plain.stderr);
+    assert!(plain.status.success() || words.contains("fs.read"), "{words}");
 }

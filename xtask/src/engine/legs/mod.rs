@@ -60,7 +60,18 @@ impl Leg {
 /// Topics of the integration tests that depend on what an engine does; the newest leg leaves out those after the bar: what they
 /// test is xtask's own, or they run on the engine of [`Leg::Current`] alone.
 const TOPICS: [&[&str]; 2] = [
-    &["builders", "builds", "drivers", "explain", "foreign", "fresh", "mounts", "registry", "second_machine"],
+    &[
+        "builders",
+        "builds",
+        "drivers",
+        "engines",
+        "explain",
+        "foreign",
+        "fresh",
+        "mounts",
+        "registry",
+        "second_machine",
+    ],
     &[
         "budget",
         "bundle",

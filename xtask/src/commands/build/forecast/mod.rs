@@ -178,7 +178,7 @@ impl ForecastQuery {
         stored: &BTreeSet<String>,
         records: Option<&[disk_usage::Record]>,
     ) -> Forecast {
-        let forgets = !self.engine.capabilities().keeps_results_when_pruned;
+        let forgets = self.engine.capabilities().forgets_results_after_prune;
         let forgotten = forgets.then(|| steps::forgotten(&found.past, &found.records)).flatten();
         let holds = |step: &GraphStep, ran: Option<&StepOutcome>| {
             let is_later = |build: &str| {
