@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use super::bake::{self, Call};
+use super::budget::Budget;
 use super::idle_timeout::IdleTimeout;
 use super::mount_store;
 use super::push::{self, SILENCE};
@@ -38,6 +39,8 @@ pub struct Transport<'a> {
     pub timeout: Duration,
     /// The log of the build.
     pub log: &'a Log,
+    /// What the store may take.
+    pub budget: &'a Budget,
     /// Variables for docker beside this process's own, as DOCKER_HOST.
     pub env: &'a BTreeMap<String, String>,
 }
@@ -106,7 +109,7 @@ fn publish(
     let held = lock::hold(&mount.dir);
     lay_out(&way, mount)?;
     drop(held);
-    call(transport, way.publish(transport.builder, &reference), &reference, watcher)?;
+    call(transport, way.publish(transport.builder, &reference), &reference, watcher, None)?;
     Ok(Some(reference))
 }
 
@@ -144,7 +147,14 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
         had.insert(blob.digest.clone());
     }
     write_dockerfile(&way, &mount.reference)?;
-    call(transport, way.fetch(transport.builder), &mount.reference, watcher)?;
+    // What a registry says of sizes may be wrong: what arrives is measured all the same.
+    let expected = mount.entry.blobs().filter(|blob| !had.contains(&blob.digest)).map(|blob| blob.size);
+    let expected = expected.fold(0, u64::saturating_add);
+    transport.budget.room_for(expected, std::slice::from_ref(&dir))?;
+    let meter = transport.budget.meter(expected, &way.layout);
+    let fetch = way.fetch(transport.builder);
+    let fetched = call(transport, fetch, &mount.reference, watcher, Some(&|| meter.is_full()));
+    meter.check(fetched?)?;
     let mut entry = arrived(&way.layout, mount)?;
     entry.saved = entry.saved.min(Timestamp::now());
     let is_new = |blob: &&Blob| !had.contains(&blob.digest);
@@ -180,22 +190,27 @@ fn arrived(dir: &Path, wanted: &RemoteMount) -> Result<MountEntry> {
     Ok(entry)
 }
 
-/// One call of buildx, with the patience of a push.
+/// One call of buildx, with the patience of a push; gives whether it was ended because `is_full` said so.
 fn call(
     transport: &Transport<'_>,
     command: Command,
     reference: &str,
     watcher: &mut dyn Watcher,
-) -> Result<()> {
+    is_full: Option<&(dyn Fn() -> bool + Sync)>,
+) -> Result<bool> {
     let command = transport.env.iter().fold(command, |command, (name, value)| command.env(name, value));
     let call = Call { command: &command, targets: &[], log: transport.log, stop: &|_| false };
     let is_gone = push::gone(transport.builder, reference, transport.timeout);
-    let ended = bake::run_watched(&call, watcher, Some(IdleTimeout { after: SILENCE, is_gone: &is_gone }))?;
+    let idle = IdleTimeout { after: SILENCE, is_gone: &is_gone };
+    let ended = bake::run_with(&call, watcher, Some(idle), is_full)?;
+    if ended.full {
+        return Ok(true);
+    }
     if ended.stalled {
         bail!("the registry stopped answering");
     }
     if !ended.success {
         bail!("{}", push::reason(&ended.text));
     }
-    Ok(())
+    Ok(false)
 }

@@ -93,7 +93,8 @@ pub fn plan(
         .filter(|(dir, layers)| is_asked(&layers.entry.image) && goes(dir, layers))
         .collect();
     let used = |mount: &&SavedMount| {
-        mount.entry.platform == platform
+        mount.entry.is_shared
+            && mount.entry.platform == platform
             && wanted.mounts.as_ref().is_none_or(|wanted| wanted.contains(&mount.entry.identity))
     };
     let mounts: Vec<&SavedMount> = stock.mounts.iter().filter(used).collect();

@@ -26,6 +26,8 @@ pub struct Registry {
     pub read_only: bool,
     /// What is saved there.
     pub mode: Mode,
+    /// Whether cache mounts go there and come from there, beside layers.
+    pub has_mounts: bool,
 }
 
 /// Which layers an export holds, as BuildKit's `mode=` has it.
@@ -72,7 +74,8 @@ impl Caches {
             }
             _ => {
                 return Err(wrong(
-                    "names no kind of cache\nuse local, none or registry=REF[,ro][,mode=max|min]".into(),
+                    "names no kind of cache\nuse local, none or registry=REF[,ro][,layers][,mode=max|min]"
+                        .into(),
                 ));
             }
         }
@@ -80,18 +83,23 @@ impl Caches {
     }
 }
 
-/// `REF[,ro][,mode=max|min]`; what is wrong with it otherwise.
+/// `REF[,ro][,layers][,mode=max|min]`; what is wrong with it otherwise.
 fn registry(text: &str) -> Result<Registry, String> {
     let mut parts = text.split(',');
     let reference = parts.next().unwrap_or_default().trim_end_matches('/').to_owned();
     check(&reference)?;
-    let mut registry = Registry { reference, read_only: false, mode: Mode::Max };
+    let mut registry = Registry { reference, read_only: false, mode: Mode::Max, has_mounts: true };
     for part in parts {
         match part {
             "ro" => registry.read_only = true,
+            "layers" => registry.has_mounts = false,
             "mode=max" => registry.mode = Mode::Max,
             "mode=min" => registry.mode = Mode::Min,
-            _ => return Err(format!("has the unknown part `{part}`\nknown are ro, mode=max and mode=min")),
+            _ => {
+                return Err(format!(
+                    "has the unknown part `{part}`\nknown are ro, layers, mode=max and mode=min"
+                ));
+            }
         }
     }
     Ok(registry)
@@ -129,7 +137,7 @@ impl Registry {
 
     /// Where a cache mount is; `slug` is [`crate::project::mount::MountIdentity::slug`].
     pub fn mount(&self, slug: &str, platform: &str) -> String {
-        self.tag(&["mounts", &plain(slug, 60), &plain(platform, 40)])
+        self.tag(&["mounts", &plain(slug, 64), &plain(platform, 40)])
     }
 
     fn tag(&self, parts: &[&str]) -> String {
@@ -182,7 +190,9 @@ mod tests {
         assert!(both.local, "the variable's `none` is not the option's");
         assert_eq!(names(&both), [("a.example/x", false), ("b.example:5000/y/z", true)]);
         let ci = parse(&[], Some(" none  registry=127.0.0.1:5000/c,mode=min,ro\n")).expect("CI's");
-        assert!(!ci.local);
+        assert!(!ci.local && ci.registries[0].has_mounts);
+        let layers = parse(&["registry=a.example/x,layers"], None).expect("one");
+        assert!(!layers.registries[0].has_mounts);
         assert_eq!(ci.registries[0].mode, Mode::Min);
     }
 

@@ -46,6 +46,7 @@ fn declaration() -> Declaration {
         ..Target::default()
     };
     Declaration {
+        project: "p".into(),
         files: vec!["/p/compose.yaml".into()],
         dir: "/p".into(),
         targets: [("app".to_owned(), app), ("base".to_owned(), base)].into(),
@@ -228,7 +229,7 @@ fn registry(name: &str, read_only: bool, exact: Option<&str>, newest: Option<&st
         Some(Tag { reference: format!("{name}/c:{kind}"), digest: digest?.into() })
     };
     let tags = Tags { exact: tag("exact", exact), newest: tag("newest", newest) };
-    let registry = Registry { reference: format!("{name}/c"), read_only, mode: Mode::Max };
+    let registry = Registry { reference: format!("{name}/c"), read_only, mode: Mode::Max, has_mounts: true };
     RegistryState { registry, said: Ok([("app".to_owned(), tags)].into()) }
 }
 

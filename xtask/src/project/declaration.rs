@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xshell::cmd;
 
-use super::{compose, templates};
+use super::{compose, project_name, templates};
 use crate::error::usage;
 use crate::memo::Memo;
 use crate::process::query::{query, unreadable};
@@ -26,6 +26,8 @@ pub struct Declaration {
     pub files: Vec<PathBuf>,
     /// Their folder: relative paths in them start here, and bake runs here (it takes paths from its current folder).
     pub dir: PathBuf,
+    /// What tells this project from others, on every machine: [`project`].
+    pub project: String,
     /// Targets by name.
     pub targets: BTreeMap<String, Target>,
     /// Groups by name: their targets.
@@ -146,13 +148,26 @@ pub fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declar
     }
     let groups =
         printed.group.into_iter().map(|(name, group)| (name, group.targets.unwrap_or_default())).collect();
+    let project = project(files, &dir, &printed.target);
     let compose_names = printed.compose_names;
     for (name, tag) in &compose_names {
         if let Some(target) = printed.target.get_mut(name) {
             target.tags.push(tag.clone());
         }
     }
-    Ok(Declaration { files: files.to_vec(), dir, targets: printed.target, groups, compose_names })
+    Ok(Declaration { files: files.to_vec(), dir, targets: printed.target, groups, compose_names, project })
+}
+
+/// Names a project: by the `name:` of its Compose file, else by the first of its images' repositories, else
+/// by its directory, which is another one elsewhere.
+fn project(files: &[PathBuf], dir: &Path, targets: &BTreeMap<String, Target>) -> String {
+    let named = files.iter().rev().find_map(|file| project_name::of_file(file));
+    let tags = targets.values().flat_map(|target| &target.tags);
+    let repositories = tags.map(|tag| project_name::repository(tag).to_owned());
+    named.or_else(|| repositories.min()).unwrap_or_else(|| {
+        let digest = format!("{:x}", Sha256::digest(dir.as_os_str().as_encoded_bytes()));
+        format!("directory-{}", &digest[..12])
+    })
 }
 
 fn print(session: &Session, question: &DeclarationQuery<'_>, sets: &[String], dir: &Path) -> Result<Printed> {
@@ -378,6 +393,29 @@ fn full_reference(reference: &str) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_project_has_the_same_name_on_every_machine() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("compose.yaml");
+        let tagged = |tags: &[&str]| {
+            let tags = tags.iter().map(ToString::to_string).collect();
+            BTreeMap::from([("app".to_owned(), Target { tags, ..Target::default() })])
+        };
+        let named = |text: &str, tags: &[&str]| {
+            fs::write(&file, text).expect("written");
+            project(std::slice::from_ref(&file), dir.path(), &tagged(tags))
+        };
+        for text in ["name: shop\n", "services: {}\nname: 'shop' # ours\n", "name: \"shop\"\r\n"] {
+            assert_eq!(named(text, &["r.example:5000/team/app:1"]), "shop", "{text}");
+        }
+        let tags = ["r.example:5000/team/web:1", "r.example:5000/team/app:2@sha256:0"];
+        for text in ["services: {}\n", "name: ${NAME}\n", "x:\n  name: shop\n", "name:\n"] {
+            assert_eq!(named(text, &tags), "r.example:5000/team/app", "{text}");
+        }
+        assert!(named("services: {}\n", &[]).starts_with("directory-"));
+        assert_ne!(named("", &[]), project(&[], Path::new("/other"), &tagged(&[])));
+    }
+
     fn declaration() -> Declaration {
         let json = r#"{"group":{"default":{"targets":["app","base"]}},"target":{
             "app":{"context":".","contexts":{"base":"docker-image://toy/base","src":"../app"},"dockerfile":"b.Dockerfile"},
@@ -387,6 +425,7 @@ mod tests {
         Declaration {
             files: vec!["/p/compose.yaml".into()],
             dir: "/p".into(),
+            project: "toy".into(),
             targets: printed.target,
             groups: groups.collect(),
             compose_names: BTreeMap::new(),

@@ -32,6 +32,9 @@ impl fmt::Display for Sharing {
 /// equals `mode=0755`, and neither equals no option at all (measured), hence the options.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MountIdentity {
+    /// The project that filled it: one project's content never gets into another one's. BuildKit does not tell projects apart.
+    #[serde(default)]
+    pub project: String,
     /// `BUILDKIT_CACHE_MOUNT_NS`; empty where it is not set.
     pub namespace: String,
     /// `id=`, else the cleaned target.
@@ -49,11 +52,14 @@ pub struct MountIdentity {
 }
 
 impl MountIdentity {
-    /// Its folder in the store: its id as far as a file name takes it, and a digest of all of it.
+    /// Its directory in the store: its project and id as far as a file name takes them, and a digest of all of it.
     pub fn slug(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-        let id: String = self.id.trim_matches('/').chars().map(plain).take(40).collect();
+        let short = |text: &str, width| -> String {
+            text.trim_matches(['/', '.']).chars().map(plain).take(width).collect()
+        };
         let json = serde_json::to_vec(self).unwrap_or_default();
-        format!("{id}-{}", &format!("{:x}", Sha256::digest(json))[..8])
+        let digest = format!("{:x}", Sha256::digest(json));
+        format!("{}-{}-{}", short(&self.project, 16), short(&self.id, 32), &digest[..8])
     }
 }

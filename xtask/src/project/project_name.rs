@@ -38,7 +38,7 @@ pub(crate) fn project_name(declaration: &Declaration, variable: Option<&str>) ->
 }
 
 /// The top-level `name:` of a Compose file. One with variables needs Compose to read it.
-fn of_file(file: &Path) -> Option<String> {
+pub(crate) fn of_file(file: &Path) -> Option<String> {
     if !file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
         return None;
     }
@@ -71,6 +71,7 @@ mod tests {
     fn declaration(dir: &Path, tags: &[&str]) -> Declaration {
         let target = Target { tags: tags.iter().map(ToString::to_string).collect(), ..Target::default() };
         Declaration {
+            project: String::new(),
             files: vec![dir.join("compose.yaml")],
             dir: dir.to_path_buf(),
             targets: [("web".to_owned(), target)].into(),

@@ -12,6 +12,7 @@ pub mod layout_check;
 pub mod lock;
 pub mod mount;
 pub mod mount_image;
+pub(crate) mod mount_list;
 pub(crate) mod owner;
 pub mod policy;
 pub mod quarantine;

@@ -34,6 +34,9 @@ pub struct MountEntry {
     pub files: u64,
     /// Their size in bytes, unpacked.
     pub bytes: u64,
+    /// Whether it may leave this machine: the declaration gives it an id, or `--mounts` named it.
+    #[serde(default)]
+    pub is_shared: bool,
     /// The list of its files.
     pub manifest: Blob,
     /// Its packs, oldest first: each holds what was new or changed when it was made.
@@ -95,10 +98,12 @@ mod tests {
 
     #[test]
     fn every_part_of_an_identity_gives_another_folder() {
-        let base = || MountIdentity { id: "/go/pkg/mod".into(), ..MountIdentity::default() };
+        let base =
+            || MountIdentity { project: "a/b".into(), id: "/go/pkg/mod".into(), ..MountIdentity::default() };
         let slug = base().slug();
-        assert!(slug.starts_with("go_pkg_mod-"), "{slug}");
+        assert!(slug.starts_with("a_b-go_pkg_mod-"), "{slug}");
         for other in [
+            MountIdentity { project: "a_b".into(), ..base() },
             MountIdentity { namespace: "ns".into(), ..base() },
             MountIdentity { from: Some("app/seed".into()), ..base() },
             MountIdentity { source: Some("/x".into()), ..base() },

@@ -127,6 +127,7 @@ mod tests {
             saved: jiff::Timestamp::from_second(1).expect("in range"),
             files: 2,
             bytes: 3,
+            is_shared: true,
             manifest: blob("list"),
             packs: vec![blob("old"), blob("new")],
         }

@@ -129,9 +129,11 @@ fn nonce(nonce: &Nonce) -> Result<()> {
 }
 
 fn identity(identity: &MountIdentity) -> Result<()> {
-    let MountIdentity { namespace, id, from, source, uid: _, gid: _, mode } = identity;
+    let MountIdentity { project, namespace, id, from, source, uid: _, gid: _, mode } = identity;
     path("a mount's id", id)?;
-    for (what, value) in [("a namespace", Some(namespace)), ("a mount's `from`", from.as_ref())] {
+    let others =
+        [("a project", Some(project)), ("a namespace", Some(namespace)), ("a mount's `from`", from.as_ref())];
+    for (what, value) in others {
         let value = value.filter(|value| !value.is_empty());
         value.map_or(Ok(()), |value| path(what, value))?;
     }
@@ -267,6 +269,7 @@ mod tests {
             saved: at(5),
             files: 1,
             bytes: 5,
+            is_shared: true,
             manifest: blob(),
             packs: vec![blob()],
         }

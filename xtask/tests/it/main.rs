@@ -27,6 +27,7 @@ mod images;
 mod keys;
 mod mounts;
 mod mounts_in_use;
+mod mounts_trust;
 mod output;
 mod packages;
 mod pins;

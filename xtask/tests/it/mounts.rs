@@ -100,6 +100,12 @@ fn mount(report: &Value) -> &Value {
     &mounts[0]
 }
 
+/// Warnings but those that newer frontends have for the Dockerfile.
+fn warnings(report: &Value) -> Vec<String> {
+    let all = report["warnings"].as_array().expect("warnings").iter().map(ToString::to_string);
+    all.filter(|warning| !warning.contains("InvalidDefaultArgInFrom")).collect()
+}
+
 #[test]
 #[ignore = "needs an engine"]
 fn what_was_in_a_mount_is_in_it_again_to_the_nanosecond() {
@@ -206,8 +212,8 @@ fn a_damaged_pack_is_not_put_back_and_costs_a_warning() {
     mounted.prune();
     let report = mounted.build("2");
     assert_eq!(mount(&report)["restored"], false, "{report}");
-    let warnings = report["warnings"].as_array().expect("warnings");
-    assert!(warnings.len() == 1 && warnings[0].to_string().contains("is not put back"), "{report}");
+    let warnings = warnings(&report);
+    assert!(warnings.len() == 1 && warnings[0].to_string().contains("is not restored"), "{report}");
     assert_eq!(mounted.image_file("damaged-pack", "/list"), "2\n");
 }
 
@@ -222,7 +228,7 @@ fn a_daemon_that_forbids_its_network_is_brought_mounts_by_buildkit() {
     mounted.prune();
     let restored = mounted.build("2");
     assert_eq!(mount(&restored)["restored"], true, "{restored}");
-    assert_eq!(restored["warnings"].as_array().map(Vec::len), Some(0), "{restored}");
+    assert!(warnings(&restored).is_empty(), "{restored}");
     assert_eq!(mounted.image_file("forbidden", "/list"), "1\n2\n");
     let logs = files(&mounted.project.store().join("builds"));
     let refused = logs.iter().any(|(path, _)| {

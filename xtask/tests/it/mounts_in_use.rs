@@ -77,6 +77,7 @@ impl Mount {
             identity,
             sharing: self.sharing,
             target: "/m".into(),
+            is_shared: true,
             held: None,
             uses: Vec::new(),
         };
@@ -84,7 +85,6 @@ impl Mount {
             bake: step::Command::new(["docker", "buildx", "bake", "--progress", "rawjson"]),
             builder: "default".into(),
             tools: (BASE.into(), None),
-            ca_bundle: std::env::var("SSL_CERT_FILE").ok().map(Into::into),
             scratch: self.layout.tmp().join("test"),
             ..TransferTemplate::default()
         };

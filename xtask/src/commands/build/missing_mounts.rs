@@ -107,7 +107,7 @@ impl<'a> MountMonitor<'a> {
         let slug = |at: usize| plan.mounts[at].identity.slug();
         let remote: Vec<(String, String)> = wanted
             .iter()
-            .filter(|at| plan.mounts[**at].held.is_none())
+            .filter(|at| plan.mounts[**at].held.is_none() && plan.mounts[**at].is_shared)
             .map(|at| (slug(*at), self.plan.platform.clone()))
             .collect();
         let mut found = BTreeMap::new();
@@ -175,6 +175,7 @@ mod tests {
                 identity: MountIdentity { id: id.into(), ..MountIdentity::default() },
                 sharing: Sharing::Shared,
                 target: "/c".into(),
+                is_shared: true,
                 held: None,
                 uses: Vec::new(),
             });

@@ -58,7 +58,8 @@ fn tags(targets: &[String], references: &[String], documents: &[Option<String>])
 }
 
 /// Which of these cache mounts the registries have: the first that has one serves it. `wanted` are slugs of
-/// [`crate::project::mount::MountIdentity`] with the platform each was filled on. A registry that gave no layers is not asked.
+/// [`crate::project::mount::MountIdentity`] with the platform each was filled on. A registry that gave no
+/// layers, or has layers alone, is not asked.
 pub fn mounts<'a>(
     session: &'a Session,
     builder: &'a str,
@@ -72,7 +73,7 @@ pub fn mounts<'a>(
         let references: Vec<String> = asked.iter().map(|(reference, _)| reference.clone()).collect();
         (references, RegistryQuery::start(session, builder, &held.registry.reference, &asked))
     };
-    let answering = registries.iter().filter(|held| held.said.is_ok());
+    let answering = registries.iter().filter(|held| held.said.is_ok() && held.registry.has_mounts);
     let asked: Vec<_> = answering.map(ask).collect();
     let mut found = Vec::new();
     for (references, question) in asked {

@@ -191,7 +191,8 @@ impl Run<'_> {
     /// Brings into the store what a registry has; gives all that is there then.
     fn fetch(&self, lacking: Vec<MissingMount>, put_back: &mut TransferResult) -> Result<Vec<PlannedMount>> {
         let (env, started) = (BTreeMap::new(), Instant::now());
-        let transport = transport(self.session, self.plan, self.log, &env);
+        let budget = store_upkeep::budget(self.session, self.plan);
+        let transport = transport(self.session, self.plan, (self.log, &budget), &env);
         let mut mounts = Vec::new();
         for MissingMount { mut mount, remote } in lacking {
             if let Some(remote) = remote {
@@ -215,11 +216,19 @@ impl Run<'_> {
 pub(in crate::commands) fn transport<'a>(
     session: &'a Session,
     plan: &'a Plan,
-    log: &'a Log,
+    (log, budget): (&'a Log, &'a Budget),
     env: &'a BTreeMap<String, String>,
 ) -> Transport<'a> {
     let timeout = crate::engine::registry::timeout(session);
-    Transport { layout: &session.layout, builder: &plan.builder, scratch: &plan.scratch, timeout, log, env }
+    Transport {
+        layout: &session.layout,
+        builder: &plan.builder,
+        scratch: &plan.scratch,
+        timeout,
+        log,
+        budget,
+        env,
+    }
 }
 
 #[cfg(test)]

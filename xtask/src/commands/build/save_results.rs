@@ -150,16 +150,19 @@ fn publish(
     let saved: Vec<SavedMount> = saved
         .iter()
         .chain(others)
+        .filter(|entry| entry.is_shared)
         .map(|entry| SavedMount {
             dir: session.layout.all_mounts().join(entry.identity.slug()),
             entry: entry.clone(),
         })
         .collect();
-    let env = BTreeMap::new();
-    let is_open = |held: &&RegistryState| held.takes_pushes() && !failed.contains(&held.registry.reference);
+    let (env, budget) = (BTreeMap::new(), budget(session, plan));
+    let is_open = |held: &&RegistryState| {
+        held.takes_pushes() && held.registry.has_mounts && !failed.contains(&held.registry.reference)
+    };
     for held in plan.mounts.registries.iter().filter(is_open).filter(|_| !saved.is_empty()) {
         let started = Instant::now();
-        let transport = transport(session, plan, log, &env);
+        let transport = transport(session, plan, (log, &budget), &env);
         let (pushed, warnings) = registry::publish_mounts(
             &transport,
             &held.registry,

@@ -76,6 +76,7 @@ impl Made {
             saved: at(second),
             files: 1,
             bytes: 5,
+            is_shared: true,
             manifest: blob(b"list"),
             packs: vec![blob(b"first pack")],
         };

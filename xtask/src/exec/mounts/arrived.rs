@@ -2,29 +2,43 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::TransferContext;
+use super::outgoing::{Kept, Outgoing};
+use super::{TransferContext, codec};
 use crate::exec::mount_store;
 use crate::plan::mounts::transfer::Transfer;
 use crate::store::key::FORMAT;
 use crate::store::layout_check::{self, Blob};
 use crate::store::mount::MountEntry;
 
-/// What one item left: its new entry in the store, with the bytes that are new; nothing for a mount with nothing to keep.
+/// What came of the save of one mount.
+pub(super) struct Arrived {
+    /// Its entry in the store with the bytes that are new; nothing for a mount with nothing to keep.
+    pub(super) entry: Option<(MountEntry, u64)>,
+    /// What is not kept, for people.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Moves what one item left into the store.
 pub(super) fn arrived(
     site: &TransferContext<'_>,
     transfer: &Transfer,
-    number: usize,
-) -> Result<Option<(MountEntry, u64)>> {
+    (number, outgoing): (usize, Outgoing),
+) -> Result<Arrived> {
     let mount = &transfer.items[number];
+    let Kept { list, previous, is_same, warnings } = outgoing.keep();
+    let Some(list) = list else { return Ok(Arrived { entry: None, warnings }) };
     let result = transfer.result(number);
-    let facts = fs::read_to_string(result.join("facts")).context("nothing arrived")?;
-    let figure =
-        |name: &str| facts.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-    let (Some(files), Some(bytes)) = (figure("files "), figure("bytes ")) else { return Ok(None) };
+    let pack = result.join("pack");
+    if let Some(previous) =
+        previous.clone().filter(|previous| is_same && previous.is_shared == mount.is_shared)
+    {
+        return Ok(Arrived { entry: Some((previous, 0)), warnings });
+    }
     let blobs = layout_check::blobs(&result);
     fs::create_dir_all(&blobs)?;
+    codec::write(&result.join("manifest"), &list.to_bytes())?;
     let take = |name: &str| -> Result<Blob> {
         let path = result.join(name);
         let blob = layout_check::measure(&path)?;
@@ -32,13 +46,9 @@ pub(super) fn arrived(
         Ok(blob)
     };
     let manifest = take("manifest")?;
-    let pack = result.join("pack").exists().then(|| take("pack")).transpose()?;
-    let previous = mount.previous();
-    if pack.is_none() && previous.is_some_and(|previous| previous.manifest == manifest) {
-        return Ok(previous.map(|previous| (previous.clone(), 0)));
-    }
+    let pack = pack.exists().then(|| take("pack")).transpose()?;
     let new = pack.as_ref().map_or(0, |pack| pack.size);
-    let older = previous.map(|previous| previous.packs.clone()).unwrap_or_default();
+    let older = previous.as_ref().map(|previous| previous.packs.clone()).unwrap_or_default();
     let entry = MountEntry {
         format: FORMAT,
         identity: mount.identity.clone(),
@@ -46,11 +56,12 @@ pub(super) fn arrived(
         target: mount.target.clone(),
         platform: site.platform.to_owned(),
         saved: site.now,
-        files,
-        bytes,
+        files: list.files(),
+        bytes: list.bytes(),
+        is_shared: mount.is_shared,
         manifest,
         packs: older.into_iter().chain(pack).collect(),
     };
-    mount_store::commit(site.layout, &result, &mount.dir, &entry, previous)?;
-    Ok(Some((entry, new)))
+    mount_store::commit(site.layout, &result, &mount.dir, &entry, previous.as_ref())?;
+    Ok(Arrived { entry: Some((entry, new)), warnings })
 }

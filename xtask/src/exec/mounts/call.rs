@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-use super::{IDLE_TIMEOUT, TransferContext};
+use super::incoming::Incoming;
+use super::outgoing::Outgoing;
+use super::{IDLE_TIMEOUT, TransferContext, codec};
 use crate::exec::bake::{self, Call};
 use crate::exec::idle_timeout::IdleTimeout;
-use crate::exec::mount_store;
 use crate::exec::steps;
 use crate::plan::mounts::PlannedMount;
+use crate::plan::mounts::dockerfile;
 use crate::plan::mounts::transfer::Transfer;
 use crate::progress::Watcher;
 use crate::progress::bake_outcome::BakeOutcome;
@@ -20,8 +22,8 @@ use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Holds;
 use crate::store::mount::MountEntry;
 
-/// Puts back, and reads the packs while the engine gets ready, and receives them where BuildKit carries them, which takes four times as long
-/// (measured). Each mount that is whole is told to `pass`; the call is ended as soon as one is found damaged.
+/// Restores, and verifies the packs while the engine gets ready. Each mount that is whole goes to `pass`; the call is ended as soon as
+/// one is found damaged.
 pub(super) fn call_and_verify(
     site: &TransferContext<'_>,
     transfer: &Transfer,
@@ -48,7 +50,7 @@ pub(super) fn call_and_verify(
 }
 
 /// Keeps what the store holds of mounts where it is.
-fn hold(mounts: &[PlannedMount]) -> Holds {
+pub(super) fn hold(mounts: &[PlannedMount]) -> Holds {
     Holds::of(mounts.iter().filter(|mount| mount.held.is_some()).map(|mount| mount.dir.as_path()))
 }
 
@@ -70,7 +72,7 @@ pub(super) fn damaged(
         Some((
             number,
             format!(
-                "the cache mount `{id}` is not put back: {why:#}\n`cargo xtask cache verify` sets it aside"
+                "the cache mount `{id}` is not restored: {why:#}\n`cargo xtask cache verify` sets it aside"
             ),
         ))
     };
@@ -78,7 +80,7 @@ pub(super) fn damaged(
     Ok(moved.filter_map(said).collect())
 }
 
-/// Writes the call's files and links what it reads; what a call before left half done goes.
+/// Writes the call's files; what a call before left half done goes.
 pub(super) fn prepare(transfer: &Transfer) -> Result<()> {
     steps::remove(&transfer.dir)?;
     fs::create_dir_all(transfer.empty())?;
@@ -86,10 +88,33 @@ pub(super) fn prepare(transfer: &Transfer) -> Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(path))?;
         fs::write(path, text).with_context(|| format!("failed to write `{}`", path.display()))?;
     }
-    let _held = hold(&transfer.items);
-    for (blob, link) in &transfer.links {
-        fs::create_dir_all(link.parent().unwrap_or(link))?;
-        mount_store::link(blob, link)?;
+    Ok(())
+}
+
+/// Writes what BuildKit brings to the RUNs.
+pub(super) fn bring(
+    transfer: &Transfer,
+    left: &BTreeSet<usize>,
+    outgoing: &BTreeMap<usize, Outgoing>,
+    now: i64,
+) -> Result<()> {
+    if !transfer.has_input() {
+        return Ok(());
+    }
+    for (number, mount) in transfer.items.iter().enumerate().filter(|(number, _)| !left.contains(number)) {
+        let dir = transfer.input(number);
+        fs::create_dir_all(&dir)?;
+        match (&mount.held, outgoing.get(&number)) {
+            (_, Some(outgoing)) => fs::write(dir.join("names"), outgoing.names())?,
+            (Some(held), None) => {
+                let names = (0..dockerfile::streams(held.bytes)).map(|at| format!("stream-{at}.zst"));
+                let writers = names.map(|name| codec::writer(&dir.join(name))).collect::<Result<Vec<_>>>()?;
+                for writer in Incoming::open(&mount.dir, held, now)?.write(writers)? {
+                    writer.finish()?;
+                }
+            }
+            (None, None) => {}
+        }
     }
     Ok(())
 }
@@ -119,9 +144,21 @@ pub(super) fn silent(ended: &BakeOutcome, items: usize) -> BTreeSet<usize> {
     (0..items).filter(|number| !spoke(number)).collect()
 }
 
+/// Mounts that the builder turned out to have.
+pub(super) fn had(ended: &BakeOutcome, items: usize) -> BTreeSet<usize> {
+    let has = |number: &usize| {
+        let stage = format!("durango-{number}");
+        let mut steps = ended.trace.steps().filter(|(_, label)| label.stage == stage);
+        steps.any(|(state, _)| state.tail.iter().any(|line| line.starts_with("held: ")))
+    };
+    (0..items).filter(has).collect()
+}
+
 pub(super) fn reason(ended: &BakeOutcome) -> String {
     let failed = ended.trace.failed();
-    let said = failed.and_then(|state| state.tail.back().cloned()).filter(|line| line != "begun");
+    let said = failed
+        .and_then(|state| state.tail.back().cloned())
+        .filter(|line| line != "begun" && line != "working");
     let words = || ended.text.iter().rev().find(|line| line.starts_with("ERROR: ")).cloned();
     said.or_else(words).unwrap_or_else(|| "BuildKit gave no reason".to_owned())
 }

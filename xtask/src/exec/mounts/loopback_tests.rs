@@ -1,81 +1,118 @@
 //! The files of a transfer, asked for as a RUN does.
 
 use crate::exec::mounts::loopback::*;
+use crate::plan::mounts::transfer::Part;
 use crate::plan::mounts::{Direction, PlannedMount, TransferTemplate};
+use crate::project::mount::{MountIdentity, Sharing};
 
-/// A transfer of one mount, with a pack to be read.
-fn transfer(dir: &std::path::Path) -> Transfer {
+/// A transfer of one mount.
+fn transfer(dir: &std::path::Path, way: Direction) -> Transfer {
     let mount = PlannedMount {
         dir: dir.join("mount"),
-        identity: crate::project::mount::MountIdentity::default(),
-        sharing: crate::project::mount::Sharing::Shared,
+        identity: MountIdentity::default(),
+        sharing: Sharing::Shared,
         target: "/m".into(),
+        is_shared: true,
         held: None,
         uses: Vec::new(),
     };
     let carrier = TransferTemplate { scratch: dir.to_path_buf(), ..TransferTemplate::default() };
-    let transfer = carrier.transfer(Direction::Save, &[mount], &[].into(), "n", 0, None);
-    fs::create_dir_all(transfer.input(0)).expect("made");
-    fs::write(transfer.input(0).join("pack-000.zst"), "0123456789").expect("written");
-    transfer
+    carrier.transfer((way, Part::Whole), &[mount], &[].into(), "n", None)
 }
 
 /// Serves it, and says where.
 fn serve(transfer: &Transfer, unread: &[usize]) -> (Serving, Loopback) {
     let listening = Listening::open().expect("a port");
     let at = listening.address().clone();
-    let serving = listening.serve(transfer, unread.iter().copied().collect()).expect("it serves");
+    let serving = listening.serve(transfer, unread.iter().copied().collect(), 0).expect("it serves");
     (serving, at)
 }
 
 /// Says something and gives the answer.
-fn ask(at: &Loopback, said: &str) -> String {
+fn ask(at: &Loopback, said: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, at.port)).expect("somebody listens");
-    stream.write_all(said.as_bytes()).expect("said");
+    stream.write_all(said).expect("said");
     stream.shutdown(Shutdown::Write).expect("shut");
-    let mut answer = String::new();
-    let _ = stream.read_to_string(&mut answer);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
     answer
 }
 
+const LIST: &[u8] = b"d 755 0 0 0 0 5 .\0f 644 0 0 3 1 5 ./x\0";
+
 #[test]
-fn what_has_the_token_reads_and_leaves_the_items_files_and_nothing_else() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let transfer = transfer(dir.path());
-    fs::write(transfer.dir.join("in/secret"), "no").expect("written");
+fn a_save_sends_a_list_and_what_it_is_asked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let transfer = transfer(dir.path(), Direction::Save);
     let (serving, at) = serve(&transfer, &[]);
-    let said = |words: &str| ask(&at, &format!("{} {words}", at.token));
-    assert_eq!(said("0 get pack-000.zst 0 -\n"), "10\n0123456789");
-    assert_eq!(said("0 get pack-000.zst 2 3\n"), "3\n234");
-    assert_eq!(said("0 get pack-000.zst -4 -\n"), "4\n6789");
-    assert_eq!(said("0 get pack-000.zst -40 -\n"), "10\n0123456789");
-    assert_eq!(said("0 put pack 0 -\nabc"), "3\n");
-    assert_eq!(said("0 put pack 0 -\nde"), "2\n");
-    assert_eq!(serving.carried().load(Ordering::Relaxed), 10 + 3 + 4 + 10 + 3 + 2);
-    assert_eq!(fs::read_to_string(transfer.result(0).join("pack")).expect("it arrived"), "abcde");
-    for request in ["0 get ../secret 0 -\n", "1 get pack-000.zst 0 -\n", "0 put .x 0 -\nabc", "0 get", ""] {
-        assert_eq!(said(request), "", "{request}");
+    let said = |words: &str, more: &[u8]| {
+        let answer = ask(&at, &[format!("{} {words}\n", at.token).as_bytes(), more].concat());
+        answer.strip_prefix(at.answer.as_bytes()).map(<[u8]>::to_vec)
+    };
+    let asking = std::thread::scope(|scope| {
+        let names = scope.spawn(|| said("0 get names", b""));
+        let length = LIST.len() as u64;
+        assert_eq!(said("0 put list", LIST), Some(length.to_be_bytes().to_vec()));
+        names.join().expect("an answer")
+    });
+    assert_eq!(asking.as_deref(), Some(&b"\0\0\0\x04./x\0\0\0\0\0"[..]), "it waits for the list");
+    assert_eq!(said("0 put list", LIST), Some(Vec::new()), "one list a mount");
+    let mut header = tar::Header::new_ustar();
+    header.set_path("./x").expect("short");
+    header.set_size(3);
+    header.set_mtime(5);
+    header.set_cksum();
+    let pack = [&header.as_bytes()[..], b"abc", &[0; 509]].concat();
+    assert_eq!(said("0 put pack", &pack), Some(1024_u64.to_be_bytes().to_vec()));
+    for request in ["0 get stream-0", "0 put manifest", "0 put ../list", "1 put pack", "0 get", "", "0 put"] {
+        assert_eq!(said(request, b"abc"), None, "{request}");
     }
-    assert_eq!(ask(&at, "guessed 0 get pack-000.zst 0 -\n"), "");
-    drop(serving);
+    assert_eq!(ask(&at, b"guessed 0 put list\nx"), b"");
+    let kept = serving.arrived().remove(&0).expect("it arrived").keep();
+    assert_eq!(kept.list.expect("something").files(), 2);
     assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, at.port)).is_err(), "nobody listens any more");
 }
 
 #[test]
-fn what_nobody_has_read_yet_is_waited_for() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let transfer = transfer(dir.path());
-    for is_whole in [true, false] {
-        let (serving, at) = serve(&transfer, &[0]);
-        let asking = std::thread::spawn(move || ask(&at, &format!("{} 0 get pack-000.zst 0 -\n", at.token)));
-        std::thread::sleep(Duration::from_millis(100));
-        assert!(!asking.is_finished(), "not before it was read");
-        if is_whole {
-            serving.pass(0);
-        } else {
-            drop(serving);
-        }
-        let answer = asking.join().expect("an answer");
-        assert_eq!(answer, if is_whole { "10\n0123456789" } else { "" });
+fn a_restore_takes_nothing_from_the_builder() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (_serving, at) = serve(&transfer(dir.path(), Direction::Restore), &[]);
+    for request in ["0 put list", "0 put pack", "0 get names"] {
+        assert_eq!(ask(&at, format!("{} {request}\nx", at.token).as_bytes()), b"", "{request}");
     }
+}
+
+#[test]
+fn packs_that_are_not_verified_are_waited_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let transfer = transfer(dir.path(), Direction::Restore);
+    let (serving, at) = serve(&transfer, &[0]);
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, at.port)).expect("somebody listens");
+    stream.write_all(format!("{} 0 get stream-0\n", at.token).as_bytes()).expect("said");
+    let mut answer = vec![0; at.answer.len()];
+    stream.read_exact(&mut answer).expect("it was understood");
+    assert_eq!(answer, at.answer.as_bytes());
+    drop(serving);
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    assert_eq!(rest, b"", "nothing was sent");
+}
+
+#[test]
+fn connections_without_a_token_keep_nobody_out() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let transfer = transfer(dir.path(), Direction::Save);
+    let (serving, at) = serve(&transfer, &[]);
+    let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, at.port)).expect("somebody listens");
+    // They are closed as soon as they have said something wrong, and so are their descriptors.
+    for _ in 0..3 * MOST {
+        let mut stream = connect();
+        stream.write_all(b"x\n").expect("said");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert_eq!(answer, b"");
+    }
+    let answer = ask(&at, &[format!("{} 0 put list\n", at.token).as_bytes(), LIST].concat());
+    assert!(answer.starts_with(at.answer.as_bytes()) && answer.len() > at.answer.len());
+    drop(serving);
 }

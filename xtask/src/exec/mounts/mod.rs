@@ -2,23 +2,28 @@
 
 mod arrived;
 mod call;
+mod codec;
+mod incoming;
 mod loopback;
+mod outgoing;
+mod pack;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use xshell::Shell;
 
 use self::arrived::arrived;
-use self::call::{call, call_and_verify, damaged, each_blob, prepare, reason, silent};
+use self::call::{bring, call, call_and_verify, damaged, each_blob, had, hold, prepare, reason, silent};
 use self::loopback::Listening;
+use self::outgoing::Outgoing;
 use super::budget::Budget;
 use crate::engine::disk_usage::{self, Which};
 use crate::layout::Layout;
-use crate::plan::mounts::transfer::Transfer;
+use crate::plan::mounts::transfer::{Part, Transfer};
 use crate::plan::mounts::{Direction, PlannedMount, TransferTemplate};
 use crate::process::signals;
 use crate::progress::Watcher;
@@ -88,7 +93,7 @@ pub fn run(
     let result = MountTransfer { site, carrier, way, mounts, nonce }.run(watcher, &mut moved);
     signals::check()?;
     if let Err(error) = result {
-        let verb = if way == Direction::Restore { "put back" } else { "saved" };
+        let verb = if way.is_in() { "restored" } else { "saved" };
         moved.warnings.push(format!("the cache mounts are not {verb}: {error:#}"));
     }
     moved.seconds = started.elapsed().as_secs_f64();
@@ -111,28 +116,38 @@ impl MountTransfer<'_> {
             site.budget.room_for(site.expected, &dirs)?;
         }
         let mut left = in_use(self.carrier, mounts, moved)?;
+        let mut outgoing = BTreeMap::new();
         let mut is_verified = self.way == Direction::Save;
-        if self.way == Direction::Restore {
+        if self.way.is_in() {
             let has = |_: usize, mount: &PlannedMount| each_blob(mount, layout_check::has);
             moved.leave(damaged((mounts, &left), &has)?, &mut left);
         }
-        let mut by_loopback = self.carrier.loopback;
-        let transfer = loop {
+        let (mut by_loopback, mut part) = (self.carrier.loopback, Part::List);
+        let (transfer, ended) = loop {
             if left.len() == mounts.len() {
                 return Ok(());
             }
             let listening = by_loopback.then(Listening::open).and_then(Result::ok);
             let address = listening.as_ref().map(Listening::address);
-            let now = site.now.as_second();
-            let transfer = self.carrier.transfer(self.way, mounts, &left, &self.nonce, now, address);
-            let (ended, damaged) = self.call(&transfer, &left, listening, is_verified, watcher)?;
+            let transfer = self.carrier.transfer((self.way, part), mounts, &left, &self.nonce, address);
+            let listening = listening.filter(|_| transfer.loopback.is_some());
+            if listening.is_none() && !is_verified {
+                is_verified = true;
+                let verify = |_: usize, mount: &PlannedMount| each_blob(mount, layout_check::verify);
+                moved.leave(damaged((mounts, &left), &verify)?, &mut left);
+                continue;
+            }
+            let (ended, damaged) =
+                self.call(&transfer, &left, listening, (is_verified, &mut outgoing), watcher)?;
             is_verified = true;
             if !damaged.is_empty() {
                 moved.leave(damaged, &mut left);
-            } else if ended.success {
-                break transfer;
             } else if ended.stalled {
                 moved.warnings.extend(self.leave_blocked(&ended, &mut left)?);
+            } else if ended.success && self.way == Direction::Save && transfer.part == Part::List {
+                part = Part::Pack;
+            } else if ended.success {
+                break (transfer, ended);
             } else if transfer.loopback.is_some() {
                 // Its containers are in a network of their own, or it forbids them any other: BuildKit's way is open to all.
                 by_loopback = false;
@@ -140,21 +155,30 @@ impl MountTransfer<'_> {
                 bail!("{}", reason(&ended));
             }
         };
-        for number in (0..mounts.len()).filter(|number| !left.contains(number)) {
+        let had = had(&ended, mounts.len());
+        for number in (0..mounts.len()).filter(|number| !left.contains(number) && !had.contains(number)) {
             let mount = &mounts[number];
-            match (self.way, &mount.held) {
-                (Direction::Restore, Some(held)) => moved.done.push((held.clone(), 0)),
-                (Direction::Restore, None) => {}
-                (Direction::Save, _) => match arrived(site, &transfer, number) {
-                    Ok(new) => moved.done.extend(new),
-                    Err(error) => {
-                        let id = &mount.identity.id;
-                        moved.warnings.push(format!("the cache mount `{id}` is not saved: {error:#}"));
-                    }
-                },
+            if self.way.is_in() {
+                moved.done.extend(mount.held.clone().map(|held| (held, 0)));
+            } else if let Some(outgoing) = outgoing.remove(&number) {
+                self.keep(moved, &transfer, (number, outgoing));
             }
         }
         Ok(())
+    }
+
+    fn keep(&self, moved: &mut TransferResult, transfer: &Transfer, (number, outgoing): (usize, Outgoing)) {
+        let id = &self.mounts[number].identity.id;
+        match arrived(self.site, transfer, (number, outgoing)) {
+            Ok(arrived) => {
+                moved.done.extend(arrived.entry);
+                let said = |why: String| format!("the cache mount `{id}` is saved in part: {why}");
+                moved.warnings.extend(arrived.warnings.into_iter().map(said));
+            }
+            Err(error) => {
+                moved.warnings.push(format!("the cache mount `{id}` is not saved: {error:#}"));
+            }
+        }
     }
 
     /// One call, with the mounts that it found damaged.
@@ -163,38 +187,74 @@ impl MountTransfer<'_> {
         transfer: &Transfer,
         left: &BTreeSet<usize>,
         listening: Option<Listening>,
-        is_verified: bool,
+        (is_verified, outgoing): (bool, &mut BTreeMap<usize, Outgoing>),
         watcher: &mut dyn Watcher,
     ) -> Result<(BakeOutcome, BTreeMap<usize, String>)> {
-        let (site, mounts) = (self.site, self.mounts);
+        let (site, mounts, now) = (self.site, self.mounts, self.site.now.as_second());
+        let _held = hold(mounts);
         prepare(transfer)?;
+        bring(transfer, left, outgoing, now)?;
         let unread = if is_verified { BTreeSet::new() } else { (0..mounts.len()).collect() };
-        let serving = listening.map(|listening| listening.serve(transfer, unread)).transpose()?;
+        let serving = listening.map(|listening| listening.serve(transfer, unread, now)).transpose()?;
         if let Some(serving) = &serving {
-            let packs = mounts.iter().flat_map(|mount| &mount.held).flat_map(MountEntry::blobs);
-            let total = (self.way == Direction::Restore).then(|| packs.map(|pack| pack.size).sum());
+            let left_out = |(number, _): &(usize, &PlannedMount)| !left.contains(number);
+            let held =
+                mounts.iter().enumerate().filter(left_out).filter_map(|(_, mount)| mount.held.as_ref());
+            let total = self.way.is_in().then(|| held.map(|held| held.bytes).sum());
             watcher.carried(serving.carried(), total);
         }
-        if !is_verified {
-            let pass = |number| serving.iter().for_each(|serving| serving.pass(number));
-            return call_and_verify(site, transfer, (mounts, left), watcher, &pass);
+        if let Some(serving) = serving.as_ref().filter(|_| !is_verified) {
+            return call_and_verify(site, transfer, (mounts, left), watcher, &|number| serving.pass(number));
         }
         let meter = site.budget.meter(site.expected, &transfer.dir);
         let ended = call(site, transfer, watcher, &|| self.way == Direction::Save && meter.is_full())?;
         meter.check(ended.full)?;
+        if self.way == Direction::Save && ended.success {
+            match serving {
+                Some(serving) => *outgoing = serving.arrived(),
+                None => self.collect(transfer, left, outgoing)?,
+            }
+        }
         Ok((ended, BTreeMap::new()))
     }
 
-    /// Leaves mounts that somebody holds; gives what is to be said.
+    /// Takes what BuildKit brought out.
+    fn collect(
+        &self,
+        transfer: &Transfer,
+        left: &BTreeSet<usize>,
+        outgoing: &mut BTreeMap<usize, Outgoing>,
+    ) -> Result<()> {
+        for number in (0..self.mounts.len()).filter(|number| !left.contains(number)) {
+            let file = |name: &str| transfer.result(number).join(name);
+            if transfer.part == Part::List {
+                let list = std::fs::read(file("list")).context("the list of files did not arrive")?;
+                outgoing.insert(number, Outgoing::new(&self.mounts[number], &list)?);
+            } else if let Some(outgoing) = outgoing.get_mut(&number).filter(|_| file("pack").exists()) {
+                outgoing.receive_file(&file("pack"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Skips mounts that the builder does not give; gives what is to be said.
     fn leave_blocked(&self, ended: &BakeOutcome, left: &mut BTreeSet<usize>) -> Result<Vec<String>> {
         let silent = silent(ended, self.mounts.len());
         let blocked: Vec<usize> = silent.into_iter().filter(|number| left.insert(*number)).collect();
-        if blocked.is_empty() || left.len() == self.mounts.len() {
-            bail!("another build holds them");
+        let seconds = IDLE_TIMEOUT.as_secs();
+        if blocked.is_empty() {
+            bail!("the builder said nothing for {seconds} s");
         }
+        let used = disk_usage::read(&Shell::new()?, &self.carrier.builder, Which::InUse).unwrap_or_default();
         let said = |number: &usize| {
-            let (id, seconds) = (&self.mounts[*number].identity.id, IDLE_TIMEOUT.as_secs());
-            format!("the cache mount `{id}` is left alone: another build has been holding it for {seconds} s")
+            let mount = &self.mounts[*number];
+            let id = &mount.identity.id;
+            let why = if used.iter().any(|record| record.mount_id() == Some(&mount.builder_id())) {
+                format!("another build has been using it for {seconds} s")
+            } else {
+                format!("the builder did not begin with it within {seconds} s")
+            };
+            format!("the cache mount `{id}` is skipped: {why}")
         };
         Ok(blocked.iter().map(said).collect())
     }
@@ -218,7 +278,7 @@ fn in_use(
     let used: BTreeSet<usize> = (0..mounts.len()).filter(|number| is_used(&mounts[*number])).collect();
     moved.warnings.extend(used.iter().map(|number| {
         let id = &mounts[*number].identity.id;
-        format!("the cache mount `{id}` is left alone: it is private, and another build is using it")
+        format!("the cache mount `{id}` is skipped: it is private, and another build is using it")
     }));
     Ok(used)
 }

@@ -4,22 +4,20 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::transfer::{Loopback, Transfer};
+use super::transfer::{Part, Transfer};
 use super::{Direction, PlannedMount};
 
-/// The tools image has all that the scripts need but for what packs, in Debian's smallest variant. The layer stays in the builder. The
-/// folder is where the loader of some architectures is, and bound on all.
-const TOOLS: &str = r#"RUN --mount=type=secret,id=ca_certificates,mode=0444 command -v zstd >/dev/null || { \
-    if [ -s /run/secrets/ca_certificates ]; then \
-        echo 'Acquire::https::CAInfo "/run/secrets/ca_certificates";' >/dev/shm/apt.conf && export APT_CONFIG=/dev/shm/apt.conf; \
-    fi && apt-get -qq -o APT::Update::Error-Mode=any update && \
-    apt-get -qq -y --no-install-recommends install zstd >/dev/null && rm -rf /var/lib/apt/lists/*; } && \
-    mkdir -p /lib64
-"#;
+/// The tools image has all that the scripts need, in Debian's smallest variant, so nothing is ever
+/// installed. The directory is where the loader of some architectures is, and bound on all.
+const TOOLS: &str = "RUN --network=none mkdir -p /lib64\n";
 
-/// What packs is bound into an empty stage: what it leaves there is all of the layer, which is exported as it stands. Upon the tools a
-/// second stage would have to hold a copy of it.
+/// The tools are bound into an empty stage, and cannot be written there. What a RUN leaves there is all
+/// of the layer, which is exported as it stands.
 const BOUND: &[&str] = &["bin", "lib", "lib64", "usr"];
+
+/// The secret that leads to xtask, and where it is mounted.
+pub(super) const LOOPBACK: &str = "durango-loopback";
+const LOOPBACK_FILE: &str = "/durango/loopback";
 
 /// Where a RUN leaves what BuildKit takes away, a folder an item: an empty one where xtask is reached over the loopback interface.
 pub(super) const OUT: &str = "/durango/out";
@@ -32,26 +30,22 @@ const KEPT: &[&str] =
 /// The folder of the scripts, beside those of the items: a context of its own would be a second one to send.
 const SCRIPTS: &str = "scripts";
 
-/// The scripts, for what a call reads in `dir`, and where they reach xtask.
-pub(super) fn scripts(dir: &Path, loopback: Option<&Loopback>) -> Vec<(PathBuf, String)> {
+/// The scripts, for what a call reads in `dir`.
+pub(super) fn scripts(dir: &Path) -> Vec<(PathBuf, String)> {
     let scripts = [
         ("take-out", include_str!("../../store/transfer/take-out")),
         ("put-back", include_str!("../../store/transfer/put-back")),
         ("carry", include_str!("../../store/transfer/carry")),
+        ("confine", include_str!("../../store/transfer/confine")),
     ];
-    let scripts = scripts.into_iter().map(|(name, text)| (name, text.to_owned()));
-    let loopback = loopback.map(|at| ("loopback", format!("{} {}\n", at.port, at.token)));
-    scripts.chain(loopback).map(|(name, text)| (dir.join(SCRIPTS).join(name), text)).collect()
+    scripts.into_iter().map(|(name, text)| (dir.join(SCRIPTS).join(name), text.to_owned())).collect()
 }
 
 /// The stages that move the items of these numbers, after whatever stands before them.
-pub(super) fn stages(transfer: &Transfer, tools: &str, numbers: &[usize], now: i64) -> String {
-    let mut text = match transfer.way {
-        Direction::Save => format!("FROM {tools} AS durango-tools\n{TOOLS}"),
-        Direction::Restore => format!("FROM {tools} AS durango-tools\n"),
-    };
+pub(super) fn stages(transfer: &Transfer, tools: &str, numbers: &[usize]) -> String {
+    let mut text = format!("FROM {tools} AS durango-tools\n{TOOLS}");
     for number in numbers {
-        stage(&mut text, transfer, *number, now);
+        stage(&mut text, transfer, *number);
     }
     if numbers.len() > 1 {
         text.push_str("FROM scratch AS durango-result\n");
@@ -70,38 +64,48 @@ pub(super) fn result(numbers: &[usize]) -> String {
     }
 }
 
-fn stage(text: &mut String, transfer: &Transfer, number: usize, now: i64) {
+fn stage(text: &mut String, transfer: &Transfer, number: usize) {
     let mount = &transfer.items[number];
     let (target, nonce) = (place(&mount.target), &transfer.nonce);
-    let item = number.to_string();
-    let (base, script, rest) = match transfer.way {
-        Direction::Save => ("scratch", "take-out", vec![u8::from(mount.previous().is_some()).to_string()]),
-        Direction::Restore => {
-            let saved = mount.held.as_ref().map_or(now, |held| held.saved.as_second());
-            let packs = mount.held.as_ref().map_or(0, |held| held.packs.len());
-            ("durango-tools", "put-back", vec![(now - saved).max(0).to_string(), packs.to_string()])
-        }
+    let bytes = mount.held.as_ref().map_or(0, |held| held.bytes);
+    let restore = |way: &str| vec![way.to_owned(), streams(bytes).to_string(), bytes.to_string()];
+    let (script, rest) = match (transfer.way, transfer.part) {
+        (Direction::Save, Part::Whole) => ("take-out", vec!["whole".to_owned()]),
+        (Direction::Save, Part::List) => ("take-out", vec!["list".to_owned()]),
+        (Direction::Save, Part::Pack) => ("take-out", vec!["pack".to_owned()]),
+        (Direction::Restore, _) => ("put-back", restore("restore")),
+        (Direction::Fill, _) => ("put-back", restore("fill")),
     };
-    let words =
-        ["bash".to_owned(), format!("/durango/transfer/{script}"), target.clone(), nonce.clone(), item];
+    let script = format!("/durango/transfer/{script}");
+    let words = ["bash".to_owned(), script, target.clone(), nonce.clone(), number.to_string()];
     let words: Vec<String> = words.into_iter().chain(rest).collect();
-    let mut binds = vec![format!("from=durango-in-{nonce},source=/{SCRIPTS},target=/durango/transfer")];
-    let is_linked = transfer.links.iter().any(|(_, link)| link.starts_with(transfer.input(number)));
-    if is_linked && transfer.loopback.is_none() {
-        binds.push(format!("from=durango-in-{nonce},source=/{number},target=/durango/in"));
+    let mut mounts = vec![
+        cache(mount, &target),
+        format!("type=bind,from=durango-in-{nonce},source=/{SCRIPTS},target=/durango/transfer"),
+    ];
+    if transfer.loopback.is_some() {
+        mounts.push(format!("type=secret,id={LOOPBACK},target={LOOPBACK_FILE},required=true"));
+    } else if transfer.has_input() {
+        mounts.push(format!("type=bind,from=durango-in-{nonce},source=/{number},target=/durango/in"));
     }
-    if transfer.way == Direction::Save {
-        binds.extend(BOUND.iter().map(|dir| format!("from=durango-tools,source=/{dir},target=/{dir}")));
-    }
-    let binds: String = binds.iter().map(|bind| format!(" --mount=type=bind,{bind}")).collect();
+    mounts
+        .extend(BOUND.iter().map(|dir| format!("type=bind,from=durango-tools,source=/{dir},target=/{dir}")));
+    let mounts: String = mounts.iter().map(|mount| format!(" --mount={mount}")).collect();
     // A network of its own takes the engine longer to make than all the rest of the container.
     let network = if transfer.loopback.is_some() { "host" } else { "none" };
     let _ = writeln!(
         text,
-        "FROM {base} AS durango-{number}\nRUN --network={network} --mount={}{binds} {}",
-        cache(mount, &target),
+        "FROM scratch AS durango-{number}\nRUN --network={network}{mounts} {}",
         serde_json::json!(words),
     );
+}
+
+/// A mount larger than this is unpacked by two processes side by side.
+const TWO_FROM: u64 = 1 << 26;
+
+/// How many tars a mount of this size is restored from.
+pub fn streams(bytes: u64) -> usize {
+    if bytes > TWO_FROM { 2 } else { 1 }
 }
 
 /// The options of the mount, exactly as they are declared.

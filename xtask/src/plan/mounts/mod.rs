@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::mounts::transfer::{Loopback, Transfer};
-use super::mounts::transfer_call::Target;
+use self::transfer::{Loopback, Part, Transfer};
+use self::transfer_call::Target;
 use crate::project::dockerfile::mounts::Use;
 use crate::project::mount::{MountIdentity, Sharing};
 use crate::step::Command;
@@ -30,6 +30,8 @@ pub struct PlannedMount {
     pub sharing: Sharing,
     /// Where it is mounted.
     pub target: String,
+    /// Whether it may leave this machine.
+    pub is_shared: bool,
     /// What the store holds of it for the builder's platform.
     pub held: Option<MountEntry>,
     /// The steps that use it.
@@ -48,8 +50,6 @@ pub struct TransferTemplate {
     pub loopback: bool,
     /// The image whose tools pack and unpack, and the context that stands in for it where the builder does not see it.
     pub tools: (String, Option<String>),
-    /// The host's CA bundle, for whoever has to install a tool.
-    pub ca_bundle: Option<PathBuf>,
     /// Owners of `from=` mounts: their Dockerfile and what else their build is told.
     pub owners: BTreeMap<String, Owner>,
     /// A folder of this build's own on the store's file system.
@@ -75,6 +75,15 @@ pub enum Direction {
     Save,
     /// From the store to the builder.
     Restore,
+    /// The same, where the mount is empty.
+    Fill,
+}
+
+impl Direction {
+    /// Whether it leads into the builder.
+    pub fn is_in(self) -> bool {
+        self != Self::Save
+    }
 }
 
 /// How much garbage buildx may gather while it carries packs: by Go's own measure it spends a good part of its time on counting it, and it stayed
@@ -111,15 +120,13 @@ impl PlannedMount {
 
 impl TransferTemplate {
     /// The call that moves these mounts but for those in `left`, which keep their numbers: what a call before did is cached then.
-    /// `now` is the time in seconds since 1970. Mounts that only another build's stages reach go by BuildKit alone: a network for all
-    /// of them would make those stages run again.
+    /// Mounts that only another build's stages reach go by BuildKit alone: a network for all of them would make those stages run again.
     pub fn transfer(
         &self,
-        way: Direction,
+        (way, part): (Direction, Part),
         mounts: &[PlannedMount],
         left: &BTreeSet<usize>,
         nonce: &str,
-        now: i64,
         loopback: Option<&Loopback>,
     ) -> Transfer {
         let mut groups: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
@@ -132,24 +139,21 @@ impl TransferTemplate {
         let dir = self.scratch.join(format!("mounts-{nonce}"));
         let mut transfer = Transfer {
             way,
+            part: if loopback.is_some() { Part::Whole } else { part },
             items: mounts.to_vec(),
-            files: dockerfile::scripts(&dir.join("in"), loopback),
-            links: Vec::new(),
+            files: dockerfile::scripts(&dir.join("in")),
             targets: Vec::new(),
             command: Command::default(),
             nonce: nonce.to_owned(),
             dir,
             loopback: loopback.cloned(),
         };
-        for (number, mount) in mounts.iter().enumerate() {
-            transfer.link(number, mount);
-        }
         let groups = groups.into_iter().enumerate();
         let targets: Vec<Target<'_>> = groups
             .map(|(index, ((owner, namespace), numbers))| {
                 let name = format!("durango-mounts-{index}");
                 let owner = owner.and_then(|name| Some((name, self.owners.get(name)?)));
-                transfer.files.extend(self.dockerfiles(&transfer, &name, owner, &numbers, now));
+                transfer.files.extend(self.dockerfiles(&transfer, &name, owner, &numbers));
                 Target { name, owner, namespace, stage: dockerfile::result(&numbers) }
             })
             .collect();
@@ -168,11 +172,10 @@ impl TransferTemplate {
         name: &str,
         owner: Option<(&str, &Owner)>,
         numbers: &[usize],
-        now: i64,
     ) -> Vec<(PathBuf, String)> {
         let path = transfer.dockerfile(name);
         let mut text = owner.map_or_else(String::new, |(_, owner)| format!("{}\n", owner.dockerfile));
-        text.push_str(&dockerfile::stages(transfer, &self.tools.0, numbers, now));
+        text.push_str(&dockerfile::stages(transfer, &self.tools.0, numbers));
         let ignore = owner.and_then(|(_, owner)| owner.dockerignore.clone());
         let ignore = ignore.map(|text| (path.with_extension("Dockerfile.dockerignore"), text));
         std::iter::once((path, text)).chain(ignore).collect()

@@ -14,7 +14,7 @@ use crate::plan::options::BuildOptions;
 use crate::plan::registry_state::RegistryState;
 use crate::progress::step_name::StepName;
 use crate::project::dockerfile::mounts::{UsedMount, of_build};
-use crate::project::dockerfile::{Dockerfile, Inputs};
+use crate::project::dockerfile::{CacheMount, Dockerfile, Inputs};
 use crate::text::size::show;
 
 /// Which mounts travel, as `--mounts` and `DURANGO_MOUNTS` have it.
@@ -57,6 +57,11 @@ impl MountFilter {
     fn takes(&self, id: &str) -> bool {
         let is = |known: &String| known == id;
         !self.none && !self.never.iter().any(is) && (self.only.is_empty() || self.only.iter().any(is))
+    }
+
+    /// Whether a mount may leave this machine: a path is the same in every project.
+    fn shares(&self, mount: &CacheMount) -> bool {
+        mount.has_id || self.only.contains(&mount.identity.id)
     }
 
     /// What is named and is no mount of the build.
@@ -105,6 +110,7 @@ pub fn plan(facts: &BuildFacts, options: &BuildOptions, fresh: &Fresh) -> MountP
     let (saved, damaged) = &facts.saved_mounts;
     plan.warnings.extend(damaged.iter().cloned());
     for used in found.mounts.into_iter().filter(|used| options.mounts.takes(&used.mount.identity.id)) {
+        let is_shared = options.mounts.shares(&used.mount);
         let identity = used.mount.identity;
         let held = saved.iter().map(|saved| &saved.entry).find(|entry| entry.identity == identity);
         let mount = PlannedMount {
@@ -113,6 +119,7 @@ pub fn plan(facts: &BuildFacts, options: &BuildOptions, fresh: &Fresh) -> MountP
             identity,
             sharing: used.mount.sharing,
             target: used.mount.target,
+            is_shared,
             uses: used.uses,
         };
         if mount.is_writable() {
@@ -151,7 +158,6 @@ fn carrier(
         builder: facts.engine.builder.clone(),
         loopback: facts.engine.loopback,
         tools: (tools.image.clone(), bake_args::tools_context(facts, tools)),
-        ca_bundle: facts.secrets.ca_bundle.clone(),
         owners: from.filter_map(owner).collect(),
         scratch: facts.scratch.clone(),
     })
@@ -164,11 +170,14 @@ impl MountPlan {
             let id = &mount.identity.id;
             let back = mount.held.as_ref().map(|held| {
                 let size = show(held.bytes);
-                format!("put back ({size}) where a step runs with it and this builder lacks it")
+                format!("restored ({size}) where a step runs with it and this builder lacks it")
             });
-            let out = is_saved.then(|| "taken out where a step ran with it".to_owned());
+            let out = is_saved.then(|| "saved where a step ran with it".to_owned());
             let ways: Vec<String> = back.into_iter().chain(out).collect();
-            format!("# cache mount {id}: {}", if ways.is_empty() { "stays".into() } else { ways.join("; ") })
+            let ways = if ways.is_empty() { "stays".into() } else { ways.join("; ") };
+            let home = "; it has no id, so it leaves this machine only with --mounts";
+            let home = if mount.is_shared || self.registries.is_empty() { "" } else { home };
+            format!("# cache mount {id}: {ways}{home}")
         });
         lines.collect()
     }
@@ -203,6 +212,7 @@ impl MountPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::mount::{MountIdentity, Sharing};
 
     #[test]
     fn a_choice_names_what_travels_or_what_does_not() {
@@ -219,5 +229,25 @@ mod tests {
             assert_eq!((choice.takes("a"), choice.takes("b")), (a, b), "{text}");
         }
         assert!(MountFilter::parse("none,a").is_err() && MountFilter::parse("-").is_err());
+    }
+
+    #[test]
+    fn a_mount_without_an_id_leaves_this_machine_only_where_it_is_named() {
+        let mount = |has_id| CacheMount {
+            identity: MountIdentity { id: "/root/.npm".into(), ..MountIdentity::default() },
+            has_id,
+            sharing: Sharing::Shared,
+            target: "/root/.npm".into(),
+        };
+        for (choice, has_id, shares) in [
+            ("", true, true),
+            ("", false, false),
+            ("all", false, false),
+            ("-other", false, false),
+            ("/root/.npm", false, true),
+        ] {
+            let choice = MountFilter::parse(choice).expect("valid");
+            assert_eq!(choice.shares(&mount(has_id)), shares, "{choice:?} {has_id}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::plan::mounts::transfer::Part;
 use crate::plan::mounts::*;
 use crate::store::key::FORMAT;
 use crate::store::layout_check::Blob;
@@ -22,6 +23,7 @@ fn entry(packs: &[u64]) -> MountEntry {
         saved: Timestamp::from_second(1000).expect("in range"),
         files: 1,
         bytes: 1,
+        is_shared: true,
         manifest: blob("a", 1),
         packs: packs.iter().map(|size| blob("b", *size)).collect(),
     }
@@ -33,6 +35,7 @@ fn mount(id: &str) -> PlannedMount {
         identity: MountIdentity { id: id.into(), ..MountIdentity::default() },
         sharing: Sharing::Locked,
         target: "/cache".into(),
+        is_shared: true,
         held: Some(entry(&[4 << 20])),
         uses: Vec::new(),
     }
@@ -44,7 +47,6 @@ fn carrier() -> TransferTemplate {
         builder: "default".into(),
         loopback: true,
         tools: ("own/debian".into(), None),
-        ca_bundle: None,
         owners: BTreeMap::from([(
             "app".to_owned(),
             Owner {
@@ -77,15 +79,20 @@ fn each_mount_has_a_run_of_its_own_with_exactly_its_options() {
         sharing: Sharing::Private,
         ..mount("odd")
     };
-    let transfer =
-        carrier().transfer(Direction::Restore, &[mount("a"), odd], &BTreeSet::new(), "n0", 1600, None);
-    let plain = text(&transfer, "durango-mounts-0.Dockerfile");
-    let run = "RUN --network=none --mount=type=cache,id=a,target=/cache,sharing=locked --mount=type=bind,from=durango-in-n0,source=/scripts,target=/durango/transfer --mount=type=bind,from=durango-in-n0,source=/0,target=/durango/in [";
-    assert!(plain.contains(run), "{plain}");
-    assert!(
-        plain.contains(r#"["bash","/durango/transfer/put-back","/cache","n0","0","600","1"]"#),
-        "{plain}"
+    let transfer = carrier().transfer(
+        (Direction::Restore, Part::List),
+        &[mount("a"), odd],
+        &BTreeSet::new(),
+        "n0",
+        None,
     );
+    let plain = text(&transfer, "durango-mounts-0.Dockerfile");
+    let run = "FROM scratch AS durango-0\nRUN --network=none --mount=type=cache,id=a,target=/cache,sharing=locked \
+        --mount=type=bind,from=durango-in-n0,source=/scripts,target=/durango/transfer \
+        --mount=type=bind,from=durango-in-n0,source=/0,target=/durango/in --mount=type=bind,from=durango-tools,";
+    assert!(plain.contains(run), "{plain}");
+    let words = r#"["bash","/durango/transfer/put-back","/cache","n0","0","restore","1","1"]"#;
+    assert!(plain.contains(words) && !plain.contains("apt"), "{plain}");
     let owned = text(&transfer, "durango-mounts-1.Dockerfile");
     assert!(owned.starts_with("FROM own AS seed\n"), "the owner's stages come first: {owned}");
     let options = "id=odd,target=/cache,sharing=private,from=seed,source=/s,uid=0,gid=7,mode=0750";
@@ -100,61 +107,65 @@ fn each_mount_has_a_run_of_its_own_with_exactly_its_options() {
         line.contains("durango-mounts-1.args.A=1") && line.ends_with("durango-mounts-0 durango-mounts-1"),
         "{line}"
     );
-    let links: Vec<_> = transfer.links.iter().map(|(_, link)| link.display().to_string()).collect();
-    assert_eq!(
-        links[..2],
-        ["/s/tmp/id/mounts-n0/in/0/manifest.zst", "/s/tmp/id/mounts-n0/in/0/pack-000.zst"]
-    );
 }
 
 #[test]
 fn over_the_loopback_interface_buildkit_carries_the_scripts_alone() {
-    let at = Loopback { port: 7, token: "secret".into() };
-    for way in [Direction::Restore, Direction::Save] {
+    let at = Loopback { port: 7, token: "secret".into(), answer: "known".into() };
+    for way in [Direction::Restore, Direction::Fill, Direction::Save] {
         let mounts = [mount("a"), mount("b")];
-        let transfer = carrier().transfer(way, &mounts, &BTreeSet::new(), "n0", 1600, Some(&at));
+        let transfer = carrier().transfer((way, Part::List), &mounts, &BTreeSet::new(), "n0", Some(&at));
         let file = text(&transfer, "durango-mounts-0.Dockerfile");
         assert!(
             file.contains("RUN --network=host --mount=") && !file.contains("target=/durango/in"),
             "{file}"
         );
-        assert_eq!(text(&transfer, "in/scripts/loopback"), "7 secret\n");
+        assert!(file.contains("--mount=type=secret,id=durango-loopback,"), "{file}");
+        assert_eq!(transfer.command.secret_env["DURANGO_LOOPBACK"], "7 secret known\n");
+        let is_open = |text: &str| text.contains("secret known");
+        assert!(!transfer.files.iter().any(|(_, text)| is_open(text)), "other users read files");
+        assert_eq!(transfer.part, Part::Whole);
         let line = transfer.command.to_shell();
         assert!(
             line.contains("docker buildx --builder default build ") && line.contains("--allow network.host")
         );
-        assert!(line.contains("--target durango-result") && !line.contains("secret\n"), "{line}");
+        assert!(line.contains("--target durango-result") && !is_open(&line), "{line}");
     }
     let owned = PlannedMount {
         identity: MountIdentity { from: Some("app/seed".into()), ..MountIdentity::default() },
         ..mount("owned")
     };
     let mounts = [mount("a"), owned];
-    let transfer = carrier().transfer(Direction::Restore, &mounts, &BTreeSet::new(), "n0", 1600, Some(&at));
+    let transfer =
+        carrier().transfer((Direction::Restore, Part::List), &mounts, &BTreeSet::new(), "n0", Some(&at));
     assert!(transfer.loopback.is_none(), "the owner's stages would run again");
-    assert!(!transfer.files.iter().any(|(path, _)| path.ends_with("loopback")));
 }
 
 #[test]
 fn what_is_left_keeps_its_number() {
     let mounts = [mount("a"), mount("b")];
-    let transfer = carrier().transfer(Direction::Save, &mounts, &BTreeSet::from([0]), "n0", 0, None);
+    let transfer =
+        carrier().transfer((Direction::Save, Part::Pack), &mounts, &BTreeSet::from([0]), "n0", None);
     let file = text(&transfer, "durango-mounts-0.Dockerfile");
     assert!(
         !file.contains("id=a,")
             && file.contains("FROM scratch AS durango-1\n")
-            && file.contains(r#""n0","1","1"]"#),
+            && file.contains(r#""n0","1","pack"]"#),
         "{file}"
     );
-    let links: Vec<_> =
-        transfer.links.iter().filter(|(_, link)| link.to_string_lossy().contains("pack")).collect();
-    assert!(links.is_empty(), "on the way out the list is enough: {links:?}");
+    assert!(transfer.may("put", 1, "pack") && !transfer.may("put", 2, "pack"));
+    assert!(!transfer.may("get", 1, "stream-0") && !transfer.may("put", 1, "../pack"));
 }
 
 #[test]
 fn what_several_leave_is_gathered() {
-    let transfer =
-        carrier().transfer(Direction::Save, &[mount("a"), mount("b")], &BTreeSet::new(), "n0", 0, None);
+    let transfer = carrier().transfer(
+        (Direction::Save, Part::List),
+        &[mount("a"), mount("b")],
+        &BTreeSet::new(),
+        "n0",
+        None,
+    );
     let file = text(&transfer, "durango-mounts-0.Dockerfile");
     let copy = "FROM scratch AS durango-result\nCOPY --from=durango-0 /durango/out/ /durango/out/\nCOPY --from=durango-1 ";
     assert!(file.contains(copy), "{file}");
@@ -169,7 +180,8 @@ fn a_place_that_hides_the_tools_is_moved() {
         [("/usr/lib/x", "/durango/mount"), ("/", "/durango/mount"), ("/root/.cache", "/root/.cache")]
     {
         let mount = PlannedMount { target: target.into(), ..mount("a") };
-        let transfer = carrier().transfer(Direction::Save, &[mount], &BTreeSet::new(), "n0", 0, None);
+        let transfer =
+            carrier().transfer((Direction::Save, Part::List), &[mount], &BTreeSet::new(), "n0", None);
         let file = text(&transfer, "durango-mounts-0.Dockerfile");
         assert!(file.contains(&format!("id=a,target={place},")), "{file}");
     }

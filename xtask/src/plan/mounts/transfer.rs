@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::dockerfile;
 use super::{Direction, PlannedMount};
 use crate::step::Command;
-use crate::store::layout_check;
 
 /// Where RUNs of this machine's own daemon reach xtask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +13,19 @@ pub struct Loopback {
     pub port: u16,
     /// What has to be said there first.
     pub token: String,
+    /// What xtask answers first: after its end, somebody else may have its port.
+    pub answer: String,
+}
+
+/// What a RUN that saves does. Only over the loopback interface can it ask in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Lists what the mount holds, and packs what it is asked for.
+    Whole,
+    /// Lists alone.
+    List,
+    /// Packs alone.
+    Pack,
 }
 
 /// One call that moves some mounts, one RUN each: two locked ones in one RUN deadlock (measured).
@@ -21,12 +33,12 @@ pub struct Loopback {
 pub struct Transfer {
     /// Which way.
     pub way: Direction,
+    /// What RUNs do that save.
+    pub part: Part,
     /// What is moved; the stage of each is `durango-N`.
     pub items: Vec<PlannedMount>,
     /// Files of the call.
     pub files: Vec<(PathBuf, String)>,
-    /// Blobs of the store that the call reads, as (blob, link).
-    pub links: Vec<(PathBuf, PathBuf)>,
     /// Its targets.
     pub targets: Vec<String>,
     /// The call.
@@ -60,33 +72,23 @@ impl Transfer {
         self.dir.join("in").join(number.to_string())
     }
 
-    /// Whether an item may have a file of this name.
-    pub fn may_have(&self, number: &str, name: &str) -> bool {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
-        number.parse::<usize>().is_ok_and(|number| number < self.items.len())
-            && name.chars().all(is_plain)
-            && !name.starts_with('.')
+    /// Whether the RUN of an item may ask for this.
+    pub fn may(&self, verb: &str, number: usize, name: &str) -> bool {
+        let known: &[&str] = match (self.way, verb) {
+            (Direction::Save, "put") => &["list", "pack"],
+            (Direction::Save, "get") => &["names"],
+            (Direction::Restore | Direction::Fill, "get") => &["stream-0", "stream-1"],
+            _ => &[],
+        };
+        number < self.items.len() && known.contains(&name)
+    }
+
+    /// Whether BuildKit brings something for each item.
+    pub fn has_input(&self) -> bool {
+        self.loopback.is_none() && (self.way.is_in() || self.part == Part::Pack)
     }
 
     pub(super) fn dockerfile(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.Dockerfile"))
-    }
-
-    /// Gives the item's RUN what it reads.
-    pub(super) fn link(&mut self, number: usize, mount: &PlannedMount) {
-        let previous = match self.way {
-            Direction::Save => mount.previous(),
-            Direction::Restore => mount.held.as_ref(),
-        };
-        let Some(entry) = previous else { return };
-        let at = self.input(number);
-        let blob = |digest: &str| layout_check::blobs(&mount.dir).join(digest);
-        self.links.push((blob(&entry.manifest.digest), at.join("manifest.zst")));
-        if self.way == Direction::Restore {
-            let packs = entry.packs.iter().enumerate();
-            self.links.extend(
-                packs.map(|(index, pack)| (blob(&pack.digest), at.join(format!("pack-{index:03}.zst")))),
-            );
-        }
     }
 }

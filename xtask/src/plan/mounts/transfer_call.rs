@@ -6,9 +6,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::dockerfile;
 use super::transfer::Transfer;
 use super::{Direction, Owner, TransferTemplate};
 use crate::step::Command;
+
+/// Where buildx finds what RUNs need to reach xtask.
+const SECRET: &str = "DURANGO_LOOPBACK";
 
 /// The mounts that one build reaches.
 pub(super) struct Target<'a> {
@@ -49,7 +53,7 @@ impl TransferTemplate {
     fn bake_target(&self, transfer: &Transfer, target: &Target<'_>) -> Value {
         let output = match transfer.way {
             Direction::Save => format!("type=local,dest={}", transfer.out().display()),
-            Direction::Restore => "type=cacheonly".to_owned(),
+            Direction::Restore | Direction::Fill => "type=cacheonly".to_owned(),
         };
         let mut told = json!({
             "dockerfile": transfer.dockerfile(&target.name), "target": target.stage, "contexts": self.contexts(transfer),
@@ -59,7 +63,6 @@ impl TransferTemplate {
             Some((owner, _)) => told["inherits"] = json!([owner]),
             None => {
                 told["context"] = text(&transfer.empty()).into();
-                told["secret"] = json!([self.secret()]);
             }
         }
         told
@@ -69,7 +72,7 @@ impl TransferTemplate {
     pub(super) fn build(&self, transfer: &Transfer, target: &Target<'_>) -> Command {
         let mut command = Command::new(["docker", "buildx", "--builder", &self.builder, "build"])
             .args(["--progress", "rawjson", "--provenance=false", "--allow", "network.host"])
-            .args(["--output", "type=cacheonly", "--secret", &self.secret(), "--target", &target.stage])
+            .args(["--output", "type=cacheonly", "--target", &target.stage])
             .args(["--file", &text(&transfer.dockerfile(&target.name))]);
         for (name, at) in self.contexts(transfer) {
             command = command.args(["--build-context", &format!("{name}={at}")]);
@@ -78,6 +81,12 @@ impl TransferTemplate {
             command = command.args(["--build-arg", &format!("{name}={value}")]);
         }
         command.env.clone_from(&self.bake.env);
+        if let Some(at) = &transfer.loopback {
+            // Neither in a file nor in the arguments: other users of this machine see both.
+            let secret = format!("id={},env={SECRET}", dockerfile::LOOPBACK);
+            command = command.args(["--secret".to_owned(), secret]);
+            command.secret_env.insert(SECRET.into(), format!("{} {} {}\n", at.port, at.token, at.answer));
+        }
         command.args([text(&transfer.empty())])
     }
 
@@ -85,11 +94,6 @@ impl TransferTemplate {
         let own = (format!("durango-in-{}", transfer.nonce), text(&transfer.dir.join("in")));
         let tools = self.tools.1.as_ref().map(|context| (self.tools.0.clone(), context.clone()));
         std::iter::once(own).chain(tools).collect()
-    }
-
-    fn secret(&self) -> String {
-        let ca = self.ca_bundle.as_deref().unwrap_or(Path::new("/dev/null"));
-        format!("id=ca_certificates,src={}", ca.display())
     }
 }
 

@@ -27,6 +27,8 @@ use crate::project::mount::{MountIdentity, Sharing};
 pub struct CacheMount {
     /// What BuildKit knows it by.
     pub identity: MountIdentity,
+    /// Whether it has an `id=` of its own; one without is told from others by its target alone.
+    pub has_id: bool,
     /// How it is shared.
     pub sharing: Sharing,
     /// Where it is mounted.

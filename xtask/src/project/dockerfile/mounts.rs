@@ -75,6 +75,9 @@ pub fn of_build(
             found.add(name, file, &inputs(target, platform, native));
         }
     }
+    for used in &mut found.mounts {
+        used.mount.identity.project.clone_from(&declaration.project);
+    }
     found
 }
 
@@ -124,6 +127,7 @@ impl Mounts {
                 self.warnings.push(warning);
             }
         }
+        known.mount.has_id |= mount.has_id;
         if !known.uses.contains(&user) {
             known.uses.push(user);
         }
@@ -226,7 +230,9 @@ impl Options {
             return Err("its `mode` is no octal number".into());
         }
         Ok(CacheMount {
+            has_id: self.get("id").is_some(),
             identity: MountIdentity {
+                project: String::new(),
                 namespace: inputs.args.get("BUILDKIT_CACHE_MOUNT_NS").cloned().unwrap_or_default(),
                 id: self.get("id").map_or_else(|| clean(written), str::to_owned),
                 from: from.map(|from| format!("{owner}/{}", stage(from))),

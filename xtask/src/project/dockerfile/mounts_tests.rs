@@ -8,6 +8,7 @@ fn build(file: &str, args: &[(&str, &str)]) -> Mounts {
         ..Target::default()
     };
     let declaration = Declaration {
+        project: String::new(),
         files: Vec::new(),
         dir: "/p".into(),
         targets: BTreeMap::from([("app".to_owned(), target.clone()), ("web".to_owned(), target)]),

@@ -1,0 +1,291 @@
+//! What a restore sends to the builder: one or two tars that are written here. Packs come from other
+//! machines, so nothing in them is handed on as it came. The list of files says what is written, and
+//! packs only deliver contents: a file that is not in the list, or not as the list says, is left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use anyhow::{Context, Result, bail};
+use tar::{Builder, EntryType, Header};
+
+use super::codec;
+use super::pack::{PackReader, Packed};
+use crate::store::layout_check;
+use crate::store::mount::MountEntry;
+use crate::store::mount_list::{FileKind, FileTime, Listed, MountList};
+
+/// A list of files larger than this is refused.
+const LARGEST_LIST: u64 = 512 << 20;
+
+/// What is handed over at once, and how much of it may wait.
+const PIECE: usize = 1 << 18;
+const WAITING: usize = 8;
+
+/// A piece of a tar; the last one is empty. Where none is empty, the tar is not whole.
+pub(super) type Piece = Vec<u8>;
+
+/// What is written into a mount.
+pub(super) struct Incoming {
+    list: MountList,
+    /// Packs, newest first.
+    packs: Vec<PathBuf>,
+    /// How many bytes packs may unpack to in all.
+    limit: u64,
+    /// By how many seconds times are moved on.
+    moved_on: i64,
+    /// Whether names and sizes tell files apart, and times do not.
+    is_touched: bool,
+}
+
+impl Incoming {
+    /// Reads the list of a saved mount, which must be what the entry says of it. `now` is the time in
+    /// seconds since 1970.
+    pub(super) fn open(dir: &Path, entry: &MountEntry, now: i64) -> Result<Self> {
+        let blob = |digest: &str| layout_check::blobs(dir).join(digest);
+        let list = read_list(&blob(&entry.manifest.digest))?;
+        if (list.files(), list.bytes()) != (entry.files, entry.bytes) {
+            bail!("its list of files has other sizes than were recorded");
+        }
+        // Packs hold files that were replaced or removed since, too.
+        let limit = entry.bytes.saturating_mul(16).saturating_add(1 << 30);
+        let packs = entry.packs.iter().rev().map(|pack| blob(&pack.digest)).collect();
+        // Go removes what was not used for five days, by its times: with all of them moved on it goes
+        // on as if the mount had never been away.
+        let is_go = list.0.contains_key(&b"./trim.txt"[..]);
+        let moved_on = if is_go { (now - entry.saved.as_second()).max(0) } else { 0 };
+        let is_touched = list.is_touched();
+        Ok(Self { list, packs, limit, moved_on, is_touched })
+    }
+
+    /// Begins to write, into as many tars as there are to be.
+    pub(super) fn begin(self, streams: usize) -> Vec<Receiver<Piece>> {
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..streams).map(|_| sync_channel::<Piece>(WAITING)).unzip();
+        std::thread::spawn(move || {
+            // Where this fails, the tars have no end, and so fails who unpacks them.
+            let written = self.write(senders.into_iter().map(Sink::new).collect());
+            for sink in written.unwrap_or_default() {
+                let _ = sink.finish();
+            }
+        });
+        receivers
+    }
+
+    /// Writes all of it.
+    pub(super) fn write<W: Write>(&self, sinks: Vec<W>) -> Result<Vec<W>> {
+        let builders = sinks.into_iter().map(|sink| (0, Builder::new(sink))).collect();
+        let mut out = Out { incoming: self, builders, written: BTreeMap::new() };
+        out.directories()?;
+        let mut left = self.limit;
+        for pack in &self.packs {
+            let mut reader = PackReader::new(codec::reader(pack)?.take(left));
+            out.pack(&mut reader)?;
+            left = reader.into_inner().limit();
+            if left == 0 {
+                bail!("its packs hold more than was recorded");
+            }
+        }
+        out.builders.into_iter().map(|(_, builder)| builder.into_inner().map_err(Into::into)).collect()
+    }
+}
+
+/// Reads a list of files.
+pub(super) fn read_list(path: &Path) -> Result<MountList> {
+    let mut bytes = Vec::new();
+    codec::reader(path)?.take(LARGEST_LIST).read_to_end(&mut bytes).context("its list of files")?;
+    if bytes.len() as u64 == LARGEST_LIST {
+        bail!("its list of files is too long");
+    }
+    MountList::parse(&bytes)
+}
+
+struct Out<'a, W: Write> {
+    incoming: &'a Incoming,
+    /// Tars, each with how much is in it.
+    builders: Vec<(u64, Builder<W>)>,
+    /// Files that were written, with the tar that has them.
+    written: BTreeMap<Vec<u8>, usize>,
+}
+
+impl<W: Write> Out<'_, W> {
+    /// All of them into each tar: whichever is unpacked last sets their times.
+    fn directories(&mut self) -> Result<()> {
+        let directories = self.incoming.list.0.iter().filter(|(_, file)| file.kind == FileKind::Directory);
+        for (path, file) in directories {
+            for (_, builder) in &mut self.builders {
+                let header = header(file, EntryType::Directory, 0);
+                let time = self.incoming.time(file).into_bytes();
+                let more = [("path".to_owned(), path.clone()), ("mtime".to_owned(), time)];
+                append(builder, header, &more, &mut io::empty())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes from a pack what no newer one had.
+    fn pack(&mut self, pack: &mut PackReader<impl Read>) -> Result<()> {
+        let mut of_pack = BTreeSet::new();
+        while let Some(packed) = pack.next()? {
+            let Some((path, file)) = self.incoming.list.0.get_key_value(&packed.path) else { continue };
+            if self.written.contains_key(path) || !self.incoming.fits(file, &packed) {
+                continue;
+            }
+            let first = packed.link.as_ref().filter(|_| packed.kind == EntryType::Link);
+            let at = match first {
+                // Of a file with several names, the first one has the contents.
+                Some(first) if of_pack.contains(first) => self.written[first],
+                Some(_) => continue,
+                None => self.emptiest(),
+            };
+            self.append(at, (path, file), &packed, pack)?;
+            self.written.insert(path.clone(), at);
+            of_pack.insert(path.clone());
+        }
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        at: usize,
+        (path, file): (&[u8], &Listed),
+        packed: &Packed,
+        contents: &mut dyn Read,
+    ) -> Result<()> {
+        let (bytes, builder) = &mut self.builders[at];
+        *bytes += packed.stored + 4096;
+        let time = self.incoming.time(file);
+        let mut more = vec![("mtime".to_owned(), time.into_bytes())];
+        more.extend(packed.link.iter().map(|link| ("linkpath".to_owned(), link.clone())));
+        // Other attributes give rights, which no pack does.
+        let attributes = packed.attributes.iter().filter(|(name, _)| name.starts_with("user."));
+        more.extend(attributes.map(|(name, value)| (format!("SCHILY.xattr.{name}"), value.clone())));
+        if packed.is_sparse {
+            let text = |text: &str| text.as_bytes().to_vec();
+            more.extend([
+                ("GNU.sparse.major".to_owned(), text("1")),
+                ("GNU.sparse.minor".to_owned(), text("0")),
+                ("GNU.sparse.name".to_owned(), path.to_vec()),
+                ("GNU.sparse.realsize".to_owned(), text(&packed.size.to_string())),
+            ]);
+        } else {
+            more.push(("path".to_owned(), path.to_vec()));
+        }
+        if path == b"./trim.txt" && self.incoming.moved_on > 0 {
+            let text = self.incoming.trimmed(contents)?;
+            let header = header(file, packed.kind, text.len() as u64);
+            return append(builder, header, &more, &mut text.as_bytes());
+        }
+        append(builder, header(file, packed.kind, packed.stored), &more, &mut contents.take(packed.stored))
+    }
+
+    fn emptiest(&self) -> usize {
+        (0..self.builders.len()).min_by_key(|at| self.builders[*at].0).unwrap_or_default()
+    }
+}
+
+impl Incoming {
+    fn time(&self, file: &Listed) -> String {
+        let moved_on = if file.kind == FileKind::File { self.moved_on } else { 0 };
+        FileTime { seconds: file.time.seconds + moved_on, ..file.time.clone() }.to_string()
+    }
+
+    /// When Go looked for old files last.
+    fn trimmed(&self, mut file: &mut dyn Read) -> Result<String> {
+        let mut text = String::new();
+        (&mut file).take(64).read_to_string(&mut text)?;
+        let seconds = text.trim().parse::<i64>().ok();
+        Ok(seconds.map_or(text, |seconds| seconds.saturating_add(self.moved_on).to_string()))
+    }
+
+    /// Whether what a pack has is what the list has.
+    fn fits(&self, file: &Listed, packed: &Packed) -> bool {
+        match (file.kind, packed.kind) {
+            (FileKind::File, EntryType::Regular) => {
+                // A map of holes takes a few bytes for each.
+                let has_room = packed.stored <= packed.size.saturating_add(1 << 24);
+                let is_same = self.is_touched || packed.time.as_ref() == Some(&file.time);
+                packed.size == file.size && has_room && is_same
+            }
+            (FileKind::File, EntryType::Link) => file.links > 1,
+            (FileKind::Symlink, EntryType::Symlink) => {
+                packed.link.as_ref().is_some_and(|link| link.len() as u64 == file.size)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A header by the list alone. A program that runs as root for who starts it comes back as one that
+/// does not.
+fn header(file: &Listed, kind: EntryType, size: u64) -> Header {
+    const SET_ID: u32 = 0o6000;
+    let is_set_root = kind == EntryType::Regular && (file.uid == 0 || file.gid == 0);
+    let mut header = Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(if is_set_root { file.mode & !SET_ID } else { file.mode });
+    header.set_uid(file.uid);
+    header.set_gid(file.gid);
+    header.set_size(size);
+    header.set_mtime(u64::try_from(file.time.seconds).unwrap_or_default());
+    header
+}
+
+/// One file: a record with all that a header has no room for, then the file.
+fn append<W: Write>(
+    builder: &mut Builder<W>,
+    mut header: Header,
+    more: &[(String, Vec<u8>)],
+    contents: &mut dyn Read,
+) -> Result<()> {
+    builder.append_pax_extensions(more.iter().map(|(key, value)| (key.as_str(), value.as_slice())))?;
+    header.set_path("file")?;
+    header.set_cksum();
+    builder.append(&header, contents)?;
+    Ok(())
+}
+
+/// Hands pieces over, and an empty one at the end.
+struct Sink {
+    sender: SyncSender<Piece>,
+    piece: Piece,
+}
+
+impl Sink {
+    fn new(sender: SyncSender<Piece>) -> Self {
+        Self { sender, piece: Vec::with_capacity(PIECE) }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+        self.sender.send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        if !self.piece.is_empty() {
+            self.send()?;
+        }
+        self.piece = Piece::new();
+        self.send()
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let bytes = buffer.len().min(PIECE - self.piece.len());
+        self.piece.extend(&buffer[..bytes]);
+        if self.piece.len() == PIECE {
+            self.send()?;
+        }
+        Ok(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "incoming_tests.rs"]
+mod tests;

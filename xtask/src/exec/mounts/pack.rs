@@ -1,0 +1,207 @@
+//! Reading packs, which are tars as GNU tar writes them: file by file, with the records that stand
+//! before a file. Names may hold line breaks, sizes may be in a record, several tars may follow each
+//! other.
+
+use std::io::{self, Read};
+
+use anyhow::{Context, Result, bail};
+use tar::{EntryType, Header};
+
+use crate::store::mount_list::FileTime;
+
+/// Records of one file that are longer than this are refused.
+const LONGEST: u64 = 1 << 20;
+
+/// Bytes of a header, and what contents are filled up to.
+const BLOCK: u64 = 512;
+
+/// Where the attributes of a file are, by name.
+const ATTRIBUTE: &str = "SCHILY.xattr.";
+
+/// What a pack says of a file.
+#[derive(Debug)]
+pub(super) struct Packed {
+    /// Its path as lists have it.
+    pub(super) path: Vec<u8>,
+    /// What it is.
+    pub(super) kind: EntryType,
+    /// Its size, which for a sparse file is not that of its contents in the pack.
+    pub(super) size: u64,
+    /// Bytes of its contents in the pack.
+    pub(super) stored: u64,
+    /// When it was changed.
+    pub(super) time: Option<FileTime>,
+    /// Where a link leads, or the first name of a file that has several.
+    pub(super) link: Option<Vec<u8>>,
+    /// Whether the contents begin with a map of where they belong.
+    pub(super) is_sparse: bool,
+    /// Attributes by name.
+    pub(super) attributes: Vec<(String, Vec<u8>)>,
+}
+
+/// Reads a pack from its start to its end.
+pub(super) struct PackReader<R> {
+    source: R,
+    /// What is left of the file that was read last, with what fills it up.
+    left: u64,
+    padding: u64,
+}
+
+impl<R: Read> PackReader<R> {
+    pub(super) fn new(source: R) -> Self {
+        Self { source, left: 0, padding: 0 }
+    }
+
+    pub(super) fn into_inner(self) -> R {
+        self.source
+    }
+
+    /// The next file; its contents are read from this reader.
+    pub(super) fn next(&mut self) -> Result<Option<Packed>> {
+        let (mut records, mut long) = (Vec::new(), [None, None]);
+        loop {
+            let rest = self.left + self.padding;
+            if io::copy(&mut self.source.by_ref().take(rest), &mut io::sink())? != rest {
+                bail!("a pack is cut");
+            }
+            (self.left, self.padding) = (0, 0);
+            let Some(header) = self.header()? else { return Ok(None) };
+            let size = header.entry_size().context("a pack is not valid")?;
+            match header.entry_type() {
+                EntryType::XHeader => records = parse_records(&self.text(size)?)?,
+                EntryType::GNULongName => long[0] = Some(self.text(size)?),
+                EntryType::GNULongLink => long[1] = Some(self.text(size)?),
+                EntryType::XGlobalHeader => drop(self.text(size)?),
+                _ => return self.packed(&header, size, records, long).map(Some),
+            }
+        }
+    }
+
+    /// The next header that is not empty; several tars have empty ones between them.
+    fn header(&mut self) -> Result<Option<Header>> {
+        let mut header = Header::new_old();
+        loop {
+            let block = header.as_mut_bytes();
+            let mut filled = 0;
+            while filled < block.len() {
+                match self.source.read(&mut block[filled..])? {
+                    0 if filled == 0 => return Ok(None),
+                    0 => bail!("a pack is cut"),
+                    bytes => filled += bytes,
+                }
+            }
+            if block.iter().any(|byte| *byte != 0) {
+                break;
+            }
+        }
+        let sum: u32 = header.as_bytes().iter().map(|byte| u32::from(*byte)).sum();
+        let field: u32 = header.as_old().cksum.iter().map(|byte| u32::from(*byte)).sum();
+        if header.cksum()? != sum - field + 8 * u32::from(b' ') {
+            bail!("a pack has a header that is not valid");
+        }
+        Ok(Some(header))
+    }
+
+    /// A short text in the place of contents.
+    fn text(&mut self, size: u64) -> Result<Vec<u8>> {
+        if size > LONGEST {
+            bail!("a pack has a name of {size} bytes");
+        }
+        let mut text = Vec::new();
+        self.source.by_ref().take(size).read_to_end(&mut text)?;
+        (self.left, self.padding) = (size - text.len() as u64, padding(size));
+        Ok(text)
+    }
+
+    fn packed(
+        &mut self,
+        header: &Header,
+        size: u64,
+        records: Vec<(String, Vec<u8>)>,
+        [name, link]: [Option<Vec<u8>>; 2],
+    ) -> Result<Packed> {
+        let cut = |text: Vec<u8>| text.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+        let seconds = header.mtime().ok();
+        let mut packed = Packed {
+            path: name.map_or_else(|| header.path_bytes().into_owned(), cut),
+            kind: header.entry_type(),
+            size,
+            stored: size,
+            time: seconds.and_then(|seconds| FileTime::parse(&seconds.to_string())),
+            link: link.map(cut).or_else(|| Some(header.link_name_bytes()?.into_owned())),
+            is_sparse: false,
+            attributes: Vec::new(),
+        };
+        let mut real_size = None;
+        for (key, value) in records {
+            let number = || std::str::from_utf8(&value).ok()?.parse::<u64>().ok();
+            match key.as_str() {
+                "path" => packed.path = value,
+                "linkpath" => packed.link = Some(value),
+                "size" => packed.stored = number().context("a pack has a size that is not valid")?,
+                "mtime" => packed.time = std::str::from_utf8(&value).ok().and_then(FileTime::parse),
+                "GNU.sparse.name" => (packed.path, packed.is_sparse) = (value, true),
+                "GNU.sparse.realsize" => real_size = number(),
+                _ => {
+                    let attribute = key.strip_prefix(ATTRIBUTE).map(|name| (name.to_owned(), value));
+                    packed.attributes.extend(attribute);
+                }
+            }
+        }
+        let has_contents = matches!(packed.kind, EntryType::Regular | EntryType::Continuous);
+        if has_contents {
+            packed.kind = EntryType::Regular;
+        } else {
+            packed.stored = 0;
+        }
+        packed.size = if packed.is_sparse { real_size.unwrap_or_default() } else { packed.stored };
+        packed.path = plain(&packed.path);
+        if packed.kind == EntryType::Link {
+            packed.link = packed.link.map(|link| plain(&link));
+        }
+        // What has no contents that count may have some all the same.
+        let filled = if has_contents { packed.stored } else { size };
+        (self.left, self.padding) = (filled, padding(filled));
+        Ok(packed)
+    }
+}
+
+impl<R: Read> Read for PackReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.source.by_ref().take(self.left).read(buffer)?;
+        if bytes == 0 && self.left > 0 && !buffer.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= bytes as u64;
+        Ok(bytes)
+    }
+}
+
+fn padding(size: u64) -> u64 {
+    size.next_multiple_of(BLOCK) - size
+}
+
+/// `LENGTH KEY=VALUE` and a line break, again and again. Values may hold line breaks.
+fn parse_records(mut text: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut records = Vec::new();
+    while !text.is_empty() {
+        let record = (|| {
+            let blank = text.iter().position(|byte| *byte == b' ')?;
+            let length: usize = std::str::from_utf8(&text[..blank]).ok()?.parse().ok()?;
+            let record = text.get(blank + 1..length)?.strip_suffix(b"\n")?;
+            let equals = record.iter().position(|byte| *byte == b'=')?;
+            let key = String::from_utf8(record[..equals].to_vec()).ok()?;
+            Some((length, (key, record[equals + 1..].to_vec())))
+        })();
+        let (length, record) = record.context("a pack has a record that is not valid")?;
+        records.push(record);
+        text = &text[length..];
+    }
+    Ok(records)
+}
+
+/// A path as lists have it.
+fn plain(path: &[u8]) -> Vec<u8> {
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    if path == b"." || path.starts_with(b"./") { path.to_vec() } else { [b"./", path].concat() }
+}
