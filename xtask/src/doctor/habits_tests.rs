@@ -78,6 +78,7 @@ fn mounts_that_hold_nothing_and_mounts_that_change_are_told() {
         bytes,
         mutable: true,
         reclaimable: true,
+        has_parent: false,
         description: format!("cached mount /c from exec /bin/sh -c make with id \"/{id}\""),
     };
     let graph = vec![run];

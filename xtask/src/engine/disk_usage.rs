@@ -30,6 +30,8 @@ pub struct Record {
     pub mutable: bool,
     /// Whether nobody is using it.
     pub reclaimable: bool,
+    /// Whether it stands on another record. Of cache mounts, those do that have an owner, a mode or a source.
+    pub has_parent: bool,
     /// What made it, as `cached mount /go/pkg/mod from exec ... with id "/durango-gomod"`.
     pub description: String,
 }

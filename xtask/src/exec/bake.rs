@@ -48,6 +48,15 @@ pub fn run_bounded(
     run_with(call, watcher, None, Some(is_full))
 }
 
+/// Makes a call until `is_enough` says so, asked a few times a second; [`BakeOutcome::full`] says whether it did.
+pub fn run_until(
+    call: &Call<'_>,
+    watcher: &mut dyn Watcher,
+    is_enough: &(dyn Fn() -> bool + Sync),
+) -> Result<BakeOutcome> {
+    to_its_end(call, watcher, None, Some(is_enough))
+}
+
 /// Makes a call that may wait for somebody who never answers.
 pub fn run_watched(
     call: &Call<'_>,

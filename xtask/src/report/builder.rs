@@ -119,6 +119,7 @@ mod tests {
             bytes,
             mutable: false,
             reclaimable: true,
+            has_parent: false,
             description: description.into(),
         };
         let records = [

@@ -26,6 +26,7 @@ mod ignore;
 mod images;
 mod keys;
 mod mounts;
+mod mounts_ahead;
 mod mounts_in_use;
 mod mounts_trust;
 mod output;

@@ -2,8 +2,8 @@
 //! being used alone, and about all of its mounts once the call has ended for that: a build in which none runs pays nothing, and nothing
 //! is asked beside one that a step may lose its mount by ([`usage::Which`]).
 
-use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
@@ -27,82 +27,106 @@ pub(in crate::commands) struct MissingMount {
 
 /// Watches all calls of one build. Each mount is looked at once, but for one whose step was over before the builder answered.
 pub(in crate::commands) struct MountMonitor<'a> {
-    session: &'a Session,
     plan: &'a Plan,
-    asked: RefCell<BTreeSet<usize>>,
+    seen: Mutex<Seen>,
+}
+
+/// What was seen so far.
+#[derive(Default)]
+struct Seen {
+    /// Mounts that were looked at.
+    asked: BTreeSet<usize>,
     /// Those that steps got anew while the builder was not asked for others.
-    made: RefCell<BTreeSet<usize>>,
+    made: BTreeSet<usize>,
     /// When the first call began: what it began to fill is lacking for all later ones.
-    begun: Cell<Option<Timestamp>>,
+    begun: Option<Timestamp>,
     /// How many steps of the call had started when it was looked at last.
-    started: Cell<usize>,
+    started: usize,
 }
 
 impl<'a> MountMonitor<'a> {
     /// Of a build that is about to begin.
-    pub(in crate::commands) fn new(session: &'a Session, plan: &'a Plan) -> Self {
-        let (asked, made) = (RefCell::default(), RefCell::default());
-        Self { session, plan, asked, made, begun: Cell::new(None), started: Cell::new(0) }
+    pub(in crate::commands) fn new(plan: &'a Plan) -> Self {
+        Self { plan, seen: Mutex::default() }
     }
 
-    /// Whether steps that run now lack what can be had; one that is over already was not worth it.
-    pub(in crate::commands) fn is_missing(&self, trace: &Trace) -> bool {
-        self.begun.set(self.begun.get().or_else(|| trace.begun()));
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These mounts are there.
+    pub(in crate::commands) fn settle(&self, mounts: impl IntoIterator<Item = usize>) {
+        self.seen().asked.extend(mounts);
+    }
+
+    /// Mounts of steps that run now and that were not looked at before. It is called for each event, and asks nobody.
+    pub(in crate::commands) fn look(&self, trace: &Trace) -> BTreeSet<usize> {
+        let mut seen = self.seen();
+        seen.begun = seen.begun.or_else(|| trace.begun());
         let started = trace.steps().filter(|(state, _)| state.started.is_some()).count();
-        if self.started.replace(started) == started {
-            return false;
+        if std::mem::replace(&mut seen.started, started) == started {
+            return BTreeSet::new();
         }
         let runs = running(trace).filter(|(state, _)| state.completed.is_none());
         let own = runs.flat_map(|(state, label)| self.plan.mounts.of_step(&state.targets, label));
-        let new: BTreeSet<usize> = own.filter(|at| self.asked.borrow_mut().insert(*at)).collect();
+        own.filter(|at| seen.asked.insert(*at)).collect()
+    }
+
+    /// Whether the steps that use these mounts lack what can be had; one that is over already was not worth it.
+    pub(in crate::commands) fn is_lacking(&self, session: &Session, new: &BTreeSet<usize>) -> bool {
         let mut made = Vec::new();
-        for (at, ages) in self.ask(Which::InUse, &new) {
+        for (at, ages) in self.ask(session, Which::InUse, new) {
             if ages.is_empty() {
                 // That step is over; the next one with this mount asks again.
-                self.asked.borrow_mut().remove(&at);
+                self.seen().asked.remove(&at);
             } else if !ages.contains(&true) {
                 made.push(at);
             }
         }
-        let can_be_had = !self.sources(&made).is_empty();
-        self.made.borrow_mut().extend(made);
+        let can_be_had = !self.sources(session, &made).is_empty();
+        self.seen().made.extend(made);
         can_be_had
     }
 
     /// What the builder lacks when the call has ended for that: of those steps, of others that had begun as well, and of the stages that
     /// are built upon theirs.
-    pub(in crate::commands) fn lacking(&self, trace: &Trace) -> Vec<MissingMount> {
-        self.started.set(0);
+    pub(in crate::commands) fn lacking(&self, session: &Session, trace: &Trace) -> Vec<MissingMount> {
         let plan = &self.plan.mounts;
-        let mut wanted = self.made.take();
-        let cut_off =
-            running(trace).filter(|(state, _)| state.completed.is_none() || !state.error.is_empty());
-        for (state, label) in cut_off {
-            let all = plan.of_step(&state.targets, label).into_iter().chain(plan.upon(&state.targets, label));
-            wanted.extend(all.filter(|at| self.asked.borrow_mut().insert(*at)));
-        }
-        let ages = self.ask(Which::Mounts, &wanted).into_iter();
+        let wanted = {
+            let mut seen = self.seen();
+            seen.started = 0;
+            let mut wanted = std::mem::take(&mut seen.made);
+            let cut_off =
+                running(trace).filter(|(state, _)| state.completed.is_none() || !state.error.is_empty());
+            for (state, label) in cut_off {
+                let own = plan.of_step(&state.targets, label).into_iter();
+                let all = own.chain(plan.upon(&state.targets, label));
+                wanted.extend(all.filter(|at| seen.asked.insert(*at)));
+            }
+            wanted
+        };
+        let ages = self.ask(session, Which::Mounts, &wanted).into_iter();
         let lacking: Vec<usize> = ages.filter(|(_, ages)| !ages.contains(&true)).map(|(at, _)| at).collect();
-        self.sources(&lacking)
+        self.sources(session, &lacking)
     }
 
     /// Asks about mounts that may be had, and gives what [`ages`] says of them.
-    fn ask(&self, which: Which, wanted: &BTreeSet<usize>) -> Vec<(usize, Vec<bool>)> {
+    fn ask(&self, session: &Session, which: Which, wanted: &BTreeSet<usize>) -> Vec<(usize, Vec<bool>)> {
         let plan = &self.plan.mounts;
         let may_be_had = |at: &usize| plan.mounts[*at].held.is_some() || !plan.registries.is_empty();
         let wanted: Vec<usize> = wanted.iter().copied().filter(may_be_had).collect();
         if wanted.is_empty() || plan.carrier.is_none() {
             return Vec::new();
         }
-        match disk_usage::read(&self.session.sh, &self.plan.builder, which) {
-            Ok(records) => ages(plan, &records, self.begun.get(), &wanted),
+        match disk_usage::read(&session.sh, &self.plan.builder, which) {
+            Ok(records) => ages(plan, &records, self.seen().begun, &wanted),
             // A builder that does not say what it holds keeps what it has.
             Err(_) => Vec::new(),
         }
     }
 
     /// Where each of them can be had: the store, else the first registry that has it. Those that cannot be had are left out.
-    fn sources(&self, wanted: &[usize]) -> Vec<MissingMount> {
+    fn sources(&self, session: &Session, wanted: &[usize]) -> Vec<MissingMount> {
         let plan = &self.plan.mounts;
         let slug = |at: usize| plan.mounts[at].identity.slug();
         let remote: Vec<(String, String)> = wanted
@@ -112,7 +136,7 @@ impl<'a> MountMonitor<'a> {
             .collect();
         let mut found = BTreeMap::new();
         if !remote.is_empty() {
-            found = registries::mounts(self.session, &self.plan.builder, &plan.registries, &remote);
+            found = registries::mounts(session, &self.plan.builder, &plan.registries, &remote);
         }
         let source = |at: &usize| {
             let mount = plan.mounts[*at].clone();
@@ -143,8 +167,8 @@ fn ages(
     let is_older =
         |record: &&Record| record.created.is_none_or(|created| begun.is_none_or(|begun| created < begun));
     let ages = |at: &usize| {
-        let id = plan.mounts[*at].builder_id();
-        (*at, mounts.iter().filter(|record| record.mount_id() == Some(&id)).map(is_older).collect())
+        let mount = &plan.mounts[*at];
+        (*at, mounts.iter().filter(|record| mount.may_be(record)).map(is_older).collect())
     };
     wanted.iter().map(ages).collect()
 }
@@ -162,6 +186,7 @@ mod tests {
             bytes: 1,
             mutable: true,
             reclaimable: true,
+            has_parent: false,
             description: format!("cached mount /c from exec sh -c true with id \"/{id}\""),
         }
     }

@@ -7,6 +7,7 @@ mod missing_mounts;
 mod packages;
 pub(crate) mod read_only_store;
 pub mod registries;
+mod restore_ahead;
 pub(crate) mod run;
 mod save_results;
 mod store_upkeep;

@@ -3,12 +3,15 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use xshell::Shell;
 
 use super::missing_mounts::{MissingMount, MountMonitor};
-use super::store_upkeep;
+use super::{restore_ahead, store_upkeep};
 use crate::exec::bake::{self, Call};
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, TransferContext, TransferResult};
@@ -61,7 +64,7 @@ pub(in crate::commands) fn bake(
     steps::run(&plan.prepare, session.globals.verbose)?;
     let names = plan.targets.iter().map(|target| target.name.clone()).collect();
     let watcher = RefCell::new(live::watcher(session, SharedForecast::clone(forecast_slot)));
-    let run = Run { session, plan, log, names, watcher };
+    let run = Run { session, plan, log, names, watcher, forecast_slot };
     let started = Instant::now();
     let (mut ended, put_back) = run.with_mounts()?;
     if signals::interrupted() {
@@ -132,59 +135,120 @@ struct Run<'a> {
     names: Vec<String>,
     /// One for all calls of the build.
     watcher: RefCell<Box<dyn Watcher>>,
+    /// What is expected of it.
+    forecast_slot: &'a SharedForecast,
 }
 
 impl Run<'_> {
     fn call(&self, command: &Command, stop: &dyn Fn(&Trace) -> bool) -> Result<BakeOutcome> {
+        self.call_until(command, stop, &|| false)
+    }
+
+    /// A call that is ended as soon as `is_enough` says so.
+    fn call_until(
+        &self,
+        command: &Command,
+        stop: &dyn Fn(&Trace) -> bool,
+        is_enough: &(dyn Fn() -> bool + Sync),
+    ) -> Result<BakeOutcome> {
         if self.session.globals.verbose {
             errln!("$ {}", command.to_shell());
         }
         let call = Call { command, targets: &self.names, log: self.log, stop };
-        bake::run(&call, &mut **self.watcher.borrow_mut())
+        bake::run_until(&call, &mut **self.watcher.borrow_mut(), is_enough)
     }
 
-    /// Stops the build the moment a step begins whose mounts the builder lacks and the store has, puts them back and goes on. What ran
-    /// before is cached by then, and counted as what it was.
+    /// Restores what steps will need before they begin. A step that begins all the same without a mount that can be had stops the
+    /// build, which goes on once the mount is restored: what ran before is cached by then, and counted as what it was.
     fn with_mounts(&self) -> Result<(BakeOutcome, TransferResult)> {
         let started = Instant::now();
-        let lookout = MountMonitor::new(self.session, self.plan);
+        let lookout = MountMonitor::new(self.plan);
         let mut put_back = TransferResult::default();
+        self.restore_ahead(&lookout, &mut put_back)?;
         let mut before: Option<Trace> = None;
         loop {
-            let mut ended = self.call(&self.plan.bake, &|trace| lookout.is_missing(trace))?;
+            let mut ended = self.call_and_look(&lookout)?;
             if let Some(before) = &before {
                 ended.trace.merge_previous(before);
             }
-            let goes_on = ended.stopped && !signals::interrupted();
-            let Some(carrier) = self.plan.mounts.carrier.as_ref().filter(|_| goes_on) else {
+            let goes_on = ended.full && !signals::interrupted();
+            if !goes_on || self.plan.mounts.carrier.is_none() {
                 ended.seconds = started.elapsed().as_secs_f64();
                 return Ok((ended, put_back));
-            };
-            let lacking = lookout.lacking(&ended.trace);
-            before = Some(ended.trace);
-            if lacking.is_empty() {
-                continue;
             }
-            let budget = store_upkeep::budget(self.session, self.plan);
-            let site = site(self.session, self.plan, self.log, &budget);
+            let lacking = lookout.lacking(self.session, &ended.trace);
+            before = Some(ended.trace);
             let mounts = self.fetch(lacking, &mut put_back)?;
-            self.say(&mounts);
-            let moved = mounts::run(
-                &site,
-                carrier,
-                Direction::Restore,
-                &mounts,
-                &mut *live::side_task(self.session, "putting back cache mounts"),
-            )?;
-            moved.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
-            put_back.add(moved);
+            self.restore(Direction::Restore, &mounts, &mut put_back)?;
         }
+    }
+
+    /// The call, while a thread asks the builder about mounts of steps that begin: the stream of events waits for nobody.
+    fn call_and_look(&self, lookout: &MountMonitor<'_>) -> Result<BakeOutcome> {
+        let asking = Session {
+            sh: Shell::new()?,
+            host: self.session.host.clone(),
+            layout: self.session.layout.clone(),
+            globals: self.session.globals.clone(),
+            redactor: self.session.redactor.clone(),
+        };
+        let is_lacking = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (questions, asked) = mpsc::channel();
+            let is_found = &is_lacking;
+            scope.spawn(move || {
+                for new in asked {
+                    if lookout.is_lacking(&asking, &new) {
+                        is_found.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+            let look = |trace: &Trace| {
+                let new = lookout.look(trace);
+                if !new.is_empty() {
+                    let _ = questions.send(new);
+                }
+                false
+            };
+            self.call_until(&self.plan.bake, &look, &|| is_lacking.load(Ordering::Relaxed))
+        })
+    }
+
+    fn restore_ahead(&self, lookout: &MountMonitor<'_>, put_back: &mut TransferResult) -> Result<()> {
+        let Some((ahead, _turn)) = restore_ahead::find(self.session, self.plan, self.forecast_slot)? else {
+            return Ok(());
+        };
+        for (way, places) in [(Direction::Restore, ahead.seeded), (Direction::Fill, ahead.empty)] {
+            let mounts: Vec<PlannedMount> =
+                places.iter().map(|at| self.plan.mounts.mounts[*at].clone()).collect();
+            let warned = put_back.warnings.len();
+            self.restore(way, &mounts, put_back)?;
+            // What was not restored is looked at again when its step begins.
+            if put_back.warnings.len() == warned {
+                lookout.settle(places);
+            }
+        }
+        Ok(())
+    }
+
+    fn restore(&self, way: Direction, mounts: &[PlannedMount], put_back: &mut TransferResult) -> Result<()> {
+        let Some(carrier) = self.plan.mounts.carrier.as_ref().filter(|_| !mounts.is_empty()) else {
+            return Ok(());
+        };
+        let budget = store_upkeep::budget(self.session, self.plan);
+        let site = site(self.session, self.plan, self.log, &budget);
+        self.say(mounts);
+        let mut aside = live::side_task(self.session, "restoring cache mounts");
+        let moved = mounts::run(&site, carrier, way, mounts, &mut *aside)?;
+        moved.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
+        put_back.add(moved);
+        Ok(())
     }
 
     fn say(&self, mounts: &[PlannedMount]) {
         let ids: Vec<&str> = mounts.iter().map(|mount| mount.identity.id.as_str()).collect();
         if !self.session.globals.json {
-            errln!("putting back what this builder lacks: {}", ids.join(", "));
+            errln!("restoring cache mounts: {}", ids.join(", "));
         }
     }
 

@@ -20,6 +20,8 @@ struct JsonRecord {
     mutable: bool,
     reclaimable: bool,
     #[serde(default)]
+    parents: Option<Vec<String>>,
+    #[serde(default)]
     description: String,
 }
 
@@ -37,6 +39,7 @@ fn json_record(line: &str) -> Result<Record> {
         kind: record.kind,
         mutable: record.mutable,
         reclaimable: record.reclaimable,
+        has_parent: record.parents.is_some_and(|parents| !parents.is_empty()),
         description: record.description.trim().to_owned(),
     })
 }
@@ -101,6 +104,7 @@ fn text_record(block: &[&str]) -> Result<Record> {
         bytes: bytes(required("Size")?).context("no size in `Size`")?,
         mutable: required("Mutable")? == "true",
         reclaimable: required("Reclaimable")? == "true",
+        has_parent: ["Parent", "Parents"].into_iter().any(|name| optional(name).is_some()),
         description: field(&description, "Description").unwrap_or_default().to_owned(),
     })
 }

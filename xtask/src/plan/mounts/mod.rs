@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use self::transfer::{Loopback, Part, Transfer};
 use self::transfer_call::Target;
+use crate::engine::disk_usage::Record;
 use crate::project::dockerfile::mounts::Use;
 use crate::project::mount::{MountIdentity, Sharing};
 use crate::step::Command;
@@ -110,6 +111,22 @@ impl PlannedMount {
         let identity = &self.identity;
         let optional = identity.from.iter().chain(&identity.source);
         !odd(&identity.id) && !odd(&self.target) && !optional.map(String::as_str).any(odd)
+    }
+
+    /// Whether BuildKit tells it from others by more than its id.
+    fn has_options(&self) -> bool {
+        let identity = &self.identity;
+        identity.from.is_some() || identity.uid.is_some() || identity.gid.is_some() || identity.mode.is_some()
+    }
+
+    /// Whether a record of the builder may be this mount. Which options a mount has, a record does not tell.
+    pub fn may_be(&self, record: &Record) -> bool {
+        record.mount_id() == Some(&self.builder_id()) && record.has_parent == self.has_options()
+    }
+
+    /// Whether no record tells them apart.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.builder_id() == other.builder_id() && self.has_options() == other.has_options()
     }
 
     /// BuildKit's own key of it: namespace and id.

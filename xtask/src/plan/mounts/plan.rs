@@ -182,6 +182,11 @@ impl MountPlan {
         lines.collect()
     }
 
+    /// How many mounts of the build look like this one to who asks the builder, itself included.
+    pub fn alike(&self, at: usize) -> usize {
+        self.mounts.iter().filter(|mount| mount.is_like(&self.mounts[at])).count()
+    }
+
     /// The mounts of a step, by their place in the plan.
     pub fn of_step(&self, targets: &[String], label: &StepName) -> Vec<usize> {
         let uses = |mount: &PlannedMount| {

@@ -85,6 +85,7 @@ mod tests {
             bytes: 1,
             mutable,
             reclaimable: true,
+            has_parent: false,
             description: description.into(),
         };
         let records = [
