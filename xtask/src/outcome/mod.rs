@@ -204,3 +204,32 @@ pub struct CacheReport {
     /// How long it took to take them out, after the build.
     pub take_out_seconds: f64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every text of a report that comes from elsewhere, in its own place.
+    #[test]
+    fn no_text_of_a_report_keeps_a_secret() {
+        let word = "hunter22";
+        let mut report: BuildReport = serde_json::from_value(serde_json::json!({
+            "schema": 1, "build": "20261126-101500-7a", "result": "failed", "seconds": 1.5,
+            "targets": [{"name": "app", "image": word, "digest": null}],
+            "steps": [{"target": "app", "stage": "s", "instruction": word, "cached": false, "seconds": 1.0,
+                "cause": {"kind": "arg", "detail": word}}],
+            "cache": {"read": [word], "pushed": [word], "mounts": [{"id": word, "target": word}]},
+            "failure": {"step": word, "exit_code": 1, "message": word, "output": [word, "plain"],
+                "advice": word, "log": word},
+            "warnings": [word],
+        }))
+        .expect("a report");
+        let places = serde_json::to_string(&report).expect("JSON").matches(word).count();
+        assert_eq!(places, 13);
+        let redactor = Redactor::default();
+        redactor.learn(word);
+        report.redact(&redactor);
+        let text = serde_json::to_string(&report).expect("JSON");
+        assert_eq!((text.matches(word).count(), text.matches("***").count()), (0, places), "{text}");
+    }
+}

@@ -33,7 +33,7 @@ const ROOMS: &[(&str, &str)] = &[
         "redact error host layout args session text step json defaults project engine store progress base_image",
     ),
     ("outcome", "redact text json progress plan"),
-    ("record", "redact host layout build_id text json project store progress plan outcome"),
+    ("record", "redact layout build_id text json project store progress plan outcome"),
     ("forecast", "json project progress outcome record"),
     ("exec", "layout build_id session text step defaults process project engine store progress plan record"),
     ("report", "text step json project engine store plan outcome record forecast"),
@@ -44,7 +44,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("bench", "layout session text process engine"),
     (
         "commands",
-        "redact error layout build_id args session text step memo json defaults process project engine store progress provision base_image plan outcome record forecast exec report live setup doctor smoke bench",
+        "redact error host layout build_id args session text step memo json defaults process project engine store progress provision base_image plan outcome record forecast exec report live setup doctor smoke bench",
     ),
     ("cli", "redact error host layout args session text process commands"),
     ("lib", ""),
