@@ -15,6 +15,7 @@ use super::options::BuildOptions;
 use crate::error::usage;
 use crate::host::Host;
 use crate::project::overrides::setting;
+use crate::project::secrets::Secrets;
 use crate::project::{Declaration, Target};
 
 /// Rights that have no path.
@@ -82,7 +83,12 @@ impl Right {
 }
 
 /// What the user grants: by `--allow`, and by naming it in another option.
-pub(crate) fn granted(declaration: &Declaration, options: &BuildOptions, host: &Host) -> Vec<Right> {
+pub(crate) fn granted(
+    declaration: &Declaration,
+    options: &BuildOptions,
+    given: &Secrets,
+    host: &Host,
+) -> Vec<Right> {
     let dir = &declaration.dir;
     let mut rights = options.allow.clone();
     rights.extend([Right::Read(dir.clone()), Right::Write(dir.clone())]);
@@ -91,6 +97,8 @@ pub(crate) fn granted(declaration: &Declaration, options: &BuildOptions, host: &
         rights.extend([Right::Read(host.cwd.clone()), Right::Write(host.cwd.clone())]);
     }
     rights.extend(options.app.clone().map(Right::Read));
+    // A list of certificates is no secret; `.netrc` is one.
+    rights.extend(given.ca_bundle.clone().map(Right::Read));
     for spec in &options.secrets {
         secret(dir, spec, &mut rights);
     }
@@ -253,7 +261,8 @@ mod tests {
     fn refusal(dir: &Path, target: Target, options: &BuildOptions) -> Option<String> {
         let home = dir.parent().expect("a parent");
         let declaration = declaration(dir, target);
-        let granted = granted(&declaration, options, &host(home, home));
+        let given = Secrets { ca_bundle: Some("/etc/ca.pem".into()), ..Secrets::default() };
+        let granted = granted(&declaration, options, &given, &host(home, home));
         check(&declaration, &["app".to_owned()], &granted).err().map(|error| error.to_string())
     }
 
@@ -272,7 +281,12 @@ mod tests {
                 ("b".to_owned(), "target:y".to_owned()),
             ]
             .into(),
-            secret: vec!["id=a,src=./s".into(), "id=b,env=B".into(), "id=c,src=/dev/null".into()],
+            secret: vec![
+                "id=ca,src=/etc/ca.pem".into(),
+                "id=a,src=./s".into(),
+                "id=b,env=B".into(),
+                "id=c,src=/dev/null".into(),
+            ],
             output: vec!["type=local,dest=out".into(), "type=docker".into(), "./o".into(), "-".into()],
             cache_from: vec!["type=registry,ref=x/y".into()],
             ..Target::default()
@@ -353,9 +367,19 @@ mod tests {
         assert!(refusal(&dir, target.clone(), &BuildOptions::default()).is_some());
         // The current directory counts, unless it is the home directory or above it.
         let declaration = declaration(&dir, target);
-        let all = granted(&declaration, &BuildOptions::default(), &host(&home.join("h"), &home.join("x")));
+        let all = granted(
+            &declaration,
+            &BuildOptions::default(),
+            &Secrets::default(),
+            &host(&home.join("h"), &home.join("x")),
+        );
         assert!(all.contains(&Right::Read(home.join("x"))) && !all.contains(&Right::Read(home.clone())));
-        let all = granted(&declaration, &BuildOptions::default(), &host(&home.join("h"), &home));
+        let all = granted(
+            &declaration,
+            &BuildOptions::default(),
+            &Secrets::default(),
+            &host(&home.join("h"), &home),
+        );
         assert!(!all.contains(&Right::Read(home)));
     }
 

@@ -59,7 +59,7 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
     )?;
     known_secrets::learn(&session.redactor, &declaration, options, &secrets, &session.host);
     let is_own = declaration.files.iter().all(|file| *file == session.layout.compose());
-    let granted = (!is_own).then(|| allow::granted(&declaration, options, &session.host));
+    let granted = (!is_own).then(|| allow::granted(&declaration, options, &secrets, &session.host));
     let mut names = declaration.resolve(&options.targets)?;
     let requested = names.len();
     add_linked(&declaration, &mut names);
