@@ -85,7 +85,8 @@ impl Model {
     }
 }
 
-/// Ways to write an argument.
+/// Ways to write an argument. An empty pattern is left out: BuildKit 0.13 panics on it, and the
+/// daemon with it.
 const ARGS: &[&str] = &[
     "$A",
     "${A}",
@@ -101,7 +102,7 @@ const ARGS: &[&str] = &[
     "${E:-e}",
     "$E",
     "${A?needed}",
-    "${B%${A#o}}",
+    "${B%x${A#o}}",
     "$G",
 ];
 
