@@ -10,11 +10,11 @@ pub struct Command {
     pub name: &'static str,
     /// Free arguments, as the help shows them; none are taken where it is empty.
     pub args: &'static str,
-    /// One line for the list of commands; the README's list is made of these.
+    /// One line for the list of commands; the README's list is made of these lines.
     pub summary: &'static str,
     /// An example, without `cargo xtask`.
     pub example: &'static str,
-    /// Groups of options it takes beside the global ones.
+    /// Groups of options it takes, in addition to the global ones.
     pub options: &'static [&'static [Opt]],
     /// What it runs.
     pub run: Run,
@@ -22,13 +22,13 @@ pub struct Command {
 
 const PROVISION: &[Opt] = &[switch(
     "--provision",
-    "install and start what is missing (Debian, Ubuntu); nothing is changed without it",
+    "install and start missing programs (Debian, Ubuntu); without it nothing is installed",
 )];
 
 const TEST: &[Opt] = &[
-    switch("--quick", "leave out the tests that need an engine"),
-    value("--allow-skips", "N", "how many tests may be skipped in CI before the run fails [0]"),
-    value("--engine", "LEG", "fetch another engine and run on it: floor, current or newest"),
+    switch("--quick", "skip the tests that need an engine"),
+    value("--allow-skips", "N", "the number of tests that may be skipped in CI [0]"),
+    value("--engine", "LEG", "fetch another engine and run the tests on it: floor, current or newest"),
 ];
 
 const BENCH: &[Opt] = &[
@@ -37,25 +37,25 @@ const BENCH: &[Opt] = &[
 ];
 
 const PLAN: &[Opt] = &[
-    switch("--locked", "fail where a pinned version is gone, instead of taking the newest there is"),
-    switch("--no-cache", "run every step again; cache mounts stay as they are"),
-    value("--fresh", "STEP", "run this stage or RUN again, and what builds upon it (repeatable)"),
-    switch("--no-save", "do not save the result's layers to the store"),
+    switch("--locked", "fail if a pinned version is gone, instead of using the newest one"),
+    switch("--no-cache", "run every step again; cache mounts keep their contents"),
+    value("--fresh", "STEP", "run this stage or RUN again, and everything based on it (repeatable)"),
+    switch("--no-save", "do not save layers and cache mounts to the store or a registry"),
     value(
         "--mounts",
         "LIST",
-        "cache mounts that travel: all, none, or ids; -ID leaves one out [DURANGO_MOUNTS, else all]",
+        "cache mounts to save and restore: all, none, or ids; -ID excludes one [DURANGO_MOUNTS, else all]",
     ),
     switch("--push", "push the images to their registry"),
     value(
         "--cache",
         "CACHE",
-        "registry=REF[,ro] beside the store, or none to leave that out (repeatable) [DURANGO_CACHE]",
+        "registry=REF[,ro] in addition to the store, or none to ignore the store (repeatable) [DURANGO_CACHE]",
     ),
-    value("--file", "FILE", "a Compose or bake file in place of builder/compose.yaml (repeatable)"),
+    value("--file", "FILE", "a Compose or bake file instead of builder/compose.yaml (repeatable)"),
     value("--allow", "RIGHT", "grant FILE a right, as bake's: fs.read=DIR, network.host (repeatable)"),
     value("--platform", "PLATFORM", "build for this platform, as linux/arm64 (repeatable)"),
-    value("--tag", "TAG", "name of the image, in place of the declared one (one target; repeatable)"),
+    value("--tag", "TAG", "name of the image, instead of the declared one (one target; repeatable)"),
     value("--output", "OUTPUT", "as buildx's --output (one target; repeatable)"),
     value("--build-arg", "K=V", "a build argument for every target (repeatable)"),
     value("--secret", "SPEC", "as buildx's: id=NAME,src=FILE or id=NAME,env=VAR (repeatable)"),
@@ -64,31 +64,31 @@ const PLAN: &[Opt] = &[
 
 const EXPLAIN: &[Opt] =
     &[value("--against", "BUILD", "compare with this build [the one before it of the same targets]")];
-const DRY_RUN: &[Opt] = &[switch("--dry-run", "print the plan and its steps, do none of them")];
+const DRY_RUN: &[Opt] = &[switch("--dry-run", "print the plan and its steps without running them")];
 const APP: &[Opt] = &[value("--app", "DIR", "the application to put into the image [docker/app]")];
 
 const BUILDER: &[Opt] = &[
-    switch("--purge", "down: remove the builder's cache as well, for good"),
-    switch("--yes", "down --purge: do not ask"),
-    value("--image", "REF", "up: the image that BuildKit comes in [moby/buildkit:buildx-stable-1]"),
-    value("--size", "GB", "up: how large its cache may grow [40GB]"),
-    value("--endpoint", "URL", "up: a BuildKit that runs elsewhere, as tcp://buildkit.example:1234"),
-    value("--cacert", "FILE", "up: who signed that one's certificate"),
-    value("--cert", "FILE", "up: the certificate to show it"),
-    value("--key", "FILE", "up: that certificate's key"),
+    switch("--purge", "down: also remove the builder's cache permanently"),
+    switch("--yes", "down --purge: do not ask for confirmation"),
+    value("--image", "REF", "up: the BuildKit image [moby/buildkit:buildx-stable-1]"),
+    value("--size", "GB", "up: the maximum size of its cache [40GB]"),
+    value("--endpoint", "URL", "up: a BuildKit on another machine, as tcp://buildkit.example:1234"),
+    value("--cacert", "FILE", "up: the CA certificate of the endpoint"),
+    value("--cert", "FILE", "up: the client certificate"),
+    value("--key", "FILE", "up: the key of the client certificate"),
     value("--driver-opt", "K=V", "up: as buildx's, as network=host (repeatable)"),
 ];
 
 const SMOKE: &[Opt] = &[
     value("--only", "CHECK", "only this check or extension, as gd or sessions (repeatable)"),
-    switch("--keep", "leave the containers running, to look at them"),
+    switch("--keep", "leave the containers running for inspection"),
 ];
 
 const CACHE: &[Opt] = &[
     value(
         "--file",
         "FILE",
-        "key, clear, export: a Compose or bake file in place of builder/compose.yaml (repeatable)",
+        "key, clear, export: a Compose or bake file instead of builder/compose.yaml (repeatable)",
     ),
     value("--platform", "PLATFORM", "key: for this platform, as linux/arm64 (repeatable)"),
     value("--build-arg", "K=V", "key: a build argument for every target (repeatable)"),
@@ -97,25 +97,29 @@ const CACHE: &[Opt] = &[
     value(
         "--budget",
         "SIZE",
-        "gc: what the store may take, as 500M, 10GB, 1GiB [DURANGO_CACHE_BUDGET, else 10GB]",
+        "gc: the store's maximum size, as 500M, 10GB, 1GiB [DURANGO_CACHE_BUDGET, else 10GB]",
     ),
-    value("--older-than", "DAYS", "gc: also what was not used for so many days"),
-    value("--keep", "N", "gc: the newest N generations an image and platform [3]"),
-    value("--to", "PLACE", "export: a folder, a file that ends with .tar, or - for a tar on stdout"),
-    value("--from", "PLACE", "import: what export made; - reads a tar from stdin"),
-    switch("--dry-run", "verify, gc, clear, export, import: show what would go, and let nothing go"),
-    switch("--yes", "clear: without a question"),
+    value("--older-than", "DAYS", "gc: also remove entries that were not used for this many days"),
+    value("--keep", "N", "gc: how many results to keep for each image and platform [3]"),
+    value(
+        "--to",
+        "PLACE",
+        "export: a directory, a file that ends with .tar, or - for a tar archive on stdout",
+    ),
+    value("--from", "PLACE", "import: a bundle from export; - reads a tar archive from stdin"),
+    switch("--dry-run", "verify, gc, clear, export, import: show what would change, and change nothing"),
+    switch("--yes", "clear: do not ask for confirmation"),
 ];
 
 const HISTORY: &[Opt] = &[
-    switch("--all", "rm: every record, but for builds that run"),
-    switch("--dry-run", "rm: show what would go, and let nothing go"),
-    switch("--yes", "rm: without a question"),
+    switch("--all", "rm: every record, except those of running builds"),
+    switch("--dry-run", "rm: show what would be removed, and remove nothing"),
+    switch("--yes", "rm: do not ask for confirmation"),
 ];
 
 const REPORT: &[Opt] = &[
     value("--format", "FORMAT", "text, json, markdown or html [by FILE's ending, else text]"),
-    value("--output", "FILE", "write it there; - for stdout [-]"),
+    value("--output", "FILE", "write the report to FILE; - for stdout [-]"),
 ];
 
 /// Every command, in the order of the help.
@@ -131,7 +135,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "frankenphp",
         args: "",
-        summary: "build the image that runs an application, and the base image where needed",
+        summary: "build the image that runs an application, and its base image if needed",
         example: "frankenphp --app ../shop",
         options: &[APP, PROVISION, DRY_RUN, PLAN],
         run: commands::build::frankenphp,
@@ -139,7 +143,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "build",
         args: "TARGET...",
-        summary: "build any target of the declaration, or of a Compose or bake file",
+        summary: "build any target of a Compose or bake file",
         example: "build web worker --file compose.yaml",
         options: &[APP, PROVISION, DRY_RUN, PLAN],
         run: commands::build::build,
@@ -155,7 +159,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "explain",
         args: "[BUILD]",
-        summary: "tell why each step of a build ran, the last one's where none is named",
+        summary: "explain why each step of a build ran, by default of the last one",
         example: "explain 20261125-1200",
         options: &[EXPLAIN],
         run: commands::explain::explain,
@@ -163,7 +167,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "history",
         args: "[rm BUILD...]",
-        summary: "builds so far: what each came to, how long they took; or remove their records",
+        summary: "list the recorded builds with their results and times, or remove records",
         example: "history",
         options: &[HISTORY],
         run: commands::history::run,
@@ -171,7 +175,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "report",
         args: "[BUILD]",
-        summary: "one build: its steps on a line of time, why they ran, its cache; as text, JSON, Markdown, HTML",
+        summary: "show one build (timeline, reasons, cache) as text, JSON, Markdown or HTML",
         example: "report latest --output report.html",
         options: &[REPORT],
         run: commands::report::run,
@@ -179,7 +183,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "cache",
         args: "key|ls|du|verify|gc|clear|export|import [ARG...]",
-        summary: "the store of layers and cache mounts: see it, check it, bound it, empty it, move it",
+        summary: "inspect, verify, prune, export and import the store",
         example: "cache du",
         options: &[CACHE],
         run: commands::cache::run,
@@ -187,7 +191,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "smoke",
         args: "[IMAGE]",
-        summary: "start a built image and prove it: PHP, HTTP, worker mode, each extension",
+        summary: "start a built image and test PHP, HTTP, worker mode and each extension",
         example: "smoke durango/frankenphp:latest",
         options: &[SMOKE],
         run: commands::smoke::run,
@@ -195,7 +199,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "doctor",
         args: "",
-        summary: "say what is wrong on this machine and which command mends it",
+        summary: "diagnose this machine and suggest fixes",
         example: "doctor",
         options: &[PROVISION, DRY_RUN],
         run: commands::doctor::run,
@@ -203,17 +207,17 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "setup",
         args: "",
-        summary: "turn BuildKit on for good, in the shell and in the daemon; undoable",
+        summary: "turn BuildKit on permanently in the shell and the daemon, or undo that",
         example: "setup --undo",
-        options: &[DRY_RUN, &[switch("--undo", "put the files back, byte for byte")]],
+        options: &[DRY_RUN, &[switch("--undo", "restore the files, byte for byte")]],
         run: commands::setup::run,
     },
     Command {
         name: "pins",
         args: "",
-        summary: "show the pinned versions, or refresh them",
+        summary: "show the pinned versions, or update them",
         example: "pins --update",
-        options: &[DRY_RUN, &[switch("--update", "take the newest versions that can be had")]],
+        options: &[DRY_RUN, &[switch("--update", "use the newest available versions")]],
         run: commands::pins::run,
     },
     Command {
@@ -227,7 +231,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "builder",
         args: "up|status|down [NAME]...",
-        summary: "a persistent builder whose garbage collector spares cache mounts",
+        summary: "manage a persistent builder whose garbage collector spares cache mounts",
         example: "builder up",
         options: &[DRY_RUN, BUILDER],
         run: commands::builder::run,
@@ -235,7 +239,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "bench",
         args: "[CASE...]",
-        summary: "time rebuilds beside plain buildx and print their ratios",
+        summary: "benchmark rebuilds against plain buildx and print the ratios",
         example: "bench unchanged main.go",
         options: &[BENCH],
         run: commands::bench::run,
@@ -243,7 +247,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "test",
         args: "[FILTER...]",
-        summary: "run every test: units, the binary, small images, the real images",
+        summary: "run the tests: units, the binary, small images, the real images",
         example: "test --provision",
         options: &[PROVISION, TEST],
         run: commands::test::run,

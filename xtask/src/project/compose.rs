@@ -20,8 +20,9 @@ struct Project {
     services: BTreeMap<String, serde::de::IgnoredAny>,
 }
 
-/// Returns the image name of each target that is a Compose service without `image:`, by target. Empty where Compose is
-/// not installed or does not read the files: then nobody runs their services with it either.
+/// Returns the image name of each target that is a Compose service without `image:`, by target.
+/// Empty where Compose is not installed or does not read the files: then nobody runs their services
+/// with it either.
 pub(super) fn image_names(
     session: &Session,
     files: &[PathBuf],
@@ -42,7 +43,8 @@ pub(super) fn image_names(
     project.map_or_else(BTreeMap::new, |project: Project| names(&project, &unnamed))
 }
 
-/// As Compose joins them: project, hyphen, service. Bake writes an underscore for a dot in a service's name.
+/// Joins names as Compose does: project, hyphen, service. Bake writes an underscore for a dot in a
+/// service's name.
 fn names(project: &Project, unnamed: &[&String]) -> BTreeMap<String, String> {
     let name = |service: &String| {
         let target = service.replace('.', "_");

@@ -1,5 +1,5 @@
-//! Paths in options that are handed to bake. Bake runs in the declaration's directory, but a path that a user types
-//! starts in the current one.
+//! Paths in options that are handed to bake. Bake runs in the declaration's directory, but a path
+//! that a user types starts in the current one.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ const PATH_FIELDS: [(&str, &[&str]); 5] = [
     ("ssh", &[]),
 ];
 
-/// Makes the path of an `--output` absolute. Like buildx, takes a bare path for `type=local` and `-` for a tar archive
-/// on stdout.
+/// Makes the path of an `--output` absolute. Like buildx, takes a bare path for `type=local`, and
+/// `-` for a tar archive on stdout.
 pub(crate) fn output(spec: &str, cwd: &Path) -> String {
     match spec {
         "-" => "type=tar,dest=-".to_owned(),
@@ -84,7 +84,8 @@ fn quoted(field: String) -> String {
     if field.contains([',', '"']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
 }
 
-/// The fields of a line of CSV; a field that begins with a quote ends with one, and `""` in it stands for one.
+/// The fields of a line of CSV. A field that begins with a quote ends with one, and `""` in it
+/// stands for one.
 fn fields(spec: &str) -> Vec<String> {
     let (mut fields, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
     let mut chars = spec.chars().peekable();

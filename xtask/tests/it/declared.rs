@@ -1,4 +1,4 @@
-//! Declarations as Compose and bake mean them: groups, names that nobody wrote down, where paths start.
+//! Declarations as Compose and bake mean them: groups, default names, where paths start.
 
 use std::fs;
 use std::process::{Command, Stdio};

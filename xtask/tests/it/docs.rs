@@ -1,4 +1,4 @@
-//! README and docs: their links lead somewhere, and every `cargo xtask` line in them is one that the table knows.
+//! README and docs: their links lead somewhere, and the table knows every `cargo xtask` line.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,7 +12,8 @@ fn root() -> PathBuf {
 
 /// Every page with its text.
 fn pages() -> Vec<(PathBuf, String)> {
-    let docs = fs::read_dir(root().join("docs")).expect("docs").flatten().map(|entry| entry.path());
+    let docs = walkdir::WalkDir::new(root().join("docs")).into_iter();
+    let docs = docs.map(|entry| entry.expect("a readable page").into_path());
     let pages = docs.filter(|path| path.extension().is_some_and(|ext| ext == "md"));
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).expect("a page");
@@ -37,7 +38,7 @@ fn links_lead_somewhere() {
                 continue;
             }
             let target =
-                if file.is_empty() { page.clone() } else { page.parent().expect("a folder").join(file) };
+                if file.is_empty() { page.clone() } else { page.parent().expect("a directory").join(file) };
             assert!(target.exists(), "{}: {link}", page.display());
             let has_part = || fs::read_to_string(&target).unwrap_or_default();
             let found = part.is_empty()

@@ -1,5 +1,5 @@
-//! Asks for the versions of Debian packages, at most once a day, and remembers the answer beside
-//! what else is remembered of an image. Without an answer the last one stays, so that nothing
+//! Asks for the versions of Debian packages, at most once a day, and remembers the answer with
+//! the other facts about an image. Without an answer the last one stays, so that nothing
 //! changes.
 
 use std::fs;
