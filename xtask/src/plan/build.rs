@@ -114,6 +114,9 @@ pub struct Plan {
     pub pushes: Vec<Push>,
     /// Steps that run again and keep their cache mounts, now or since an earlier build.
     pub fresh: Vec<FreshTarget>,
+    /// Dockerfiles with what that adds, by target.
+    #[serde(skip)]
+    pub dockerfiles: BTreeMap<String, String>,
     /// What the store remembers of that, once the build is good.
     pub remember: Vec<Step>,
     /// Cache mounts: put back where a step is about to run and the builder lacks them, taken out where a step ran.
@@ -215,6 +218,7 @@ pub fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> Plan {
         mounts,
         saves_mounts: is_written && saves_mounts(facts, options),
         fresh: fresh.targets,
+        dockerfiles: fresh.texts,
         remember: fresh.remember,
         cleanup: vec![Step::remove("", &facts.scratch)],
         damaged: if is_written { damaged } else { Vec::new() },

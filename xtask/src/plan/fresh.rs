@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -13,8 +14,9 @@ use serde::Serialize;
 use super::build::BuildFacts;
 use super::options::BuildOptions;
 use crate::error::usage;
+use crate::project::dockerfile::Inputs;
 use crate::project::dockerfile::selector::{StepSelector, with_arguments};
-use crate::project::dockerfile::{Dockerfile, Inputs};
+use crate::project::dockerfile::source::DockerfileSource;
 use crate::step::Step;
 use crate::store::fresh::{FreshFile, Nonce, Remembered, Spot};
 use crate::text::suggestion;
@@ -33,22 +35,11 @@ pub struct FreshFacts {
     /// Why that is less than it should be.
     pub warning: Option<String>,
     /// The Dockerfile; none in a remote context.
-    pub source: Option<Source>,
+    pub source: Option<Arc<DockerfileSource>>,
     /// What the target adds to its Dockerfile.
     pub inputs: Inputs,
     /// What is to run again now: a stage, or a RUN of it.
     pub chosen: Vec<(String, Option<String>)>,
-}
-
-/// A Dockerfile to be copied.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// Where it is; none for one inside the declaration.
-    pub path: Option<PathBuf>,
-    /// Its text.
-    pub text: String,
-    /// What `<name>.dockerignore` beside it has: BuildKit looks for it beside the copy.
-    pub ignore: Option<String>,
 }
 
 /// What a plan does about one target.
@@ -92,7 +83,7 @@ pub fn choose(words: &[String], targets: &mut BTreeMap<String, FreshFacts>) -> R
         let (mut found, mut others) = (false, Vec::new());
         for facts in targets.values_mut() {
             let Some(source) = &facts.source else { continue };
-            match Dockerfile::parse(source.text.as_bytes()).word(word, &facts.inputs) {
+            match source.file.word(word, &facts.inputs) {
                 StepSelector::Stage(stage) => facts.chosen.push((stage, None)),
                 StepSelector::Run(stage, text) => facts.chosen.push((stage, Some(text))),
                 other => {
@@ -202,9 +193,8 @@ fn ask(remembered: &mut Remembered, known: &FreshFacts, no_cache: bool, nonce: &
     }
     // What the Dockerfile has no more needs no remembering; before that, it does no harm.
     if let Some(source) = known.source.as_ref().filter(|_| !known.chosen.is_empty()) {
-        let file = Dockerfile::parse(source.text.as_bytes());
         let is_there = |spot: &Spot| {
-            !file.insertions(&spot.stage, spot.instruction.as_deref(), &known.inputs).is_empty()
+            !source.file.insertions(&spot.stage, spot.instruction.as_deref(), &known.inputs).is_empty()
         };
         remembered.spots.retain(is_there);
     }
@@ -219,9 +209,8 @@ fn insertions(known: &FreshFacts, remembered: &Remembered) -> Vec<(usize, bool, 
     let Some(source) = known.source.as_ref().filter(|_| !remembered.spots.is_empty()) else {
         return Vec::new();
     };
-    let file = Dockerfile::parse(source.text.as_bytes());
     let lines = remembered.spots.iter().flat_map(|spot| {
-        let found = file.insertions(&spot.stage, spot.instruction.as_deref(), &known.inputs);
+        let found = source.file.insertions(&spot.stage, spot.instruction.as_deref(), &known.inputs);
         found.into_iter().map(|(line, is_onbuild)| (line, is_onbuild, spot.nonce.value))
     });
     lines.collect()
@@ -232,12 +221,12 @@ fn remember(path: &Path, file: &FreshFile) -> Step {
     Step::write_private(path, text)
 }
 
-impl Fresh {
-    /// The size of a target's `/dev/shm`, where all of its steps were run again.
-    pub fn shm_size(&self, target: &str) -> Option<u64> {
-        self.targets.iter().find(|known| known.target == target)?.shm_size
-    }
+/// The size of a target's `/dev/shm`, where all of its steps were run again.
+pub fn shm_size(targets: &[FreshTarget], target: &str) -> Option<u64> {
+    targets.iter().find(|known| known.target == target)?.shm_size
+}
 
+impl Fresh {
     /// The copy has its file's own name, which errors show.
     fn copy(&mut self, scratch: &Path, target: &str, path: &Path, text: &str, ignore: Option<&str>) {
         let Some(name) = path.file_name() else { return };
@@ -264,4 +253,4 @@ fn bytes(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 #[path = "fresh_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -11,6 +11,10 @@ fn nonce(value: u32) -> Nonce {
     Nonce { value, at: Timestamp::UNIX_EPOCH }
 }
 
+fn source(path: Option<&str>, text: &str) -> Arc<DockerfileSource> {
+    Arc::new(DockerfileSource::new(path.map(PathBuf::from), text.into(), Some("x\n".into())))
+}
+
 fn target(image: &str, path: Option<&str>) -> FreshFacts {
     FreshFacts {
         image: image.into(),
@@ -18,13 +22,13 @@ fn target(image: &str, path: Option<&str>) -> FreshFacts {
         path: Some(format!("/store/fresh/{image}.json").into()),
         file: FreshFile::new(image),
         warning: None,
-        source: Some(Source { path: path.map(PathBuf::from), text: FILE.into(), ignore: Some("x\n".into()) }),
+        source: Some(source(path, FILE)),
         inputs: Inputs::default(),
         chosen: Vec::new(),
     }
 }
 
-fn with_fresh() -> BuildFacts {
+pub(crate) fn with_fresh() -> BuildFacts {
     let both = [("app", target("own_app", Some("/p/app.Dockerfile"))), ("base", target("own_base", None))];
     BuildFacts { fresh: both.map(|(name, facts)| (name.to_owned(), facts)).into(), ..facts() }
 }
@@ -93,9 +97,10 @@ fn what_is_remembered_is_repeated_and_not_written_again() {
 #[test]
 fn who_moves_a_mount_from_a_stage_has_that_stage_as_the_build_has_it() {
     let mut facts = with_fresh();
-    let source = facts.fresh.get_mut("app").and_then(|known| known.source.as_mut()).expect("there");
-    source.text =
-        "FROM debian AS seed\nRUN seed\nFROM debian\nRUN --mount=type=cache,target=/c,from=seed x\n".into();
+    facts.fresh.get_mut("app").expect("there").source = Some(source(
+        Some("/p/app.Dockerfile"),
+        "FROM debian AS seed\nRUN seed\nFROM debian\nRUN --mount=type=cache,target=/c,from=seed x\n",
+    ));
     facts.tools = facts.base.clone();
     choose(&["seed".into()], &mut facts.fresh).expect("it is there");
     let owner = |options: &BuildOptions| {
@@ -131,8 +136,8 @@ fn words_are_chosen_where_they_are_and_what_is_gone_is_forgotten() {
 fn a_dockerfile_inside_the_declaration_is_replaced_by_a_file_of_bakes() {
     let mut facts = with_fresh();
     facts.fresh.remove("app");
-    let source = facts.fresh.get_mut("base").and_then(|known| known.source.as_mut()).expect("there");
-    source.text = "FROM a AS s\nRUN echo ${X} %{y} $Z\n".into();
+    facts.fresh.get_mut("base").expect("there").source =
+        Some(source(None, "FROM a AS s\nRUN echo ${X} %{y} $Z\n"));
     choose(&["s".into()], &mut facts.fresh).expect("it is there");
     let plan = whole(&facts, &BuildOptions::default(), "id");
     assert!(plan.bake.to_shell().contains("-f /store/tmp/id/fresh/inline.json"), "{}", plan.bake.to_shell());

@@ -19,4 +19,4 @@ pub mod registry_state;
 pub mod save;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

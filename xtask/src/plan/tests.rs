@@ -79,7 +79,7 @@ fn stored(name: &str, generations: Vec<Generation>) -> Stored {
     Stored { image, platform: "linux/amd64".into(), key, results, found }
 }
 
-pub(super) fn facts() -> BuildFacts {
+pub(crate) fn facts() -> BuildFacts {
     let stored = [("app", stored("app", vec![])), ("base", stored("base", vec![]))];
     BuildFacts {
         engine: engine(),

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::context::{Entry, Tree, open_file};
 use super::declaration::{Declaration, Target};
-use super::dockerfile::mounts;
+use super::dockerfile::source::DockerfileSource;
 use super::ignore::Ignore;
 
 /// Takes what targets are made of in.
@@ -30,7 +30,8 @@ impl Inputs {
         let target = &declaration.targets[name];
         self.part(name.as_bytes());
         self.part(platform.as_bytes());
-        self.part(&mounts::read(declaration, target).unwrap_or_default());
+        let dockerfile = DockerfileSource::read(declaration, target).map(|source| source.bytes);
+        self.part(&dockerfile.unwrap_or_default());
         self.part(target.target.as_deref().unwrap_or_default().as_bytes());
         self.part(&serde_json::to_vec(&target.args)?);
         for (name, source) in contexts(target) {

@@ -15,6 +15,7 @@ pub(crate) mod packages;
 pub mod pins;
 pub(crate) mod project_name;
 mod remembered;
+pub mod requested;
 pub mod secrets;
 mod templates;
 pub(crate) mod typed_paths;

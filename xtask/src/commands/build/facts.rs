@@ -1,8 +1,7 @@
 //! The facts of a build, gathered only where its plan needs them.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -16,28 +15,19 @@ use crate::error::usage;
 use crate::files;
 use crate::plan::allow;
 use crate::plan::build::{BuildFacts, Stored};
-use crate::plan::fresh::{FreshFacts, Source, choose};
+use crate::plan::fresh::{FreshFacts, choose};
 use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, Declaration, DeclarationQuery};
-use crate::project::dockerfile::{decode, mounts};
+use crate::project::dockerfile::mounts;
+use crate::project::dockerfile::source::DockerfileSource;
 use crate::project::project_name::store_name;
+use crate::project::requested::add_linked;
 use crate::project::{app, pins, secrets};
 use crate::session::Session;
 use crate::store::fresh::{FreshFile, Nonce};
 use crate::store::key::Key;
 use crate::store::lock::Holds;
 use crate::store::{damage, entry, mount};
-
-/// A file that is not there is told before anything else is asked.
-pub fn check_files(files: &[PathBuf]) -> Result<()> {
-    match files.iter().find(|file| !file.is_file()) {
-        None => Ok(()),
-        Some(file) => Err(usage(format!(
-            "there is no file `{}`\ncorrect --file, or leave it out to build FrankenPHP",
-            file.display()
-        ))),
-    }
-}
 
 /// Gathers them all.
 pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &str) -> Result<BuildFacts> {
@@ -68,9 +58,11 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
     }
     check_single(options, &names[..requested], &declaration)?;
     check_app(session, options, &names, &declaration)?;
-    let stored = names
-        .iter()
-        .filter_map(|name| Some((name.clone(), stored(session, options, &engine, &declaration, name)?)));
+    let sources = sources(&declaration, &names);
+    let stored = names.iter().filter_map(|name| {
+        let source = sources.get(name)?;
+        Some((name.clone(), stored(session, options, &engine, &declaration, name, source)))
+    });
     let stored: BTreeMap<_, _> = stored.collect();
     // Registries are asked while the base image is looked for.
     let asked = registries::ask(session, options, &engine, &stored);
@@ -82,8 +74,11 @@ pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &
         Some(base) => Some(base.clone()),
         None => tools(session, &engine)?,
     };
-    let mut fresh: BTreeMap<_, _> =
-        names.iter().map(|name| (name.clone(), fresh(session, &engine, &declaration, name))).collect();
+    let fresh = |name: &String| {
+        let source = sources.get(name).cloned();
+        (name.clone(), fresh(session, &engine, &declaration, name, source))
+    };
+    let mut fresh: BTreeMap<_, _> = names.iter().map(fresh).collect();
     choose(&options.fresh, &mut fresh)?;
     let nonce = Nonce::draw(session.host.now, std::process::id());
     Ok(BuildFacts {
@@ -114,21 +109,6 @@ pub(super) fn hold(session: &Session, facts: &mut BuildFacts) -> Holds {
     let mut held = Holds::default();
     found.for_each(|results| results.retain(|result| held.add(&session.layout, &result.dir)));
     held
-}
-
-/// Targets that others build upon are built with them, so that their images exist under their own names too.
-pub(in crate::commands) fn add_linked(declaration: &Declaration, names: &mut Vec<String>) {
-    let mut next = 0;
-    while next < names.len() {
-        let target = &declaration.targets[&names[next]];
-        let owners: Vec<String> = declaration.links(target).map(|(_, owner)| owner.to_owned()).collect();
-        for owner in owners {
-            if !names.contains(&owner) {
-                names.push(owner);
-            }
-        }
-        next += 1;
-    }
 }
 
 /// Some options speak of one image.
@@ -193,23 +173,24 @@ fn image(session: &Session, engine: &Engine, declaration: &Declaration, name: &s
     (image, if native { engine.platform.clone() } else { target.platforms.join(",") })
 }
 
-fn fresh(session: &Session, engine: &Engine, declaration: &Declaration, name: &str) -> FreshFacts {
+/// The Dockerfiles by target, each read once: the key and the plan speak of the same text.
+fn sources(declaration: &Declaration, names: &[String]) -> BTreeMap<String, Arc<DockerfileSource>> {
+    let source = |name: &String| DockerfileSource::read(declaration, &declaration.targets[name]);
+    names.iter().filter_map(|name| Some((name.clone(), Arc::new(source(name)?)))).collect()
+}
+
+fn fresh(
+    session: &Session,
+    engine: &Engine,
+    declaration: &Declaration,
+    name: &str,
+    source: Option<Arc<DockerfileSource>>,
+) -> FreshFacts {
     let target = &declaration.targets[name];
     let (image, platform) = image(session, engine, declaration, name);
     let is_foreign = entry::foreign_format(&session.layout).is_some();
     let (file, warning) =
         if is_foreign { (FreshFile::new(&image), None) } else { FreshFile::read(&session.layout, &image) };
-    let source = match &target.dockerfile_inline {
-        Some(text) => Some(Source { path: None, text: text.clone(), ignore: None }),
-        None => declaration.dockerfile(target).and_then(|path| {
-            let read = |path: PathBuf| Some(decode(&fs::read(path).ok()?));
-            let text = read(path.clone())?;
-            let mut ignore = path.clone().into_os_string();
-            ignore.push(".dockerignore");
-            let ignore = read(ignore.into());
-            Some(Source { path: Some(path), text, ignore })
-        }),
-    };
     let first = target.platforms.first().unwrap_or(&engine.platform);
     let inputs = mounts::inputs(target, first, &engine.platform);
     let path = (!is_foreign).then(|| session.layout.fresh(&image));
@@ -231,13 +212,12 @@ fn stored(
     engine: &Engine,
     declaration: &Declaration,
     name: &str,
-) -> Option<Stored> {
-    let target = &declaration.targets[name];
-    let dockerfile = mounts::read(declaration, target)?;
+    source: &DockerfileSource,
+) -> Stored {
     let (image, platform) = image(session, engine, declaration, name);
-    let key = Key::new(&image, &platform, &dockerfile);
+    let key = Key::new(&image, &platform, &source.bytes);
     let results = session.layout.results(&image, &key.0);
     let found = options.caches.local.then(|| entry::find(&session.layout, &image, &platform));
     let found = found.unwrap_or_default();
-    Some(Stored { image, platform, key, results, found })
+    Stored { image, platform, key, results, found }
 }

@@ -33,6 +33,7 @@ use crate::plan::build::{self as planning, Plan};
 use crate::plan::options::BuildOptions;
 use crate::process::signals;
 use crate::process::stdio::{err, errln, out, outln};
+use crate::project::requested::check_files;
 use crate::provision;
 use crate::record::Record;
 use crate::report;
@@ -68,7 +69,7 @@ pub fn plan(session: &Session, parsed: &Parsed) -> Result<u8> {
 }
 
 fn build_targets(session: &Session, options: &BuildOptions) -> Result<u8> {
-    facts::check_files(&options.files)?;
+    check_files(&options.files)?;
     if let Some(aside) = read_only_store::needed(session)? {
         let options = BuildOptions { unsaved: Some(aside.reason), ..options.clone() };
         return build_with(&aside.session, &options);

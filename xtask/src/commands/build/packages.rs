@@ -15,7 +15,6 @@ use crate::plan::options::BuildOptions;
 use crate::plan::packages as planned;
 use crate::process::stdio::errln;
 use crate::process::{query, signals};
-use crate::project::dockerfile::Dockerfile;
 use crate::project::packages;
 use crate::session::Progress;
 use crate::session::Session;
@@ -35,8 +34,7 @@ pub(super) fn resolve(session: &Session, options: &BuildOptions, facts: &mut Bui
     for name in facts.names.clone() {
         let Some(fresh) = facts.fresh.get(&name) else { continue };
         let Some(source) = &fresh.source else { continue };
-        let file = Dockerfile::parse(source.text.as_bytes());
-        if !packages::is_asked_for(&facts.declaration.targets[&name], &file, &fresh.inputs) {
+        if !packages::is_asked_for(&facts.declaration.targets[&name], &source.file, &fresh.inputs) {
             continue;
         }
         let known = fresh.file.platforms.get(&fresh.platform).and_then(|known| known.packages.clone());

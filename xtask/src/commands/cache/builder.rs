@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use crate::args::Parsed;
-use crate::commands::build::facts;
 use crate::engine::disk_usage::{self, Which};
 use crate::engine::facts as engine_facts;
 use crate::plan::options::BuildOptions;
 use crate::project::declaration::{self, DeclarationQuery};
-use crate::project::dockerfile::{Dockerfile, mounts};
+use crate::project::dockerfile::mounts;
+use crate::project::dockerfile::source::DockerfileSource;
+use crate::project::requested::check_files;
 use crate::project::secrets;
 use crate::report::store::Ours;
 use crate::session::Session;
@@ -44,7 +45,7 @@ impl Records {
 /// folder, so they stay.
 pub(super) fn ours(session: &Session, parsed: &Parsed) -> Result<Records> {
     let options = BuildOptions::new(session, parsed, Vec::new())?;
-    facts::check_files(&options.files)?;
+    check_files(&options.files)?;
     let engine = engine_facts::read(session).map_err(|problem| problem.into_error())?;
     let env = secrets::read(&session.host).paths();
     let question =
@@ -54,9 +55,7 @@ pub(super) fn ours(session: &Session, parsed: &Parsed) -> Result<Records> {
     let files: BTreeMap<_, _> = declaration
         .targets
         .iter()
-        .filter_map(|(name, target)| {
-            Some((name.clone(), Dockerfile::parse(&mounts::read(&declaration, target)?)))
-        })
+        .filter_map(|(name, target)| Some((name.clone(), DockerfileSource::read(&declaration, target)?.file)))
         .collect();
     let declared = mounts::of_build(&declaration, &names, &files, &engine.platform).mounts;
     let held = disk_usage::read(&session.sh, &engine.builder, Which::Mounts)?;

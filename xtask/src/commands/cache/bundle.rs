@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::args::Parsed;
-use crate::commands::build::{facts, read_only_store};
+use crate::commands::build::read_only_store;
 use crate::engine::facts as engine_facts;
 use crate::error::usage;
 use crate::exec::budget::Budget;
@@ -20,8 +20,11 @@ use crate::plan::bundle::{self, Stock, Wanted};
 use crate::plan::options::BuildOptions;
 use crate::process::stdio::{err, errln, out, outln};
 use crate::project::declaration::{self, Declaration, DeclarationQuery};
+use crate::project::dockerfile::source::DockerfileSource;
 use crate::project::dockerfile::{Dockerfile, mounts};
+use crate::project::mount::MountIdentity;
 use crate::project::project_name::{repository, store_name};
+use crate::project::requested::{add_linked, check_files};
 use crate::project::secrets;
 use crate::session::Session;
 use crate::store::bundle::{Bundle, Layers};
@@ -149,7 +152,7 @@ fn refuse_foreign(session: &Session) -> Result<()> {
 }
 
 fn declared(session: &Session, options: &BuildOptions) -> Result<Declaration> {
-    facts::check_files(&options.files)?;
+    check_files(&options.files)?;
     let env = secrets::read(&session.host).paths();
     let question =
         DeclarationQuery { files: &options.files, requested: &[], sets: &[], env: &env, remember: true };
@@ -260,8 +263,8 @@ fn wanted(
         }
     }
     for (name, image) in &images {
-        if let Some(file) = mounts::read(&declaration, &declaration.targets[*name]) {
-            wanted.exact.insert(Key::new(image, platform, &file));
+        if let Some(source) = DockerfileSource::read(&declaration, &declaration.targets[*name]) {
+            wanted.exact.insert(Key::new(image, platform, &source.bytes));
         }
     }
     let named: Vec<String> = images
@@ -276,14 +279,10 @@ fn wanted(
 }
 
 /// The cache mounts of these targets, and of those that they build upon.
-fn used(
-    declaration: &Declaration,
-    mut names: Vec<String>,
-    platform: &str,
-) -> Vec<crate::project::mount::MountIdentity> {
-    facts::add_linked(declaration, &mut names);
+fn used(declaration: &Declaration, mut names: Vec<String>, platform: &str) -> Vec<MountIdentity> {
+    add_linked(declaration, &mut names);
     let file = |name: &String| {
-        Some((name.clone(), Dockerfile::parse(&mounts::read(declaration, &declaration.targets[name])?)))
+        Some((name.clone(), DockerfileSource::read(declaration, &declaration.targets[name])?.file))
     };
     let files: BTreeMap<String, Dockerfile> = names.iter().filter_map(file).collect();
     let found = mounts::of_build(declaration, &names, &files, platform);

@@ -5,14 +5,14 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use crate::args::Parsed;
-use crate::commands::build::facts;
 use crate::json;
 use crate::plan::options::BuildOptions;
 use crate::process::stdio::outln;
 use crate::project::declaration::{self, DeclarationQuery};
-use crate::project::dockerfile::mounts;
+use crate::project::dockerfile::source::DockerfileSource;
 use crate::project::inputs::Inputs;
 use crate::project::project_name::store_name;
+use crate::project::requested::{add_linked, check_files};
 use crate::project::secrets;
 use crate::session::Session;
 use crate::store::key::Key;
@@ -20,7 +20,7 @@ use crate::store::key::Key;
 /// Runs `cache key`; without a target, of all that are declared. It needs buildx to read the declaration, and no engine.
 pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Result<u8> {
     let options = BuildOptions::new(session, parsed, targets.to_vec())?;
-    facts::check_files(&options.files)?;
+    check_files(&options.files)?;
     let env = secrets::read(&session.host).paths();
     let question = DeclarationQuery {
         files: &options.files,
@@ -35,7 +35,7 @@ pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Res
     } else {
         declaration.resolve(targets)?
     };
-    facts::add_linked(&declaration, &mut names);
+    add_linked(&declaration, &mut names);
     names.sort();
     if let Some(app) = &options.app {
         let targets = declaration.targets.values_mut();
@@ -50,7 +50,8 @@ pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Res
         let target = &declaration.targets[name];
         let platform = if target.platforms.is_empty() { native.clone() } else { target.platforms.join(",") };
         let image = store_name(&declaration, name, session.host.var("COMPOSE_PROJECT_NAME"));
-        let key = Key::new(&image, &platform, &mounts::read(&declaration, target).unwrap_or_default());
+        let dockerfile = DockerfileSource::read(&declaration, target).map(|source| source.bytes);
+        let key = Key::new(&image, &platform, &dockerfile.unwrap_or_default());
         keys.update(&key.0);
         inputs.target(&declaration, name, &platform)?;
         shown.push(serde_json::json!({"name": name, "image": image, "platform": platform, "key": key}));

@@ -9,7 +9,7 @@ use super::{Owner, PlannedMount, TransferTemplate};
 use crate::error::usage;
 use crate::plan::bake_args;
 use crate::plan::build::BuildFacts;
-use crate::plan::fresh::Fresh;
+use crate::plan::fresh::{Fresh, shm_size};
 use crate::plan::options::BuildOptions;
 use crate::plan::registry_state::RegistryState;
 use crate::progress::step_name::StepName;
@@ -94,10 +94,7 @@ pub struct MountPlan {
 /// Plans them.
 pub fn plan(facts: &BuildFacts, options: &BuildOptions, fresh: &Fresh) -> MountPlan {
     let parse = |(name, fresh): (&String, &crate::plan::fresh::FreshFacts)| {
-        Some((
-            name.clone(),
-            (Dockerfile::parse(fresh.source.as_ref()?.text.as_bytes()), fresh.inputs.clone()),
-        ))
+        Some((name.clone(), (fresh.source.as_ref()?.file.clone(), fresh.inputs.clone())))
     };
     let files: BTreeMap<_, _> = facts.fresh.iter().filter_map(parse).collect();
     let parsed = files.iter().map(|(name, (file, _))| (name.clone(), file.clone())).collect();
@@ -146,12 +143,12 @@ fn carrier(
     let tools = facts.tools.as_ref().filter(|_| !mounts.is_empty())?;
     let from = mounts.iter().filter_map(|mount| Some(mount.identity.from.as_deref()?.split_once('/')?.0));
     let owner = |name: &str| {
-        let source = facts.fresh.get(name)?.source.clone()?;
+        let source = facts.fresh.get(name)?.source.as_ref()?;
         let mut sets = bake_args::transfer_sets(facts, options, name);
         // The stage as the build has it: another run of it is another mount.
-        sets.extend(fresh.shm_size(name).map(|bytes| ("shm-size".to_owned(), bytes.to_string())));
-        let dockerfile = fresh.texts.get(name).cloned().unwrap_or(source.text);
-        Some((name.to_owned(), Owner { dockerfile, dockerignore: source.ignore, sets }))
+        sets.extend(shm_size(&fresh.targets, name).map(|bytes| ("shm-size".to_owned(), bytes.to_string())));
+        let dockerfile = fresh.texts.get(name).unwrap_or(&source.text).clone();
+        Some((name.to_owned(), Owner { dockerfile, dockerignore: source.ignore.clone(), sets }))
     };
     Some(TransferTemplate {
         bake: bake_args::bare(facts, options),

@@ -11,6 +11,7 @@ pub mod mounts;
 pub mod selector;
 mod shell;
 mod shell_pattern;
+pub mod source;
 mod stages;
 pub mod steps;
 mod variables;

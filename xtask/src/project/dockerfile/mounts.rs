@@ -37,14 +37,6 @@ pub struct Mounts {
     pub warnings: Vec<String>,
 }
 
-/// A target's Dockerfile; `None` for one that is not here (a remote context) or cannot be read.
-pub fn read(declaration: &Declaration, target: &Target) -> Option<Vec<u8>> {
-    match &target.dockerfile_inline {
-        Some(text) => Some(text.clone().into_bytes()),
-        None => std::fs::read(declaration.dockerfile(target)?).ok(),
-    }
-}
-
 /// What a target adds to its Dockerfile, for one platform; `native` is the builder's own.
 pub fn inputs(target: &Target, platform: &str, native: &str) -> Inputs {
     let given = |(name, value): (&String, &Option<String>)| Some((name.clone(), value.clone()?));

@@ -88,7 +88,7 @@ impl ForecastTask {
             layout: session.layout.clone(),
             engine: facts.engine.clone(),
             dir: facts.declaration.dir.clone(),
-            targets: targets::targets(facts, options),
+            targets: targets::targets(facts, options, plan),
             read: plan.targets.iter().flat_map(|target| target.read.iter().cloned()).collect(),
             begun: session.host.now,
             redactor: session.redactor.clone(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::plan::build::BuildFacts;
+use crate::plan::build::{BuildFacts, Plan};
 use crate::plan::options::BuildOptions;
 use crate::plan::{bake_args, fresh};
 use crate::project::dockerfile::{Dockerfile, mounts};
@@ -11,18 +11,12 @@ use crate::project::graph::{ImagePlace, TargetFacts};
 use crate::project::inputs;
 
 /// All of them but those whose Dockerfile is elsewhere.
-pub(super) fn targets(facts: &BuildFacts, options: &BuildOptions) -> Vec<TargetFacts> {
-    let fresh = fresh::plan(facts, options);
-    facts.names.iter().filter_map(|name| target(facts, options, &fresh, name)).collect()
+pub(super) fn targets(facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> Vec<TargetFacts> {
+    facts.names.iter().filter_map(|name| target(facts, options, plan, name)).collect()
 }
 
 /// A target as it is handed to BuildKit; nothing where its Dockerfile is elsewhere.
-fn target(
-    facts: &BuildFacts,
-    options: &BuildOptions,
-    fresh: &fresh::Fresh,
-    name: &str,
-) -> Option<TargetFacts> {
+fn target(facts: &BuildFacts, options: &BuildOptions, plan: &Plan, name: &str) -> Option<TargetFacts> {
     let mut declared = facts.declaration.targets[name].clone();
     for (key, value) in bake_args::owner_sets(facts, options, name) {
         if let Some(arg) = key.strip_prefix("args.") {
@@ -31,17 +25,17 @@ fn target(
             declared.contexts.insert(context.to_owned(), value);
         }
     }
-    let text = fresh
-        .texts
-        .get(name)
-        .cloned()
-        .or_else(|| Some(facts.fresh.get(name)?.source.as_ref()?.text.clone()))?;
+    let source = facts.fresh.get(name)?.source.as_ref()?;
+    let file = match plan.dockerfiles.get(name) {
+        Some(text) => Dockerfile::parse(text.as_bytes()),
+        None => source.file.clone(),
+    };
     let platform = declared.platforms.first().unwrap_or(&facts.engine.platform).clone();
     let mut run = BTreeMap::new();
     run.extend(declared.network.clone().map(|network| ("network".to_owned(), network)));
     run.extend(declared.ulimits.as_ref().map(|limits| ("ulimits".to_owned(), limits.to_string())));
     run.extend(declared.extra_hosts.as_ref().map(|hosts| ("extra hosts".to_owned(), hosts.to_string())));
-    match fresh.shm_size(name) {
+    match fresh::shm_size(&plan.fresh, name) {
         Some(bytes) => run.insert("fresh".to_owned(), bytes.to_string()),
         None => declared.shm_size.clone().and_then(|size| run.insert("shm-size".to_owned(), size)),
     };
@@ -52,7 +46,7 @@ fn target(
         .map(|(context, source)| (context.to_ascii_lowercase(), place(facts, name, context, source)));
     Some(TargetFacts {
         name: name.to_owned(),
-        file: Dockerfile::parse(text.as_bytes()),
+        file,
         inputs: mounts::inputs(&declared, &platform, &facts.engine.platform),
         contexts: contexts.collect(),
         run,
@@ -81,4 +75,31 @@ fn laid_out(source: &str) -> Option<String> {
     let index: serde_json::Value =
         serde_json::from_slice(&std::fs::read(Path::new(dir).join("index.json")).ok()?).ok()?;
     Some(format!("an image@{}", index["manifests"][0]["digest"].as_str()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::build;
+    use crate::plan::fresh::choose;
+    use crate::plan::fresh::tests::with_fresh;
+
+    /// No file of these facts is on this machine: nothing is read again.
+    #[test]
+    fn forecast_takes_the_dockerfiles_that_the_plan_was_made_of() {
+        let mut facts = with_fresh();
+        choose(&["make app".into()], &mut facts.fresh).expect("a step of both");
+        facts.fresh.get_mut("base").expect("known").chosen.clear();
+        let options = BuildOptions::default();
+        let plan = build::plan(&facts, &options, "id");
+        let targets = targets(&facts, &options, &plan);
+        let texts = |name: &str| {
+            let target = targets.iter().find(|target| target.name == name).expect("a target");
+            format!("{:?}", target.file)
+        };
+        let source = facts.fresh["base"].source.as_ref().expect("a Dockerfile");
+        assert_eq!(texts("base"), format!("{:?}", source.file));
+        assert_eq!(texts("app"), format!("{:?}", Dockerfile::parse(plan.dockerfiles["app"].as_bytes())));
+        assert_ne!(texts("app"), texts("base"), "the app's RUN runs again");
+    }
 }

@@ -1,0 +1,57 @@
+//! A target's Dockerfile as it was read: once a build, and parsed once.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{Dockerfile, decode};
+use crate::project::declaration::{Declaration, Target};
+
+/// The Dockerfile of a target.
+#[derive(Debug, Clone)]
+pub struct DockerfileSource {
+    /// Where it is; none for one inside the declaration.
+    pub path: Option<PathBuf>,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its text, decoded.
+    pub text: String,
+    /// What they say.
+    pub file: Dockerfile,
+    /// The text of `<name>.dockerignore`: BuildKit looks for it next to the Dockerfile.
+    pub ignore: Option<String>,
+}
+
+impl DockerfileSource {
+    /// Reads the Dockerfile of a target; nothing for one in a remote context or that is missing.
+    pub fn read(declaration: &Declaration, target: &Target) -> Option<Self> {
+        if let Some(text) = &target.dockerfile_inline {
+            return Some(Self::new(None, text.clone().into_bytes(), None));
+        }
+        let path = declaration.dockerfile(target)?;
+        let bytes = fs::read(&path).ok()?;
+        let mut ignore = path.clone().into_os_string();
+        ignore.push(".dockerignore");
+        let ignore = fs::read(ignore).ok().map(|bytes| decode(&bytes));
+        Some(Self::new(Some(path), bytes, ignore))
+    }
+
+    /// Parses a Dockerfile.
+    pub fn new(path: Option<PathBuf>, bytes: Vec<u8>, ignore: Option<String>) -> Self {
+        let (text, file) = (decode(&bytes), Dockerfile::parse(&bytes));
+        Self { path, bytes, text, file, ignore }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::encode;
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_not_utf8_survive_in_the_text() {
+        let bytes = b"FROM a\nRUN echo \xff\n".to_vec();
+        let source = DockerfileSource::new(None, bytes.clone(), None);
+        assert_eq!(encode(&source.text), bytes);
+        assert_eq!(source.file.stages.len(), 1);
+    }
+}

@@ -1,0 +1,35 @@
+//! The files and targets that a command is asked for.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::Declaration;
+use crate::error::usage;
+
+/// Checks that the declaration's files exist, before anything else is asked.
+pub fn check_files(files: &[PathBuf]) -> Result<()> {
+    match files.iter().find(|file| !file.is_file()) {
+        None => Ok(()),
+        Some(file) => Err(usage(format!(
+            "there is no file `{}`\ncorrect --file, or leave it out to build FrankenPHP",
+            file.display()
+        ))),
+    }
+}
+
+/// Adds the targets that others use as base image. They are built with them, so that their images
+/// exist under their own names too.
+pub fn add_linked(declaration: &Declaration, names: &mut Vec<String>) {
+    let mut next = 0;
+    while next < names.len() {
+        let target = &declaration.targets[&names[next]];
+        let owners: Vec<String> = declaration.links(target).map(|(_, owner)| owner.to_owned()).collect();
+        for owner in owners {
+            if !names.contains(&owner) {
+                names.push(owner);
+            }
+        }
+        next += 1;
+    }
+}
