@@ -18,7 +18,7 @@ use crate::process::stdio::{out, outln};
 use crate::project::{project_name, secrets};
 use crate::session::Session;
 use crate::smoke::DEFAULT_IMAGE;
-use crate::smoke::docker::{self, Docker};
+use crate::smoke::docker::Docker;
 use crate::step::Step;
 use crate::store::fresh::FreshFile;
 
@@ -123,7 +123,7 @@ fn refusal(image: &str, answer: &QueryOutput) -> anyhow::Error {
         ));
     }
     if words.contains("Cannot connect to the Docker daemon") || words.contains("permission denied") {
-        return docker::problem(words).into_error();
+        return Problem::of_daemon(words).into_error();
     }
     error::build_failed(format!(
         "failed to ask the package mirror of `{image}`: {}\ncheck the network; nothing was changed",

@@ -10,6 +10,7 @@ use xshell::cmd;
 use super::builders;
 use super::info::Info;
 use super::inspect;
+use super::platform::go_architecture;
 use super::problem::Problem;
 use super::{Driver, Engine, OLDEST_BUILDX, Version};
 use crate::host::Host;
@@ -104,7 +105,7 @@ fn usable(info: &query::QueryOutput) -> Result<(Info, Version), Problem> {
     }
     if parsed.server_version.is_empty() {
         let words = parsed.server_errors.first().map_or(info.stderr.trim(), String::as_str);
-        return Err(daemon_problem(words));
+        return Err(Problem::of_daemon(words));
     }
     Ok((parsed, buildx))
 }
@@ -128,7 +129,7 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
         let missing = words.contains("no builder") || words.contains("not found");
         return Err(match name.filter(|_| missing) {
             Some(name) => Problem::UnknownBuilder(name),
-            None => daemon_problem(words),
+            None => Problem::of_daemon(words),
         });
     }
     let instance = inspect::parse(&inspect.stdout).map_err(|error| Problem::Other(format!("{error:#}")))?;
@@ -149,7 +150,7 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
         driver,
         endpoint: instance.endpoint,
         containerd_store: parsed.containerd_store(),
-        platform: format!("{}/{}", parsed.os_type, go_arch(&parsed.architecture)),
+        platform: format!("{}/{}", parsed.os_type, go_architecture(&parsed.architecture)),
         processors: if matches!(driver, Driver::Docker | Driver::DockerContainer) {
             parsed.processors
         } else {
@@ -162,26 +163,8 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
 /// An answer that is not what Docker's client says: words alone, or a document of another kind.
 fn unread(answer: &query::QueryOutput) -> Problem {
     match answer.stdout.trim().is_empty() {
-        true => daemon_problem(&answer.stderr),
+        true => Problem::of_daemon(&answer.stderr),
         false => Problem::Other("`docker` does not answer as Docker's client does; is it Podman's?".into()),
-    }
-}
-
-fn daemon_problem(words: &str) -> Problem {
-    let words = words.trim().trim_start_matches("ERROR: ").to_owned();
-    if words.contains("permission denied") {
-        Problem::NoPermission(words)
-    } else {
-        Problem::DaemonDown(words)
-    }
-}
-
-/// The kernel's name of an architecture, as Go and OCI write it.
-fn go_arch(kernel: &str) -> &str {
-    match kernel {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
     }
 }
 

@@ -13,6 +13,7 @@ mod inspect;
 pub mod json_text;
 pub mod legs;
 pub mod os;
+pub mod platform;
 pub mod problem;
 pub mod registry;
 

@@ -31,6 +31,12 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Reads what the client says of a daemon that does not answer.
+    pub fn of_daemon(words: &str) -> Self {
+        let words = words.trim().trim_start_matches("ERROR: ").to_owned();
+        if words.contains("permission denied") { Self::NoPermission(words) } else { Self::DaemonDown(words) }
+    }
+
     /// Whether `--provision` can mend it.
     pub fn can_provision(&self) -> bool {
         matches!(self, Self::NoDocker | Self::NoBuildx | Self::OldBuildx(_) | Self::DaemonDown(_))

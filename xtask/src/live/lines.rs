@@ -50,14 +50,9 @@ pub fn bytes(bytes: Bytes) -> String {
     }
 }
 
-/// Whether a step failed by itself; others are stopped with it.
-pub fn has_failed(state: &VertexState) -> bool {
-    !state.error.is_empty() && !state.error.contains("context canceled")
-}
-
 /// How a step ended: its time, and the bytes that it moved.
 pub fn outcome(state: &VertexState) -> String {
-    if has_failed(state) {
+    if state.has_failed() {
         return "failed".into();
     }
     if !state.error.is_empty() {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tempfile::{SpooledTempFile, spooled_tempfile};
 
-use super::lines::{EarlierSteps, has_failed, heading, outcome, prefix};
+use super::lines::{EarlierSteps, heading, outcome, prefix};
 use crate::host::Host;
 use crate::process::stdio;
 use crate::progress::Watcher;
@@ -161,7 +161,7 @@ impl LogGroups {
         self.past.ended(state);
         let open = self.blocks.iter_mut().find(|block| block.digest == digest && block.end.is_none());
         if let Some(block) = open {
-            let has_failed = has_failed(state);
+            let has_failed = state.has_failed();
             let tail = if has_failed { state.tail.iter().cloned().collect() } else { Vec::new() };
             block.end = Some(End { at: now, outcome: outcome(state), has_failed, tail });
         } else if let Some(heading) = heading(state).filter(|_| self.past.is_news(state)) {

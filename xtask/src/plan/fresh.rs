@@ -19,7 +19,7 @@ use crate::project::dockerfile::selector::{StepSelector, with_arguments};
 use crate::project::dockerfile::source::DockerfileSource;
 use crate::step::Step;
 use crate::store::fresh::{FreshFile, Nonce, Remembered, Spot};
-use crate::text::suggestion;
+use crate::text::{size, suggestion};
 
 /// What is known of one target.
 #[derive(Debug, Clone)]
@@ -154,7 +154,7 @@ pub fn plan(facts: &BuildFacts, options: &BuildOptions) -> Fresh {
             }
         }
         let shm_size = remembered.all.as_ref().map(|nonce| {
-            let declared = facts.declaration.targets[name].shm_size.as_deref().and_then(bytes);
+            let declared = facts.declaration.targets[name].shm_size.as_deref().and_then(size::parse_memory);
             declared.unwrap_or(DEFAULT_SHM) + u64::from(nonce.value)
         });
         fresh.sets.extend(shm_size.map(|bytes| format!("{name}.shm-size={bytes}")));
@@ -238,17 +238,6 @@ impl Fresh {
         }
         self.prepare.push(Step::write_private(copy, text));
     }
-}
-
-/// A size as Docker reads it: `64m`, `1.5GiB`, `67108864`.
-fn bytes(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_lowercase();
-    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let unit = text[at..].trim().trim_end_matches('b').trim_end_matches('i');
-    let power = ["", "k", "m", "g", "t"].iter().position(|known| *known == unit)?;
-    let number: f64 = text[..at].parse().ok()?;
-    let bytes = number * f64::from(1u32 << 10).powi(i32::try_from(power).ok()?);
-    (bytes >= 1.0).then_some(bytes as u64)
 }
 
 #[cfg(test)]

@@ -173,6 +173,6 @@ fn sizes_as_docker_writes_them() {
         ("0", None),
         ("x", None),
     ] {
-        assert_eq!(bytes(text), expected, "{text}");
+        assert_eq!(size::parse_memory(text), expected, "{text}");
     }
 }

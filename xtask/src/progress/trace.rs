@@ -50,6 +50,11 @@ pub struct VertexState {
 }
 
 impl VertexState {
+    /// Whether it failed by itself: one that was cancelled with another has an error, too.
+    pub fn has_failed(&self) -> bool {
+        !self.error.is_empty() && !self.error.contains("context canceled")
+    }
+
     /// How long it took, in seconds.
     pub fn seconds(&self) -> f64 {
         match (self.started, self.completed) {
@@ -285,16 +290,14 @@ impl Trace {
     pub fn failed(&self) -> Option<&VertexState> {
         let failed =
             || self.vertices.values().filter(|state| !state.error.is_empty() && !state.name.contains(IMPORT));
-        failed().find(|state| !state.error.contains("context canceled")).or_else(|| failed().next())
+        failed().find(|state| state.has_failed()).or_else(|| failed().next())
     }
 }
 
 impl Trace {
     /// Caches that the builder could not read, with its reason: it may see another network than whoever asked the registry.
     pub fn unread(&self) -> impl Iterator<Item = (&str, &str)> {
-        let unread =
-            |state: &'_ VertexState| !state.error.is_empty() && !state.error.contains("context canceled");
-        let imports = self.vertices.values().filter(move |state| unread(state));
+        let imports = self.vertices.values().filter(|state| state.has_failed());
         imports.filter_map(|state| Some((state.name.split_once(IMPORT)?.1, state.error.as_str())))
     }
 }

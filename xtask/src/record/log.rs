@@ -126,7 +126,7 @@ impl Log {
             }
             Event::Ended(digest) => {
                 let state = &trace.vertices[digest];
-                let failed = !state.error.is_empty() && !state.error.contains("context canceled");
+                let failed = state.has_failed();
                 written.end(digest, Some(failed));
                 written.write(&self.clean(&ended(state), 2 * NAME), most(failed));
             }

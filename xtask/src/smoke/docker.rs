@@ -8,7 +8,6 @@ use anyhow::{Result, anyhow, bail};
 use xshell::{Shell, cmd};
 
 use super::relay::Relay;
-use crate::engine::problem::Problem;
 use crate::process::query::{self, QueryOutput};
 use crate::process::signals;
 use crate::process::stdio::errln;
@@ -48,16 +47,6 @@ impl Docker<'_> {
             bail!("`docker {}` failed: {}", shell_words::join(args), answer.stderr.trim());
         }
         Ok(answer.stdout.trim().to_owned())
-    }
-}
-
-/// What an engine's words of refusal mean.
-pub fn problem(words: &str) -> Problem {
-    let words = words.trim().trim_start_matches("ERROR: ").to_owned();
-    if words.contains("permission denied") {
-        Problem::NoPermission(words)
-    } else {
-        Problem::DaemonDown(words)
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
-use super::docker::{self, DOCKER_TIMEOUT, Docker};
+use super::docker::{DOCKER_TIMEOUT, Docker};
+use crate::engine::problem::Problem;
 
 /// What `docker image inspect` tells, as far as it is judged.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -62,7 +63,7 @@ impl Image {
                 "`{name}` cannot be an image's name\nit looks like durango/frankenphp:latest"
             )));
         }
-        Err(docker::problem(words).into_error())
+        Err(Problem::of_daemon(words).into_error())
     }
 }
 

@@ -24,6 +24,17 @@ pub fn parse(text: &str) -> Option<u64> {
     (bytes < 9e15).then_some(bytes.round() as u64)
 }
 
+/// A size as Docker reads the options of containers, in powers of 1024: `64m`, `1.5GiB`, `67108864`.
+pub fn parse_memory(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let unit = text[at..].trim().trim_end_matches('b').trim_end_matches('i');
+    let power = ["", "k", "m", "g", "t"].iter().position(|known| *known == unit)?;
+    let number: f64 = text[..at].parse().ok()?;
+    let bytes = number * f64::from(1u32 << 10).powi(i32::try_from(power).ok()?);
+    (bytes >= 1.0).then_some(bytes as u64)
+}
+
 /// A size for people: `1.3 GB`, `719 MB`, `12 B`.
 pub fn show(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::args::Parsed;
 use crate::commands::build::read_only_store;
 use crate::engine::facts as engine_facts;
+use crate::engine::platform;
 use crate::error::usage;
 use crate::exec::budget::Budget;
 use crate::exec::bundle::{BundlePlace, base, read, write};
@@ -188,17 +189,7 @@ fn show(place: &BundlePlace) -> String {
 
 /// The builder's platform; where there is no engine, this machine's.
 fn platform(session: &Session) -> String {
-    engine_facts::read(session).map_or_else(
-        |_| {
-            let architecture = match std::env::consts::ARCH {
-                "x86_64" => "amd64",
-                "aarch64" => "arm64",
-                other => other,
-            };
-            format!("linux/{architecture}")
-        },
-        |engine| engine.platform,
-    )
+    engine_facts::read(session).map_or_else(|_| platform::native(), |engine| engine.platform)
 }
 
 /// What the store has, and what of it is damaged.

@@ -5,6 +5,7 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use crate::args::Parsed;
+use crate::engine::platform;
 use crate::json;
 use crate::plan::options::BuildOptions;
 use crate::process::stdio::outln;
@@ -43,7 +44,7 @@ pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Res
             *context = app.display().to_string();
         }
     }
-    let native = format!("linux/{}", go_arch());
+    let native = platform::native();
     let (mut inputs, mut keys, mut shown) = (Inputs::default(), Sha256::new(), Vec::new());
     let mut platforms = Vec::new();
     for name in &names {
@@ -74,13 +75,4 @@ pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Res
         prefixes.iter().for_each(|prefix| outln!("{prefix}"));
     }
     Ok(0)
-}
-
-/// This machine's architecture, as Go and Docker name it.
-fn go_arch() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }

@@ -1,6 +1,7 @@
 //! Both forms of `docker buildx du`: JSON with a record a line, and blocks of `Field: value` lines. A text that has
 //! neither form is an error, never an empty list.
 
+use crate::text::size;
 use anyhow::{Context, Result, anyhow, bail};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -34,7 +35,7 @@ fn json_record(line: &str) -> Result<Record> {
     let record: JsonRecord = serde_json::from_str(line).with_context(|| unreadable(line))?;
     Ok(Record {
         created: Some(time(&record.created_at).with_context(|| unreadable(&record.created_at))?),
-        bytes: bytes(&record.size).with_context(|| unreadable(&record.size))?,
+        bytes: size::parse(&record.size).with_context(|| unreadable(&record.size))?,
         id: record.id,
         kind: record.kind,
         mutable: record.mutable,
@@ -101,7 +102,7 @@ fn text_record(block: &[&str]) -> Result<Record> {
         id: required("ID")?.to_owned(),
         created: Some(time(required("Created at")?).context("no time in `Created at`")?),
         kind: optional("Type").unwrap_or_default().to_owned(),
-        bytes: bytes(required("Size")?).context("no size in `Size`")?,
+        bytes: size::parse(required("Size")?).context("no size in `Size`")?,
         mutable: required("Mutable")? == "true",
         reclaimable: required("Reclaimable")? == "true",
         has_parent: ["Parent", "Parents"].into_iter().any(|name| optional(name).is_some()),
@@ -119,15 +120,6 @@ fn time(text: &str) -> Option<Timestamp> {
     let (date, time, zone) = (words.next()?, words.next()?, words.next()?);
     let (hours, minutes) = zone.split_at_checked(3)?;
     format!("{date}T{time}{hours}:{minutes}").parse().ok()
-}
-
-/// `1.274GB` in powers of 1000, as docker's client rounds it.
-fn bytes(text: &str) -> Option<u64> {
-    let at = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let number: f64 = text[..at].trim().parse().ok()?;
-    let power =
-        ["B", "KB", "MB", "GB", "TB"].iter().position(|unit| text[at..].eq_ignore_ascii_case(unit))?;
-    Some((number * 1000_f64.powi(i32::try_from(power).ok()?)).round() as u64)
 }
 
 #[cfg(test)]
