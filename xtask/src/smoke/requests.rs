@@ -109,8 +109,11 @@ pub(super) fn worker_restart(scene: &Scene<'_>) -> Result<String> {
     let begun = Instant::now();
     loop {
         signals::check()?;
-        // While the workers start again, a request may fail.
-        match count(scene) {
+        // While the workers start again, a request may fail, or wait for a worker that is gone.
+        let answer =
+            super::http::send(&container.http, &Request::get("/counter.php?n=1"), Duration::from_secs(2));
+        let seen = answer.and_then(|answer| assertions::json(&answer));
+        match seen.and_then(|seen| seen["requests"].as_u64().context("expected a count")) {
             Ok(after) if after <= before => return assertions::restarted(before, after),
             Err(error) if !container.is_running() || begun.elapsed() > RELOAD => return Err(error),
             Ok(after) if begun.elapsed() > RELOAD => return assertions::restarted(before, after),
@@ -156,7 +159,7 @@ pub(super) fn user(scene: &Scene<'_>, uid: u64) -> Result<String> {
 /// One request holds the only thread, another waits in vain.
 pub(super) fn busy(scene: &Scene<'_>) -> Result<String> {
     let address = &scene.container()?.http;
-    let hold = || super::http::send(address, &Request::get("/sleep.php?ms=1500"), CHECK_TIMEOUT);
+    let hold = || super::http::send(address, &Request::get("/sleep.php?ms=4000"), CHECK_TIMEOUT);
     let (sleeper, waiter) = std::thread::scope(|scope| {
         let sleeper = scope.spawn(hold);
         std::thread::sleep(Duration::from_millis(500));

@@ -114,7 +114,7 @@ impl Scenario {
                 "--env",
                 PAGES,
                 "--env",
-                "FRANKENPHP_CONFIG=num_threads 1\nmax_threads 1\nmax_wait_time 200ms",
+                "FRANKENPHP_CONFIG=num_threads 1\nmax_threads 1\nmax_wait_time 1s",
             ],
         }
     }

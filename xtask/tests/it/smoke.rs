@@ -201,7 +201,7 @@ fn an_open_image_is_seen_by_its_own_checks() {
     assert_eq!(run.code, 1, "{}", run.all());
     assert_eq!(with_state(&json, "fail"), ["user", "admin", "hidden-files"], "{}", run.all());
     assert!(state(&json, "admin").1.contains("127.0.0.1:2019"), "{json}");
-    let without = Derived::new("ENV PATH=/usr/bin:/bin", None);
+    let without = Derived::new("LABEL durango.test=2", Some(("/usr/local/bin/php", "no program")));
     let (json, run) = smoke(&["--only", "php-binary", &without.0]);
     assert_eq!((run.code, state(&json, "php-binary").0), (1, "fail"), "{}", run.all());
 }
