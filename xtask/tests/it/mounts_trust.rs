@@ -102,7 +102,7 @@ fn a_pack_that_writes_through_its_own_link_is_refused() {
         replace(project, list, &[link.clone(), perl.clone()], (3, 12));
     });
     assert_eq!(report["cache"]["mounts"][0]["restored"], false, "{report}");
-    assert!(report["warnings"].to_string().contains("is not restored"), "{report}");
+    assert!(report["warnings"].to_string().contains("not restored"), "{report}");
     assert!(!found.contains("/m/s") && !found.contains(" 4 "), "{found}");
 }
 
@@ -131,7 +131,7 @@ fn a_bomb_is_refused_by_its_records_and_by_the_builders_room() {
         replace(project, &list(1 << 20), &[zeros(1 << 20)], (2, 0));
     });
     assert_eq!(report["cache"]["mounts"][0]["restored"], false, "other sizes than recorded: {report}");
-    let huge = 1 << 60;
+    let huge = 1 << 42;
     let (report, _) = restored("huge-bomb", |project| {
         replace(project, &list(huge), &[zeros(1 << 20)], (2, huge));
     });
