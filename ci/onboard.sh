@@ -67,6 +67,7 @@ wait_for_page() {
 }
 
 require cargo "get Rust from https://rustup.rs, open a new terminal and run this again"
+require cc "Rust links with a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev)"
 require curl "install it with your system's packages (Debian, Ubuntu: apt-get install curl)"
 
 # Plain HTTP on the first day: no certificate that a browser would warn of.

@@ -225,6 +225,26 @@ fn the_pipelines_lines_run_in_order() {
     assert_eq!(report["result"], "cached", "{}", again.all());
 }
 
+#[test]
+fn the_first_day_names_each_program_that_is_missing_with_its_remedy() {
+    let store = tempfile::tempdir().expect("a directory");
+    let bin = tempfile::tempdir().expect("a directory");
+    let add = |name: &str| {
+        let program = xtask::host::Host::read().which(name).unwrap_or_else(|| panic!("no {name}"));
+        std::os::unix::fs::symlink(program, bin.path().join(name)).expect("linked");
+    };
+    ["bash", "dirname", "env"].iter().for_each(|name| add(name));
+    let path = bin.path().to_string_lossy().into_owned();
+    for (missing, remedy) in [("cargo", "rustup.rs"), ("cc", "install gcc"), ("curl", "install curl")] {
+        let script = format!("{}/bash ci/onboard.sh", bin.path().display());
+        let run = shell(&format!("PATH={path} exec {script}"), &store, &[]);
+        run.fails(1, &[&format!("no `{missing}` on the PATH"), remedy]);
+        let stub = bin.path().join(missing);
+        fs::write(&stub, "").expect("written");
+        fs::set_permissions(&stub, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
+    }
+}
+
 /// The containers of the first day, under a name of the test's own; they go with it.
 struct Day {
     store: tempfile::TempDir,
