@@ -45,7 +45,7 @@ pub(crate) fn write(path: &Path, content: &[u8], durability: Durability) -> io::
     write_as(path, content, 0o600, durability)
 }
 
-/// Writes a file with these permission bits, as [`write`] does.
+/// Writes a file with these permission bits, as [`write()`] does.
 pub(crate) fn write_as(path: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     let mut temporary = tempfile::Builder::new().prefix(".durango-").tempfile_in(dir)?;

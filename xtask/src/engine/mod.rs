@@ -1,5 +1,5 @@
 //! What runs the builds: Docker Engine, buildx and a builder; what they can do, what is wrong with them ([`problem`]),
-//! and how they are installed ([`provision`]).
+//! and how they are installed (`provision`).
 
 pub mod apt;
 pub mod builders;

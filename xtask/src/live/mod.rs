@@ -1,4 +1,4 @@
-//! Showing a build while it runs, on stderr: drawn on a terminal ([`live`]), line by line elsewhere ([`plain`]), folded where a CI folds ([`folds`]).
+//! Showing a build while it runs, on stderr: drawn on a terminal ([`terminal`]), line by line elsewhere ([`plain`]), folded where a CI folds ([`log_groups`]).
 //! One watcher sees all the calls of a build.
 
 pub mod build_state;

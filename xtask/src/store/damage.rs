@@ -132,7 +132,7 @@ pub(super) fn look(kind: ItemKind, dir: &Path, known: Option<&mut Known>) -> Opt
     })
 }
 
-/// Whether a folder has the name of a saved mount, as [`mount::MountIdentity::slug`] gives it.
+/// Whether a folder has the name of a saved mount, as `MountIdentity::slug` gives it.
 fn is_mount(dir: &Path) -> bool {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     let digest = name.rsplit_once('-').map_or("", |(_, digest)| digest);

@@ -18,7 +18,7 @@ use crate::project::mount::{MountIdentity, Sharing};
 /// One mount as it was last saved.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub struct MountEntry {
-    /// [`FORMAT`] of the store that wrote it.
+    /// The format of the store that wrote it.
     pub format: u32,
     /// What it is.
     pub identity: MountIdentity,

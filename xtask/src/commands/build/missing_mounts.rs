@@ -1,6 +1,6 @@
 //! Which cache mounts a running build needs and its builder lacks. The builder is asked when a step with mounts starts, about what is
 //! being used alone, and about all of its mounts once the call has ended for that: a build in which none runs pays nothing, and nothing
-//! is asked beside one that a step may lose its mount by ([`usage::Which`]).
+//! is asked beside one that a step may lose its mount by (`disk_usage::Which`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
