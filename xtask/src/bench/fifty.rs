@@ -16,6 +16,7 @@ use walkdir::WalkDir;
 
 use super::cases::{Case, Kind};
 use super::copy::run;
+use super::row::{Unit, seconds};
 use super::{Bench, Row};
 use crate::process::stdio::errln;
 use crate::text::size::show;
@@ -56,9 +57,8 @@ impl Bench {
         #[expect(clippy::cast_precision_loss, reason = "sizes far below 2^53")]
         let (peak, budget) = (peak.into_inner() as f64 / 1e6, project.budget as f64 / 1e6);
         errln!("  at most {peak:.1} of {budget:.1} MB at any time; the store is sound");
-        let with_save = started.elapsed().as_secs_f64();
-        let row = Row::ratio(&format!("{} (MB)", case.name), "the budget", peak, budget, case.limit);
-        Ok(vec![Row { with_save, ..row }])
+        errln!("  in {}", seconds(started.elapsed().as_secs_f64()));
+        Ok(vec![Row::ratio(case.name, "the budget", peak, budget, case.limit).unit(Unit::Megabytes)])
     }
 }
 

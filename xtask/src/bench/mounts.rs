@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::cases::{Case, Kind};
 use super::copy::{Home, on, peak_memory, run};
 use super::machine::{CONTAINERD_STORE, SecondDaemon};
-use super::row::median;
+use super::row::{Unit, median};
 use super::{Bench, Row};
 use crate::process::stdio::errln;
 
@@ -66,7 +66,7 @@ impl Bench {
             Row::ratio(&name("in"), "tar | zstd", of(|round| round.back), reference, case.limit),
             Row::ratio(&name("1 % changed"), "the first save", of(|round| round.again), out, 0.2),
             Row::ratio(&name("unchanged"), "1 s", of(|round| round.nothing), 1.0, 1.0),
-            Row::ratio(&name("memory"), "100 MB", of(|round| round.peak), 100.0, 1.0),
+            Row::ratio(&name("memory"), "100 MB", of(|round| round.peak), 100.0, 1.0).unit(Unit::Megabytes),
         ])
     }
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::cases::{Case, Edit, Kind, RUNTIME};
-use super::row::{median, said};
+use super::row::{Allowance, median, said};
 use super::{Bench, Row};
 use crate::process::stdio::errln;
 
@@ -48,6 +48,6 @@ impl Bench {
         }
         let (ours, plain) = (median(ours), median(plain));
         let row = Row::ratio(case.name, "docker buildx bake", ours, plain, case.limit);
-        Ok(Row { within: ours <= (plain * case.limit).max(plain + 0.15), ..row })
+        Ok(row.allow(Allowance::Or(0.15)))
     }
 }

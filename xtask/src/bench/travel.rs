@@ -9,7 +9,7 @@ use fs_extra::dir::get_size;
 use super::cases::{Away, BASE, BUILT_IN, Case, Edit, GO, Kind};
 use super::copy::{Home, Time};
 use super::machine::{CONTAINERD_STORE, SecondDaemon};
-use super::row::{said, seconds};
+use super::row::{Allowance, said, seconds};
 use super::{Bench, Row};
 use crate::process::stdio::errln;
 use crate::text::size::show;
@@ -47,11 +47,10 @@ impl Bench {
         if let Some(case) = of(Away::BuiltIn) {
             let (ours, theirs) = (self.edited(&away, BUILT_IN)?, plain.build(BUILT_IN)?);
             let here = self.edited(&self.here, BUILT_IN)?;
-            let of_home = Row::ratio(case.name, "the same at home", ours.build, here.build, case.limit);
-            // There it may take 15 s more.
-            let within = ours.build <= here.build * case.limit + 15.0;
+            let of_home = Row::ratio(case.name, "the same at home", ours.build, here.build, case.limit)
+                .allow(Allowance::Plus(15.0));
             let of_plain = plain.row(case, ours.build, theirs, f64::INFINITY);
-            let rows_of = [Row { within, ..of_home }, of_plain];
+            let rows_of = [of_home, of_plain];
             rows.extend(said(rows_of.map(|row| Row { with_save: ours.total, ..row }).into()));
         }
         Ok(rows)

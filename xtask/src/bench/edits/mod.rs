@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::cases::Case;
-use super::row::median;
+use super::row::{Unit, median};
 use super::{Bench, Row};
 use crate::process::stdio::errln;
 use project::Project;
@@ -69,12 +69,14 @@ fn rows(case: &Case, outcomes: &[Outcome]) -> Vec<Row> {
         outcomes.iter().filter_map(|one| Some((one.expected? - one.seconds).abs() / one.seconds)).collect();
     let missed = outcomes.iter().map(|one| one.missed).fold(0.0, f64::max);
     vec![
-        row("wrong", "steps told", told - sum(&|one| one.right), told, 0.03),
-        row("if changed", "all steps", sum(&|one| one.open), sum(&|one| one.steps), 0.15),
-        row("missed (s)", "10 s", missed, 10.0, 1.0),
-        row("error of the time", "the time taken", median(errors), 1.0, 0.2),
-        row("causes not foreseen", "edits", unforeseen, of, 0.05),
-        row("causes not named", "edits", unnamed, of_builds, 0.05),
+        row("wrong steps", "steps with a forecast", told - sum(&|one| one.right), told, 0.03)
+            .unit(Unit::Count),
+        row("steps that may run", "all steps", sum(&|one| one.open), sum(&|one| one.steps), 0.15)
+            .unit(Unit::Count),
+        row("missed", "10 s", missed, 10.0, 1.0),
+        row("error of the time", "the time taken", median(errors), 1.0, 0.2).unit(Unit::Percent),
+        row("reasons not forecast", "edits", unforeseen, of, 0.05).unit(Unit::Count),
+        row("reasons not named", "edits", unnamed, of_builds, 0.05).unit(Unit::Count),
     ]
 }
 

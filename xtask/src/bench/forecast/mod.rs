@@ -14,6 +14,7 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::cases::Case;
+use super::row::Unit;
 use super::{Bench, Row};
 use crate::process::signals;
 use crate::process::stdio::errln;
@@ -200,6 +201,7 @@ impl Totals {
         #[expect(clippy::cast_precision_loss, reason = "some ten thousand steps")]
         let row = |name: &str, against: &str, part: usize, whole: usize, limit: f64| {
             Row::ratio(&format!("{}: {name}", case.name), against, part as f64, whole.max(1) as f64, limit)
+                .unit(Unit::Count)
         };
         vec![
             row("ran in spite of `cached`", "steps", self.missed, self.steps, 0.0),
