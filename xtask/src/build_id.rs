@@ -14,3 +14,11 @@ pub fn begun(id: &str) -> Option<Timestamp> {
     let time = DateTime::strptime("%Y%m%d-%H%M%S", id.get(..15)?).ok()?;
     Offset::UTC.to_timestamp(time).ok()
 }
+
+/// Returns a number that no other call is likely to give, in this process or another one.
+pub fn random() -> u32 {
+    use std::hash::{BuildHasher, Hasher};
+    // The keys of the standard library's hash maps come from the kernel.
+    let number = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    u32::try_from(number >> 32).unwrap_or_default()
+}

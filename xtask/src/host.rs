@@ -32,14 +32,6 @@ pub struct Host {
     pub is_root: bool,
 }
 
-/// Returns a number that no other call is likely to give, in this process or another one.
-pub fn random() -> u32 {
-    use std::hash::{BuildHasher, Hasher};
-    // The keys of the standard library's hash maps come from the kernel.
-    let number = std::collections::hash_map::RandomState::new().build_hasher().finish();
-    u32::try_from(number >> 32).unwrap_or_default()
-}
-
 /// What a terminal shows, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {

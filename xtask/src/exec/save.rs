@@ -12,8 +12,8 @@ use walkdir::WalkDir;
 use super::bake::{self, Call};
 use super::budget::Budget;
 use super::results;
+use crate::build_id;
 use crate::files;
-use crate::host;
 use crate::layout::Layout;
 use crate::plan::save::Save;
 use crate::progress::Watcher;
@@ -81,7 +81,7 @@ pub fn run(
         saved: now,
         bytes: blobs.iter().map(|blob| blob.size).sum(),
         steps,
-        id: format!("{:08x}{:08x}", host::random(), host::random()),
+        id: format!("{:08x}{:08x}", build_id::random(), build_id::random()),
         after: Vec::new(),
     };
     let entry = results::add(layout, &save.beside, entry)?;

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::steps;
 use crate::build_id;
+use crate::build_id::random;
 use crate::files;
-use crate::host::random;
 use crate::layout::Layout;
 use crate::process::stdio::errln;
 use crate::store::lock;

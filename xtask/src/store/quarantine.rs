@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::lock::{self, Lock};
 use crate::build_id;
+use crate::build_id::random;
 use crate::files::{self, Durability};
-use crate::host::random;
 use crate::layout::Layout;
 use crate::store::damage::{self, Damaged};
 

@@ -34,7 +34,7 @@ fn by_hand() -> (Project, PathBuf) {
     let index = serde_json::json!({"manifests": [{"digest": format!("sha256:{}", digest(manifest.as_bytes())),
         "size": manifest.len(), "annotations": {"org.opencontainers.image.ref.name": "latest"}}]});
     let entry = serde_json::json!({"format": 2, "image": "durango-test/hand", "platform": "linux/amd64", "key": key,
-        "digest": "sha256:00", "saved": "2026-01-01T00:00:00Z", "bytes": 2});
+        "digest": format!("sha256:{}", "0".repeat(64)), "saved": "2026-01-01T00:00:00Z", "bytes": 2});
     fs::create_dir_all(dir.join("blobs/sha256")).expect("made");
     fs::write(dir.join("blobs/sha256").join(digest(config)), config).expect("written");
     fs::write(dir.join("blobs/sha256").join(digest(manifest.as_bytes())), &manifest).expect("written");

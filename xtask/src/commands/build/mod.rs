@@ -20,12 +20,12 @@ use super::build::forecast::{ForecastResult, ForecastTask, StepOutcomes};
 
 use crate::args::Parsed;
 use crate::build_id;
+use crate::build_id::random;
 use crate::engine::facts as engine_facts;
 use crate::engine::problem::Problem;
 use crate::error;
 use crate::exec::scratch::Scratch;
 use crate::exec::{bake, steps};
-use crate::host::random;
 use crate::json;
 use crate::outcome::failure::BuildFailure;
 use crate::outcome::{BuildReport, BuildResult, assemble};

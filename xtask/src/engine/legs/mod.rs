@@ -85,6 +85,7 @@ const TOPICS: [&[&str]; 2] = [
         "registry_mounts",
         "report",
         "store",
+        "store_shared",
     ],
 ];
 
