@@ -107,6 +107,7 @@ const CACHE: &[Opt] = &[
         "export: a directory, a file that ends with .tar, or - for a tar archive on stdout",
     ),
     value("--from", "PLACE", "import: a bundle from export; - reads a tar archive from stdin"),
+    value("--format", "N", "clear: with all, a store of format N, which another version wrote"),
     switch("--dry-run", "verify, gc, clear, export, import: show what would change, and change nothing"),
     switch("--yes", "clear: do not ask for confirmation"),
 ];

@@ -3,6 +3,7 @@
 mod builder;
 mod bundle;
 mod key;
+mod other_format;
 mod show;
 mod tidy;
 
@@ -42,7 +43,12 @@ const SUBS: &[Sub] = &[
         words: 0,
         run: tidy::gc,
     },
-    Sub { name: "clear", options: &["--file", "--dry-run", "--yes"], words: usize::MAX, run: tidy::clear },
+    Sub {
+        name: "clear",
+        options: &["--file", "--format", "--dry-run", "--yes"],
+        words: usize::MAX,
+        run: tidy::clear,
+    },
     Sub { name: "export", options: &["--to", "--file", "--dry-run"], words: usize::MAX, run: bundle::export },
     Sub { name: "import", options: &["--from", "--dry-run"], words: 0, run: bundle::import },
 ];

@@ -30,6 +30,13 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock of a store that is about to change. The store has our format from then on.
     pub fn exclusive(layout: &Layout) -> Result<Self> {
+        let lock = Self::of_any_format(layout)?;
+        format_change::ensure(layout)?;
+        Ok(lock)
+    }
+
+    /// Takes the lock of a store, whatever its format.
+    pub(crate) fn of_any_format(layout: &Layout) -> Result<Self> {
         let path = layout.lock_file();
         let file = files::make_dir(&layout.store)
             .and_then(|()| files::open(&path))
@@ -41,7 +48,6 @@ impl Lock {
                 LOCK_TIMEOUT.as_secs()
             );
         }
-        format_change::ensure(layout)?;
         Ok(Self { _file: file })
     }
 }

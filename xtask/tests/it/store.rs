@@ -158,6 +158,17 @@ fn a_store_of_another_format_is_left_alone() {
         project.run(args).fails(1, &["has format 99", "use a newer xtask"]);
     }
     assert!(dir.exists());
+    // It can be freed by naming its format, and by nothing else.
+    let clear = |more: &[&str]| project.run(&[&["cache", "clear"][..], more].concat());
+    clear(&["all", "--format", "98", "--yes"]).fails(2, &["has format 99"]);
+    clear(&["layers", "--format", "99", "--yes"]).fails(2, &["needs `all`"]);
+    clear(&["all", "--format", "99", "--dry-run"]).succeeds();
+    assert!(dir.exists());
+    let (other, freed) = by_hand();
+    fs::write(other.store().join("VERSION"), "99\n").expect("written");
+    other.run(&["cache", "clear", "all", "--format", "99", "--yes"]).succeeds();
+    assert!(!freed.exists() && !other.store().join("VERSION").exists());
+    other.run(&["cache", "ls"]).succeeds();
     // One generation alone that a newer xtask wrote stays as well.
     fs::write(project.store().join("VERSION"), "2").expect("written");
     let entry = fs::read_to_string(dir.join("entry.json")).expect("there");

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::builder::{Records, ours};
+use super::other_format;
 use crate::args::Parsed;
 use crate::commands::removal;
 use crate::error::usage;
@@ -87,6 +88,9 @@ const KINDS: &[(&str, &[ItemKind], bool)] = &[
 
 /// `cache clear KIND...`.
 pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
+    if let Some(format) = parsed.one("--format")? {
+        return other_format::clear(session, parsed, words, &format);
+    }
     let (kinds, builder) = kinds(words)?;
     let dry_run = parsed.flag("--dry-run");
     removal::check(session, parsed, "cache clear")?;
