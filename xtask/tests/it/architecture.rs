@@ -39,7 +39,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("forecast", "json project progress outcome record"),
     (
         "exec",
-        "host files layout build_id session text step defaults process project engine store progress plan record",
+        "files layout build_id session text step defaults process project engine store progress plan record",
     ),
     ("report", "text step json project engine store plan outcome record forecast"),
     ("live", "redact host session text process progress forecast report"),
