@@ -1,8 +1,9 @@
 //! What engines differ in, by name, so that no call site compares versions.
 //!
-//! What follows from the driver and the image store is here. What else differs is asked for where it matters: JSON of the disk
-//! usage ([`super::disk_usage`]), escapes in what bake prints (`project::templates`), rules of the garbage collection
-//! ([`super::gc_limits`]), `service:` contexts, which an old bake prints as they are (`Declaration::links`).
+//! What follows from the driver and the image store is here. What else differs is asked for where
+//! it matters: JSON of the disk usage ([`super::disk_usage`]), escapes in what bake prints
+//! (`project::templates`), rules of the garbage collection ([`super::gc_limits`]), `service:`
+//! contexts, which an old bake prints as they are (`Declaration::links`).
 
 use serde::Serialize;
 
@@ -11,8 +12,8 @@ use super::{Driver, Engine};
 /// What an engine and its builder do.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The daemon keeps images in its own store, which holds no lists of manifests: no image of several platforms and none with
-    /// attestations.
+    /// The daemon keeps images in its own store, which holds no lists of manifests: no image of
+    /// several platforms and none with attestations.
     pub classic_image_store: bool,
     /// Writes a cache to a local directory: every driver but `docker` on the classic store.
     pub supports_local_cache_export: bool,
@@ -20,9 +21,9 @@ pub struct Capabilities {
     pub uses_oci_media_types: bool,
     /// Builds on images of the daemon: the `docker` driver alone.
     pub sees_local_images: bool,
-    /// Runs every step that follows from a base image again once one record was removed, by a prune or by its own garbage
-    /// collection: the BuildKit inside the daemon (measured, Docker 26.1 and 28.5). A BuildKit of its own forgets that one result
-    /// (measured, 0.34).
+    /// Runs every step that follows from a base image again once one record was removed, by a prune
+    /// or by its own garbage collection: the BuildKit inside the daemon (measured, Docker 26.1 and
+    /// 28.5). A BuildKit of its own forgets that one result (measured, 0.34).
     pub forgets_results_after_prune: bool,
 }
 

@@ -1,5 +1,6 @@
-//! The list of a mount's files: what a save compares, and the only thing that a restore goes by. One
-//! record a file, each with a NUL at its end: type, mode, owner, group, size, links, time, path.
+//! The list of a mount's files: what a save compares, and the only thing that a restore goes by.
+//! One record a file, each with a NUL at its end: type, mode, owner, group, size, links, time,
+//! path.
 
 use std::collections::{BTreeMap, BTreeSet};
 

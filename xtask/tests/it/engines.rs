@@ -52,7 +52,8 @@ fn engine(driver: Driver) -> Engine {
     }
 }
 
-/// The layout of an image for a builder that does not see those of the daemon, as `--build-context` takes it.
+/// The layout of an image for a builder that does not see those of the daemon, as `--build-context`
+/// takes it.
 fn laid_out(project: &Project, second: &SecondDaemon, image: &str) -> String {
     let saved = docker(project, second, &["save", "-o", "base.tar", image]);
     assert!(saved.status.success(), "{}", String::from_utf8_lossy(&saved.stderr));
@@ -140,7 +141,8 @@ fn no_attestation_is_made_that_nobody_asked_for() {
     assert_eq!(digest(), digest());
 }
 
-/// bake asks about paths outside its directory since buildx 0.19, and refuses them where nobody answers since 0.20.
+/// bake asks about paths outside its directory since buildx 0.19, and refuses them where nobody
+/// answers since 0.20.
 #[test]
 #[ignore = "needs an engine"]
 fn a_declaration_may_read_what_is_outside_its_directory() {

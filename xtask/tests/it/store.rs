@@ -53,7 +53,7 @@ fn ls_names_what_is_there() {
     let (project, _) = by_hand();
     let run = project.run(&["cache", "ls"]);
     run.succeeds();
-    for word in ["durango-test/hand", "aaaaaaaaaaaa", "linux/amd64", " 00"] {
+    for word in ["durango-test/hand", "aaaaaaaaaaaa", "linux/amd64", " 000000000000"] {
         assert!(run.stdout.contains(word), "`{word}`: {}", run.all());
     }
     let list = json(&project.run(&["cache", "ls", "--json"]));

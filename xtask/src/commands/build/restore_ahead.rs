@@ -1,6 +1,6 @@
-//! Cache mounts that are restored before the build begins, so that a step of any length starts with its
-//! mount: those of the steps that the forecast says will or may run. What a forecast cannot know is left
-//! to the watch of the running build ([`super::missing_mounts`]).
+//! Cache mounts that are restored before the build begins, so that a step of any length starts with
+//! its mount: those of the steps that the forecast says will or may run. What a forecast cannot
+//! know is left to the watch of the running build ([`super::missing_mounts`]).
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -18,8 +18,8 @@ use crate::process::signals;
 use crate::process::stdio::errln;
 use crate::session::Session;
 
-/// How long a build waits for its forecast: one that reads gigabytes of contexts for the first time takes
-/// longer, and is not worth it.
+/// How long a build waits for its forecast: one that reads gigabytes of contexts for the first time
+/// takes longer, and is not worth it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long it waits for another build that restores mounts.
@@ -28,14 +28,15 @@ const LONGEST_TURN: Duration = Duration::from_secs(120);
 /// What is restored ahead, as places in the plan.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ahead {
-    /// Mounts that the builder certainly lacks, and that are never empty, since they begin as a copy.
+    /// Mounts that the builder certainly lacks, and that are never empty, since they begin as a
+    /// copy.
     pub(super) seeded: Vec<usize>,
     /// Mounts that it seems to lack: they are restored where they turn out to be empty.
     pub(super) empty: Vec<usize>,
 }
 
-/// Finds what is to be restored, and keeps other builds from restoring the same. The builder is asked only
-/// where a step with a mount of the store will run.
+/// Finds what is to be restored, and keeps other builds from restoring the same. The builder is
+/// asked only where a step with a mount of the store will run.
 pub(super) fn find(
     session: &Session,
     plan: &Plan,
@@ -57,8 +58,8 @@ pub(super) fn find(
         return Ok(None);
     }
     let turn = turn(&session.layout)?;
-    // While a builder measures a mount, a step that begins gets another one: so its mounts are asked for only
-    // while no other build uses any.
+    // While a builder measures a mount, a step that begins gets another one: so its mounts are
+    // asked for only while no other build uses any.
     let ask = |which| disk_usage::read(&session.sh, &plan.builder, which);
     let Ok(used) = ask(Which::InUse) else { return Ok(None) };
     let is_busy = used.iter().any(|record| record.kind == "exec.cachemount");
@@ -66,8 +67,8 @@ pub(super) fn find(
     Ok(Some((choose(mounts, &wanted, &used, held.as_deref()), turn)))
 }
 
-/// Waits for another build of this machine that restores mounts: it may be restoring these. The turn ends
-/// with what this gives.
+/// Waits for another build of this machine that restores mounts: it may be restoring these. The
+/// turn ends with what this gives.
 fn turn(layout: &Layout) -> Result<Option<File>> {
     let Ok(dir) = File::open(layout.all_mounts()) else { return Ok(None) };
     let begun = Instant::now();
@@ -88,8 +89,8 @@ fn turn(layout: &Layout) -> Result<Option<File>> {
     }
 }
 
-/// Mounts of the store that steps will or may need. Of a target whose layers a registry has, no forecast
-/// knows which steps will run.
+/// Mounts of the store that steps will or may need. Of a target whose layers a registry has, no
+/// forecast knows which steps will run.
 fn wanted(plan: &MountPlan, forecast: &Forecast) -> BTreeSet<usize> {
     let runs = |target: &str, stage: &str, instruction: &str| {
         forecast.steps.iter().any(|step| {
@@ -108,7 +109,8 @@ fn wanted(plan: &MountPlan, forecast: &Forecast) -> BTreeSet<usize> {
     (0..plan.mounts.len()).filter(is_wanted).collect()
 }
 
-/// Chooses by what the builder says: records that are in use, and all of its mounts where it could be asked.
+/// Chooses by what the builder says: records that are in use, and all of its mounts where it could
+/// be asked.
 fn choose(plan: &MountPlan, wanted: &BTreeSet<usize>, used: &[Record], held: Option<&[Record]>) -> Ahead {
     let mut ahead = Ahead::default();
     let is_nameless = |record: &Record| record.kind == "exec.cachemount" && record.mount_id().is_none();

@@ -1,5 +1,6 @@
-//! zstd on this side of a transfer, so that a builder needs neither the tool nor a network to install
-//! it. This machine's own `zstd` uses all processors; where it is missing, the built-in one is slower.
+//! zstd on this side of a transfer, so that a builder needs neither the tool nor a network to
+//! install it. This machine's own `zstd` uses all processors; where it is missing, the built-in one
+//! is slower.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, PipeWriter, Read, Write};

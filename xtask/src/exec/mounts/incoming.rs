@@ -1,6 +1,7 @@
-//! What a restore sends to the builder: one or two tars that are written here. Packs come from other
-//! machines, so nothing in them is handed on as it came. The list of files says what is written, and
-//! packs only deliver contents: a file that is not in the list, or not as the list says, is left out.
+//! What a restore sends to the builder: one or two tars that are written here. Packs come from
+//! other machines, so nothing in them is handed on as it came. The list of files says what is
+//! written, and packs only deliver contents: a file that is not in the list, or not as the list
+//! says, is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
@@ -40,8 +41,8 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// Reads the list of a saved mount, which must be what the entry says of it. `now` is the time in
-    /// seconds since 1970.
+    /// Reads the list of a saved mount, which must be what the entry says of it. `now` is the time
+    /// in seconds since 1970.
     pub(super) fn open(dir: &Path, entry: &MountEntry, now: i64) -> Result<Self> {
         let blob = |digest: &str| layout_check::blobs(dir).join(digest);
         let list = read_list(&blob(&entry.manifest.digest))?;
@@ -51,8 +52,8 @@ impl Incoming {
         // Packs hold files that were replaced or removed since, too.
         let limit = entry.bytes.saturating_mul(16).saturating_add(1 << 30);
         let packs = entry.packs.iter().rev().map(|pack| blob(&pack.digest)).collect();
-        // Go removes what was not used for five days, by its times: with all of them moved on it goes
-        // on as if the mount had never been away.
+        // Go removes what was not used for five days, by its times: with all of them moved on it
+        // goes on as if the mount had never been away.
         let is_go = list.0.contains_key(&b"./trim.txt"[..]);
         let moved_on = if is_go { (now - entry.saved.as_second()).max(0) } else { 0 };
         let is_touched = list.is_touched();

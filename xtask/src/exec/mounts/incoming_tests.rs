@@ -190,8 +190,8 @@ fn times_of_a_go_cache_move_on_and_those_of_others_stay() {
     assert!(listed[0].contains("1970-01-01 00:00:05"), "{listed:?}");
 }
 
-/// What GNU tar packs as a save does is what comes out, names with line breaks, holes and attributes
-/// included.
+/// What GNU tar packs as a save does is what comes out, names with line breaks, holes and
+/// attributes included.
 #[test]
 fn what_gnu_tar_packs_comes_back() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -98,8 +98,8 @@ impl Outgoing {
         fs::remove_file(&raw).with_context(|| format!("failed to remove `{}`", raw.display()))
     }
 
-    /// What is kept in the end. A file that was removed or changed while it was packed is in no list,
-    /// so that the next save packs it.
+    /// What is kept in the end. A file that was removed or changed while it was packed is in no
+    /// list, so that the next save packs it.
     pub(super) fn keep(mut self) -> Kept {
         for name in &self.names {
             let is_as_listed = match (self.list.0.get(name), self.packed.get(name)) {

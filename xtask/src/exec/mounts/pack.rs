@@ -1,6 +1,6 @@
 //! Reading packs, which are tars as GNU tar writes them: file by file, with the records that stand
-//! before a file. Names may hold line breaks, sizes may be in a record, several tars may follow each
-//! other.
+//! before a file. Names may hold line breaks, sizes may be in a record, several tars may follow
+//! each other.
 
 use std::io::{self, Read};
 

@@ -28,7 +28,7 @@ use crate::project::mount::{MountIdentity, Sharing};
 pub struct CacheMount {
     /// What BuildKit knows it by.
     pub identity: MountIdentity,
-    /// Whether it has an `id=` of its own; one without is told from others by its target alone.
+    /// Whether it has an `id=` of its own; its target alone identifies a mount without one.
     pub has_id: bool,
     /// How it is shared.
     pub sharing: Sharing,
