@@ -189,7 +189,7 @@ fn a_bundle_shows_nothing_that_a_terminal_acts_on() {
     let blob = |text: &str| format!(r#"{{"digest":"{}","size":{}}}"#, digest(text.as_bytes()), text.len());
     let (manifest, pack) = (blob("list"), blob("pack"));
     let mount = format!(
-        r#"{{"format":1,"identity":{{"namespace":"","id":"x\u001b[2J\u001b]0;owned\u0007","from":null,"source":null,"uid":null,"gid":null,"mode":null}},"sharing":"shared","target":"/x","platform":"linux/amd64","saved":"2026-01-01T00:00:00Z","files":1,"bytes":1,"manifest":{manifest},"packs":[{pack}]}}"#
+        r#"{{"format":1,"identity":{{"project":"","namespace":"","id":"x\u001b[2J\u001b]0;owned\u0007","from":null,"source":null,"uid":null,"gid":null,"mode":null}},"sharing":"shared","target":"/x","platform":"linux/amd64","saved":"2026-01-01T00:00:00Z","files":1,"bytes":1,"is_shared":false,"manifest":{manifest},"packs":[{pack}]}}"#
     );
     let bundle = format!(
         r#"{{"platform":"linux/amd64","created":"2026-01-01T00:00:00Z","images":[],"mounts":[{mount}],"base":null,"fresh":[],"files":[{manifest},{pack}]}}"#

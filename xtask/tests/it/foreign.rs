@@ -92,8 +92,9 @@ fn a_project_that_is_not_ours_goes_on_elsewhere_where_it_was() {
     run.succeeds();
     assert!(cached(&report, "COPY page") && !cached(&report, "cp /cache/pip/web"), "{report}");
     assert_eq!(read(&second, "web", "/web"), "1\n2\n", "{}", run.all());
-    assert_eq!(read(&second, "worker", "/worker"), "1\n2\n", "{}", run.all());
-    assert_eq!(read(&second, "worker", "/owner"), "1000 1000 750\n1000 1000 750\n");
+    // A mount without an id of its own stays on its machine.
+    assert_eq!(read(&second, "worker", "/worker"), "2\n", "{}", run.all());
+    assert_eq!(read(&second, "worker", "/owner"), "1000 1000 750\n");
     assert_eq!(read(&second, "seeded", "/seeded"), "seeded\n1\n2\n", "{}", run.all());
 }
 

@@ -1,5 +1,6 @@
 //! Cache mounts that leave a builder and come back, on the real engine.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -100,6 +101,24 @@ fn mount(report: &Value) -> &Value {
     &mounts[0]
 }
 
+/// Lines that are in one text alone. Times of directories are left out: in a mount that is filled
+/// before its step begins, the mount's own directory is new, and of two archives that are unpacked
+/// at once neither may set the times of directories that it finds.
+fn differing(one: &str, other: &str) -> Vec<String> {
+    let comparable = |line: &str| match line.strip_prefix("d ") {
+        Some(rest) => rest
+            .split(' ')
+            .enumerate()
+            .filter(|(at, _)| *at != 5)
+            .map(|(_, word)| word)
+            .collect::<Vec<_>>()
+            .join(" "),
+        None => line.to_owned(),
+    };
+    let lines = |text: &str| text.lines().map(comparable).collect::<BTreeSet<_>>();
+    lines(one).symmetric_difference(&lines(other)).cloned().collect()
+}
+
 /// Warnings but those that newer frontends have for the Dockerfile.
 fn warnings(report: &Value) -> Vec<String> {
     let all = report["warnings"].as_array().expect("warnings").iter().map(ToString::to_string);
@@ -124,7 +143,7 @@ find . -printf '%y %m %U %G %s %n %T@ %p %l\n' | sort >/list";
     mounted.prune();
     let restored = mounted.build("2");
     assert_eq!(mount(&restored)["restored"], true, "{restored}");
-    assert_eq!(mounted.image_file("identical", "/list"), before);
+    assert_eq!(differing(&before, &mounted.image_file("identical", "/list")), Vec::<String>::new());
     assert_eq!(mount(&restored)["saved_bytes"], 0, "nothing changed by its way: {restored}");
 }
 
@@ -145,7 +164,8 @@ fi
         let restored = mounted.build(&format!("{edit} again"));
         assert_eq!(mount(&restored)["restored"], true, "{restored}");
         assert!(before.contains("d 511"), "{before}");
-        assert!(before == mounted.image_file("large", "/list"), "alone, and with a small pack upon it");
+        // Alone, and with a small pack after it.
+        assert_eq!(differing(&before, &mounted.image_file("large", "/list")), Vec::<String>::new());
     }
 }
 
@@ -213,7 +233,7 @@ fn a_damaged_pack_is_not_put_back_and_costs_a_warning() {
     let report = mounted.build("2");
     assert_eq!(mount(&report)["restored"], false, "{report}");
     let warnings = warnings(&report);
-    assert!(warnings.len() == 1 && warnings[0].to_string().contains("is not restored"), "{report}");
+    assert!(warnings.len() == 1 && warnings[0].contains("is not restored"), "{warnings:#?}");
     assert_eq!(mounted.image_file("damaged-pack", "/list"), "2\n");
 }
 

@@ -221,12 +221,9 @@ impl Run<'_> {
         for (way, places) in [(Direction::Restore, ahead.seeded), (Direction::Fill, ahead.empty)] {
             let mounts: Vec<PlannedMount> =
                 places.iter().map(|at| self.plan.mounts.mounts[*at].clone()).collect();
-            let warned = put_back.warnings.len();
             self.restore(way, &mounts, put_back)?;
-            // What was not restored is looked at again when its step begins.
-            if put_back.warnings.len() == warned {
-                lookout.settle(places);
-            }
+            // A mount that was refused stays refused: another attempt would only stop the build.
+            lookout.settle(places);
         }
         Ok(())
     }

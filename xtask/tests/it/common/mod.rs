@@ -234,9 +234,10 @@ pub fn cached(report: &Value, instruction: &str) -> bool {
         .expect("a flag")
 }
 
-/// Every file below a folder with its size, for growth and leftovers.
+/// Every file below a directory with its size, for growth and leftovers. A build that is shown a
+/// result leaves an empty lock file with it, which is neither.
 pub fn files(dir: &Path) -> Vec<(PathBuf, u64)> {
-    let entries =
-        walkdir::WalkDir::new(dir).into_iter().flatten().filter(|entry| entry.file_type().is_file());
+    let entries = walkdir::WalkDir::new(dir).into_iter().flatten();
+    let entries = entries.filter(|entry| entry.file_type().is_file() && entry.file_name() != "held");
     entries.map(|entry| (entry.path().to_path_buf(), entry.metadata().map_or(0, |meta| meta.len()))).collect()
 }
