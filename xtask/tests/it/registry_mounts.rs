@@ -103,7 +103,7 @@ impl Machine {
             .expect("read");
         let pack = put(&noise);
         let entry = MountEntry {
-            format: 1,
+            format: xtask::store::key::FORMAT,
             identity,
             sharing: Sharing::Shared,
             target: "/cache".into(),
