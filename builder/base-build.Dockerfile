@@ -1,18 +1,20 @@
-# FrankenPHP from source. `base`, the last stage, holds what is laid over a runtime image, and no toolchain.
+# FrankenPHP from source. The last stage, `base`, has the files for a runtime image and no
+# toolchain.
 #
-#   settings   checks the request: a second                     (no network)
-#   pins       which versions can be had                        (Debian's mirror)
-#   toolchain  compilers and headers, the same for every set    <- pins
-#   sources    PHP's sources and those of PECL extensions       <- toolchain, pins
-#   libraries  headers and archives as Debian has them today    <- toolchain, packages (LINK=static)
-#   php        the library                                      <- libraries, sources  \  these two
-#   modules    Go's modules, and Caddy compiled                 <- toolchain          /  side by side
-#   static     the binary                                       <- php, modules, main.go
-#   layout     shared objects and what else stands beside it    <- static, php, settings
-#   base       the result                                       <- layout, static
+#   settings   checks the request within a second              (no network)
+#   pins       finds the available versions                    (Debian's mirror)
+#   toolchain  compilers and headers, the same for every set   <- pins
+#   sources    sources of PHP and of PECL extensions           <- toolchain, pins
+#   libraries  headers and archives as Debian has them today   <- toolchain, packages (LINK=static)
+#   php        the library                                     <- libraries, sources  \  these two
+#   modules    Go modules, with Caddy compiled                 <- toolchain           /  in parallel
+#   static     the binary                                      <- php, modules, main.go
+#   layout     shared objects and the other files              <- static, php, settings
+#   base       the result                                      <- layout, static
 #
-# A stage takes just what it reads. What changes often is bound, not copied: each layer more costs a flush of the disk.
-# Secrets and cache mounts are in no key and in no layer.
+# A stage reads only what it needs. Files that change often are bind mounts, not copies, because
+# each additional layer costs a flush of the disk. Secrets and cache mounts are in no key and in no
+# layer.
 
 ARG BASE_IMAGE=debian:13-slim
 ARG LINK=shared
@@ -47,7 +49,7 @@ RUN --mount=type=bind,source=libraries.list,target=/builder/libraries.list \
     --mount=type=cache,id=durango-apt-lists,target=/var/lib/apt/lists,sharing=locked \
     --mount=type=secret,id=ca_certificates,mode=0444 \
     /builder/build-static.sh toolchain
-# Named outright, so that they are the same where a secret gives git a home of its own.
+# Absolute paths stay the same when a secret changes HOME for git.
 ENV CCACHE_DIR=/root/.cache/ccache CCACHE_MAXSIZE=2G GOCACHE=/root/.cache/go-build GOMODCACHE=/go/pkg/mod
 
 FROM toolchain AS sources
@@ -58,8 +60,8 @@ RUN --mount=type=cache,id=durango-apt-archives,target=/var/cache/apt/archives,sh
     --mount=type=secret,id=ca_certificates,mode=0444 \
     /builder/build-static.sh sources
 
-# A static binary holds Debian's libraries, so it is linked again when they get security updates. A
-# shared one gets them with the runtime image, whose Dockerfile explains PACKAGES.
+# A static binary contains Debian's libraries, so a security update of them must link it again. A
+# shared binary gets the updates with the runtime image, whose Dockerfile explains PACKAGES.
 FROM debian AS resolve
 ARG PACKAGES=
 RUN --mount=type=bind,from=runtime,source=debian-packages,target=/tmp/debian-packages \
@@ -136,9 +138,9 @@ RUN --mount=type=bind,from=static,source=/out,target=/out \
     --mount=type=bind,from=settings,source=/settings,target=/settings \
     /builder/build-static.sh layout
 
-# The binary below, so that another set of extensions does not write it again.
+# The binary is the lower layer, so a different set of extensions doesn't write it again.
 FROM scratch AS base
 COPY --from=static /out /
 COPY --from=layout /layout /
 LABEL org.opencontainers.image.title="FrankenPHP base" \
-      org.opencontainers.image.description="FrankenPHP, built from source: what a runtime image is laid under"
+      org.opencontainers.image.description="FrankenPHP, built from source: the files of a runtime image"

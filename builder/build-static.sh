@@ -1,8 +1,8 @@
 #!/bin/bash
-# Builds FrankenPHP, one stage of base-build.Dockerfile a call: build-static.sh STAGE
+# Builds FrankenPHP, one stage of base-build.Dockerfile per call: build-static.sh STAGE
 #
-# Each stage is a file of its own in lib/, and the Dockerfile copies into a stage no more than that stage reads: a change of one
-# file then runs again only what depends on it.
+# Each stage is a file in lib/. The Dockerfile copies only the files that a stage reads into it, so
+# a change of one file runs only the stages that depend on it.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")

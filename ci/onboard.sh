@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# From a fresh clone to a page in the browser: builds the images, starts the container, prints its
-# address. Run it as often as you like: what is there is kept, and a container that runs keeps its
-# port.
+# From a fresh clone to a page in the browser: builds the images, starts the container, and prints
+# its address. You can run it again at any time: it keeps finished work, and a running container
+# keeps its port.
 #
 #   ci/onboard.sh                          port 80, or the first free one from 8080 on
-#   DURANGO_HTTP_PORT=8123 ci/onboard.sh   that port
-#   docker compose -f builder/compose.yaml down    stops it again
+#   DURANGO_HTTP_PORT=8123 ci/onboard.sh   port 8123
+#   docker compose -f builder/compose.yaml down    stops the container
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,18 +14,18 @@ fail() {
     exit 1
 }
 
-# A command of this machine that is missing is named with its remedy; nothing is installed here.
+# require COMMAND FIX : fails with the fix if the command is missing. Installs nothing.
 require() {
     command -v "$1" >/dev/null || fail "no \`$1\` on the PATH"$'\n'"$2"
 }
 
-# Whether something listens there.
+# Succeeds if a program listens on the port.
 in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 compose() { docker compose --file builder/compose.yaml "$@"; }
 
-# port VARIABLE CONTAINER-PORT CANDIDATE... : the one that was asked for, else that of the running
-# container, else the first free one. Prints nothing but the port.
+# port VARIABLE CONTAINER-PORT CANDIDATE... : prints the requested port, else the port of the
+# running container, else the first free one. Prints nothing else.
 port() {
     local variable=$1 inside=$2 running candidate
     local asked=${!variable:-}
@@ -52,8 +52,7 @@ port() {
     fail "the ports $1 to $candidate are all in use"$'\n'"name a free one in $variable"
 }
 
-# The container needs a moment; one that does not answer within a minute has something to say in its
-# log.
+# The container needs a moment to start. After a minute without an answer its log has the reason.
 wait_for_page() {
     local second
     for second in $(seq 60); do
@@ -70,9 +69,9 @@ require cargo "get Rust from https://rustup.rs, open a new terminal and run this
 require cc "Rust links with a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev)"
 require curl "install it with your system's packages (Debian, Ubuntu: apt-get install curl)"
 
-# Plain HTTP on the first day: no certificate that a browser would warn of.
+# Plain HTTP on the first day avoids the browser's warning about a local certificate.
 export SERVER_NAME=${SERVER_NAME:-:80}
-# Before the build, which takes minutes the first time.
+# Checked before the build, which takes minutes the first time.
 DURANGO_HTTP_PORT=$(port DURANGO_HTTP_PORT 80 80 $(seq 8080 8099))
 DURANGO_HTTPS_PORT=$(port DURANGO_HTTPS_PORT 443 443 $(seq 8443 8462))
 export DURANGO_HTTP_PORT DURANGO_HTTPS_PORT

@@ -1,16 +1,16 @@
-# The image that serves an application. Two more build contexts come in by name, both from compose.yaml:
+# The image that serves an application. compose.yaml passes two more build contexts by name:
 #
-#   frankenphp-base   what base-build.Dockerfile made: binary, shared objects, list of the packages it needs
+#   frankenphp-base   the result of base-build.Dockerfile: binary, shared objects, list of packages
 #   app               the application; its public/ is served
 #
-# LINK says what lies under it: Debian for a binary that uses shared libraries, nothing at all for a static one.
+# LINK selects the image below: Debian for a binary with shared libraries, scratch for a static one.
 
 ARG BASE_IMAGE=debian:13-slim
 ARG LINK=shared
 
 # The versions that Debian's mirror has now. `cargo xtask` asks for them once a day, by building the
 # stage `packages`, and sets PACKAGES to the answer: the mirror's changes run these steps again, and
-# the installation only if a version changed. PACKAGES itself is not read.
+# the installation only if a version changed. Nothing reads PACKAGES itself.
 FROM ${BASE_IMAGE} AS resolve
 ARG PACKAGES=
 RUN --mount=type=bind,source=debian-packages,target=/tmp/debian-packages \
@@ -38,7 +38,7 @@ FROM scratch AS runtime-static
 FROM runtime-${LINK}
 WORKDIR /app
 
-# Caddy keeps its state here. The base image makes both writable for the user below and for group 0.
+# Caddy's state. The base image makes both directories writable for the user below and for group 0.
 ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data
 ENV GODEBUG=cgocheck=0
 
@@ -49,8 +49,8 @@ COPY --from=app . /app
 VOLUME ["/config", "/data"]
 EXPOSE 80 443 443/udp
 
-# www-data of Debian, by number, so that Kubernetes can see that it isn't root. Nothing in the image
-# except /config, /data, and /tmp belongs to it. Any other user of group 0 works as well.
+# www-data of Debian, by number, so that Kubernetes can see that it isn't root. It owns nothing in
+# the image except /config, /data, and /tmp. Any other user of group 0 works as well.
 USER 33:33
 
 # Asks the ports on which the server really listens, so it needs no admin API, no PHP, and no shell.

@@ -17,7 +17,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 )
 
-// answerTimeout bounds one question. The image's health check allows five seconds in all.
+// answerTimeout limits one request. The image's health check allows five seconds in total.
 const answerTimeout = 2 * time.Second
 
 // The states of a listening socket in /proc/net/tcp and /proc/net/unix.
@@ -66,8 +66,8 @@ func healthcheck() error {
 	return errors.Join(failures...)
 }
 
-// ask sends a question that Go's HTTP server answers itself: no log line, no page, no PHP. A port
-// that expects TLS answers it with an error, which proves just as well that someone is there.
+// ask sends a request that Go's HTTP server answers itself, without a log line, a page, or PHP. A
+// port that expects TLS answers with an error, which proves equally well that the server runs.
 func ask(address net.Addr, deadline time.Time) error {
 	conn, err := net.DialTimeout(address.Network(), address.String(), time.Until(deadline))
 	if err != nil {
@@ -102,7 +102,7 @@ func serverAddresses() ([]net.Addr, error) {
 	}
 	var addresses []net.Addr
 	for _, exe := range exes {
-		// A process that has just ended, or that belongs to someone else, is not the server.
+		// A process that has just ended, or that belongs to another user, is not the server.
 		if program, err := os.Readlink(exe); err == nil && program == self {
 			addresses = append(addresses, listeners(filepath.Dir(exe))...)
 		}

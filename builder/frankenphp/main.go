@@ -1,6 +1,6 @@
 // Command frankenphp is Caddy with its standard modules and FrankenPHP's PHP module.
 //
-// A Caddy module is added by one more blank import here and `go mod tidy`.
+// To add a Caddy module, add a blank import here and run `go mod tidy`.
 package main
 
 import "C" // command.c decides whether this program or PHP's command line runs

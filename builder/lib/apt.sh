@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# Debian packages. Lists and archives live in cache mounts, so every step must cope with an empty one: a step before it may have
-# been taken from the layer cache and never have filled it.
+# Debian packages. Package lists and archives are in cache mounts. Every step must work with an
+# empty cache mount, because an earlier step that was cached may never have filled it.
 
-# The image's own mirror, also asked for sources and backports. Official images have deb822 files, bootstrapped ones one-line files.
+# Adds sources and backports to the image's own mirror. Official images have deb822 files,
+# bootstrapped images have one-line files.
 apt_sources() {
     local codename file
     use_secrets
@@ -28,12 +29,13 @@ apt_sources() {
     done
 }
 
-# apt-get exits with 0 when some lists could not be had, hence Error-Mode.
+# apt-get exits with 0 when some lists failed to download, hence Error-Mode.
 apt_update() {
     retry "the package lists" apt-get -qq -o APT::Update::Error-Mode=any -o Acquire::Languages=none update
 }
 
-# The lists may be a day old: what they name is usually still there, and where it is not, apt_install asks again.
+# The lists may be a day old. Usually the mirror still has the packages; if not, apt_install updates
+# the lists.
 apt_lists() {
     local stamp
     stamp=/var/lib/apt/lists/durango-$(find /etc/apt/sources.list* -type f -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-12)
@@ -48,18 +50,19 @@ apt_install() {
         apt_update
         retry "Debian packages" "${get[@]}" --download-only install "$@"
     }
-    # The image is thrown away if the machine dies in the middle, so dpkg need not wait for the disk.
+    # A machine that crashes loses the image anyway, so dpkg need not wait for the disk.
     DEBIAN_FRONTEND=noninteractive "${get[@]}" -o DPkg::Options::=--force-unsafe-io -o Dpkg::Use-Pty=0 install "$@" >/dev/null
 }
 
-# apt_source PACKAGE VERSION [SHA256] : the upstream tarball in the current directory, checked against the mirror's signed list; one
-# that the list no longer names is looked for in the pool and checked against the digest.
+# apt_source PACKAGE VERSION [SHA256] : downloads the upstream tarball to the current directory and
+# checks it against the mirror's signed list. If the list no longer has it, downloads it from the
+# pool and checks it against the digest.
 apt_source() {
     apt-get -qq -o Acquire::Retries=2 -o APT::Sandbox::User=root --only-source --download-only --tar-only source "$1=$2" && return
     [ -n "${3:-}" ] && pool_source "$@"
 }
 
-# Debian keeps superseded files in its pool for a while; apt's own helper fetches and checks them.
+# Debian keeps superseded files in its pool for a while. apt's own helper downloads and checks them.
 pool_source() {
     local package=$1 version=${2#*:} sha256=$3 letter=${1:0:1} uri pool ending file
     version=${version%-*}

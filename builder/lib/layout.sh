@@ -1,15 +1,14 @@
 # shellcheck shell=bash
-# Lays out what stands beside the binary: shared objects, their ini file, the list of packages they need, and where a static binary
-# has nothing under it, the few files that every program expects.
+# Lays out the files other than the binary: shared objects, their ini file, the list of packages
+# that they need, and for a static binary the few files that every program expects.
 
 binary=/out/usr/local/bin/frankenphp
 out=/layout
 objects=$out/usr/local/lib/php/extensions
 share=$out/usr/local/share/durango
 
-# The files of both kinds of runtime image. Caddy's state belongs to www-data, the image's user,
-# and to group 0: that is the group of root without capabilities and of platforms that choose the
-# user.
+# The files of both kinds of runtime image. Caddy's state belongs to www-data, the image's user, and
+# to group 0: the group of root without capabilities and of platforms that choose the user.
 lay_out() {
     install -d -o 33 -g 0 -m 770 $out/config $out/config/caddy $out/data $out/data/caddy
     mkdir -p $out/etc/frankenphp/Caddyfile.d $out/etc/frankenphp/php.ini.d
@@ -31,7 +30,8 @@ lay_out_shared() {
     runtime_packages >$share/runtime-packages
 }
 
-# Every extension asked for must load, with all its symbols and at once: not in the first request that calls one.
+# Every requested extension must load completely now, with all its symbols, and not fail in the
+# first request that calls it.
 try_extensions() {
     local ini=/tmp/try
     mkdir -p $ini
@@ -44,17 +44,19 @@ try_extensions() {
         exit($failed ?? 0);' || fail "an extension does not load into the binary; its message is above"
 }
 
-# The packages behind the libraries that are really linked: the runtime image installs these, certificates and file types.
+# The runtime image installs these packages: those of the libraries that are really linked,
+# certificates, and file types.
 runtime_packages() {
     local libraries
     libraries=$(find $binary $objects -type f -exec ldd {} + | awk '$2 == "=>" { print $3 }' | sort -u)
     printf 'ca-certificates\nmedia-types\n'
-    # A merged /usr: dpkg knows a library by one of its two paths, and complains about the other.
+    # With a merged /usr, dpkg knows a library by one of its two paths and reports an error for the
+    # other.
     # shellcheck disable=SC2086,SC2046  # one path a word
     { dpkg -S $libraries $(readlink -f $libraries) 2>/dev/null || true; } | cut -d: -f1 | sort -u | grep -vxE 'libc6|libgcc-s1|gcc-.*-base'
 }
 
-# All that a program expects to find, since nothing lies under it.
+# The files that every program expects. A static binary has no Debian below it.
 lay_out_static() {
     mkdir -p $out/etc/ssl/certs $out/usr/lib/ssl
     install -d -m 1777 $out/tmp

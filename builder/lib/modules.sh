@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Downloads the Go modules, and compiles what needs nothing of PHP while PHP is being compiled: all of Caddy, into Go's build cache.
+# Downloads the Go modules and compiles everything that doesn't need PHP: all of Caddy, into Go's
+# build cache. It runs in parallel with the compilation of PHP.
 
 # shellcheck source=go.sh
 source "$here/lib/go.sh"
@@ -22,6 +23,6 @@ stage_modules() {
     download
     say "Caddy"
     run_go build -trimpath -buildmode=pie -tags "$tags" github.com/caddyserver/caddy/v2/cmd github.com/caddyserver/caddy/v2/modules/standard
-    # What `static` takes from here: the same text as long as go.mod and go.sum are the same.
+    # The input of `static`. It changes only if go.mod or go.sum change.
     cat go.mod go.sum >/modules.list
 }

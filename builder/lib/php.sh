@@ -1,14 +1,16 @@
 # shellcheck shell=bash
-# PHP as a static library for embedding, thread-safe, with the extensions that the settings name. What makes a second build cheap:
-# ccache under every compile, a stand-in for libtool (see libtool-lean), and configure's answers kept in a cache mount.
+# PHP as a static library for embedding, thread-safe, with the extensions that the settings name. A
+# second build is cheap through ccache, a replacement of libtool (see libtool-lean), and configure's
+# results in a cache mount.
 
 prefix=/opt/php
 build=/usr/src/build
 
 compiler_identity() { dpkg-query -W -f '${Package}=${Version} ' "gcc-*" "g++-*" "cpp-*" binutils libc6-dev; }
 
-# configure remembers what it found out. That depends on these settings, on PHP, and on every package that is installed; it does
-# not depend on the set of extensions: with what another set left behind, the outcome is the same to the byte.
+# configure caches its results. They depend on these settings, on PHP, and on every installed
+# package, but not on the set of extensions: a cache of another set gives the same output byte for
+# byte.
 environment=(CC="ccache gcc" CXX="ccache g++" CFLAGS="$CFLAGS -fPIC -w" CXXFLAGS="$CFLAGS -fPIC -w")
 
 configure_cache_key() {
@@ -25,7 +27,7 @@ run_configure() {
         $(cat /settings/configure-options) >configure.log 2>&1
 }
 
-# Answers that do not fit cost the time to find them again, never the build.
+# Wrong cached results cost the time to find them again, never the build.
 configure() {
     local kept
     kept=/root/.cache/php-config/$(configure_cache_key)
@@ -43,9 +45,10 @@ configure() {
     cp config.cache "$kept.$$" && mv "$kept.$$" "$kept"
 }
 
-# Headers, library, and what a program must be linked with; `make install` would take four times as long for files nobody reads.
-# FrankenPHP's own code asks the linker for -lphp. It finds an empty archive: the real one is named by the last link, which must
-# take the whole of it where shared objects will look for symbols that the program itself does not use.
+# Installs headers, the library, and the link options. `make install` would take four times as long,
+# for files that nothing reads. FrankenPHP's own code asks the linker for -lphp, which is an empty
+# archive here. The last link names the real one: it must include the whole archive if shared
+# objects need symbols that the program itself doesn't use.
 install_lean() {
     add_command_line
     make -s INSTALL_ROOT= install-headers >/dev/null
@@ -56,8 +59,8 @@ install_lean() {
     sh scripts/php-config --libs >$prefix/libs
 }
 
-# PHP's own command line becomes part of the library, under another name than main(). Like embed, it
-# defines the pointer to the thread's globals; made weak, the two become one.
+# Adds PHP's own command line to the library, with main() renamed. Like embed, it defines the
+# pointer to the thread's globals. As weak symbols the two become one.
 add_command_line() {
     ld -r -o command-line.o sapi/cli/*.o
     objcopy --redefine-sym main=php_cli_main --weaken-symbol=_tsrm_ls_cache command-line.o

@@ -1,18 +1,20 @@
 # shellcheck shell=bash
-# Turns the pins into versions that can really be had. One small file per consumer comes out: as long as its own slice stays the
-# same, a later stage stays cached, however often this one runs.
+# Resolves the pins to available versions. Writes one small file per consumer, so a later stage
+# stays cached as long as its own file is the same, however often this stage runs.
 
 # shellcheck source=apt.sh
 source "$here/lib/apt.sh"
 
 log=/tmp/fetch.log
 
-# fetch KIND PACKAGE VERSION [SHA256] : into the archives, where the stage that needs it finds it. 0: here; 1: it is gone. No answer: fails.
+# fetch KIND PACKAGE VERSION [SHA256] : downloads to the archives, where a later stage finds it.
+# Returns 0 if it is there and 1 if it is gone. Fails without an answer.
 fetch() {
     local attempt
     for attempt in 1 2 3; do
         "fetch_$1" "${@:2}" >"$log" 2>&1 && return 0
-        # An index may name what the pool no longer has, and a pin what the index no longer names.
+        # An index may list a version that the pool no longer has, and a pin a version that the
+        # index no longer lists.
         grep -qE ' 404 |Can.t find|Unable to (find|locate)|was not found|no installation candidate' "$log" && return 1
         sleep $((attempt * 5))
     done
@@ -31,16 +33,16 @@ versions() {
     fi | sort -rVu
 }
 
-# digest KEY VERSION : the pinned digest of a source, where VERSION is the pinned one.
+# digest KEY VERSION : prints the pinned digest of a source if VERSION is the pinned one.
 digest() { [ "$2" != "$(pin "$1" "$here/pins.env")" ] || pin "${1%_VERSION}_SHA256" "$here/pins.env"; }
 
-# source_digest PACKAGE VERSION : of a source that was fetched.
+# source_digest PACKAGE VERSION : prints the digest of a source that was fetched.
 source_digest() {
     local upstream=${2#*:}
     sha256sum </var/cache/apt/archives/sources/"$1_${upstream%-*}".orig.tar.?z | cut -d' ' -f1
 }
 
-# resolve KEY KIND PACKAGE : prints KEY=VERSION, and the digest where there is one.
+# resolve KEY KIND PACKAGE : prints KEY=VERSION, and the digest if there is one.
 resolve() {
     local key=$1 kind=$2 package=$3 pinned version sha256
     pinned=${!key:-$(pin "$key" "$here/pins.env")}
@@ -50,7 +52,7 @@ resolve() {
         [ -z "$sha256" ] || echo "${key%_VERSION}_SHA256=$sha256"
         return
     fi
-    [ "$LOCKED" != 1 ] || fail "pins: $key $pinned is gone from the package mirror, and LOCKED=1 forbids to take another" \
+    [ "$LOCKED" != 1 ] || fail "pins: $key $pinned is gone from the package mirror, and LOCKED=1 forbids a different one" \
         "Choose from: $(versions "$kind" "$package" | xargs), in builder/pins.env or by --build-arg $key=VERSION."
     for version in $(versions "$kind" "$package"); do
         [ "$version" != "$pinned" ] || continue
@@ -60,7 +62,7 @@ resolve() {
         [ "$kind" != source ] || echo "${key%_VERSION}_SHA256=$(source_digest "$package" "$version")"
         return
     done
-    fail "pins: no version of $package can be had (the pin is $key=$pinned)" "Does the package mirror of the base image carry it?"
+    fail "pins: no version of $package is available (the pin is $key=$pinned)" "Check that the package mirror of the base image has it."
 }
 
 stage_pins() {

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What can be checked before anything is downloaded or compiled: the extensions asked for, the link, and that the pins and go.mod
-# name the same versions. Takes a second, so that a slip of the pen costs no more than that.
+# Checks before anything is downloaded or compiled: the requested extensions, LINK, and that the
+# pins and go.mod have the same versions. This takes a second, so a typo costs no more than that.
 
 conf=$here/extensions.conf
 
@@ -9,12 +9,13 @@ field() { awk -v name="$1" -v n="$2" '/^[^#]/ && $1 == name { print $n }' "$conf
 reason() { sed -n "s/^$1 .*# //p" "$conf"; }
 options() { sed -nE "s/^$1( +[^ ]+){4} +//p" "$conf" | sed 's/ *#.*//'; }
 
-# wanted_extensions REQUEST : a full list ("gd intl") or changes to the default ("+dba -xsl"), with what they need, in /tmp/wanted.
-# Commas do as well as spaces.
+# wanted_extensions REQUEST : writes the names of a full list ("gd intl") or of changes to the
+# default ("+dba -xsl"), with their dependencies, to /tmp/wanted. Commas separate names as well as
+# spaces.
 wanted_extensions() {
     local word request=${1//,/ } removed=
     local -A wanted=()
-    # Changes alone start from the default set; a list starts from nothing, and changes after it apply to it.
+    # Changes alone start from the default set. Changes after a list apply to the list.
     if [[ ! " $request" =~ \ [a-z0-9] ]]; then
         for word in $(known default); do wanted[$word]=1; done
     fi
@@ -36,15 +37,15 @@ still_needed() {
     while read -r name; do
         [[ ",$(field "$name" 5)," != *",$1,"* ]] || by+=" $name"
     done </tmp/wanted
-    fail "PHP_EXTENSIONS takes out \`$1\`, which is needed by:$by" "Take these out as well."
+    fail "PHP_EXTENSIONS removes \`$1\`, which is needed by:$by" "Remove these as well."
 }
 
 unknown_extension() {
-    fail "PHP_EXTENSIONS names an unknown extension: \`$1\`" "Known are: $(known default | xargs)
+    fail "PHP_EXTENSIONS names an unknown extension: \`$1\`" "Known extensions: $(known default | xargs)
        and, not in the default set: $(known extra | xargs) $(known implied | xargs)"
 }
 
-# Adds what others need, to the names on stdin.
+# Adds dependencies to the names on stdin.
 with_needed() {
     local name need
     while read -r name; do
@@ -55,7 +56,7 @@ with_needed() {
     done | sort -u
 }
 
-# Splits the names on stdin into those that this link can hold, and a text about the others.
+# Splits the names on stdin into the extensions that this link supports and a text about the others.
 choose_for_link() {
     local name
     while read -r name; do
@@ -78,7 +79,7 @@ check_versions() {
     done
 }
 
-# Those of the names on stdin whose form is $1.
+# Prints the names on stdin that have the form $1.
 of_form() {
     local name
     while read -r name; do
@@ -86,7 +87,8 @@ of_form() {
     done
 }
 
-# With shared objects the options depend on what is compiled in, not on the whole set: see extensions.conf.
+# With shared objects the options depend on the compiled-in extensions, not on the whole set: see
+# extensions.conf.
 configure_options() {
     local name need
     if [ "$LINK" = static ]; then
@@ -106,7 +108,7 @@ configure_options() {
     done
 }
 
-# Each shared object after what it needs.
+# Prints each shared object after its dependencies.
 load_order() {
     local name
     of_form so <"$1/extensions" | while read -r name; do

@@ -1,11 +1,12 @@
 # shellcheck shell=bash
-# PHP's sources with those of the PECL extensions beside its own, and `configure` made anew for them. All are always there, so that
-# the set of extensions does not change this stage either.
+# Unpacks the sources of PHP and of PECL extensions, and generates `configure` again for them. All
+# extensions are always unpacked, so the set of extensions doesn't change this stage.
 
 # shellcheck source=apt.sh
 source "$here/lib/apt.sh"
 
-# unpack PACKAGE KEY DIR : upstream's tarball as released. Tests are the larger part of it, and only slow the layer down.
+# unpack PACKAGE KEY DIR : unpacks the upstream tarball without its tests. They are the larger part
+# and slow down the layer.
 unpack() {
     local package=$1 key=$2 dir=$3 version upstream archive
     version=$(pin "${key}_VERSION" $pins)

@@ -12,16 +12,17 @@ version_text() {
     echo "FrankenPHP $(pin FRANKENPHP_VERSION /pins/go.env) PHP ${php%-*} Caddy"
 }
 
-# Go does not see the headers outside its modules: their digest in the flags makes it compile FrankenPHP again when they change.
-# Other packages that use cgo come out the same under it, so that nothing above them is compiled again.
+# Go doesn't see the headers outside its modules. Their digest in the flags makes it compile
+# FrankenPHP again when they change. The output of other packages that use cgo is the same with it,
+# so Go compiles nothing that depends on them.
 headers_digest() { (cd /opt/php/include && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 cat) | sha256sum | cut -c1-16; }
 
-# Shared objects take their symbols from the binary, so it keeps and exports all that PHP has.
+# Shared objects use symbols of the binary, so it keeps and exports all of PHP.
 shared_flags() {
     echo "-Wl,--export-dynamic -Wl,--whole-archive /opt/php/libphp.a -Wl,--no-whole-archive -Wl,--as-needed $(cat /opt/php/libs)"
 }
 
-# The libraries once more as a group, with what they need in turn: archives do not say so themselves.
+# Names the libraries a second time as a group with their dependencies, which archives don't list.
 static_flags() {
     echo "-static-pie -Wl,-z,stack-size=0x80000 -Wl,--start-group /opt/php/libphp.a $(cat /opt/php/libs) $(pkg-config --static --libs-only-l libssl libxml-2.0 libpng libwebp freetype2 2>/dev/null) -lstdc++ -Wl,--end-group"
 }
@@ -36,8 +37,8 @@ stage_static() {
     run_go build -trimpath -buildmode=pie -tags "$tags" -o $binary -ldflags "-w -s -linkmode external \
         -X 'github.com/caddyserver/caddy/v2.CustomVersion=$text' -X github.com/caddyserver/caddy/v2.CustomBinaryName=frankenphp \
         -X 'github.com/caddyserver/caddy/v2/modules/caddyhttp.ServerHeader=FrankenPHP Caddy' -extldflags '$flags'" .
-    # Called by this name, it is PHP's command line: see frankenphp/command.c. A hard link, because
-    # PHP resolves symbolic links before it fills in PHP_BINARY.
+    # With this name the program is PHP's command line: see frankenphp/command.c. A hard link,
+    # because PHP resolves symbolic links before it sets PHP_BINARY.
     ln $binary "$(dirname $binary)/php"
     say "$(du -h $binary | cut -f1) $(file -b $binary | cut -d, -f1-4)"
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Compilers, and the headers of every extension (libraries.list), so that the set of extensions never
-# changes this stage.
+# Compilers, and the headers of every extension (libraries.list), so that the set of extensions
+# never changes this stage.
 
 # shellcheck source=apt.sh
 source "$here/lib/apt.sh"
