@@ -4,39 +4,41 @@
 //! steps ([`exec`]) -> outcome ([`outcome`], [`record`]) -> report ([`report`], [`live`]). A room imports only from the rooms
 //! below it.
 
-pub mod args;
-pub mod base_image;
-pub mod bench;
-pub mod build_id;
-pub mod cli;
-pub mod commands;
-pub mod defaults;
-pub mod doctor;
-pub mod engine;
-pub mod error;
-pub mod exec;
+mod args;
+mod base_image;
+mod bench;
+mod build_id;
+mod cli;
+mod commands;
+mod defaults;
+mod doctor;
+mod engine;
+mod error;
+mod exec;
 mod files;
-pub mod forecast;
-pub mod host;
-pub mod json;
-pub mod layout;
-pub mod live;
-pub mod memo;
-pub mod outcome;
-pub mod plan;
-pub mod process;
-pub mod progress;
-pub mod project;
-pub mod provision;
-pub mod record;
-pub mod redact;
-pub mod report;
-pub mod session;
-pub mod setup;
-pub mod smoke;
-pub mod step;
-pub mod store;
-pub mod text;
+mod forecast;
+mod host;
+mod json;
+mod layout;
+mod live;
+mod memo;
+mod outcome;
+mod plan;
+mod process;
+mod progress;
+mod project;
+mod provision;
+mod record;
+mod redact;
+mod report;
+mod session;
+mod setup;
+mod smoke;
+mod step;
+mod store;
+#[doc(hidden)]
+pub mod testing;
+mod text;
 
 use std::process::ExitCode;
 

@@ -34,11 +34,6 @@ pub struct Call<'a> {
     pub stop: &'a dyn Fn(&Trace) -> bool,
 }
 
-/// Makes the call. Ctrl-C stops bake; what happened until then is told all the same, so that the record has it.
-pub fn run(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<BakeOutcome> {
-    to_its_end(call, watcher, None, None)
-}
-
 /// Makes a call that writes into a place with a bound: it is stopped as soon as `is_full` says so, asked a few times a second.
 pub fn run_bounded(
     call: &Call<'_>,

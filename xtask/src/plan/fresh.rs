@@ -24,8 +24,6 @@ use crate::text::{size, suggestion};
 /// What is known of one target.
 #[derive(Debug, Clone)]
 pub struct FreshFacts {
-    /// Its image, as the store names it.
-    pub image: String,
     /// Its platforms, joined by commas.
     pub platform: String,
     /// The file that remembers; none where the store is left alone.

@@ -17,7 +17,6 @@ fn source(path: Option<&str>, text: &str) -> Arc<DockerfileSource> {
 
 fn target(image: &str, path: Option<&str>) -> FreshFacts {
     FreshFacts {
-        image: image.into(),
         platform: "linux/amd64".into(),
         path: Some(format!("/store/fresh/{image}.json").into()),
         file: FreshFile::new(image),

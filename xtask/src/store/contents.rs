@@ -82,13 +82,6 @@ pub struct Item {
     pub nodes: Vec<Node>,
 }
 
-impl Item {
-    /// What it takes for itself and with others, in bytes.
-    pub fn bytes(&self) -> u64 {
-        total(&self.nodes)
-    }
-}
-
 /// The store as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {

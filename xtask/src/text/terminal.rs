@@ -12,6 +12,7 @@ pub fn plain(line: &str) -> String {
 
 /// One line with its colors (SGR sequences) and no other sequence. A line with colors ends with a
 /// reset.
+#[cfg(test)]
 pub fn colored(line: &str) -> String {
     filter(line, true)
 }

@@ -1,7 +1,7 @@
 //! The binary end to end, without an engine.
 
 use crate::common::{COMPOSE, Project};
-use xtask::cli::{help, table};
+use xtask::testing::cli::{help, table};
 
 #[test]
 fn help_comes_from_the_table_on_stdout() {

@@ -8,7 +8,7 @@ use crate::common::buildkit::{self, Container, Remote};
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, cached, files};
 use serde_json::Value;
-use xtask::engine::Version;
+use xtask::testing::engine::Version;
 
 /// Two stages, and a RUN that counts its runs in a cache mount. It takes its time: who is done before the builder was asked had no use
 /// for a mount.

@@ -4,22 +4,23 @@ use std::fs;
 use std::process::Command;
 
 use sha2::{Digest, Sha256};
-use xtask::args::Parsed;
-use xtask::base_image;
-use xtask::base_image::{BaseImage, bootstrap};
-use xtask::engine::facts;
-use xtask::exec::steps;
-use xtask::host::Host;
-use xtask::layout::Layout;
-use xtask::session::Globals;
-use xtask::session::Session;
-use xtask::step::Action;
+use xtask::testing::args::Parsed;
+use xtask::testing::base_image;
+use xtask::testing::base_image::{BaseImage, bootstrap};
+use xtask::testing::engine::facts;
+use xtask::testing::exec::steps;
+use xtask::testing::host::Host;
+use xtask::testing::layout::Layout;
+use xtask::testing::session::Globals;
+use xtask::testing::session::Session;
+use xtask::testing::step::Action;
 
 fn session(store: &std::path::Path) -> Session {
     let host = Host::read();
     let globals = Globals::from_parsed(&Parsed::default()).expect("no options");
     let layout = Layout::find(&host, store.to_str()).expect("a store");
-    let (sh, redactor) = (xshell::Shell::new().expect("a directory"), xtask::redact::Redactor::default());
+    let (sh, redactor) =
+        (xshell::Shell::new().expect("a directory"), xtask::testing::redact::Redactor::default());
     Session { sh, host, layout, globals, redactor }
 }
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use xtask::engine::disk_usage::{self, Which};
-use xtask::engine::legs::{Leg, SAME_EVERYWHERE};
-use xtask::engine::{Driver, Engine, OLDEST_BUILDX};
+use xtask::testing::engine::disk_usage::{self, Which};
+use xtask::testing::engine::legs::{Leg, SAME_EVERYWHERE};
+use xtask::testing::engine::{Driver, Engine, OLDEST_BUILDX};
 
 use crate::common::buildkit::Remote;
 use crate::common::second_daemon::SecondDaemon;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use xtask::project::ignore::{Ignore, Matched};
+use xtask::testing::project::ignore::{Ignore, Matched};
 
 /// As many ignore files are compared, half of them with a fixed seed.
 const FILES: usize = 10_000;

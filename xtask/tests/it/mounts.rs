@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, files};
 use serde_json::Value;
-use xtask::engine::disk_usage::{self, Which};
+use xtask::testing::engine::disk_usage::{self, Which};
 
 /// A project whose one RUN uses one mount, which no other test has.
 struct Mount {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use xtask::engine::disk_usage::{self, Record, Which};
+use xtask::testing::engine::disk_usage::{self, Record, Which};
 
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project};

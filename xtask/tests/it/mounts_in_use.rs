@@ -7,17 +7,17 @@ use std::time::Instant;
 
 use crate::common::Project;
 use jiff::Timestamp;
-use xtask::exec::budget::Budget;
-use xtask::exec::mounts::{self, TransferContext, TransferResult};
-use xtask::layout::Layout;
-use xtask::live::Quiet;
-use xtask::plan::mounts::{Direction, PlannedMount, TransferTemplate};
-use xtask::project::mount::{MountIdentity, Sharing};
-use xtask::record::log::Log;
-use xtask::redact::Redactor;
-use xtask::step;
-use xtask::store::mount;
-use xtask::store::policy::Policy;
+use xtask::testing::exec::budget::Budget;
+use xtask::testing::exec::mounts::{self, TransferContext, TransferResult};
+use xtask::testing::layout::Layout;
+use xtask::testing::live::Quiet;
+use xtask::testing::plan::mounts::{Direction, PlannedMount, TransferTemplate};
+use xtask::testing::project::mount::{MountIdentity, Sharing};
+use xtask::testing::record::log::Log;
+use xtask::testing::redact::Redactor;
+use xtask::testing::step;
+use xtask::testing::store::mount;
+use xtask::testing::store::policy::Policy;
 
 const BASE: &str = "durango/debian:trixie";
 

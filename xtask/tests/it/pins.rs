@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::common::Project;
 use serde_json::Value;
-use xtask::project::pins;
+use xtask::testing::project::pins;
 
 #[test]
 fn the_pins_are_shown() {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use crate::common::Run;
 use serde_json::Value;
-use xtask::cli::parse;
+use xtask::testing::cli::parse;
 
 /// How the lines begin that are not commands of ours: GitLab's login, GitHub's settings.
 const OWN: [&str; 3] = [
@@ -230,7 +230,7 @@ fn the_first_day_names_each_program_that_is_missing_with_its_remedy() {
     let store = tempfile::tempdir().expect("a directory");
     let bin = tempfile::tempdir().expect("a directory");
     let add = |name: &str| {
-        let program = xtask::host::Host::read().which(name).unwrap_or_else(|| panic!("no {name}"));
+        let program = xtask::testing::host::Host::read().which(name).unwrap_or_else(|| panic!("no {name}"));
         std::os::unix::fs::symlink(program, bin.path().join(name)).expect("linked");
     };
     ["bash", "dirname", "env"].iter().for_each(|name| add(name));

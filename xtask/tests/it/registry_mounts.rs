@@ -8,25 +8,25 @@ use crate::common::registry::Registry;
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, base_of};
 use sha2::{Digest, Sha256};
-use xtask::args::Parsed;
-use xtask::commands::build::registries;
-use xtask::engine::registry::{self as asking, Wanted};
-use xtask::exec::budget::Budget;
-use xtask::exec::registry::{Transport, fetch_mounts, publish_mounts};
-use xtask::host::Host;
-use xtask::layout::Layout;
-use xtask::live;
-use xtask::plan::caches::{Caches, Registry as Cache};
-use xtask::plan::registry_state::RegistryState;
-use xtask::project::mount::{MountIdentity, Sharing};
-use xtask::record::log::Log;
-use xtask::redact::Redactor;
-use xtask::session::Globals;
-use xtask::session::Session;
-use xtask::store::layout_check::{self, Blob};
-use xtask::store::mount::{self, MountEntry, SavedMount};
-use xtask::store::mount_image::{self, RemoteMount};
-use xtask::store::policy::Policy;
+use xtask::testing::args::Parsed;
+use xtask::testing::commands::build::registries;
+use xtask::testing::engine::registry::{self as asking, Wanted};
+use xtask::testing::exec::budget::Budget;
+use xtask::testing::exec::registry::{Transport, fetch_mounts, publish_mounts};
+use xtask::testing::host::Host;
+use xtask::testing::layout::Layout;
+use xtask::testing::live;
+use xtask::testing::plan::caches::{Caches, Registry as Cache};
+use xtask::testing::plan::registry_state::RegistryState;
+use xtask::testing::project::mount::{MountIdentity, Sharing};
+use xtask::testing::record::log::Log;
+use xtask::testing::redact::Redactor;
+use xtask::testing::session::Globals;
+use xtask::testing::session::Session;
+use xtask::testing::store::layout_check::{self, Blob};
+use xtask::testing::store::mount::{self, MountEntry, SavedMount};
+use xtask::testing::store::mount_image::{self, RemoteMount};
+use xtask::testing::store::policy::Policy;
 
 /// How long a registry of the tests may take for an answer.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
@@ -103,7 +103,7 @@ impl Machine {
             .expect("read");
         let pack = put(&noise);
         let entry = MountEntry {
-            format: xtask::store::key::FORMAT,
+            format: xtask::testing::store::key::FORMAT,
             identity,
             sharing: Sharing::Shared,
             target: "/cache".into(),

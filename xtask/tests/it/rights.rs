@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use xtask::engine::Version;
+use xtask::testing::engine::Version;
 
 use crate::common::Project;
 

@@ -213,9 +213,9 @@ fn a_limit_that_is_too_small_is_raised_once_and_undone_exactly() {
 #[test]
 #[ignore = "needs an engine"]
 fn the_daemon_takes_the_limit() {
-    let text = xtask::engine::daemon_json::with(
+    let text = xtask::testing::engine::daemon_json::with(
         "",
-        xtask::engine::daemon_json::Settings { features: &[], limit: true },
+        xtask::testing::engine::daemon_json::Settings { features: &[], limit: true },
     );
     let daemon = SecondDaemon::start_with(&text.expect("valid").expect("changed"));
     let project = home(&[]).env("DOCKER_HOST", &daemon.host());

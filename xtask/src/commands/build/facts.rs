@@ -194,7 +194,7 @@ fn fresh(
     let first = target.platforms.first().unwrap_or(&engine.platform);
     let inputs = mounts::inputs(target, first, &engine.platform);
     let path = (!is_foreign).then(|| session.layout.fresh(&image));
-    FreshFacts { image, platform, path, file, warning, source, inputs, chosen: Vec::new() }
+    FreshFacts { platform, path, file, warning, source, inputs, chosen: Vec::new() }
 }
 
 /// Where no target builds upon the pinned base image, it may still be there, and has the tools that pack cache mounts. It is not

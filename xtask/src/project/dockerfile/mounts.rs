@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::variables::{Inputs, Scope, clean};
-use super::{CacheMount, Dockerfile, Instruction};
+use super::{CacheMount, Dockerfile};
 use crate::project::mount::{MountIdentity, Sharing};
 use crate::project::{Declaration, Target};
 
@@ -236,14 +236,6 @@ impl Options {
             sharing,
             target,
         })
-    }
-}
-
-impl Instruction {
-    /// Whether it is a RUN with a cache mount.
-    pub fn has_cache_mount(&self) -> bool {
-        self.mounts()
-            .any(|options| options.iter().any(|(key, value)| key == "type" && *value == Some("cache")))
     }
 }
 

@@ -38,10 +38,10 @@ const PROBE: &str = r#"<!DOCTYPE html><body><iframe id="f" src="PAGE" width="WID
 impl Browser {
     /// `$CHROMIUM`, one on the PATH, or the one that `cargo xtask test --provision` brings.
     pub fn find() -> Self {
-        let host = xtask::host::Host::read();
+        let host = xtask::testing::host::Host::read();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("a root");
-        let layout = xtask::layout::Layout::new(root, "/nonexistent");
-        let found = xtask::provision::browser::find(&host, &layout);
+        let layout = xtask::testing::layout::Layout::new(root, "/nonexistent");
+        let found = xtask::testing::provision::browser::find(&host, &layout);
         let found = found
             .expect("no browser is here: `cargo xtask test --provision` brings one, CHROMIUM names another");
         Self { program: found.program, env: found.env }

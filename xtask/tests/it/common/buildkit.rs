@@ -42,7 +42,7 @@ pub fn programs() -> PathBuf {
         // Built beside, so that one that was killed leaves nothing that looks whole.
         let beside = dir.join("beside");
         let flags = format!("-s -w -X github.com/moby/buildkit/version.Version={PINNED}");
-        let host = xtask::host::Host::read();
+        let host = xtask::testing::host::Host::read();
         let mut build = if host.which("go").is_some() {
             by_go(&beside, &flags)
         } else {
@@ -67,7 +67,7 @@ fn by_go(to: &Path, flags: &str) -> Command {
 }
 
 /// Where there is no Go, as on a machine that was just provisioned.
-fn by_docker(host: &xtask::host::Host, to: &Path, flags: &str) -> Command {
+fn by_docker(host: &xtask::testing::host::Host, to: &Path, flags: &str) -> Command {
     let base = super::base_of(&Project::new(&[("compose.yaml", super::COMPOSE)]));
     let mut build = Command::new("docker");
     build.args([
@@ -77,7 +77,7 @@ fn by_docker(host: &xtask::host::Host, to: &Path, flags: &str) -> Command {
         "--build-arg",
         &format!("LDFLAGS={flags}"),
     ]);
-    if let Some(bundle) = xtask::project::secrets::read(host).ca_bundle {
+    if let Some(bundle) = xtask::testing::project::secrets::read(host).ca_bundle {
         build.arg("--secret").arg(format!("id=ca,src={}", bundle.display()));
     }
     build.arg("--output").arg(format!("type=local,dest={}", to.display()));

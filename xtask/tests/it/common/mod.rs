@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use xtask::bench::machine::BRIDGE_HOST;
+use xtask::testing::bench::machine::BRIDGE_HOST;
 
 /// A project in a temporary folder, with a home and a store of its own.
 pub struct Project {
@@ -156,7 +156,7 @@ pub fn skip(reason: &str) {
 /// The project's directory and its home are opened to that user.
 pub fn run_as_nobody(project: &Project, args: &[&str]) -> Option<Run> {
     use std::os::unix::fs::PermissionsExt;
-    if !xtask::host::Host::read().is_root {
+    if !xtask::testing::host::Host::read().is_root {
         return None;
     }
     let binary = project.path("xtask");

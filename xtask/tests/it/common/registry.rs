@@ -113,8 +113,8 @@ impl Drop for Registry {
 
 fn serve(dir: &Path) -> Child {
     let log = fs::File::create(dir.join("log")).expect("a log");
-    let host = xtask::host::Host::read();
-    let tools = xtask::layout::Layout::find(&host, None).expect("a store").test_tools();
+    let host = xtask::testing::host::Host::read();
+    let tools = xtask::testing::layout::Layout::find(&host, None).expect("a store").test_tools();
     let program = host.which("docker-registry").unwrap_or_else(|| tools.join("usr/bin/docker-registry"));
     let mut command = Command::new(program);
     command.arg("serve").arg(dir.join("config.yml")).stdin(Stdio::null());

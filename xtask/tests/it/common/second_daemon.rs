@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Output;
 
-use xtask::bench::machine;
+use xtask::testing::bench::machine;
 
 use super::{Project, base_of};
 
