@@ -52,17 +52,17 @@ pub struct Opt {
 }
 
 /// A switch.
-pub const fn switch(name: &'static str, help: &'static str) -> Opt {
+pub(crate) const fn switch(name: &'static str, help: &'static str) -> Opt {
     Opt { name, short: None, value: None, help }
 }
 
 /// An option with a value.
-pub const fn value(name: &'static str, value: &'static str, help: &'static str) -> Opt {
+pub(crate) const fn value(name: &'static str, value: &'static str, help: &'static str) -> Opt {
     Opt { name, short: None, value: Some(value), help }
 }
 
 /// Options that every command takes.
-pub const GLOBAL: &[Opt] = &[
+pub(crate) const GLOBAL: &[Opt] = &[
     switch("--json", "one JSON document on stdout, everything else on stderr"),
     value("--cache-dir", "DIR", "the store [DURANGO_CACHE_DIR, else ~/.cache/durango-builder]"),
     value("--builder", "NAME", "the buildx builder [DURANGO_BUILDER, BUILDX_BUILDER, else the current one]"),

@@ -5,18 +5,18 @@ use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
 /// A build's id: when it started and a random number, so that ids sort by time and two builds never share one.
-pub fn new_id(now: Timestamp, random: u32) -> String {
+pub(crate) fn new_id(now: Timestamp, random: u32) -> String {
     format!("{}-{random:08x}", now.strftime("%Y%m%d-%H%M%S"))
 }
 
 /// When a build started, by its id.
-pub fn begun(id: &str) -> Option<Timestamp> {
+pub(crate) fn begun(id: &str) -> Option<Timestamp> {
     let time = DateTime::strptime("%Y%m%d-%H%M%S", id.get(..15)?).ok()?;
     Offset::UTC.to_timestamp(time).ok()
 }
 
 /// Returns a number that no other call is likely to give, in this process or another one.
-pub fn random() -> u32 {
+pub(crate) fn random() -> u32 {
     use std::hash::{BuildHasher, Hasher};
     // The keys of the standard library's hash maps come from the kernel.
     let number = std::collections::hash_map::RandomState::new().build_hasher().finish();

@@ -5,15 +5,15 @@ use std::fmt;
 use crate::redact::Redactor;
 
 /// Exit code for a wrong command line or declaration.
-pub const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 /// Exit code for a build that failed.
-pub const BUILD_FAILED: u8 = 3;
+pub(crate) const BUILD_FAILED: u8 = 3;
 /// Exit code after Ctrl-C, as shells give it for SIGINT.
-pub const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// An error with an exit code of its own.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// One of the constants of this module.
     pub code: u8,
     /// What, where, and on a line of its own what to do next.
@@ -29,17 +29,17 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// The user's words are off: exit code 2.
-pub fn usage(message: impl Into<String>) -> anyhow::Error {
+pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     Failure { code: USAGE, message: message.into() }.into()
 }
 
 /// A build failed and the report has said so: exit code 3.
-pub fn build_failed(message: impl Into<String>) -> anyhow::Error {
+pub(crate) fn build_failed(message: impl Into<String>) -> anyhow::Error {
     Failure { code: BUILD_FAILED, message: message.into() }.into()
 }
 
 /// The user stopped the run: exit code 130.
-pub fn interrupted() -> anyhow::Error {
+pub(crate) fn interrupted() -> anyhow::Error {
     Failure { code: INTERRUPTED, message: "interrupted".into() }.into()
 }
 
@@ -50,6 +50,6 @@ pub(crate) fn redacted(error: &anyhow::Error, redactor: &Redactor) -> anyhow::Er
 }
 
 /// The exit code that an error ends the process with.
-pub fn exit_code(error: &anyhow::Error) -> u8 {
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Failure>().map_or(1, |failure| failure.code)
 }

@@ -34,7 +34,7 @@ pub struct Host {
 
 /// What a terminal shows, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
+pub(crate) struct Size {
     /// Characters in a line.
     pub columns: usize,
     /// Lines.
@@ -42,7 +42,7 @@ pub struct Size {
 }
 
 /// The size of the terminal on stderr, which changes while a build runs; nothing where there is none, and where it does not know.
-pub fn stderr_size() -> Option<Size> {
+pub(crate) fn stderr_size() -> Option<Size> {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
     let size = Size { columns: size.ws_col.into(), lines: size.ws_row.into() };
     (size.columns > 0 && size.lines > 0).then_some(size)

@@ -6,15 +6,15 @@ use crate::error;
 use crate::text::terminal;
 
 /// Version of all documents.
-pub const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// What `--json` prints when a command fails before it has a report.
-pub fn error(error: &anyhow::Error) -> String {
+pub(crate) fn error(error: &anyhow::Error) -> String {
     let error = json!({"message": format!("{error:#}"), "exit_code": error::exit_code(error)});
     terminal::json(&json!({"schema": SCHEMA, "error": error}).to_string())
 }
 
 /// A document in one line, as `--json` prints it.
-pub fn line(document: &impl serde::Serialize) -> anyhow::Result<String> {
+pub(crate) fn line(document: &impl serde::Serialize) -> anyhow::Result<String> {
     Ok(terminal::json(&serde_json::to_string(document)?))
 }

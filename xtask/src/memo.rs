@@ -18,18 +18,18 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 const MOST: usize = 64;
 
 /// One remembered answer.
-pub struct Memo {
+pub(crate) struct Memo {
     path: PathBuf,
 }
 
 impl Memo {
     /// The memo of a question, for the state of the world that `fingerprint` stands for.
-    pub fn new(layout: &Layout, question: &str, fingerprint: &str) -> Self {
+    pub(crate) fn new(layout: &Layout, question: &str, fingerprint: &str) -> Self {
         Self { path: layout.memo(&format!("{question}-{}.json", &fingerprint[..16.min(fingerprint.len())])) }
     }
 
     /// The answer, where one is remembered and young.
-    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Option<T> {
         let age = fs::metadata(&self.path).ok()?.modified().ok()?.elapsed().ok()?;
         if age > LIFETIME {
             return None;
@@ -38,7 +38,7 @@ impl Memo {
     }
 
     /// Remembers an answer.
-    pub fn write<T: Serialize>(&self, answer: &T) {
+    pub(crate) fn write<T: Serialize>(&self, answer: &T) {
         let Some(dir) = self.path.parent() else { return };
         if let (Ok(()), Ok(json)) = (files::make_dir(dir), serde_json::to_vec(answer)) {
             forget_old(dir);
@@ -66,7 +66,7 @@ fn forget_old(dir: &Path) {
 }
 
 /// Identity of a file or folder as its metadata tells it; changes whenever it is written or replaced.
-pub fn stamp(path: &Path) -> String {
+pub(crate) fn stamp(path: &Path) -> String {
     match fs::metadata(path) {
         Ok(meta) => format!(
             "{}:{}:{}:{}.{};",

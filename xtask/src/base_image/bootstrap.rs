@@ -57,7 +57,7 @@ pub struct BootstrapFacts {
 }
 
 /// An error that names the command where the tools are missing.
-pub fn check_tools(session: &Session) -> Result<()> {
+pub(crate) fn check_tools(session: &Session) -> Result<()> {
     if session.host.which("mmdebstrap").is_none() || !Path::new(KEYRING).exists() {
         bail!(
             "failed to find a base image: no registry answers, and `mmdebstrap`, which would make one, or Debian's keyring is \
@@ -69,7 +69,7 @@ pub fn check_tools(session: &Session) -> Result<()> {
 
 /// Debian 13 is signed with the key of Debian 12 and with its own; a keyring that is there and has neither, as on Ubuntu
 /// 22.04, would fail in the middle.
-pub fn check_keyring() -> Result<()> {
+pub(crate) fn check_keyring() -> Result<()> {
     let files =
         fs::read_dir(Path::new(KEYRING).parent().unwrap_or(Path::new("/"))).into_iter().flatten().flatten();
     let names = files.map(|file| file.file_name().to_string_lossy().into_owned());

@@ -9,7 +9,7 @@ use crate::store::layout_check;
 
 /// One base image's place in the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeptImage {
+pub(crate) struct KeptImage {
     /// Its folder, named by the image's id.
     pub dir: PathBuf,
     /// Whether it is there and whole.
@@ -19,7 +19,7 @@ pub struct KeptImage {
 }
 
 /// Looks for the layout of the image with that id.
-pub fn find(layout: &Layout, id: &str) -> KeptImage {
+pub(crate) fn find(layout: &Layout, id: &str) -> KeptImage {
     let dir = layout.base(id);
     let is_there = layout_check::image(&dir).is_ok();
     let entries = fs::read_dir(layout.bases()).into_iter().flatten().flatten();

@@ -22,7 +22,7 @@ const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
 
 /// Addresses of Debian's archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mirror {
+pub(crate) struct Mirror {
     /// The release and its updates.
     pub main: String,
     /// Security updates.
@@ -32,7 +32,7 @@ pub struct Mirror {
 impl Mirror {
     /// Derives the mirror from this machine's sources; `None` if no container could use them.
     /// `read` returns the text of a file, for lists of mirrors.
-    pub fn derive(
+    pub(crate) fn derive(
         sources: &[Source],
         distribution: &Distribution,
         read: &dyn Fn(&Path) -> Option<String>,
@@ -46,13 +46,13 @@ impl Mirror {
     }
 
     /// Returns this machine's mirror.
-    pub fn of_host() -> Option<Self> {
+    pub(crate) fn of_host() -> Option<Self> {
         let read = |path: &Path| fs::read_to_string(path).ok();
         Self::derive(&apt::read(Path::new("/etc/apt")), &Distribution::read(), &read)
     }
 
     /// Suites of Debian 13, each with its archive.
-    pub fn suites(&self) -> [(&str, &str); 3] {
+    pub(crate) fn suites(&self) -> [(&str, &str); 3] {
         [
             (self.main.as_str(), "trixie"),
             (self.main.as_str(), "trixie-updates"),
@@ -75,7 +75,7 @@ fn usable(uri: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<String> {
 }
 
 /// Returns whether this machine's mirror answers; `None` if there is no such mirror or no apt.
-pub fn mirror_answers() -> Option<(String, bool)> {
+pub(crate) fn mirror_answers() -> Option<(String, bool)> {
     let sh = Shell::new().ok().filter(|_| Path::new(APT_HELPER).exists())?;
     let (mirror, dir) = (Mirror::of_host()?, tempfile::tempdir().ok()?);
     let answer = ask_release(&sh, &mirror.main, "trixie", dir.path()).ok()?.answer(QUERY_TIMEOUT);
@@ -91,7 +91,7 @@ fn ask_release(sh: &Shell, archive: &str, suite: &str, dir: &Path) -> Result<Run
 }
 
 /// Asks for each suite's Release file at once: which suites there are, and the release's date.
-pub fn ask_mirror(session: &Session, mirror: &Mirror) -> Result<(Vec<(String, String)>, i64)> {
+pub(crate) fn ask_mirror(session: &Session, mirror: &Mirror) -> Result<(Vec<(String, String)>, i64)> {
     let dir = tempfile::tempdir()?;
     let mut asked = Vec::new();
     for (archive, suite) in mirror.suites() {

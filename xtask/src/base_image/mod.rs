@@ -1,9 +1,9 @@
 //! The image that the base image is built on: the pinned one where it is in the engine or a registry has it, else one
 //! that is bootstrapped from the Debian mirror ([`bootstrap`]), under a name of ours and never an official one.
 
-pub mod bootstrap;
-pub mod kept;
-pub mod mirror;
+pub(crate) mod bootstrap;
+pub(crate) mod kept;
+pub(crate) mod mirror;
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl BaseImage {
 
 /// A base image that was chosen for the declaration's `BASE_IMAGE`.
 #[derive(Debug, Clone, Default)]
-pub struct Base {
+pub(crate) struct Base {
     /// The pinned name that it stands for.
     pub pinned: String,
     /// Its name.
@@ -86,7 +86,7 @@ fn look(session: &Session, engine: &Engine, pinned: &str) -> Result<(BaseImage, 
 }
 
 /// The image for a build, with the steps that bring it about.
-pub fn choose(session: &Session, may_provision: bool, engine: &Engine, pinned: &str) -> Result<Base> {
+pub(crate) fn choose(session: &Session, may_provision: bool, engine: &Engine, pinned: &str) -> Result<Base> {
     let (state, id) = look(session, engine, pinned)?;
     let steps = match state {
         BaseImage::Missing => {
@@ -102,7 +102,7 @@ pub fn choose(session: &Session, may_provision: bool, engine: &Engine, pinned: &
 }
 
 /// The image where it is there; nothing is done to bring it about.
-pub fn there(session: &Session, engine: &Engine, pinned: &str) -> Result<Option<Base>> {
+pub(crate) fn there(session: &Session, engine: &Engine, pinned: &str) -> Result<Option<Base>> {
     let (state, id) = look(session, engine, pinned)?;
     Ok((state != BaseImage::Missing).then(|| resolved(session, engine, pinned, state, id)))
 }

@@ -6,7 +6,7 @@ pub(super) const BASE: &str = "frankenphp-base-builder";
 pub(super) const RUNTIME: &str = "frankenphp";
 
 /// One thing that is measured.
-pub struct Case {
+pub(crate) struct Case {
     /// Its name on the command line.
     pub name: &'static str,
     /// What is done.
@@ -16,7 +16,7 @@ pub struct Case {
 }
 
 /// What a case does.
-pub enum Kind {
+pub(crate) enum Kind {
     /// A rebuild here after an edit of the copy, as a part of the cold build.
     Edit {
         /// What is built.
@@ -41,7 +41,7 @@ pub enum Kind {
 
 /// An edit of the copy.
 #[derive(Clone, Copy)]
-pub enum Edit {
+pub(crate) enum Edit {
     /// Nothing; compared with plain bake in place of the cold build.
     None,
     /// Text added to the end of a file of the copy.
@@ -52,7 +52,7 @@ pub enum Edit {
 
 /// What is done on the second machine, in this order.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Away {
+pub(crate) enum Away {
     /// From the bundle to the image, nothing changed: part of cold.
     Unchanged,
     /// A line of Go, mounts put back included: part of cold, and compared with plain buildx and its local cache.
@@ -71,7 +71,7 @@ const fn edit(name: &'static str, target: &'static str, edit: Edit, limit: f64) 
 }
 
 /// Every case.
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     edit("unchanged", BASE, Edit::None, 1.3),
     edit("main.go", BASE, GO, 0.04),
     edit("extension", BASE, Edit::Arg("PHP_EXTENSIONS=+dba"), 0.12),

@@ -7,7 +7,7 @@ mod edits;
 mod fifty;
 mod forecast;
 mod large;
-pub mod machine;
+pub(crate) mod machine;
 mod mounts;
 mod rebuild;
 mod row;
@@ -19,14 +19,14 @@ use anyhow::Result;
 
 use crate::process::stdio::errln;
 use crate::session::Session;
-pub use cases::CASES;
+pub(crate) use cases::CASES;
 use cases::{BASE, Case, Kind};
 use copy::{Copy, Home};
-pub use forecast::ForecastOptions;
-pub use row::{Row, table};
+pub(crate) use forecast::ForecastOptions;
+pub(crate) use row::{Row, table};
 
 /// The benchmark with a copy of the images; both are thrown away at the end.
-pub struct Bench {
+pub(crate) struct Bench {
     copy: Copy,
     /// The machine that the benchmark runs on.
     here: Home,
@@ -34,14 +34,14 @@ pub struct Bench {
 
 impl Bench {
     /// Copies what is built from.
-    pub fn new(session: &Session) -> Result<Self> {
+    pub(crate) fn new(session: &Session) -> Result<Self> {
         let copy = Copy::new(&session.layout.root)?;
         let here = Home { docker: None, store: copy.path("store") };
         Ok(Self { copy, here })
     }
 
     /// Runs the named cases, or all.
-    pub fn run(&self, names: &[String], forecast: ForecastOptions) -> Result<Vec<Row>> {
+    pub(crate) fn run(&self, names: &[String], forecast: ForecastOptions) -> Result<Vec<Row>> {
         let chosen = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.name);
         let of = |kind: fn(&Kind) -> bool| CASES.iter().filter(chosen).filter(move |case| kind(&case.kind));
         let mut rows = Vec::new();

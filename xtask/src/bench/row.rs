@@ -10,7 +10,7 @@ pub(super) use crate::text::seconds;
 /// The unit of a row's figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Unit {
+pub(crate) enum Unit {
     /// Seconds.
     Seconds,
     /// Megabytes of 1,000,000 bytes.
@@ -35,7 +35,7 @@ impl Unit {
 /// Seconds that a row may take in excess of its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "kind", content = "seconds")]
-pub enum Allowance {
+pub(crate) enum Allowance {
     /// The limit, or the reference and this.
     Or(f64),
     /// The limit and this.
@@ -44,7 +44,7 @@ pub enum Allowance {
 
 /// One line of the result.
 #[derive(Debug, Clone, Serialize)]
-pub struct Row {
+pub(crate) struct Row {
     /// The case.
     pub name: String,
     /// What it is compared with.
@@ -108,7 +108,7 @@ pub(super) fn median(mut figures: Vec<f64>) -> f64 {
 }
 
 /// The rows as text.
-pub fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = format!(
         "{:<28} {:>11} {:>11} {:>11}  {:>7} {:>7}\n",
         "case", "figure", "with saves", "reference", "ratio", "limit"

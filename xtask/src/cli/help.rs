@@ -6,7 +6,7 @@ use super::table::{COMMANDS, Command};
 use crate::args::{GLOBAL, Opt};
 
 /// Help of `cargo xtask` alone.
-pub fn overview() -> String {
+pub(crate) fn overview() -> String {
     let mut text = String::from(
         "durango-builder builds FrankenPHP images; a rebuild costs as much as the change.\n\n\
          Usage: cargo xtask COMMAND [OPTIONS]\n\nCommands:\n",
@@ -21,7 +21,7 @@ pub fn overview() -> String {
 }
 
 /// Help of one command.
-pub fn command(command: &Command) -> String {
+pub(crate) fn command(command: &Command) -> String {
     let args = if command.args.is_empty() { String::new() } else { format!(" {}", command.args) };
     let mut text = format!(
         "{}{}\n\nUsage: cargo xtask {}{args} [OPTIONS]\nExample: cargo xtask {}\n",

@@ -1,8 +1,8 @@
 //! The command line: one table of commands ([`table`]), from which come parsing, help, dispatch and the README's list.
 
-pub mod help;
-pub mod parse;
-pub mod table;
+pub(crate) mod help;
+pub(crate) mod parse;
+pub(crate) mod table;
 
 use std::ffi::OsString;
 
@@ -20,7 +20,7 @@ use crate::session::Session;
 use crate::text::output;
 
 /// Parses and runs a command line. Whether `--json` was given comes beside the result, so that errors can follow it.
-pub fn run(args: Vec<OsString>, host: Host) -> (bool, Result<u8>) {
+pub(crate) fn run(args: Vec<OsString>, host: Host) -> (bool, Result<u8>) {
     let json = args.iter().any(|arg| arg == "--json");
     (json, dispatch(args, host))
 }
@@ -45,4 +45,4 @@ fn dispatch(args: Vec<OsString>, host: Host) -> Result<u8> {
 }
 
 /// What a command's function looks like; it gives the exit code.
-pub type Run = fn(&Session, &Parsed) -> Result<u8>;
+pub(crate) type Run = fn(&Session, &Parsed) -> Result<u8>;

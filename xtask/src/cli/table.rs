@@ -256,6 +256,6 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// The command of that name.
-pub fn find(name: &str) -> Option<&'static Command> {
+pub(crate) fn find(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name == name)
 }

@@ -12,7 +12,7 @@ use crate::session::Session;
 use crate::text::suggestion;
 
 /// Runs `bench`.
-pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let known = || bench::CASES.iter().map(|case| case.name);
     if let Some(unknown) = parsed.free.iter().find(|name| !known().any(|case| case == *name)) {
         let names: Vec<&str> = known().collect();

@@ -25,7 +25,7 @@ use crate::step::Step;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs `builder`.
-pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let name = parsed.free.get(1).map(String::as_str);
     if let Some(extra) = parsed.free.get(2) {
         return Err(usage(format!("`builder` does not take the argument `{extra}`\none builder at a time")));

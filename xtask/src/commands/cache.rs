@@ -54,7 +54,7 @@ const SUBS: &[Sub] = &[
 ];
 
 /// Runs `cache`.
-pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let (sub, words) = check(parsed)?;
     (sub.run)(session, parsed, words)
 }

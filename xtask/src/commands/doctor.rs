@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::step::Step;
 
 /// Runs `doctor`.
-pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     if parsed.flag("--provision") {
         let steps = provision::steps(session)?;
         if parsed.flag("--dry-run") {

@@ -13,7 +13,7 @@ use crate::report;
 use crate::session::Session;
 
 /// `explain [BUILD] [--against BUILD]`: the last build against the one before it of the same targets.
-pub fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
     let builds = read::all(&session.layout);
     let find = |word: &str| find::find(&builds, word).map(|build| build.id.clone()).map_err(usage);
     let id = find(parsed.free.first().map_or("latest", String::as_str))?;

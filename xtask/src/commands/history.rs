@@ -18,7 +18,7 @@ use crate::store::entry;
 use crate::text::suggestion;
 
 /// Runs `history`.
-pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     match parsed.free.split_first() {
         None => list(session, parsed),
         Some((word, ids)) if word == "rm" => remove(session, parsed, ids),

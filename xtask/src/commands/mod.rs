@@ -1,16 +1,16 @@
 //! The commands: thin files, each from options to facts, plan, execution and report.
 
-pub mod bench;
-pub mod build;
-pub mod builder;
-pub mod cache;
-pub mod doctor;
-pub mod explain;
-pub mod history;
-pub mod outdated;
-pub mod pins;
+pub(crate) mod bench;
+pub(crate) mod build;
+pub(crate) mod builder;
+pub(crate) mod cache;
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod history;
+pub(crate) mod outdated;
+pub(crate) mod pins;
 mod removal;
-pub mod report;
-pub mod setup;
-pub mod smoke;
-pub mod test;
+pub(crate) mod report;
+pub(crate) mod setup;
+pub(crate) mod smoke;
+pub(crate) mod test;

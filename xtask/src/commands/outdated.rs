@@ -49,7 +49,7 @@ struct Update {
 }
 
 /// Runs `outdated`.
-pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let image = parsed.free.first().map_or(DEFAULT_IMAGE, String::as_str);
     if session.host.which("docker").is_none() {
         return Err(Problem::NoDocker.into_error());

@@ -26,7 +26,7 @@ use crate::report;
 use crate::session::Session;
 
 /// Runs `pins`.
-pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let list = pins::list(&session.layout.pins())?;
     if parsed.flag("--update") {
         return update(session, &list, parsed.flag("--dry-run"));

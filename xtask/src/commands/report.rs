@@ -34,7 +34,7 @@ const FORMATS: &[(&str, &[&str], Format)] = &[
 ];
 
 /// Runs `report`.
-pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let output = parsed.one("--output")?.filter(|file| file != "-");
     let format = format(parsed.one("--format")?.as_deref(), session.globals.json, output.as_deref())?;
     let builds = read::all(&session.layout);

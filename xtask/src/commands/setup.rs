@@ -12,7 +12,7 @@ use crate::setup::Changes;
 use crate::step::{Action, Step};
 
 /// Runs `setup`.
-pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let changes = if parsed.flag("--undo") { setup::undo(session)? } else { setup::changes(session)? };
     let is_dry = parsed.flag("--dry-run");
     if !is_dry {

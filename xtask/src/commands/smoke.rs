@@ -11,7 +11,7 @@ use crate::smoke::report::{Outcome, ProofState};
 use crate::smoke::{DEFAULT_IMAGE, Options};
 
 /// Runs `smoke`; 1 where a check failed.
-pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let options = Options {
         image: parsed.free.first().map_or(DEFAULT_IMAGE, String::as_str).to_owned(),
         only: parsed.many("--only"),

@@ -35,7 +35,7 @@ use output::{LIMIT, Totals};
 const SKIPS: &str = "DURANGO_TEST_SKIPS";
 
 /// Runs `test`.
-pub fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     if parsed.flag("--provision") {
         steps::run(&provision::steps(session)?, session.globals.verbose)?;
         let tools = provision::test_tools::steps(&session.host, &session.layout);

@@ -22,7 +22,7 @@ const MEMORY: u64 = 2 * GIB;
 const PROVISION: &str = "cargo xtask doctor --provision";
 
 /// Every check that can be made.
-pub fn all(facts: &DoctorFacts) -> Vec<Check> {
+pub(crate) fn all(facts: &DoctorFacts) -> Vec<Check> {
     let mut checks = engine(facts);
     checks
         .extend(facts.disks.iter().map(|(name, path, free)| disk(name, &path.display().to_string(), *free)));

@@ -21,7 +21,7 @@ use crate::session::Session;
 use crate::setup;
 
 /// This machine, as far as builds go.
-pub struct DoctorFacts {
+pub(crate) struct DoctorFacts {
     /// The client on the PATH.
     pub client: Option<PathBuf>,
     /// What the client says.
@@ -60,7 +60,7 @@ pub struct DoctorFacts {
 
 impl DoctorFacts {
     /// Looks at this machine.
-    pub fn read(session: &Session) -> Self {
+    pub(crate) fn read(session: &Session) -> Self {
         let host = &session.host;
         let engine = engine_facts::ask_engine(session);
         let info = engine_facts::info(session);

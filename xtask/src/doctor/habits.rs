@@ -11,7 +11,7 @@ use crate::text::{one_line, seconds, without_mount_flags};
 
 /// What was built here.
 #[derive(Default)]
-pub struct Habits {
+pub(crate) struct Habits {
     /// Builds, newest first: what came of their steps.
     pub builds: Vec<BuildSteps>,
     /// Of each set of targets, what the newest build was made of.
@@ -33,7 +33,7 @@ const LONG: f64 = 10.0;
 const EMPTY: u64 = 8_192;
 
 /// Every finding.
-pub fn checks(habits: &Habits) -> Vec<Check> {
+pub(crate) fn checks(habits: &Habits) -> Vec<Check> {
     let steps = || habits.graphs.iter().flatten();
     let mut found: Vec<Check> = steps().filter_map(large).collect();
     found.extend(steps().filter_map(with_git));

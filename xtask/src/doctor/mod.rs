@@ -1,16 +1,16 @@
 //! What is wrong on this machine and which command mends it: facts ([`facts`]) -> one check a line ([`checks`]). Nothing is
 //! changed, and one cause is told once: what cannot be looked at because of it is left out.
 
-pub mod checks;
-pub mod facts;
-pub mod habits;
+pub(crate) mod checks;
+pub(crate) mod facts;
+pub(crate) mod habits;
 
 use serde::Serialize;
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum CheckState {
+pub(crate) enum CheckState {
     /// As it should be.
     Ok,
     /// Builds work, though not as well as they could.
@@ -21,7 +21,7 @@ pub enum CheckState {
 
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// What was looked at.
     pub name: &'static str,
     /// How it went.
@@ -34,28 +34,28 @@ pub struct Check {
 
 impl Check {
     /// A check that went well.
-    pub fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn ok(name: &'static str, detail: impl Into<String>) -> Self {
         Self { name, state: CheckState::Ok, detail: detail.into(), remedy: None }
     }
 
     /// Something to be mended some day.
-    pub fn warn(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn warn(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { name, state: CheckState::Warn, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 
     /// Something that keeps builds from working.
-    pub fn fail(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn fail(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { name, state: CheckState::Fail, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 }
 
 /// The worst of them.
-pub fn worst(checks: &[Check]) -> CheckState {
+pub(crate) fn worst(checks: &[Check]) -> CheckState {
     checks.iter().map(|check| check.state).max().unwrap_or(CheckState::Ok)
 }
 
 /// One line a check, its remedy below.
-pub fn text(checks: &[Check]) -> String {
+pub(crate) fn text(checks: &[Check]) -> String {
     let mut text = String::new();
     for check in checks {
         let state = match check.state {

@@ -8,7 +8,7 @@ use super::os::Distribution;
 
 /// One binary source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub(crate) struct Source {
     /// Its first address.
     pub uri: String,
     /// Its suites, as `trixie`, `trixie-updates`.
@@ -20,7 +20,7 @@ pub struct Source {
 }
 
 /// All sources that are in use below a folder that is laid out like `/etc/apt`.
-pub fn read(etc_apt: &Path) -> Vec<Source> {
+pub(crate) fn read(etc_apt: &Path) -> Vec<Source> {
     let mut paths = vec![etc_apt.join("sources.list")];
     let parts = fs::read_dir(etc_apt.join("sources.list.d")).into_iter().flatten().flatten();
     paths.extend(parts.map(|entry| entry.path()));
@@ -34,7 +34,7 @@ pub fn read(etc_apt: &Path) -> Vec<Source> {
 }
 
 /// Reads the one-line notation.
-pub fn parse_list(text: &str) -> Vec<Source> {
+pub(crate) fn parse_list(text: &str) -> Vec<Source> {
     text.lines().filter_map(parse_line).collect()
 }
 
@@ -55,7 +55,7 @@ fn parse_line(line: &str) -> Option<Source> {
 }
 
 /// Reads deb822 paragraphs.
-pub fn parse_sources(text: &str) -> Vec<Source> {
+pub(crate) fn parse_sources(text: &str) -> Vec<Source> {
     let mut paragraphs = vec![String::new()];
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         match paragraphs.last_mut() {
@@ -92,12 +92,12 @@ fn field(text: &str, name: &str) -> Option<String> {
 }
 
 /// The source of Debian's own packages on this machine: on Debian, the one with this release's main suite.
-pub fn debian_main<'a>(sources: &'a [Source], distribution: &Distribution) -> Option<&'a Source> {
+pub(crate) fn debian_main<'a>(sources: &'a [Source], distribution: &Distribution) -> Option<&'a Source> {
     find(sources, distribution, &|codename| vec![codename.to_owned()])
 }
 
 /// The source of Debian's security updates on this machine.
-pub fn debian_security<'a>(sources: &'a [Source], distribution: &Distribution) -> Option<&'a Source> {
+pub(crate) fn debian_security<'a>(sources: &'a [Source], distribution: &Distribution) -> Option<&'a Source> {
     find(sources, distribution, &|codename| vec![format!("{codename}-security"), "stable-security".into()])
 }
 

@@ -26,7 +26,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// A builder as buildx has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Instance {
+pub(crate) struct Instance {
     /// Its name.
     #[serde(skip)]
     pub name: String,
@@ -50,7 +50,7 @@ pub struct Instance {
 }
 
 /// Looks a builder up; `None` where there is none of that name.
-pub fn read(session: &Session, name: &str) -> Result<Option<Instance>> {
+pub(crate) fn read(session: &Session, name: &str) -> Result<Option<Instance>> {
     let sh = &session.sh;
     let answer = query::query(cmd!(sh, "docker buildx inspect {name}"), QUERY_TIMEOUT)?;
     if !answer.success {
@@ -89,14 +89,14 @@ fn kept(host: &Host, name: &str) -> Option<Node> {
 }
 
 /// Where buildx keeps its builders.
-pub fn instances(host: &Host) -> PathBuf {
+pub(crate) fn instances(host: &Host) -> PathBuf {
     let own = host.var("BUILDX_CONFIG").map(|dir| host.absolute(dir));
     own.unwrap_or_else(|| client_config(host).join("buildx")).join("instances")
 }
 
 /// Whether somebody accepts connections at a remote BuildKit's address; buildx itself takes 20 s to say that nobody does,
 /// and then without the address.
-pub fn check_reachable(endpoint: &str) -> Result<()> {
+pub(crate) fn check_reachable(endpoint: &str) -> Result<()> {
     if let Some(path) = endpoint.strip_prefix("unix://") {
         UnixStream::connect(path)?;
     } else if let Some(address) = endpoint.strip_prefix("tcp://") {

@@ -8,15 +8,15 @@ use super::json_text::{insert_first, value_of, without_member};
 use crate::defaults::SIZE;
 
 /// Keeps images in containerd: without it the `docker` driver cannot export a cache to a directory.
-pub const CONTAINERD_STORE: &str = "containerd-snapshotter";
+pub(crate) const CONTAINERD_STORE: &str = "containerd-snapshotter";
 /// BuildKit for clients that ask the daemon whether to use it.
-pub const BUILDKIT: &str = "buildkit";
+pub(crate) const BUILDKIT: &str = "buildkit";
 
 /// Where the daemon looks for its configuration.
-pub const PATH: &str = "/etc/docker/daemon.json";
+pub(crate) const PATH: &str = "/etc/docker/daemon.json";
 
 /// The configuration as a value; an empty file is an empty one, as for the daemon.
-pub fn parse(text: &str) -> Result<Value> {
+pub(crate) fn parse(text: &str) -> Result<Value> {
     let text = text.trim_start_matches('\u{feff}');
     let value = if text.trim().is_empty() { Ok(serde_json::json!({})) } else { serde_json::from_str(text) };
     match value {
@@ -27,7 +27,7 @@ pub fn parse(text: &str) -> Result<Value> {
 }
 
 /// What the configuration says about a feature.
-pub fn feature(config: &Value, name: &str) -> Option<bool> {
+pub(crate) fn feature(config: &Value, name: &str) -> Option<bool> {
     config.get("features")?.get(name)?.as_bool()
 }
 
@@ -42,7 +42,7 @@ pub struct Settings<'a> {
 
 /// The limit of the build cache: as large as that of a builder of `builder up`, and layers go before cache mounts. Rules of its own
 /// replace the engine's, which drop cache mounts after 48 idle hours. `keepStorage` is the one name that all versions know.
-pub fn limit() -> Value {
+pub(crate) fn limit() -> Value {
     let keep = format!("{SIZE}GB");
     serde_json::json!({"enabled": true, "policy": [
         {"keepStorage": keep, "filter": ["type=regular"]},
@@ -51,7 +51,7 @@ pub fn limit() -> Value {
 }
 
 /// Whether somebody has decided about the build cache's limit.
-pub fn has_limit(config: &Value) -> bool {
+pub(crate) fn has_limit(config: &Value) -> bool {
     config.get("builder").is_some_and(|builder| builder.get("gc").is_some() || !builder.is_object())
 }
 
@@ -73,7 +73,7 @@ pub fn with(text: &str, settings: Settings<'_>) -> Result<Option<String>> {
 
 /// The text without the settings that `original` did not have; a feature that it had off is off again, and a limit that was changed
 /// since stays.
-pub fn without(text: &str, original: &str, settings: Settings<'_>) -> Result<String> {
+pub(crate) fn without(text: &str, original: &str, settings: Settings<'_>) -> Result<String> {
     let (mut wanted, old) = (parse(text)?, parse(original)?);
     let mut new = text.to_owned();
     for name in settings.features {
@@ -100,7 +100,7 @@ pub fn without(text: &str, original: &str, settings: Settings<'_>) -> Result<Str
 }
 
 /// Whether the limit is the one of [`limit`].
-pub fn has_our_limit(config: &Value) -> bool {
+pub(crate) fn has_our_limit(config: &Value) -> bool {
     config.get("builder").and_then(|builder| builder.get("gc")) == Some(&limit())
 }
 

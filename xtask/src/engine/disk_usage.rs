@@ -87,7 +87,7 @@ pub fn read(sh: &Shell, builder: &str, which: Which) -> Result<Vec<Record>> {
 }
 
 /// The same as [`read`], given up with `None` as soon as `is_wanted` says no; it is asked again and again.
-pub fn read_while(
+pub(crate) fn read_while(
     sh: &Shell,
     builder: &str,
     which: Which,

@@ -22,7 +22,7 @@ use crate::session::Session;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The builder that the user named: `--builder`, DURANGO_BUILDER, BUILDX_BUILDER, else the one of `builder up`.
-pub fn builder_name(session: &Session) -> Option<String> {
+pub(crate) fn builder_name(session: &Session) -> Option<String> {
     let host = &session.host;
     let given = session.globals.builder.as_deref();
     let named = given.or(host.var("DURANGO_BUILDER")).or(host.var("BUILDX_BUILDER"));
@@ -31,13 +31,13 @@ pub fn builder_name(session: &Session) -> Option<String> {
 }
 
 /// The builder that `builder up` made last and `builder down` has not removed.
-pub fn chosen_builder(session: &Session) -> Option<String> {
+pub(crate) fn chosen_builder(session: &Session) -> Option<String> {
     let text = std::fs::read_to_string(session.layout.chosen_builder()).ok()?;
     Some(text.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// Said where builds would use the builder of `builder up` and somebody else removed it, or the store came from another machine.
-pub fn lost_builder(session: &Session) -> Option<String> {
+pub(crate) fn lost_builder(session: &Session) -> Option<String> {
     let mut variables = ["DURANGO_BUILDER", "BUILDX_BUILDER"].into_iter();
     if session.globals.builder.is_some() || variables.any(|name| session.host.var(name).is_some()) {
         return None;
@@ -66,7 +66,7 @@ pub(crate) fn info(session: &Session) -> Option<Info> {
 }
 
 /// The engine, from memory where nothing it depends on has changed.
-pub fn read(session: &Session) -> Result<Engine, Problem> {
+pub(crate) fn read(session: &Session) -> Result<Engine, Problem> {
     let Some(docker) = session.host.which("docker") else { return Err(Problem::NoDocker) };
     let fingerprint = fingerprint(session, &docker);
     let memo = memo::Memo::new(&session.layout, "engine", &fingerprint);
@@ -87,7 +87,7 @@ pub fn read(session: &Session) -> Result<Engine, Problem> {
 }
 
 /// Whether there is an engine at all, whatever builders it has.
-pub fn check(session: &Session) -> Result<(), Problem> {
+pub(crate) fn check(session: &Session) -> Result<(), Problem> {
     if session.host.which("docker").is_none() {
         return Err(Problem::NoDocker);
     }
@@ -169,7 +169,7 @@ fn unread(answer: &query::QueryOutput) -> Problem {
 }
 
 /// The folder of the client's configuration.
-pub fn client_config(host: &Host) -> PathBuf {
+pub(crate) fn client_config(host: &Host) -> PathBuf {
     let default = || host.home().unwrap_or(Path::new("/")).join(".docker");
     host.var("DOCKER_CONFIG").map_or_else(default, |dir| host.absolute(dir))
 }

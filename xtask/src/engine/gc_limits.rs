@@ -4,13 +4,13 @@
 use crate::text::size;
 
 /// What building both images leaves in a builder; with less, each build drops what the next one needs.
-pub const NEEDED: u64 = 10_000_000_000;
+pub(crate) const NEEDED: u64 = 10_000_000_000;
 /// What their cache mounts hold of that.
-pub const NEEDED_MOUNTS: u64 = 2_000_000_000;
+pub(crate) const NEEDED_MOUNTS: u64 = 2_000_000_000;
 
 /// A builder's limits in bytes; `None` where there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct GcLimits {
+pub(crate) struct GcLimits {
     /// All that it holds.
     pub all: Option<u64>,
     /// Cache mounts that have not been used for a while: those that a rule of their own may drop.
@@ -19,7 +19,7 @@ pub struct GcLimits {
 
 impl GcLimits {
     /// Reads the rules as [`super::builders::Instance::policy`] has them.
-    pub fn of(policy: &[String]) -> Self {
+    pub(crate) fn of(policy: &[String]) -> Self {
         let mut limits = Self::default();
         for rule in policy {
             let fields: Vec<&str> = rule.split(", ").collect();
@@ -39,7 +39,7 @@ impl GcLimits {
     }
 
     /// What is too little, in words; `None` where all is enough.
-    pub fn lack(&self) -> Option<String> {
+    pub(crate) fn lack(&self) -> Option<String> {
         // What is needed is a rough figure; a tenth less is no reason to worry anybody.
         let show =
             |bytes: Option<u64>, needed: u64| bytes.filter(|bytes| *bytes < needed / 10 * 9).map(size::show);

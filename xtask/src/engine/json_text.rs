@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Takes out a member with the space before it and the comma that parted it from the next or the one before.
-pub fn without_member(text: &str, brace: usize, name: &str) -> String {
+pub(crate) fn without_member(text: &str, brace: usize, name: &str) -> String {
     let Some((start, value)) = member(text, brace, name) else { return text.to_owned() };
     let mut values = serde_json::Deserializer::from_str(&text[value..]).into_iter::<Value>();
     if !matches!(values.next(), Some(Ok(_))) {
@@ -19,7 +19,7 @@ pub fn without_member(text: &str, brace: usize, name: &str) -> String {
 }
 
 /// Puts a member first into the object whose brace is at `brace`; `close` goes before the brace of an empty one.
-pub fn insert_first(text: &str, brace: usize, member: &str, close: &str) -> String {
+pub(crate) fn insert_first(text: &str, brace: usize, member: &str, close: &str) -> String {
     let (head, rest) = text.split_at(brace + 1);
     let is_empty = rest.trim_start().starts_with('}');
     if is_empty {
@@ -54,7 +54,7 @@ fn member(text: &str, brace: usize, name: &str) -> Option<(usize, usize)> {
 }
 
 /// Where the value of a member begins.
-pub fn value_of(text: &str, brace: usize, name: &str) -> Option<usize> {
+pub(crate) fn value_of(text: &str, brace: usize, name: &str) -> Option<usize> {
     member(text, brace, name).map(|(_, value)| value)
 }
 

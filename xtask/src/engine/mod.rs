@@ -1,21 +1,21 @@
 //! What runs the builds: Docker Engine, buildx and a builder; what they can do, what is wrong with them ([`problem`]),
 //! and how they are installed (`provision`).
 
-pub mod apt;
-pub mod builders;
-pub mod capabilities;
-pub mod daemon_json;
-pub mod disk_usage;
-pub mod facts;
-pub mod gc_limits;
+pub(crate) mod apt;
+pub(crate) mod builders;
+pub(crate) mod capabilities;
+pub(crate) mod daemon_json;
+pub(crate) mod disk_usage;
+pub(crate) mod facts;
+pub(crate) mod gc_limits;
 pub(crate) mod info;
 mod inspect;
-pub mod json_text;
-pub mod legs;
-pub mod os;
-pub mod platform;
-pub mod problem;
-pub mod registry;
+pub(crate) mod json_text;
+pub(crate) mod legs;
+pub(crate) mod os;
+pub(crate) mod platform;
+pub(crate) mod problem;
+pub(crate) mod registry;
 
 use serde::{Deserialize, Serialize};
 

@@ -6,7 +6,7 @@ use super::Version;
 
 /// The distribution, as far as installing an engine cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Distribution {
+pub(crate) enum Distribution {
     /// Debian; testing and unstable have no version.
     Debian {
         /// `12`, `13`.
@@ -22,7 +22,7 @@ pub enum Distribution {
 
 impl Distribution {
     /// Reads this machine's `os-release`.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let text = ["/etc/os-release", "/usr/lib/os-release"]
             .iter()
             .find_map(|path| std::fs::read_to_string(Path::new(path)).ok());
@@ -30,7 +30,7 @@ impl Distribution {
     }
 
     /// Reads the text of an `os-release` file.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let field = |name: &str| {
             let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             value.unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned()

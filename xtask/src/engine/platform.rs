@@ -1,7 +1,7 @@
 //! Names of platforms, as Go and OCI write them.
 
 /// The architecture that a kernel calls so.
-pub fn go_architecture(kernel: &str) -> &str {
+pub(crate) fn go_architecture(kernel: &str) -> &str {
     match kernel {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -10,6 +10,6 @@ pub fn go_architecture(kernel: &str) -> &str {
 }
 
 /// The platform of this machine, for where no engine says its own.
-pub fn native() -> String {
+pub(crate) fn native() -> String {
     format!("linux/{}", go_architecture(std::env::consts::ARCH))
 }

@@ -49,7 +49,7 @@ pub enum Wanted {
 }
 
 /// How long one answer may take.
-pub fn timeout(session: &Session) -> Duration {
+pub(crate) fn timeout(session: &Session) -> Duration {
     check_timeout(&session.host).unwrap_or(TIMEOUT)
 }
 
@@ -58,7 +58,7 @@ pub fn timeout(session: &Session) -> Duration {
 /// # Errors
 ///
 /// Fails where DURANGO_REGISTRY_TIMEOUT is not a positive number of seconds.
-pub fn check_timeout(host: &Host) -> anyhow::Result<Duration> {
+pub(crate) fn check_timeout(host: &Host) -> anyhow::Result<Duration> {
     let Some(text) = host.var(VARIABLE) else { return Ok(TIMEOUT) };
     let seconds: Option<f64> = text.parse().ok().filter(|seconds| *seconds > 0.0 && *seconds <= 3600.0);
     let wrong = || {
@@ -68,7 +68,7 @@ pub fn check_timeout(host: &Host) -> anyhow::Result<Duration> {
 }
 
 /// Asks for several tags of one registry.
-pub struct RegistryQuery<'a> {
+pub(crate) struct RegistryQuery<'a> {
     session: &'a Session,
     repository: &'a str,
     timeout: Duration,
@@ -77,7 +77,7 @@ pub struct RegistryQuery<'a> {
 
 impl<'a> RegistryQuery<'a> {
     /// Starts asking; the answers come with [`RegistryQuery::answers`].
-    pub fn start(
+    pub(crate) fn start(
         session: &'a Session,
         builder: &str,
         repository: &'a str,
@@ -99,7 +99,7 @@ impl<'a> RegistryQuery<'a> {
     }
 
     /// Waits for them. The error is the reason to leave the registry out altogether; what was not asked by then is not asked.
-    pub fn answers(self) -> Result<Vec<Option<String>>, RegistryAnswer> {
+    pub(crate) fn answers(self) -> Result<Vec<Option<String>>, RegistryAnswer> {
         let mut asked = self.asked?;
         let mut found = vec![None; asked.count()];
         while let Some((at, answer)) = asked.next() {
@@ -127,7 +127,7 @@ impl<'a> RegistryQuery<'a> {
 }
 
 /// Whether a registry answers for a tag at all, now: it is empty or full, but there.
-pub fn answers(builder: &str, reference: &str, timeout: Duration) -> bool {
+pub(crate) fn answers(builder: &str, reference: &str, timeout: Duration) -> bool {
     let asked = ask_for(builder, reference, Wanted::Manifest).and_then(|asking| asking.answer(timeout));
     asked.is_ok_and(|answer| matches!(read(&answer), RegistryAnswer::Has(_) | RegistryAnswer::Empty))
 }
@@ -177,7 +177,7 @@ fn read(answer: &QueryOutput) -> RegistryAnswer {
 }
 
 /// The digest of a cache's manifest, or nothing where the tag holds something else, which BuildKit must not be shown.
-pub fn cache_digest(document: &str) -> Option<String> {
+pub(crate) fn cache_digest(document: &str) -> Option<String> {
     use sha2::{Digest, Sha256};
     let manifest: serde_json::Value = serde_json::from_str(document).ok()?;
     let mut parts = manifest["manifests"].as_array().into_iter().flatten().chain([&manifest["config"]]);

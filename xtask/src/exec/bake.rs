@@ -23,7 +23,7 @@ use crate::record::log::Log;
 use crate::step::Command;
 
 /// A call to be made.
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     /// The command.
     pub command: &'a Command,
     /// The targets it names.
@@ -35,7 +35,7 @@ pub struct Call<'a> {
 }
 
 /// Makes a call that writes into a place with a bound: it is stopped as soon as `is_full` says so, asked a few times a second.
-pub fn run_bounded(
+pub(crate) fn run_bounded(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
     is_full: &(dyn Fn() -> bool + Sync),
@@ -44,7 +44,7 @@ pub fn run_bounded(
 }
 
 /// Makes a call until `is_enough` says so, asked a few times a second; [`BakeOutcome::full`] says whether it did.
-pub fn run_until(
+pub(crate) fn run_until(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
     is_enough: &(dyn Fn() -> bool + Sync),
@@ -53,7 +53,7 @@ pub fn run_until(
 }
 
 /// Makes a call that may wait for somebody who never answers.
-pub fn run_watched(
+pub(crate) fn run_watched(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
     stall: Option<IdleTimeout<'_>>,
@@ -66,7 +66,7 @@ pub fn run_watched(
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Makes an export, as often as that mends it.
-pub fn retry_export(export: &mut dyn FnMut() -> Result<BakeOutcome>) -> Result<BakeOutcome> {
+pub(crate) fn retry_export(export: &mut dyn FnMut() -> Result<BakeOutcome>) -> Result<BakeOutcome> {
     let begun = Instant::now();
     loop {
         let ended = export()?;
@@ -169,7 +169,7 @@ fn follow(
 }
 
 /// The digests of images, by target, from bake's metadata file.
-pub fn digests(metadata: &Path) -> BTreeMap<String, String> {
+pub(crate) fn digests(metadata: &Path) -> BTreeMap<String, String> {
     let bytes = std::fs::read(metadata).unwrap_or_default();
     let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let targets = json.as_object().cloned().unwrap_or_default();

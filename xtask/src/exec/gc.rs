@@ -16,7 +16,7 @@ use crate::store::lock::{self, Lock};
 
 /// Removes what is listed; the plan has what went then. The store is locked while things are renamed, not while they are
 /// removed.
-pub fn run(layout: &Layout, plan: &mut GcPlan, now: Timestamp) -> Result<()> {
+pub(crate) fn run(layout: &Layout, plan: &mut GcPlan, now: Timestamp) -> Result<()> {
     if plan.removals.is_empty() {
         return Ok(());
     }

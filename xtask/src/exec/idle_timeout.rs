@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// When a call that says nothing is taken for dead.
 #[derive(Clone, Copy)]
-pub struct IdleTimeout<'a> {
+pub(crate) struct IdleTimeout<'a> {
     /// Silence of this length is looked into.
     pub after: Duration,
     /// Whether whoever the call waits for is gone, given how long the silence has lasted.
@@ -14,21 +14,21 @@ pub struct IdleTimeout<'a> {
 }
 
 /// When a call said something last.
-pub struct LastOutput(Mutex<Instant>);
+pub(crate) struct LastOutput(Mutex<Instant>);
 
 impl LastOutput {
     /// Now, since it begins.
-    pub fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         Self(Mutex::new(Instant::now()))
     }
 
     /// It said something.
-    pub fn now(&self) {
+    pub(crate) fn now(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// How long ago that was.
-    pub fn silence(&self) -> Duration {
+    pub(crate) fn silence(&self) -> Duration {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 }

@@ -1,16 +1,16 @@
 //! The only room that changes the world: runs steps and builds, decodes their progress, passes signals on.
 
-pub mod bake;
-pub mod budget;
-pub mod bundle;
-pub mod gc;
-pub mod idle_timeout;
-pub mod mount_store;
-pub mod mounts;
-pub mod push;
-pub mod registry;
+pub(crate) mod bake;
+pub(crate) mod budget;
+pub(crate) mod bundle;
+pub(crate) mod gc;
+pub(crate) mod idle_timeout;
+pub(crate) mod mount_store;
+pub(crate) mod mounts;
+pub(crate) mod push;
+pub(crate) mod registry;
 mod results;
-pub mod save;
-pub mod scratch;
-pub mod steps;
+pub(crate) mod save;
+pub(crate) mod scratch;
+pub(crate) mod steps;
 mod supervisor;

@@ -23,7 +23,7 @@ pub(super) fn link(from: &Path, to: &Path) -> Result<()> {
 
 /// Moves blobs into the mount's directory; the renaming of `entry.json` is what makes them count, and what it does not name goes.
 /// `base` is what the new packs add to: if the store holds another save by now, they fit nothing.
-pub fn commit(
+pub(crate) fn commit(
     layout: &Layout,
     from: &Path,
     dir: &Path,

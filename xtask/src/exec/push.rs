@@ -19,17 +19,17 @@ use crate::store::lock::Holds;
 
 /// BuildKit says nothing while one layer is on its way. After this long, and every so long from then on, the registry is asked
 /// whether it is still there.
-pub const SILENCE: Duration = Duration::from_secs(5);
+pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 /// One layer that takes longer is given up, whatever the registry says.
 const LONGEST: Duration = Duration::from_secs(1200);
 
 /// Whether a push is needed: where one of the target's steps ran, or the registry has nothing under its key.
-pub fn is_needed(push: &Push, anything_ran: bool) -> bool {
+pub(crate) fn is_needed(push: &Push, anything_ran: bool) -> bool {
     anything_ran || push.lacking
 }
 
 /// Does one push; gives the seconds it took.
-pub fn run(push: &Push, timeout: Duration, log: &Log, watcher: &mut dyn Watcher) -> Result<f64> {
+pub(crate) fn run(push: &Push, timeout: Duration, log: &Log, watcher: &mut dyn Watcher) -> Result<f64> {
     let started = Instant::now();
     let _held = Holds::of(push.read.iter().map(PathBuf::as_path));
     for command in [&push.exact, &push.newest] {
@@ -39,7 +39,7 @@ pub fn run(push: &Push, timeout: Duration, log: &Log, watcher: &mut dyn Watcher)
 }
 
 /// Whether a registry that was silent is gone: asked, it does not answer in time, or it has been silent for too long.
-pub fn gone<'a>(
+pub(crate) fn gone<'a>(
     builder: &'a str,
     reference: &'a str,
     timeout: Duration,
@@ -76,7 +76,7 @@ fn export(
 }
 
 /// The line of bake's output that says why: the last one that is not about how to see more.
-pub fn reason(text: &[String]) -> &str {
+pub(crate) fn reason(text: &[String]) -> &str {
     let line = text.iter().rev().find(|line| line.starts_with("ERROR: ")).or(text.last());
     line.map_or("no reason given", |line| {
         line.trim_start_matches("ERROR: ").trim_start_matches("failed to solve: ")

@@ -25,7 +25,7 @@ use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Holds;
 
 /// A save that was done.
-pub struct Saved {
+pub(crate) struct Saved {
     /// What was saved.
     pub entry: Entry,
     /// Seconds it took.
@@ -33,12 +33,12 @@ pub struct Saved {
 }
 
 /// Whether a save is needed: not if a result of its key is this very image and nothing ran, nor if a registry served all.
-pub fn is_needed(save: &Save, digest: Option<&String>, anything_ran: bool) -> bool {
+pub(crate) fn is_needed(save: &Save, digest: Option<&String>, anything_ran: bool) -> bool {
     anything_ran || (!save.elsewhere && !digest.is_some_and(|digest| save.held.contains(digest)))
 }
 
 /// Does one save, which is expected to take so many bytes within a budget. Beside the image's digest it takes the keys of the steps.
-pub fn run(
+pub(crate) fn run(
     layout: &Layout,
     save: &Save,
     (digest, steps): (Option<&String>, Vec<String>),

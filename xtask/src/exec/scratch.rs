@@ -17,7 +17,7 @@ use crate::store::lock;
 use crate::store::owner::Owner;
 
 /// A scratch directory; removed when it is dropped.
-pub struct Scratch {
+pub(crate) struct Scratch {
     id: String,
     dir: PathBuf,
     _held: Option<File>,
@@ -25,7 +25,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// Makes a directory that is nobody else's, with an id of its own. `what` tells people what it was for.
-    pub fn new(layout: &Layout, now: Timestamp, what: &str) -> Result<Self> {
+    pub(crate) fn new(layout: &Layout, now: Timestamp, what: &str) -> Result<Self> {
         let made = loop {
             let id = build_id::new_id(now, random());
             let name = if what.is_empty() { id.clone() } else { format!("{id}-{what}") };
@@ -44,12 +44,12 @@ impl Scratch {
     }
 
     /// Its id, which no other run has.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
     /// Where it is.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 }

@@ -34,7 +34,7 @@ pub fn run(steps: &[Step], verbose: bool) -> Result<()> {
 }
 
 /// Runs the steps that clear up, whatever came before: also after Ctrl-C, and each whether or not another failed.
-pub fn clean(steps: &[Step]) {
+pub(crate) fn clean(steps: &[Step]) {
     for step in steps {
         if let Err(error) = run_one(&step.action, false) {
             errln!("warning: {error:#}");
@@ -55,7 +55,7 @@ fn run_one(action: &Action, verbose: bool) -> Result<()> {
 }
 
 /// The process of a command, with nothing on its stdin.
-pub fn process(command: &Command) -> process::Command {
+pub(crate) fn process(command: &Command) -> process::Command {
     let mut process = process::Command::new(&command.argv[0]);
     process.args(&command.argv[1..]).envs(&command.env).envs(&command.secret_env).stdin(Stdio::null());
     if let Some(dir) = &command.cwd {
@@ -220,7 +220,7 @@ fn place(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Removes a file or folder, if it is there.
-pub fn remove(path: &Path) -> Result<()> {
+pub(crate) fn remove(path: &Path) -> Result<()> {
     fs_extra::remove_items(&[path]).with_context(|| format!("failed to remove `{}`", path.display()))
 }
 

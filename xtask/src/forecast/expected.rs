@@ -12,7 +12,7 @@ use crate::record::steps::BuildSteps;
 const RUNS: usize = 5;
 
 /// How long the steps of one build and all of it take.
-pub struct Times {
+pub(crate) struct Times {
     /// How long each step takes if it runs, in seconds: with what runs beside it, where it is taken to run; nothing where that is not known.
     pub of_steps: Vec<Option<f64>>,
     /// From the build's start to its images; nothing where it is not known of a step that runs.
@@ -24,7 +24,7 @@ type Name<'a> = (&'a str, &'a str, &'a str);
 
 impl Times {
     /// Of a build whose steps will fare like this.
-    pub fn new(known: &ForecastInputs<'_>, states: &[PredictedState]) -> Self {
+    pub(crate) fn new(known: &ForecastInputs<'_>, states: &[PredictedState]) -> Self {
         let alone = Alone::of(known);
         let steps: Vec<Option<ExpectedTime>> = (0..states.len()).map(|at| alone.of_step(at)).collect();
         let chances: Vec<f64> = (0..states.len()).map(|at| chance(known, states, at)).collect();

@@ -10,7 +10,7 @@ use crate::record::steps::BuildSteps;
 
 /// A build explained. Its JSON is what `explain --json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Explained {
+pub(crate) struct Explained {
     /// Version of the document.
     pub schema: u32,
     /// The build.
@@ -27,7 +27,7 @@ pub struct Explained {
 
 /// A step that ran.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ExplainedStep {
+pub(crate) struct ExplainedStep {
     /// The target.
     pub target: String,
     /// The stage.
@@ -43,7 +43,7 @@ pub struct ExplainedStep {
 }
 
 /// Explains a build: its graph and what came of it, those before it on its builder, and the graph of the one to compare with.
-pub fn explain(
+pub(crate) fn explain(
     graph: &[GraphStep],
     build: &BuildSteps,
     earlier: &[BuildSteps],

@@ -1,10 +1,10 @@
 //! What a build will cost: which steps will be cached, which will run, and how long that takes. Pure: from the graph of the build, what came
 //! of the builds before, and what builder and store hold.
 
-pub mod expected;
-pub mod explain;
-pub mod processors;
-pub mod reasons;
+pub(crate) mod expected;
+pub(crate) mod explain;
+pub(crate) mod processors;
+pub(crate) mod reasons;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use processors::Processors;
 /// What is foreseen of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum PredictedState {
+pub(crate) enum PredictedState {
     /// Its result is there.
     Cached,
     /// It runs.
@@ -33,7 +33,7 @@ pub enum PredictedState {
 
 /// A step of a build to come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StepForecast {
+pub(crate) struct StepForecast {
     /// The target.
     pub target: String,
     /// The stage, as BuildKit prints it.
@@ -50,7 +50,7 @@ pub struct StepForecast {
 
 /// What is foreseen of one step.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct StepPrediction {
+pub(crate) struct StepPrediction {
     /// Whether it runs.
     pub state: PredictedState,
     /// How long it takes if it runs, in seconds; nothing where it never ran here.
@@ -59,7 +59,7 @@ pub struct StepPrediction {
 
 /// A time that is expected, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ExpectedTime {
+pub(crate) struct ExpectedTime {
     /// The most likely.
     pub seconds: f64,
     /// The shortest that is likely.
@@ -70,7 +70,7 @@ pub struct ExpectedTime {
 
 /// What is foreseen of a build.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Forecast {
+pub(crate) struct Forecast {
     /// Steps in the order in which targets and Dockerfiles need them.
     pub steps: Vec<StepForecast>,
     /// From its start to its images; nothing where a step that will run never ran here.
@@ -82,7 +82,7 @@ pub struct Forecast {
 
 impl Forecast {
     /// What is foreseen of a step that BuildKit names like this, in one of these targets.
-    pub fn of(&self, targets: &[String], label: &StepName) -> Option<&StepForecast> {
+    pub(crate) fn of(&self, targets: &[String], label: &StepName) -> Option<&StepForecast> {
         targets.iter().find_map(|target| {
             let file = self.files.get(target)?;
             let (found, stage) = (file.find(&label.stage, &label.instruction)?, file.stage_of(&label.stage));
@@ -97,7 +97,7 @@ impl Forecast {
 }
 
 /// What forecasts are made of.
-pub struct ForecastInputs<'a> {
+pub(crate) struct ForecastInputs<'a> {
     /// The build's steps.
     pub graph: &'a [GraphStep],
     /// Builds before on this builder, newest first.
@@ -113,7 +113,7 @@ pub struct ForecastInputs<'a> {
 }
 
 /// Makes the forecast.
-pub fn forecast(known: &ForecastInputs<'_>, files: BTreeMap<String, Dockerfile>) -> Forecast {
+pub(crate) fn forecast(known: &ForecastInputs<'_>, files: BTreeMap<String, Dockerfile>) -> Forecast {
     let states = states(known);
     let times = Times::new(known, &states);
     let may_run = |at: usize| states[at] != PredictedState::Cached;
@@ -138,7 +138,7 @@ impl ForecastInputs<'_> {
     }
 
     /// Whether this very result was made here before.
-    pub fn was_made(&self, step: &GraphStep) -> bool {
+    pub(crate) fn was_made(&self, step: &GraphStep) -> bool {
         self.past.iter().any(|past| past.has(&step.key))
     }
 

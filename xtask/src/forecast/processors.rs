@@ -10,11 +10,11 @@ use crate::record::steps::StepOutcome;
 
 /// A builder's processors; 0 where that is not known, and steps are taken not to be in each other's way.
 #[derive(Debug, Clone, Copy)]
-pub struct Processors(pub u32);
+pub(crate) struct Processors(pub u32);
 
 /// From when to when a step runs, in seconds from the first one's beginning.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Span {
+pub(crate) struct Span {
     /// Its beginning.
     pub from: f64,
     /// Its end.
@@ -29,7 +29,7 @@ impl Processors {
     }
 
     /// How many seconds the steps of a build that ran would have taken alone, by their keys: what several targets need ran once.
-    pub fn alone(self, steps: &[StepOutcome]) -> BTreeMap<&str, f64> {
+    pub(crate) fn alone(self, steps: &[StepOutcome]) -> BTreeMap<&str, f64> {
         let ran: BTreeMap<&str, _> =
             steps.iter().filter_map(|step| Some((step.key.as_str(), step.ran?))).collect();
         let mut times: Vec<_> = ran.values().flat_map(|(from, to)| [*from, *to]).collect();
@@ -48,7 +48,7 @@ impl Processors {
     }
 
     /// When each step of a graph runs, by how many seconds each takes alone: as soon as what it needs is there, and once for all targets.
-    pub fn together(self, graph: &[GraphStep], seconds: &[f64]) -> Vec<Span> {
+    pub(crate) fn together(self, graph: &[GraphStep], seconds: &[f64]) -> Vec<Span> {
         let mut first = BTreeMap::new();
         let once: Vec<usize> = graph
             .iter()

@@ -8,7 +8,7 @@ use crate::project::graph::GraphStep;
 use crate::project::packages;
 
 /// A build as causes need it.
-pub struct Compared<'a> {
+pub(crate) struct Compared<'a> {
     /// Its steps.
     pub now: &'a [GraphStep],
     /// Those of the build that it is compared with; none where there was none.
@@ -17,7 +17,7 @@ pub struct Compared<'a> {
 
 impl Compared<'_> {
     /// Why step `at` runs. `ran` tells of steps whether they run, or may; `is_known`, whether its very result was made before.
-    pub fn cause(&self, at: usize, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
+    pub(crate) fn cause(&self, at: usize, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
         let step = &self.now[at];
         let Some(before) = self.before.filter(|before| !before.is_empty()) else {
             return self.without_past(step, ran, is_known);
@@ -58,7 +58,11 @@ fn dropped() -> Cause {
 }
 
 /// The same step of another build: the same made of the same, else of the same text, else in the same place of its stage.
-pub fn counterpart<'a>(now: &[GraphStep], at: usize, before: &'a [GraphStep]) -> Option<&'a GraphStep> {
+pub(crate) fn counterpart<'a>(
+    now: &[GraphStep],
+    at: usize,
+    before: &'a [GraphStep],
+) -> Option<&'a GraphStep> {
     let step = &now[at];
     let place = |steps: &[GraphStep], at: usize| {
         steps[..at].iter().filter(|one| one.target == step.target && one.stage == step.stage).count()

@@ -53,7 +53,7 @@ struct Running {
 }
 
 /// All that is known.
-pub struct BuildState {
+pub(crate) struct BuildState {
     began: Instant,
     /// Of this call, by digest.
     steps: BTreeMap<String, ShownStep>,
@@ -70,7 +70,7 @@ pub struct BuildState {
 
 impl BuildState {
     /// Nothing is known yet.
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             began: now,
             steps: BTreeMap::new(),
@@ -84,7 +84,7 @@ impl BuildState {
     }
 
     /// Takes an event in. A line that is to stay comes back, where there is one.
-    pub fn take(&mut self, trace: &Trace, event: &Event, now: Instant) -> Option<Stays> {
+    pub(crate) fn take(&mut self, trace: &Trace, event: &Event, now: Instant) -> Option<Stays> {
         if !matches!(event, Event::Line(..)) {
             self.learn(trace, now);
         }
@@ -159,7 +159,7 @@ impl BuildState {
     }
 
     /// A call is over; another one may follow, in which what ended is found cached.
-    pub fn call_is_over(&mut self) {
+    pub(crate) fn call_is_over(&mut self) {
         let ended = std::mem::take(&mut self.steps).into_values().filter(|step| step.ended.is_some());
         for step in ended {
             let is_known = |known: &ShownStep| known.label == step.label && known.targets == step.targets;
@@ -172,7 +172,7 @@ impl BuildState {
     }
 
     /// What is to be shown.
-    pub fn view(&mut self, forecast: Option<&Forecast>, now: Instant) -> BuildView {
+    pub(crate) fn view(&mut self, forecast: Option<&Forecast>, now: Instant) -> BuildView {
         let elapsed = since(self.began, now);
         let rows = self.running.iter().map(|row| self.row(row, forecast, now)).collect();
         let remaining = forecast.and_then(|forecast| {

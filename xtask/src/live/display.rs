@@ -28,7 +28,7 @@ const STILL: Duration = Duration::from_millis(300);
 const USUAL: Size = Size { columns: 80, lines: 24 };
 
 /// Draws.
-pub struct LiveDisplay {
+pub(crate) struct LiveDisplay {
     screen: Arc<Mutex<Screen>>,
     ticker: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
@@ -94,12 +94,12 @@ fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
 
 impl LiveDisplay {
     /// A build; nothing is drawn until something happens.
-    pub fn build(forecast_slot: SharedForecast, color: bool) -> Self {
+    pub(crate) fn build(forecast_slot: SharedForecast, color: bool) -> Self {
         Self::new(Shown::Build(BuildState::new(Instant::now())), forecast_slot, color)
     }
 
     /// What is done beside a build.
-    pub fn aside(what: &str, color: bool) -> Self {
+    pub(crate) fn aside(what: &str, color: bool) -> Self {
         Self::new(Shown::SideTask(SideTask::new(what, Instant::now())), SharedForecast::default(), color)
     }
 

@@ -2,7 +2,7 @@
 
 /// How far a step is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum At {
+pub(crate) enum At {
     /// It has not begun.
     Waiting,
     /// It has been running for so many seconds.
@@ -15,7 +15,7 @@ pub enum At {
 
 /// A step of which it is known how long it takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TimedStep {
+pub(crate) struct TimedStep {
     /// What it takes, in seconds, as far as was foreseen.
     pub expected: f64,
     /// How far it is.
@@ -29,7 +29,7 @@ const PRIOR: f64 = 10.0;
 ///
 /// Steps run side by side, so their times do not add up: what is left of them counts in proportion, as all of them together count for the
 /// whole. It is never less than what the longest running step still takes.
-pub fn remaining(whole: f64, elapsed: f64, steps: &[TimedStep]) -> f64 {
+pub(crate) fn remaining(whole: f64, elapsed: f64, steps: &[TimedStep]) -> f64 {
     let work: f64 = steps.iter().map(|step| step.expected).sum();
     if work <= 0.0 {
         return (whole - elapsed).max(0.0);
@@ -60,7 +60,7 @@ fn pace(steps: &[TimedStep]) -> f64 {
 const HALF: f64 = 2.0;
 
 /// What is shown of it: counting down by itself, and drawn to what is known now, without a jump.
-pub fn settled(shown: Option<f64>, passed: f64, known: f64) -> f64 {
+pub(crate) fn settled(shown: Option<f64>, passed: f64, known: f64) -> f64 {
     let Some(shown) = shown else { return known.max(0.0) };
     let counted = (shown - passed).max(0.0);
     let weight = 1.0 - 0.5_f64.powf(passed.max(0.0) / HALF);

@@ -8,7 +8,7 @@ use crate::text::clock;
 
 /// Something that runs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ScreenRow {
+pub(crate) struct ScreenRow {
     /// Its stage and instruction.
     pub heading: String,
     /// How long it has been running.
@@ -21,7 +21,7 @@ pub struct ScreenRow {
 
 /// A build at one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct BuildView {
+pub(crate) struct BuildView {
     /// How long it has been running.
     pub elapsed: f64,
     /// What runs, in the order in which it began.
@@ -38,7 +38,7 @@ pub struct BuildView {
 
 /// A line that stays when what it tells of is over.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Stays {
+pub(crate) enum Stays {
     /// A step, with its mark and that one's colour.
     Ended {
         /// The mark.
@@ -52,7 +52,7 @@ pub enum Stays {
 
 impl Stays {
     /// Its line.
-    pub fn line(&self, size: Size, color: bool) -> String {
+    pub(crate) fn line(&self, size: Size, color: bool) -> String {
         match self {
             Self::Ended { mark: (mark, code), text } => {
                 format!("{} {}", paint(mark, code, color), cut(text, size.columns.saturating_sub(3)))
@@ -72,7 +72,7 @@ const WIDEST_BAR: usize = 40;
 const NARROWEST_BAR: usize = 8;
 
 /// The lines of a view. One column stays free, since a terminal may break a line that fills it; of its height, at least half.
-pub fn lines(view: &BuildView, size: Size, color: bool) -> Vec<String> {
+pub(crate) fn lines(view: &BuildView, size: Size, color: bool) -> Vec<String> {
     let width = size.columns.saturating_sub(1);
     let most = (size.lines / 2).max(2) - 1;
     let has_expected = size.columns >= NARROW && view.rows.iter().any(|row| row.expected.is_some());
@@ -87,7 +87,7 @@ pub fn lines(view: &BuildView, size: Size, color: bool) -> Vec<String> {
 }
 
 /// The line of something that is done beside a build.
-pub fn line(row: &ScreenRow, size: Size, color: bool) -> String {
+pub(crate) fn line(row: &ScreenRow, size: Size, color: bool) -> String {
     timed(row, size.columns.saturating_sub(1), false, color)
 }
 
@@ -161,7 +161,7 @@ fn bar(part: f64, width: usize) -> String {
 }
 
 /// The beginning of a text, as many columns of it as there are.
-pub fn cut(text: &str, columns: usize) -> String {
+pub(crate) fn cut(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
     }

@@ -14,7 +14,7 @@ use crate::text::{one_line, seconds, terminal, without_mount_flags};
 const NEWS: u64 = 1_000_000;
 
 /// Where a step belongs: its stage, with its target where stages of two targets have no name.
-pub fn place(label: &StepName) -> String {
+pub(crate) fn place(label: &StepName) -> String {
     let place = match &label.target {
         Some(target) if label.stage.starts_with("stage-") => format!("{target} {}", label.stage),
         _ => label.stage.clone(),
@@ -23,12 +23,12 @@ pub fn place(label: &StepName) -> String {
 }
 
 /// What is in front of a step's output.
-pub fn prefix(state: &VertexState) -> String {
+pub(crate) fn prefix(state: &VertexState) -> String {
     state.label.as_ref().map(place).unwrap_or_default()
 }
 
 /// Steps of Dockerfiles and exports; BuildKit's own errands are worth a line where they move something.
-pub fn heading(state: &VertexState) -> Option<String> {
+pub(crate) fn heading(state: &VertexState) -> Option<String> {
     let moves = || state.transfers.bytes().is_some_and(|bytes| bytes.current >= NEWS);
     match &state.label {
         Some(_) if state.is_internal() && !moves() => None,
@@ -43,7 +43,7 @@ pub fn heading(state: &VertexState) -> Option<String> {
 }
 
 /// `12.3 MB of 45.1 MB`.
-pub fn bytes(bytes: Bytes) -> String {
+pub(crate) fn bytes(bytes: Bytes) -> String {
     match bytes.total {
         Some(total) if total > bytes.current => format!("{} of {}", show(bytes.current), show(total)),
         _ => show(bytes.current),
@@ -51,7 +51,7 @@ pub fn bytes(bytes: Bytes) -> String {
 }
 
 /// How a step ended: its time, and the bytes that it moved.
-pub fn outcome(state: &VertexState) -> String {
+pub(crate) fn outcome(state: &VertexState) -> String {
     if state.has_failed() {
         return "failed".into();
     }
@@ -68,7 +68,7 @@ pub fn outcome(state: &VertexState) -> String {
 }
 
 /// One character for the same, and its colour.
-pub fn mark(state: &VertexState) -> (&'static str, &'static str) {
+pub(crate) fn mark(state: &VertexState) -> (&'static str, &'static str) {
     match (state.error.is_empty(), state.cached) {
         (false, _) => ("✗", "31"),
         (true, true) => ("=", "2"),
@@ -77,39 +77,39 @@ pub fn mark(state: &VertexState) -> (&'static str, &'static str) {
 }
 
 /// A text in a colour, where colours are wanted.
-pub fn paint(text: &str, code: &str, color: bool) -> String {
+pub(crate) fn paint(text: &str, code: &str, color: bool) -> String {
     if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// Steps that an earlier call of the same build brought to an end, and when they began: where the next one finds them cached, or is told of that very
 /// run once more, it was said already.
 #[derive(Debug, Default)]
-pub struct EarlierSteps {
+pub(crate) struct EarlierSteps {
     now: BTreeMap<StepName, Option<Timestamp>>,
     before: BTreeMap<StepName, Option<Timestamp>>,
 }
 
 impl EarlierSteps {
     /// A step ended.
-    pub fn ended(&mut self, state: &VertexState) {
+    pub(crate) fn ended(&mut self, state: &VertexState) {
         if let Some(label) = state.label.as_ref().filter(|_| state.error.is_empty()) {
             self.now.insert(label.clone(), state.started);
         }
     }
 
     /// Whether what becomes of a step is news.
-    pub fn is_news(&self, state: &VertexState) -> bool {
+    pub(crate) fn is_news(&self, state: &VertexState) -> bool {
         let before = state.label.as_ref().and_then(|label| self.before.get(label));
         before.is_none_or(|began| !state.cached && *began != state.started)
     }
 
     /// A call is over.
-    pub fn call_is_over(&mut self) {
+    pub(crate) fn call_is_over(&mut self) {
         self.before.append(&mut self.now);
     }
 
     /// Whether an earlier call brought it to an end.
-    pub fn has(&self, label: &StepName) -> bool {
+    pub(crate) fn has(&self, label: &StepName) -> bool {
         self.before.contains_key(label)
     }
 }

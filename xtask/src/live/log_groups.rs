@@ -20,7 +20,7 @@ const IN_MEMORY: usize = 256 * 1024;
 
 /// How a CI is told of a fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
+pub(crate) enum Style {
     /// `::group::`, closed at first.
     GitHub,
     /// `section_start`, open at first where that is not asked for otherwise.
@@ -29,7 +29,7 @@ pub enum Style {
 
 impl Style {
     /// The style of the CI that this runs in.
-    pub fn of(host: &Host) -> Option<Self> {
+    pub(crate) fn of(host: &Host) -> Option<Self> {
         let is = |name: &str| host.var(name) == Some("true");
         is("GITHUB_ACTIONS").then_some(Self::GitHub).or_else(|| is("GITLAB_CI").then_some(Self::GitLab))
     }
@@ -89,7 +89,7 @@ struct Block {
 }
 
 /// Prints lines and folds.
-pub struct LogGroups {
+pub(crate) struct LogGroups {
     marks: Marks,
     color: bool,
     began: Instant,
@@ -100,7 +100,7 @@ pub struct LogGroups {
 
 impl LogGroups {
     /// Folds of that style; `now` is the time.
-    pub fn new(style: Style, color: bool, now: Timestamp) -> Self {
+    pub(crate) fn new(style: Style, color: bool, now: Timestamp) -> Self {
         let marks = Marks { style, first: now.as_second() };
         let (began, past) = (Instant::now(), EarlierSteps::default());
         Self { marks, color, began, past, blocks: VecDeque::new(), count: 0 }

@@ -1,16 +1,16 @@
 //! Showing a build while it runs, on stderr: drawn on a terminal ([`terminal`]), line by line elsewhere ([`plain`]), folded where a CI folds ([`log_groups`]).
 //! One watcher sees all the calls of a build.
 
-pub mod build_state;
-pub mod display;
-pub mod eta;
+pub(crate) mod build_state;
+pub(crate) mod display;
+pub(crate) mod eta;
 mod forecast_header;
-pub mod layout;
-pub mod lines;
-pub mod log_groups;
-pub mod plain;
-pub mod side_task;
-pub mod terminal;
+pub(crate) mod layout;
+pub(crate) mod lines;
+pub(crate) mod log_groups;
+pub(crate) mod plain;
+pub(crate) mod side_task;
+pub(crate) mod terminal;
 
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
@@ -26,11 +26,11 @@ use crate::text::output;
 use forecast_header::ForecastHeader;
 
 /// What is foreseen of the build; it comes while the build begins, or never.
-pub type SharedForecast = Arc<ForecastSlot>;
+pub(crate) type SharedForecast = Arc<ForecastSlot>;
 
 /// A forecast, and one that comes before it: asking what the builder holds takes as long as a build of which all is cached.
 #[derive(Debug, Default)]
-pub struct ForecastSlot {
+pub(crate) struct ForecastSlot {
     /// What is foreseen.
     pub confirmed: OnceLock<Forecast>,
     /// The same if the builder has dropped nothing; a build that is over before, and ran no step, has proven it.
@@ -38,7 +38,7 @@ pub struct ForecastSlot {
 }
 
 /// The watcher that the options and the terminal ask for.
-pub fn watcher(session: &Session, forecast_slot: SharedForecast) -> Box<dyn Watcher> {
+pub(crate) fn watcher(session: &Session, forecast_slot: SharedForecast) -> Box<dyn Watcher> {
     let host = &session.host;
     let color = session.color(host.stderr_is_terminal);
     let shown: Box<dyn Watcher> = match session.globals.progress {
@@ -56,7 +56,7 @@ pub fn watcher(session: &Session, forecast_slot: SharedForecast) -> Box<dyn Watc
 }
 
 /// For what is done beside a build, which was said in a line already: how long it takes, and its bytes, where a terminal can be drawn upon.
-pub fn side_task(session: &Session, what: &str) -> Box<dyn Watcher> {
+pub(crate) fn side_task(session: &Session, what: &str) -> Box<dyn Watcher> {
     let host = &session.host;
     match session.globals.progress {
         Progress::Auto if host.can_draw() => {

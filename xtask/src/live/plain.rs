@@ -9,14 +9,14 @@ use crate::progress::trace::{Event, Trace};
 use crate::text::terminal;
 
 /// Prints lines.
-pub struct Plain {
+pub(crate) struct Plain {
     color: bool,
     past: EarlierSteps,
 }
 
 impl Plain {
     /// Prints the steps' own colours, or none.
-    pub fn new(color: bool) -> Self {
+    pub(crate) fn new(color: bool) -> Self {
         Self { color, past: EarlierSteps::default() }
     }
 

@@ -10,7 +10,7 @@ use crate::progress::trace::{Event, Trace};
 use crate::progress::transfers::Bytes;
 
 /// What is known of it.
-pub struct SideTask {
+pub(crate) struct SideTask {
     what: String,
     began: Instant,
     detail: String,
@@ -20,12 +20,12 @@ pub struct SideTask {
 
 impl SideTask {
     /// It begins.
-    pub fn new(what: &str, now: Instant) -> Self {
+    pub(crate) fn new(what: &str, now: Instant) -> Self {
         Self { what: what.to_owned(), began: now, detail: String::new(), carried: None }
     }
 
     /// Takes an event in.
-    pub fn take(&mut self, trace: &Trace, event: &Event) {
+    pub(crate) fn take(&mut self, trace: &Trace, event: &Event) {
         if !matches!(event, Event::Progress(_)) {
             return;
         }
@@ -38,12 +38,12 @@ impl SideTask {
     }
 
     /// Bytes are counted there from now on.
-    pub fn carried(&mut self, bytes: Arc<AtomicU64>, total: Option<u64>) {
+    pub(crate) fn carried(&mut self, bytes: Arc<AtomicU64>, total: Option<u64>) {
         self.carried = Some((bytes, total));
     }
 
     /// What is shown.
-    pub fn row(&self, now: Instant) -> ScreenRow {
+    pub(crate) fn row(&self, now: Instant) -> ScreenRow {
         let carried = self.carried.as_ref().map(|(now, total)| (now.load(Ordering::Relaxed), *total));
         let carried = carried.filter(|(current, _)| *current > 0);
         let detail =

@@ -8,7 +8,7 @@ use crate::text::terminal;
 
 /// What stands on the terminal.
 #[derive(Debug, Default)]
-pub struct Painter {
+pub(crate) struct Painter {
     /// The width of each line that was drawn, and of the terminal then.
     drawn: (Vec<usize>, usize),
     last: Vec<String>,
@@ -16,7 +16,7 @@ pub struct Painter {
 
 impl Painter {
     /// What makes the terminal, now so wide, show `frame` in place of the last one, with `above` above it; nothing where it shows that.
-    pub fn paint(&mut self, above: &[String], frame: Vec<String>, columns: usize) -> Option<String> {
+    pub(crate) fn paint(&mut self, above: &[String], frame: Vec<String>, columns: usize) -> Option<String> {
         let is_resized = self.drawn.1 != columns && !self.drawn.0.is_empty();
         if above.is_empty() && frame == self.last && !is_resized {
             return None;

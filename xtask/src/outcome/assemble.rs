@@ -15,7 +15,7 @@ use crate::progress::trace::{Trace, VertexState};
 use crate::text::round;
 
 /// The report of a build before its save.
-pub fn report(
+pub(crate) fn report(
     plan: &Plan,
     ended: &BakeOutcome,
     digests: &BTreeMap<String, String>,
@@ -46,7 +46,7 @@ pub fn report(
 }
 
 /// The report of a build that ended before BuildKit had its say.
-pub fn broken(plan: &Plan, time: Duration, failure: BuildFailure, interrupted: bool) -> BuildReport {
+pub(crate) fn broken(plan: &Plan, time: Duration, failure: BuildFailure, interrupted: bool) -> BuildReport {
     let nothing = BakeOutcome {
         success: false,
         stopped: false,
@@ -80,7 +80,7 @@ fn cache(plan: &Plan) -> CacheReport {
 }
 
 /// What BuildKit itself says of a cache in its log alone, where nobody looks.
-pub fn unread(trace: &Trace) -> impl Iterator<Item = String> + '_ {
+pub(crate) fn unread(trace: &Trace) -> impl Iterator<Item = String> + '_ {
     trace.unread().map(|(cache, why)| {
         format!(
             "the builder could not read the cache `{cache}`, and built without: {why}\n\
@@ -95,7 +95,7 @@ fn anything_ran(trace: &Trace) -> bool {
 }
 
 /// Whether any step of a target had to run.
-pub fn ran(trace: &Trace, target: &str) -> bool {
+pub(crate) fn ran(trace: &Trace, target: &str) -> bool {
     work(trace).any(|(_, state, _)| !state.cached && state.targets.iter().any(|name| name == target))
 }
 
@@ -108,7 +108,7 @@ fn work(trace: &Trace) -> impl Iterator<Item = (&str, &VertexState, &StepName)> 
 }
 
 /// All steps; a vertex that several targets share comes once under each.
-pub fn steps(trace: &Trace) -> Vec<StepReport> {
+pub(crate) fn steps(trace: &Trace) -> Vec<StepReport> {
     let origin = trace.origin();
     let step = |state: &VertexState, label: &StepName, target: &String| StepReport {
         target: target.clone(),

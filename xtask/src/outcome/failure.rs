@@ -11,7 +11,7 @@ use crate::text::terminal;
 
 /// Why a build failed.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct BuildFailure {
+pub(crate) struct BuildFailure {
     /// The step, as BuildKit names it; nothing where no step had begun.
     pub step: Option<String>,
     /// The step's own exit code.
@@ -61,13 +61,13 @@ const ADVICE: &[(&str, &str)] = &[
 
 impl BuildFailure {
     /// Of a build that ended before BuildKit had its say.
-    pub fn of_error(error: &anyhow::Error, log: &Path) -> Self {
+    pub(crate) fn of_error(error: &anyhow::Error, log: &Path) -> Self {
         let (message, log) = (format!("{error:#}"), log.display().to_string());
         Self { step: None, exit_code: None, message, output: Vec::new(), advice: None, log }
     }
 
     /// What the trace and bake's own text tell.
-    pub fn new(trace: &Trace, text: &[String], log: &Path) -> Self {
+    pub(crate) fn new(trace: &Trace, text: &[String], log: &Path) -> Self {
         let failed = trace.failed();
         let errors = || text.iter().rev().find_map(|line| line.strip_prefix("ERROR: "));
         let message = errors().map(str::to_owned).or_else(|| failed.map(|state| state.error.clone()));

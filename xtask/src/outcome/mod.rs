@@ -1,8 +1,8 @@
 //! The data model of a build report: what a build did, why its steps ran, why it failed.
 
-pub mod assemble;
-pub mod failure;
-pub mod needs;
+pub(crate) mod assemble;
+pub(crate) mod failure;
+pub(crate) mod needs;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::redact::Redactor;
 
 /// What a build came to. Its JSON is a contract: other tools read it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct BuildReport {
+pub(crate) struct BuildReport {
     /// Version of the document.
     pub schema: u32,
     /// The build's id.
@@ -69,7 +69,7 @@ impl BuildReport {
 /// How a build ended.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub enum BuildResult {
+pub(crate) enum BuildResult {
     /// Something ran.
     Built,
     /// Everything was there.
@@ -82,7 +82,7 @@ pub enum BuildResult {
 
 impl BuildResult {
     /// In a word, as JSON has it.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Built => "built",
             Self::Cached => "cached",
@@ -94,7 +94,7 @@ impl BuildResult {
 
 /// One image.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TargetReport {
+pub(crate) struct TargetReport {
     /// The target.
     pub name: String,
     /// Its image's first tag.
@@ -105,7 +105,7 @@ pub struct TargetReport {
 
 /// One step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StepReport {
+pub(crate) struct StepReport {
     /// The target that it belongs to; one that several share comes once under each.
     pub target: String,
     /// Its stage.
@@ -129,7 +129,7 @@ pub struct StepReport {
 
 /// Why a step ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
+pub(crate) struct Cause {
     /// Of which kind.
     pub kind: CauseKind,
     /// Which one, and what about it changed; in words.
@@ -139,7 +139,7 @@ pub struct Cause {
 /// What makes a step run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum CauseKind {
+pub(crate) enum CauseKind {
     /// A file that it reads.
     File,
     /// A build argument in its scope.
@@ -168,7 +168,7 @@ pub enum CauseKind {
 /// A cache mount that travelled.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(default)]
-pub struct MountReport {
+pub(crate) struct MountReport {
     /// Its id.
     pub id: String,
     /// Where it is mounted.
@@ -184,7 +184,7 @@ pub struct MountReport {
 /// What the store gave and got.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct CacheReport {
+pub(crate) struct CacheReport {
     /// Key of the first requested target, 12 hex digits.
     pub key: Option<String>,
     /// What BuildKit was shown: generations of the store, then tags of registries.

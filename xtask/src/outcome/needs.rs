@@ -6,7 +6,7 @@ use super::StepReport;
 use crate::progress::trace::Trace;
 
 /// Of each step the indices of those that it took results of; `digests` has each step's vertex.
-pub fn of(trace: &Trace, digests: &[&str], steps: &[StepReport]) -> Vec<Vec<usize>> {
+pub(crate) fn of(trace: &Trace, digests: &[&str], steps: &[StepReport]) -> Vec<Vec<usize>> {
     let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, digest) in digests.iter().enumerate() {
         places.entry(digest).or_default().push(index);

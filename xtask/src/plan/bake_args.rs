@@ -16,7 +16,7 @@ use crate::project::{Target, packages};
 use crate::step::Command;
 
 /// The build's own call.
-pub fn bake(facts: &BuildFacts, options: &BuildOptions, common: &Command, metadata: &Path) -> Command {
+pub(crate) fn bake(facts: &BuildFacts, options: &BuildOptions, common: &Command, metadata: &Path) -> Command {
     let mut bake = common.clone().args(["--metadata-file", &metadata.display().to_string()]);
     bake.inherits_stdout = options.writes_stdout();
     bake.args(output_sets(facts, options)).args(facts.names.iter().cloned())
@@ -24,7 +24,7 @@ pub fn bake(facts: &BuildFacts, options: &BuildOptions, common: &Command, metada
 
 /// What the build and each save share, so that a save finds all of the build's work: files, builder, contexts, arguments,
 /// caches to read.
-pub fn common(
+pub(crate) fn common(
     facts: &BuildFacts,
     options: &BuildOptions,
     targets: &[PlannedTarget],
@@ -54,7 +54,7 @@ pub fn common(
 }
 
 /// A call of bake with the declaration's files, and what is set by way of variables.
-pub fn bare(facts: &BuildFacts, options: &BuildOptions) -> Command {
+pub(crate) fn bare(facts: &BuildFacts, options: &BuildOptions) -> Command {
     let mut command = Command::new(["docker", "buildx", "--builder", &facts.engine.builder, "bake"]);
     for file in &facts.declaration.files {
         command = command.args(["-f", &file.display().to_string()]);
@@ -66,7 +66,7 @@ pub fn bare(facts: &BuildFacts, options: &BuildOptions) -> Command {
 }
 
 /// Settings of the build of one target beside the declaration, as (KEY, VALUE).
-pub fn owner_sets(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Vec<(String, String)> {
+pub(crate) fn owner_sets(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Vec<(String, String)> {
     let by_variable = options.sets.iter().filter(|set| is_by_variable(set));
     let mut all: Vec<_> = by_variable.filter_map(|set| for_owner(set, name)).collect();
     all.extend(transfer_sets(facts, options, name));
@@ -75,7 +75,7 @@ pub fn owner_sets(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Vec
 
 /// The same without those that [`bare`] has by way of variables: for a call whose target inherits
 /// from this one.
-pub fn transfer_sets(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Vec<(String, String)> {
+pub(crate) fn transfer_sets(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Vec<(String, String)> {
     let mut own = target_sets(facts, options, name, &facts.declaration.targets[name]);
     own.extend(facts.packages.get(name).map(|versions| format!("{name}.args.{}={versions}", packages::ARG)));
     let given = options.sets.iter().filter(|set| !is_by_variable(set));
@@ -90,7 +90,7 @@ fn for_owner(set: &str, name: &str) -> Option<(String, String)> {
 }
 
 /// What stands in for an image that the builder does not see.
-pub fn tools_context(facts: &BuildFacts, base: &Base) -> Option<String> {
+pub(crate) fn tools_context(facts: &BuildFacts, base: &Base) -> Option<String> {
     (base.local && !facts.engine.capabilities().sees_local_images).then(|| oci_layout(facts, base))
 }
 
@@ -232,7 +232,7 @@ fn can_load(facts: &BuildFacts, target: &Target) -> bool {
 }
 
 /// Warns of results that stay in the builder.
-pub fn unloaded(facts: &BuildFacts, options: &BuildOptions) -> Option<String> {
+pub(crate) fn unloaded(facts: &BuildFacts, options: &BuildOptions) -> Option<String> {
     let is_elsewhere = facts.engine.driver != Driver::Docker;
     let names = unplaced(facts, options)
         .filter(|name| is_elsewhere && !can_load(facts, &facts.declaration.targets[*name]))
@@ -249,7 +249,7 @@ pub fn unloaded(facts: &BuildFacts, options: &BuildOptions) -> Option<String> {
 }
 
 /// `type=local` with a folder, quoted where a comma or a quote would end the field.
-pub fn local_cache(field: &str, dir: &Path) -> String {
+pub(crate) fn local_cache(field: &str, dir: &Path) -> String {
     let value = format!("{field}={}", dir.display());
     let quoted = value.contains([',', '"']);
     let value = if quoted { format!("\"{}\"", value.replace('"', "\"\"")) } else { value };

@@ -30,7 +30,7 @@ use crate::store::mount::SavedMount;
 use crate::store::policy::{Policy, RESULTS};
 
 /// Everything that a plan is made of.
-pub struct BuildFacts {
+pub(crate) struct BuildFacts {
     /// The engine and its builder.
     pub engine: Engine,
     /// The declaration, with the user's overrides.
@@ -71,7 +71,7 @@ pub struct BuildFacts {
 
 /// One target's place in the store.
 #[derive(Debug, Clone)]
-pub struct Stored {
+pub(crate) struct Stored {
     /// The repository of its first tag, else the names of its project and target.
     pub image: String,
     /// Platforms, joined by commas.
@@ -86,7 +86,7 @@ pub struct Stored {
 
 /// A plan: shown by `plan` and `--dry-run`, executed as it stands, kept in the record.
 #[derive(Debug, Clone, Serialize)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Version of the document.
     pub schema: u32,
     /// The build's id.
@@ -135,7 +135,7 @@ pub struct Plan {
 
 /// One target of a plan.
 #[derive(Debug, Clone, Serialize)]
-pub struct PlannedTarget {
+pub(crate) struct PlannedTarget {
     /// Its name.
     pub name: String,
     /// Its image, as its first tag.
@@ -155,7 +155,7 @@ pub struct PlannedTarget {
 const FALLBACKS: usize = 2;
 
 /// Makes the plan.
-pub fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> Plan {
+pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> Plan {
     let targets: Vec<PlannedTarget> =
         facts.names.iter().enumerate().map(|(index, name)| planned(facts, options, index, name)).collect();
     let mut warnings = facts.secrets.warnings.clone();
@@ -300,7 +300,7 @@ fn lay_out(base: &Base, scratch: &Path) -> Vec<Step> {
 
 impl Plan {
     /// Every step as the lines that a shell would run, in order.
-    pub fn to_shell(&self) -> Vec<String> {
+    pub(crate) fn to_shell(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.prepare.iter().map(Step::to_shell).collect();
         lines.push(self.bake.to_shell());
         if let Some(again) = &self.without_registries {

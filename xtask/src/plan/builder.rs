@@ -13,13 +13,13 @@ use crate::layout::Layout;
 use crate::step::{Command, Step};
 
 /// The builder that is meant where none is named.
-pub const NAME: &str = "durango";
+pub(crate) const NAME: &str = "durango";
 /// What BuildKit comes in, as with buildx itself.
-pub const IMAGE: &str = "moby/buildkit:buildx-stable-1";
+pub(crate) const IMAGE: &str = "moby/buildkit:buildx-stable-1";
 
 /// How a builder is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuilderSpec {
+pub(crate) struct BuilderSpec {
     /// Its name.
     pub name: String,
     /// Where BuildKit runs.
@@ -31,7 +31,7 @@ pub struct BuilderSpec {
 /// Where a builder's BuildKit runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum BuilderPlace {
+pub(crate) enum BuilderPlace {
     /// In a container of this machine's engine.
     Container {
         /// Its image.
@@ -48,7 +48,7 @@ pub enum BuilderPlace {
 
 /// What is so.
 #[derive(Debug, Clone, Default)]
-pub struct BuilderFacts {
+pub(crate) struct BuilderFacts {
     /// The builder of that name, whoever made it.
     pub instance: Option<Instance>,
     /// How `builder up` made it before.
@@ -65,7 +65,7 @@ pub struct BuilderFacts {
 
 impl BuilderPlace {
     /// Its name among buildx's drivers.
-    pub fn driver(&self) -> &'static str {
+    pub(crate) fn driver(&self) -> &'static str {
         match self {
             Self::Container { .. } => "docker-container",
             Self::Remote { .. } => "remote",
@@ -84,7 +84,7 @@ impl BuilderSpec {
     }
 
     /// What goes into `buildkitd.toml`; only a container's is ours to say.
-    pub fn config(&self) -> Option<String> {
+    pub(crate) fn config(&self) -> Option<String> {
         match self.place {
             BuilderPlace::Container { size, .. } => Some(config(size)),
             BuilderPlace::Remote { .. } => None,
@@ -109,7 +109,7 @@ impl BuilderSpec {
 }
 
 /// BuildKit's configuration. Sizes stand under the names of versions before and since 0.17; each reads the one it knows.
-pub fn config(size: u64) -> String {
+pub(crate) fn config(size: u64) -> String {
     let bytes = size * 1_000_000_000;
     let rule = |all: bool, filters: &str| {
         format!(
@@ -130,7 +130,7 @@ fn settings(toml: &str) -> Option<serde_json::Value> {
 }
 
 /// The steps that make a builder as it is asked for, or mend it; none where it is so.
-pub fn up(spec: &BuilderSpec, facts: &BuilderFacts, layout: &Layout) -> Result<Vec<Step>> {
+pub(crate) fn up(spec: &BuilderSpec, facts: &BuilderFacts, layout: &Layout) -> Result<Vec<Step>> {
     let name = &spec.name;
     let mut steps = Vec::new();
     let config = layout.builder_config(name);
@@ -215,7 +215,7 @@ fn foreign(spec: &BuilderSpec, instance: &Instance) -> anyhow::Error {
 }
 
 /// The steps that remove a builder; `purge` takes its cache, too. None where nothing is left of it.
-pub fn down(name: &str, facts: &BuilderFacts, layout: &Layout, purge: bool) -> Result<Vec<Step>> {
+pub(crate) fn down(name: &str, facts: &BuilderFacts, layout: &Layout, purge: bool) -> Result<Vec<Step>> {
     let Some(made) = &facts.made else {
         return match &facts.instance {
             None => Ok(volume(name, facts, purge).into_iter().collect()),
@@ -246,7 +246,7 @@ fn volume(name: &str, facts: &BuilderFacts, purge: bool) -> Option<Step> {
 }
 
 /// What the volume with a builder's cache is called.
-pub fn volume_name(name: &str) -> String {
+pub(crate) fn volume_name(name: &str) -> String {
     format!("buildx_buildkit_{name}0_state")
 }
 

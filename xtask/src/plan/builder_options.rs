@@ -15,13 +15,13 @@ use crate::text::size;
 const GB: u64 = 1_000_000_000;
 
 /// A builder of this machine that nothing more is said about.
-pub fn default(name: &str) -> BuilderSpec {
+pub(crate) fn default(name: &str) -> BuilderSpec {
     let place = BuilderPlace::Container { image: IMAGE.to_owned(), size: SIZE };
     BuilderSpec { name: name.to_owned(), place, options: BTreeMap::new() }
 }
 
 /// What is asked for; what is not said stays as it was made.
-pub fn spec(
+pub(crate) fn spec(
     session: &Session,
     parsed: &Parsed,
     name: &str,

@@ -19,7 +19,7 @@ use crate::text::size::show as human;
 
 /// What the store has.
 #[derive(Debug, Clone, Default)]
-pub struct Stock {
+pub(crate) struct Stock {
     /// Sound generations and where they are.
     pub layers: Vec<(PathBuf, Layers)>,
     /// Sound mounts.
@@ -30,7 +30,7 @@ pub struct Stock {
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// Images; all where none is named.
     pub images: Vec<String>,
     /// Keys of the Dockerfiles as they are now.
@@ -41,7 +41,7 @@ pub struct Wanted {
 
 /// The bootstrapped base image in the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldBase {
+pub(crate) struct HeldBase {
     /// The engine's id of it.
     pub id: String,
     /// About what it takes, in bytes.
@@ -50,7 +50,7 @@ pub struct HeldBase {
 
 /// A bundle that is to be made.
 #[derive(Debug, Clone)]
-pub struct Export {
+pub(crate) struct Export {
     /// What it says; its base image is added when that is saved.
     pub bundle: Bundle,
     /// Where the blobs are, by digest.
@@ -63,7 +63,7 @@ pub struct Export {
 ///
 /// # Errors
 /// Where an image is asked for that the store does not hold, or there is nothing to travel.
-pub fn plan(
+pub(crate) fn plan(
     stock: &Stock,
     wanted: &Wanted,
     base: Option<HeldBase>,
@@ -129,13 +129,13 @@ fn age(dir: &Path, layers: &Layers) -> (Option<u64>, Timestamp) {
 
 impl Export {
     /// About what the bundle will take, in bytes.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bundle.bytes() + self.base.as_ref().map_or(0, |base| base.bytes)
     }
 }
 
 /// A line for each part of a bundle.
-pub fn text(bundle: &Bundle) -> String {
+pub(crate) fn text(bundle: &Bundle) -> String {
     let images = bundle.images.iter().map(|layers| {
         let entry = &layers.entry;
         format!("layers  {:>8}  {} {} {}\n", human(entry.bytes), entry.image, entry.platform, entry.key)
@@ -151,7 +151,7 @@ pub fn text(bundle: &Bundle) -> String {
 }
 
 /// The parts of a bundle as a JSON document has them.
-pub fn json(bundle: &Bundle) -> Value {
+pub(crate) fn json(bundle: &Bundle) -> Value {
     let image = |layers: &Layers| {
         let entry = &layers.entry;
         json!({"image": entry.image, "platform": entry.platform, "key": entry.key, "saved": entry.saved, "bytes": entry.bytes})

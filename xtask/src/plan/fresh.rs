@@ -23,7 +23,7 @@ use crate::text::{size, suggestion};
 
 /// What is known of one target.
 #[derive(Debug, Clone)]
-pub struct FreshFacts {
+pub(crate) struct FreshFacts {
     /// Its platforms, joined by commas.
     pub platform: String,
     /// The file that remembers; none where the store is left alone.
@@ -42,7 +42,7 @@ pub struct FreshFacts {
 
 /// What a plan does about one target.
 #[derive(Debug, Clone, Serialize)]
-pub struct FreshTarget {
+pub(crate) struct FreshTarget {
     /// The target.
     pub target: String,
     /// Its `/dev/shm` in bytes, where all of its steps were run again.
@@ -53,7 +53,7 @@ pub struct FreshTarget {
 
 /// What a plan does about all of them.
 #[derive(Debug, Default)]
-pub struct Fresh {
+pub(crate) struct Fresh {
     /// By target, for the plan's document.
     pub targets: Vec<FreshTarget>,
     /// Dockerfiles with their ARGs, by target, where they have any.
@@ -76,7 +76,7 @@ const NOT_REMEMBERED: &str = "what is run again is not remembered, since the sto
 const DEFAULT_SHM: u64 = 64 << 20;
 
 /// What the words of `--fresh` stand for in each target; one that stands for nothing anywhere is an error that names the near.
-pub fn choose(words: &[String], targets: &mut BTreeMap<String, FreshFacts>) -> Result<()> {
+pub(crate) fn choose(words: &[String], targets: &mut BTreeMap<String, FreshFacts>) -> Result<()> {
     for word in words {
         let (mut found, mut others) = (false, Vec::new());
         for facts in targets.values_mut() {
@@ -137,7 +137,7 @@ fn refuse(word: &str, others: &[StepSelector]) -> anyhow::Error {
 }
 
 /// Plans it.
-pub fn plan(facts: &BuildFacts, options: &BuildOptions) -> Fresh {
+pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions) -> Fresh {
     let mut fresh = Fresh::default();
     let mut inline = serde_json::Map::new();
     let mut files: BTreeMap<&Path, FreshFile> = BTreeMap::new();
@@ -220,7 +220,7 @@ fn remember(path: &Path, file: &FreshFile) -> Step {
 }
 
 /// The size of a target's `/dev/shm`, where all of its steps were run again.
-pub fn shm_size(targets: &[FreshTarget], target: &str) -> Option<u64> {
+pub(crate) fn shm_size(targets: &[FreshTarget], target: &str) -> Option<u64> {
     targets.iter().find(|known| known.target == target)?.shm_size
 }
 

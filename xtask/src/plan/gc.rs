@@ -15,7 +15,7 @@ const RECORDS: usize = 10;
 
 /// What is asked of a plan.
 #[derive(Debug, Clone, Default)]
-pub struct Request {
+pub(crate) struct Request {
     /// The policy.
     pub policy: Policy,
     /// Bytes that are to be free below the budget.
@@ -58,7 +58,7 @@ pub struct GcPlan {
 /// Makes the list. First what nobody can use, then what is old by the policy, then generations beyond those that stay, then,
 /// while the store is too large, what was of no use for the longest time. Where room is asked for and cannot be had,
 /// nothing goes for it.
-pub fn plan(contents: &Contents, request: &Request, now: Timestamp) -> GcPlan {
+pub(crate) fn plan(contents: &Contents, request: &Request, now: Timestamp) -> GcPlan {
     let mut picked = Picked { shares: contents.shares(), removals: Vec::new(), left: contents.bytes() };
     let before = picked.left;
     let mine = |item: &&Item| item.state != ItemState::Untouchable && !request.protect.contains(&item.path);
@@ -91,12 +91,12 @@ pub fn plan(contents: &Contents, request: &Request, now: Timestamp) -> GcPlan {
 }
 
 /// The list that takes everything of some kinds, but for what is a running build's.
-pub fn clear(contents: &Contents, kinds: &[ItemKind]) -> GcPlan {
+pub(crate) fn clear(contents: &Contents, kinds: &[ItemKind]) -> GcPlan {
     all_of(contents, kinds.iter().flat_map(|kind| contents.of(*kind)), "cleared")
 }
 
 /// The list that takes the records of builds, but for one that runs.
-pub fn forget(contents: &Contents, ids: &[String]) -> GcPlan {
+pub(crate) fn forget(contents: &Contents, ids: &[String]) -> GcPlan {
     all_of(
         contents,
         contents.of(ItemKind::Builds).filter(|item| ids.contains(&item.name)),

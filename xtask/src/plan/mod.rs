@@ -2,21 +2,21 @@
 
 pub(crate) mod allow;
 mod arguments;
-pub mod bake_args;
-pub mod build;
-pub mod builder;
-pub mod builder_options;
-pub mod bundle;
-pub mod caches;
-pub mod fresh;
-pub mod gc;
-pub mod mounts;
-pub mod options;
+pub(crate) mod bake_args;
+pub(crate) mod build;
+pub(crate) mod builder;
+pub(crate) mod builder_options;
+pub(crate) mod bundle;
+pub(crate) mod caches;
+pub(crate) mod fresh;
+pub(crate) mod gc;
+pub(crate) mod mounts;
+pub(crate) mod options;
 pub(crate) mod packages;
-pub mod pins;
-pub mod push;
-pub mod registry_state;
-pub mod save;
+pub(crate) mod pins;
+pub(crate) mod push;
+pub(crate) mod registry_state;
+pub(crate) mod save;
 
 #[cfg(test)]
 pub(crate) mod tests;

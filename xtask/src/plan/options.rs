@@ -16,7 +16,7 @@ use crate::store::policy::Policy;
 
 /// What the user asked a build to be.
 #[derive(Debug, Clone, Default)]
-pub struct BuildOptions {
+pub(crate) struct BuildOptions {
     /// Targets or groups, as typed.
     pub targets: Vec<String>,
     /// Compose or bake files, absolute.
@@ -59,7 +59,7 @@ pub struct BuildOptions {
 
 impl BuildOptions {
     /// Resolves the options of a command that builds `targets`.
-    pub fn new(session: &Session, parsed: &Parsed, targets: Vec<String>) -> Result<Self> {
+    pub(crate) fn new(session: &Session, parsed: &Parsed, targets: Vec<String>) -> Result<Self> {
         let host = &session.host;
         let mut sets = parsed.many("--set");
         sets.iter().try_for_each(|set| overrides::check(set))?;
@@ -126,12 +126,12 @@ impl BuildOptions {
 
     /// The sets that may change what is declared. Tags may not: a target that builds upon another's image knows it by its
     /// declared name.
-    pub fn declaring_sets(&self) -> Vec<String> {
+    pub(crate) fn declaring_sets(&self) -> Vec<String> {
         self.sets.iter().filter(|set| tags_set(set).is_none()).cloned().collect()
     }
 
     /// The first tag that the user chose for a target; `is_main` for the one that `--tag` speaks of.
-    pub fn chosen_tag(&self, name: &str, is_main: bool) -> Option<&str> {
+    pub(crate) fn chosen_tag(&self, name: &str, is_main: bool) -> Option<&str> {
         let by_set = |set: &&String| tags_set(set).is_some_and(|target| target == name || target == "*");
         let of_main = self.tags.first().filter(|_| is_main);
         of_main.map(String::as_str).or_else(|| Some(self.sets.iter().find(by_set)?.split_once('=')?.1))

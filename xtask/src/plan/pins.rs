@@ -19,7 +19,7 @@ const STAGES: &str = include_str!("newest.Dockerfile");
 
 /// What was learnt.
 #[derive(Debug, Clone, Default)]
-pub struct Newest {
+pub(crate) struct Newest {
     /// The newest versions by name of their pin.
     pub pins: Pins,
     /// `go.mod` and `go.sum` for them, where FrankenPHP or Caddy move.
@@ -30,7 +30,7 @@ pub struct Newest {
 
 /// What an update does.
 #[derive(Debug, Clone, Serialize)]
-pub struct Update {
+pub(crate) struct Update {
     /// Version of the document.
     pub schema: u32,
     /// All pins as they will be.
@@ -47,7 +47,7 @@ pub struct Update {
 
 /// One pin that moves.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// The pin.
     pub name: String,
     /// The version it had.
@@ -58,7 +58,7 @@ pub struct Change {
 
 /// One pin that stays because its file says so.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-pub struct HeldPin {
+pub(crate) struct HeldPin {
     /// The pin.
     pub name: String,
     /// The version it keeps.
@@ -68,7 +68,7 @@ pub struct HeldPin {
 }
 
 /// The pins that are held.
-pub fn held(pins: &[Pin]) -> Vec<HeldPin> {
+pub(crate) fn held(pins: &[Pin]) -> Vec<HeldPin> {
     let hold = |pin: &Pin| {
         let reason = pin.hold.clone()?;
         Some(HeldPin { name: pin.name.clone(), version: pin.value.clone(), reason })
@@ -77,7 +77,7 @@ pub fn held(pins: &[Pin]) -> Vec<HeldPin> {
 }
 
 /// The build that asks: the Dockerfile of the base image with stages of ours, its result a folder.
-pub fn question(layout: &Layout, scratch: &Path, held: &[HeldPin], nonce: &str) -> BuildOptions {
+pub(crate) fn question(layout: &Layout, scratch: &Path, held: &[HeldPin], nonce: &str) -> BuildOptions {
     let names: Vec<&str> = held.iter().map(|pin| pin.name.as_str()).collect();
     let set = |field: &str, value: &str| format!("{TARGET}.{field}={value}");
     BuildOptions {
@@ -97,7 +97,7 @@ pub fn question(layout: &Layout, scratch: &Path, held: &[HeldPin], nonce: &str) 
 }
 
 /// The step that writes the question's Dockerfile.
-pub fn write_question(scratch: &Path, dockerfile: &str) -> Step {
+pub(crate) fn write_question(scratch: &Path, dockerfile: &str) -> Step {
     Step::write(
         "",
         scratch.join("Dockerfile"),
@@ -106,7 +106,7 @@ pub fn write_question(scratch: &Path, dockerfile: &str) -> Step {
 }
 
 /// What the answer changes.
-pub fn update(layout: &Layout, text: &str, newest: &Newest) -> Result<Update> {
+pub(crate) fn update(layout: &Layout, text: &str, newest: &Newest) -> Result<Update> {
     let old = pins::parse_list(text)?;
     let changes: Vec<Change> = old.iter().filter_map(|pin| change(pin, newest)).collect();
     let moved: Pins = changes.iter().map(|change| (change.name.clone(), change.to.clone())).collect();

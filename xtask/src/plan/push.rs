@@ -13,7 +13,7 @@ use crate::store::key::Key;
 
 /// One target's layers, into one registry.
 #[derive(Debug, Clone, Serialize)]
-pub struct Push {
+pub(crate) struct Push {
     /// The target.
     pub target: String,
     /// Its image in the store.
@@ -39,7 +39,7 @@ pub struct Push {
 }
 
 /// The push of each target to each registry that may be written; those that others build upon come first.
-pub fn plan(facts: &BuildFacts, common: &Command) -> Vec<Push> {
+pub(crate) fn plan(facts: &BuildFacts, common: &Command) -> Vec<Push> {
     let writable: Vec<&RegistryState> = facts.registries.iter().filter(|held| held.takes_pushes()).collect();
     let targets = facts.names.iter().rev().filter_map(|name| Some((name, facts.stored.get(name)?)));
     targets
@@ -70,7 +70,7 @@ fn push(facts: &BuildFacts, common: &Command, held: &RegistryState, name: &str, 
 
 impl Push {
     /// What happens where something ran or the registry lacks the key.
-    pub fn to_shell(&self) -> Vec<String> {
+    pub(crate) fn to_shell(&self) -> Vec<String> {
         let when = if self.lacking {
             format!("# `{}` is not there yet:", self.reference)
         } else {

@@ -11,7 +11,7 @@ use crate::store::key::Key;
 
 /// One target's layers, into one directory: two targets to one destination lose one of them, silently (measured).
 #[derive(Debug, Clone, Serialize)]
-pub struct Save {
+pub(crate) struct Save {
     /// The target.
     pub target: String,
     /// Its image in the store.
@@ -43,7 +43,7 @@ pub struct Save {
 }
 
 /// Saves for every target with a key; `common` is what the build's call and theirs share.
-pub fn plan(facts: &BuildFacts, common: &Command) -> Vec<Save> {
+pub(crate) fn plan(facts: &BuildFacts, common: &Command) -> Vec<Save> {
     // Those that others build upon come first: the others share their blobs.
     let mut saves: Vec<Save> = Vec::new();
     for name in facts.names.iter().rev() {
@@ -81,7 +81,7 @@ fn save(facts: &BuildFacts, common: &Command, name: &str, stored: &Stored) -> Sa
 
 impl Save {
     /// What happens where the store lacks the result.
-    pub fn to_shell(&self) -> Vec<String> {
+    pub(crate) fn to_shell(&self) -> Vec<String> {
         let quote = |path: &PathBuf| shell_words::quote(&path.to_string_lossy()).into_owned();
         vec![
             format!("# unless `{}` holds this result already:", self.results.display()),

@@ -1,6 +1,6 @@
 //! Child processes that answer a question, the signals that end this process, and its standard streams.
 
-pub mod query;
-pub mod root;
-pub mod signals;
-pub mod stdio;
+pub(crate) mod query;
+pub(crate) mod root;
+pub(crate) mod signals;
+pub(crate) mod stdio;

@@ -13,7 +13,7 @@ use crate::process::signals::Supervised;
 
 /// What a question was answered with.
 #[derive(Debug, Clone)]
-pub struct QueryOutput {
+pub(crate) struct QueryOutput {
     /// Whether it exited with 0.
     pub success: bool,
     /// Its stdout.
@@ -23,7 +23,7 @@ pub struct QueryOutput {
 }
 
 /// A question under way; several may be at once.
-pub struct RunningQuery {
+pub(crate) struct RunningQuery {
     line: String,
     child: Supervised,
     stdout: Receiver<String>,
@@ -31,7 +31,7 @@ pub struct RunningQuery {
 }
 
 /// Starts a command that only asks.
-pub fn start(command: xshell::Cmd<'_>) -> Result<RunningQuery> {
+pub(crate) fn start(command: xshell::Cmd<'_>) -> Result<RunningQuery> {
     let line = command.to_string();
     start_process(Command::from(command), line)
 }
@@ -46,20 +46,20 @@ pub(crate) fn start_process(mut command: Command, line: String) -> Result<Runnin
 }
 
 /// Runs `command` to its end and reads what it prints; after `limit` it is killed and that is an error.
-pub fn query(command: xshell::Cmd<'_>, limit: Duration) -> Result<QueryOutput> {
+pub(crate) fn query(command: xshell::Cmd<'_>, limit: Duration) -> Result<QueryOutput> {
     start(command)?.answer(limit)
 }
 
 impl RunningQuery {
     /// Waits for the end. After `limit` from now, and when the user asks to stop, the command and all that it started
     /// are killed, and that is an error.
-    pub fn answer(self, limit: Duration) -> Result<QueryOutput> {
+    pub(crate) fn answer(self, limit: Duration) -> Result<QueryOutput> {
         let line = self.line.clone();
         self.answer_while(limit, &|| true)?.with_context(|| format!("`{line}` was stopped"))
     }
 
     /// The same as [`Self::answer`], given up with `None` as soon as `is_wanted` says no; it is asked again and again.
-    pub fn answer_while(
+    pub(crate) fn answer_while(
         mut self,
         limit: Duration,
         is_wanted: &dyn Fn() -> bool,

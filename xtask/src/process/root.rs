@@ -87,7 +87,7 @@ pub enum User {
 }
 
 /// Who we are, by what we may do.
-pub fn user(host: &Host) -> User {
+pub(crate) fn user(host: &Host) -> User {
     match (host.is_root, host.which("sudo")) {
         (true, _) => User::Root,
         (false, Some(_)) => User::Sudo,

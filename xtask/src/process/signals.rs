@@ -19,14 +19,14 @@ use crate::process::stdio::errln;
 /// How long a run may take to end once the user asked to stop.
 const DEADLINE: Duration = Duration::from_millis(1900);
 /// A child that does not stop by itself within this time is killed, so that what it leaves can be cleaned up in time.
-pub const GRACE: Duration = Duration::from_millis(1200);
+pub(crate) const GRACE: Duration = Duration::from_millis(1200);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Children that end with this process, whatever ends it.
 static CHILDREN: Mutex<BTreeSet<Group>> = Mutex::new(BTreeSet::new());
 
 /// Handles signals from now on, in a thread.
-pub fn install() {
+pub(crate) fn install() {
     let ignored = ignored();
     let handled = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !ignored.contains(signal));
     // Fails only for signals that cannot be caught, or without a file descriptor left.
@@ -63,12 +63,12 @@ fn children() -> MutexGuard<'static, BTreeSet<Group>> {
 }
 
 /// Returns true once the user asked to stop.
-pub fn interrupted() -> bool {
+pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
 /// Fails once the user asked to stop.
-pub fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     if interrupted() { Err(error::interrupted()) } else { Ok(()) }
 }
 
@@ -89,7 +89,7 @@ impl Group {
 /// A child that ends with this process. It is killed and waited for when this value goes, unless it has ended.
 ///
 /// A child that is started after the user asked to stop cleans up: only the deadline ends it.
-pub struct Supervised {
+pub(crate) struct Supervised {
     child: Child,
     group: Group,
     has_ended: bool,
@@ -98,12 +98,12 @@ pub struct Supervised {
 
 impl Supervised {
     /// Takes over a child that was started in the process group of this process.
-    pub fn new(child: Child) -> Self {
+    pub(crate) fn new(child: Child) -> Self {
         Self::register(child, false)
     }
 
     /// Takes over a child that leads a process group of its own; signals go to the whole group.
-    pub fn leader(child: Child) -> Self {
+    pub(crate) fn leader(child: Child) -> Self {
         Self::register(child, true)
     }
 
@@ -115,30 +115,30 @@ impl Supervised {
     }
 
     /// The child, for its pipes.
-    pub fn child(&mut self) -> &mut Child {
+    pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
     /// Sends signals to it, from any thread.
-    pub fn sender(&self) -> impl Fn(Signal) + Copy + Send + Sync + use<> {
+    pub(crate) fn sender(&self) -> impl Fn(Signal) + Copy + Send + Sync + use<> {
         let group = self.group;
         move |signal| group.send(signal)
     }
 
     /// Its status, once it has ended.
-    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+    pub(crate) fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         let status = self.child.try_wait()?;
         self.has_ended |= status.is_some();
         Ok(status)
     }
 
     /// Returns true once the user asked to stop, unless it was started to clean up.
-    pub fn is_unwanted(&self) -> bool {
+    pub(crate) fn is_unwanted(&self) -> bool {
         interrupted() && !self.cleans_up
     }
 
     /// Waits for its end. When the user asks to stop it is sent SIGINT, and after [`GRACE`] SIGKILL; then this fails.
-    pub fn wait(&mut self) -> Result<ExitStatus> {
+    pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         let mut asked: Option<Instant> = None;
         loop {
             if let Some(status) = self.try_wait()? {

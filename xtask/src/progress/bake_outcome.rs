@@ -3,7 +3,7 @@
 use super::trace::Trace;
 
 /// How a call ended.
-pub struct BakeOutcome {
+pub(crate) struct BakeOutcome {
     /// Whether bake exited with 0.
     pub success: bool,
     /// Whether it was stopped because of what `stop` saw.
@@ -23,7 +23,7 @@ pub struct BakeOutcome {
 impl BakeOutcome {
     /// Whether a race of the engine alone ended the build, which is to be made once more: what ran is cached then. Of two builds at once one
     /// may lose its way in BuildKit's graph, or an image's content to the removal of another (seen with Docker 26.1).
-    pub fn is_engine_race(&self) -> bool {
+    pub(crate) fn is_engine_race(&self) -> bool {
         let is_race = |line: &String| {
             line.contains("failed to get state for index")
                 || line.contains("inconsistent graph state")
@@ -35,7 +35,7 @@ impl BakeOutcome {
 
     /// Whether an export failed that may do once more: a race, or BuildKit took a result whose content a registry has lost, where it had another
     /// one that the build has made anew (Docker 26.1).
-    pub fn is_transient_export_failure(&self) -> bool {
+    pub(crate) fn is_transient_export_failure(&self) -> bool {
         let is_lost =
             |line: &String| line.contains("could not fetch content descriptor") && line.contains("not found");
         self.is_engine_race() || !self.success && !self.stopped && self.text.iter().any(is_lost)
@@ -52,7 +52,7 @@ impl BakeOutcome {
 
 impl BakeOutcome {
     /// Whether what failed is the fetching of something from a registry, in the words of containerd's resolver.
-    pub fn is_missing_registry_blob(&self) -> bool {
+    pub(crate) fn is_missing_registry_blob(&self) -> bool {
         let words = [
             "httpReadSeeker",
             "could not fetch content",

@@ -92,7 +92,7 @@ impl Warning {
 
 /// What the stream is made of.
 #[derive(Debug)]
-pub enum Item {
+pub(crate) enum Item {
     /// A JSON value.
     Chunk(Chunk),
     /// A line of plain text.
@@ -100,19 +100,19 @@ pub enum Item {
 }
 
 /// Reads a stream item by item and holds one item at a time.
-pub struct Decoder<R> {
+pub(crate) struct Decoder<R> {
     input: R,
     value: String,
 }
 
 impl<R: BufRead> Decoder<R> {
     /// Decodes what `input` gives.
-    pub fn new(input: R) -> Self {
+    pub(crate) fn new(input: R) -> Self {
         Self { input, value: String::new() }
     }
 
     /// The next item with its raw text; `None` at the end.
-    pub fn next_item(&mut self) -> std::io::Result<Option<(Item, String)>> {
+    pub(crate) fn next_item(&mut self) -> std::io::Result<Option<(Item, String)>> {
         loop {
             let mut bytes = Vec::new();
             if self.input.read_until(b'\n', &mut bytes)? == 0 {

@@ -1,10 +1,10 @@
 //! The event stream of BuildKit: decoded, kept as a trace of vertices, handed to a watcher.
 
-pub mod bake_outcome;
-pub mod decode;
-pub mod step_name;
-pub mod trace;
-pub mod transfers;
+pub(crate) mod bake_outcome;
+pub(crate) mod decode;
+pub(crate) mod step_name;
+pub(crate) mod trace;
+pub(crate) mod transfers;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -19,7 +19,7 @@ impl StepName {
 }
 
 /// Takes a vertex's name apart; `None` for what is no step of a Dockerfile (`[internal] ...`, `exporting ...`).
-pub fn step_name(name: &str, targets: &[String]) -> Option<StepName> {
+pub(crate) fn step_name(name: &str, targets: &[String]) -> Option<StepName> {
     let (inside, instruction) = name.strip_prefix('[')?.split_once("] ")?;
     let mut words: Vec<&str> = inside.split(' ').collect();
     let is_count = |word: &str| {

@@ -11,7 +11,7 @@ use super::transfers::Transfers;
 use crate::redact::Redactor;
 
 /// How many lines of a step's output are kept for an error.
-pub const TAIL: usize = 30;
+pub(crate) const TAIL: usize = 30;
 
 /// A vertex as it is known so far.
 #[derive(Debug, Clone, Default)]

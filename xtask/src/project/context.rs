@@ -23,7 +23,7 @@ pub(super) use tree::{Entry, Tree};
 
 /// One file, directory or link of a context, and what of it counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Input {
+pub(crate) struct Input {
     /// Its path below the context, without a slash in front.
     pub path: String,
     /// `mode:digest` of a file, `mode/` of a directory, `->target` of a link, `mode|kind` of a
@@ -33,7 +33,7 @@ pub struct Input {
 
 /// What a step takes of a context.
 #[derive(Debug, Default)]
-pub struct Selected {
+pub(crate) struct Selected {
     /// What is taken, sorted; of more than [`MAX_FILES`] entries just their directories, each with
     /// a digest of its content.
     pub files: Vec<Input>,
@@ -46,11 +46,11 @@ pub struct Selected {
 }
 
 /// As many entries are recorded one by one: the record of a build is small.
-pub const MAX_FILES: usize = 500;
+pub(crate) const MAX_FILES: usize = 500;
 
 /// Digests of files by their stamps: size, inode, times.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Digests {
+pub(crate) struct Digests {
     /// Stamp and digest by path.
     files: BTreeMap<String, (String, String)>,
     /// Whether anything was added.

@@ -21,7 +21,7 @@ use crate::text::suggestion;
 
 /// What is declared, and where.
 #[derive(Debug, Clone, Default)]
-pub struct Declaration {
+pub(crate) struct Declaration {
     /// The files, absolute.
     pub files: Vec<PathBuf>,
     /// Their folder: relative paths in them start here, and bake runs here (it takes paths from its current folder).
@@ -40,7 +40,7 @@ pub struct Declaration {
 /// One target, as far as decisions need it. Shapes differ between versions of buildx: what we only repeat stays JSON.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case", default)]
-pub struct Target {
+pub(crate) struct Target {
     /// Main context; a folder, relative to the declaration's, or a URL.
     pub context: Option<String>,
     /// Named contexts.
@@ -97,7 +97,7 @@ struct Group {
 }
 
 /// What the declaration is read from.
-pub struct DeclarationQuery<'a> {
+pub(crate) struct DeclarationQuery<'a> {
     /// Compose or bake files, absolute.
     pub files: &'a [PathBuf],
     /// Targets that a bake file may keep out of its default group.
@@ -117,7 +117,7 @@ pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 const MEMO: &str = "bake-8";
 
 /// Reads the declaration with the user's overrides applied.
-pub fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declaration> {
+pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declaration> {
     let files = question.files;
     let dir = files.first().and_then(|file| file.parent()).unwrap_or(Path::new("/")).to_path_buf();
     let sets = asked_sets(question.sets);
@@ -289,7 +289,7 @@ impl Declaration {
     /// The targets that the user's words stand for, groups resolved; an unknown one is an error that names the known.
     ///
     /// As for bake, a group wins over a target of its name; within such a group the name stands for the target.
-    pub fn resolve(&self, requested: &[String]) -> Result<Vec<String>> {
+    pub(crate) fn resolve(&self, requested: &[String]) -> Result<Vec<String>> {
         let mut names = self.expand(requested, &mut Vec::new())?;
         let mut seen = std::collections::BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
@@ -325,7 +325,7 @@ impl Declaration {
 
     /// Where a target's Dockerfile is, in lower case where buildx finds only that. Returns
     /// nothing for one inside the declaration or in a remote context.
-    pub fn dockerfile(&self, target: &Target) -> Option<PathBuf> {
+    pub(crate) fn dockerfile(&self, target: &Target) -> Option<PathBuf> {
         let context = target.context.as_deref().unwrap_or(".");
         if target.dockerfile_inline.is_some() || context.contains("://") {
             return None;
@@ -339,7 +339,7 @@ impl Declaration {
 
     /// Contexts that name the image of another target: building both at once needs `target:` there (a tag would be looked
     /// up in a registry, or be the image of the build before). Gives (context, target).
-    pub fn links<'a>(&'a self, target: &'a Target) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pub(crate) fn links<'a>(&'a self, target: &'a Target) -> impl Iterator<Item = (&'a str, &'a str)> {
         target.contexts.iter().filter_map(|(context, source)| {
             if let Some(name) = source.strip_prefix("target:") {
                 return Some((context.as_str(), self.targets.get_key_value(name)?.0.as_str()));
@@ -359,7 +359,7 @@ impl Declaration {
 
 impl Target {
     /// Whether the image is a list of manifests: one for each platform, and one for the attestations of each.
-    pub fn makes_manifest_list(&self) -> bool {
+    pub(crate) fn makes_manifest_list(&self) -> bool {
         let is_off = |value: &serde_json::Value| match value {
             serde_json::Value::String(text) => text.split(',').any(|field| field == "disabled=true"),
             object => ["true", "1"].iter().any(|on| object["disabled"] == *on) || object["disabled"] == true,
@@ -368,7 +368,7 @@ impl Target {
     }
 
     /// Whether it builds upon the pinned base image, and no other was chosen for it.
-    pub fn builds_upon(&self, pinned: &str) -> bool {
+    pub(crate) fn builds_upon(&self, pinned: &str) -> bool {
         self.args.get("BASE_IMAGE").and_then(Option::as_deref) == Some(pinned)
     }
 }

@@ -18,7 +18,7 @@ use super::ignore::Ignore;
 use crate::redact::Redactor;
 
 /// One target of a build, as it is handed to BuildKit.
-pub struct TargetFacts {
+pub(crate) struct TargetFacts {
     /// Its name.
     pub name: String,
     /// Its Dockerfile.
@@ -32,7 +32,7 @@ pub struct TargetFacts {
 }
 
 /// What a context is.
-pub enum ImagePlace {
+pub(crate) enum ImagePlace {
     /// A directory of this machine, with what stays out.
     Directory(PathBuf, Ignore),
     /// What another target of the build makes.
@@ -43,7 +43,7 @@ pub enum ImagePlace {
 
 /// One step and what it is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GraphStep {
+pub(crate) struct GraphStep {
     /// The target.
     pub target: String,
     /// The stage, as BuildKit prints it.
@@ -91,14 +91,14 @@ impl GraphStep {
     }
 
     /// All steps whose results it takes: those that it starts from, then those that it reads from.
-    pub fn needs(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn needs(&self) -> impl Iterator<Item = usize> {
         self.parents.iter().chain(&self.draws).copied()
     }
 }
 
 /// An image that the builder sees.
 #[derive(Debug, Clone, Default)]
-pub struct KnownImage {
+pub(crate) struct KnownImage {
     /// What it is to BuildKit: its layers, and what a step inherits of its configuration.
     pub digest: String,
     /// What stages inherit from it.
@@ -107,7 +107,7 @@ pub struct KnownImage {
 
 /// The step that BuildKit names like this in a target; of several of one text in a stage, the
 /// first.
-pub fn find(
+pub(crate) fn find(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
     target: &str,
@@ -125,7 +125,7 @@ pub fn find(
 
 /// The graph of a build. `images` has digests of images by name; one that is missing there is known
 /// by its name alone.
-pub fn graph(
+pub(crate) fn graph(
     targets: &[TargetFacts],
     images: &BTreeMap<String, KnownImage>,
     digests: &mut Digests,
@@ -134,7 +134,7 @@ pub fn graph(
 }
 
 /// Tells the targets what their stages inherit from images, and from the images of other targets.
-pub fn inherit(targets: &mut [TargetFacts], images: &BTreeMap<String, KnownImage>) {
+pub(crate) fn inherit(targets: &mut [TargetFacts], images: &BTreeMap<String, KnownImage>) {
     let mut made: BTreeMap<String, ImageConfig> = BTreeMap::new();
     // Each round does at least one more target, unless they wait for each other.
     for _ in 0..targets.len() {
@@ -177,7 +177,7 @@ impl TargetFacts {
 }
 
 /// Names of the images that the steps start from or read from.
-pub fn images(targets: &[TargetFacts]) -> BTreeSet<String> {
+pub(crate) fn images(targets: &[TargetFacts]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for target in targets {
         let Some(goal) = target.file.goal(&target.inputs) else { continue };

@@ -5,7 +5,7 @@ mod expression;
 mod pattern;
 mod program;
 
-pub use pattern::BadPattern;
+pub(crate) use pattern::BadPattern;
 use pattern::Pattern;
 use program::Program;
 
@@ -125,16 +125,16 @@ fn parents(path: &str) -> impl Iterator<Item = &str> {
 
 /// A pattern of `COPY`, as Go's `path.Match` takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glob(Program);
+pub(crate) struct Glob(Program);
 
 impl Glob {
     /// Nothing for a bad pattern, which BuildKit refuses.
-    pub fn new(pattern: &str) -> Option<Self> {
+    pub(crate) fn new(pattern: &str) -> Option<Self> {
         Program::glob(pattern).map(Self)
     }
 
     /// Whether the whole path fits.
-    pub fn matches(&self, path: &str) -> bool {
+    pub(crate) fn matches(&self, path: &str) -> bool {
         self.0.matches(path)
     }
 }

@@ -18,7 +18,7 @@ use super::ignore::Ignore;
 
 /// Takes what targets are made of in.
 #[derive(Default)]
-pub struct Inputs {
+pub(crate) struct Inputs {
     hash: Sha256,
     /// How many files went in.
     pub files: usize,
@@ -26,7 +26,7 @@ pub struct Inputs {
 
 impl Inputs {
     /// Takes in a target.
-    pub fn target(&mut self, declaration: &Declaration, name: &str, platform: &str) -> Result<()> {
+    pub(crate) fn target(&mut self, declaration: &Declaration, name: &str, platform: &str) -> Result<()> {
         let target = &declaration.targets[name];
         self.part(name.as_bytes());
         self.part(platform.as_bytes());
@@ -50,7 +50,7 @@ impl Inputs {
     }
 
     /// The digest of all of it, in hex.
-    pub fn digest(self) -> String {
+    pub(crate) fn digest(self) -> String {
         format!("{:x}", self.hash.finalize())
     }
 
@@ -106,7 +106,7 @@ fn contexts(target: &Target) -> impl Iterator<Item = (&str, &str)> {
 
 /// The Dockerfile's own `.dockerignore`, which is for the main context alone, else the one in the
 /// context.
-pub fn ignore(declaration: &Declaration, target: &Target, dir: &Path, name: &str) -> Ignore {
+pub(crate) fn ignore(declaration: &Declaration, target: &Target, dir: &Path, name: &str) -> Ignore {
     let own = declaration.dockerfile(target).filter(|_| name.is_empty()).map(|file| {
         let mut name = file.file_name().unwrap_or_default().to_owned();
         name.push(".dockerignore");

@@ -3,21 +3,21 @@
 
 pub(crate) mod app;
 mod compose;
-pub mod context;
-pub mod declaration;
-pub mod dockerfile;
-pub mod graph;
-pub mod ignore;
-pub mod inputs;
-pub mod mount;
-pub mod overrides;
+pub(crate) mod context;
+pub(crate) mod declaration;
+pub(crate) mod dockerfile;
+pub(crate) mod graph;
+pub(crate) mod ignore;
+pub(crate) mod inputs;
+pub(crate) mod mount;
+pub(crate) mod overrides;
 pub(crate) mod packages;
-pub mod pins;
+pub(crate) mod pins;
 pub(crate) mod project_name;
 mod remembered;
-pub mod requested;
-pub mod secrets;
+pub(crate) mod requested;
+pub(crate) mod secrets;
 mod templates;
 pub(crate) mod typed_paths;
 
-pub use declaration::{Declaration, Target};
+pub(crate) use declaration::{Declaration, Target};

@@ -81,7 +81,7 @@ pub(crate) fn is_by_variable(set: &str) -> bool {
 }
 
 /// Checks the form and the key of one `--set`.
-pub fn check(set: &str) -> Result<()> {
+pub(crate) fn check(set: &str) -> Result<()> {
     let form = || {
         usage(format!(
             "`--set {set}` is not of the form TARGET.KEY=VALUE\nfor example: --set app.args.DEBUG=1"
@@ -110,7 +110,7 @@ pub fn check(set: &str) -> Result<()> {
 }
 
 /// `--build-arg K=V` for every target; `--build-arg K` takes the value from the environment, as docker does.
-pub fn build_arg(arg: &str, env: impl Fn(&str) -> Option<String>) -> Result<String> {
+pub(crate) fn build_arg(arg: &str, env: impl Fn(&str) -> Option<String>) -> Result<String> {
     match arg.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(format!("*.args.{arg}")),
         None if !arg.is_empty() => match env(arg) {

@@ -8,14 +8,14 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 /// The pinned versions by name.
-pub type Pins = BTreeMap<String, String>;
+pub(crate) type Pins = BTreeMap<String, String>;
 
 /// What a comment begins with that holds the pin below it.
 const HOLD: &str = "hold:";
 
 /// One pin as its file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pin {
+pub(crate) struct Pin {
     /// Its name.
     pub name: String,
     /// The version.
@@ -30,7 +30,7 @@ pub fn read(path: &Path) -> Result<Pins> {
 }
 
 /// Reads the pins in their file's order, with what holds them.
-pub fn list(path: &Path) -> Result<Vec<Pin>> {
+pub(crate) fn list(path: &Path) -> Result<Vec<Pin>> {
     let text = fs::read_to_string(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     parse_list(&text).with_context(|| format!("`{}`", path.display()))
 }
@@ -41,7 +41,7 @@ pub fn parse(text: &str) -> Result<Pins> {
 }
 
 /// Parses it in order.
-pub fn parse_list(text: &str) -> Result<Vec<Pin>> {
+pub(crate) fn parse_list(text: &str) -> Result<Vec<Pin>> {
     let mut pins: Vec<Pin> = Vec::new();
     let mut hold = None;
     for (number, line) in text.lines().enumerate() {
@@ -60,7 +60,7 @@ pub fn parse_list(text: &str) -> Result<Vec<Pin>> {
 }
 
 /// The text with these values; comments, order, quotes and every other line stay.
-pub fn with_values(text: &str, values: &Pins) -> String {
+pub(crate) fn with_values(text: &str, values: &Pins) -> String {
     let mut new = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let change = assignment(line).and_then(|(name, old)| Some((line.find('=')?, old, values.get(name)?)));

@@ -8,7 +8,7 @@ use super::Declaration;
 use crate::error::usage;
 
 /// Checks that the declaration's files exist, before anything else is asked.
-pub fn check_files(files: &[PathBuf]) -> Result<()> {
+pub(crate) fn check_files(files: &[PathBuf]) -> Result<()> {
     match files.iter().find(|file| !file.is_file()) {
         None => Ok(()),
         Some(file) => Err(usage(format!(
@@ -20,7 +20,7 @@ pub fn check_files(files: &[PathBuf]) -> Result<()> {
 
 /// Adds the targets that others use as base image. They are built with them, so that their images
 /// exist under their own names too.
-pub fn add_linked(declaration: &Declaration, names: &mut Vec<String>) {
+pub(crate) fn add_linked(declaration: &Declaration, names: &mut Vec<String>) {
     let mut next = 0;
     while next < names.len() {
         let target = &declaration.targets[&names[next]];

@@ -56,7 +56,7 @@ fn unpacked(dir: &Path) -> Option<Browser> {
 }
 
 /// The steps that bring it; none where one is there, or where Debian's cannot be had.
-pub fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
+pub(crate) fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
     let is_debian = matches!(Distribution::read(), Distribution::Debian { .. });
     if find(host, layout).is_some() || !is_debian {
         return Vec::new();

@@ -10,7 +10,7 @@ use crate::process::root::Root;
 use crate::step::{Action, Command, Step};
 
 /// Where a daemon that was started by hand writes.
-pub const LOG: &str = "/var/log/durango-dockerd.log";
+pub(crate) const LOG: &str = "/var/log/durango-dockerd.log";
 /// What was there before provisioning.
 const BACKUP: &str = "/etc/docker/daemon.json.before-durango-provision";
 /// A daemon with many images takes its time.
@@ -18,7 +18,7 @@ const SECONDS: u64 = 90;
 
 /// Images in containerd, where there are none yet that this would hide. An engine that has images is switched by `setup`. The build cache
 /// gets no limit: an engine without one keeps all, and the one that is installed forgets every result whenever it removes one.
-pub fn configure(facts: &ProvisionFacts, root: &Root) -> Result<Vec<Step>> {
+pub(crate) fn configure(facts: &ProvisionFacts, root: &Root) -> Result<Vec<Step>> {
     let text = facts.config.as_deref().unwrap_or_default();
     let unreadable = |error| {
         anyhow!(
@@ -45,7 +45,7 @@ pub fn configure(facts: &ProvisionFacts, root: &Root) -> Result<Vec<Step>> {
 }
 
 /// Starts the daemon and waits until it answers.
-pub fn start(facts: &ProvisionFacts, root: &Root) -> Vec<Step> {
+pub(crate) fn start(facts: &ProvisionFacts, root: &Root) -> Vec<Step> {
     let ready = root.command(["docker", "version"]);
     let wait =
         |why: &str| Step { why: why.into(), action: Action::Wait { ready: ready.clone(), seconds: SECONDS } };
@@ -63,7 +63,7 @@ pub fn start(facts: &ProvisionFacts, root: &Root) -> Vec<Step> {
 }
 
 /// Somebody has started a daemon that does not answer yet: it is not ours to stop, nor to start a second one.
-pub fn await_process(pid: i32) -> Step {
+pub(crate) fn await_process(pid: i32) -> Step {
     let why = format!("waiting for the daemon that runs already (process {pid})");
     Step { why, action: Action::Wait { ready: Command::new(["docker", "version"]), seconds: SECONDS } }
 }

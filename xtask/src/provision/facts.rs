@@ -23,7 +23,7 @@ pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The machine, as far as installing and starting an engine goes.
 #[derive(Debug, Clone)]
-pub struct ProvisionFacts {
+pub(crate) struct ProvisionFacts {
     /// What it runs.
     pub distribution: Distribution,
     /// Where apt takes packages from.
@@ -70,7 +70,7 @@ pub struct ProvisionFacts {
 
 /// The daemon's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Daemon {
+pub(crate) enum Daemon {
     /// It runs.
     Runs,
     /// Nobody answers at an address that the user chose: not ours to start.
@@ -83,7 +83,7 @@ pub enum Daemon {
 
 /// What starts services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Init {
+pub(crate) enum Init {
     /// systemd is running.
     Systemd,
     /// A classic init is running and policy lets services start.
@@ -94,7 +94,7 @@ pub enum Init {
 
 impl ProvisionFacts {
     /// Looks at this machine.
-    pub fn read(session: &Session) -> Self {
+    pub(crate) fn read(session: &Session) -> Self {
         let host = &session.host;
         let info = info(session);
         let has = |programs: &[&str]| programs.iter().any(|name| program(host, name).is_some());

@@ -1,12 +1,12 @@
 //! Installing and starting the engine: facts about the machine ([`facts`]) -> what is missing ([`packages`]) and how the
 //! daemon is started ([`daemon`]) -> steps. Nothing here changes anything; a machine that lacks nothing yields no steps.
 
-pub mod browser;
-pub mod daemon;
-pub mod facts;
-pub mod packages;
-pub mod probe;
-pub mod test_tools;
+pub(crate) mod browser;
+pub(crate) mod daemon;
+pub(crate) mod facts;
+pub(crate) mod packages;
+pub(crate) mod probe;
+pub(crate) mod test_tools;
 
 use anyhow::Result;
 
@@ -16,12 +16,12 @@ use crate::step::Step;
 use facts::{Daemon, ProvisionFacts};
 
 /// The steps that make this machine able to build; none where it is already. Run them, then ask the engine again.
-pub fn steps(session: &Session) -> Result<Vec<Step>> {
+pub(crate) fn steps(session: &Session) -> Result<Vec<Step>> {
     decide(&ProvisionFacts::read(session))
 }
 
 /// From facts to steps.
-pub fn decide(facts: &ProvisionFacts) -> Result<Vec<Step>> {
+pub(crate) fn decide(facts: &ProvisionFacts) -> Result<Vec<Step>> {
     if let Daemon::Hangs(pid) = facts.daemon {
         return Ok(vec![daemon::await_process(pid)]);
     }

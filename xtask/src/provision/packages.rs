@@ -15,9 +15,10 @@ use crate::step::Step;
 /// Names Debian 13 as an additional source.
 const SOURCES: &str = "/etc/apt/sources.list.d/durango-engine.sources";
 /// Says what may come from there.
-pub const PREFERENCES: &str = "/etc/apt/preferences.d/durango-engine";
+pub(crate) const PREFERENCES: &str = "/etc/apt/preferences.d/durango-engine";
 /// Packages of Docker's own archive; they and the distribution's exclude each other.
-pub const FOREIGN: [&str; 4] = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-ce-rootless-extras"];
+pub(crate) const FOREIGN: [&str; 4] =
+    ["docker-ce", "docker-ce-cli", "containerd.io", "docker-ce-rootless-extras"];
 /// What Debian 12 has too old or not at all.
 const FROM_TRIXIE: [&str; 5] = ["docker.io", "docker-cli", "docker-buildx", "docker-compose", "containerd"];
 
@@ -44,7 +45,7 @@ const DOCKER: Names = Names {
 };
 
 /// The packages that are to be installed, or why that cannot be done here.
-pub fn missing(facts: &ProvisionFacts) -> Result<Vec<&'static str>> {
+pub(crate) fn missing(facts: &ProvisionFacts) -> Result<Vec<&'static str>> {
     if let (Daemon::Elsewhere(place), true) = (&facts.daemon, facts.client) {
         bail!(
             "failed to provision: {place} is chosen, and no engine answers there\n\
@@ -134,7 +135,7 @@ fn bootstrap_parts(facts: &ProvisionFacts) -> impl Iterator<Item = &'static str>
 const PATIENCE: [&str; 4] = ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"];
 
 /// The steps that tell apt where the packages are.
-pub fn prepare(facts: &ProvisionFacts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
+pub(crate) fn prepare(facts: &ProvisionFacts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     if needs_trixie(facts, packages) {
         steps.extend(add_trixie(facts, packages, root)?);
@@ -147,7 +148,7 @@ pub fn prepare(facts: &ProvisionFacts, packages: &[&str], root: &Root) -> Result
 }
 
 /// The step that installs packages.
-pub fn install(packages: &[&str], root: &Root) -> Option<Step> {
+pub(crate) fn install(packages: &[&str], root: &Root) -> Option<Step> {
     // Files of configuration that the user changed stay as they are; nobody is there to be asked.
     let keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"];
     let argv = ["apt-get", "-y", "--no-install-recommends"].into_iter().chain(PATIENCE).chain(keep);
@@ -209,7 +210,7 @@ fn preferences_file(pinned: &[&str], is_theirs: bool) -> String {
 }
 
 /// The packages that an earlier preferences file of ours names.
-pub fn pinned(preferences: &str) -> Vec<String> {
+pub(crate) fn pinned(preferences: &str) -> Vec<String> {
     let lines = preferences.lines().filter_map(|line| line.strip_prefix("Package: "));
     lines.flat_map(str::split_whitespace).filter(|name| *name != "*").map(str::to_owned).collect()
 }

@@ -29,7 +29,7 @@ pub(crate) fn daemon(host: &Host, info: Option<&Info>) -> Daemon {
 }
 
 /// The address or context that the user chose, where it is not this machine's usual daemon.
-pub fn chosen_place(host: &Host) -> Option<String> {
+pub(crate) fn chosen_place(host: &Host) -> Option<String> {
     const USUAL: [&str; 2] = ["unix:///var/run/docker.sock", "unix:///run/docker.sock"];
     if let Some(address) = host.var("DOCKER_HOST") {
         return (!USUAL.contains(&address)).then(|| format!("DOCKER_HOST={}", without_password(address)));
@@ -50,7 +50,7 @@ fn without_password(address: &str) -> String {
 }
 
 /// What starts services.
-pub fn init(session: &Session) -> Init {
+pub(crate) fn init(session: &Session) -> Init {
     if Path::new("/run/systemd/system").is_dir() {
         return Init::Systemd;
     }
@@ -72,7 +72,7 @@ fn policy_allows(session: &Session) -> bool {
 }
 
 /// Whether the classic store below the data root holds anything that switching to containerd would hide.
-pub fn has_images(config: Option<&str>) -> bool {
+pub(crate) fn has_images(config: Option<&str>) -> bool {
     let config = config.and_then(|text| daemon_json::parse(text).ok()).unwrap_or_default();
     let root = Path::new(config["data-root"].as_str().unwrap_or("/var/lib/docker"));
     match fs::read_dir(root.join("image")) {
@@ -85,7 +85,7 @@ pub fn has_images(config: Option<&str>) -> bool {
 }
 
 /// Pid files whose daemon is dead.
-pub fn stale_pid_files() -> Vec<PathBuf> {
+pub(crate) fn stale_pid_files() -> Vec<PathBuf> {
     let files =
         [("/var/run/docker.pid", "dockerd"), ("/var/run/docker/containerd/containerd.pid", "containerd")];
     let is_stale = |(path, name): &(&str, &str)| Path::new(path).exists() && pid_of(path, name).is_none();

@@ -37,7 +37,7 @@ impl Tool {
 }
 
 /// The steps that bring them; none where they are there, or where there is no apt to bring them.
-pub fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
+pub(crate) fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
     let dir = layout.test_tools();
     let is_there =
         |tool: &&Tool| host.which(tool.program).is_some() || dir.join("usr/bin").join(tool.program).is_file();

@@ -3,7 +3,7 @@
 use super::read::{Past, RecordState};
 
 /// The build, or why there is none, in words for the user. `builds` has the oldest first.
-pub fn find<'a>(builds: &'a [Past], word: &str) -> Result<&'a Past, String> {
+pub(crate) fn find<'a>(builds: &'a [Past], word: &str) -> Result<&'a Past, String> {
     let back = match word {
         "latest" => Some(0),
         "previous" => Some(1),

@@ -31,7 +31,7 @@ struct Target {
 }
 
 /// The report of the build with this folder.
-pub fn report(dir: &Path, id: &str) -> BuildReport {
+pub(crate) fn report(dir: &Path, id: &str) -> BuildReport {
     let plan: Plan = fs::read(dir.join("plan.json"))
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok())

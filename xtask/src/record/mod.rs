@@ -1,11 +1,11 @@
 //! The history of builds: `builds/<id>/` with `plan.json`, `build.log` and `outcome.json`, the newest few of them, each of them small
 //! ([`log`]) and redacted. [`read`] gives them back.
 
-pub mod find;
-pub mod killed;
-pub mod log;
-pub mod read;
-pub mod steps;
+pub(crate) mod find;
+pub(crate) mod killed;
+pub(crate) mod log;
+pub(crate) mod read;
+pub(crate) mod steps;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ const ROOM: u64 = 8_000_000;
 const LINE: usize = 500;
 
 /// The record of one build while it runs. A record that can't be written is given up, and the build goes on.
-pub struct Record {
+pub(crate) struct Record {
     dir: PathBuf,
     log: Log,
     redactor: Redactor,
@@ -59,7 +59,7 @@ impl Record {
     }
 
     /// Returns why the record or its log is not complete, if it isn't.
-    pub fn problem(&self) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<String> {
         let own = self
             .problem
             .borrow()
@@ -69,18 +69,18 @@ impl Record {
     }
 
     /// Where the output of the build's steps goes.
-    pub fn log(&self) -> &Log {
+    pub(crate) fn log(&self) -> &Log {
         &self.log
     }
 
     /// Writes what its steps were made of and what came of them.
-    pub fn steps(&self, steps: &BuildSteps, graph: &[GraphStep]) {
+    pub(crate) fn steps(&self, steps: &BuildSteps, graph: &[GraphStep]) {
         self.write("graph.json", &graph);
         self.write("steps.json", &BuildSteps { schema: SCHEMA, ..steps.clone() });
     }
 
     /// Writes what came of it.
-    pub fn close(&self, report: &BuildReport) {
+    pub(crate) fn close(&self, report: &BuildReport) {
         let mut report = report.clone();
         let lines = report.failure.iter_mut().flat_map(|failure| &mut failure.output);
         lines.for_each(|line| *line = one_line(line, LINE));

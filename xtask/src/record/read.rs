@@ -20,7 +20,7 @@ const LARGEST: u64 = 4 << 20;
 
 /// One build.
 #[derive(Debug, Clone)]
-pub struct Past {
+pub(crate) struct Past {
     /// Its id.
     pub id: String,
     /// Its folder.
@@ -33,7 +33,7 @@ pub struct Past {
 
 /// What came of a build.
 #[derive(Debug, Clone)]
-pub enum RecordState {
+pub(crate) enum RecordState {
     /// It ended; one that was killed is told from its plan and its log.
     Ended(Box<BuildReport>),
     /// It still runs.
@@ -44,7 +44,7 @@ pub enum RecordState {
 
 impl Past {
     /// The report, where it ended and can be read.
-    pub fn report(&self) -> Option<&BuildReport> {
+    pub(crate) fn report(&self) -> Option<&BuildReport> {
         match &self.state {
             RecordState::Ended(report) => Some(report),
             RecordState::Running | RecordState::Unreadable(_) => None,
@@ -52,13 +52,13 @@ impl Past {
     }
 
     /// Its log.
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("build.log")
     }
 }
 
 /// Every build there is a record of, the oldest first.
-pub fn all(layout: &Layout) -> Vec<Past> {
+pub(crate) fn all(layout: &Layout) -> Vec<Past> {
     let mut builds: Vec<Past> = folders(&layout.builds()).into_iter().filter_map(one).collect();
     builds.sort_by(|a, b| a.id.cmp(&b.id));
     builds

@@ -17,7 +17,7 @@ use crate::store::entry::folders;
 /// What came of a build's steps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct BuildSteps {
+pub(crate) struct BuildSteps {
     /// Version of the document.
     pub schema: u32,
     /// The build's id.
@@ -38,12 +38,12 @@ pub struct BuildSteps {
 
 impl BuildSteps {
     /// Whether it has the very result that a key stands for: made by it, or there already.
-    pub fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.steps.iter().any(|step| step.is_done && step.key == key)
     }
 
     /// The targets that its steps are of.
-    pub fn of(&self) -> BTreeSet<&str> {
+    pub(crate) fn of(&self) -> BTreeSet<&str> {
         self.steps.iter().map(|step| step.target.as_str()).collect()
     }
 }
@@ -51,7 +51,7 @@ impl BuildSteps {
 /// Builds up to this one are forgotten by a builder that forgets all results when any is removed. `past` has the newest first, `now` the
 /// records that are there. Not every build has asked for them: what was lost is noticed by the next that did. A record counts that two
 /// builds found, where there were two: the engine has some of its own for as long as it looks at a result.
-pub fn forgotten<'a>(past: &'a [BuildSteps], now: &[String]) -> Option<&'a str> {
+pub(crate) fn forgotten<'a>(past: &'a [BuildSteps], now: &[String]) -> Option<&'a str> {
     let mut later = now;
     // The newest build before those records were read.
     let mut newest = past.first()?;
@@ -75,7 +75,7 @@ pub fn forgotten<'a>(past: &'a [BuildSteps], now: &[String]) -> Option<&'a str> 
 /// What came of one step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct StepOutcome {
+pub(crate) struct StepOutcome {
     /// The target.
     pub target: String,
     /// The stage.
@@ -94,18 +94,18 @@ pub struct StepOutcome {
 
 impl StepOutcome {
     /// How long it ran, in seconds.
-    pub fn seconds(&self) -> Option<f64> {
+    pub(crate) fn seconds(&self) -> Option<f64> {
         self.ran.map(|(from, to)| to.duration_since(from).as_secs_f64().max(0.0))
     }
 
     /// Whether it is a step of the Dockerfile, whatever it was made of.
-    pub fn is(&self, step: &GraphStep) -> bool {
+    pub(crate) fn is(&self, step: &GraphStep) -> bool {
         self.target == step.target && self.stage == step.stage && self.text == step.text
     }
 }
 
 /// What came of each step of a graph, from the trace of its build.
-pub fn outcomes(
+pub(crate) fn outcomes(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
     trace: &Trace,
@@ -129,7 +129,7 @@ pub fn outcomes(
 }
 
 /// Steps of a graph with what the trace knows of them. Of several of one text in a stage, in their order.
-pub fn matched<'a>(
+pub(crate) fn matched<'a>(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
     trace: &'a Trace,
@@ -155,12 +155,12 @@ pub fn matched<'a>(
 }
 
 /// What a build was made of; nothing where that is not recorded.
-pub fn graph(layout: &Layout, build: &str) -> Option<Vec<GraphStep>> {
+pub(crate) fn graph(layout: &Layout, build: &str) -> Option<Vec<GraphStep>> {
     read(&layout.build(build).join("graph.json"))
 }
 
 /// All builds that left their steps, newest first.
-pub fn all(layout: &Layout) -> Vec<BuildSteps> {
+pub(crate) fn all(layout: &Layout) -> Vec<BuildSteps> {
     let mut builds: Vec<BuildSteps> =
         folders(&layout.builds()).into_iter().filter_map(|dir| read(&dir.join("steps.json"))).collect();
     builds.sort_by(|one, other| other.build.cmp(&one.build));
@@ -169,7 +169,7 @@ pub fn all(layout: &Layout) -> Vec<BuildSteps> {
 
 /// The newest of some builds, newest first, that had all these targets: a good one where there is any, since after a failure what changed
 /// before it is still to be told.
-pub fn newest_with<'a>(builds: &'a [BuildSteps], targets: &BTreeSet<&str>) -> Option<&'a BuildSteps> {
+pub(crate) fn newest_with<'a>(builds: &'a [BuildSteps], targets: &BTreeSet<&str>) -> Option<&'a BuildSteps> {
     let has_all = |build: &&BuildSteps| targets.is_subset(&build.of());
     let with_all = || builds.iter().filter(has_all);
     with_all().find(|build| build.is_good).or_else(|| with_all().next())

@@ -11,7 +11,7 @@ use crate::text::size;
 
 /// A builder as it is. Its JSON is for other tools.
 #[derive(Debug, Clone, Serialize)]
-pub struct BuilderReport {
+pub(crate) struct BuilderReport {
     /// Version of the document.
     pub schema: u32,
     /// Its name.
@@ -33,7 +33,7 @@ pub struct BuilderReport {
 
 /// One cache mount of a builder.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-pub struct Mount {
+pub(crate) struct Mount {
     /// Namespace and id.
     pub id: String,
     /// Where it was mounted when it was made.
@@ -43,7 +43,7 @@ pub struct Mount {
 }
 
 /// The cache mounts among a builder's records, largest first.
-pub fn mounts(records: &[Record]) -> Vec<Mount> {
+pub(crate) fn mounts(records: &[Record]) -> Vec<Mount> {
     let mount = |record: &Record| {
         let id = record.mount_id()?.trim_start_matches('/').to_owned();
         Some(Mount { id, target: record.mount_target()?.to_owned(), bytes: record.bytes })
@@ -55,7 +55,7 @@ pub fn mounts(records: &[Record]) -> Vec<Mount> {
 
 impl BuilderReport {
     /// A builder and what it holds.
-    pub fn new(name: &str, instance: Option<Instance>) -> Self {
+    pub(crate) fn new(name: &str, instance: Option<Instance>) -> Self {
         Self {
             schema: SCHEMA,
             name: name.to_owned(),
@@ -69,7 +69,7 @@ impl BuilderReport {
     }
 
     /// For people.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let name = &self.name;
         let Some(instance) = &self.instance else {
             return format!("there is no builder `{name}`\n`cargo xtask builder up` makes one\n");

@@ -11,7 +11,7 @@ const LAST: usize = 20;
 
 /// What the earlier ones tell.
 #[derive(Debug, Clone, Default)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// How many came to the same: built, or cached.
     pub alike: usize,
     /// How long those took, the middle of them.
@@ -26,7 +26,7 @@ pub struct Comparison {
 
 impl Comparison {
     /// `builds` has every report, the oldest first; this one may be among them.
-    pub fn of<'a>(report: &BuildReport, builds: impl Iterator<Item = &'a BuildReport>) -> Self {
+    pub(crate) fn of<'a>(report: &BuildReport, builds: impl Iterator<Item = &'a BuildReport>) -> Self {
         let targets = targets(report);
         let mut earlier: Vec<&BuildReport> =
             builds.filter(|other| other.build < report.build && self::targets(other) == targets).collect();
@@ -46,12 +46,12 @@ impl Comparison {
     }
 
     /// The times as bars; empty where there are not two.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         if self.times.len() > 1 { sparkline::line(&self.times) } else { String::new() }
     }
 
     /// The bars in words.
-    pub fn spoken(&self) -> String {
+    pub(crate) fn spoken(&self) -> String {
         let extreme = |pick: fn(f64, f64) -> f64| {
             self.times.iter().copied().reduce(pick).map_or(String::new(), seconds)
         };
@@ -65,23 +65,23 @@ impl Comparison {
     }
 
     /// How long a step took when it ran before, the middle of those times.
-    pub fn usual(&self, step: &StepReport) -> Option<f64> {
+    pub(crate) fn usual(&self, step: &StepReport) -> Option<f64> {
         self.usual.get(&(step.stage.clone(), step.instruction.clone())).copied()
     }
 
     /// What a mount had when a build last told.
-    pub fn size_before(&self, mount: &MountReport) -> Option<u64> {
+    pub(crate) fn size_before(&self, mount: &MountReport) -> Option<u64> {
         self.sizes.get(&(mount.id.clone(), mount.target.clone())).copied()
     }
 }
 
 /// The names of a build's targets, whatever their order.
-pub fn targets(report: &BuildReport) -> BTreeSet<&str> {
+pub(crate) fn targets(report: &BuildReport) -> BTreeSet<&str> {
     report.targets.iter().map(|target| target.name.as_str()).collect()
 }
 
 /// Whether a build came to its images: how long another took says nothing.
-pub fn is_done(report: &BuildReport) -> bool {
+pub(crate) fn is_done(report: &BuildReport) -> bool {
     matches!(report.result, BuildResult::Built | BuildResult::Cached)
 }
 

@@ -13,7 +13,7 @@ const BAR: usize = 24;
 const TEXT: usize = 72;
 
 /// All of it.
-pub fn text(story: &ReportView<'_>) -> String {
+pub(crate) fn text(story: &ReportView<'_>) -> String {
     let mut text = format!("{}: {}\n", story.report.build, story.headline());
     let facts = story.facts();
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -83,7 +83,7 @@ fn bar(row: &TimelineRow<'_>, span: f64) -> String {
 }
 
 /// Where a step begins and ends, as parts of the whole; nothing for one that did not run.
-pub fn place(row: &TimelineRow<'_>, span: f64) -> Option<(f64, f64)> {
+pub(crate) fn place(row: &TimelineRow<'_>, span: f64) -> Option<(f64, f64)> {
     let started = row.step.started.filter(|_| span > 0.0 && span.is_finite())?;
     let part = |time: f64| (time / span).clamp(0.0, 1.0);
     Some((part(started), part(started + row.step.seconds)))

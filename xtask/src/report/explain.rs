@@ -7,7 +7,7 @@ use crate::outcome::CauseKind;
 use crate::text::{one_line, seconds, without_mount_flags};
 
 /// A build explained, as the terminal shows it.
-pub fn text(explained: &Explained) -> String {
+pub(crate) fn text(explained: &Explained) -> String {
     let mut text = String::new();
     let against = explained
         .against

@@ -7,7 +7,7 @@ use crate::outcome::{Cause, CauseKind};
 use crate::text::{one_line, seconds, without_mount_flags};
 
 /// What a build says first: what will run and how long that takes, and why the first of it runs.
-pub fn head(forecast: &Forecast) -> Vec<String> {
+pub(crate) fn head(forecast: &Forecast) -> Vec<String> {
     let of = |state: PredictedState| forecast.steps.iter().filter(move |step| step.forecast.state == state);
     let (runs, may) = (of(PredictedState::Runs).count(), of(PredictedState::IfChanged).count());
     let time =
@@ -48,7 +48,7 @@ fn words(cause: &Cause) -> String {
 }
 
 /// A time with its spread, where that is worth telling.
-pub fn time(expected: &ExpectedTime) -> String {
+pub(crate) fn time(expected: &ExpectedTime) -> String {
     let about = format!("about {}", seconds(expected.seconds));
     if expected.high - expected.low < 0.2 * expected.seconds.max(1.0) {
         return about;
@@ -57,7 +57,7 @@ pub fn time(expected: &ExpectedTime) -> String {
 }
 
 /// Every step that runs or may, its time and its cause.
-pub fn text(forecast: &Forecast) -> String {
+pub(crate) fn text(forecast: &Forecast) -> String {
     let mut text = head(forecast).join("\n") + "\n";
     for step in forecast.steps.iter().filter(|step| step.forecast.state != PredictedState::Cached) {
         let state = if step.forecast.state == PredictedState::Runs { "runs" } else { "if changed" };

@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use crate::text::size::show;
 
 /// A moment, in UTC as ids have it.
-pub fn when(time: Timestamp) -> String {
+pub(crate) fn when(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// A piece of a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part<'a> {
+pub(crate) enum Part<'a> {
     /// Words.
     Words(&'a str),
     /// What stood between ticks.
@@ -19,7 +19,7 @@ pub enum Part<'a> {
 }
 
 /// A sentence as words and code; one with an odd tick is words.
-pub fn parts(text: &str) -> Vec<Part<'_>> {
+pub(crate) fn parts(text: &str) -> Vec<Part<'_>> {
     let pieces: Vec<&str> = text.split('`').collect();
     if pieces.len().is_multiple_of(2) {
         return vec![Part::Words(text)];
@@ -29,7 +29,7 @@ pub fn parts(text: &str) -> Vec<Part<'_>> {
 }
 
 /// `+1.2 MB` or `-3 B`.
-pub fn growth(before: u64, now: u64) -> String {
+pub(crate) fn growth(before: u64, now: u64) -> String {
     match now.cmp(&before) {
         std::cmp::Ordering::Equal => "as before".into(),
         std::cmp::Ordering::Greater => format!("+{}", show(now - before)),

@@ -22,7 +22,7 @@ const TEXT: usize = 40;
 
 /// One build.
 #[derive(Debug, Clone, Serialize)]
-pub struct HistoryRow {
+pub(crate) struct HistoryRow {
     /// Its id.
     pub id: String,
     /// When it began.
@@ -48,7 +48,7 @@ pub struct HistoryRow {
 
 /// The times of one set of targets.
 #[derive(Debug, Clone, Serialize, PartialEq)]
-pub struct Trend {
+pub(crate) struct Trend {
     /// The targets.
     pub targets: Vec<String>,
     /// Of those that came to an end, the oldest first.
@@ -58,7 +58,7 @@ pub struct Trend {
 }
 
 /// The rows, in the order of `builds`.
-pub fn rows(builds: &[Past]) -> Vec<HistoryRow> {
+pub(crate) fn rows(builds: &[Past]) -> Vec<HistoryRow> {
     builds.iter().map(row).collect()
 }
 
@@ -101,7 +101,7 @@ fn targets(report: &BuildReport) -> Vec<String> {
 }
 
 /// A trend for each set of targets, by their names.
-pub fn trends(builds: &[Past]) -> Vec<Trend> {
+pub(crate) fn trends(builds: &[Past]) -> Vec<Trend> {
     let mut times: BTreeMap<Vec<String>, Vec<f64>> = BTreeMap::new();
     for report in builds.iter().filter_map(Past::report).filter(|report| is_done(report)) {
         let mut targets = targets(report);
@@ -117,7 +117,7 @@ pub fn trends(builds: &[Past]) -> Vec<Trend> {
 }
 
 /// Both as a terminal shows them.
-pub fn text(rows: &[HistoryRow], trends: &[Trend], now: Timestamp) -> String {
+pub(crate) fn text(rows: &[HistoryRow], trends: &[Trend], now: Timestamp) -> String {
     if rows.is_empty() {
         return "no build is recorded here\n".into();
     }

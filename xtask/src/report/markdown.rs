@@ -9,7 +9,7 @@ use crate::outcome::BuildResult;
 use crate::text::{seconds, terminal};
 
 /// All of it.
-pub fn text(story: &ReportView<'_>) -> String {
+pub(crate) fn text(story: &ReportView<'_>) -> String {
     let targets: Vec<&str> = story.report.targets.iter().map(|target| target.name.as_str()).collect();
     let mark = match story.report.result {
         BuildResult::Built | BuildResult::Cached => "✓",

@@ -1,20 +1,20 @@
 //! Renders outcomes for people: text, Markdown and HTML.
 
-pub mod builder;
-pub mod comparison;
-pub mod detail;
-pub mod explain;
+pub(crate) mod builder;
+pub(crate) mod comparison;
+pub(crate) mod detail;
+pub(crate) mod explain;
 #[cfg(test)]
 mod fixtures;
-pub mod forecast;
-pub mod format;
-pub mod history;
-pub mod html;
-pub mod markdown;
-pub mod pins;
-pub mod plan;
-pub mod sparkline;
-pub mod store;
-pub mod summary;
-pub mod timeline;
-pub mod view;
+pub(crate) mod forecast;
+pub(crate) mod format;
+pub(crate) mod history;
+pub(crate) mod html;
+pub(crate) mod markdown;
+pub(crate) mod pins;
+pub(crate) mod plan;
+pub(crate) mod sparkline;
+pub(crate) mod store;
+pub(crate) mod summary;
+pub(crate) mod timeline;
+pub(crate) mod view;

@@ -7,7 +7,7 @@ use crate::project::pins::Pin;
 use crate::step::Action;
 
 /// One a line, in the order of their file.
-pub fn list(pins: &[Pin]) -> String {
+pub(crate) fn list(pins: &[Pin]) -> String {
     let mut text = String::new();
     for pin in pins {
         let held = pin.hold.as_ref().map_or(String::new(), |reason| format!("  held: {reason}"));
@@ -17,7 +17,7 @@ pub fn list(pins: &[Pin]) -> String {
 }
 
 /// What an update changes, or would.
-pub fn update(update: &Update, dry_run: bool) -> String {
+pub(crate) fn update(update: &Update, dry_run: bool) -> String {
     let mut text = String::new();
     for change in &update.changes {
         let _ = writeln!(text, "{:<22} {} -> {}", change.name, change.from, change.to);

@@ -9,7 +9,7 @@ use crate::plan::build::Plan;
 
 /// The plan and its forecast, as `--json` prints them.
 #[derive(Serialize)]
-pub struct Document<'a> {
+pub(crate) struct Document<'a> {
     /// The plan.
     #[serde(flatten)]
     pub plan: &'a Plan,
@@ -19,7 +19,7 @@ pub struct Document<'a> {
 }
 
 /// The plan as `plan` and `--dry-run` show it.
-pub fn text(plan: &Plan) -> String {
+pub(crate) fn text(plan: &Plan) -> String {
     let mut text = String::new();
     for target in &plan.targets {
         let image = target.image.as_deref().unwrap_or("no tag");

@@ -7,7 +7,7 @@ const SAME: f64 = 2.0;
 
 /// One bar a number. Builds take from half a second to many minutes, so each bar is a factor, not a difference: on a line of differences
 /// one cold build would leave nothing of all others.
-pub fn line(numbers: &[f64]) -> String {
+pub(crate) fn line(numbers: &[f64]) -> String {
     let logs: Vec<f64> = numbers.iter().map(|number| number.max(0.05).ln()).collect();
     let low = logs.iter().copied().fold(f64::INFINITY, f64::min);
     let high = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -26,7 +26,7 @@ pub fn line(numbers: &[f64]) -> String {
 }
 
 /// The number in the middle.
-pub fn median(numbers: impl IntoIterator<Item = f64>) -> Option<f64> {
+pub(crate) fn median(numbers: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut numbers: Vec<f64> = numbers.into_iter().collect();
     numbers.sort_by(f64::total_cmp);
     let middle = numbers.len() / 2;

@@ -11,7 +11,7 @@ use crate::store::damage::Verified;
 use crate::text::size::show;
 
 /// One line of what went.
-pub fn gone(plan: &GcPlan) -> String {
+pub(crate) fn gone(plan: &GcPlan) -> String {
     let names: Vec<&str> = plan.removals.iter().map(|removal| removal.name.as_str()).collect();
     let few = if names.len() > 3 {
         format!("{} and {} more", names[..3].join(", "), names.len() - 3)
@@ -22,7 +22,7 @@ pub fn gone(plan: &GcPlan) -> String {
 }
 
 /// The list of what goes, one line each, with a line of what that comes to.
-pub fn list(plan: &GcPlan, done: bool) -> String {
+pub(crate) fn list(plan: &GcPlan, done: bool) -> String {
     let mut text = String::new();
     for removal in &plan.removals {
         let kind = word(removal.kind);
@@ -47,7 +47,7 @@ pub fn list(plan: &GcPlan, done: bool) -> String {
 }
 
 /// A kind in a word.
-pub fn word(kind: ItemKind) -> &'static str {
+pub(crate) fn word(kind: ItemKind) -> &'static str {
     match kind {
         ItemKind::Layers => "layers",
         ItemKind::Mounts => "mounts",
@@ -59,7 +59,7 @@ pub fn word(kind: ItemKind) -> &'static str {
 }
 
 /// What was verified, what is damaged, and where that went.
-pub fn verified(verified: &Verified, places: &[std::path::PathBuf]) -> String {
+pub(crate) fn verified(verified: &Verified, places: &[std::path::PathBuf]) -> String {
     let mut text = String::new();
     for item in &verified.damaged {
         let _ = writeln!(text, "damaged: `{}`: {}", item.path.display(), item.reason);
@@ -77,7 +77,7 @@ pub fn verified(verified: &Verified, places: &[std::path::PathBuf]) -> String {
 
 /// A record of a builder that goes: a cache mount of the declaration's own.
 #[derive(Debug, Clone, Serialize)]
-pub struct Ours {
+pub(crate) struct Ours {
     /// The builder's id of it.
     pub id: String,
     /// Namespace and id of the mount.
@@ -87,7 +87,7 @@ pub struct Ours {
 }
 
 /// Records of a builder that go.
-pub fn records(records: &[Ours]) -> String {
+pub(crate) fn records(records: &[Ours]) -> String {
     let line = |record: &Ours| {
         format!("{:>9}  {:<10}  {} ({})\n", show(record.bytes), "builder", record.mount, record.id)
     };
@@ -96,7 +96,7 @@ pub fn records(records: &[Ours]) -> String {
 
 /// One generation or mount, as `cache ls` lists it.
 #[derive(Debug, Clone, Serialize)]
-pub struct StoreRow {
+pub(crate) struct StoreRow {
     /// What it is.
     pub kind: ItemKind,
     /// Image, or id and target of a mount.
@@ -114,7 +114,7 @@ pub struct StoreRow {
 }
 
 /// The list in columns.
-pub fn rows(rows: &[StoreRow], now: Timestamp) -> String {
+pub(crate) fn rows(rows: &[StoreRow], now: Timestamp) -> String {
     if rows.is_empty() {
         return "nothing is saved\n".into();
     }
@@ -157,7 +157,7 @@ pub(crate) fn columns<const N: usize>(cells: &[[String; N]]) -> String {
 
 /// The table of `cache du`.
 #[derive(Debug)]
-pub struct Table(Vec<[String; 4]>);
+pub(crate) struct Table(Vec<[String; 4]>);
 
 impl Default for Table {
     fn default() -> Self {
@@ -167,12 +167,12 @@ impl Default for Table {
 
 impl Table {
     /// Adds a row.
-    pub fn row(&mut self, place: &str, what: &str, count: usize, bytes: u64) {
+    pub(crate) fn row(&mut self, place: &str, what: &str, count: usize, bytes: u64) {
         self.0.push([place.to_owned(), what.to_owned(), count.to_string(), show(bytes)]);
     }
 
     /// All of it.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         columns(&self.0)
     }
 }

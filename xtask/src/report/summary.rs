@@ -8,7 +8,7 @@ use crate::text::size::show;
 use crate::text::{one_line, seconds, terminal, without_mount_flags};
 
 /// The end of a build, as the terminal shows it.
-pub fn build(report: &BuildReport) -> String {
+pub(crate) fn build(report: &BuildReport) -> String {
     let mut text = String::new();
     let timeline = Timeline::of(&report.steps);
     let result = report.result.word();
@@ -63,6 +63,6 @@ pub fn build(report: &BuildReport) -> String {
 }
 
 /// `3 of 31 steps ran`.
-pub fn steps(timeline: &Timeline<'_>) -> String {
+pub(crate) fn steps(timeline: &Timeline<'_>) -> String {
     format!("{} of {} steps ran", timeline.ran(), timeline.rows.len())
 }

@@ -7,7 +7,7 @@ use crate::outcome::{CauseKind, StepReport};
 
 /// A step, for people.
 #[derive(Debug, Clone)]
-pub struct TimelineRow<'a> {
+pub(crate) struct TimelineRow<'a> {
     /// The step as the first of its targets has it,
     pub step: &'a StepReport,
     /// and its place in the report.
@@ -24,7 +24,7 @@ pub struct TimelineRow<'a> {
 
 /// All steps of a build.
 #[derive(Debug, Clone)]
-pub struct Timeline<'a> {
+pub(crate) struct Timeline<'a> {
     /// Each once, in the order of the report.
     pub rows: Vec<TimelineRow<'a>>,
     /// Stages in the order in which BuildKit came to them, with their rows.
@@ -37,7 +37,7 @@ pub struct Timeline<'a> {
 
 impl<'a> Timeline<'a> {
     /// Of a report's steps.
-    pub fn of(steps: &'a [StepReport]) -> Self {
+    pub(crate) fn of(steps: &'a [StepReport]) -> Self {
         let mut rows = once_each(steps);
         let critical = critical(&rows);
         critical.iter().for_each(|index| rows[*index].is_critical = true);
@@ -49,17 +49,17 @@ impl<'a> Timeline<'a> {
     }
 
     /// How many steps ran.
-    pub fn ran(&self) -> usize {
+    pub(crate) fn ran(&self) -> usize {
         self.rows.iter().filter(|row| !row.step.cached).count()
     }
 
     /// How long the critical path took, in seconds.
-    pub fn critical_seconds(&self) -> f64 {
+    pub(crate) fn critical_seconds(&self) -> f64 {
         self.critical.iter().map(|index| cost(&self.rows[*index])).fold(0.0, |sum, cost| sum + cost)
     }
 
     /// Steps that ran for a reason of their own, with those that follow from each.
-    pub fn causes(&self) -> Vec<(usize, Vec<usize>)> {
+    pub(crate) fn causes(&self) -> Vec<(usize, Vec<usize>)> {
         let ran = || (0..self.rows.len()).filter(|index| !self.rows[*index].step.cached);
         let first = ran().filter(|index| self.rows[*index].follows.is_none());
         first
@@ -107,7 +107,7 @@ fn once_each(steps: &[StepReport]) -> Vec<TimelineRow<'_>> {
 }
 
 /// The chain of steps that took longest, first to last, as far as its steps ran: a build with cores without end would still take that long.
-pub fn critical(rows: &[TimelineRow<'_>]) -> Vec<usize> {
+pub(crate) fn critical(rows: &[TimelineRow<'_>]) -> Vec<usize> {
     if rows.iter().all(|row| row.needs.is_empty()) {
         return Vec::new();
     }

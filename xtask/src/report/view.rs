@@ -11,7 +11,7 @@ use crate::text::size::show;
 use crate::text::{one_line, seconds, terminal, without_mount_flags};
 
 /// A build with all that is known around it.
-pub struct ReportView<'a> {
+pub(crate) struct ReportView<'a> {
     /// Its report.
     pub report: &'a BuildReport,
     /// Its steps.
@@ -23,7 +23,7 @@ pub struct ReportView<'a> {
 }
 
 /// Why a step ran, and what ran because of it.
-pub struct Why {
+pub(crate) struct Why {
     /// The step.
     pub step: String,
     /// The cause.
@@ -33,7 +33,7 @@ pub struct Why {
 }
 
 /// A cache mount that travelled.
-pub struct MountRow {
+pub(crate) struct MountRow {
     /// Its id.
     pub id: String,
     /// Where it is mounted.
@@ -48,7 +48,7 @@ pub struct MountRow {
 
 impl<'a> ReportView<'a> {
     /// Of a report and of all others there are.
-    pub fn of<'b>(
+    pub(crate) fn of<'b>(
         report: &'a BuildReport,
         others: impl Iterator<Item = &'b BuildReport>,
         begun: Option<Timestamp>,
@@ -57,7 +57,7 @@ impl<'a> ReportView<'a> {
     }
 
     /// `built in 12 s: 3 of 26 steps ran`.
-    pub fn headline(&self) -> String {
+    pub(crate) fn headline(&self) -> String {
         let verb = match self.report.result {
             BuildResult::Failed | BuildResult::Interrupted => "after",
             BuildResult::Built | BuildResult::Cached => "in",
@@ -67,7 +67,7 @@ impl<'a> ReportView<'a> {
     }
 
     /// Whether a step is the one that failed.
-    pub fn is_failed(&self, row: &TimelineRow<'_>) -> bool {
+    pub(crate) fn is_failed(&self, row: &TimelineRow<'_>) -> bool {
         let failed = self.report.failure.as_ref().and_then(|failure| failure.step.as_deref());
         let parts = failed.and_then(|name| name.strip_prefix('[')?.split_once("] "));
         parts.is_some_and(|(place, instruction)| {
@@ -78,7 +78,7 @@ impl<'a> ReportView<'a> {
     }
 
     /// What became of a step, in a word: no colour says it alone.
-    pub fn outcome(&self, row: &TimelineRow<'_>) -> &'static str {
+    pub(crate) fn outcome(&self, row: &TimelineRow<'_>) -> &'static str {
         match (self.is_failed(row), row.step.cached) {
             (true, _) => "failed",
             (false, true) => "cached",
@@ -87,7 +87,7 @@ impl<'a> ReportView<'a> {
     }
 
     /// What can be said in a line each, with what it is.
-    pub fn facts(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
         let mut facts = Vec::new();
         facts.extend(self.begun.map(|begun| ("began", when(begun))));
         for target in &self.report.targets {
@@ -140,7 +140,7 @@ impl<'a> ReportView<'a> {
     }
 
     /// Steps that ran for a reason of their own; none where no reason is known.
-    pub fn causes(&self) -> Vec<Why> {
+    pub(crate) fn causes(&self) -> Vec<Why> {
         let step = |index: &usize| name(&self.timeline.rows[*index]);
         let known = |index: &usize| {
             self.timeline.rows[*index]
@@ -162,7 +162,7 @@ impl<'a> ReportView<'a> {
     }
 
     /// Cache mounts that travelled.
-    pub fn mounts(&self) -> Vec<MountRow> {
+    pub(crate) fn mounts(&self) -> Vec<MountRow> {
         let row = |mount: &crate::outcome::MountReport| {
             let saved = (mount.saved_bytes > 0).then(|| format!("{} saved", show(mount.saved_bytes)));
             let moved: Vec<String> =
@@ -183,17 +183,17 @@ impl<'a> ReportView<'a> {
 }
 
 /// `php: RUN make`, without what says nothing to a reader.
-pub fn name(row: &TimelineRow<'_>) -> String {
+pub(crate) fn name(row: &TimelineRow<'_>) -> String {
     format!("{}: {}", row.step.stage, instruction(row))
 }
 
 /// A step's instruction, likewise.
-pub fn instruction(row: &TimelineRow<'_>) -> String {
+pub(crate) fn instruction(row: &TimelineRow<'_>) -> String {
     one_line(&terminal::plain(&without_mount_flags(&row.step.instruction)), 160)
 }
 
 /// Why a step ran, in words; empty for one that did not.
-pub fn cause(row: &TimelineRow<'_>) -> String {
+pub(crate) fn cause(row: &TimelineRow<'_>) -> String {
     let Some(cause) = row.step.cause.as_ref().filter(|_| !row.step.cached) else { return String::new() };
     let kind = match cause.kind {
         CauseKind::File => "file",

@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::step::{Action, Step};
 
 /// Names another file than the daemon's usual one: for a daemon with a `--config-file` of its own, and for tests.
-pub const PATH_VARIABLE: &str = "DURANGO_DAEMON_JSON";
+pub(crate) const PATH_VARIABLE: &str = "DURANGO_DAEMON_JSON";
 const BACKUP: &str = "before-durango-setup";
 /// What the backup says where there was no file; no daemon.json can say that.
 const NONE: &str = "# there was no file before `cargo xtask setup`\n";
@@ -23,7 +23,7 @@ const FEATURES: [&str; 2] = [BUILDKIT, CONTAINERD_STORE];
 
 /// The daemon's configuration and what hangs on it.
 #[derive(Debug)]
-pub struct DaemonFacts {
+pub(crate) struct DaemonFacts {
     /// The file.
     pub file: TextFile,
     /// What was kept of it by an earlier setup.
@@ -40,7 +40,7 @@ pub struct DaemonFacts {
 
 impl DaemonFacts {
     /// Looks at this machine.
-    pub fn read(session: &Session) -> Result<Self> {
+    pub(crate) fn read(session: &Session) -> Result<Self> {
         let host = &session.host;
         let (path, is_named) = (path(host), host.var(PATH_VARIABLE).is_some());
         let has_daemon =
@@ -69,7 +69,7 @@ fn path(host: &Host) -> PathBuf {
 }
 
 /// Whether it has a limit of the build cache already, which is not ours to change.
-pub fn has_limit(host: &Host) -> bool {
+pub(crate) fn has_limit(host: &Host) -> bool {
     let text = std::fs::read_to_string(path(host)).unwrap_or_default();
     daemon_json::parse(&text).is_ok_and(|config| daemon_json::has_limit(&config))
 }
@@ -91,7 +91,7 @@ fn as_root(host: &Host) -> String {
 }
 
 /// Turns the features on, and sets the build cache's limit where the daemon's own is too small.
-pub fn setup(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
+pub(crate) fn setup(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     if let Some(reason) = &facts.absent {
         changes.notes.push(format!("the daemon is left as it is: {reason}"));
         return Ok(());
@@ -135,7 +135,7 @@ pub fn setup(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
 }
 
 /// Puts the file back.
-pub fn undo(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
+pub(crate) fn undo(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     let Some(backup) = facts.backup.text.as_deref() else { return Ok(()) };
     if !facts.file.writable || !facts.backup.writable {
         let path = facts.file.path.display();

@@ -1,8 +1,8 @@
 //! BuildKit on for good: in the user's shells ([`shell`]) and in the daemon's configuration ([`daemon`]). Twice is the same
 //! as once, and undoing leaves every file byte for byte as it was, but for what the user changed since.
 
-pub mod daemon;
-pub mod shell;
+pub(crate) mod daemon;
+pub(crate) mod shell;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -17,7 +17,7 @@ use crate::step::Step;
 
 /// What is to be done and what the user should know about it.
 #[derive(Debug, Default)]
-pub struct Changes {
+pub(crate) struct Changes {
     /// Steps; none where all is as it should be.
     pub steps: Vec<Step>,
     /// What the user should know.
@@ -25,7 +25,7 @@ pub struct Changes {
 }
 
 /// What turns BuildKit on.
-pub fn changes(session: &Session) -> Result<Changes> {
+pub(crate) fn changes(session: &Session) -> Result<Changes> {
     let files = shell::read(&session.host)?;
     let daemon = daemon::DaemonFacts::read(session)?;
     let mut changes = Changes { steps: shell::setup(&files)?, notes: Vec::new() };
@@ -37,7 +37,7 @@ pub fn changes(session: &Session) -> Result<Changes> {
 }
 
 /// What takes it back.
-pub fn undo(session: &Session) -> Result<Changes> {
+pub(crate) fn undo(session: &Session) -> Result<Changes> {
     let files = shell::read(&session.host)?;
     let daemon = daemon::DaemonFacts::read(session)?;
     let mut changes = Changes { steps: shell::undo(&files)?, notes: Vec::new() };
@@ -47,7 +47,7 @@ pub fn undo(session: &Session) -> Result<Changes> {
 
 /// A file of text as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextFile {
+pub(crate) struct TextFile {
     /// Where it is; where a link leads, since replacing the link would break it.
     pub path: PathBuf,
     /// Its text; `None` where there is no file.
@@ -60,7 +60,7 @@ pub struct TextFile {
 
 impl TextFile {
     /// Reads it.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let path = match fs::canonicalize(path) {
             Ok(real) => real,
             Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {

@@ -18,7 +18,7 @@ const ABOUT: &str = "# BuildKit for plain docker and compose. `cargo xtask setup
 const VARIABLES: [&str; 2] = ["DOCKER_BUILDKIT", "COMPOSE_DOCKER_CLI_BUILD"];
 
 /// The files that the user's shells read, as far as they are there; where none is, the one that the user's shell would.
-pub fn read(host: &Host) -> Result<Vec<TextFile>> {
+pub(crate) fn read(host: &Host) -> Result<Vec<TextFile>> {
     let names = candidates(host, host.required_home()?);
     let there: Vec<&PathBuf> = names.iter().filter(|path| path.exists() || path.is_symlink()).collect();
     if there.is_empty() {
@@ -48,7 +48,7 @@ fn preferred(host: &Host, candidates: &[PathBuf]) -> PathBuf {
 }
 
 /// Whether any shell of this user has the block.
-pub fn is_set_up(host: &Host) -> bool {
+pub(crate) fn is_set_up(host: &Host) -> bool {
     let has_block = |path: &PathBuf| std::fs::read_to_string(path).is_ok_and(|text| has_block(&text));
     host.home().is_some_and(|home| candidates(host, home).iter().any(has_block))
 }
@@ -58,7 +58,7 @@ fn has_block(text: &str) -> bool {
 }
 
 /// Adds the block where it is missing.
-pub fn setup(files: &[TextFile]) -> Result<Vec<Step>> {
+pub(crate) fn setup(files: &[TextFile]) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for file in files.iter().filter(|file| !has_block(file.text.as_deref().unwrap_or_default())) {
         check_writable(file)?;
@@ -92,7 +92,7 @@ fn block(file: &TextFile) -> String {
 }
 
 /// Takes the block out again.
-pub fn undo(files: &[TextFile]) -> Result<Vec<Step>> {
+pub(crate) fn undo(files: &[TextFile]) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for file in files {
         let Some(text) = file.text.as_deref().filter(|text| has_block(text)) else { continue };

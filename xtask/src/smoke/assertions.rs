@@ -8,7 +8,7 @@ use super::extensions::ExtensionFacts;
 use super::http::Response;
 
 /// The JSON of a page that must answer with 200.
-pub fn json(response: &Response) -> Result<Value> {
+pub(crate) fn json(response: &Response) -> Result<Value> {
     let text = response.text();
     let start: String = text.chars().take(200).collect();
     ensure!(response.head.status == 200, "expected status 200, saw {}: {start}", response.head.status);
@@ -16,14 +16,14 @@ pub fn json(response: &Response) -> Result<Value> {
 }
 
 /// What a check script says of itself.
-pub fn verdict(answer: &Value) -> Result<String> {
+pub(crate) fn verdict(answer: &Value) -> Result<String> {
     let detail = answer["detail"].as_str().unwrap_or("the script gave no detail");
     ensure!(answer["ok"] == true, "{detail}");
     Ok(detail.to_owned())
 }
 
 /// A page.
-pub fn page(response: &Response) -> Result<String> {
+pub(crate) fn page(response: &Response) -> Result<String> {
     let text = response.text();
     ensure!(
         response.head.status == 200 && text == "Hello from frankenphp",
@@ -34,7 +34,7 @@ pub fn page(response: &Response) -> Result<String> {
 }
 
 /// The serving PHP: with threads, for the many that FrankenPHP serves with, and without debugging.
-pub fn php(seen: &Value) -> Result<String> {
+pub(crate) fn php(seen: &Value) -> Result<String> {
     let version = seen["php"].as_str().context("expected a version of PHP, saw none")?;
     ensure!(seen["sapi"] == "frankenphp", "expected the SAPI `frankenphp`, saw {}", seen["sapi"]);
     ensure!(seen["zts"] == true, "expected a thread-safe PHP (ZTS), saw one for a single thread");
@@ -43,7 +43,7 @@ pub fn php(seen: &Value) -> Result<String> {
 }
 
 /// The image's list of extensions against what PHP has loaded.
-pub fn extensions(facts: &ExtensionFacts) -> Result<String> {
+pub(crate) fn extensions(facts: &ExtensionFacts) -> Result<String> {
     let missing: Vec<&str> =
         facts.listed.iter().map(String::as_str).filter(|name| !facts.has(name)).collect();
     ensure!(
@@ -61,7 +61,7 @@ pub fn extensions(facts: &ExtensionFacts) -> Result<String> {
 }
 
 /// `$_SERVER`, for `GET /server.php?a=1&b=%20x` with `X-Durango: ride`, served from `root`.
-pub fn server(seen: &Value, root: &str) -> Result<String> {
+pub(crate) fn server(seen: &Value, root: &str) -> Result<String> {
     let script = format!("{root}/server.php");
     let expected = [
         ("REQUEST_METHOD", "GET"),
@@ -84,14 +84,14 @@ pub fn server(seen: &Value, root: &str) -> Result<String> {
 }
 
 /// A body as PHP read it.
-pub fn body(seen: &Value, bytes: usize, sha256: &str) -> Result<String> {
+pub(crate) fn body(seen: &Value, bytes: usize, sha256: &str) -> Result<String> {
     ensure!(seen["bytes"] == bytes, "expected {bytes} bytes, saw {}", seen["bytes"]);
     ensure!(seen["sha256"] == sha256, "expected the SHA-256 {sha256}, saw {}", seen["sha256"]);
     Ok(format!("{bytes} bytes arrived unchanged"))
 }
 
 /// The cookie that a first answer sets, to be sent back.
-pub fn cookie(first: &Response) -> Result<String> {
+pub(crate) fn cookie(first: &Response) -> Result<String> {
     let cookie = first.head.header("set-cookie").and_then(|value| value.split(';').next());
     cookie
         .map(str::to_owned)
@@ -99,7 +99,7 @@ pub fn cookie(first: &Response) -> Result<String> {
 }
 
 /// Two visits with one cookie, and one without.
-pub fn sessions(visits: [&Value; 3]) -> Result<String> {
+pub(crate) fn sessions(visits: [&Value; 3]) -> Result<String> {
     let [first, second, stranger] = visits;
     ensure!(first["visits"] == 1, "first visit: expected 1, saw {first}");
     ensure!(second["visits"] == 2, "second visit with the cookie: expected 2, saw {second}");
@@ -108,7 +108,7 @@ pub fn sessions(visits: [&Value; 3]) -> Result<String> {
 }
 
 /// An uploaded file and a field beside it.
-pub fn upload(seen: &Value, sha256: &str) -> Result<String> {
+pub(crate) fn upload(seen: &Value, sha256: &str) -> Result<String> {
     let holds = seen["error"] == 0 && seen["uploaded"] == true && seen["name"] == "Ä b.bin";
     ensure!(holds && seen["field"] == "beside", "expected the file `Ä b.bin` and a field, saw {seen}");
     ensure!(seen["sha256"] == sha256, "expected the SHA-256 {sha256}, saw {}", seen["sha256"]);
@@ -116,7 +116,7 @@ pub fn upload(seen: &Value, sha256: &str) -> Result<String> {
 }
 
 /// Hints before the answer, and not together with it: the page sleeps 300 ms in between.
-pub fn hints(response: &Response) -> Result<String> {
+pub(crate) fn hints(response: &Response) -> Result<String> {
     let statuses: Vec<u16> = response.early.iter().map(|head| head.status).collect();
     let link = response.early.first().and_then(|head| head.header("link")).unwrap_or_default();
     ensure!(
@@ -132,14 +132,14 @@ pub fn hints(response: &Response) -> Result<String> {
 }
 
 /// A worker's counter, asked three times; then once more where it has started anew.
-pub fn rises(counts: &[u64]) -> Result<String> {
+pub(crate) fn rises(counts: &[u64]) -> Result<String> {
     let rising = counts.len() > 1 && counts.windows(2).all(|pair| pair[1] == pair[0] + 1);
     ensure!(rising, "expected a counter that rises by one a request, saw {counts:?}");
     Ok(format!("its counter rose over {} requests: {counts:?}", counts.len()))
 }
 
 /// The counter before and after a restart.
-pub fn restarted(before: u64, after: u64) -> Result<String> {
+pub(crate) fn restarted(before: u64, after: u64) -> Result<String> {
     ensure!(
         before > 1 && after == 1,
         "expected a counter above 1, then 1 after the restart, saw {before} and {after}"
@@ -164,7 +164,7 @@ const PRODUCTION: &[(&str, &[&str])] = &[
 ];
 
 /// The settings of the serving PHP.
-pub fn production(seen: &Value) -> Result<String> {
+pub(crate) fn production(seen: &Value) -> Result<String> {
     for (name, allowed) in PRODUCTION {
         let value = seen["settings"][name].as_str().unwrap_or_default();
         ensure!(allowed.contains(&value), "{name}: expected `{}`, saw `{value}`", allowed[0]);
@@ -175,7 +175,7 @@ pub fn production(seen: &Value) -> Result<String> {
 }
 
 /// The addresses at which PHP code found the admin API.
-pub fn admin(seen: &Value) -> Result<String> {
+pub(crate) fn admin(seen: &Value) -> Result<String> {
     let asked = seen["asked"].as_array().map(Vec::len).unwrap_or_default();
     let found = seen["admin"].as_array().context("expected a list of addresses, saw none")?;
     // The server itself listens on two ports: where none of them was asked, none was found.
@@ -189,7 +189,7 @@ pub fn admin(seen: &Value) -> Result<String> {
 }
 
 /// The answer for a hidden file.
-pub fn hidden(path: &str, response: &Response) -> Result<()> {
+pub(crate) fn hidden(path: &str, response: &Response) -> Result<()> {
     let status = response.head.status;
     ensure!(status == 404, "{path}: expected 404, saw {status}: {}", response.text());
     ensure!(!response.text().contains("Hello"), "{path}: the file is shown with the 404");
@@ -197,14 +197,14 @@ pub fn hidden(path: &str, response: &Response) -> Result<()> {
 }
 
 /// The one that sleeps is served, the one that waits too long is not.
-pub fn busy(sleeper: u16, waiter: &Response) -> Result<String> {
+pub(crate) fn busy(sleeper: u16, waiter: &Response) -> Result<String> {
     ensure!(sleeper == 200, "the request that holds the thread: expected 200, saw {sleeper}");
     ensure!(waiter.head.status == 503, "the request that waits: expected 503, saw {}", waiter.head.status);
     Ok(format!("503 after {} ms of waiting", waiter.first_byte.as_millis()))
 }
 
 /// The user that serves.
-pub fn user(seen: &Value, uid: u64) -> Result<String> {
+pub(crate) fn user(seen: &Value, uid: u64) -> Result<String> {
     ensure!(seen["uid"] == uid, "expected user {uid}, saw {}", seen["uid"]);
     ensure!(seen["writable"] == true, "the folder for temporary files is not writable for user {uid}");
     ensure!(seen["data"] == true, "`/data/caddy` is not writable for user {uid}: no certificate can be kept");
@@ -212,7 +212,7 @@ pub fn user(seen: &Value, uid: u64) -> Result<String> {
 }
 
 /// All that must be in a list.
-pub fn lists(text: &str, needed: &[&str]) -> Result<String> {
+pub(crate) fn lists(text: &str, needed: &[&str]) -> Result<String> {
     let lines: Vec<&str> =
         text.lines().map(|line| line.split_whitespace().next().unwrap_or_default()).collect();
     let missing: Vec<&str> = needed.iter().copied().filter(|name| !lines.contains(name)).collect();
@@ -223,7 +223,7 @@ pub fn lists(text: &str, needed: &[&str]) -> Result<String> {
 }
 
 /// The image's own page: whatever the application says, it is the server's answer and no error of it.
-pub fn own_page(seen: &Value) -> Result<String> {
+pub(crate) fn own_page(seen: &Value) -> Result<String> {
     let status = seen["status"].as_str().unwrap_or("no answer");
     let code: u16 = status.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
     ensure!((200..500).contains(&code), "https://localhost/: expected an answer, saw {status}");

@@ -14,11 +14,11 @@ use super::stage::Scenario::{self, AnyUser, Busy, Declared, Hardened, Root, Ship
 use super::{command_line, extensions, requests, runtime};
 
 /// How long one request or command of a check may take.
-pub const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What a check found, where it did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Proven; what was seen.
     Ok(String),
     /// Not asked of this image; why.
@@ -26,7 +26,7 @@ pub enum Verdict {
 }
 
 /// What a check is given.
-pub struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     /// The check's name.
     pub name: &'a str,
     /// What the engine knows of the image.
@@ -39,12 +39,12 @@ pub struct Scene<'a> {
 
 impl Scene<'_> {
     /// The container.
-    pub fn container(&self) -> Result<&Container<'_>> {
+    pub(crate) fn container(&self) -> Result<&Container<'_>> {
         self.container.ok_or_else(|| anyhow::anyhow!("no container was started"))
     }
 
     /// Sends a request; where the server has died, its last words are the error.
-    pub fn send(&self, request: &Request<'_>) -> Result<Response> {
+    pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response> {
         let container = self.container()?;
         http::send(&container.http, request, CHECK_TIMEOUT).map_err(|error| {
             if container.is_running() {
@@ -57,10 +57,10 @@ impl Scene<'_> {
 }
 
 /// How a check is run.
-pub type Run = Box<dyn Fn(&Scene<'_>) -> Result<Verdict>>;
+pub(crate) type Run = Box<dyn Fn(&Scene<'_>) -> Result<Verdict>>;
 
 /// One check.
-pub struct Check {
+pub(crate) struct Check {
     /// Its name, for `--only` and for the line.
     pub name: Cow<'static, str>,
     /// How the image is started for it.
@@ -71,7 +71,7 @@ pub struct Check {
 
 impl Check {
     /// A check made at run time.
-    pub fn owned(name: String, stage: Scenario, run: Run) -> Self {
+    pub(crate) fn owned(name: String, stage: Scenario, run: Run) -> Self {
         Self { name: name.into(), stage, run }
     }
 }
@@ -131,7 +131,7 @@ const NEED: &[(&str, &str, Proof)] = &[
 ];
 
 /// Every check that is known before PHP was asked for its extensions.
-pub fn all() -> Vec<Check> {
+pub(crate) fn all() -> Vec<Check> {
     let table = TABLE.iter().map(|&(name, stage, run)| Check {
         name: name.into(),
         stage,

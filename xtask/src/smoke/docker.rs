@@ -13,10 +13,10 @@ use crate::process::signals;
 use crate::process::stdio::errln;
 
 /// Longer than any of these commands takes on a busy machine.
-pub const DOCKER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const DOCKER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The command line of the engine.
-pub struct Docker<'a> {
+pub(crate) struct Docker<'a> {
     /// Runs it.
     pub sh: &'a Shell,
     /// Whether each command is shown.
@@ -25,7 +25,7 @@ pub struct Docker<'a> {
 
 impl Docker<'_> {
     /// Runs a command, whatever it answers; what Ctrl-C has ended is no answer.
-    pub fn ask(&self, args: &[&str], limit: Duration) -> Result<QueryOutput> {
+    pub(crate) fn ask(&self, args: &[&str], limit: Duration) -> Result<QueryOutput> {
         let answer = self.ask_even_interrupted(args, limit);
         signals::check()?;
         answer
@@ -41,7 +41,7 @@ impl Docker<'_> {
     }
 
     /// Runs a command that must succeed and gives its stdout.
-    pub fn must(&self, args: &[&str], limit: Duration) -> Result<String> {
+    pub(crate) fn must(&self, args: &[&str], limit: Duration) -> Result<String> {
         let answer = self.ask(args, limit)?;
         if !answer.success {
             bail!("`docker {}` failed: {}", shell_words::join(args), answer.stderr.trim());
@@ -53,7 +53,7 @@ impl Docker<'_> {
 /// How the ports of containers are reached. They are published on the loopback interface or not at
 /// all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PortAccess {
+pub(crate) enum PortAccess {
     /// The engine is on this machine: its loopback interface is ours.
     Published,
     /// The engine is elsewhere: connections go through the engine.
@@ -62,7 +62,7 @@ pub enum PortAccess {
 
 impl PortAccess {
     /// Finds it from the engine's endpoint.
-    pub fn of(endpoint: &str) -> Result<Self> {
+    pub(crate) fn of(endpoint: &str) -> Result<Self> {
         let (scheme, rest) = endpoint.split_once("://").unwrap_or(("unix", endpoint));
         if matches!(scheme, "unix" | "npipe" | "fd") {
             return Ok(Self::Published);
@@ -78,7 +78,7 @@ impl PortAccess {
 }
 
 /// A container that is removed, with its volumes, when this value goes.
-pub struct Container<'a> {
+pub(crate) struct Container<'a> {
     docker: &'a Docker<'a>,
     /// Its name, random and ours.
     pub name: String,
@@ -89,7 +89,7 @@ pub struct Container<'a> {
 }
 
 /// What a container is made with.
-pub struct Start<'a> {
+pub(crate) struct Start<'a> {
     /// Its name.
     pub name: String,
     /// The image.
@@ -106,7 +106,7 @@ pub struct Start<'a> {
 
 impl<'a> Container<'a> {
     /// Creates a container, puts its pages in, starts it, and finds its port.
-    pub fn start(docker: &'a Docker<'a>, access: PortAccess, start: &Start<'_>) -> Result<Self> {
+    pub(crate) fn start(docker: &'a Docker<'a>, access: PortAccess, start: &Start<'_>) -> Result<Self> {
         let mut container =
             Self { docker, name: start.name.clone(), http: String::new(), keep: start.keep, relay: None };
         let publish = format!("127.0.0.1::{}", start.port);
@@ -146,13 +146,13 @@ impl<'a> Container<'a> {
     }
 
     /// Runs a command inside.
-    pub fn exec(&self, args: &[&str], limit: Duration) -> Result<QueryOutput> {
+    pub(crate) fn exec(&self, args: &[&str], limit: Duration) -> Result<QueryOutput> {
         let all: Vec<&str> = ["exec", &self.name].into_iter().chain(args.iter().copied()).collect();
         self.docker.ask(&all, limit)
     }
 
     /// A command of the binary, which must succeed; gives its stdout.
-    pub fn frankenphp(&self, args: &[&str], limit: Duration) -> Result<String> {
+    pub(crate) fn frankenphp(&self, args: &[&str], limit: Duration) -> Result<String> {
         let all: Vec<&str> = ["frankenphp"].into_iter().chain(args.iter().copied()).collect();
         let answer = self.exec(&all, limit)?;
         if answer.success {
@@ -163,27 +163,27 @@ impl<'a> Container<'a> {
     }
 
     /// One field of `docker inspect`.
-    pub fn inspect(&self, format: &str) -> Result<String> {
+    pub(crate) fn inspect(&self, format: &str) -> Result<String> {
         self.docker.must(&["container", "inspect", "--format", format, &self.name], DOCKER_TIMEOUT)
     }
 
     /// Sends a signal to its first process.
-    pub fn signal(&self, signal: &str) -> Result<()> {
+    pub(crate) fn signal(&self, signal: &str) -> Result<()> {
         self.docker.must(&["kill", "--signal", signal, &self.name], DOCKER_TIMEOUT).map(drop)
     }
 
     /// Stops it as `docker stop` does.
-    pub fn stop(&self) -> Result<()> {
+    pub(crate) fn stop(&self) -> Result<()> {
         self.docker.must(&["stop", "-t", "10", &self.name], DOCKER_TIMEOUT).map(drop)
     }
 
     /// Whether it runs.
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.inspect("{{.State.Running}}").is_ok_and(|running| running == "true")
     }
 
     /// Why it does not run: its exit code and its last words.
-    pub fn exit_reason(&self) -> anyhow::Error {
+    pub(crate) fn exit_reason(&self) -> anyhow::Error {
         let code = self.inspect("{{.State.ExitCode}}").unwrap_or_else(|_| "unknown".into());
         let logs = self.docker.ask(&["logs", "--tail", "5", &self.name], DOCKER_TIMEOUT);
         let words =

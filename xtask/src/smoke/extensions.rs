@@ -11,9 +11,9 @@ use super::http::{self, Request};
 use super::stage::Scenario;
 
 /// The image's list, one name a line.
-pub const LIST: &str = "/usr/local/share/durango/extensions";
+pub(crate) const LIST: &str = "/usr/local/share/durango/extensions";
 /// What the link left out, as `NAME: WHY` lines.
-pub const LEFT_OUT: &str = "/usr/local/share/durango/left-out";
+pub(crate) const LEFT_OUT: &str = "/usr/local/share/durango/left-out";
 
 /// Check scripts and the extensions that each calls into.
 const SCRIPTS: &[(&str, &[&str])] = &[
@@ -52,7 +52,7 @@ const SCRIPTS: &[(&str, &[&str])] = &[
 
 /// What the image says and what PHP says.
 #[derive(Debug, Clone, Default)]
-pub struct ExtensionFacts {
+pub(crate) struct ExtensionFacts {
     /// Names on the image's list; none where it has no list.
     pub listed: Vec<String>,
     /// Names left out, and why.
@@ -63,7 +63,7 @@ pub struct ExtensionFacts {
 
 impl ExtensionFacts {
     /// Reads the two files' text and the answer of `loaded.php`.
-    pub fn read(list: &str, left_out: &str, loaded: &Value) -> Self {
+    pub(crate) fn read(list: &str, left_out: &str, loaded: &Value) -> Self {
         let names = loaded["extensions"].as_array().into_iter().flatten().filter_map(Value::as_str);
         Self {
             listed: list.split_whitespace().map(str::to_lowercase).collect(),
@@ -77,7 +77,7 @@ impl ExtensionFacts {
     }
 
     /// Whether PHP has it.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.loaded.iter().any(|loaded| loaded == name)
     }
 
@@ -90,7 +90,7 @@ impl ExtensionFacts {
 }
 
 /// Asks the serving PHP, and its command line for the image's two files.
-pub fn ask(container: &Container<'_>) -> Result<ExtensionFacts> {
+pub(crate) fn ask(container: &Container<'_>) -> Result<ExtensionFacts> {
     let loaded =
         assertions::json(&http::send(&container.http, &Request::get("/loaded.php"), CHECK_TIMEOUT)?)?;
     let file = |path: &str| {
@@ -110,7 +110,7 @@ fn canonical(name: &str) -> String {
 
 /// How one extension is dealt with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Proof {
+pub(crate) enum Proof {
     /// A call by this script.
     Script(&'static str),
     /// It is loaded, and no script knows it.
@@ -122,7 +122,7 @@ pub enum Proof {
 }
 
 /// One proof for every extension that a script knows or the list names; what PHP has beyond a list is proven as well.
-pub fn plan(facts: &ExtensionFacts) -> Vec<(String, Proof)> {
+pub(crate) fn plan(facts: &ExtensionFacts) -> Vec<(String, Proof)> {
     let mut plan: Vec<(String, Proof)> = Vec::new();
     for (script, names) in SCRIPTS {
         for name in *names {
@@ -144,7 +144,7 @@ pub fn plan(facts: &ExtensionFacts) -> Vec<(String, Proof)> {
 }
 
 /// The plan as checks.
-pub fn checks(facts: &ExtensionFacts) -> Vec<Check> {
+pub(crate) fn checks(facts: &ExtensionFacts) -> Vec<Check> {
     plan(facts)
         .into_iter()
         .map(|(name, proof)| Check::owned(name, Scenario::Web, Box::new(move |scene| prove(scene, &proof))))
@@ -164,7 +164,7 @@ fn prove(scene: &Scene<'_>, proof: &Proof) -> Result<Verdict> {
 
 /// One check of a script, in a served page. Every script is asked twice, so that what is compiled once and kept (opcache),
 /// or left behind by the first call, shows.
-pub fn call(scene: &Scene<'_>, script: &str, check: &str) -> Result<String> {
+pub(crate) fn call(scene: &Scene<'_>, script: &str, check: &str) -> Result<String> {
     let mut detail = String::new();
     for round in 1..=2 {
         let path = format!("/{script}?check={check}&n={round}");

@@ -16,7 +16,7 @@ const LARGEST: usize = 64 * 1024 * 1024;
 
 /// A request.
 #[derive(Debug, Default, Clone)]
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// Path and query.
     pub path: &'a str,
     /// Headers beside `Host`, `Connection` and `Content-Length`.
@@ -27,17 +27,17 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// A GET without headers of its own.
-    pub fn get(path: &'a str) -> Self {
+    pub(crate) fn get(path: &'a str) -> Self {
         Self { path, ..Self::default() }
     }
 
     /// A POST.
-    pub fn post(path: &'a str, body: &'a [u8]) -> Self {
+    pub(crate) fn post(path: &'a str, body: &'a [u8]) -> Self {
         Self { path, body: Some(body), ..Self::default() }
     }
 
     /// Adds a header.
-    pub fn header(mut self, name: &'a str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &'a str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -55,7 +55,7 @@ impl<'a> Request<'a> {
 
 /// A status and its headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub(crate) struct Head {
     /// The status code.
     pub status: u16,
     /// Names as they were sent.
@@ -64,7 +64,7 @@ pub struct Head {
 
 impl Head {
     /// The first header of that name, in any case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name))
@@ -74,7 +74,7 @@ impl Head {
 
 /// An answer.
 #[derive(Debug, Clone)]
-pub struct Response {
+pub(crate) struct Response {
     /// Heads with a 1xx status, in their order before the answer's own.
     pub early: Vec<Head>,
     /// The answer's own head.
@@ -89,13 +89,13 @@ pub struct Response {
 
 impl Response {
     /// The body, for people.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 /// Sends a request to `HOST:PORT` and reads the answer, within `limit`.
-pub fn send(address: &str, request: &Request<'_>, limit: Duration) -> Result<Response> {
+pub(crate) fn send(address: &str, request: &Request<'_>, limit: Duration) -> Result<Response> {
     let deadline = Instant::now() + limit;
     let target = address.to_socket_addrs()?.next().context("no address")?;
     let mut stream = TcpStream::connect_timeout(&target, limit).context("failed to connect")?;
@@ -149,7 +149,7 @@ fn read(stream: &mut TcpStream, deadline: Instant, sent: Instant) -> Result<(Vec
 type Parts = (Vec<Head>, Head, Vec<u8>);
 
 /// Takes a connection's bytes apart.
-pub fn parse(mut bytes: &[u8]) -> Result<Parts> {
+pub(crate) fn parse(mut bytes: &[u8]) -> Result<Parts> {
     if bytes.is_empty() {
         bail!("the connection was closed without an answer");
     }

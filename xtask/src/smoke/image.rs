@@ -11,7 +11,7 @@ use crate::engine::problem::Problem;
 /// What `docker image inspect` tells, as far as it is judged.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct Image {
+pub(crate) struct Image {
     /// Its digest in the engine.
     pub id: String,
     /// How it runs.
@@ -21,7 +21,7 @@ pub struct Image {
 /// How an image runs.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct Config {
+pub(crate) struct Config {
     labels: Option<BTreeMap<String, String>>,
     exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
     env: Option<Vec<String>>,
@@ -45,7 +45,7 @@ const LABELS: [&str; 3] = ["title", "description", "licenses"];
 
 impl Image {
     /// Asks the engine.
-    pub fn read(docker: &Docker<'_>, name: &str) -> Result<Self> {
+    pub(crate) fn read(docker: &Docker<'_>, name: &str) -> Result<Self> {
         let answer = docker.ask(&["image", "inspect", "--format", "{{json .}}", name], DOCKER_TIMEOUT)?;
         if answer.success {
             return serde_json::from_str(&answer.stdout)
@@ -69,7 +69,7 @@ impl Image {
 
 impl Config {
     /// Judges the labels.
-    pub fn labels(&self) -> Result<String> {
+    pub(crate) fn labels(&self) -> Result<String> {
         let prefix = "org.opencontainers.image.";
         let all = self
             .labels
@@ -85,7 +85,7 @@ impl Config {
     }
 
     /// Judges the ports.
-    pub fn ports(&self) -> Result<String> {
+    pub(crate) fn ports(&self) -> Result<String> {
         let found: BTreeSet<&str> =
             self.exposed_ports.iter().flatten().map(|(port, _)| port.as_str()).collect();
         let missing: Vec<&str> = PORTS.into_iter().filter(|port| !found.contains(port)).collect();
@@ -100,7 +100,7 @@ impl Config {
 
     /// Judges the user: a number, so that Kubernetes can tell that it isn't root without starting
     /// it.
-    pub fn user(&self) -> Result<String> {
+    pub(crate) fn user(&self) -> Result<String> {
         let uid = self.user.split(':').next().unwrap_or_default();
         match uid.parse::<u32>() {
             Ok(uid) if uid > 0 => Ok(self.user.clone()),
@@ -109,7 +109,7 @@ impl Config {
     }
 
     /// Judges folders: where applications are put and where Caddy keeps its state.
-    pub fn folders(&self) -> Result<String> {
+    pub(crate) fn folders(&self) -> Result<String> {
         let variable = |name: &str| {
             let line = self.env.iter().flatten().find_map(|line| line.strip_prefix(&format!("{name}=")));
             line.unwrap_or("unset").to_owned()
@@ -125,7 +125,7 @@ impl Config {
     }
 
     /// The arguments that the health check runs inside, shell or not.
-    pub fn health_command(&self) -> Result<Vec<String>> {
+    pub(crate) fn health_command(&self) -> Result<Vec<String>> {
         let test = self.healthcheck.as_ref().map(|check| check.test.as_slice()).unwrap_or_default();
         match test.split_first() {
             Some((kind, argv)) if kind == "CMD" && !argv.is_empty() => Ok(argv.to_vec()),

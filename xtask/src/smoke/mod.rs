@@ -2,18 +2,18 @@
 //! HTTP and by its commands. Each check has a time limit and so has the run; containers are gone at the end, whatever the end
 //! is. Limits: one platform, the engine's own; nothing is proven under load.
 
-pub mod assertions;
-pub mod checks;
+pub(crate) mod assertions;
+pub(crate) mod checks;
 mod command_line;
-pub mod docker;
-pub mod extensions;
-pub mod http;
-pub mod image;
+pub(crate) mod docker;
+pub(crate) mod extensions;
+pub(crate) mod http;
+pub(crate) mod image;
 mod relay;
-pub mod report;
+pub(crate) mod report;
 mod requests;
 mod runtime;
-pub mod stage;
+pub(crate) mod stage;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ use report::{Outcome, ProofState, Report};
 use stage::{ROOT, STAGES, Scenario};
 
 /// The image of the declaration's target `frankenphp`.
-pub const DEFAULT_IMAGE: &str = "durango/frankenphp:latest";
+pub(crate) const DEFAULT_IMAGE: &str = "durango/frankenphp:latest";
 /// After this no check is begun, so that a run is over within three minutes.
 const TOTAL: Duration = Duration::from_secs(130);
 /// How long a server may take until it answers.
@@ -41,7 +41,7 @@ const READY: Duration = Duration::from_secs(30);
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// The image.
     pub image: String,
     /// Names of checks; all where there are none.
@@ -57,7 +57,7 @@ impl Options {
 }
 
 /// Proves an image; every outcome is shown as soon as it is there.
-pub fn run(session: &Session, options: &Options, show: &mut dyn FnMut(&Outcome)) -> Result<Report> {
+pub(crate) fn run(session: &Session, options: &Options, show: &mut dyn FnMut(&Outcome)) -> Result<Report> {
     if session.host.which("docker").is_none() {
         return Err(Problem::NoDocker.into_error());
     }

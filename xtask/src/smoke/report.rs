@@ -9,7 +9,7 @@ use crate::json::SCHEMA;
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ProofState {
+pub(crate) enum ProofState {
     /// Proven.
     Ok,
     /// Disproven, or not to be had.
@@ -20,7 +20,7 @@ pub enum ProofState {
 
 /// One check and what was seen.
 #[derive(Debug, Clone, Serialize)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The check.
     pub name: String,
     /// How it ended.
@@ -38,7 +38,7 @@ fn seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok
 
 impl Outcome {
     /// The check's one line; what comes from the image cannot move the cursor or add lines.
-    pub fn line(&self, color: bool) -> String {
+    pub(crate) fn line(&self, color: bool) -> String {
         let detail: String =
             self.detail.trim().replace('\n', " | ").chars().filter(|c| !c.is_control()).collect();
         let (word, code) = match self.state {
@@ -56,7 +56,7 @@ impl Outcome {
 
 /// The whole run.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
+pub(crate) struct Report {
     /// The image as it was named.
     pub image: String,
     /// Every check, in the order of the run.
@@ -67,12 +67,12 @@ pub struct Report {
 
 impl Report {
     /// Whether nothing failed of what was asked.
-    pub fn passed(&self) -> bool {
+    pub(crate) fn passed(&self) -> bool {
         self.count(ProofState::Fail) == 0 && !self.checks.is_empty()
     }
 
     /// The last line.
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let result = if self.passed() { "passed" } else { "failed" };
         let (ok, fail, skip) =
             (self.count(ProofState::Ok), self.count(ProofState::Fail), self.count(ProofState::Skip));
@@ -84,7 +84,7 @@ impl Report {
     }
 
     /// What `--json` prints.
-    pub fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         let result = if self.passed() { "passed" } else { "failed" };
         serde_json::json!({"schema": SCHEMA, "image": self.image, "result": result, "checks": self.checks})
             .to_string()

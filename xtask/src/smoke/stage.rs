@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 /// One way of starting the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scenario {
+pub(crate) enum Scenario {
     /// Not at all: what the engine knows of it.
     Declared,
     /// As it is shipped, with no setting of ours.
@@ -28,7 +28,7 @@ pub enum Scenario {
 }
 
 /// Every stage, in the order of a run.
-pub const STAGES: [Scenario; 7] = [
+pub(crate) const STAGES: [Scenario; 7] = [
     Scenario::Declared,
     Scenario::Shipped,
     Scenario::Web,
@@ -39,16 +39,16 @@ pub const STAGES: [Scenario; 7] = [
 ];
 
 /// Where our pages are inside; an application's own folder is left alone.
-pub const ROOT: &str = "/durango-smoke";
+pub(crate) const ROOT: &str = "/durango-smoke";
 /// The user of [`Scenario::AnyUser`]: `nobody`, who owns nothing.
-pub const NOBODY: u64 = 65534;
+pub(crate) const NOBODY: u64 = 65534;
 
 const WEB: &str = "SERVER_NAME=:80, localhost";
 const PAGES: &str = "SERVER_ROOT=/durango-smoke";
 
 impl Scenario {
     /// Its name in the containers' names and in messages.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Declared => "image",
             Self::Shipped => "shipped",
@@ -61,7 +61,7 @@ impl Scenario {
     }
 
     /// Arguments of `docker create`.
-    pub fn args(self) -> &'static [&'static str] {
+    pub(crate) fn args(self) -> &'static [&'static str] {
         match self {
             Self::Declared => &[],
             // The image's own health command, asked every second in place of every half minute.
@@ -120,12 +120,12 @@ impl Scenario {
     }
 
     /// Whether our pages are put in.
-    pub fn has_pages(self) -> bool {
+    pub(crate) fn has_pages(self) -> bool {
         !matches!(self, Self::Declared | Self::Shipped)
     }
 
     /// The port that the server listens on: a high one where it may not need a privilege.
-    pub fn port(self) -> u16 {
+    pub(crate) fn port(self) -> u16 {
         match self {
             Self::Root | Self::Hardened => 8080,
             _ => 80,
@@ -133,7 +133,7 @@ impl Scenario {
     }
 
     /// The check that it starts at all.
-    pub fn start(self) -> String {
+    pub(crate) fn start(self) -> String {
         format!("start-{}", self.name())
     }
 }
@@ -174,18 +174,18 @@ const SERVED: &[(&str, &str)] = pages![
 const COPIES: &[&str] = &[".hidden.php", ".well-known/hello.php", ".well-known/.hidden.php"];
 
 /// The text of a page.
-pub fn page(name: &str) -> Option<&'static str> {
+pub(crate) fn page(name: &str) -> Option<&'static str> {
     SERVED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
 /// A script for `php-cli -r`: the code after the opening tag.
-pub fn code(script: &'static str) -> &'static str {
+pub(crate) fn code(script: &'static str) -> &'static str {
     script.trim_start().trim_start_matches("<?php")
 }
 
 /// Writes the pages into a new folder whose random name is the run's. Everybody may read them, and they are a day old:
 /// opcache leaves a file alone that has just been written.
-pub fn write_pages() -> Result<TempDir> {
+pub(crate) fn write_pages() -> Result<TempDir> {
     let dir = tempfile::Builder::new().prefix("durango-smoke-").tempdir()?;
     let written = || -> Result<()> {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;

@@ -16,15 +16,15 @@ use super::validate::{self, Validate};
 use crate::defaults::TAG;
 
 /// Format number of bundles.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 /// The first file.
-pub const HEAD: &str = "bundle.json";
+pub(crate) const HEAD: &str = "bundle.json";
 /// A longer `bundle.json` is not read.
-pub const LONGEST_HEAD: u64 = 16 << 20;
+pub(crate) const LONGEST_HEAD: u64 = 16 << 20;
 
 /// What a bundle says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Bundle {
+pub(crate) struct Bundle {
     /// The builder's platform where it was made.
     pub platform: String,
     /// When it was made.
@@ -43,7 +43,7 @@ pub struct Bundle {
 
 /// One generation: its small files as text, its blobs by name.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Layers {
+pub(crate) struct Layers {
     /// `entry.json`.
     pub entry: Entry,
     /// `index.json`.
@@ -56,7 +56,7 @@ pub struct Layers {
 
 /// The bootstrapped base image as `docker save` gives it.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct BaseImage {
+pub(crate) struct BaseImage {
     /// Its name.
     pub image: String,
     /// The engine's id of it.
@@ -75,7 +75,7 @@ struct Head<T> {
 
 impl Bundle {
     /// The blobs that its parts name, each once, smallest first.
-    pub fn named(&self) -> Vec<Blob> {
+    pub(crate) fn named(&self) -> Vec<Blob> {
         let layers = self.images.iter().flat_map(|layers| layers.blobs.iter());
         let mounts = self.mounts.iter().flat_map(MountEntry::blobs);
         let all: BTreeSet<&Blob> =
@@ -86,12 +86,12 @@ impl Bundle {
     }
 
     /// Size of its blobs in bytes.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.files.iter().fold(0, |sum, blob| sum.saturating_add(blob.size))
     }
 
     /// The bytes of `bundle.json`.
-    pub fn head(&self) -> Result<Vec<u8>> {
+    pub(crate) fn head(&self) -> Result<Vec<u8>> {
         Ok(serde_json::to_vec(&Head { format: FORMAT, sha256: digest(self)?, bundle: self })?)
     }
 
@@ -100,7 +100,7 @@ impl Bundle {
     ///
     /// # Errors
     /// What is wrong, in words that go behind the name of the bundle.
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Format {
             format: u32,
@@ -120,7 +120,7 @@ impl Bundle {
     }
 
     /// Whether it can be used here.
-    pub fn check_platform(&self, here: &str) -> Result<()> {
+    pub(crate) fn check_platform(&self, here: &str) -> Result<()> {
         let there = &self.platform;
         ensure!(
             there == here,
@@ -162,7 +162,7 @@ impl Bundle {
     }
 
     /// Sets times in the future to `now`: the machine that made the bundle may have had a wrong clock.
-    pub fn clamp_times(&mut self, now: Timestamp) {
+    pub(crate) fn clamp_times(&mut self, now: Timestamp) {
         self.created = self.created.min(now);
         self.images.iter_mut().for_each(|layers| layers.entry.clamp_times(now));
         self.mounts.iter_mut().for_each(|mount| mount.clamp_times(now));

@@ -36,7 +36,7 @@ pub enum ItemKind {
 
 /// Whether an item may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ItemState {
+pub(crate) enum ItemState {
     /// It is sound; it goes by the policy.
     Sound,
     /// Nobody can use it, and why: it goes first.
@@ -49,7 +49,7 @@ pub enum ItemState {
 
 /// A file or folder, by what makes it the same under two names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Node {
+pub(crate) struct Node {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -57,7 +57,7 @@ pub struct Node {
 
 /// One thing that stays or goes as a whole.
 #[derive(Debug, Clone)]
-pub struct Item {
+pub(crate) struct Item {
     /// What it is.
     pub kind: ItemKind,
     /// Where.
@@ -84,7 +84,7 @@ pub struct Item {
 
 /// The store as it is.
 #[derive(Debug, Clone, Default)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// Its items.
     pub items: Vec<Item>,
     /// What belongs to no item: the lock, remembered answers, what is not ours.
@@ -95,7 +95,7 @@ pub struct Contents {
 
 impl Contents {
     /// Reads it all.
-    pub fn read(layout: &Layout) -> Self {
+    pub(crate) fn read(layout: &Layout) -> Self {
         let mut scan = Scan::new(layout);
         entry::results(layout).into_iter().for_each(|dir| scan.result(dir));
         folders(&layout.all_mounts()).into_iter().for_each(|dir| scan.saved_mount(dir));
@@ -107,22 +107,22 @@ impl Contents {
     }
 
     /// What the store takes, in bytes.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         total(self.items.iter().flat_map(|item| &item.nodes).chain(&self.rest))
     }
 
     /// What a kind takes, what its items share counted once.
-    pub fn bytes_of(&self, kind: ItemKind) -> u64 {
+    pub(crate) fn bytes_of(&self, kind: ItemKind) -> u64 {
         total(self.of(kind).flat_map(|item| &item.nodes))
     }
 
     /// The items of a kind.
-    pub fn of(&self, kind: ItemKind) -> impl Iterator<Item = &Item> {
+    pub(crate) fn of(&self, kind: ItemKind) -> impl Iterator<Item = &Item> {
         self.items.iter().filter(move |item| item.kind == kind)
     }
 
     /// Files and folders with the number of items that have them.
-    pub fn shares(&self) -> BTreeMap<Node, usize> {
+    pub(crate) fn shares(&self) -> BTreeMap<Node, usize> {
         let mut shares = BTreeMap::new();
         let own = self.items.iter().map(|item| item.nodes.iter().collect::<BTreeSet<_>>());
         for node in own.flatten().chain(&self.rest) {
@@ -140,13 +140,13 @@ impl Node {
     }
 
     /// Size in bytes: what it says or what it occupies, whichever is more.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 }
 
 /// What the whole store takes right now, in bytes.
-pub fn measure(layout: &Layout) -> u64 {
+pub(crate) fn measure(layout: &Layout) -> u64 {
     measure_dir(&layout.store)
 }
 

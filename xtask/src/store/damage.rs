@@ -13,7 +13,7 @@ use crate::layout::Layout;
 
 /// One damaged generation or mount.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-pub struct Damaged {
+pub(crate) struct Damaged {
     /// A generation or a mount.
     pub kind: ItemKind,
     /// Its folder.
@@ -34,7 +34,7 @@ impl Damaged {
     }
 
     /// What a build says of it.
-    pub fn warning(&self) -> String {
+    pub(crate) fn warning(&self) -> String {
         let what = if self.kind == ItemKind::Mounts { "mount" } else { "cache" };
         format!(
             "the {what} in `{}` is left out, and goes to the quarantine: {}",
@@ -46,7 +46,7 @@ impl Damaged {
 
 /// What was looked at, and what of it is damaged.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Verified {
+pub(crate) struct Verified {
     /// How many generations and mounts were looked at.
     pub checked: usize,
     /// How many bytes were read, what is shared once.
@@ -56,7 +56,7 @@ pub struct Verified {
 }
 
 /// Looks at everything in full.
-pub fn verify(layout: &Layout) -> Verified {
+pub(crate) fn verify(layout: &Layout) -> Verified {
     let mut verified = Verified::default();
     let mut known = Known::default();
     for dir in entry::results(layout) {
@@ -72,13 +72,13 @@ pub fn verify(layout: &Layout) -> Verified {
 }
 
 /// Saved mounts that a build would find damaged.
-pub fn mounts(layout: &Layout) -> Vec<Damaged> {
+pub(crate) fn mounts(layout: &Layout) -> Vec<Damaged> {
     let dirs = folders(&layout.all_mounts());
     dirs.iter().filter_map(|dir| look(ItemKind::Mounts, dir, None)).collect()
 }
 
 /// Whether something is damaged still.
-pub fn persists(item: &Damaged) -> bool {
+pub(crate) fn persists(item: &Damaged) -> bool {
     let mut known = Known::default();
     look(item.kind, &item.path, item.deep.then_some(&mut known)).is_some()
 }

@@ -18,7 +18,7 @@ use crate::layout::Layout;
 
 /// One result.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// [`FORMAT`] of the store that wrote it.
     pub format: u32,
     /// The image: the repository of its first tag, or else the project's and the target's name.
@@ -49,7 +49,7 @@ const ANCESTORS: usize = 32;
 
 impl Entry {
     /// What a result saved now comes after: the results of its key, and what those came after.
-    pub fn after<'a>(results: impl Iterator<Item = &'a Self> + Clone) -> Vec<String> {
+    pub(crate) fn after<'a>(results: impl Iterator<Item = &'a Self> + Clone) -> Vec<String> {
         let mut after: Vec<String> = Vec::new();
         let older = results.clone().flat_map(|entry| &entry.after);
         for id in results.map(|entry| &entry.id).chain(older) {
@@ -62,7 +62,7 @@ impl Entry {
     }
 
     /// Whether this result is another one, or came after it.
-    pub fn supersedes(&self, other: &Self) -> bool {
+    pub(crate) fn supersedes(&self, other: &Self) -> bool {
         let is_same = self.digest == other.digest && self.bytes == other.bytes && self.digest.is_some();
         let is_later = !other.id.is_empty() && (self.id == other.id || self.after.contains(&other.id));
         self.key == other.key && self.platform == other.platform && (is_same || is_later)
@@ -71,7 +71,7 @@ impl Entry {
 
 /// Where a result is in the store, by the names of its directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// Its key.
     pub key: Key,
     /// Its number: of two results of an image, the later one has the higher.
@@ -79,7 +79,7 @@ pub struct Place {
 }
 
 /// Reads the names of a result's directory; `None` if it has another shape.
-pub fn place(dir: &Path) -> Option<Place> {
+pub(crate) fn place(dir: &Path) -> Option<Place> {
     let name = |dir: &Path| dir.file_name()?.to_str().map(str::to_owned);
     let number = name(dir)?;
     let key = name(dir.parent()?)?;
@@ -90,12 +90,12 @@ pub fn place(dir: &Path) -> Option<Place> {
 }
 
 /// The directories of all results of an image, in no order.
-pub fn results_of(layout: &Layout, image: &str) -> Vec<PathBuf> {
+pub(crate) fn results_of(layout: &Layout, image: &str) -> Vec<PathBuf> {
     numbered(&folders(&layout.layers(image)))
 }
 
 /// The directories of all results of all images.
-pub fn results(layout: &Layout) -> Vec<PathBuf> {
+pub(crate) fn results(layout: &Layout) -> Vec<PathBuf> {
     numbered(&folders(&layout.all_layers()).iter().flat_map(|image| folders(image)).collect::<Vec<_>>())
 }
 
@@ -104,14 +104,14 @@ fn numbered(keys: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// The number of the next result of an image: numbers tell what superseded what, whatever the clocks said.
-pub fn next_number(layout: &Layout, image: &str) -> u64 {
+pub(crate) fn next_number(layout: &Layout, image: &str) -> u64 {
     let numbers = results_of(layout, image).into_iter().filter_map(|dir| place(&dir));
     numbers.map(|place| place.number).max().unwrap_or(0).saturating_add(1)
 }
 
 /// A result that can be read, and where it is.
 #[derive(Debug, Clone)]
-pub struct Generation {
+pub(crate) struct Generation {
     /// Its folder.
     pub dir: PathBuf,
     /// What it says of itself.
@@ -120,7 +120,7 @@ pub struct Generation {
 
 /// What was found of an image in the store.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
+pub(crate) struct Found {
     /// Sound generations, newest first.
     pub generations: Vec<Generation>,
     /// What is foreign: left alone, never handed to BuildKit.
@@ -131,7 +131,7 @@ pub struct Found {
 
 /// The generations of an image and platform, newest first; damaged ones are told and left out, since an index without its
 /// tag would end the build (measured with BuildKit 0.13).
-pub fn find(layout: &Layout, image: &str, platform: &str) -> Found {
+pub(crate) fn find(layout: &Layout, image: &str, platform: &str) -> Found {
     let mut found = Found::default();
     if let Some(warning) = foreign_format(layout) {
         found.warnings.push(warning);
@@ -156,7 +156,7 @@ pub fn find(layout: &Layout, image: &str, platform: &str) -> Found {
 }
 
 /// Every generation of every image, newest first within an image, and what is damaged.
-pub fn generations(layout: &Layout) -> (Vec<Generation>, Vec<Damaged>) {
+pub(crate) fn generations(layout: &Layout) -> (Vec<Generation>, Vec<Damaged>) {
     let (mut sound, mut damaged) = (Vec::new(), Vec::new());
     for dir in results(layout).into_iter().filter(|dir| !is_foreign(dir)) {
         match read(&dir) {
@@ -174,7 +174,7 @@ fn newest_first(generations: &mut [Generation]) {
 }
 
 /// Returns why a store is not used: a newer version wrote it.
-pub fn foreign_format(layout: &Layout) -> Option<String> {
+pub(crate) fn foreign_format(layout: &Layout) -> Option<String> {
     version::foreign(layout)
 }
 

@@ -14,7 +14,7 @@ use crate::layout::Layout;
 
 /// A number that sets one run of a step apart from those before, and when it was drawn.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Nonce {
+pub(crate) struct Nonce {
     /// From 1 to [`MOST`].
     pub value: u32,
     /// When.
@@ -22,11 +22,11 @@ pub struct Nonce {
 }
 
 /// The highest nonce: as many bytes more of `/dev/shm` harm nobody.
-pub const MOST: u32 = 1 << 22;
+pub(crate) const MOST: u32 = 1 << 22;
 
 impl Nonce {
     /// One for this moment; processes of one moment draw different ones.
-    pub fn draw(now: Timestamp, process: u32) -> Self {
+    pub(crate) fn draw(now: Timestamp, process: u32) -> Self {
         let mixed =
             (now.as_nanosecond() as u64 ^ u64::from(process) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let value = u32::try_from(mixed >> 42).unwrap_or_default();
@@ -36,7 +36,7 @@ impl Nonce {
 
 /// A stage, or one RUN of it, that was run again.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Spot {
+pub(crate) struct Spot {
     /// The stage.
     pub stage: String,
     /// The instruction in one line; the whole stage where there is none.
@@ -47,7 +47,7 @@ pub struct Spot {
 
 /// What is remembered of one image on one platform.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Remembered {
+pub(crate) struct Remembered {
     /// All steps, as of the last `--no-cache`.
     pub all: Option<Nonce>,
     /// Stages and steps since.
@@ -59,7 +59,7 @@ pub struct Remembered {
 
 /// The versions of Debian packages that a mirror had.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Packages {
+pub(crate) struct Packages {
     /// `NAME/VERSION`, separated by blanks.
     pub versions: String,
     /// When it was asked.
@@ -70,18 +70,18 @@ pub struct Packages {
 
 impl Remembered {
     /// Remembers that all was run again: what was remembered of parts is of no use any more.
-    pub fn set_all(&mut self, nonce: Nonce) {
+    pub(crate) fn set_all(&mut self, nonce: Nonce) {
         (self.all, self.spots) = (Some(nonce), Vec::new());
     }
 
     /// Remembers a part; the newest of each counts.
-    pub fn set_spot(&mut self, spot: Spot) {
+    pub(crate) fn set_spot(&mut self, spot: Spot) {
         self.spots.retain(|known| (&known.stage, &known.instruction) != (&spot.stage, &spot.instruction));
         self.spots.push(spot);
     }
 
     /// Takes in what another store remembers; of each the newer counts.
-    pub fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         let at = |nonce: &Option<Nonce>| nonce.as_ref().map(|nonce| nonce.at);
         if at(&other.all) > at(&self.all) {
             self.all = other.all;
@@ -103,7 +103,7 @@ impl Remembered {
 
 /// The file of one image.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct FreshFile {
+pub(crate) struct FreshFile {
     /// [`FORMAT`] of the store that wrote it.
     pub format: u32,
     /// The image: names that differ may give one file name.
@@ -114,12 +114,12 @@ pub struct FreshFile {
 
 impl FreshFile {
     /// One of an image of which nothing is remembered.
-    pub fn new(image: &str) -> Self {
+    pub(crate) fn new(image: &str) -> Self {
         Self { format: FORMAT, image: image.to_owned(), platforms: BTreeMap::new() }
     }
 
     /// What the store remembers of an image; a warning where its file is not what it should be.
-    pub fn read(layout: &Layout, image: &str) -> (Self, Option<String>) {
+    pub(crate) fn read(layout: &Layout, image: &str) -> (Self, Option<String>) {
         let path = layout.fresh(image);
         match parse(&path) {
             Ok(Some(file)) if file.image == image => (file, None),
@@ -135,7 +135,7 @@ impl FreshFile {
     }
 
     /// Takes in the file of another store.
-    pub fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         for (platform, remembered) in other.platforms {
             self.platforms.entry(platform).or_default().merge(remembered);
         }
@@ -143,7 +143,7 @@ impl FreshFile {
 }
 
 /// Reads one file; `None` where there is none.
-pub fn parse(path: &Path) -> Result<Option<FreshFile>, String> {
+pub(crate) fn parse(path: &Path) -> Result<Option<FreshFile>, String> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

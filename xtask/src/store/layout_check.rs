@@ -55,7 +55,7 @@ pub fn blobs(dir: &Path) -> PathBuf {
 }
 
 /// Checks what would end a build: the index, its tag, the manifest and the configuration. Gives every blob it names.
-pub fn shape(dir: &Path) -> Result<Vec<Blob>> {
+pub(crate) fn shape(dir: &Path) -> Result<Vec<Blob>> {
     let index: Index = json(&dir.join("index.json"))?;
     let tagged =
         |descriptor: &&Descriptor| descriptor.annotations.contains_key("org.opencontainers.image.ref.name");
@@ -75,7 +75,7 @@ pub fn shape(dir: &Path) -> Result<Vec<Blob>> {
 
 /// Checks that a layout of an image, as `docker save` makes it, has what its index names. Of an image for many platforms, only those of
 /// this machine are in it, so its manifests are not followed.
-pub fn image(dir: &Path) -> Result<()> {
+pub(crate) fn image(dir: &Path) -> Result<()> {
     let index: Index = json(&dir.join("index.json"))?;
     for top in index.manifests {
         let blob = |descriptor: &Descriptor| -> Result<Blob> {
@@ -91,7 +91,7 @@ pub fn image(dir: &Path) -> Result<()> {
 }
 
 /// Checks that a blob is there and has its size.
-pub fn has(dir: &Path, blob: &Blob) -> Result<()> {
+pub(crate) fn has(dir: &Path, blob: &Blob) -> Result<()> {
     let path = blobs(dir).join(&blob.digest);
     let size = fs::metadata(&path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
     if size != blob.size {
@@ -112,7 +112,7 @@ pub fn verify(dir: &Path, blob: &Blob) -> Result<()> {
 }
 
 /// Digest and size of a file, read once and in small pieces.
-pub fn measure(path: &Path) -> Result<Blob> {
+pub(crate) fn measure(path: &Path) -> Result<Blob> {
     let mut hash = Sha256::new();
     let mut file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     let size = io::copy(&mut file, &mut hash)?;

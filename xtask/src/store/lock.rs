@@ -23,13 +23,13 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// The store's lock: nobody else renames anything in the store until it is dropped.
-pub struct Lock {
+pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
     /// Takes the lock of a store that is about to change. The store has our format from then on.
-    pub fn exclusive(layout: &Layout) -> Result<Self> {
+    pub(crate) fn exclusive(layout: &Layout) -> Result<Self> {
         let lock = Self::of_any_format(layout)?;
         format_change::ensure(layout)?;
         Ok(lock)
@@ -78,20 +78,20 @@ fn is_unsupported(error: &io::Error) -> bool {
 
 /// Entries that stay until this is dropped: whoever removes something leaves them for later.
 #[derive(Debug, Default)]
-pub struct Holds {
+pub(crate) struct Holds {
     files: Vec<File>,
 }
 
 impl Holds {
     /// Holds directories of the store, each once. Those that are gone are not held.
-    pub fn of<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Self {
+    pub(crate) fn of<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Self {
         let dirs: BTreeSet<&Path> = dirs.into_iter().collect();
         Self { files: dirs.into_iter().filter_map(hold).collect() }
     }
 
     /// Holds one more of a store; whether it is still there. A file system without locks holds nothing, and removes nothing
     /// either. In a store that is only read, what others held before is held.
-    pub fn add(&mut self, layout: &Layout, dir: &Path) -> bool {
+    pub(crate) fn add(&mut self, layout: &Layout, dir: &Path) -> bool {
         if layout.aside.is_none() || dir.join(HELD).exists() {
             self.files.extend(hold(dir));
         }
@@ -101,7 +101,7 @@ impl Holds {
 
 /// Holds a directory of the store, until the file is closed; `None` if it is gone or its file system has no locks. Waits for
 /// a process that is renaming it.
-pub fn hold(dir: &Path) -> Option<File> {
+pub(crate) fn hold(dir: &Path) -> Option<File> {
     let path = dir.join(HELD);
     loop {
         // A store that may only be read may have this file from before.

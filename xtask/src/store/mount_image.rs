@@ -13,12 +13,12 @@ use super::mount::MountEntry;
 use super::validate::Validate;
 
 /// The label with the entry.
-pub const LABEL: &str = "builder.durango.mount";
+pub(crate) const LABEL: &str = "builder.durango.mount";
 /// The tag inside the layout that is handed to BuildKit.
-pub const TAG: &str = "mount";
+pub(crate) const TAG: &str = "mount";
 
 /// The small documents of an OCI layout around a mount's blobs.
-pub struct Documents {
+pub(crate) struct Documents {
     /// `index.json`.
     pub index: Vec<u8>,
     /// The image's manifest, and its digest in hex.
@@ -29,7 +29,7 @@ pub struct Documents {
 
 /// The image of an entry; the same entry always gives the same one. Packs come oldest first and the list of files last, so
 /// that a mount that grew has the layers of before at its bottom, which BuildKit then knows already.
-pub fn documents(entry: &MountEntry) -> Result<Documents> {
+pub(crate) fn documents(entry: &MountEntry) -> Result<Documents> {
     let blobs: Vec<&Blob> = entry.packs.iter().chain([&entry.manifest]).collect();
     let (os, rest) = entry.platform.split_once('/').unwrap_or(("linux", &entry.platform));
     let architecture = rest.split('/').next().unwrap_or(rest);
@@ -99,7 +99,7 @@ pub struct RemoteMount {
 }
 
 /// The first registry that has a mount serves it; `found` has the registries' answers in their order.
-pub fn first_of_each(found: Vec<RemoteMount>) -> BTreeMap<String, RemoteMount> {
+pub(crate) fn first_of_each(found: Vec<RemoteMount>) -> BTreeMap<String, RemoteMount> {
     let mut mounts = BTreeMap::new();
     for mount in found {
         mounts.entry(mount.entry.identity.slug()).or_insert(mount);

@@ -7,15 +7,15 @@ use crate::host::Host;
 use crate::text::size;
 
 /// Variable of the budget.
-pub const VARIABLE: &str = "DURANGO_CACHE_BUDGET";
+pub(crate) const VARIABLE: &str = "DURANGO_CACHE_BUDGET";
 /// The budget where none is given, in bytes.
 const BUDGET: u64 = 10_000_000_000;
 /// Of how many Dockerfiles of an image and platform the results stay.
 const KEEP: usize = 3;
 /// How many results of one Dockerfile stay: branches with the same Dockerfile have one each.
-pub const RESULTS: usize = 3;
+pub(crate) const RESULTS: usize = 3;
 /// How long what was found damaged is kept to be looked at, in days.
-pub const QUARANTINE_DAYS: u32 = 7;
+pub(crate) const QUARANTINE_DAYS: u32 = 7;
 
 /// The policy.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]

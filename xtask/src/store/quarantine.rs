@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::store::damage::{self, Damaged};
 
 /// Moves what is still damaged and what nobody holds; gives where each went. Somebody may have saved it anew meanwhile.
-pub fn run(layout: &Layout, damaged: &[Damaged]) -> Result<Vec<PathBuf>> {
+pub(crate) fn run(layout: &Layout, damaged: &[Damaged]) -> Result<Vec<PathBuf>> {
     // A close look takes as long as reading everything: nobody waits for that.
     let damaged: Vec<&Damaged> = damaged.iter().filter(|item| damage::persists(item)).collect();
     if damaged.is_empty() {

@@ -13,7 +13,7 @@ use crate::store::contents::{Contents, ItemKind};
 const SKEW: i64 = 3600;
 
 /// Touches the file `used` in a result's or a mount's directory. If that is refused, it only goes earlier than it should.
-pub fn mark_used(dir: &Path) {
+pub(crate) fn mark_used(dir: &Path) {
     if dir.join("entry.json").is_file() {
         let _ = files::append(&dir.join("used")).and_then(|file| file.set_modified(SystemTime::now()));
     }

@@ -1,11 +1,11 @@
 //! Formatting that every layer shares: times, sizes, lines, suggestions.
 
 pub(crate) mod output;
-pub mod size;
-pub mod terminal;
+pub(crate) mod size;
+pub(crate) mod terminal;
 
 /// A time as people read it.
-pub fn seconds(seconds: f64) -> String {
+pub(crate) fn seconds(seconds: f64) -> String {
     if seconds < 9.95 {
         format!("{seconds:.1} s")
     } else if seconds < 120.0 {
@@ -16,7 +16,7 @@ pub fn seconds(seconds: f64) -> String {
 }
 
 /// A time that is counting: `0:07`, `12:30`, `1:02:03`.
-pub fn clock(seconds: f64) -> String {
+pub(crate) fn clock(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no build takes years")]
     let whole = seconds.clamp(0.0, 1e7) as u64;
     let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
@@ -24,7 +24,7 @@ pub fn clock(seconds: f64) -> String {
 }
 
 /// An instruction without what says nothing to a reader: mounts and networks of a RUN.
-pub fn without_mount_flags(instruction: &str) -> String {
+pub(crate) fn without_mount_flags(instruction: &str) -> String {
     let is_option =
         |word: &&str| ["--mount=", "--network=", "--security="].iter().any(|option| word.starts_with(option));
     let mut words = instruction.split(' ').filter(|word| !word.is_empty());
@@ -33,7 +33,7 @@ pub fn without_mount_flags(instruction: &str) -> String {
 }
 
 /// `[php 4/4] RUN --mount=... make` without its mounts.
-pub fn step_without_mount_flags(step: &str) -> String {
+pub(crate) fn step_without_mount_flags(step: &str) -> String {
     match step.split_once("] ") {
         Some((place, instruction)) => format!("{place}] {}", without_mount_flags(instruction)),
         None => step.to_owned(),
@@ -41,7 +41,7 @@ pub fn step_without_mount_flags(step: &str) -> String {
 }
 
 /// The first `width` characters of a text's first line.
-pub fn one_line(text: &str, width: usize) -> String {
+pub(crate) fn one_line(text: &str, width: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
     if line.chars().count() <= width {
         return line.to_owned();
@@ -50,7 +50,7 @@ pub fn one_line(text: &str, width: usize) -> String {
 }
 
 /// `; did you mean ...?` where something is near.
-pub fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = known
         .map(|name| (strsim::damerau_levenshtein(word, name), name))
         .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
@@ -59,7 +59,7 @@ pub fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Strin
 }
 
 /// Milliseconds are enough.
-pub fn round(seconds: f64) -> f64 {
+pub(crate) fn round(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 

@@ -1,7 +1,7 @@
 //! Sizes as people write them: `500M`, `10GB`, `1GiB`, plain bytes; and as docker prints them, `1.274GB`.
 
 /// Bytes of a size; K, M, G and T are decimal with or without a B, KiB to TiB are binary, and case does not matter.
-pub fn parse(text: &str) -> Option<u64> {
+pub(crate) fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let number: f64 = text[..end].parse().ok().filter(|_| text.starts_with(|c: char| c.is_ascii_digit()))?;
@@ -25,7 +25,7 @@ pub fn parse(text: &str) -> Option<u64> {
 }
 
 /// A size as Docker reads the options of containers, in powers of 1024: `64m`, `1.5GiB`, `67108864`.
-pub fn parse_memory(text: &str) -> Option<u64> {
+pub(crate) fn parse_memory(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let unit = text[at..].trim().trim_end_matches('b').trim_end_matches('i');
@@ -36,7 +36,7 @@ pub fn parse_memory(text: &str) -> Option<u64> {
 }
 
 /// A size for people: `1.3 GB`, `719 MB`, `12 B`.
-pub fn show(bytes: u64) -> String {
+pub(crate) fn show(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
     let mut value = bytes as f64;
     let mut unit = "B";

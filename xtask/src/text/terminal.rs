@@ -6,31 +6,31 @@ use std::iter::Peekable;
 use std::str::Chars;
 
 /// One line without escape sequences and control characters.
-pub fn plain(line: &str) -> String {
+pub(crate) fn plain(line: &str) -> String {
     filter(line, false)
 }
 
 /// One line with its colors (SGR sequences) and no other sequence. A line with colors ends with a
 /// reset.
 #[cfg(test)]
-pub fn colored(line: &str) -> String {
+pub(crate) fn colored(line: &str) -> String {
     filter(line, true)
 }
 
 /// [`plain`] or [`colored`].
-pub fn line(line: &str, color: bool) -> String {
+pub(crate) fn line(line: &str, color: bool) -> String {
     filter(line, color)
 }
 
 /// Several lines, each made [`plain`]. None of them is a command to GitHub: the text may begin a
 /// line of the log.
-pub fn lines(text: &str) -> String {
+pub(crate) fn lines(text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(|line| no_command(plain(line))).collect();
     lines.join("\n")
 }
 
 /// A line that prints as itself: `::error::x` at the start of a line is a command to GitHub.
-pub fn no_command(line: String) -> String {
+pub(crate) fn no_command(line: String) -> String {
     let rest = line.trim_start();
     let Some(name) = rest.strip_prefix("::") else { return line };
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.contains("::") {
@@ -42,7 +42,7 @@ pub fn no_command(line: String) -> String {
 
 /// A JSON document that prints as itself: characters that a terminal or a CI acts on are escaped,
 /// which changes no value.
-pub fn json(document: &str) -> String {
+pub(crate) fn json(document: &str) -> String {
     let mut out = String::with_capacity(document.len());
     for c in document.chars() {
         match c {

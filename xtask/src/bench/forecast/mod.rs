@@ -26,7 +26,7 @@ use random::Random;
 
 /// How much is tried.
 #[derive(Debug, Clone, Copy)]
-pub struct ForecastOptions {
+pub(crate) struct ForecastOptions {
     /// As many edits at least.
     pub edits: usize,
     /// What the choices follow from.

@@ -30,7 +30,12 @@ use crate::store::lock::Holds;
 use crate::store::{damage, entry, mount};
 
 /// Gathers them all.
-pub fn facts(session: &Session, options: &BuildOptions, engine: Engine, build: &str) -> Result<BuildFacts> {
+pub(crate) fn facts(
+    session: &Session,
+    options: &BuildOptions,
+    engine: Engine,
+    build: &str,
+) -> Result<BuildFacts> {
     let scratch = session.layout.tmp().join(build);
     known_secrets::learn_options(&session.redactor, options);
     let mut secrets = secrets::read(&session.host);

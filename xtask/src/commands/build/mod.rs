@@ -1,12 +1,12 @@
 //! `base-build`, `frankenphp`, `build` and `plan`: from options to facts, plan, execution and report.
 
-pub mod facts;
+pub(crate) mod facts;
 mod forecast;
 mod known_secrets;
 mod missing_mounts;
 mod packages;
 pub(crate) mod read_only_store;
-pub mod registries;
+pub(crate) mod registries;
 mod restore_ahead;
 pub(crate) mod run;
 mod save_results;
@@ -47,22 +47,22 @@ const BASE: &str = "frankenphp-base-builder";
 const RUNTIME: &str = "frankenphp";
 
 /// `base-build`.
-pub fn base_build(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn base_build(session: &Session, parsed: &Parsed) -> Result<u8> {
     build_targets(session, &BuildOptions::new(session, parsed, vec![BASE.into()])?)
 }
 
 /// `frankenphp`.
-pub fn frankenphp(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn frankenphp(session: &Session, parsed: &Parsed) -> Result<u8> {
     build_targets(session, &BuildOptions::new(session, parsed, vec![RUNTIME.into()])?)
 }
 
 /// `build TARGET...`.
-pub fn build(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn build(session: &Session, parsed: &Parsed) -> Result<u8> {
     build_targets(session, &BuildOptions::new(session, parsed, parsed.free.clone())?)
 }
 
 /// `plan TARGET...`; who types the command `base-build` for its target is understood.
-pub fn plan(session: &Session, parsed: &Parsed) -> Result<u8> {
+pub(crate) fn plan(session: &Session, parsed: &Parsed) -> Result<u8> {
     let target = |word: &String| if word == "base-build" { BASE.to_owned() } else { word.clone() };
     let options = BuildOptions::new(session, parsed, parsed.free.iter().map(target).collect())?;
     build_targets(session, &BuildOptions { dry_run: true, ..options })

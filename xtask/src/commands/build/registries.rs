@@ -12,7 +12,7 @@ use crate::session::Session;
 use crate::store::mount_image::{self, RemoteMount};
 
 /// A registry that is being asked.
-pub struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     registry: &'a Registry,
     targets: Vec<String>,
     /// Two a target: exact and newest.
@@ -21,7 +21,7 @@ pub struct Asked<'a> {
 }
 
 /// Asks them all for the tags of all targets. With `--no-cache` nothing is read, and whoever runs every step pushes all.
-pub fn ask<'a>(
+pub(crate) fn ask<'a>(
     session: &'a Session,
     options: &'a BuildOptions,
     engine: &'a Engine,
@@ -42,7 +42,7 @@ pub fn ask<'a>(
 
 impl Asked<'_> {
     /// Waits for the answers, which are bounded.
-    pub fn answers(self) -> RegistryState {
+    pub(crate) fn answers(self) -> RegistryState {
         let said = self.question.answers().map(|documents| tags(&self.targets, &self.references, &documents));
         RegistryState { registry: self.registry.clone(), said }
     }

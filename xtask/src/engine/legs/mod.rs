@@ -132,7 +132,7 @@ fn directory(host: &Host) -> Result<PathBuf> {
 }
 
 /// Returns the programs of a leg and the steps that fetch them: none where they are there, unless `again` is set.
-pub fn prepare(session: &Session, leg: Leg, again: bool) -> Result<(Programs, Vec<Step>)> {
+pub(crate) fn prepare(session: &Session, leg: Leg, again: bool) -> Result<(Programs, Vec<Step>)> {
     let host = &session.host;
     let dir = directory(host)?;
     let packages = dir.join(leg.suite());

@@ -21,7 +21,7 @@ use crate::store::layout_check::Blob;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The image in the engine; nothing where it has none, or where there is no engine.
-pub fn held(session: &Session) -> Option<HeldBase> {
+pub(crate) fn held(session: &Session) -> Option<HeldBase> {
     session.host.which("docker")?;
     let sh = &session.sh;
     let answer =
@@ -32,7 +32,7 @@ pub fn held(session: &Session) -> Option<HeldBase> {
 }
 
 /// Writes it into a file of the scratch directory.
-pub fn save(session: &Session, held: &HeldBase, scratch: &Path) -> Result<(BaseImage, PathBuf)> {
+pub(crate) fn save(session: &Session, held: &HeldBase, scratch: &Path) -> Result<(BaseImage, PathBuf)> {
     let [saved, path] = ["saved.tar", "base.tar"].map(|name| scratch.join(name));
     let command = Command::new(["docker", "save", "--output", &saved.to_string_lossy(), TAG]);
     steps::run(&[Step::run("", command)], session.globals.verbose)?;
@@ -49,7 +49,7 @@ pub fn save(session: &Session, held: &HeldBase, scratch: &Path) -> Result<(BaseI
 /// # Errors
 ///
 /// Fails where the archive is not sound; then the engine is as it was.
-pub fn load(session: &Session, base: &BaseImage, path: &Path) -> Result<bool> {
+pub(crate) fn load(session: &Session, base: &BaseImage, path: &Path) -> Result<bool> {
     if held(session).is_some_and(|held| held.id == base.id) {
         return Ok(false);
     }

@@ -1,12 +1,12 @@
 //! Bundles: the store's content on its way to another machine, as a tar or a folder.
 
 mod archive;
-pub mod base;
-pub mod read;
-pub mod stage;
+pub(crate) mod base;
+pub(crate) mod read;
+pub(crate) mod stage;
 #[cfg(test)]
 mod tests;
-pub mod write;
+pub(crate) mod write;
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::store::layout_check::Blob;
 
 /// Where a bundle is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BundlePlace {
+pub(crate) enum BundlePlace {
     /// A folder with the files as they are.
     Dir(PathBuf),
     /// One tar.

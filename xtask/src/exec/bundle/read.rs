@@ -20,7 +20,7 @@ use crate::text::size;
 
 /// What an import came to.
 #[derive(Debug, Default)]
-pub struct Imported {
+pub(crate) struct Imported {
     /// Parts that the store has as new or newer already.
     pub kept: Vec<String>,
     /// Whether the base image was loaded into the engine.
@@ -31,7 +31,7 @@ pub struct Imported {
 ///
 /// # Errors
 /// What is wrong with the bundle; `first` and `take` stop it with theirs.
-pub fn read(
+pub(crate) fn read(
     from: &BundlePlace,
     first: &mut dyn FnMut(&Bundle) -> Result<bool>,
     take: &mut dyn FnMut(&Blob, Taken<'_>) -> Result<()>,
@@ -47,7 +47,7 @@ pub fn read(
 }
 
 /// A blob that comes: through a stream, or as a file.
-pub enum Taken<'a> {
+pub(crate) enum Taken<'a> {
     /// To be read.
     Stream(&'a mut dyn Read),
     /// To be linked or read.
@@ -125,7 +125,7 @@ fn head(from: &mut dyn Read, size: u64) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// Where the bundle is not sound or not for here, or its base image cannot be loaded; then the store is as it was.
-pub fn import(
+pub(crate) fn import(
     session: &Session,
     from: &BundlePlace,
     here: &str,

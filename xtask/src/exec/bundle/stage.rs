@@ -25,7 +25,7 @@ use crate::store::mount;
 use crate::store::used;
 
 /// What was received so far: a scratch folder in the store.
-pub struct ImportStage {
+pub(crate) struct ImportStage {
     dir: PathBuf,
     /// Blobs that the store has.
     known: BTreeMap<String, PathBuf>,
@@ -33,7 +33,7 @@ pub struct ImportStage {
 
 impl ImportStage {
     /// An empty one in that folder.
-    pub fn new(layout: &Layout, dir: &Path) -> Result<Self> {
+    pub(crate) fn new(layout: &Layout, dir: &Path) -> Result<Self> {
         let blobs = layout_check::blobs(dir);
         files::make_dir(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
         let layers = entry::results(layout).into_iter().chain(folders(&layout.all_mounts()));
@@ -49,7 +49,7 @@ impl ImportStage {
     }
 
     /// Takes a blob in: checked always, written only where the store has not the very same.
-    pub fn take(&self, blob: &Blob, from: Taken<'_>) -> Result<()> {
+    pub(crate) fn take(&self, blob: &Blob, from: Taken<'_>) -> Result<()> {
         let path = self.blob(&blob.digest);
         let has_size = |known: &&PathBuf| fs::metadata(known).is_ok_and(|meta| meta.len() == blob.size);
         let links = |known: &&PathBuf| fs::hard_link(known, &path).is_ok();
@@ -90,7 +90,7 @@ impl ImportStage {
     }
 
     /// Makes the folders of every part, and checks that each is what a build can be shown.
-    pub fn assemble(&self, bundle: &Bundle) -> Result<()> {
+    pub(crate) fn assemble(&self, bundle: &Bundle) -> Result<()> {
         for (at, layers) in bundle.images.iter().enumerate() {
             let dir = self.part("layers", at);
             self.link_all(&dir, layers.blobs.iter())?;
@@ -120,13 +120,13 @@ impl ImportStage {
     }
 
     /// Loads the base image where the engine lacks it.
-    pub fn load_base(&self, session: &Session, bundle: &Bundle) -> Result<bool> {
+    pub(crate) fn load_base(&self, session: &Session, bundle: &Bundle) -> Result<bool> {
         let Some(image) = &bundle.base else { return Ok(false) };
         base::load(session, image, &self.blob(&image.blob.digest))
     }
 
     /// Puts every part into the store that is newer than what it has; names those that are not.
-    pub fn swap(&self, layout: &Layout, bundle: &Bundle) -> Result<Vec<String>> {
+    pub(crate) fn swap(&self, layout: &Layout, bundle: &Bundle) -> Result<Vec<String>> {
         let mut kept = Vec::new();
         let _lock = Lock::exclusive(layout)?;
         for at in oldest_first(bundle) {

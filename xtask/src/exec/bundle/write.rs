@@ -19,7 +19,7 @@ use crate::store::layout_check::{self, Blob};
 use crate::store::lock::{Holds, hold};
 
 /// Refuses a place that holds something else than a bundle, before anything is done.
-pub fn check_place(to: &BundlePlace) -> Result<()> {
+pub(crate) fn check_place(to: &BundlePlace) -> Result<()> {
     match to {
         BundlePlace::Dir(dir) if dir.is_dir() => {
             let is_empty = fs::read_dir(dir)?.next().is_none();
@@ -47,7 +47,7 @@ pub fn check_place(to: &BundlePlace) -> Result<()> {
 ///
 /// # Errors
 /// Where something cannot be read or written, or a blob in the store is damaged; then the place is as it was.
-pub fn export(session: &Session, export: &Export, to: &BundlePlace, scratch: &Path) -> Result<Bundle> {
+pub(crate) fn export(session: &Session, export: &Export, to: &BundlePlace, scratch: &Path) -> Result<Bundle> {
     // A blob is in `blobs/sha256` of its entry.
     let _held = Holds::of(export.sources.values().filter_map(|blob| blob.ancestors().nth(3)));
     let (mut bundle, mut sources) = (export.bundle.clone(), export.sources.clone());

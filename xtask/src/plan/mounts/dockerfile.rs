@@ -104,7 +104,7 @@ fn stage(text: &mut String, transfer: &Transfer, number: usize) {
 const TWO_FROM: u64 = 1 << 26;
 
 /// How many tars a mount of this size is restored from.
-pub fn streams(bytes: u64) -> usize {
+pub(crate) fn streams(bytes: u64) -> usize {
     if bytes > TWO_FROM { 2 } else { 1 }
 }
 
@@ -132,7 +132,7 @@ fn place(target: &str) -> String {
     if first.is_empty() || KEPT.contains(&first) { "/durango/mount".to_owned() } else { target.to_owned() }
 }
 /// Whether a stage is one of a transfer's, and none of a Dockerfile's.
-pub fn is_own_stage(stage: &str) -> bool {
+pub(crate) fn is_own_stage(stage: &str) -> bool {
     let of_transfer = |rest: &str| ["tools", "result"].contains(&rest) || rest.parse::<u32>().is_ok();
     stage.strip_prefix("durango-").is_some_and(of_transfer)
 }

@@ -1,10 +1,10 @@
 //! The cache mounts of a build: which of them the store holds, and the call that takes some out or puts some back. Which ones is
 //! known when steps run; what is done with each is planned here.
 
-pub mod dockerfile;
-pub mod oci;
-pub mod plan;
-pub mod transfer;
+pub(crate) mod dockerfile;
+pub(crate) mod oci;
+pub(crate) mod plan;
+pub(crate) mod transfer;
 mod transfer_call;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,7 +9,7 @@ use crate::store::mount_image::TAG;
 
 /// The folders of one mount on its way.
 #[derive(Debug, Clone)]
-pub struct OciTransfer {
+pub(crate) struct OciTransfer {
     /// An OCI layout.
     pub layout: PathBuf,
     /// A folder with nothing but a Dockerfile.
@@ -18,19 +18,19 @@ pub struct OciTransfer {
 
 impl OciTransfer {
     /// Below a build's scratch folder.
-    pub fn new(scratch: &Path, slug: &str) -> Self {
+    pub(crate) fn new(scratch: &Path, slug: &str) -> Self {
         let dir = scratch.join("mount-images").join(slug);
         Self { layout: dir.join("layout"), context: dir.join("context") }
     }
 
     /// The Dockerfile that names an image, and nothing more.
-    pub fn dockerfile(image: &str) -> String {
+    pub(crate) fn dockerfile(image: &str) -> String {
         format!("FROM {image}\n")
     }
 
     /// Pushes the layout, which the Dockerfile calls [`TAG`]. `push=` without a value, which BuildKit takes for true: after
     /// `push=true`, buildx with the docker driver would push once more, from a store that the image never was in.
-    pub fn publish(&self, builder: &str, reference: &str) -> Command {
+    pub(crate) fn publish(&self, builder: &str, reference: &str) -> Command {
         let context = format!("{TAG}=oci-layout://{}:{TAG}", self.layout.display());
         let output =
             format!("type=image,name={reference},push=,store=false,unpack=false,oci-mediatypes=true");
@@ -38,7 +38,7 @@ impl OciTransfer {
     }
 
     /// Lays the image out beside the blobs that are in the layout already.
-    pub fn fetch(&self, builder: &str) -> Command {
+    pub(crate) fn fetch(&self, builder: &str) -> Command {
         let output = format!("type=oci,tar=false,dest={}", self.layout.display());
         self.build(builder).args(["--output", &output]).arg_path(&self.context)
     }

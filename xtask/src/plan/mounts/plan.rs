@@ -19,7 +19,7 @@ use crate::text::size::show;
 
 /// Which mounts travel, as `--mounts` and `DURANGO_MOUNTS` have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MountFilter {
+pub(crate) struct MountFilter {
     /// These alone; all where none is named.
     only: Vec<String>,
     /// Never these.
@@ -30,7 +30,7 @@ pub struct MountFilter {
 
 impl MountFilter {
     /// Reads `all`, `none`, or ids with commas between them, those with a `-` in front left out.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut choice = Self::default();
         for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
             match (word, word.strip_prefix('-')) {
@@ -50,7 +50,7 @@ impl MountFilter {
     }
 
     /// No mount travels.
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self { none: true, ..Self::default() }
     }
 
@@ -74,7 +74,7 @@ impl MountFilter {
 
 /// The cache mounts of a build.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct MountPlan {
+pub(crate) struct MountPlan {
     /// Those that travel, in the order in which they were found.
     pub mounts: Vec<PlannedMount>,
     /// What registries hold, who may have mounts as well.
@@ -92,7 +92,7 @@ pub struct MountPlan {
 }
 
 /// Plans them.
-pub fn plan(facts: &BuildFacts, options: &BuildOptions, fresh: &Fresh) -> MountPlan {
+pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, fresh: &Fresh) -> MountPlan {
     let parse = |(name, fresh): (&String, &crate::plan::fresh::FreshFacts)| {
         Some((name.clone(), (fresh.source.as_ref()?.file.clone(), fresh.inputs.clone())))
     };
@@ -162,7 +162,7 @@ fn carrier(
 
 impl MountPlan {
     /// What may be done with each, which is known when steps run.
-    pub fn to_shell(&self, is_saved: bool) -> Vec<String> {
+    pub(crate) fn to_shell(&self, is_saved: bool) -> Vec<String> {
         let lines = self.mounts.iter().filter(|_| self.carrier.is_some()).map(|mount| {
             let id = &mount.identity.id;
             let back = mount.held.as_ref().map(|held| {
@@ -180,12 +180,12 @@ impl MountPlan {
     }
 
     /// How many mounts of the build look like this one to who asks the builder, itself included.
-    pub fn alike(&self, at: usize) -> usize {
+    pub(crate) fn alike(&self, at: usize) -> usize {
         self.mounts.iter().filter(|mount| mount.is_like(&self.mounts[at])).count()
     }
 
     /// The mounts of a step, by their place in the plan.
-    pub fn of_step(&self, targets: &[String], label: &StepName) -> Vec<usize> {
+    pub(crate) fn of_step(&self, targets: &[String], label: &StepName) -> Vec<usize> {
         let uses = |mount: &PlannedMount| {
             mount.uses.iter().any(|user| {
                 targets.contains(&user.target)
@@ -200,7 +200,7 @@ impl MountPlan {
     }
 
     /// The mounts of the stages that are built upon the step's own, which will run when it runs.
-    pub fn upon(&self, targets: &[String], label: &StepName) -> Vec<usize> {
+    pub(crate) fn upon(&self, targets: &[String], label: &StepName) -> Vec<usize> {
         let above = |(target, stage): (&String, &str)| {
             self.files.get(target).is_some_and(|(file, inputs)| file.starts_from(stage, &label.stage, inputs))
         };

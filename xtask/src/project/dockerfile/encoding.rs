@@ -6,7 +6,7 @@
 const FIRST: u32 = 0x0010_FF00;
 
 /// The text of a Dockerfile.
-pub fn decode(bytes: &[u8]) -> String {
+pub(crate) fn decode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
@@ -16,7 +16,7 @@ pub fn decode(bytes: &[u8]) -> String {
 }
 
 /// The bytes of a decoded text.
-pub fn encode(text: &str) -> Vec<u8> {
+pub(crate) fn encode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     for c in text.chars() {
         match byte(c) {

@@ -4,7 +4,7 @@ use super::{Dockerfile, Instruction, Stage};
 
 impl Dockerfile {
     /// The stage that the progress means. It prints no name where there is just one stage.
-    pub fn stage_of<'a>(&'a self, printed: &'a str) -> &'a str {
+    pub(crate) fn stage_of<'a>(&'a self, printed: &'a str) -> &'a str {
         match self.stages.as_slice() {
             [only] => &only.name,
             _ => printed,
@@ -14,7 +14,7 @@ impl Dockerfile {
     /// The instruction of a step: `stage` and `instruction` as the progress names them. BuildKit
     /// replaces the variables that it knows, drops escapes, and adds the beginning of a heredoc in
     /// parentheses; so variables match anything here.
-    pub fn find(&self, stage: &str, instruction: &str) -> Option<&Instruction> {
+    pub(crate) fn find(&self, stage: &str, instruction: &str) -> Option<&Instruction> {
         // BuildKit 0.34 says so, 0.13 does not.
         let instruction = instruction.strip_prefix("ONBUILD ").unwrap_or(instruction);
         let wanted = squeeze(instruction, self.escape);

@@ -7,25 +7,25 @@ mod encoding;
 mod expand;
 mod find;
 mod lexer;
-pub mod mounts;
-pub mod selector;
+pub(crate) mod mounts;
+pub(crate) mod selector;
 mod shell;
 mod shell_pattern;
-pub mod source;
+pub(crate) mod source;
 mod stages;
-pub mod steps;
+pub(crate) mod steps;
 mod variables;
 
-pub use encoding::{decode, encode};
-pub use stages::Base;
+pub(crate) use encoding::{decode, encode};
+pub(crate) use stages::Base;
 pub(super) use variables::clean;
-pub use variables::{ImageConfig, Inputs};
+pub(crate) use variables::{ImageConfig, Inputs};
 
 use crate::project::mount::{MountIdentity, Sharing};
 
 /// A cache mount of a RUN, its options resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CacheMount {
+pub(crate) struct CacheMount {
     /// What BuildKit knows it by.
     pub identity: MountIdentity,
     /// Whether it has an `id=` of its own; its target alone identifies a mount without one.
@@ -38,7 +38,7 @@ pub struct CacheMount {
 
 /// A Dockerfile, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dockerfile {
+pub(crate) struct Dockerfile {
     /// What continues a line; `\` unless `# escape=` says otherwise.
     pub escape: char,
     /// ARGs before the first FROM.
@@ -51,7 +51,7 @@ pub struct Dockerfile {
 
 /// One stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// Its name in lower case, as BuildKit prints it; `stage-N`, counted from 0, where it has none.
     pub name: String,
     /// Whether the file names it.
@@ -68,7 +68,7 @@ pub struct Stage {
 
 /// A document inside an instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heredoc {
+pub(crate) struct Heredoc {
     /// The line that ends it.
     pub name: String,
     /// `<<-`: tabs at the start of its lines do not count.
@@ -81,7 +81,7 @@ pub struct Heredoc {
 
 /// One instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Instruction {
+pub(crate) struct Instruction {
     /// In upper case.
     pub keyword: String,
     /// All of it in one line, continuations taken away and heredocs left out, as BuildKit names it.
@@ -100,7 +100,7 @@ pub struct Instruction {
 
 impl Dockerfile {
     /// Takes a Dockerfile apart; never fails, since what it cannot read BuildKit will refuse.
-    pub fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let text = decode(bytes);
         let (mut arguments, mut stages) = (Vec::new(), Vec::<Stage>::new());
         for instruction in lexer::instructions(&text) {
@@ -136,12 +136,12 @@ impl Stage {
 
 impl Instruction {
     /// The value of a flag that is given once.
-    pub fn flag(&self, name: &str) -> Option<&str> {
+    pub(crate) fn flag(&self, name: &str) -> Option<&str> {
         self.flags.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The options of each `--mount=`, unexpanded: (key in lower case, value).
-    pub fn mounts(&self) -> impl Iterator<Item = Vec<(String, Option<&str>)>> {
+    pub(crate) fn mounts(&self) -> impl Iterator<Item = Vec<(String, Option<&str>)>> {
         let mounts = self.flags.iter().filter(|(name, _)| self.keyword == "RUN" && name == "mount");
         mounts.map(|(_, value)| {
             let field = |field: &'_ str| match field.find('=') {

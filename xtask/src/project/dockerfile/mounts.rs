@@ -21,7 +21,7 @@ pub struct Use {
 
 /// One mount and all who use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsedMount {
+pub(crate) struct UsedMount {
     /// The mount, as its first user declares it.
     pub mount: CacheMount,
     /// Who uses it, in the order of targets and instructions.
@@ -30,7 +30,7 @@ pub struct UsedMount {
 
 /// The mounts of a build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mounts {
+pub(crate) struct Mounts {
     /// Each identity once, in the order in which they were found.
     pub mounts: Vec<UsedMount>,
     /// What could not be resolved, and what is declared in two ways.
@@ -38,7 +38,7 @@ pub struct Mounts {
 }
 
 /// What a target adds to its Dockerfile, for one platform; `native` is the builder's own.
-pub fn inputs(target: &Target, platform: &str, native: &str) -> Inputs {
+pub(crate) fn inputs(target: &Target, platform: &str, native: &str) -> Inputs {
     let given = |(name, value): (&String, &Option<String>)| Some((name.clone(), value.clone()?));
     Inputs {
         args: target.args.iter().filter_map(given).collect(),
@@ -52,7 +52,7 @@ pub fn inputs(target: &Target, platform: &str, native: &str) -> Inputs {
 
 /// Every mount that a build of `names` uses. `files` has the Dockerfiles by target; `native` is the
 /// builder's platform.
-pub fn of_build(
+pub(crate) fn of_build(
     declaration: &Declaration,
     names: &[String],
     files: &BTreeMap<String, Dockerfile>,

@@ -11,7 +11,7 @@ const ARG: &str = "DURANGO_FRESH";
 
 /// What a word stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StepSelector {
+pub(crate) enum StepSelector {
     /// A whole stage.
     Stage(String),
     /// A RUN of a stage: the stage and the instruction in one line.
@@ -27,7 +27,7 @@ pub enum StepSelector {
 impl Dockerfile {
     /// What a word stands for among the stages that a target needs: a stage, else a RUN by its text
     /// or the beginning of it, with or without flags, which `STAGE/` in front narrows down.
-    pub fn word(&self, word: &str, inputs: &Inputs) -> StepSelector {
+    pub(crate) fn word(&self, word: &str, inputs: &Inputs) -> StepSelector {
         let stages: Vec<usize> =
             self.goal(inputs).map(|goal| self.needs(goal, inputs).into_iter().collect()).unwrap_or_default();
         let by_name = |name: &str| {
@@ -74,7 +74,12 @@ impl Dockerfile {
 
     /// The lines, counted from 0, in front of which a spot's ARG goes, each with whether it is an
     /// ONBUILD's; none where the file has no such spot any more.
-    pub fn insertions(&self, stage: &str, instruction: Option<&str>, inputs: &Inputs) -> Vec<(usize, bool)> {
+    pub(crate) fn insertions(
+        &self,
+        stage: &str,
+        instruction: Option<&str>,
+        inputs: &Inputs,
+    ) -> Vec<(usize, bool)> {
         let Some(index) = self.stages.iter().position(|one| one.name == stage) else { return Vec::new() };
         let own = &self.stages[index].instructions;
         if let Some(text) = instruction {
@@ -91,7 +96,7 @@ impl Dockerfile {
 }
 
 /// A Dockerfile with an ARG of each of these values in front of these lines.
-pub fn with_arguments(text: &str, insertions: &[(usize, bool, u32)]) -> String {
+pub(crate) fn with_arguments(text: &str, insertions: &[(usize, bool, u32)]) -> String {
     let mut out = String::with_capacity(text.len() + 64);
     for (number, line) in text.split_inclusive('\n').enumerate() {
         for (_, is_onbuild, value) in insertions.iter().filter(|(at, ..)| *at == number) {

@@ -8,7 +8,7 @@ use crate::project::declaration::{Declaration, Target};
 
 /// The Dockerfile of a target.
 #[derive(Debug, Clone)]
-pub struct DockerfileSource {
+pub(crate) struct DockerfileSource {
     /// Where it is; none for one inside the declaration.
     pub path: Option<PathBuf>,
     /// Its bytes.
@@ -23,7 +23,7 @@ pub struct DockerfileSource {
 
 impl DockerfileSource {
     /// Reads the Dockerfile of a target; nothing for one in a remote context or that is missing.
-    pub fn read(declaration: &Declaration, target: &Target) -> Option<Self> {
+    pub(crate) fn read(declaration: &Declaration, target: &Target) -> Option<Self> {
         if let Some(text) = &target.dockerfile_inline {
             return Some(Self::new(None, text.clone().into_bytes(), None));
         }
@@ -36,7 +36,7 @@ impl DockerfileSource {
     }
 
     /// Parses a Dockerfile.
-    pub fn new(path: Option<PathBuf>, bytes: Vec<u8>, ignore: Option<String>) -> Self {
+    pub(crate) fn new(path: Option<PathBuf>, bytes: Vec<u8>, ignore: Option<String>) -> Self {
         let (text, file) = (decode(&bytes), Dockerfile::parse(&bytes));
         Self { path, bytes, text, file, ignore }
     }

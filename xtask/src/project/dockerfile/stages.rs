@@ -7,7 +7,7 @@ use super::{Dockerfile, Instruction};
 
 /// What a stage starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Base {
+pub(crate) enum Base {
     /// Nothing.
     Scratch,
     /// An earlier stage, by its index.
@@ -18,7 +18,7 @@ pub enum Base {
 
 impl Dockerfile {
     /// The stage that a target builds: the one it names, else the last.
-    pub fn goal(&self, inputs: &Inputs) -> Option<usize> {
+    pub(crate) fn goal(&self, inputs: &Inputs) -> Option<usize> {
         match &inputs.stage {
             Some(word) => self.stage(word, self.stages.len(), inputs),
             None => self.stages.len().checked_sub(1),
@@ -26,7 +26,7 @@ impl Dockerfile {
     }
 
     /// What a stage starts from, its expression expanded with the ARGs before the first FROM.
-    pub fn base(&self, stage: usize, inputs: &Inputs) -> Base {
+    pub(crate) fn base(&self, stage: usize, inputs: &Inputs) -> Base {
         let name = self.global(inputs, &self.stages[stage].base);
         match self.by_name(&name, stage, inputs) {
             Some(index) => Base::Stage(index),
@@ -36,7 +36,7 @@ impl Dockerfile {
     }
 
     /// Whether one stage starts from another, directly or by others.
-    pub fn starts_from(&self, stage: &str, other: &str, inputs: &Inputs) -> bool {
+    pub(crate) fn starts_from(&self, stage: &str, other: &str, inputs: &Inputs) -> bool {
         let index = |name: &str| self.stages.iter().position(|one| one.name == name);
         let (Some(mut at), Some(other)) = (index(stage), index(other)) else { return false };
         while let Base::Stage(below) = self.base(at, inputs) {
@@ -49,7 +49,7 @@ impl Dockerfile {
     }
 
     /// The stage of a name or an index before `end`; none where a named context stands in for it.
-    pub fn stage(&self, word: &str, end: usize, inputs: &Inputs) -> Option<usize> {
+    pub(crate) fn stage(&self, word: &str, end: usize, inputs: &Inputs) -> Option<usize> {
         let by_index = || word.parse().ok().filter(|index| *index < end);
         self.by_name(word, end, inputs).or_else(by_index)
     }
@@ -62,7 +62,7 @@ impl Dockerfile {
     }
 
     /// Takes the ONBUILDs of the images in that stages start from.
-    pub fn adopt(&mut self, inputs: &Inputs) {
+    pub(crate) fn adopt(&mut self, inputs: &Inputs) {
         for stage in 0..self.stages.len() {
             if let Base::Foreign(name) = self.base(stage, inputs)
                 && let Some(image) = inputs.images.get(&name)
@@ -80,7 +80,7 @@ impl Dockerfile {
     }
 
     /// What is run in a stage: its base's ONBUILDs, then its own instructions.
-    pub fn effective(&self, stage: usize, inputs: &Inputs) -> Vec<&Instruction> {
+    pub(crate) fn effective(&self, stage: usize, inputs: &Inputs) -> Vec<&Instruction> {
         let mut found = Vec::new();
         if let Base::Stage(base) = self.base(stage, inputs) {
             found.extend(self.stages[base].instructions.iter().filter_map(|one| one.inner.as_deref()));
@@ -111,7 +111,7 @@ impl Dockerfile {
     }
 
     /// The stages that a stage needs, itself among them.
-    pub fn needs(&self, stage: usize, inputs: &Inputs) -> BTreeSet<usize> {
+    pub(crate) fn needs(&self, stage: usize, inputs: &Inputs) -> BTreeSet<usize> {
         let (mut found, mut next) = (BTreeSet::new(), vec![stage]);
         while let Some(stage) = next.pop() {
             if found.insert(stage) {

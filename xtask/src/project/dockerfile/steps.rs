@@ -13,7 +13,7 @@ use super::{Dockerfile, Inputs, Instruction};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DockerfileStep {
+pub(crate) struct DockerfileStep {
     /// The line that its instruction begins in, counted from 0.
     pub line: usize,
     /// RUN, COPY, ADD or WORKDIR.
@@ -32,7 +32,7 @@ pub struct DockerfileStep {
 
 /// Content that a step reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Read {
+pub(crate) struct Read {
     /// From where.
     pub from: From,
     /// What of it.
@@ -45,7 +45,7 @@ pub struct Read {
 
 /// A path or a pattern of a step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Selector {
+pub(crate) struct Selector {
     /// The path below the context.
     pub path: String,
     /// Whether wildcards count in it.
@@ -56,7 +56,7 @@ pub struct Selector {
 
 /// Where content comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum From {
+pub(crate) enum From {
     /// The main context.
     Context,
     /// An earlier stage, by its index.
@@ -74,7 +74,7 @@ pub enum From {
 
 impl Dockerfile {
     /// The steps that are run in a stage, its base's ONBUILDs first.
-    pub fn steps(&self, stage: usize, inputs: &Inputs) -> Vec<DockerfileStep> {
+    pub(crate) fn steps(&self, stage: usize, inputs: &Inputs) -> Vec<DockerfileStep> {
         let mut steps = Vec::new();
         self.walk(stage, inputs, &mut |instruction, scope| {
             let reader = Reader { file: self, stage, inputs, scope, used: RefCell::default() };

@@ -10,7 +10,7 @@ use super::{Dockerfile, Instruction};
 
 /// What a target adds to its Dockerfile.
 #[derive(Debug, Clone, Default)]
-pub struct Inputs {
+pub(crate) struct Inputs {
     /// Build arguments.
     pub args: BTreeMap<String, String>,
     /// Names of its contexts: they stand in for stages and images of that name.
@@ -27,7 +27,7 @@ pub struct Inputs {
 
 /// What stages inherit from an image that their Dockerfile does not make.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ImageConfig {
+pub(crate) struct ImageConfig {
     /// Its variables in order; nothing for a value that is not known.
     pub env: Vec<(String, Option<String>)>,
     /// Whether it may have variables besides these.
@@ -44,7 +44,7 @@ pub struct ImageConfig {
 
 impl ImageConfig {
     /// Reads an ONBUILD instruction as images hold it.
-    pub fn trigger(text: &str) -> Option<Instruction> {
+    pub(crate) fn trigger(text: &str) -> Option<Instruction> {
         super::lexer::instructions(text).into_iter().next()
     }
 }
@@ -268,7 +268,7 @@ impl Dockerfile {
     }
 
     /// What an image made of a stage hands on to the stages that start from it.
-    pub fn image(&self, stage: usize, inputs: &Inputs) -> ImageConfig {
+    pub(crate) fn image(&self, stage: usize, inputs: &Inputs) -> ImageConfig {
         let own = self.stages[stage].instructions.iter();
         let triggers = own.filter_map(|one| one.inner.as_deref()).cloned().collect();
         ImageConfig { triggers, ..self.walk(stage, inputs, &mut |_, _| {}).image() }

@@ -13,7 +13,7 @@ use crate::text::terminal;
 const STYLE: &str = include_str!("style.css");
 
 /// The whole page.
-pub fn page(story: &ReportView<'_>) -> String {
+pub(crate) fn page(story: &ReportView<'_>) -> String {
     let names: Vec<&str> = story.report.targets.iter().map(|target| target.name.as_str()).collect();
     let (names, headline) = (names.join(", "), story.headline());
     let title = if names.is_empty() { story.report.build.clone() } else { names };
