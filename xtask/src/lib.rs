@@ -1,4 +1,4 @@
-//! The orchestrator of durango-builder: `cargo xtask` builds FrankenPHP images, and a rebuild costs as much as the change.
+//! The orchestrator of durango-builder: `cargo xtask` builds FrankenPHP images.
 //!
 //! Data flows one way: options ([`args`], [`session`]) -> facts ([`project`], [`engine`], [`store`]) -> plan ([`plan`]) ->
 //! steps ([`exec`]) -> outcome ([`outcome`], [`record`]) -> report ([`report`], [`live`]). A room imports only from the rooms

@@ -50,6 +50,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("commands", "*"),
     ("cli", "redact error host layout args session text process commands"),
     ("lib", ""),
+    ("testing", "*"),
 ];
 
 /// The rooms that may write files or start processes, with what for.
