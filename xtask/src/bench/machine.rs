@@ -15,8 +15,10 @@ use crate::process::signals;
 /// by it leads nowhere.
 pub const BRIDGE_HOST: &str = "DURANGO_TEST_BRIDGE_HOST";
 
-/// A `daemon.json` that keeps images in containerd, as `--provision` sets it up.
-pub const CONTAINERD_STORE: &str = r#"{"features": {"containerd-snapshotter": true}}"#;
+/// A `daemon.json` that keeps images in containerd, as `--provision` sets it up, and everything in the
+/// build cache: by default, Docker 28 removes records when the disk has little room.
+pub const CONTAINERD_STORE: &str =
+    r#"{"features": {"containerd-snapshotter": true}, "builder": {"gc": {"enabled": false}}}"#;
 
 /// A daemon that ends with this value, and its folders with it.
 pub struct SecondDaemon {
