@@ -58,19 +58,26 @@ pub(crate) fn word(kind: ItemKind) -> &'static str {
     }
 }
 
-/// What was verified, what is damaged, and where that went.
+/// The result of `cache verify`: the damage, and the places that it was moved to.
 pub(crate) fn verified(verified: &Verified, places: &[std::path::PathBuf]) -> String {
     let mut text = String::new();
     for item in &verified.damaged {
         let _ = writeln!(text, "damaged: `{}`: {}", item.path.display(), item.reason);
     }
+    for item in &verified.unreadable {
+        let _ = writeln!(text, "not checked: `{}`: {}", item.path.display(), item.reason);
+    }
     for place in places {
         let _ = writeln!(text, "moved to `{}`", place.display());
     }
     let (checked, bytes) = (verified.checked, show(verified.bytes));
-    let _ = match verified.damaged.len() {
-        0 => writeln!(text, "{checked} verified, {bytes}: all sound"),
-        count => writeln!(text, "{checked} verified, {bytes} sound: {count} damaged"),
+    let counts = [(verified.damaged.len(), "damaged"), (verified.unreadable.len(), "not checked")];
+    let counts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let _ = if counts.is_empty() {
+        writeln!(text, "{checked} verified, {bytes}: all sound")
+    } else {
+        writeln!(text, "{checked} verified, {bytes} sound: {}", counts.join(", "))
     };
     text
 }

@@ -44,28 +44,45 @@ impl Damaged {
     }
 }
 
-/// What was looked at, and what of it is damaged.
-#[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Verified {
-    /// How many generations and mounts were looked at.
-    pub checked: usize,
-    /// How many bytes were read, what is shared once.
-    pub bytes: u64,
-    /// What is damaged.
-    pub damaged: Vec<Damaged>,
+/// A saved result or cache mount that this user may not read: it may be damaged or not.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    /// A saved result or a cache mount.
+    pub kind: ItemKind,
+    /// Its directory.
+    pub path: PathBuf,
+    /// The file that cannot be read.
+    pub reason: String,
 }
 
-/// Looks at everything in full.
+/// The entries that were checked, and those of them that are damaged.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Verified {
+    /// The number of saved results and cache mounts that were checked.
+    pub checked: usize,
+    /// The number of bytes that were read, shared ones once.
+    pub bytes: u64,
+    /// Damaged entries.
+    pub damaged: Vec<Damaged>,
+    /// Entries that could not be checked.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Checks every entry in full.
 pub(crate) fn verify(layout: &Layout) -> Verified {
     let mut verified = Verified::default();
     let mut known = Known::default();
-    for dir in entry::results(layout) {
+    let results = entry::results(layout).into_iter().map(|dir| (ItemKind::Layers, dir));
+    let mounts = folders(&layout.all_mounts()).into_iter().map(|dir| (ItemKind::Mounts, dir));
+    for (kind, dir) in results.chain(mounts) {
         verified.checked += 1;
-        verified.damaged.extend(look(ItemKind::Layers, &dir, Some(&mut known)));
-    }
-    for dir in folders(&layout.all_mounts()) {
-        verified.checked += 1;
-        verified.damaged.extend(look(ItemKind::Mounts, &dir, Some(&mut known)));
+        match examine(kind, &dir, Some(&mut known)) {
+            None => {}
+            Some(problem) if problem.is_damage() => verified.damaged.push(problem.damaged(kind, &dir)),
+            Some(Problem { error, .. }) => {
+                verified.unreadable.push(Unreadable { kind, path: dir, reason: format!("{error:#}") });
+            }
+        }
     }
     verified.bytes = known.bytes;
     verified
@@ -90,46 +107,62 @@ pub(super) struct Known {
     bytes: u64,
 }
 
-/// What is wrong with a generation; `known` where every digest is wanted.
+/// A reason why an entry cannot be used.
+struct Problem {
+    error: anyhow::Error,
+    /// Whether only the digests tell.
+    deep: bool,
+    /// The entry before it was looked at.
+    seen: Seen,
+}
+
+impl Problem {
+    /// Whether the content is wrong: not where reading it was refused.
+    fn is_damage(&self) -> bool {
+        entry::is_damage(&self.error)
+    }
+
+    fn damaged(self, kind: ItemKind, dir: &Path) -> Damaged {
+        let Self { error, deep, seen } = self;
+        Damaged { kind, path: dir.to_path_buf(), reason: format!("{error:#}"), deep, seen }
+    }
+}
+
+/// Looks for damage of one entry; with `known`, by every digest.
 pub(super) fn look(kind: ItemKind, dir: &Path, known: Option<&mut Known>) -> Option<Damaged> {
+    let problem = examine(kind, dir, known).filter(Problem::is_damage);
+    problem.map(|problem| problem.damaged(kind, dir))
+}
+
+/// Looks for a reason not to use an entry. An entry that somebody removed meanwhile has none.
+fn examine(kind: ItemKind, dir: &Path, known: Option<&mut Known>) -> Option<Problem> {
     let seen = Seen::now(dir.join("entry.json"));
-    // An entry that somebody removed meanwhile is not damaged.
-    let damaged = |reason: &anyhow::Error, deep| {
-        let (path, reason, seen) = (dir.to_path_buf(), reason, seen.clone());
-        (entry::is_damage(reason) && dir.is_dir()).then(|| Damaged {
-            kind,
-            path,
-            reason: format!("{reason:#}"),
-            deep,
-            seen,
-        })
-    };
+    let problem = |(error, deep)| dir.is_dir().then_some(Problem { error, deep, seen });
     if entry::is_foreign(dir) || (kind == ItemKind::Mounts && !is_mount(dir)) {
         return None;
     }
+    first_error(kind, dir, known).err().and_then(problem)
+}
+
+/// The first error of reading an entry, and whether only the digests tell.
+fn first_error(kind: ItemKind, dir: &Path, known: Option<&mut Known>) -> Result<(), (anyhow::Error, bool)> {
     let blobs = match kind {
         ItemKind::Layers => entry::read(dir).and_then(|_| layout_check::shape(dir)),
         _ => mount::read(dir).map(|entry| entry.blobs().cloned().collect()),
     };
-    let blobs = match blobs {
-        Ok(blobs) => blobs,
-        Err(reason) => return damaged(&reason, false),
-    };
-    let known = known?;
-    blobs.iter().find_map(|blob| {
+    let blobs = blobs.map_err(|error| (error, false))?;
+    let Some(known) = known else { return Ok(()) };
+    for blob in &blobs {
         let id = layout_check::identity(dir, blob);
         if id.is_some_and(|id| known.sound.contains(&id)) {
-            return layout_check::has(dir, blob).err().and_then(|reason| damaged(&reason, true));
+            layout_check::has(dir, blob).map_err(|error| (error, true))?;
+            continue;
         }
-        match layout_check::verify(dir, blob) {
-            Ok(()) => {
-                known.sound.extend(id);
-                known.bytes += blob.size;
-                None
-            }
-            Err(reason) => damaged(&reason, true),
-        }
-    })
+        layout_check::verify(dir, blob).map_err(|error| (error, true))?;
+        known.sound.extend(id);
+        known.bytes += blob.size;
+    }
+    Ok(())
 }
 
 /// Whether a folder has the name of a saved mount, as `MountIdentity::slug` gives it.

@@ -1,4 +1,4 @@
-//! The store end to end: it is listed, checked, limited, cleared, and given invalid input.
+//! The store from end to end: what it shows, checks, bounds and empties, and what it makes of bad input.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,8 +18,7 @@ fn json(run: &Run) -> Value {
     serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one document: {}", run.all()))
 }
 
-/// Returns a project with a store that needs no engine: one valid handmade generation, and records
-/// of two builds.
+/// A project with a store that no engine is needed for: one sound generation, made by hand, and records of two builds.
 fn by_hand() -> (Project, PathBuf) {
     let project = Project::new(&[]);
     let key = "a".repeat(64);
@@ -66,7 +65,7 @@ fn ls_names_what_is_there() {
 }
 
 #[test]
-fn a_damaged_entry_is_quarantined_with_its_reason() {
+fn what_is_damaged_is_set_aside_with_its_reason() {
     let (project, dir) = by_hand();
     let sound = project.run(&["cache", "verify", "--json"]);
     assert_eq!((sound.code, json(&sound)["checked"].as_u64()), (0, Some(1)), "{}", sound.all());
@@ -78,7 +77,7 @@ fn a_damaged_entry_is_quarantined_with_its_reason() {
     assert!(dir.exists(), "a dry run moves nothing");
     let run = project.run(&["cache", "verify", "--json"]);
     assert_eq!(run.code, 1, "{}", run.all());
-    let aside = PathBuf::from(json(&run)["quarantine"][0].as_str().expect("a directory"));
+    let aside = PathBuf::from(json(&run)["quarantine"][0].as_str().expect("a folder"));
     let reason = fs::read_to_string(aside.join("reason")).expect("a reason");
     assert!(reason.contains("has the digest") && aside.join("content/index.json").exists(), "{reason}");
     assert!(!dir.exists());
@@ -86,7 +85,7 @@ fn a_damaged_entry_is_quarantined_with_its_reason() {
 }
 
 #[test]
-fn gc_lists_entries_and_removes_only_these() {
+fn gc_shows_a_list_and_just_that_goes() {
     let (project, dir) = by_hand();
     let dead = project.store().join("tmp/20260101-000000-7fffffff");
     fs::create_dir_all(&dead).expect("made");
@@ -115,7 +114,7 @@ fn gc_lists_entries_and_removes_only_these() {
 }
 
 #[test]
-fn wrong_arguments_are_errors() {
+fn words_that_are_wrong_are_told() {
     let (project, dir) = by_hand();
     let table: &[(&[&str], &str)] = &[
         (&["cache", "gc", "--budget", "much"], "`--budget` is `much`"),
@@ -133,7 +132,7 @@ fn wrong_arguments_are_errors() {
 }
 
 #[test]
-fn clear_removes_the_named_kinds() {
+fn clear_takes_the_kinds_that_are_named() {
     let (project, dir) = by_hand();
     let shown = project.run(&["cache", "clear", "builds", "--dry-run"]);
     shown.succeeds();
@@ -147,7 +146,7 @@ fn clear_removes_the_named_kinds() {
 }
 
 #[test]
-fn a_store_of_another_format_is_not_changed() {
+fn a_store_of_another_format_is_left_alone() {
     let (project, dir) = by_hand();
     fs::write(project.store().join("VERSION"), "99\n").expect("written");
     for args in [
@@ -159,7 +158,7 @@ fn a_store_of_another_format_is_not_changed() {
         project.run(args).fails(1, &["has format 99", "use a newer xtask"]);
     }
     assert!(dir.exists());
-    // Only naming its format clears it.
+    // It can be freed by naming its format, and by nothing else.
     let clear = |more: &[&str]| project.run(&[&["cache", "clear"][..], more].concat());
     clear(&["all", "--format", "98", "--yes"]).fails(2, &["has format 99"]);
     clear(&["layers", "--format", "99", "--yes"]).fails(2, &["needs `all`"]);
@@ -170,7 +169,7 @@ fn a_store_of_another_format_is_not_changed() {
     other.run(&["cache", "clear", "all", "--format", "99", "--yes"]).succeeds();
     assert!(!freed.exists() && !other.store().join("VERSION").exists());
     other.run(&["cache", "ls"]).succeeds();
-    // A single generation of a newer xtask stays as well.
+    // One generation alone that a newer xtask wrote stays as well.
     fs::write(project.store().join("VERSION"), "2").expect("written");
     let entry = fs::read_to_string(dir.join("entry.json")).expect("there");
     fs::write(dir.join("entry.json"), entry.replace("\"format\":2", "\"format\":3")).expect("written");
@@ -195,7 +194,7 @@ fn built(name: &str) -> Project {
 
 #[test]
 #[ignore = "needs an engine"]
-fn damage_that_a_build_finds_is_quarantined() {
+fn what_a_build_finds_damaged_is_set_aside() {
     let project = built("aside");
     project.build(&["app"]).1.succeeds();
     let layers = files(&project.store().join("layers"));
@@ -212,7 +211,7 @@ fn damage_that_a_build_finds_is_quarantined() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_build_succeeds_if_its_store_is_not_writable() {
+fn a_build_goes_on_where_its_store_cannot_be_written() {
     let project = built("readonly");
     fs::write(project.path("store"), "a file").expect("written");
     let (report, run) = project.build(&["app"]);
@@ -220,7 +219,7 @@ fn a_build_succeeds_if_its_store_is_not_writable() {
     assert_eq!(report["result"], "built");
     assert!(report["warnings"].to_string().contains("cannot be written"), "{report}");
     assert_eq!(fs::read_to_string(project.path("store")).expect("there"), "a file");
-    // A read-only file system, if the machine lets a test mount one. The generation in it is read.
+    // A mount that is read-only, where the machine lets a test make one; the generation in it is read.
     fs::remove_file(project.path("store")).expect("removed");
     project.build(&["app"]).1.succeeds();
     let before = files(&project.store());
@@ -271,7 +270,7 @@ fn du_counts_builder_and_store() {
 }
 
 #[test]
-fn an_inaccessible_store_is_not_damaged() {
+fn a_store_that_nobody_may_enter_is_no_damage() {
     let (project, dir) = by_hand();
     fs::set_permissions(project.store(), fs::Permissions::from_mode(0o755)).expect("set");
     let project =
@@ -280,4 +279,19 @@ fn an_inaccessible_store_is_not_damaged() {
     let Some(run) = run_as_nobody(&project, &args) else { return skip("needs root") };
     run.fails(1, &["failed to open"]);
     assert!(dir.exists());
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_reported_as_not_checked() {
+    let (project, dir) = by_hand();
+    let store = dir.ancestors().nth(4).expect("the store").to_path_buf();
+    for entry in walkdir::WalkDir::new(&store).into_iter().map(|entry| entry.expect("listed")) {
+        let mode = if entry.file_name() == "entry.json" { 0 } else { 0o755 };
+        fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode)).expect("set");
+    }
+    let project = project.env("DURANGO_CACHE_DIR", &store.display().to_string());
+    let Some(run) = run_as_nobody(&project, &["cache", "verify"]) else { return skip("needs root") };
+    assert_eq!(run.code, 1, "{}", run.all());
+    assert!(run.stdout.contains(&format!("not checked: `{}`", dir.display())), "{}", run.all());
+    assert!(run.stdout.contains("1 verified, 0 B sound: 1 not checked"), "{}", run.all());
 }

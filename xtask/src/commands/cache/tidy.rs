@@ -19,7 +19,7 @@ use crate::store::quarantine;
 use crate::store::{damage, entry};
 use crate::text::suggestion;
 
-/// `cache verify`: 1 where something was damaged.
+/// `cache verify`: 1 if an entry is damaged, or cannot be checked.
 pub(super) fn verify(session: &Session, parsed: &Parsed, _: &[String]) -> Result<u8> {
     check(session)?;
     let verified = damage::verify(&session.layout);
@@ -28,13 +28,13 @@ pub(super) fn verify(session: &Session, parsed: &Parsed, _: &[String]) -> Result
     if session.globals.json {
         let document = serde_json::json!({
             "schema": json::SCHEMA, "dry_run": dry_run, "checked": verified.checked, "bytes": verified.bytes,
-            "damaged": verified.damaged, "quarantine": places,
+            "damaged": verified.damaged, "unreadable": verified.unreadable, "quarantine": places,
         });
         outln!("{}", json::line(&document)?);
     } else {
         out!("{}", store::verified(&verified, &places));
     }
-    Ok(u8::from(!verified.damaged.is_empty()))
+    Ok(u8::from(!verified.damaged.is_empty() || !verified.unreadable.is_empty()))
 }
 
 /// `cache gc`.
