@@ -53,6 +53,23 @@ pub(crate) fn common(
     command.args(sets.into_iter().flat_map(|set| ["--set".to_owned(), set]))
 }
 
+/// The same call without some of the saved results that BuildKit is shown.
+pub(crate) fn without_results(command: &Command, dirs: &[&Path]) -> Command {
+    let sources: Vec<String> =
+        dirs.iter().map(|dir| format!(".cache-from={}", local_cache("src", dir))).collect();
+    let is_left_out = |arg: &String| sources.iter().any(|source| arg.ends_with(source.as_str()));
+    let mut argv = Vec::with_capacity(command.argv.len());
+    for arg in &command.argv {
+        if is_left_out(arg) {
+            // `--set` goes with its value.
+            argv.pop();
+        } else {
+            argv.push(arg.clone());
+        }
+    }
+    Command { argv, ..command.clone() }
+}
+
 /// A call of bake with the declaration's files, and what is set by way of variables.
 pub(crate) fn bare(facts: &BuildFacts, options: &BuildOptions) -> Command {
     let mut command = Command::new(["docker", "buildx", "--builder", &facts.engine.builder, "bake"]);

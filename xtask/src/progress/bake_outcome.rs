@@ -51,6 +51,17 @@ impl BakeOutcome {
 }
 
 impl BakeOutcome {
+    /// Returns whether damaged cache content may have ended the build: not if a command failed.
+    pub(crate) fn may_be_damage(&self) -> bool {
+        let is_command = |message: &str| message.contains("exit code:");
+        !self.success
+            && !self.stopped
+            && !self.trace.failed().map_or_else(
+                || self.text.iter().any(|line| is_command(line)),
+                |state| is_command(&state.error),
+            )
+    }
+
     /// Whether what failed is the fetching of something from a registry, in the words of containerd's resolver.
     pub(crate) fn is_missing_registry_blob(&self) -> bool {
         let words = [
@@ -108,5 +119,9 @@ mod tests {
             !ended("[2/2] RUN x", "process \"x; failed to do request\" did not complete: exit code: 1")
                 .is_missing_registry_blob()
         );
+        let read = "failed to compute cache key: failed to read expected number of bytes: unexpected EOF";
+        assert!(ended("[2/2] COPY --from=build /out /", read).may_be_damage());
+        let command = "process \"/bin/sh -c false\" did not complete successfully: exit code: 1";
+        assert!(!ended("[2/2] RUN false", command).may_be_damage());
     }
 }

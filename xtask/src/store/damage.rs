@@ -88,6 +88,12 @@ pub(crate) fn verify(layout: &Layout) -> Verified {
     verified
 }
 
+/// Damaged ones of some saved results, by every digest.
+pub(crate) fn results<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Vec<Damaged> {
+    let mut known = Known::default();
+    dirs.into_iter().filter_map(|dir| look(ItemKind::Layers, dir, Some(&mut known))).collect()
+}
+
 /// Saved mounts that a build would find damaged.
 pub(crate) fn mounts(layout: &Layout) -> Vec<Damaged> {
     let dirs = folders(&layout.all_mounts());

@@ -1,5 +1,4 @@
-//! `builder up|status|down` on the real engine: creation, repetition, repair, removal, and
-//! failures.
+//! `builder up|status|down` on the real engine: from nothing, again, healed, and gone; and what cannot be.
 
 use std::process::Command;
 
@@ -7,7 +6,7 @@ use crate::common::buildkit::{self, Container, Remote};
 use crate::common::{COMPOSE, Project, Run, cached};
 use serde_json::Value;
 
-/// Returns a project with one RUN that counts its runs in a cache mount.
+/// A project whose one RUN has a cache mount that it counts its runs in.
 fn project(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let dockerfile = format!(
@@ -26,7 +25,7 @@ fn json(run: &Run) -> Value {
     serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one JSON document: {}", run.all()))
 }
 
-/// Builds with a new argument, so that the RUN runs. Returns the number of runs on this mount.
+/// Builds with another argument, so that the RUN runs, and gives how often it has run on this mount.
 fn runs(project: &Project, again: &str) -> String {
     let (report, run) = project.build(&["app", "--no-save", "--build-arg", &format!("AGAIN={again}")]);
     run.succeeds();
@@ -36,7 +35,7 @@ fn runs(project: &Project, again: &str) -> String {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_builder_is_created_once_repaired_and_keeps_its_mounts() {
+fn it_is_made_once_healed_and_keeps_its_mounts() {
     let project = project("healed");
     let image = buildkit::image(&project);
     let builder = Container::named(&project, "healed");
@@ -53,7 +52,7 @@ fn a_builder_is_created_once_repaired_and_keeps_its_mounts() {
         !project.store().join("builders").exists() && project.run(&["builder", "status", name]).code == 1,
         "nothing was done"
     );
-    // A repeated build may have run its step twice. A lost mount starts at 1.
+    // A build that had to be made once more may have run its step twice; a mount that was lost begins at 1.
     let mut before = 0;
     let mut kept = |again: &str| {
         let count: u32 = runs(&project, again).trim().parse().expect("a number");
@@ -66,7 +65,7 @@ fn a_builder_is_created_once_repaired_and_keeps_its_mounts() {
         json(&run)["changed"].as_bool().expect("a flag")
     };
     assert!(up(&["--image", &image, "--size", "5GB"]));
-    // Without options the builder keeps its settings.
+    // Nothing else is said, so it stays as it was made.
     assert!(!up(&[]));
     kept("1");
     let status = project.run(&["builder", "status", "--json"]);
@@ -81,13 +80,13 @@ fn a_builder_is_created_once_repaired_and_keeps_its_mounts() {
     assert_eq!(report["mounts"][0]["target"], "/c", "{report}");
     assert_eq!(report["mounts"][0]["id"], "durango-test-healed", "{report}");
     assert!(report["bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{report}");
-    // A build starts a stopped builder, and so does `up`.
+    // Stopped: a build starts it, and so does `up`.
     docker(&["stop", "-t", "1", &container]).succeeds();
     assert_eq!(project.run(&["builder", "status"]).code, 1);
     kept("2");
     docker(&["stop", "-t", "1", &container]).succeeds();
     assert!(up(&[]) && !up(&[]));
-    // The mounts survive a removed container, new settings, and a removed builder.
+    // Its container gone, its settings others, the builder gone: its mounts are there each time.
     docker(&["rm", "--force", &container]).succeeds();
     assert!(up(&[]) && !up(&[]));
     kept("3");
@@ -97,7 +96,7 @@ fn a_builder_is_created_once_repaired_and_keeps_its_mounts() {
     assert_eq!(project.run(&["builder", "status", name]).code, 1);
     assert!(up(&["--image", &image]));
     kept("5");
-    // A purge lists what it would remove, and removes nothing without confirmation.
+    // A purge says what goes, and does nothing unless it is told to.
     let asked = project.run(&["builder", "down", "--purge"]);
     asked.fails(2, &["durango-test-healed", "for good", "add --yes"]);
     assert!(!up(&[]));
@@ -119,8 +118,7 @@ fn builds_use_it_unless_another_is_named() {
     assert!(plan(&[]).contains("--builder team bake"));
     assert!(plan(&["--builder", "default"]).contains("--builder default bake"));
     project.run(&["builder", "down", "--purge"]).fails(2, &["others use what `team` holds"]);
-    // A builder that was removed without xtask, as with a store from another machine, is created
-    // again with a message.
+    // Removed behind our back, as in a store that came from another machine: said, and made anew.
     let mut remove = Command::new("docker");
     remove.args(["buildx", "rm", "team"]).env("HOME", project.path("home")).env_remove("DOCKER_CONFIG");
     Run::from(remove.output().expect("docker runs")).succeeds();
@@ -134,7 +132,7 @@ fn builds_use_it_unless_another_is_named() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn impossible_requests_fail_at_once() {
+fn what_cannot_be_is_told_in_time() {
     let project = project("wrong");
     let up = |args: &[&str]| project.run(&[&["builder", "up"], args].concat());
     up(&["gone", "--image", "127.0.0.1:1/no/buildkit:1"])

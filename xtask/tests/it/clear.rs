@@ -1,6 +1,5 @@
-//! Removes a project's own cache mounts from a builder. The test has an engine of its own: when any
-//! record is removed, the daemon's BuildKit forgets the results of all steps
-//! (`Capabilities::forgets_results_after_prune`).
+//! Removing a project's own cache mounts from a builder, one of an engine of its own: with any record the daemon's BuildKit forgets the
+//! results of all steps (`Capabilities::forgets_results_after_prune`).
 
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, base_of};

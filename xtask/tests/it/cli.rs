@@ -35,7 +35,7 @@ fn the_table_is_sound() {
 }
 
 #[test]
-fn the_readme_lists_the_commands_of_the_table() {
+fn the_readme_has_the_tables_list() {
     let readme =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).expect("a README");
     let list = help::readme_list();
@@ -43,7 +43,7 @@ fn the_readme_lists_the_commands_of_the_table() {
 }
 
 #[test]
-fn wrong_arguments_end_with_2_and_one_error() {
+fn wrong_words_end_with_2_and_one_error() {
     let project = Project::new(&[("compose.yaml", COMPOSE)]);
     let table: &[(&[&str], &[&str])] = &[
         (&["bild"], &["unknown command `bild`", "did you mean `build`"]),
@@ -81,7 +81,7 @@ fn an_error_is_a_document_with_json() {
 
 #[test]
 fn without_docker_nothing_is_changed_and_the_command_is_named() {
-    let empty = tempfile::tempdir().expect("a directory");
+    let empty = tempfile::tempdir().expect("a folder");
     let path = empty.path().display().to_string();
     let project = Project::new(&[("compose.yaml", COMPOSE)]).env("PATH", &path);
     let run = project.run(&["base-build"]);
@@ -93,11 +93,11 @@ fn without_docker_nothing_is_changed_and_the_command_is_named() {
 }
 
 #[test]
-fn a_stopped_daemon_is_reported() {
+fn a_daemon_that_is_down_is_told() {
     let project =
         Project::new(&[("compose.yaml", COMPOSE)]).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
     let run = project.run(&["build", "app", "--file", "compose.yaml"]);
-    // On a machine without docker, the error is about docker.
+    // A machine may lack docker altogether: then that is what is told.
     assert_eq!(run.code, 1, "{}", run.all());
     assert!(run.stderr.contains("does not answer") || run.stderr.contains("docker`"), "{}", run.all());
 }

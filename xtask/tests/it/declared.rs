@@ -1,11 +1,11 @@
-//! Declarations as Compose and bake understand them: groups, default names, base of relative paths.
+//! Declarations as Compose and bake mean them: groups, default names, where paths start.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::common::Project;
 
-/// Returns the files of a project with two targets and a group that has the name of one of them.
+/// Files of a project with two targets, of which a group bears the name of one.
 fn grouped() -> Project {
     let dockerfile = |name: &str| {
         format!(

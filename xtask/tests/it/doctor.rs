@@ -1,4 +1,4 @@
-//! `doctor` end to end. Each fault of an engine is one clear finding, and nothing is changed.
+//! `doctor` end to end: each thing that can be wrong with an engine is one clear finding, and nothing is changed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,14 +12,14 @@ fn project() -> Project {
     Project::new(&[("empty/.keep", "")])
 }
 
-/// Returns every file except those in which buildx keeps its state.
+/// Every file but those in which buildx keeps what it is asked.
 fn ours(project: &Project) -> Vec<(PathBuf, u64)> {
     let mut files = files(&project.path(""));
     files.retain(|(path, _)| !path.display().to_string().contains("/buildx/"));
     files
 }
 
-/// Runs the doctor, asserts that it changes nothing, and returns its findings.
+/// Runs the doctor, sees that it changes nothing, and gives its findings.
 #[track_caller]
 fn findings(project: &Project, args: &[&str]) -> (Vec<Value>, Run) {
     let before = ours(project);
@@ -38,7 +38,7 @@ fn findings(project: &Project, args: &[&str]) -> (Vec<Value>, Run) {
     (checks.clone(), run)
 }
 
-/// Asserts that there is one failure about the engine, with this name and these words.
+/// Asserts that there is one failure about the engine, of this name and with these words.
 #[track_caller]
 fn fails(project: &Project, args: &[&str], name: &str, words: &str, remedy: &str) {
     let (checks, run) = findings(project, args);
@@ -50,7 +50,7 @@ fn fails(project: &Project, args: &[&str], name: &str, words: &str, remedy: &str
     assert!(failed[0]["remedy"].as_str().is_some_and(|text| text.contains(remedy)), "{}", failed[0]);
 }
 
-/// Returns a project whose user-level plugin hides the system's plugin from the real client.
+/// A plugin of the user's hides the system's from the real client.
 fn with_plugin(version: &str) -> Project {
     let metadata = format!(r#"{{"SchemaVersion":"0.1.0","Vendor":"test","Version":"{version}"}}"#);
     let script = format!("#!/bin/sh\n[ \"$1\" = docker-cli-plugin-metadata ] && echo '{metadata}'\nexit 1\n");
@@ -150,7 +150,7 @@ fn a_builder_that_drops_what_the_next_build_needs() {
         idle["detail"].as_str().is_some_and(|words| words.contains("of cache mounts that were idle")),
         "{idle}"
     );
-    // An engine without GC rules removes nothing.
+    // An engine without rules drops nothing.
     let unlimited = check(r#"{"builder": {"gc": {"enabled": false}}}"#);
     assert_eq!((&unlimited["state"], &unlimited["detail"]), (&"ok".into(), &"all is kept".into()));
 }
@@ -202,7 +202,7 @@ fn no_permission() {
         .expect("checks")
         .iter()
         .filter(|check| check["state"] == "fail")
-        // Another user can't read the pins of a private clone either.
+        // In a clone that is its owner's alone the pins are not readable either.
         .filter(|check| check["name"] != "pins")
         .collect();
     assert_eq!(failed.len(), 1, "{}", run.all());

@@ -1,6 +1,5 @@
-//! The forecast of `plan` and the reasons of `explain`: one file, one argument, another base image,
-//! a line of the Dockerfile, a cleared builder, two causes at once. The test has an engine of its
-//! own, whose builder it empties.
+//! What `plan` foresees, and what `explain` tells afterwards: one file, one argument, another base image, a line of the Dockerfile, a cleared
+//! builder, two causes at once. On an engine of its own, whose builder is emptied.
 
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, base_of};
@@ -57,8 +56,7 @@ impl Engine {
         serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one JSON document: {}", run.all()))
     }
 
-    /// Forecasts, builds, and explains. Returns (kind, detail) of each step with a cause of its
-    /// own, which all three must agree on, and the number of steps that followed.
+    /// Foresees, builds and explains; gives (kind, detail) of each step that ran of itself, which all three must say alike, and how many followed.
     #[track_caller]
     fn causes(&self, args: &[&str]) -> (Vec<(String, String)>, usize) {
         let plan =
@@ -90,7 +88,7 @@ fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 #[ignore = "needs an engine"]
-fn reasons_are_forecast_and_reported() {
+fn causes_are_foreseen_and_told() {
     let engine = Engine::start();
     let first = engine.causes(&[]);
     assert_eq!(first.0.len(), 4, "{first:?}");
@@ -113,8 +111,8 @@ fn reasons_are_forecast_and_reported() {
     assert_eq!(follows, 1);
 
     engine.project.write("Dockerfile", &DOCKERFILE.replace("wc /made", "wc -l /made"));
-    let reason = pairs(&[("instruction", "its text: `wc /made >/count` -> `wc -l /made >/count`")]);
-    assert_eq!(engine.causes(&[]), (reason, 0));
+    let told = pairs(&[("instruction", "its text: `wc /made >/count` -> `wc -l /made >/count`")]);
+    assert_eq!(engine.causes(&[]), (told, 0));
 
     engine.project.write("src/b.txt", "two\n");
     assert_eq!(
@@ -130,7 +128,7 @@ fn reasons_are_forecast_and_reported() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn explain_compares_any_two_builds() {
+fn explain_speaks_of_any_build_against_any() {
     let engine = Engine::start();
     let project = &engine.project;
     project.run(&["explain"]).fails(2, &["no build is recorded here"]);

@@ -1,4 +1,4 @@
-//! `history` on handmade records.
+//! `history`, of records made by hand.
 
 use std::fs;
 
@@ -39,7 +39,7 @@ fn builds_are_listed_with_their_trend_and_looking_makes_nothing() {
 }
 
 #[test]
-fn records_of_other_versions_are_listed_and_reported() {
+fn records_of_other_versions_are_listed_and_told() {
     let project = Project::new(&[]);
     let mut newer = outcome("20261120-000000-1", "built", 3.0);
     newer["schema"] = 2.into();
@@ -67,7 +67,7 @@ fn records_of_other_versions_are_listed_and_reported() {
 }
 
 #[test]
-fn the_shown_records_are_the_removed_ones() {
+fn what_is_shown_is_what_is_removed() {
     let project = filled();
     let ids = || fs::read_dir(project.store().join("builds")).expect("builds").count();
     project.run(&["history", "rm"]).fails(2, &["needs builds or --all"]);

@@ -1,12 +1,11 @@
-//! The display of a running build: on a terminal, without a terminal, and in CI logs.
+//! What is seen of a build while it runs: on a terminal, on one that is none, and in the logs of CIs.
 
 use std::process::{Command, Stdio};
 
 use crate::common::terminal::Terminal;
 use crate::common::{COMPOSE, Project, Run};
 
-/// Returns a project with two parallel stages that run `step`, a script whose first argument is the
-/// stage's name, and a context of some size.
+/// Two stages side by side that run `step`, a script whose first argument is the stage's name, and a context that has bytes.
 fn project(name: &str, step: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let stage = |stage: &str| {
@@ -32,7 +31,7 @@ fn project(name: &str, step: &str) -> Project {
 
 const BUILD: [&str; 5] = ["build", "app", "--file", "compose.yaml", "--no-save"];
 
-/// Returns a step that prints a line each second for this many seconds.
+/// A step that prints a line each second, for so many seconds.
 fn talking(seconds: u32) -> String {
     format!(
         "for i in $(seq 1 {seconds}); do echo $1 prints line $i, and that line is longer than a narrow terminal is wide, and longer than a wide one, too; sleep 1; done"
@@ -63,7 +62,7 @@ fn fits(lines: &[String], columns: usize) {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_terminal_shows_running_steps_and_is_cleared_after() {
+fn a_terminal_shows_what_runs_and_nothing_of_it_is_left() {
     for columns in [60_u16, 120] {
         let project = project("terminal", &talking(6));
         let mut terminal = Terminal::start(&project, &BUILD, (columns, 24));
@@ -142,7 +141,7 @@ fn ctrl_c_leaves_a_clean_terminal() {
     assert!(!all.iter().any(|line| line.starts_with(" 0:")), "{}", all.join("\n"));
 }
 
-/// Runs the binary on a terminal of this kind, through `script`. Returns both streams.
+/// The binary on a terminal of that kind, by `script`; what it wrote, both streams.
 fn on_terminal(project: &Project, stty: &str, args: &[&str]) -> Run {
     let command = project.command(args);
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -156,7 +155,7 @@ fn on_terminal(project: &Project, stty: &str, args: &[&str]) -> Run {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_terminal_that_cannot_be_drawn_on_gets_lines() {
+fn a_terminal_that_cannot_be_drawn_upon_gets_lines() {
     let table = [
         ("screen", "cols 0 rows 0", ""),
         ("dumb", "cols 80 rows 24", ""),
@@ -179,7 +178,7 @@ fn a_terminal_that_cannot_be_drawn_on_gets_lines() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn no_color_and_color_are_respected() {
+fn no_color_and_color_are_obeyed() {
     let step = "printf 'a \\033[31mred\\033[0m word\\n'";
     let size = "cols 80 rows 24";
     let has_color = |run: &Run| run.stdout.contains("\x1b[32m") || run.stdout.contains("\x1b[31m");
@@ -219,7 +218,7 @@ fn a_failing_steps_output_is_lost_in_no_mode() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn each_mode_shows_its_lines() {
+fn modes_show_what_they_say() {
     let project = project("modes", "echo said");
     let quiet = project.run(&[&BUILD[..], &["-q"]].concat());
     quiet.succeeds();
@@ -235,7 +234,7 @@ fn each_mode_shows_its_lines() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn ci_logs_have_folds() {
+fn folds_where_a_ci_has_them() {
     let project = project("github", "echo $1 says").env("GITHUB_ACTIONS", "true").env("CI", "true");
     let run = project.run(&BUILD);
     run.succeeds();

@@ -1,5 +1,4 @@
-//! `report`: its formats on handmade records, and its page in a browser. Pictures go to
-//! `target/report/`.
+//! `report`: its forms, of records made by hand, and its page in a browser. Pictures go to `target/report/`.
 
 use std::fs;
 
@@ -49,7 +48,7 @@ fn a_file_is_written_in_the_form_of_its_name() {
     project.run(&["report", "x"]).fails(2, &["there is no build `x`"]);
 }
 
-/// Returns the page of the last build.
+/// The page of the last build.
 fn page(project: &crate::common::Project, name: &str) -> std::path::PathBuf {
     project.run(&["report", "--output", name]).succeeds();
     project.path(name)

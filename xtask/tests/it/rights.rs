@@ -1,4 +1,4 @@
-//! The permissions of a foreign bake file, and how the user grants more.
+//! What a bake file that is not ours may reach, and how the user grants more.
 
 use std::fs;
 use std::process::Command;
@@ -7,7 +7,7 @@ use xtask::testing::engine::Version;
 
 use crate::common::Project;
 
-/// Returns a bake file in a directory of its own, next to a home directory.
+/// A bake file in a directory of its own, next to a home directory.
 fn project(target: &str) -> Project {
     let bake = format!(
         "target \"app\" {{\n  dockerfile-inline = \"FROM scratch\\nCOPY Dockerfile /pwned\"\n  context = \".\"\n{target}\n}}\n"
@@ -45,7 +45,7 @@ fn a_foreign_file_writes_nowhere_else_unless_it_is_allowed() {
     build(&project, &["--allow", &grant]).succeeds();
     assert!(outside.join("pwned").is_file());
     fs::remove_dir_all(outside).expect("removed");
-    // Paths that the user names in another option need no permission.
+    // What the user names in another option needs no grant.
     let named = format!("app.output=type=local,dest={}", project.path("named").display());
     build(&self::project(""), &["--set", &named]).succeeds();
     assert!(project.path("named/pwned").is_file());

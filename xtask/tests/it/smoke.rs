@@ -1,4 +1,4 @@
-//! `smoke` end to end: the real image passes, broken images fail, and nothing is left.
+//! `smoke` end to end: the real image passes, broken ones fail, nothing stays behind.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Shutdown, TcpListener};
@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 
 use crate::common::{Project, Run};
 use serde_json::Value;
-use xtask::testing::process::retry;
 
 const IMAGE: &str = "durango/frankenphp:latest";
 
@@ -18,15 +17,15 @@ fn docker(args: &[&str]) -> String {
     run.stdout.trim().to_owned()
 }
 
-/// An image derived from the real one by a change of its container. It is removed on drop.
+/// An image made of the real one by changing its container; removed at the end.
 struct Derived(String);
 
 impl Derived {
-    /// `change` is an instruction for `docker commit`. `file` is a path and its text.
+    /// `change` is an instruction as `docker commit` takes it; a file's text is put in at a path.
     fn new(change: &str, file: Option<(&str, &str)>) -> Self {
         let container = docker(&["create", IMAGE]);
         if let Some((path, text)) = file {
-            let dir = tempfile::tempdir().expect("a directory");
+            let dir = tempfile::tempdir().expect("a folder");
             let local = dir.path().join("file");
             std::fs::write(&local, text).expect("written");
             docker(&["cp", &local.to_string_lossy(), &format!("{container}:{path}")]);
@@ -52,7 +51,7 @@ fn smoke(args: &[&str]) -> (Value, Run) {
     (json, run)
 }
 
-/// Returns the containers that a run with `-v` reports to create.
+/// The containers that a run with `-v` says it creates.
 fn created(stderr: &str) -> Vec<String> {
     let lines = stderr.lines().filter_map(|line| line.strip_prefix("$ docker create --name "));
     lines.filter_map(|line| Some(line.split(' ').next()?.to_owned())).collect()
@@ -66,7 +65,7 @@ fn assert_nothing_is_left(stderr: &str) {
     }
 }
 
-/// Returns the state of a check, and its detail.
+/// The state of a check, and what it saw.
 #[track_caller]
 fn state<'a>(json: &'a Value, name: &str) -> (&'a str, &'a str) {
     let checks = json["checks"].as_array().expect("checks");
@@ -81,7 +80,7 @@ fn with_state<'a>(json: &'a Value, state: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn without_an_engine_the_error_says_so() {
+fn without_an_engine_it_says_so() {
     let empty = Project::new(&[]);
     let bin = empty.path("home").to_string_lossy().into_owned();
     empty.env("PATH", &bin).run(&["smoke"]).fails(1, &["no `docker` on the PATH"]);
@@ -161,7 +160,7 @@ fn an_image_without_opcache_fails_for_opcache_alone() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn each_fault_is_found_by_its_own_check() {
+fn each_fault_is_seen_by_its_own_check() {
     let faults = "opcache.enable = 0\napc.enabled = 0\nfile_uploads = Off\nsession.save_path = /nowhere\n\
         variables_order = EGPCS\n";
     let ini = Some(("/etc/frankenphp/php.ini.d/faults.ini", faults));
@@ -190,7 +189,7 @@ fn each_fault_is_found_by_its_own_check() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn an_insecure_image_is_found_by_its_own_checks() {
+fn an_open_image_is_seen_by_its_own_checks() {
     // The admin API for PHP code, root, hidden files, and no command line of PHP.
     let caddyfile = "{\n\tskip_install_trust\n\tadmin localhost:2019\n\t{$CADDY_GLOBAL_OPTIONS}\n\
         \tfrankenphp {\n\t\t{$FRANKENPHP_CONFIG}\n\t}\n}\n{$SERVER_NAME:localhost} {\n\
@@ -209,16 +208,16 @@ fn an_insecure_image_is_found_by_its_own_checks() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_remote_engine_publishes_no_port_and_the_image_is_still_tested() {
-    // The engine of these tests over TCP, at an address that differs from this machine's engine.
+fn an_engine_elsewhere_publishes_nothing_and_is_proven_all_the_same() {
+    // The engine of these tests behind TCP, at an address that is not the one of this machine's
+    // own engine.
     let path = std::env::var("DOCKER_HOST").unwrap_or_default();
     let path = path.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned();
     let listener = TcpListener::bind("127.0.0.2:0").expect("a port");
     let endpoint = format!("tcp://{}", listener.local_addr().expect("an address"));
     std::thread::spawn(move || {
         for client in listener.incoming().flatten() {
-            #[expect(clippy::disallowed_methods, reason = "with a retry")]
-            let engine = retry::retry(|| UnixStream::connect(&path)).expect("an engine");
+            let engine = UnixStream::connect(&path).expect("an engine");
             let (mut from, mut to) =
                 (client.try_clone().expect("a socket"), engine.try_clone().expect("a socket"));
             std::thread::spawn(move || {
@@ -261,7 +260,7 @@ fn an_image_that_does_not_start_fails_and_says_why() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn only_named_checks_run() {
+fn only_what_is_named_is_run() {
     let (json, run) = smoke(&["--only", "gd", "--only", "labels"]);
     run.succeeds();
     assert_eq!(with_state(&json, "ok"), ["labels", "start-web", "extensions", "gd"]);
@@ -272,7 +271,7 @@ fn only_named_checks_run() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn two_parallel_runs_are_independent() {
+fn two_runs_do_not_meet() {
     let one = std::thread::spawn(|| smoke(&["--only", "page"]).1);
     let two = std::thread::spawn(|| smoke(&["--only", "page"]).1);
     one.join().expect("a run").succeeds();

@@ -1,9 +1,8 @@
-//! One store with several builds, branches, projects, and users: what each of them finds and may
-//! see.
+//! One store and several builds, branches, projects and users: what each of them finds and may see.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use serde_json::Value;
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{Project, Run, files};
 
-/// Returns a project with two steps. `salt` separates its steps from those of other tests.
+/// A project with two steps; `salt` keeps its steps apart from those of every other test.
 fn project(name: &str, image: &str) -> Project {
     let salt = format!("{name}-{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let dockerfile =
@@ -36,13 +35,13 @@ fn image(name: &str) -> String {
     format!("    image: durango-test/{name}:${{TAG:-dev}}\n")
 }
 
-/// Returns the directories of results in a store.
+/// Directories of results in a store.
 fn results(project: &Project) -> Vec<PathBuf> {
     let all = files(&project.store().join("layers")).into_iter();
     all.filter(|(path, _)| path.ends_with("entry.json")).map(|(path, _)| path).collect()
 }
 
-/// Returns the files and directories in a store that the group or others may access.
+/// Files and directories in a store that the group or others may use.
 fn exposed(project: &Project) -> Vec<PathBuf> {
     let all = walkdir::WalkDir::new(project.store()).into_iter().map(|entry| entry.expect("readable"));
     let is_exposed = |entry: &walkdir::DirEntry| {
@@ -67,6 +66,52 @@ fn branches_with_one_dockerfile_are_both_cached_on_a_fresh_builder() {
         assert_eq!(report["result"], "cached", "{branch}: {report}");
     }
     assert_eq!(results(&project).len(), 2, "what is there is not saved again");
+}
+
+/// BuildKit reads the content of a layer where a later step copies from it: damage ends that build.
+#[test]
+#[ignore = "needs an engine"]
+fn a_damaged_blob_that_a_step_copies_from_costs_a_warning_and_its_steps() {
+    let project = project("blob", &image("blob"));
+    let dockerfile = fs::read_to_string(project.path("Dockerfile")).expect("written");
+    let dockerfile = dockerfile.replace("}\n", "} AS build\n") + "FROM scratch\nCOPY --from=build /b /b\n";
+    project.write("Dockerfile", &dockerfile);
+    project.build(&["app"]).1.succeeds();
+    let whole = project.path("whole");
+    fs::rename(project.store(), &whole).expect("renamed");
+    let (fresh, project) = SecondDaemon::of(project);
+    let damages: [fn(&Path); 3] = [
+        |blob| fs::remove_file(blob).expect("removed"),
+        |blob| fs::write(blob, "").expect("written"),
+        |blob| {
+            let mut bytes = fs::read(blob).expect("read");
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(blob, bytes).expect("written");
+        },
+    ];
+    for damage in damages {
+        let _ = fs::remove_dir_all(project.store());
+        assert!(Command::new("cp").args(["-a"]).args([&whole, &project.store()]).status().expect("cp").success());
+        // Every small layer of the stage that is copied from: not the base image's, nor any JSON.
+        let blobs = files(&project.store().join("layers")).into_iter().map(|(path, _)| path);
+        let blobs: Vec<PathBuf> = blobs
+            .filter(|path| path.to_string_lossy().contains("/blobs/"))
+            .filter(|path| fs::read(path).is_ok_and(|bytes| bytes.len() < 100_000 && bytes[0] != b'{'))
+            .collect();
+        assert!(blobs.len() >= 2, "{blobs:?}");
+        blobs.iter().for_each(|blob| damage(blob));
+        let _ = fresh.docker(&["image", "rm", "--force", "durango-test/blob:dev"]);
+        assert!(fresh.docker(&["buildx", "prune", "--all", "--force"]).status.success());
+        let (report, run) = project.build(&["app"]);
+        run.succeeds();
+        let warnings = report["warnings"].to_string();
+        assert!(warnings.contains("layers/durango-test_blob"), "the damage is named: {report}");
+        assert!(!files(&project.store().join("quarantine")).is_empty(), "{report}");
+        let (report, run) = project.build(&["app"]);
+        run.succeeds();
+        assert_eq!(report["warnings"].as_array().map(Vec::len), Some(0), "it has healed: {report}");
+    }
 }
 
 #[test]
@@ -132,7 +177,7 @@ fn a_store_is_private_after_builds_of_every_kind() {
     assert_eq!(exposed(&project), Vec::<PathBuf>::new());
     let bundle = fs::metadata(project.path("bundle.tar")).expect("there").permissions().mode();
     assert_eq!(bundle & 0o777, 0o600, "{bundle:o}");
-    // The next build closes an older store as well.
+    // A store from before is closed as well, by the next build.
     fs::set_permissions(project.store(), fs::Permissions::from_mode(0o755)).expect("set");
     umask(&["cache", "import", "--from", "bundle.tar"]).succeeds();
     umask(&build).succeeds();
@@ -141,7 +186,7 @@ fn a_store_is_private_after_builds_of_every_kind() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_long_build_makes_no_other_build_fail() {
+fn a_long_build_makes_nobody_else_fail() {
     let long = project("long", &image("long"));
     long.write("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY a.txt /a\nRUN sleep 600\n");
     let mut child = long
@@ -161,7 +206,7 @@ fn a_long_build_makes_no_other_build_fail() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let other =
-        project("other", &image("other")).env("DURANGO_CACHE_DIR", &long.store().display().to_string());
+        project("beside", &image("beside")).env("DURANGO_CACHE_DIR", &long.store().display().to_string());
     let (report, run) = other.build(&["app"]);
     run.succeeds();
     assert_eq!(report["cache"]["saved"], report["cache"]["key"], "{report}");

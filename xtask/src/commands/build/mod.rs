@@ -1,5 +1,6 @@
 //! `base-build`, `frankenphp`, `build` and `plan`: from options to facts, plan, execution and report.
 
+mod damaged_results;
 pub(crate) mod facts;
 mod forecast;
 mod known_secrets;
@@ -149,7 +150,7 @@ fn execute(session: &Session, plan: &Plan, forecast_task: ForecastTask, held: Ho
         plan.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
     }
     let record = Record::open(&session.layout, plan, session.redactor.clone());
-    store_upkeep::quarantine(session, plan);
+    store_upkeep::quarantine(session, &plan.damaged);
     let (mut report, done) = build_and_keep(session, plan, &record, forecast_task, held);
     report.redact(&session.redactor);
     steps::clean(&plan.cleanup);
@@ -202,6 +203,7 @@ fn build_and_keep(
     };
     // Each save holds what it reads. A result that this build was shown may have to make room for a new one.
     drop(held);
+    store_upkeep::quarantine(session, &built.damaged);
     let ended = &built.ended;
     let is_stopped = signals::interrupted();
     let has_failed = !ended.success && !is_stopped;

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use anyhow::Result;
 use xshell::Shell;
 
 use super::missing_mounts::{MissingMount, MountMonitor};
-use super::{restore_ahead, store_upkeep};
+use super::{damaged_results, restore_ahead, store_upkeep};
 use crate::exec::bake::{self, Call};
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, TransferContext, TransferResult};
@@ -21,6 +22,7 @@ use crate::exec::registry::{self, Transport};
 use crate::exec::steps;
 use crate::live;
 use crate::live::SharedForecast;
+use crate::plan::bake_args;
 use crate::plan::build::Plan;
 use crate::plan::mounts::{Direction, PlannedMount};
 use crate::process::signals;
@@ -31,6 +33,7 @@ use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::session::Session;
 use crate::step::Command;
+use crate::store::damage::Damaged;
 
 /// Said where a build is made again without registries.
 const UNDELIVERED: &str =
@@ -51,6 +54,8 @@ pub(in crate::commands) struct Built {
     pub ended: BakeOutcome,
     /// What was put back.
     pub put_back: TransferResult,
+    /// Results that the build was shown and that are damaged.
+    pub damaged: Vec<Damaged>,
 }
 
 /// Prepares and makes the call, with its output in `log`. After Ctrl-C it gives what happened until then.
@@ -68,13 +73,21 @@ pub(in crate::commands) fn bake(
     let started = Instant::now();
     let (mut ended, put_back) = run.with_mounts()?;
     if signals::interrupted() {
-        return Ok(Built { ended, put_back });
+        return Ok(Built { ended, put_back, damaged: Vec::new() });
     }
-    let mut command = &plan.bake;
+    let damaged = damaged_results::find(plan, &ended);
+    let left_out: Vec<&Path> = damaged.iter().map(|item| item.path.as_path()).collect();
+    let mut command = bake_args::without_results(&plan.bake, &left_out);
+    if !damaged.is_empty() {
+        let warnings: Vec<String> = damaged.iter().map(Damaged::warning).collect();
+        warnings.iter().for_each(|warning| errln!("warning: {warning}"));
+        retry(&mut ended, started, || run.call(&command, &|_| false))?;
+        ended.trace.warnings.extend(warnings);
+    }
     if let Some(without) = plan.without_registries.as_ref().filter(|_| ended.is_missing_registry_blob()) {
         errln!("warning: {UNDELIVERED}");
-        command = without;
-        retry(&mut ended, started, || run.call(command, &|_| false))?;
+        command = bake_args::without_results(without, &left_out);
+        retry(&mut ended, started, || run.call(&command, &|_| false))?;
         ended.trace.warnings.push(UNDELIVERED.into());
     }
     for pause in RACES {
@@ -83,9 +96,9 @@ pub(in crate::commands) fn bake(
         }
         errln!("warning: the engine hit a race with another build; retrying");
         pause_for(pause)?;
-        retry(&mut ended, started, || run.call(command, &|_| false))?;
+        retry(&mut ended, started, || run.call(&command, &|_| false))?;
     }
-    Ok(Built { ended, put_back })
+    Ok(Built { ended, put_back, damaged })
 }
 
 /// Makes a call after one that failed. Steps that completed in the failed call were run by this build, and its time

@@ -11,16 +11,20 @@ use crate::process::query::query;
 use crate::process::stdio::errln;
 use crate::report;
 use crate::session::Session;
+use crate::store::damage::Damaged;
 use crate::store::entry;
 use crate::store::{quarantine, used};
 
 /// Asking for an image's size takes 25 ms.
 const UPKEEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is damaged goes out of the way, as far as that can be done: the build does not use it anyway.
-pub(in crate::commands) fn quarantine(session: &Session, plan: &Plan) {
-    if let Err(error) = quarantine::run(&session.layout, &plan.damaged) {
-        errln!("warning: what is damaged in the store stays where it is: {error:#}");
+/// Moves damaged entries out of the way, as far as possible: the build does not use them anyway.
+pub(in crate::commands) fn quarantine(session: &Session, damaged: &[Damaged]) {
+    if session.layout.aside.is_some() {
+        return;
+    }
+    if let Err(error) = quarantine::run(&session.layout, damaged) {
+        errln!("warning: damaged entries of the store stay where they are: {error:#}");
     }
 }
 

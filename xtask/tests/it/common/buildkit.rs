@@ -1,27 +1,25 @@
-//! A BuildKit for the tests, newer than the engine's. It is built once as a Go tool dependency
-//! (`common/buildkit/go.mod` pins it). It serves as an image for docker-container builders and as a
-//! server for remote ones.
+//! BuildKit of the tests' own, newer than the engine's: built once as a Go tool dependency (`common/buildkit/go.mod` pins it), as an
+//! image for docker-container builders and as a server for remote ones. And the three ways to a builder that a test can take.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use xtask::testing::process::retry;
-
 use super::Project;
 
+/// The pinned version.
 const PINNED: &str = "v0.34.2";
-/// A directory with `buildkitd` and `buildctl` to test instead of the pinned ones.
+/// Names a directory of `buildkitd` and `buildctl` to test with in place of the pinned ones.
 const DIRECTORY: &str = "DURANGO_TEST_BUILDKIT";
-/// The name of the image.
+/// What the image is called.
 const IMAGE: &str = "durango-test/buildkit";
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/common/buildkit")
 }
 
-/// Returns the version under test.
+/// The version that is tested with.
 pub fn version() -> String {
     if std::env::var_os(DIRECTORY).is_none() {
         return PINNED.to_owned();
@@ -31,40 +29,32 @@ pub fn version() -> String {
     text.split_whitespace().nth(2).expect("a version").to_owned()
 }
 
-/// Returns the directory of `buildkitd` and `buildctl`. Builds them once per machine, which takes
-/// minutes; parallel tests wait for one build.
+/// The directory of `buildkitd` and `buildctl`. They take minutes to build, once a machine; tests at the same time wait for one.
 pub fn programs() -> PathBuf {
     if let Some(given) = std::env::var_os(DIRECTORY) {
         return given.into();
     }
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../target/test-buildkit/{PINNED}"));
-    fs::create_dir_all(&dir).expect("a directory");
-    let _lock = lock(&dir);
+    fs::create_dir_all(&dir).expect("a folder");
+    let lock = File::create(dir.join("lock")).expect("a lock");
+    lock.lock().expect("locked");
     if !["buildkitd", "buildctl"].iter().all(|name| dir.join(name).is_file()) {
-        // Built in a separate directory, so that a killed build leaves nothing that looks complete.
-        let staging = dir.join("staging");
+        // Built beside, so that one that was killed leaves nothing that looks whole.
+        let beside = dir.join("beside");
         let flags = format!("-s -w -X github.com/moby/buildkit/version.Version={PINNED}");
         let host = xtask::testing::host::Host::read();
         let mut build = if host.which("go").is_some() {
-            by_go(&staging, &flags)
+            by_go(&beside, &flags)
         } else {
-            by_docker(&host, &staging, &flags)
+            by_docker(&host, &beside, &flags)
         };
         let output = build.output().expect("it runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         for name in ["buildctl", "buildkitd"] {
-            fs::rename(staging.join(name), dir.join(name)).expect("moved");
+            fs::rename(beside.join(name), dir.join(name)).expect("moved");
         }
     }
-    fs::canonicalize(dir).expect("a directory")
-}
-
-/// Waits until no other test builds the programs or the image.
-#[expect(clippy::disallowed_methods, reason = "a build of another test takes as long as it takes")]
-fn lock(dir: &Path) -> File {
-    let file = File::create(dir.join("lock")).expect("a lock");
-    retry::retry(|| file.lock()).expect("locked");
-    file
+    fs::canonicalize(dir).expect("a folder")
 }
 
 fn by_go(to: &Path, flags: &str) -> Command {
@@ -76,7 +66,7 @@ fn by_go(to: &Path, flags: &str) -> Command {
     go
 }
 
-/// For a machine without Go, such as a newly provisioned one.
+/// Where there is no Go, as on a machine that was just provisioned.
 fn by_docker(host: &xtask::testing::host::Host, to: &Path, flags: &str) -> Command {
     let base = super::base_of(&Project::new(&[("compose.yaml", super::COMPOSE)]));
     let mut build = Command::new("docker");
@@ -95,19 +85,18 @@ fn by_docker(host: &xtask::testing::host::Host, to: &Path, flags: &str) -> Comma
     build
 }
 
-/// Returns the image for docker-container builders. It stays in the engine, as the programs stay on
-/// the machine.
+/// The image for docker-container builders; it stays in the engine, as the programs stay on the machine.
 pub fn image(project: &Project) -> String {
     let programs = programs();
     let name = format!("{IMAGE}:{}", version());
-    let _lock = lock(&programs);
+    let lock = File::create(programs.join("lock")).expect("a lock");
+    lock.lock().expect("locked");
     if !docker(&["image", "inspect", &name]) {
         let mut build = Command::new("docker");
         build.args(["build", "--tag", &name, "--build-arg"]);
         build.arg(format!("BASE_IMAGE={}", super::base_of(project)));
         build.arg("--file").arg(source().join("Dockerfile")).arg(&programs).env("DOCKER_BUILDKIT", "1");
-        // If another test removes an image meanwhile, the image store may lose a layer that it
-        // unpacks. A retry costs a second.
+        // An image store that another test removes an image from may lose a layer that it unpacks: once more costs a second.
         let first = build.output().expect("docker runs");
         let output = if first.status.success() { first } else { build.output().expect("docker runs") };
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -119,7 +108,7 @@ fn docker(args: &[&str]) -> bool {
     Command::new("docker").args(args).output().is_ok_and(|output| output.status.success())
 }
 
-/// A BuildKit that listens on this machine. It and its data are removed on drop.
+/// A BuildKit that listens on this machine; it and its data end with the test.
 pub struct Remote {
     dir: tempfile::TempDir,
     port: u16,
@@ -128,12 +117,12 @@ pub struct Remote {
 
 impl Remote {
     pub fn start() -> Self {
-        let dir = tempfile::Builder::new().prefix("bk-").tempdir_in("/tmp").expect("a temporary directory");
+        let dir = tempfile::Builder::new().prefix("bk-").tempdir_in("/tmp").expect("a temporary folder");
         let log = File::create(dir.path().join("log")).expect("a log");
         let mut command = Command::new(programs().join("buildkitd"));
         command.args(["--addr", "tcp://127.0.0.1:0", "--oci-worker-binary=runc"]);
         command.arg("--root").arg(dir.path().join("data"));
-        // The tests must not use the engine's containerd.
+        // The engine's containerd is not ours to work with.
         command.args(["--containerd-worker=false"]).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a log")).stderr(log);
         let child = command.spawn().expect("buildkitd runs");
@@ -143,7 +132,7 @@ impl Remote {
         remote
     }
 
-    /// Returns its address for `--endpoint`.
+    /// Its address, for `--endpoint`.
     pub fn endpoint(&self) -> String {
         format!("tcp://127.0.0.1:{}", self.port)
     }
@@ -175,14 +164,14 @@ impl Drop for Remote {
     }
 }
 
-/// A container builder of a test. `builder up` creates it; dropping this value purges it.
+/// A container builder of a test, made by `builder up` and purged with the value.
 pub struct Container<'a> {
     project: &'a Project,
     pub name: String,
 }
 
 impl<'a> Container<'a> {
-    /// Chooses a name that no other test has. Creates nothing yet.
+    /// A name that no other test has; nothing is made yet.
     pub fn named(project: &'a Project, name: &str) -> Self {
         Self { project, name: format!("durango-test-{name}-{}", std::process::id()) }
     }

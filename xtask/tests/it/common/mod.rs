@@ -1,6 +1,5 @@
-//! Helpers of the end-to-end tests: the binary with a cleared environment, and small projects in
-//! temporary directories.
-#![allow(unreachable_pub, missing_docs)] // `pub` here means: for the tests
+//! What the end-to-end tests share: the binary with a cleared environment, and small projects in folders of their own.
+#![allow(unreachable_pub, missing_docs)] // `pub` here reads as: for the tests
 
 pub mod browser;
 pub mod buildkit;
@@ -20,14 +19,14 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use xtask::testing::bench::machine::BRIDGE_HOST;
 
-/// A project in a temporary directory, with its own home and store.
+/// A project in a temporary folder, with a home and a store of its own.
 pub struct Project {
     dir: tempfile::TempDir,
     env: Vec<(String, String)>,
     images: RefCell<BTreeSet<String>>,
 }
 
-/// Removes the images of the test from the engine.
+/// Images of tests do not stay in the engine.
 impl Drop for Project {
     fn drop(&mut self) {
         let images = self.images.borrow();
@@ -37,7 +36,7 @@ impl Drop for Project {
     }
 }
 
-/// The output and exit code of a run of the binary.
+/// What a run of the binary came to.
 pub struct Run {
     pub code: i32,
     pub stdout: String,
@@ -45,12 +44,12 @@ pub struct Run {
 }
 
 impl Project {
-    /// Creates a project with these files.
+    /// A project with these files.
     pub fn new(files: &[(&str, &str)]) -> Self {
-        let dir = tempfile::Builder::new().prefix("durango-test-").tempdir().expect("a temporary directory");
+        let dir = tempfile::Builder::new().prefix("durango-test-").tempdir().expect("a temporary folder");
         let project = Self { dir, env: Vec::new(), images: RefCell::default() };
         fs::create_dir_all(project.path("home")).expect("a home");
-        // The home has its own configuration, with the plugins of the client that runs the tests.
+        // The home has a configuration of its own, and the plugins of the client that the tests run with.
         let plugins = std::env::var("DOCKER_CONFIG").map(|dir| Path::new(&dir).join("cli-plugins"));
         if let Some(plugins) = plugins.ok().filter(|dir| dir.is_dir()) {
             fs::create_dir(project.path("home/.docker")).expect("a directory");
@@ -68,7 +67,7 @@ impl Project {
         self
     }
 
-    /// Removes this image with the project. Images of [`Self::build`] are known already.
+    /// An image that goes with the project; those of [`Self::build`] are known.
     pub fn owns(&self, image: &str) {
         self.images.borrow_mut().insert(image.to_owned());
     }
@@ -83,11 +82,11 @@ impl Project {
 
     pub fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
-        fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         fs::write(path, text).expect("written");
     }
 
-    /// Returns the binary with these arguments, in the project's directory.
+    /// The binary with these arguments, in the project's folder.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(args).current_dir(self.dir.path()).env_clear();
@@ -106,7 +105,7 @@ impl Project {
         Run::from(self.command(args).output().expect("the binary runs"))
     }
 
-    /// Builds the project's own declaration. Returns the JSON report and the run.
+    /// A build of the project's own declaration; its JSON and its exit code.
     pub fn build(&self, args: &[&str]) -> (Value, Run) {
         let mut all = vec!["build", "--json", "--file", "compose.yaml"];
         all.extend(args);
@@ -121,7 +120,7 @@ impl Project {
     }
 }
 
-/// Makes a directory of a build so old that no running build can own it.
+/// Makes a directory that a build left as old as one that no build can own any more.
 pub fn make_old(dir: &std::path::Path) {
     let time = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 3600);
     std::fs::File::open(dir).expect("there").set_modified(time).expect("set");
@@ -133,7 +132,7 @@ pub fn logged_port(log: &Path, before: &str) -> u16 {
     loop {
         let text = fs::read_to_string(log).unwrap_or_default();
         let address = text.split_once(before).and_then(|(_, rest)| rest.strip_prefix("127.0.0.1:"));
-        // Only a complete line counts: a number may be written in two parts.
+        // A line that is whole: a number may be written by halves.
         if let Some((address, _)) = address.and_then(|rest| rest.split_once('"')) {
             return address.parse().expect("a port");
         }
@@ -142,8 +141,8 @@ pub fn logged_port(log: &Path, before: &str) -> u16 {
     }
 }
 
-/// Records that this machine cannot run the test, with the reason: `return skip("needs root")`.
-/// `cargo xtask test` counts and prints the skipped tests.
+/// Notes that this machine cannot run the test, with the reason: `return skip("needs root")`.
+/// `cargo xtask test` counts and prints the notes.
 pub fn skip(reason: &str) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     let _ = writeln!(std::io::stderr(), "skipped {name}: {reason}");
@@ -153,8 +152,8 @@ pub fn skip(reason: &str) {
     }
 }
 
-/// Runs the binary as a user without rights. Returns `None` if this user is not root and cannot
-/// become another. Opens the project's directory and its home to that user.
+/// Runs the binary as a user without rights; `None` if this user is not root and cannot become another.
+/// The project's directory and its home are opened to that user.
 pub fn run_as_nobody(project: &Project, args: &[&str]) -> Option<Run> {
     use std::os::unix::fs::PermissionsExt;
     if !xtask::testing::host::Host::read().is_root {
@@ -162,8 +161,8 @@ pub fn run_as_nobody(project: &Project, args: &[&str]) -> Option<Run> {
     }
     let binary = project.path("xtask");
     fs::copy(env!("CARGO_BIN_EXE_xtask"), &binary).expect("copied");
-    for dir in ["", "home"] {
-        fs::set_permissions(project.path(dir), fs::Permissions::from_mode(0o777)).expect("opened");
+    for folder in ["", "home"] {
+        fs::set_permissions(project.path(folder), fs::Permissions::from_mode(0o777)).expect("opened");
     }
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).args(args);
@@ -183,7 +182,7 @@ impl From<Output> for Run {
 }
 
 impl Run {
-    /// Returns the error, then the output, which may be that of a whole build.
+    /// What it said, its error first: the rest may be a whole build's output.
     pub fn all(&self) -> String {
         let error: Vec<&str> =
             self.stderr.lines().skip_while(|line| !line.starts_with("error")).take(20).collect();
@@ -206,8 +205,7 @@ impl Run {
     }
 }
 
-/// A Compose file with one service `app`. `BASE_IMAGE` is the pinned one, so xtask provides the
-/// base.
+/// A Compose file with one service `app`; `BASE_IMAGE` is the pinned one, so that xtask brings the base about.
 pub const COMPOSE: &str = r"
 services:
   app:
@@ -218,7 +216,7 @@ services:
         BASE_IMAGE: debian:13-slim
 ";
 
-/// Returns the base image of the first engine, by its name in the plan.
+/// The image that the first engine builds upon, as its plan names it.
 pub fn base_of(project: &Project) -> String {
     let plan = project.run(&["plan", "default", "--file", "compose.yaml"]);
     plan.succeeds();
@@ -226,7 +224,7 @@ pub fn base_of(project: &Project) -> String {
     rest.split([' ', '\'']).next().expect("a name").to_owned()
 }
 
-/// Returns whether the step with this instruction was cached.
+/// The steps of a report as `instruction -> cached`.
 pub fn cached(report: &Value, instruction: &str) -> bool {
     let steps = report["steps"].as_array().expect("steps");
     let found =
@@ -236,8 +234,8 @@ pub fn cached(report: &Value, instruction: &str) -> bool {
         .expect("a flag")
 }
 
-/// Returns every file below a directory with its size. Skips the empty lock file that a build
-/// leaves next to a result that it reads.
+/// Every file below a directory with its size, for growth and leftovers. A build that is shown a
+/// result leaves an empty lock file with it, which is neither.
 pub fn files(dir: &Path) -> Vec<(PathBuf, u64)> {
     let entries = walkdir::WalkDir::new(dir).into_iter().flatten();
     let entries = entries.filter(|entry| entry.file_type().is_file() && entry.file_name() != "held");
