@@ -114,7 +114,7 @@ impl Project {
 }
 
 /// What a folder takes, a file with several names once; counted here in its own way, so that a wrong count shows.
-fn size(dir: &Path) -> u64 {
+pub(super) fn size(dir: &Path) -> u64 {
     let files = WalkDir::new(dir).into_iter().flatten().filter_map(|entry| entry.metadata().ok());
     let files = files.filter(fs::Metadata::is_file).map(|meta| (meta.ino(), meta.len()));
     files.collect::<BTreeMap<_, _>>().values().sum()

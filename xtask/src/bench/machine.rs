@@ -36,10 +36,20 @@ impl SecondDaemon {
 
     /// Starts one with the programs of a leg; without, with those of the PATH.
     pub fn start_as(config: &str, programs: Option<&Programs>) -> Result<Self> {
+        Self::start_in(config, programs, &mut |_| Ok(()))
+    }
+
+    /// Starts one after `prepare` got to see the directory that its data will be in.
+    pub(crate) fn start_in(
+        config: &str,
+        programs: Option<&Programs>,
+        prepare: &mut dyn FnMut(&Path) -> Result<()>,
+    ) -> Result<Self> {
         // Short, since a socket's path may have 107 bytes.
         let dir = tempfile::Builder::new().prefix("dd-").tempdir_in("/tmp")?;
         fs::write(dir.path().join("daemon.json"), config)?;
         let env = programs.map(|programs| environment(programs, dir.path())).transpose()?.unwrap_or_default();
+        prepare(&dir.path().join("data"))?;
         let bridge = make_bridge()?;
         let child = spawn(dir.path(), &env, &bridge)?;
         let daemon = Self { dir, env, bridge, child };
@@ -90,9 +100,19 @@ impl SecondDaemon {
 
     /// Ends it as a power cut would, and starts another on the same data.
     pub fn crash_and_restart(&mut self) -> Result<()> {
+        self.crash()?;
+        self.restart()
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn crash(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
-        fs::remove_file(self.path("docker.pid"))?;
+        Ok(fs::remove_file(self.path("docker.pid"))?)
+    }
+
+    /// Starts another on the data of one that has ended.
+    pub(crate) fn restart(&mut self) -> Result<()> {
         self.child = spawn(self.dir.path(), &self.env, &self.bridge)?;
         self.wait()
     }

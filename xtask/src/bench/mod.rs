@@ -2,6 +2,7 @@
 //! a second machine. Nothing of the user's is edited, and no number is kept: all ratios are of one run on one machine.
 
 mod cases;
+pub(crate) mod chaos;
 mod copy;
 mod edits;
 mod fifty;
@@ -9,6 +10,7 @@ mod forecast;
 mod large;
 pub(crate) mod machine;
 mod mounts;
+mod random;
 mod rebuild;
 mod row;
 mod travel;
@@ -72,6 +74,11 @@ impl Bench {
             rows.extend(row::said(self.many(case)?));
         }
         Ok(rows)
+    }
+
+    /// Runs the faults of the chaos harness.
+    pub(crate) fn chaos(&self, options: &chaos::ChaosOptions) -> Result<Vec<chaos::Tally>> {
+        chaos::run(&self.copy.base_image(&self.here)?, options)
     }
 
     fn scratch(&self, name: &str) -> PathBuf {

@@ -33,7 +33,8 @@ const TEST: &[Opt] = &[
 
 const BENCH: &[Opt] = &[
     value("--edits", "N", "random edits of the case `forecast` (default 200)"),
-    value("--seed", "S", "the seed of these edits (default 1)"),
+    value("--seed", "S", "the seed of these edits, or of the faults of `chaos` [1]"),
+    value("--minutes", "N", "the time that the faults of `chaos` share [each its full count]"),
 ];
 
 const PLAN: &[Opt] = &[
@@ -239,8 +240,8 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        args: "[CASE...]",
-        summary: "benchmark rebuilds against plain buildx and print the ratios",
+        args: "[CASE...] | chaos [FAULT...]",
+        summary: "benchmark rebuilds against plain buildx; `chaos` tests faults of all kinds",
         example: "bench unchanged main.go",
         options: &[BENCH],
         run: commands::bench::run,

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::args::Parsed;
 use crate::bench;
+use crate::bench::chaos::{self, ChaosOptions};
 use crate::bench::{Bench, ForecastOptions};
 use crate::error::usage;
 use crate::json;
@@ -11,20 +12,30 @@ use crate::process::stdio::{out, outln};
 use crate::session::Session;
 use crate::text::suggestion;
 
+/// The word for the chaos harness in place of a case.
+const CHAOS: &str = "chaos";
+
 /// Runs `bench`.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let number = |name: &str| match parsed.one(name)? {
+        Some(text) => text.parse().map(Some).map_err(|_| usage(format!("`{name} {text}` is not a number"))),
+        None => Ok(None),
+    };
+    let (minutes, seed) = (number("--minutes")?, number("--seed")?.unwrap_or(1));
+    if let Some((_, names)) = parsed.free.split_first().filter(|(first, _)| *first == CHAOS) {
+        return chaos(session, &ChaosOptions { minutes, seed, names: names.to_vec() });
+    }
+    if minutes.is_some() {
+        return Err(usage(format!("`--minutes` is an option of `bench {CHAOS}` alone")));
+    }
     let known = || bench::CASES.iter().map(|case| case.name);
     if let Some(unknown) = parsed.free.iter().find(|name| !known().any(|case| case == *name)) {
         let names: Vec<&str> = known().collect();
         let near = suggestion(unknown, known());
         return Err(usage(format!("unknown case `{unknown}`{near}\nthe cases: {}", names.join(", "))));
     }
-    let number = |name: &str, otherwise: u64| match parsed.one(name)? {
-        Some(text) => text.parse().map_err(|_| usage(format!("`{name} {text}` is not a number"))),
-        None => Ok(otherwise),
-    };
-    let edits = usize::try_from(number("--edits", 200)?).unwrap_or(usize::MAX);
-    let forecast = ForecastOptions { edits, seed: number("--seed", 1)? };
+    let edits = usize::try_from(number("--edits")?.unwrap_or(200)).unwrap_or(usize::MAX);
+    let forecast = ForecastOptions { edits, seed };
     let rows = Bench::new(session)?.run(&parsed.free, forecast)?;
     if session.globals.json {
         outln!("{}", json::line(&serde_json::json!({"schema": json::SCHEMA, "rows": rows}))?);
@@ -32,4 +43,22 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         out!("{}", bench::table(&rows));
     }
     Ok(u8::from(rows.iter().any(|row| !row.within)))
+}
+
+/// `bench chaos [FAULT...]`: faults of all kinds on a private engine. 1 where a condition did not hold.
+fn chaos(session: &Session, options: &ChaosOptions) -> Result<u8> {
+    let known = chaos::names();
+    let is_known = |name: &&String| known.iter().any(|fault| fault.starts_with(name.as_str()));
+    if let Some(unknown) = options.names.iter().find(|name| !is_known(name)) {
+        let near = suggestion(unknown, known.iter().map(String::as_str));
+        return Err(usage(format!("unknown fault `{unknown}`{near}\nthe faults: {}", known.join(", "))));
+    }
+    let tallies = Bench::new(session)?.chaos(options)?;
+    if session.globals.json {
+        let document = serde_json::json!({"schema": json::SCHEMA, "seed": options.seed, "faults": tallies});
+        outln!("{}", json::line(&document)?);
+    } else {
+        out!("{}", chaos::table(&tallies, options.seed));
+    }
+    Ok(u8::from(tallies.iter().any(|tally| !tally.failures.is_empty())))
 }

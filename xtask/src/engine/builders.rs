@@ -16,7 +16,7 @@ use xshell::cmd;
 use super::facts::client_config;
 use super::inspect;
 use crate::host::Host;
-use crate::process::{query, retry};
+use crate::process::query;
 use crate::session::Session;
 
 /// buildx asks every node of a builder; one that is down costs its own limit.
@@ -98,8 +98,7 @@ pub(crate) fn instances(host: &Host) -> PathBuf {
 /// and then without the address.
 pub(crate) fn check_reachable(endpoint: &str) -> Result<()> {
     if let Some(path) = endpoint.strip_prefix("unix://") {
-        #[expect(clippy::disallowed_methods, reason = "with a retry")]
-        retry::retry(|| UnixStream::connect(path))?;
+        UnixStream::connect(path)?;
     } else if let Some(address) = endpoint.strip_prefix("tcp://") {
         let mut last = None;
         for address in address.to_socket_addrs().with_context(|| "the name is not known")? {

@@ -1,7 +1,5 @@
 //! Why a step ran, or will: what it is made of now against what it was made of before.
 
-mod upstream;
-
 use std::collections::BTreeMap;
 
 use crate::outcome::{Cause, CauseKind};
@@ -37,10 +35,7 @@ impl Compared<'_> {
         if let Some(parent) = self.parent(step, ran) {
             return parent;
         }
-        if is_known {
-            return dropped();
-        }
-        self.upstream(at).unwrap_or(Cause { kind: CauseKind::Unknown, detail: String::new() })
+        if is_known { dropped() } else { Cause { kind: CauseKind::Unknown, detail: String::new() } }
     }
 
     fn without_past(&self, step: &GraphStep, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
@@ -62,17 +57,12 @@ fn dropped() -> Cause {
     Cause { kind: CauseKind::Dropped, detail: "the builder no longer holds its result".into() }
 }
 
-/// The same step of another build: the same made of the same, else of the same text, else in the
-/// same place of its stage.
+/// The same step of another build: the same made of the same, else of the same text, else in the same place of its stage.
 pub(crate) fn counterpart<'a>(
     now: &[GraphStep],
     at: usize,
     before: &'a [GraphStep],
 ) -> Option<&'a GraphStep> {
-    counterpart_index(now, at, before).map(|index| &before[index])
-}
-
-fn counterpart_index(now: &[GraphStep], at: usize, before: &[GraphStep]) -> Option<usize> {
     let step = &now[at];
     let place = |steps: &[GraphStep], at: usize| {
         steps[..at].iter().filter(|one| one.target == step.target && one.stage == step.stage).count()
@@ -94,7 +84,7 @@ fn counterpart_index(now: &[GraphStep], at: usize, before: &[GraphStep]) -> Opti
             };
             own().find(|(index, old)| place(before, *index) == place(now, at) && is_gone(old))
         })
-        .map(|(index, _)| index)
+        .map(|(_, old)| old)
 }
 
 /// What is different about a step itself, what counts most first.

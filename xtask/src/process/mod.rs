@@ -1,7 +1,6 @@
 //! Child processes that answer a question, the signals that end this process, and its standard streams.
 
 pub(crate) mod query;
-pub(crate) mod retry;
 pub(crate) mod root;
 pub(crate) mod signals;
 pub(crate) mod stdio;

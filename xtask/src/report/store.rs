@@ -72,8 +72,11 @@ pub(crate) fn verified(verified: &Verified, places: &[std::path::PathBuf]) -> St
     }
     let (checked, bytes) = (verified.checked, show(verified.bytes));
     let counts = [(verified.damaged.len(), "damaged"), (verified.unreadable.len(), "not checked")];
-    let counts: Vec<String> =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
     let _ = if counts.is_empty() {
         writeln!(text, "{checked} verified, {bytes}: all sound")
     } else {

@@ -92,7 +92,9 @@ fn a_damaged_blob_that_a_step_copies_from_costs_a_warning_and_its_steps() {
     ];
     for damage in damages {
         let _ = fs::remove_dir_all(project.store());
-        assert!(Command::new("cp").args(["-a"]).args([&whole, &project.store()]).status().expect("cp").success());
+        assert!(
+            Command::new("cp").args(["-a"]).args([&whole, &project.store()]).status().expect("cp").success()
+        );
         // Every small layer of the stage that is copied from: not the base image's, nor any JSON.
         let blobs = files(&project.store().join("layers")).into_iter().map(|(path, _)| path);
         let blobs: Vec<PathBuf> = blobs

@@ -1,7 +1,7 @@
 //! Random Dockerfiles that build: every instruction and mount, and the flags that the engine's
 //! frontend knows.
 
-use super::random::Random;
+use crate::bench::random::Random;
 
 /// A Dockerfile by its stages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::dockerfile::{Around, Flags, instruction};
 use super::files;
 use super::project::Target;
-use super::random::Random;
+use crate::bench::random::Random;
 
 /// An edit that was made.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use anyhow::Result;
 use rustix::fs::{CWD, FileType, makedev, mknodat};
 use walkdir::WalkDir;
 
-use super::random::Random;
+use crate::bench::random::Random;
 
 /// Names that files get.
 const NAMES: &[&str] = &[

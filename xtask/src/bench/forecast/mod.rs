@@ -7,13 +7,14 @@ mod dockerfile;
 mod edit;
 mod files;
 mod project;
-mod random;
+
 mod shrink;
 
 use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::cases::Case;
+use super::random::Random;
 use super::row::Unit;
 use super::{Bench, Row};
 use crate::process::signals;
@@ -22,7 +23,6 @@ use compare::{Outcome, compare};
 use dockerfile::Flags;
 use edit::{Edit, edit};
 use project::{Project, Target, copy_context};
-use random::Random;
 
 /// How much is tried.
 #[derive(Debug, Clone, Copy)]

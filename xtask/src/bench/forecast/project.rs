@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::super::copy::run_for_json;
 use super::dockerfile::{Flags, Model};
 use super::files;
-use super::random::Random;
+use crate::bench::random::Random;
 
 /// A target and its context.
 #[derive(Debug, Clone)]

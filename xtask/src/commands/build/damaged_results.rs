@@ -1,5 +1,5 @@
-//! Saved results whose damage makes a build fail. BuildKit reads a blob only when a later step needs
-//! its content, so that damage shows in the middle of a build.
+//! Saved results whose damage makes a build fail. BuildKit reads a blob only when a later step
+//! needs its content, so that damage shows in the middle of a build.
 
 use std::path::Path;
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::process::{retry, signals};
+use crate::process::signals;
 
 /// The most bytes that a JSON document of an image may have. BuildKit's and containerd's own bound is 4 MiB.
 const LARGEST_DOCUMENT: u64 = 4 << 20;
@@ -239,7 +239,7 @@ impl<R: Read> Read for Hashed<R> {
         if signals::interrupted() {
             return Err(io::Error::other("interrupted"));
         }
-        let count = retry::read(&mut self.from, buffer)?;
+        let count = self.from.read(buffer)?;
         self.hash.write_all(&buffer[..count])?;
         Ok(count)
     }

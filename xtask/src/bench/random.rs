@@ -23,8 +23,18 @@ impl Random {
         self.below(count) == 0
     }
 
+    /// A number from 0 to 1.
+    pub(super) fn fraction(&mut self) -> f64 {
+        f64::from(u32::try_from(self.below(1 << 20)).unwrap_or_default()) / f64::from(1 << 20)
+    }
+
     /// One of some texts; an empty one where there are none.
     pub(super) fn of<'a, T: AsRef<str> + 'a>(&mut self, texts: &'a [T]) -> &'a str {
         texts.get(self.below(texts.len())).map_or("", |text| text.as_ref())
+    }
+
+    /// That many bytes, which no compression makes smaller.
+    pub(super) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| u8::try_from(self.below(256)).unwrap_or_default()).collect()
     }
 }

@@ -1,0 +1,153 @@
+//! Eight builds, `gc`, `export` and `import` at once on one store, under a budget.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::check;
+use super::report::Report;
+use super::running::Running;
+use super::site::{EDITED, KEPT, Site};
+use super::{Amount, Fault, Round};
+use crate::bench::fifty::size;
+use crate::bench::random::Random;
+use crate::process::stdio::errln;
+
+/// Builds of each service in a round.
+const BUILDS: usize = 4;
+/// Bytes that the store may have: enough for all saves at once, too little for all results.
+const BUDGET: u64 = 90_000_000;
+const VARIABLE: &str = "DURANGO_CACHE_BUDGET";
+
+/// The fault.
+pub(super) struct AtOnce;
+
+impl Fault for AtOnce {
+    fn name(&self) -> String {
+        "at-once".to_owned()
+    }
+
+    fn amount(&self) -> Amount {
+        Amount::Minutes(10)
+    }
+
+    fn round(&mut self, site: &mut Site, random: &mut Random) -> Result<Round> {
+        let store = site.store();
+        site.replace(&store, None)?;
+        site.build(&store, &[KEPT], &[])?;
+        // Every service has sources of its own for each of its builds.
+        let sources = (0..EDITED.len()).map(|_| random.below(usize::MAX)).collect::<Vec<_>>();
+        let crowd = Crowd {
+            site,
+            store: &store,
+            over: AtomicBool::new(false),
+            largest: AtomicU64::new(0),
+            done: AtomicUsize::new(0),
+        };
+        let crowd = &crowd;
+        let results = std::thread::scope(|scope| {
+            let upkeep = [Crowd::gc, Crowd::bundles, Crowd::watch]
+                .map(|task| scope.spawn(move || crowd.until_over(task)));
+            let builds: Vec<_> = EDITED
+                .iter()
+                .zip(sources)
+                .map(|(service, seed)| scope.spawn(move || crowd.builds(service, seed as u64)))
+                .collect();
+            let mut results: Vec<Result<()>> = builds.into_iter().map(|build| join(build.join())).collect();
+            crowd.over.store(true, Ordering::Relaxed);
+            results.extend(upkeep.into_iter().map(|task| join(task.join())));
+            results
+        });
+        results.into_iter().collect::<Result<()>>()?;
+        let largest = crowd.largest.load(Ordering::Relaxed);
+        errln!(
+            "  {} builds; the store had at most {largest} of {BUDGET} bytes",
+            crowd.done.load(Ordering::Relaxed)
+        );
+        ensure!(largest <= BUDGET, "the store had {largest} bytes, more than its budget of {BUDGET}");
+        let verified = site.json(&store, &["cache", "verify", "--dry-run", "--json"])?;
+        ensure!(
+            verified["damaged"].as_array().is_some_and(Vec::is_empty),
+            "the store is damaged: {verified}"
+        );
+        check::no_leftovers(site, &store)?;
+        Ok(Round::Held)
+    }
+}
+
+fn join(ended: std::thread::Result<Result<()>>) -> Result<()> {
+    ended.unwrap_or_else(|_| anyhow::bail!("a thread of the harness panicked"))
+}
+
+/// What all threads share.
+struct Crowd<'a> {
+    site: &'a Site,
+    store: &'a Path,
+    over: AtomicBool,
+    largest: AtomicU64,
+    done: AtomicUsize,
+}
+
+impl Crowd<'_> {
+    /// Edits and builds one service several times.
+    fn builds(&self, service: &str, seed: u64) -> Result<()> {
+        let mut random = Random::new(seed);
+        for build in 0..BUILDS {
+            self.site.write_source(service, build, &mut random)?;
+            let mut command = self.site.build_command(self.store, &[service], &[])?;
+            command.env(VARIABLE, BUDGET.to_string());
+            let report = Report::of(&Running::start(command)?.wait()?)?;
+            let what = || format!("build {build} of `{service}`");
+            self.site.check_image(service).with_context(what)?;
+            let report = report.quiet().with_context(what)?;
+            ensure!(report.is_saved(), "{} was not saved: {}", what(), report.text());
+            self.done.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn until_over(&self, task: fn(&Self) -> Result<()>) -> Result<()> {
+        while !self.over.load(Ordering::Relaxed) {
+            task(self)?;
+        }
+        Ok(())
+    }
+
+    fn gc(&self) -> Result<()> {
+        self.succeed(&["cache", "gc"])?;
+        self.succeed(&["cache", "verify"])
+    }
+
+    fn bundles(&self) -> Result<()> {
+        let bundle = self.site.path("crowd.tar").display().to_string();
+        self.succeed(&["cache", "export", "--to", &bundle, "--file", "compose.yaml", KEPT])?;
+        self.succeed(&["cache", "import", "--from", &bundle])
+    }
+
+    fn succeed(&self, args: &[&str]) -> Result<()> {
+        let mut command = self.site.xtask(self.store, args)?;
+        command.env(VARIABLE, BUDGET.to_string());
+        let ran = Running::start(command)?.wait()?;
+        ensure!(ran.code == Some(0), "`{}`: exit code {:?}\n{}", args[..2].join(" "), ran.code, ran.tail());
+        Ok(())
+    }
+
+    /// Measures the store without what an import is checking, which is in addition to the budget.
+    fn watch(&self) -> Result<()> {
+        let began = Instant::now();
+        let importing: u64 = imports(self.store).iter().map(|dir| size(dir)).sum();
+        self.largest.fetch_max(size(self.store).saturating_sub(importing), Ordering::Relaxed);
+        // One core is enough for looking.
+        std::thread::sleep(began.elapsed().max(Duration::from_millis(20)));
+        Ok(())
+    }
+}
+
+/// Scratch directories of imports.
+fn imports(store: &Path) -> Vec<PathBuf> {
+    let dirs = fs::read_dir(store.join("tmp")).into_iter().flatten().flatten();
+    dirs.map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with("-import")).collect()
+}

@@ -1,0 +1,119 @@
+//! The conditions that hold after every fault: the store is valid, nothing earlier is lost, and the
+//! next build is right.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::site::Site;
+
+/// Saved results and cache mounts as `cache ls` lists them.
+#[derive(Debug)]
+pub(super) struct Known {
+    entries: Vec<Entry>,
+    builds: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    kind: String,
+    name: String,
+    key: String,
+    digest: String,
+    saved: String,
+}
+
+/// Newest results of one image that a save leaves there, whatever it adds.
+const NEWEST: usize = 2;
+
+impl Known {
+    /// Reads what a store has. Damage of any kind fails.
+    pub(super) fn read(site: &Site, store: &Path) -> Result<Self> {
+        let verified = site.json(store, &["cache", "verify", "--dry-run", "--json"])?;
+        let damaged = verified["damaged"].as_array().context("`cache verify` lists no damage")?;
+        ensure!(damaged.is_empty(), "the store is damaged: {}", verified["damaged"]);
+        Self::read_damaged(site, store)
+    }
+
+    /// The same of a store that may be damaged.
+    pub(super) fn read_damaged(site: &Site, store: &Path) -> Result<Self> {
+        let listed = site.json(store, &["cache", "ls", "--json"])?;
+        let entries = listed["entries"].as_array().context("`cache ls` lists no entries")?;
+        let builds = site.json(store, &["history", "--json"])?;
+        let builds = builds["builds"].as_array().context("`history` lists no builds")?;
+        let id = |build: &Value| build["id"].as_str().map(str::to_owned);
+        Ok(Self {
+            entries: entries.iter().map(Entry::of).collect(),
+            builds: builds.iter().filter_map(id).collect(),
+        })
+    }
+
+    /// The same without the results of a service, which may go.
+    pub(super) fn without(mut self, service: &str) -> Self {
+        self.entries.retain(|entry| !entry.name.ends_with(&format!("/{service}")));
+        self
+    }
+
+    /// Fails if one of the newest entries is no longer there.
+    pub(super) fn are_in(&self, now: &Self) -> Result<()> {
+        for entry in self.entries.iter().filter(|entry| self.is_newest(entry)) {
+            ensure!(now.entries.iter().any(|other| entry.is_or_precedes(other)), "lost: {entry:?}");
+        }
+        Ok(())
+    }
+
+    /// Fails if a build is no longer in the history.
+    pub(super) fn builds_are_in(&self, now: &Self) -> Result<()> {
+        let lost: Vec<&String> = self.builds.difference(&now.builds).collect();
+        // The history keeps the newest 50.
+        ensure!(lost.is_empty() || now.builds.len() >= 50, "lost builds: {lost:?}");
+        Ok(())
+    }
+
+    fn is_newest(&self, entry: &Entry) -> bool {
+        let newer = self.entries.iter().filter(|other| other.is_group_of(entry) && other.saved > entry.saved);
+        newer.count() < NEWEST
+    }
+}
+
+impl Entry {
+    fn of(value: &Value) -> Self {
+        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        Self {
+            kind: text("kind"),
+            name: text("name"),
+            key: text("key"),
+            digest: text("digest"),
+            saved: text("saved"),
+        }
+    }
+
+    fn is_group_of(&self, other: &Self) -> bool {
+        (&self.kind, &self.name, &self.key) == (&other.kind, &other.name, &other.key)
+    }
+
+    /// A cache mount has one entry, which the next save replaces.
+    fn is_or_precedes(&self, other: &Self) -> bool {
+        self.is_group_of(other)
+            && (self.digest == other.digest || (self.kind == "mounts" && self.saved <= other.saved))
+    }
+}
+
+/// Checks a store after a fault: it is valid and has what it had.
+pub(super) fn store(site: &Site, store: &Path, before: &Known) -> Result<()> {
+    let now = Known::read(site, store)?;
+    before.are_in(&now)?;
+    before.builds_are_in(&now)
+}
+
+/// Fails if `cache gc` leaves a directory of a run that has ended.
+pub(super) fn no_leftovers(site: &Site, store: &Path) -> Result<()> {
+    site.run(store, &["cache", "gc"])?;
+    let dirs = std::fs::read_dir(store.join("tmp")).into_iter().flatten().flatten();
+    let names = dirs.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let left: Vec<String> = names.filter(|name| name != "facts").collect();
+    ensure!(left.is_empty(), "`cache gc` leaves in `tmp`: {left:?}");
+    Ok(())
+}
