@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use jiff::Timestamp;
 
 use super::bake::{self, Call};
 use super::idle_timeout::IdleTimeout;
@@ -55,8 +54,7 @@ fn export(
     watcher: &mut dyn Watcher,
 ) -> Result<()> {
     // As in a save: a RUN that starts now was edited after the build.
-    let begun = Timestamp::now();
-    let stop = |trace: &Trace| trace.ran_a_command_since(begun);
+    let stop = Trace::started_a_command;
     let targets = std::slice::from_ref(&push.target);
     let call = Call { command, targets, log, stop: &stop };
     let gone = gone(&push.builder, &push.reference, timeout);

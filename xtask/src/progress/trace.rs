@@ -264,11 +264,15 @@ impl Trace {
         self.warnings.dedup();
     }
 
-    /// Whether a RUN has started since: its work was not there.
-    pub fn ran_a_command_since(&self, begun: Timestamp) -> bool {
+    /// Returns whether a RUN has started in this build. One that started before is another build's,
+    /// whose progress BuildKit replays. Only the builder's own clock is read: that of this machine
+    /// may differ.
+    pub(crate) fn started_a_command(&self) -> bool {
+        let begun = self.begun();
         let is_run = |state: &VertexState| state.label.as_ref().is_some_and(StepName::is_run);
-        let is_new = |state: &VertexState| state.started.is_some_and(|started| started >= begun);
-        self.vertices.values().any(|state| is_run(state) && is_new(state) && !state.cached)
+        let is_new = |started: Timestamp| begun.is_none_or(|begun| started >= begun);
+        let runs = self.vertices.values().filter(|state| is_run(state) && !state.cached);
+        runs.filter_map(|state| state.started).any(is_new)
     }
 
     /// Steps of Dockerfiles, in the order in which they started; those that never did come last.

@@ -43,9 +43,26 @@ fn a_vertex_of_two_targets_is_one_with_both_names() {
     assert_eq!(events, []);
     let (state, _) = trace.steps().next().expect("one step");
     assert_eq!((state.targets.join(" "), state.seconds()), ("a b".into(), 2.5));
-    let at = |time: &str| time.parse().expect("a time");
-    assert!(trace.ran_a_command_since(at("2026-11-22T11:59:59Z")));
-    assert!(!trace.ran_a_command_since(at("2026-11-22T12:00:01Z")), "another build's step, replayed");
+}
+
+#[test]
+fn a_command_that_starts_is_known_by_the_builder_s_own_clock() {
+    // A builder whose clock is years behind or ahead.
+    for year in ["1999", "2026", "2199"] {
+        let vertex = |name: &str, second: u32| {
+            format!(
+                r#"{{"vertexes":[{{"digest":"{name}","name":"{name}","started":"{year}-11-22T12:00:{second:02}Z"}}]}}"#
+            )
+        };
+        let mut trace = Trace::new(&names(&["a"]));
+        trace.apply(&chunk(&vertex("[internal] load build definition from x", 5)));
+        assert!(!trace.started_a_command(), "{year}");
+        trace.apply(&chunk(&vertex("[s 2/3] RUN replayed", 1)));
+        trace.apply(&chunk(&vertex("[s 1/3] COPY a b", 6)));
+        assert!(!trace.started_a_command(), "{year}: it ran for another build");
+        trace.apply(&chunk(&vertex("[s 3/3] RUN own", 6)));
+        assert!(trace.started_a_command(), "{year}");
+    }
 }
 
 #[test]
