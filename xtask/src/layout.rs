@@ -1,4 +1,5 @@
-//! Every path, derived from the workspace's root and the cache folder. Nothing else joins folder names.
+//! Every path, derived from the workspace's root and the cache directory. Nothing else joins names of
+//! directories.
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,19 @@ use sha2::{Digest, Sha256};
 
 use crate::error::usage;
 use crate::host::Host;
+
+/// Files that bake reads where no file is named, in its order.
+const DECLARATIONS: [&str; 6] = [
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+    "docker-bake.json",
+    "docker-bake.hcl",
+];
+
+/// Names that only the root of a workspace has.
+const ROOT_MARKS: [&str; 2] = [".git", "Cargo.lock"];
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -20,13 +34,16 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Finds the workspace above the current folder (or where this crate was compiled) and the store.
+    /// Finds the workspace and the store. The workspace is the nearest directory at or above the
+    /// current one that has the FrankenPHP images, else a declaration, else the marks of a root. In
+    /// no workspace, it is the one where this crate was compiled.
     ///
     /// # Errors
     ///
     /// Fails where nothing names the store and the user has no home directory.
     pub fn find(host: &Host, cache_dir: Option<&str>) -> Result<Self> {
-        let root = host.cwd.ancestors().find(|dir| dir.join("builder/compose.yaml").is_file());
+        let above = |is_root: fn(&Path) -> bool| host.cwd.ancestors().find(|dir| is_root(dir));
+        let root = above(has_images).or_else(|| above(has_declaration)).or_else(|| above(has_mark));
         let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
         let store = cache_dir
             .or(host.var("DURANGO_CACHE_DIR"))
@@ -47,6 +64,39 @@ impl Layout {
     /// Where a run writes what is its own: the store, or what stands in for it.
     fn own(&self) -> &Path {
         self.aside.as_ref().unwrap_or(&self.store)
+    }
+
+    /// Whether the workspace has the FrankenPHP images.
+    pub(crate) fn has_images(&self) -> bool {
+        has_images(&self.root)
+    }
+
+    /// Checks that the workspace has the FrankenPHP images, for commands about them.
+    pub(crate) fn require_images(&self) -> Result<()> {
+        if self.has_images() {
+            return Ok(());
+        }
+        Err(usage(format!(
+            "failed to find the FrankenPHP images: there is no `{}`\n\
+             `cargo xtask build TARGET` builds the targets of this workspace",
+            self.compose().display()
+        )))
+    }
+
+    /// The files of the declaration where no file is named: that of the images, else the ones that
+    /// bake reads.
+    pub(crate) fn declaration(&self) -> Result<Vec<PathBuf>> {
+        if self.has_images() {
+            return Ok(vec![self.compose()]);
+        }
+        let files: Vec<PathBuf> = declarations(&self.root).collect();
+        if files.is_empty() {
+            return Err(usage(format!(
+                "failed to find a Compose or bake file in `{}`\nname one with --file",
+                self.root.display()
+            )));
+        }
+        Ok(files)
     }
 
     /// The declaration of both images.
@@ -170,6 +220,23 @@ impl Layout {
     }
 }
 
+fn has_images(dir: &Path) -> bool {
+    let files = ["builder/compose.yaml", "builder/base-build.Dockerfile"];
+    files.iter().all(|file| dir.join(file).is_file())
+}
+
+fn declarations(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    DECLARATIONS.map(|name| dir.join(name)).into_iter().filter(|file| file.is_file())
+}
+
+fn has_declaration(dir: &Path) -> bool {
+    declarations(dir).next().is_some()
+}
+
+fn has_mark(dir: &Path) -> bool {
+    ROOT_MARKS.iter().any(|name| dir.join(name).exists())
+}
+
 /// Longest name of a file that is made of an image's name, in bytes: file systems take 255.
 const LONGEST_NAME: usize = 150;
 
@@ -186,6 +253,45 @@ fn plain(image: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn root_of(dir: &Path) -> PathBuf {
+        let host = Host { cwd: dir.to_owned(), ..Host::read() };
+        Layout::find(&host, Some("/s")).expect("a layout").root
+    }
+
+    #[test]
+    fn the_workspace_is_the_nearest_one_with_images_else_a_declaration_else_a_root() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path();
+        let write = |name: &str| {
+            let file = root.join(name);
+            std::fs::create_dir_all(file.parent().expect("a directory")).expect("made");
+            std::fs::write(file, "").expect("written");
+        };
+        let compiled = root_of(Path::new("/"));
+        assert!(Layout::new(compiled, "/s").has_images());
+        write("own/Cargo.lock");
+        write("own/deep/file");
+        assert_eq!(root_of(&root.join("own/deep")), root.join("own"));
+        let own = Layout::new(root.join("own"), "/s");
+        assert!(own.declaration().is_err_and(|error| error.to_string().contains("name one with --file")));
+        assert!(own.require_images().is_err());
+        write("own/deploy/docker-bake.hcl");
+        write("own/deploy/compose.yaml");
+        write("own/deploy/web/file");
+        assert_eq!(root_of(&root.join("own/deploy/web")), root.join("own/deploy"));
+        let files = Layout::new(root.join("own/deploy"), "/s").declaration().expect("both");
+        assert_eq!(files, ["compose.yaml", "docker-bake.hcl"].map(|name| root.join("own/deploy").join(name)));
+        write("own/builder/compose.yaml");
+        assert_eq!(
+            root_of(&root.join("own/deploy/web")),
+            root.join("own/deploy"),
+            "a directory of that name"
+        );
+        write("own/builder/base-build.Dockerfile");
+        assert_eq!(root_of(&root.join("own/deploy/web")), root.join("own"));
+        assert_eq!(own.declaration().expect("one"), [root.join("own/builder/compose.yaml")]);
+    }
 
     #[test]
     fn a_long_name_is_one_that_a_file_system_takes() {

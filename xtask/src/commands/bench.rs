@@ -36,6 +36,7 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     }
     let edits = usize::try_from(number("--edits")?.unwrap_or(200)).unwrap_or(usize::MAX);
     let forecast = ForecastOptions { edits, seed };
+    session.layout.require_images()?;
     let rows = Bench::new(session)?.run(&parsed.free, forecast)?;
     if session.globals.json {
         outln!("{}", json::line(&serde_json::json!({"schema": json::SCHEMA, "rows": rows}))?);

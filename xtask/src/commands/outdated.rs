@@ -17,7 +17,7 @@ use crate::process::query::QueryOutput;
 use crate::process::stdio::{out, outln};
 use crate::project::{project_name, secrets};
 use crate::session::Session;
-use crate::smoke::DEFAULT_IMAGE;
+use crate::smoke;
 use crate::smoke::docker::Docker;
 use crate::step::Step;
 use crate::store::fresh::FreshFile;
@@ -50,7 +50,7 @@ struct Update {
 
 /// Runs `outdated`.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
-    let image = parsed.free.first().map_or(DEFAULT_IMAGE, String::as_str);
+    let image = &smoke::image_of(session, parsed.free.first(), "outdated")?;
     if session.host.which("docker").is_none() {
         return Err(Problem::NoDocker.into_error());
     }

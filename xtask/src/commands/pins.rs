@@ -27,7 +27,10 @@ use crate::session::Session;
 
 /// Runs `pins`.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
-    let list = pins::list(&session.layout.pins())?;
+    if parsed.flag("--update") {
+        session.layout.require_images()?;
+    }
+    let list = if session.layout.has_images() { pins::list(&session.layout.pins())? } else { Vec::new() };
     if parsed.flag("--update") {
         return update(session, &list, parsed.flag("--dry-run"));
     }
@@ -41,6 +44,8 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         let document =
             serde_json::json!({"schema": json::SCHEMA, "pins": pins, "held": planned::held(&list)});
         outln!("{}", json::line(&document)?);
+    } else if list.is_empty() {
+        errln!("nothing is pinned: there is no `{}`", session.layout.pins().display());
     } else {
         out!("{}", report::pins::list(&list));
     }

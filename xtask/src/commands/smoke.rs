@@ -7,13 +7,13 @@ use crate::process::stdio::{errln, outln};
 use crate::session::Progress;
 use crate::session::Session;
 use crate::smoke;
+use crate::smoke::Options;
 use crate::smoke::report::{Outcome, ProofState};
-use crate::smoke::{DEFAULT_IMAGE, Options};
 
 /// Runs `smoke`; 1 where a check failed.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let options = Options {
-        image: parsed.free.first().map_or(DEFAULT_IMAGE, String::as_str).to_owned(),
+        image: smoke::image_of(session, parsed.free.first(), "smoke")?,
         only: parsed.many("--only"),
         keep: parsed.flag("--keep"),
     };

@@ -35,6 +35,7 @@ const SKIPS: &str = "DURANGO_TEST_SKIPS";
 
 /// Runs `test`.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    session.layout.require_images()?;
     if parsed.flag("--provision") {
         steps::run(&provision::steps(session)?, session.globals.verbose)?;
         let tools = provision::test_tools::steps(&session.host, &session.layout);

@@ -24,10 +24,16 @@ const PROVISION: &str = "cargo xtask doctor --provision";
 /// Every check that can be made.
 pub(crate) fn all(facts: &DoctorFacts) -> Vec<Check> {
     let mut checks = engine(facts);
-    checks
-        .extend(facts.disks.iter().map(|(name, path, free)| disk(name, &path.display().to_string(), *free)));
+    let is_roomy = |free: u64| !facts.has_images || free >= ROOMY;
+    let disks = facts.disks.iter();
+    checks.extend(
+        disks.map(|(name, path, free)| disk(name, &path.display().to_string(), *free, is_roomy(*free))),
+    );
     checks.extend(facts.memory.map(memory));
-    checks.extend([ca_bundle(facts), go(facts), pins(facts)]);
+    checks.push(ca_bundle(facts));
+    if facts.has_images {
+        checks.extend([go(facts), pins(facts)]);
+    }
     checks.extend(facts.base.map(|base| base_image(base, facts)));
     checks.extend(facts.mirror.as_ref().map(|(mirror, answers)| network(mirror, *answers)));
     checks.push(buildkit(facts));
@@ -136,12 +142,12 @@ fn problem(name: &'static str, problem: &Problem) -> Check {
     Check::fail(name, problem.what(), problem.remedy())
 }
 
-fn disk(name: &'static str, path: &str, free: u64) -> Check {
+fn disk(name: &'static str, path: &str, free: u64, is_roomy: bool) -> Check {
     let detail = format!("{:.1} GiB free at {path}", free as f64 / GIB as f64);
     let remedy = "make room: `docker system df` tells what the engine holds, folders below `layers/` of the store may be removed";
     match free {
         free if free < CRAMPED => Check::fail(name, detail, remedy),
-        free if free < ROOMY => Check::warn(name, detail + ", a cold build may need more", remedy),
+        _ if !is_roomy => Check::warn(name, detail + ", a cold build may need more", remedy),
         _ => Check::ok(name, detail),
     }
 }
@@ -149,7 +155,7 @@ fn disk(name: &'static str, path: &str, free: u64) -> Check {
 fn memory(bytes: u64) -> Check {
     let detail = format!("{:.1} GiB", bytes as f64 / GIB as f64);
     if bytes < MEMORY {
-        Check::warn("memory", detail + ", little for compiling PHP", "add memory or swap")
+        Check::warn("memory", detail + ", little for a compiler", "add memory or swap")
     } else {
         Check::ok("memory", detail)
     }

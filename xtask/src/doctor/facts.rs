@@ -22,6 +22,8 @@ use crate::setup;
 
 /// This machine, as far as builds go.
 pub(crate) struct DoctorFacts {
+    /// Whether the workspace has the FrankenPHP images. Checks about them are left out otherwise.
+    pub(crate) has_images: bool,
     /// The client on the PATH.
     pub client: Option<PathBuf>,
     /// What the client says.
@@ -66,14 +68,16 @@ impl DoctorFacts {
         let info = engine_facts::info(session);
         let secrets = secrets::read(host);
         let pins = read_pins(session);
-        let mirror_answer = std::thread::spawn(mirror::mirror_answers);
+        let has_images = session.layout.has_images();
+        let mirror_answer = has_images.then(|| std::thread::spawn(mirror::mirror_answers));
         let base = match (&engine, &pins) {
-            (Ok(engine), Ok(pinned)) => base_image::state(session, engine, pinned).ok(),
+            (Ok(engine), Ok(pinned)) if has_images => base_image::state(session, engine, pinned).ok(),
             _ => None,
         };
         let named = host.var("DURANGO_CA_BUNDLE").or(host.var("SSL_CERT_FILE"));
         let builder = engine.as_ref().ok().and_then(|engine| builders::read(session, &engine.builder).ok());
         Self {
+            has_images,
             limits: builder
                 .flatten()
                 .filter(|builder| builder.is_up)
@@ -85,7 +89,7 @@ impl DoctorFacts {
             memory: memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
             lost_bundle: named.filter(|path| !Path::new(path).is_file()).map(str::to_owned),
             cannot_bootstrap: cannot_bootstrap(session),
-            mirror: mirror_answer.join().unwrap_or_default(),
+            mirror: mirror_answer.and_then(|answer| answer.join().unwrap_or_default()),
             buildkit: host.var("DOCKER_BUILDKIT").map(str::to_owned),
             is_set_up: setup::shell::is_set_up(host),
             habits: habits(session, engine.as_ref().ok()),

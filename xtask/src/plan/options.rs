@@ -72,7 +72,7 @@ impl BuildOptions {
         }
         let mut files: Vec<PathBuf> = parsed.many("--file").iter().map(|file| host.absolute(file)).collect();
         if files.is_empty() {
-            files.push(session.layout.compose());
+            files = session.layout.declaration()?;
         }
         let app = parsed.one("--app")?.map(|dir| host.absolute(dir));
         if let Some(dir) = app.as_ref().filter(|dir| !dir.is_dir()) {

@@ -25,6 +25,8 @@ pub(crate) struct Config {
     labels: Option<BTreeMap<String, String>>,
     exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
     env: Option<Vec<String>>,
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
     working_dir: String,
     user: String,
     healthcheck: Option<Healthcheck>,
@@ -40,6 +42,8 @@ struct Healthcheck {
 const PORTS: [&str; 3] = ["80/tcp", "443/tcp", "443/udp"];
 /// The port of the admin API, which is not for other containers.
 const ADMIN: &str = "2019/tcp";
+/// The label of an image's title.
+const TITLE: &str = "org.opencontainers.image.title";
 /// What an image must tell about itself, after `org.opencontainers.image.`.
 const LABELS: [&str; 3] = ["title", "description", "licenses"];
 
@@ -68,6 +72,15 @@ impl Image {
 }
 
 impl Config {
+    /// Whether the image runs FrankenPHP: its title, its command or its health check names it. A
+    /// faulty image is still one, so that its checks fail.
+    pub(crate) fn is_frankenphp(&self) -> bool {
+        let title = self.labels.iter().flatten().find(|(name, _)| *name == TITLE).map(|(_, title)| title);
+        let health = self.healthcheck.iter().flat_map(|check| &check.test);
+        let words = self.entrypoint.iter().chain(&self.cmd).flatten().chain(health).chain(title);
+        words.into_iter().any(|word| word.to_lowercase().contains("frankenphp"))
+    }
+
     /// Judges the labels.
     pub(crate) fn labels(&self) -> Result<String> {
         let prefix = "org.opencontainers.image.";
@@ -159,6 +172,25 @@ mod tests {
         assert_eq!(config.user().unwrap(), "33:33");
         assert_eq!(config.folders().unwrap(), "/app, /config, /data");
         assert_eq!(config.health_command().unwrap(), ["frankenphp", "php-cli"]);
+    }
+
+    #[test]
+    fn an_image_is_frankenphps_if_anything_of_it_says_so() {
+        for config in [
+            r#"{"Labels":{"org.opencontainers.image.title":"FrankenPHP"},"Entrypoint":["/nowhere"]}"#,
+            r#"{"Entrypoint":["/usr/local/bin/frankenphp"]}"#,
+            r#"{"Cmd":["frankenphp","run"]}"#,
+            r#"{"Healthcheck":{"Test":["CMD","frankenphp","healthcheck"]}}"#,
+        ] {
+            assert!(image(config).is_frankenphp(), "{config}");
+        }
+        for config in [
+            "{}",
+            r#"{"Labels":null,"Cmd":["nginx"],"Env":["APP=frankenphp"]}"#,
+            r#"{"Healthcheck":{"Test":["NONE"]}}"#,
+        ] {
+            assert!(!image(config).is_frankenphp(), "{config}");
+        }
     }
 
     #[test]

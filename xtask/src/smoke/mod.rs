@@ -39,6 +39,17 @@ const TOTAL: Duration = Duration::from_secs(130);
 /// How long a server may take until it answers.
 const READY: Duration = Duration::from_secs(30);
 
+/// Returns the image that a command names, or the one of this workspace's FrankenPHP declaration.
+pub(crate) fn image_of(session: &Session, named: Option<&String>, command: &str) -> Result<String> {
+    match named {
+        Some(image) => Ok(image.clone()),
+        None if session.layout.has_images() => Ok(DEFAULT_IMAGE.to_owned()),
+        None => {
+            Err(error::usage(format!("`{command}` needs an image\nname one: cargo xtask {command} IMAGE")))
+        }
+    }
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
@@ -66,6 +77,13 @@ pub(crate) fn run(session: &Session, options: &Options, show: &mut dyn FnMut(&Ou
         docker.must(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], DOCKER_TIMEOUT)?;
     let access = PortAccess::of(&endpoint)?;
     let image = Image::read(&docker, &options.image)?;
+    if !image.config.is_frankenphp() {
+        return Err(error::usage(format!(
+            "`{}` is not a FrankenPHP image, and `smoke` has no checks for others\n\
+             name another image: cargo xtask smoke IMAGE",
+            options.image
+        )));
+    }
     let pages = stage::write_pages()?;
     let report = Report { image: options.image.clone(), ..Report::default() };
     let started = Instant::now();

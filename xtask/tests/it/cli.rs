@@ -60,7 +60,7 @@ fn wrong_words_end_with_2_and_one_error() {
         (&["build", "app", "--platform", "arm"], &["not OS/ARCH"]),
         (&["build", "app", "--build-arg", "UNSET_THING"], &["has no value"]),
         (&["build", "app", "--file", "gone.yaml"], &["there is no file", "gone.yaml"]),
-        (&["frankenphp", "--app", "gone"], &["there is no folder", "gone"]),
+        (&["build", "app", "--app", "gone"], &["there is no folder", "gone"]),
         (&["bench", "fastest"], &["unknown case `fastest`"]),
     ];
     for (args, words) in table {
@@ -83,7 +83,7 @@ fn an_error_is_a_document_with_json() {
 fn without_docker_nothing_is_changed_and_the_command_is_named() {
     let empty = tempfile::tempdir().expect("a folder");
     let path = empty.path().display().to_string();
-    let project = Project::new(&[("compose.yaml", COMPOSE)]).env("PATH", &path);
+    let project = Project::new(&[]).env("PATH", &path);
     let run = project.run(&["base-build"]);
     run.fails(1, &["no `docker` on the PATH", "--provision"]);
     let run = project.run(&["base-build", "--dry-run"]);

@@ -18,10 +18,13 @@ use crate::common::{COMPOSE, Project, base_of};
 fn no_topic_is_forgotten() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     let mut topics = BTreeSet::new();
-    for path in std::fs::read_dir(dir).expect("a directory").flatten().map(|entry| entry.path()) {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
+    for entry in walkdir::WalkDir::new(&dir).into_iter().flatten() {
+        let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
         if text.contains(concat!("#[ignore = ", "\"needs an engine\"]")) {
-            topics.insert(path.file_stem().expect("a name").to_string_lossy().into_owned());
+            // A topic is a file, or a directory of files.
+            let below = entry.path().strip_prefix(&dir).expect("below");
+            let topic = Path::new(below.iter().next().expect("a name")).with_extension("");
+            topics.insert(topic.to_string_lossy().into_owned());
         }
     }
     let current = Leg::Current.topics().expect("topics");

@@ -4,6 +4,7 @@
 
 mod common;
 
+mod adopting;
 mod architecture;
 mod budget;
 mod builders;

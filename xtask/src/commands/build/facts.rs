@@ -150,6 +150,17 @@ fn check_app(
     dirs.into_iter().try_for_each(|dir| app::check(&dir, store))
 }
 
+/// The base image that xtask makes where no registry answers: the pinned one, and the default in a
+/// workspace without pins.
+fn pinned(session: &Session) -> Result<Option<String>> {
+    let pins = session.layout.pins();
+    if pins.is_file() {
+        Ok(pins::read(&pins)?.remove("BASE_IMAGE"))
+    } else {
+        Ok(Some(defaults::PINNED.to_owned()))
+    }
+}
+
 /// What stands in for the pinned base image, where a target builds upon that.
 fn base_image(
     session: &Session,
@@ -158,11 +169,7 @@ fn base_image(
     declaration: &Declaration,
     names: &[String],
 ) -> Result<Option<Base>> {
-    let pins = session.layout.pins();
-    if !pins.is_file() {
-        return Ok(None);
-    }
-    let Some(pinned) = pins::read(&pins)?.get("BASE_IMAGE").cloned() else { return Ok(None) };
+    let Some(pinned) = pinned(session)? else { return Ok(None) };
     let wants = |name: &String| declaration.targets[name].builds_upon(&pinned);
     if !names.iter().any(wants) {
         return Ok(None);
@@ -205,9 +212,7 @@ fn fresh(
 /// Where no target builds upon the pinned base image, it may still be there, and has the tools that pack cache mounts. It is not
 /// made for that.
 fn tools(session: &Session, engine: &Engine) -> Result<Option<Base>> {
-    let pins = session.layout.pins();
-    let pinned = if pins.is_file() { pins::read(&pins)?.remove("BASE_IMAGE") } else { None };
-    let pinned = pinned.unwrap_or_else(|| defaults::PINNED.to_owned());
+    let pinned = pinned(session)?.unwrap_or_else(|| defaults::PINNED.to_owned());
     base_image::there(session, engine, &pinned)
 }
 

@@ -49,12 +49,20 @@ const RUNTIME: &str = "frankenphp";
 
 /// `base-build`.
 pub(crate) fn base_build(session: &Session, parsed: &Parsed) -> Result<u8> {
-    build_targets(session, &BuildOptions::new(session, parsed, vec![BASE.into()])?)
+    build_image(session, parsed, BASE)
 }
 
 /// `frankenphp`.
 pub(crate) fn frankenphp(session: &Session, parsed: &Parsed) -> Result<u8> {
-    build_targets(session, &BuildOptions::new(session, parsed, vec![RUNTIME.into()])?)
+    build_image(session, parsed, RUNTIME)
+}
+
+/// Builds one of the FrankenPHP images, or a target of that name in another file.
+fn build_image(session: &Session, parsed: &Parsed, target: &str) -> Result<u8> {
+    if parsed.many("--file").is_empty() {
+        session.layout.require_images()?;
+    }
+    build_targets(session, &BuildOptions::new(session, parsed, vec![target.into()])?)
 }
 
 /// `build TARGET...`.

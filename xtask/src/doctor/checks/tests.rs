@@ -19,6 +19,7 @@ fn info(server: &str, errors: &[&str], plugins: &[(&str, &str)]) -> Info {
 /// A machine that is well.
 fn well() -> DoctorFacts {
     DoctorFacts {
+        has_images: true,
         client: Some("/usr/bin/docker".into()),
         info: Some(info("26.1.5", &[], &[("buildx", "0.13.1"), ("compose", "2.26.1")])),
         engine: Ok(Engine {
@@ -160,6 +161,23 @@ fn a_base_image_must_come_from_somewhere() {
     assert_eq!(bad(&DoctorFacts { pins: Err("gone".into()), base: None, ..well() }), ["PINS"]);
     assert_eq!(bad(&DoctorFacts { mirror: Some(("http://m".into(), false)), ..well() }), ["Debian mirror"]);
     assert_eq!(bad(&DoctorFacts { buildkit: Some("0".into()), ..well() }), ["BuildKit"]);
+}
+
+#[test]
+fn nothing_of_frankenphp_is_checked_in_another_workspace() {
+    let other = DoctorFacts {
+        has_images: false,
+        pins: Err("there is no file".into()),
+        base: None,
+        mirror: None,
+        disks: vec![("store", "/s".into(), 5 * GIB)],
+        ..well()
+    };
+    assert!(bad(&other).is_empty(), "{:?}", bad(&other));
+    let names: Vec<&str> = all(&other).iter().map(|check| check.name).collect();
+    let left_out = ["Go modules", "pins", "base image", "Debian mirror"];
+    assert!(left_out.iter().all(|name| !names.contains(name)), "{names:?}");
+    assert!(names.contains(&"builder") && names.contains(&"CA bundle"), "{names:?}");
 }
 
 #[test]

@@ -1,11 +1,10 @@
-//! README and docs: their links lead somewhere, the table knows every `cargo xtask` line, the tests
-//! that the architecture names exist, and each decision has its four parts.
+//! README and docs: their links lead somewhere, their command lines run ([`lines`]), the tests that
+//! the architecture names exist, and each decision has its four parts.
 
-use std::ffi::OsString;
+mod lines;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-
-use xtask::testing::cli::parse;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -47,27 +46,6 @@ fn links_lead_somewhere() {
             assert!(found, "{}: no heading for {link}", page.display());
         }
     }
-}
-
-#[test]
-fn every_example_is_a_known_command() {
-    let mut seen = 0;
-    for (page, text) in pages() {
-        for block in text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()) {
-            for line in block.replace("\\\n", " ").lines() {
-                let words = shell_words::split(line)
-                    .unwrap_or_else(|error| panic!("{}: {line}: {error}", page.display()));
-                let Some(start) = words.windows(2).position(|pair| pair == ["cargo", "xtask"]) else {
-                    continue;
-                };
-                let args = words[start + 2..].iter().map(OsString::from).collect();
-                parse::command_line(args)
-                    .unwrap_or_else(|error| panic!("{}: `{line}`: {error:#}", page.display()));
-                seen += 1;
-            }
-        }
-    }
-    assert!(seen > 20, "only {seen} examples were found");
 }
 
 /// The text of the module that a path of a test names: below `tests/it/`, else in the crate.
