@@ -34,7 +34,7 @@ impl Parsed {
         let mut values = self.many(name);
         match values.len() {
             0 | 1 => Ok(values.pop()),
-            _ => Err(usage(format!("`{name}` is given twice\ngive it once"))),
+            _ => Err(usage(format!("duplicate option `{name}`\ngive it once"))),
         }
     }
 }

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-/// A build's id: when it started and a random number, so that ids sort by time and two builds never share one.
+/// A build's id: when it started and a random number, so that ids sort by time and two builds never
+/// share one.
 pub(crate) fn new_id(now: Timestamp, random: u32) -> String {
     format!("{}-{random:08x}", now.strftime("%Y%m%d-%H%M%S"))
 }

@@ -1,4 +1,5 @@
-//! Writing into the store: what is written is private to its owner, and there as a whole or not at all.
+//! Writing into the store: what is written is private to its owner, and there as a whole or not at
+//! all.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -19,7 +20,8 @@ pub(crate) enum Durability {
     Quick,
 }
 
-/// Makes a directory and those above it that are missing, each for its owner alone, whatever the umask.
+/// Makes a directory and those above it that are missing, each for its owner alone, whatever the
+/// umask.
 pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
@@ -39,8 +41,8 @@ pub(crate) fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
-/// Writes a file for its owner alone: readers see the content before or this one, never a part. On an error the content
-/// before stays.
+/// Writes a file for its owner alone: readers see the content before or this one, never a part. On
+/// an error the content before stays.
 pub(crate) fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
     write_as(path, content, 0o600, durability)
 }
@@ -52,7 +54,8 @@ pub(crate) fn write_as(path: &Path, content: &[u8], mode: u32, durability: Durab
     temporary.write_all(content)?;
     temporary.as_file().set_permissions(Permissions::from_mode(mode))?;
     if let Ok(meta) = fs::metadata(path) {
-        // Root may replace another user's file, which stays that user's. Anybody else has nothing to keep.
+        // Root may replace another user's file, which stays that user's. Anybody else has nothing
+        // to keep.
         let _ = std::os::unix::fs::fchown(temporary.as_file(), Some(meta.uid()), Some(meta.gid()));
     }
     if durability == Durability::Synced {
@@ -71,7 +74,8 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     sync_dir(to.parent().unwrap_or(Path::new("/")))
 }
 
-/// Waits until the disk has the names in a directory. File systems that can't do that have nothing to wait for.
+/// Waits until the disk has the names in a directory. File systems that can't do that have nothing
+/// to wait for.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     match File::open(dir)?.sync_all() {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
@@ -79,7 +83,8 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes the permissions of the group and of others from a directory and everything in it. Symbolic links are not followed.
+/// Takes the permissions of the group and of others from a directory and everything in it. Symbolic
+/// links are not followed.
 pub(crate) fn seal(dir: &Path) -> io::Result<()> {
     for entry in WalkDir::new(dir) {
         let entry = entry?;
@@ -130,22 +135,22 @@ pub(crate) fn exposure(store: &Path) -> Option<String> {
     let store = store.display();
     if meta.uid() != own {
         return Some(format!(
-            "the store `{store}` belongs to the user with id {}, who can change what builds read from it\n\
-             use a store of your own with --cache-dir",
+            "the store `{store}` belongs to the user with id {}, who can change what builds read from \
+             it\nuse your own store with --cache-dir",
             meta.uid()
         ));
     }
     (meta.mode() & 0o022 != 0).then(|| {
         format!(
-            "other users may write to the store `{store}`, and so change what builds read from it\n\
-             run: chmod 700 {}",
+            "other users may write to the store `{store}`, and so change what builds read from it\nrun: \
+             chmod 700 {}",
             shell_words::quote(&store.to_string())
         )
     })
 }
 
-/// The files and directories of a store that the group or others may use: programs that a build runs write them.
-/// A store that others may write to was shared on purpose, and stays as it is.
+/// The files and directories of a store that the group or others may use: programs that a build
+/// runs write them. A store that others may write to was shared on purpose, and stays as it is.
 pub(crate) fn exposed<'a>(store: &Path, paths: &'a [PathBuf]) -> impl Iterator<Item = &'a PathBuf> {
     let is_shared = fs::metadata(store).is_ok_and(|meta| meta.permissions().mode() & 0o022 != 0);
     let store = store.to_path_buf();

@@ -1,5 +1,5 @@
-//! The process's surroundings, read once at the start and passed on: nothing else asks for the clock, the
-//! environment or the terminal, so tests set them.
+//! The process's surroundings, read once at the start and passed on: nothing else asks for the
+//! clock, the environment or the terminal, so tests set them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,7 +18,8 @@ pub struct Host {
     pub env: BTreeMap<String, String>,
     /// `$PATH`, which may name directories that are not UTF-8.
     pub path: OsString,
-    /// The user's home directory where `$HOME` is not set or not UTF-8: `$HOME`, else as the account database has it.
+    /// The user's home directory where `$HOME` is not set or not UTF-8: `$HOME`, else as the
+    /// account database has it.
     pub account_home: Option<PathBuf>,
     /// Current folder.
     pub cwd: PathBuf,
@@ -41,7 +42,8 @@ pub(crate) struct Size {
     pub lines: usize,
 }
 
-/// The size of the terminal on stderr, which changes while a build runs; nothing where there is none, and where it does not know.
+/// The size of the terminal on stderr, which changes while a build runs; nothing where there is
+/// none, and where it does not know.
 pub(crate) fn stderr_size() -> Option<Size> {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
     let size = Size { columns: size.ws_col.into(), lines: size.ws_row.into() };
@@ -71,15 +73,16 @@ impl Host {
         self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Whether the terminal on stderr can be drawn upon: it knows its size, moves its cursor, and is no log of a CI.
+    /// Whether the terminal on stderr can be drawn upon: it knows its size, moves its cursor, and
+    /// is no log of a CI.
     pub fn can_draw(&self) -> bool {
         let knows_how = self.var("TERM").is_some_and(|term| term != "dumb");
         let is_log = self.var("CI").is_some_and(|ci| ci != "false" && ci != "0");
         self.stderr_is_terminal && knows_how && !is_log && stderr_size().is_some()
     }
 
-    /// The user's home directory: `$HOME`, else as the account database has it. A user that exists in a container by
-    /// its number alone has none.
+    /// The user's home directory: `$HOME`, else as the account database has it. A user that exists
+    /// in a container by its number alone has none.
     pub fn home(&self) -> Option<&Path> {
         self.var("HOME").map(Path::new).or(self.account_home.as_deref())
     }

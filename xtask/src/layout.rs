@@ -1,5 +1,5 @@
-//! Every path, derived from the workspace's root and the cache directory. Nothing else joins names of
-//! directories.
+//! Every path, derived from the workspace's root and the cache directory. Nothing else joins names
+//! of directories.
 
 use std::path::{Path, PathBuf};
 
@@ -27,9 +27,11 @@ const ROOT_MARKS: [&str; 2] = [".git", "Cargo.lock"];
 pub struct Layout {
     /// The workspace's root.
     pub root: PathBuf,
-    /// The store: `--cache-dir`, `$DURANGO_CACHE_DIR`, `$XDG_CACHE_HOME/durango-builder` or `~/.cache/durango-builder`.
+    /// The store: `--cache-dir`, `$DURANGO_CACHE_DIR`, `$XDG_CACHE_HOME/durango-builder` or
+    /// `~/.cache/durango-builder`.
     pub store: PathBuf,
-    /// Where a run writes instead of the store, when that cannot be written or is not ours to write.
+    /// Where a run writes instead of the store, when that cannot be written or is not ours to
+    /// write.
     pub aside: Option<PathBuf>,
 }
 
@@ -154,7 +156,8 @@ impl Layout {
         self.store.join("layers")
     }
 
-    /// The results of one key, a directory each, named by their numbers: an OCI layout and `entry.json`.
+    /// The results of one key, a directory each, named by their numbers: an OCI layout and
+    /// `entry.json`.
     pub fn results(&self, image: &str, key: &str) -> PathBuf {
         self.layers(image).join(key)
     }

@@ -1,8 +1,8 @@
 //! The orchestrator of durango-builder: `cargo xtask` builds FrankenPHP images.
 //!
-//! Data flows one way: options ([`args`], [`session`]) -> facts ([`project`], [`engine`], [`store`]) -> plan ([`plan`]) ->
-//! steps ([`exec`]) -> outcome ([`outcome`], [`record`]) -> report ([`report`], [`live`]). A room imports only from the rooms
-//! below it.
+//! Data flows one way: options ([`args`], [`session`]) -> facts ([`project`], [`engine`],
+//! [`store`]) -> plan ([`plan`]) -> steps ([`exec`]) -> outcome ([`outcome`], [`record`]) -> report
+//! ([`report`], [`live`]). A room imports only from the rooms below it.
 
 mod args;
 mod base_image;

@@ -1,5 +1,5 @@
-//! Remembered answers: a fact that cost time to find, valid while its fingerprint and an hour last. A memo is never
-//! needed: one that cannot be read or written is only slower.
+//! Remembered answers: a fact that cost time to find, valid while its fingerprint and an hour last.
+//! A memo is never needed: one that cannot be read or written is only slower.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use crate::files::{self, Durability};
 use crate::layout::Layout;
 
-/// Longer than a working spell at the desk, shorter than a day: what a fingerprint misses is found then.
+/// Longer than a working spell at the desk, shorter than a day: what a fingerprint misses is found
+/// then.
 const LIFETIME: Duration = Duration::from_secs(3600);
 /// How many memos are kept: of many environments within the hour, the newest.
 const MOST: usize = 64;
@@ -47,8 +48,8 @@ impl Memo {
     }
 }
 
-/// Removes memos past their lifetime, the oldest beyond [`MOST`], and those that others may read, which an older version
-/// wrote. A memo that a wrong clock dated into the future counts as old.
+/// Removes memos past their lifetime, the oldest beyond [`MOST`], and those that others may read,
+/// which an older version wrote. A memo that a wrong clock dated into the future counts as old.
 fn forget_old(dir: &Path) {
     let mut files = Vec::new();
     for file in fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -65,7 +66,8 @@ fn forget_old(dir: &Path) {
     }
 }
 
-/// Identity of a file or folder as its metadata tells it; changes whenever it is written or replaced.
+/// Identity of a file or folder as its metadata tells it; changes whenever it is written or
+/// replaced.
 pub(crate) fn stamp(path: &Path) -> String {
     match fs::metadata(path) {
         Ok(meta) => format!(

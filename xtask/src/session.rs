@@ -24,7 +24,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether what goes to a terminal, or elsewhere, is coloured: `--color`, else `NO_COLOR`, else as the terminal can.
+    /// Whether what goes to a terminal, or elsewhere, is coloured: `--color`, else `NO_COLOR`, else
+    /// as the terminal can.
     pub fn color(&self, is_terminal: bool) -> bool {
         let host = &self.host;
         let can = is_terminal && host.var("NO_COLOR").is_none() && host.var("TERM") != Some("dumb");

@@ -18,10 +18,11 @@ pub struct Step {
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Action {
-    /// Runs a command to its end; its output goes to stderr with `-v`, else is shown only when it fails.
+    /// Runs a command to its end; its output goes to stderr with `-v`, else is shown only when it
+    /// fails.
     Run(Command),
-    /// Starts a command that goes on in the background in a session of its own, with its output in `log`, and polls
-    /// `ready` until it exits with 0 or `seconds` are over.
+    /// Starts a command that goes on in the background in a session of its own, with its output in
+    /// `log`, and polls `ready` until it exits with 0 or `seconds` are over.
     Start {
         /// What is started.
         command: Command,
@@ -39,7 +40,8 @@ pub enum Action {
         /// How long that may take.
         seconds: u64,
     },
-    /// Writes a file, beside and then renamed; folders above it are made. `secret` content is never shown.
+    /// Writes a file, beside and then renamed; folders above it are made. `secret` content is never
+    /// shown.
     Write {
         /// Where.
         path: PathBuf,
@@ -58,7 +60,8 @@ pub enum Action {
         /// What is added.
         content: String,
     },
-    /// Renames a folder into place, on one file system; where another of that name was faster, that one stays.
+    /// Renames a folder into place, on one file system; where another of that name was faster, that
+    /// one stays.
     Place {
         /// What.
         from: PathBuf,
@@ -113,7 +116,8 @@ impl Command {
         self
     }
 
-    /// The command in a session of its own, so that neither Ctrl-C nor the end of the terminal reaches it.
+    /// The command in a session of its own, so that neither Ctrl-C nor the end of the terminal
+    /// reaches it.
     pub fn detached(&self) -> Self {
         let argv = std::iter::once("setsid".to_owned()).chain(self.argv.iter().cloned()).collect();
         Self { argv, ..self.clone() }

@@ -76,7 +76,7 @@ fn fields_options_and_headers_are_redacted() {
             "SecretsUsedInArgOrEnv: Do not use ARG (ARG \"TOKEN\")",
             "SecretsUsedInArgOrEnv: Do not use ARG (ARG \"TOKEN\")",
         ),
-        ("DEPLOY_TOKEN: another value", "DEPLOY_TOKEN: another value"),
+        ("DEPLOY_TOKEN: changed value", "DEPLOY_TOKEN: changed value"),
         ("{token: abc, b: 1}", "{token: ***, b: 1}"),
         ("api_key: abc # the key", "api_key: *** # the key"),
         ("the password: abc123def was wrong", "the password: *** was wrong"),

@@ -31,8 +31,8 @@ const LEFT_OUT: [&str; 9] = [
 /// What the host leaves in the image: its name, its resolver, how its apt reaches the mirror.
 const CLEAN: &str = r#"rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/apt.conf.d/99mmdebstrap""#;
 
-/// The day Debian 13 was released. It is the clock where mmdebstrap chooses the mirror itself: which
-/// date that mirror's release has is not known before.
+/// The day Debian 13 was released. It is the clock where mmdebstrap chooses the mirror itself:
+/// which date that mirror's release has is not known before.
 const RELEASED: i64 = 1_754_697_600;
 
 /// What bootstrapping depends on.
@@ -42,7 +42,8 @@ pub struct BootstrapFacts {
     pub suites: Vec<(String, String)>,
     /// The image's clock, in seconds since 1970.
     pub epoch: i64,
-    /// The host's settings for reaching a mirror, as apt.conf has them; may hold a proxy's password.
+    /// The host's settings for reaching a mirror, as apt.conf has them; may hold a proxy's
+    /// password.
     pub apt_conf: String,
     /// Debian's name of the architecture.
     pub architecture: String,
@@ -60,23 +61,25 @@ pub struct BootstrapFacts {
 pub(crate) fn check_tools(session: &Session) -> Result<()> {
     if session.host.which("mmdebstrap").is_none() || !Path::new(KEYRING).exists() {
         bail!(
-            "failed to find a base image: no registry answers, and `mmdebstrap`, which would make one, or Debian's keyring is \
-             not installed\nrun the same command with `--provision`, or: sudo apt-get install mmdebstrap debian-archive-keyring"
+            "failed to find a base image: no registry answers, and `mmdebstrap` or Debian's keyring, \
+             which are needed to make one, are not installed\nrun the same command with `--provision`, \
+             or: sudo apt-get install mmdebstrap debian-archive-keyring"
         );
     }
     Ok(())
 }
 
-/// Debian 13 is signed with the key of Debian 12 and with its own; a keyring that is there and has neither, as on Ubuntu
-/// 22.04, would fail in the middle.
+/// Debian 13 is signed with the key of Debian 12 and with its own; a keyring that is there and has
+/// neither, as on Ubuntu 22.04, would fail in the middle.
 pub(crate) fn check_keyring() -> Result<()> {
     let files =
         fs::read_dir(Path::new(KEYRING).parent().unwrap_or(Path::new("/"))).into_iter().flatten().flatten();
     let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
     if Path::new(KEYRING).exists() && !names.into_iter().any(|name| is_new_key(&name)) {
         bail!(
-            "failed to make a base image: no registry answers, and the keys in `{KEYRING}` are older than Debian 13\n\
-             install Debian's own package debian-archive-keyring, or bring the pinned image with `docker load`"
+            "failed to make a base image: no registry answers, and the keys in `{KEYRING}` are older than \
+             Debian 13\ninstall Debian's package debian-archive-keyring, or load the pinned image with \
+             `docker load`"
         );
     }
     Ok(())
@@ -147,7 +150,7 @@ pub fn steps(facts: &BootstrapFacts, tag: &str) -> Result<Vec<Step>> {
         let action = Action::Write { path: path.clone(), content, mode: 0o600, secret: true };
         steps.push(Step { why: String::new(), action });
     }
-    let why = "making a Debian 13 base image, as no registry answers";
+    let why = "making a Debian 13 base image, because no registry answers";
     steps.push(Step::run(why, mmdebstrap(facts, &tar, settings.map(PathBuf::as_path))));
     let import = ["docker", "import", "--platform", &facts.platform, "--change", r#"CMD ["bash"]"#];
     let import = Command::new(import).args([tar.to_string_lossy().into_owned(), tag.to_owned()]);

@@ -1,5 +1,5 @@
-//! The base image as an OCI layout in the store, for builders that do not see the daemon's images: `docker save` takes a good
-//! part of a second in each build, finding the layout nothing.
+//! The base image as an OCI layout in the store, for builders that do not see the daemon's images:
+//! `docker save` takes a good part of a second in each build, finding the layout nothing.
 
 use std::fs;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_layout_without_its_blobs_is_not_there_and_goes() {
-        let store = tempfile::tempdir().expect("a folder");
+        let store = tempfile::tempdir().expect("a directory");
         let layout = Layout::new("/", store.path());
         assert_eq!(
             find(&layout, "sha256:1"),

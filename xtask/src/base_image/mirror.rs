@@ -107,8 +107,8 @@ pub(crate) fn ask_mirror(session: &Session, mirror: &Mirror) -> Result<(Vec<(Str
     match release_date(&release) {
         Some(epoch) => Ok((suites, epoch)),
         None => bail!(
-            "failed to make a base image: neither a registry nor the Debian mirror `{}` answers\n\
-             check the network, or bring the pinned image with `docker load`",
+            "failed to make a base image: neither a registry nor the Debian mirror `{}` answers\ncheck \
+             the network, or load the pinned image with `docker load`",
             mirror.main
         ),
     }

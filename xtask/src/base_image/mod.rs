@@ -1,5 +1,6 @@
-//! The image that the base image is built on: the pinned one where it is in the engine or a registry has it, else one
-//! that is bootstrapped from the Debian mirror ([`bootstrap`]), under a name of ours and never an official one.
+//! The image that the base image is built on: the pinned one where it is in the engine or a
+//! registry has it, else one that is bootstrapped from the Debian mirror ([`bootstrap`]), under a
+//! name of ours and never an official one.
 
 pub(crate) mod bootstrap;
 pub(crate) mod kept;
@@ -28,8 +29,9 @@ const ENGINE_LIMIT: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BaseImage {
-    /// One that was bootstrapped is in the engine. It stays in use even when a registry answers again, since switching
-    /// rebuilds everything; `docker rmi durango/debian:trixie` goes back to the pinned one.
+    /// One that was bootstrapped is in the engine. It stays in use even when a registry answers
+    /// again, since switching rebuilds everything; `docker rmi durango/debian:trixie` goes back to
+    /// the pinned one.
     Bootstrapped,
     /// The pinned one is in the engine.
     Local,
@@ -60,11 +62,13 @@ pub(crate) struct Base {
     pub steps: Vec<Step>,
     /// Whether it is in the daemon alone, where other drivers do not see it.
     pub local: bool,
-    /// Its layout in the store, for those; absent for builders that see it and while the image is still to be made.
+    /// Its layout in the store, for those; absent for builders that see it and while the image is
+    /// still to be made.
     pub kept: Option<KeptImage>,
 }
 
-/// Looks for the base image: one question to the engine, and only where it has neither image one to the registry.
+/// Looks for the base image: one question to the engine, and only where it has neither image one to
+/// the registry.
 pub fn state(session: &Session, engine: &Engine, pinned: &str) -> Result<BaseImage> {
     look(session, engine, pinned).map(|(state, _)| state)
 }
@@ -139,13 +143,14 @@ fn in_engine(session: &Session, pinned: &str) -> Result<InEngine> {
     match found(&answer.stdout, &answer.stderr) {
         Some(found) => Ok(found),
         None => bail!(
-            "failed to look for `{pinned}` in the engine: {}\n`docker images` may tell more",
+            "failed to look for `{pinned}` in the engine: {}\nrun `docker images` for details",
             answer.stderr.trim()
         ),
     }
 }
 
-/// The engine prints a line for each image it has and a complaint for each it has not, by the name it was asked for.
+/// The engine prints a line for each image it has and a complaint for each it has not, by the name
+/// it was asked for.
 fn found(stdout: &str, stderr: &str) -> Option<InEngine> {
     let ids: Vec<&str> = stdout.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let lines = ids.len();
@@ -158,7 +163,8 @@ fn found(stdout: &str, stderr: &str) -> Option<InEngine> {
     })
 }
 
-/// Whether a registry has the pinned image; a yes is remembered, since asking costs a good part of a second.
+/// Whether a registry has the pinned image; a yes is remembered, since asking costs a good part of
+/// a second.
 fn registry_has(session: &Session, engine: &Engine, pinned: &str) -> bool {
     let question = format!("{:x}", Sha256::digest(format!("{pinned} {}", engine.builder)));
     let memo = Memo::new(&session.layout, "registry", &question);
@@ -181,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_answer_tells_of_both_images() {
+    fn one_answer_describes_both_images() {
         let no = |name: &str| format!("Error response from daemon: No such image: {name}\n");
         let (ours, pinned) = (no(TAG), no("debian:13-slim"));
         let has = |bootstrapped, local, id: Option<&str>| {
@@ -195,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_image_is_built_upon_by_the_name_it_will_have() {
+    fn a_missing_image_is_used_by_its_future_name() {
         assert_eq!(BaseImage::Missing.reference("debian:13-slim"), TAG);
         assert_eq!(BaseImage::Registry.reference("debian:13-slim"), "debian:13-slim");
     }

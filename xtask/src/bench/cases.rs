@@ -28,8 +28,8 @@ pub(crate) enum Kind {
     Away(Away),
     /// A cache mount of that many megabytes taken out and put back, as a multiple of `tar | zstd`.
     Mounts(u64),
-    /// So many builds of small images, each after an edit, under a budget of a third of what they would fill: the largest size
-    /// that the store had, as a part of the budget.
+    /// So many builds of small images, each after an edit, under a budget of a third of what they
+    /// would fill: the largest size that the store had, as a part of the budget.
     Many(usize),
     /// A context of so many files: what planning and recording take.
     Large(usize),
@@ -55,7 +55,8 @@ pub(crate) enum Edit {
 pub(crate) enum Away {
     /// From the bundle to the image, nothing changed: part of cold.
     Unchanged,
-    /// A line of Go, mounts put back included: part of cold, and compared with plain buildx and its local cache.
+    /// A line of Go, mounts put back included: part of cold, and compared with plain buildx and its
+    /// local cache.
     Go,
     /// PHP built again with another built-in extension: compared with the same at home.
     BuiltIn,

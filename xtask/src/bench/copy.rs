@@ -1,4 +1,5 @@
-//! A copy of the images with names of its own, and the builds of it: by xtask and by plain buildx, on any engine.
+//! A copy of the images with names of its own, and the builds of it: by xtask and by plain buildx,
+//! on any engine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -185,7 +186,8 @@ pub(super) fn run(mut command: Command) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// Runs a command of ours to its end and gives the JSON that it prints, also where a build of it failed.
+/// Runs a command of ours to its end and gives the JSON that it prints, also where a build of it
+/// failed.
 pub(super) fn run_for_json(mut command: Command) -> Result<serde_json::Value> {
     signals::check()?;
     command.env_remove("GITHUB_STEP_SUMMARY");

@@ -1,5 +1,5 @@
-//! Many builds of small images with an edit before each, under a budget of a third of what they would fill: the size of the
-//! store after each, and the largest that was seen at any time.
+//! Many builds of small images with an edit before each, under a budget of a third of what they
+//! would fill: the size of the store after each, and the largest that was seen at any time.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -113,7 +113,8 @@ impl Project {
     }
 }
 
-/// What a folder takes, a file with several names once; counted here in its own way, so that a wrong count shows.
+/// What a folder takes, a file with several names once; counted here in its own way, so that a
+/// wrong count shows.
 pub(super) fn size(dir: &Path) -> u64 {
     let files = WalkDir::new(dir).into_iter().flatten().filter_map(|entry| entry.metadata().ok());
     let files = files.filter(fs::Metadata::is_file).map(|meta| (meta.ino(), meta.len()));

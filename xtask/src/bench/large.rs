@@ -1,4 +1,5 @@
-//! A context of many files: what `plan` takes the first time and later, and what telling and recording add to a build of it.
+//! A context of many files: what `plan` takes the first time and later, and what telling and
+//! recording add to a build of it.
 
 use std::fs;
 use std::process::Command;
@@ -14,7 +15,7 @@ use crate::process::stdio::errln;
 
 const DOCKERFILE: &str = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY src /src\nRUN ls /src | wc -l >/count\n";
 /// Files of one folder.
-const FOLDER: usize = 100;
+const PER_DIRECTORY: usize = 100;
 /// How often what is warm is timed; the shortest counts.
 const TIMES: usize = 5;
 
@@ -52,13 +53,13 @@ impl Project {
         let dir = tempfile::Builder::new().prefix("durango-bench-").tempdir()?;
         let name =
             dir.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().to_lowercase());
-        for folder in 0..files / FOLDER {
-            let path = dir.path().join(format!("src/{folder}"));
+        for number in 0..files / PER_DIRECTORY {
+            let path = dir.path().join(format!("src/{number}"));
             fs::create_dir_all(&path)?;
-            for file in 0..FOLDER {
+            for file in 0..PER_DIRECTORY {
                 fs::write(
                     path.join(format!("{file}.php")),
-                    format!("<?php // {folder} {file}\n").repeat(40),
+                    format!("<?php // {number} {file}\n").repeat(40),
                 )?;
             }
         }

@@ -1,5 +1,6 @@
-//! A second machine: another `dockerd` beside the first, with its own data, its own socket and its own bridge. With
-//! `--bridge none` it would take the first one's `docker0` away. For the benchmark and the tests.
+//! A second machine: another `dockerd` beside the first, with its own data, its own socket and its
+//! own bridge. With `--bridge none` it would take the first one's `docker0` away. For the benchmark
+//! and the tests.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,12 +12,12 @@ use anyhow::{Context, Result, bail};
 use crate::engine::legs::Programs;
 use crate::process::signals;
 
-/// Names the daemon that makes the bridges: a daemon that was started here sets up no masquerading, so that a bridge made
-/// by it leads nowhere.
+/// Names the daemon that makes the bridges: a daemon that was started here sets up no masquerading,
+/// so that a bridge made by it leads nowhere.
 pub const BRIDGE_HOST: &str = "DURANGO_TEST_BRIDGE_HOST";
 
-/// A `daemon.json` that keeps images in containerd, as `--provision` sets it up, and everything in the
-/// build cache: by default, Docker 28 removes records when the disk has little room.
+/// A `daemon.json` that keeps images in containerd, as `--provision` sets it up, and everything in
+/// the build cache: by default, Docker 28 removes records when the disk has little room.
 pub const CONTAINERD_STORE: &str =
     r#"{"features": {"containerd-snapshotter": true}, "builder": {"gc": {"enabled": false}}}"#;
 
@@ -148,7 +149,8 @@ impl Drop for SecondDaemon {
     }
 }
 
-/// PATH and DOCKER_CONFIG of a leg. The configuration is the daemon's own, so that builders of one run end with it.
+/// PATH and DOCKER_CONFIG of a leg. The configuration is the daemon's own, so that builders of one
+/// run end with it.
 fn environment(programs: &Programs, dir: &Path) -> Result<Vec<(&'static str, String)>> {
     let plugins = dir.join("config/cli-plugins");
     fs::create_dir_all(&plugins)?;
@@ -172,7 +174,8 @@ fn succeeded(output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// A bridge that no other daemon has, made by the first daemon: a bare machine has no `ip` to make one with.
+/// A bridge that no other daemon has, made by the first daemon: a bare machine has no `ip` to make
+/// one with.
 fn make_bridge() -> Result<String> {
     let first = std::process::id() % 200;
     for number in (first..255).chain(1..first) {
@@ -206,7 +209,8 @@ fn spawn(dir: &Path, env: &[(&'static str, String)], bridge: &str) -> Result<Chi
     command.args(["--config-file", &file("daemon.json"), "--data-root", &file("data")]);
     command.args(["--exec-root", &file("exec"), "--pidfile", &file("docker.pid")]);
     command.args(["--host", &format!("unix://{}", file("docker.sock")), "--bridge", bridge]);
-    // The first daemon masquerades what its bridge carries; a second one setting up rules would wipe the first one's.
+    // The first daemon masquerades what its bridge carries; a second one setting up rules would
+    // wipe the first one's.
     command.args(["--iptables=false", "--ip6tables=false"]);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().context("failed to start `dockerd`")

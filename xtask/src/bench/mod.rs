@@ -1,5 +1,6 @@
-//! The benchmark: builds a copy of the images cold, with cache mounts of its own, edits the copy and builds again, here and on
-//! a second machine. Nothing of the user's is edited, and no number is kept: all ratios are of one run on one machine.
+//! The benchmark: builds a copy of the images cold, with cache mounts of its own, edits the copy
+//! and builds again, here and on a second machine. Nothing of the user's is edited, and no number
+//! is kept: all ratios are of one run on one machine.
 
 mod cases;
 pub(crate) mod chaos;

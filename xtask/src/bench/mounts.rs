@@ -1,4 +1,5 @@
-//! One cache mount of a known size, taken out and put back, beside `tar | zstd -3 -T0` of the same files in a container.
+//! One cache mount of a known size, taken out and put back, beside `tar | zstd -3 -T0` of the same
+//! files in a container.
 
 use std::fs;
 use std::process::Command;
@@ -13,8 +14,9 @@ use super::row::{Unit, median};
 use super::{Bench, Row};
 use crate::process::stdio::errln;
 
-/// Files as Go's build cache has them: 64 KB each, half of it hard to compress. FILL writes one in a hundred of them anew.
-/// A mount's id is no part of what a step is made of; the command has it as well, or another run's result would do.
+/// Files as Go's build cache has them: 64 KB each, half of it hard to compress. FILL writes one in
+/// a hundred of them anew. A mount's id is no part of what a step is made of; the command has it as
+/// well, or another run's result would do.
 const DOCKERFILE: &str = r#"ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 RUN command -v zstd || (apt-get update && apt-get install -y --no-install-recommends zstd)

@@ -1,4 +1,5 @@
-//! Rebuilds here: an edit, and what building again costs as a part of the cold build of the same run.
+//! Rebuilds here: an edit, and what building again costs as a part of the cold build of the same
+//! run.
 
 use anyhow::Result;
 

@@ -1,5 +1,6 @@
-//! Another machine: a second engine with a store of its own, which gets a bundle. Beside it a third one, which does what guides
-//! tell: plain buildx with `--cache-to/--cache-from type=local,mode=max`.
+//! Another machine: a second engine with a store of its own, which gets a bundle. Beside it a third
+//! one, which does what guides tell: plain buildx with
+//! `--cache-to/--cache-from type=local,mode=max`.
 
 use std::time::Instant;
 
@@ -91,8 +92,8 @@ struct Plain<'a> {
     _machine: SecondDaemon,
     base: String,
     import: String,
-    /// Whether the directory has all that it could have. It has not where somebody pruned the builder, which then no longer knows what
-    /// it has built.
+    /// Whether the directory has all that it could have. It has not where somebody pruned the
+    /// builder, which then no longer knows what it has built.
     is_fair: bool,
 }
 

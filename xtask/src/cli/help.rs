@@ -16,7 +16,10 @@ pub(crate) fn overview() -> String {
     }
     text.push_str("\nOptions of every command:\n");
     text.push_str(&options(GLOBAL));
-    text.push_str("\n`cargo xtask COMMAND --help` tells the rest. On a new machine: cargo xtask base-build --provision\n");
+    text.push_str(
+        "\nRun `cargo xtask COMMAND --help` for details. On a new machine: cargo xtask \
+     base-build --provision\n",
+    );
     text
 }
 

@@ -1,4 +1,5 @@
-//! The command line: one table of commands ([`table`]), from which come parsing, help, dispatch and the README's list.
+//! The command line: one table of commands ([`table`]), from which come parsing, help, dispatch and
+//! the README's list.
 
 pub(crate) mod help;
 pub(crate) mod parse;
@@ -19,7 +20,8 @@ use crate::session::Globals;
 use crate::session::Session;
 use crate::text::output;
 
-/// Parses and runs a command line. Whether `--json` was given comes beside the result, so that errors can follow it.
+/// Parses and runs a command line. Whether `--json` was given comes beside the result, so that
+/// errors can follow it.
 pub(crate) fn run(args: Vec<OsString>, host: Host) -> (bool, Result<u8>) {
     let json = args.iter().any(|arg| arg == "--json");
     (json, dispatch(args, host))
@@ -39,7 +41,7 @@ fn dispatch(args: Vec<OsString>, host: Host) -> Result<u8> {
     let globals = Globals::from_parsed(&parsed)?;
     let layout = Layout::find(&host, globals.cache_dir.as_deref())?;
     let sh = Shell::new()
-        .map_err(|source| error::usage(format!("failed to read the current folder: {source}")))?;
+        .map_err(|source| error::usage(format!("failed to read the current directory: {source}")))?;
     let session = Session { sh, host, layout, globals, redactor };
     (command.run)(&session, &parsed).map_err(|error| error::redacted(&error, &session.redactor))
 }

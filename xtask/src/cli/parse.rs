@@ -10,7 +10,8 @@ use crate::args::{GLOBAL, Opt};
 use crate::error::usage;
 use crate::text::suggestion;
 
-/// Splits a command line into its command and that command's options; what is left over is an error.
+/// Splits a command line into its command and that command's options; what is left over is an
+/// error.
 pub fn command_line(args: Vec<OsString>) -> Result<(&'static Command, Parsed)> {
     let mut args = pico_args::Arguments::from_vec(args);
     let mut parsed = Parsed::default();
@@ -73,11 +74,12 @@ fn take(args: &mut pico_args::Arguments, group: &'static [Opt], parsed: &mut Par
 
 fn unexpected(rest: &[OsString], groups: &[&[Opt]], wanted: &str) -> anyhow::Error {
     let Some(first) = rest.first().map(|arg| arg.to_string_lossy().into_owned()) else {
-        return usage("no command is given\n`cargo xtask` lists them");
+        return usage("a command is missing\n`cargo xtask` lists the commands");
     };
     if !first.starts_with('-') {
         return usage(format!(
-            "`{wanted}` does not take the argument `{first}`\n`cargo xtask {wanted} --help` tells what it takes"
+            "`{wanted}` does not take the argument `{first}`\n`cargo xtask {wanted} --help` lists its \
+             arguments"
         ));
     }
     let name = first.split('=').next().unwrap_or(&first);

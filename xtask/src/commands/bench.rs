@@ -46,7 +46,8 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     Ok(u8::from(rows.iter().any(|row| !row.within)))
 }
 
-/// `bench chaos [FAULT...]`: faults of all kinds on a private engine. 1 where a condition did not hold.
+/// `bench chaos [FAULT...]`: faults of all kinds on a private engine. 1 where a condition did not
+/// hold.
 fn chaos(session: &Session, options: &ChaosOptions) -> Result<u8> {
     let known = chaos::names();
     let is_known = |name: &&String| known.iter().any(|fault| fault.starts_with(name.as_str()));

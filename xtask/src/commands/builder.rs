@@ -35,12 +35,13 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         Some("status") => status(session, &named(session, name)?),
         Some("down") => down(session, parsed, &named(session, name)?),
         other => {
-            Err(usage(format!("`builder {}` is unknown\nuse up, status or down", other.unwrap_or_default())))
+            Err(usage(format!("unknown `builder {}`\nuse up, status or down", other.unwrap_or_default())))
         }
     }
 }
 
-/// The builder that is meant: the one named, else `--builder`, else the one that builds use, else [`NAME`].
+/// The builder that is meant: the one named, else `--builder`, else the one that builds use, else
+/// [`NAME`].
 fn named(session: &Session, name: Option<&str>) -> Result<String> {
     let known = || engine_facts::chosen_builder(session).unwrap_or_else(|| NAME.into());
     let name = name.or(session.globals.builder.as_deref()).map_or_else(known, str::to_lowercase);
@@ -48,7 +49,7 @@ fn named(session: &Session, name: Option<&str>) -> Result<String> {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     if !is_good {
         return Err(usage(format!(
-            "`{name}` is no name for a builder\nuse a letter, then letters, digits, `.`, `-` and `_`"
+            "`{name}` is not a valid builder name\nuse a letter, then letters, digits, `.`, `-` and `_`"
         )));
     }
     Ok(name)
@@ -65,20 +66,26 @@ fn up(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
     }
     if let BuilderPlace::Remote { endpoint } = &spec.place {
         builders::check_reachable(endpoint).with_context(|| {
-            format!("nobody answers at `{endpoint}`\nstart BuildKit there (`buildkitd --addr {endpoint}`), or correct --endpoint")
+            format!(
+                "no answer from `{endpoint}`\nstart BuildKit there (`buildkitd --addr {endpoint}`), \
+             or correct --endpoint"
+            )
         })?;
     }
     let done = steps::run(&steps, session.globals.verbose);
     done.with_context(|| match &spec.place {
         BuilderPlace::Container { image, .. } => format!(
-            "the builder `{name}` does not come up from `{image}`\nname an image of BuildKit that can be had with --image; \
-             without a registry, one that the engine has"
+            "failed to start the builder `{name}` from `{image}`\nname an available BuildKit image with \
+             --image; without a registry, one that is in the engine"
         ),
         BuilderPlace::Remote { endpoint } => {
-            format!("the builder `{name}` does not come up at `{endpoint}`\nsee that it speaks with these certificates")
+            format!(
+                "failed to connect the builder `{name}` to `{endpoint}`\ncheck that BuildKit accepts \
+             these certificates"
+            )
         }
     })?;
-    done_text(session, name, &steps, "nothing to do: it is up");
+    done_text(session, name, &steps, "nothing to do: it is running");
     Ok(0)
 }
 
@@ -88,7 +95,8 @@ fn down(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
     let made = made(session, name);
     if purge && matches!(&made, Some(BuilderSpec { place: BuilderPlace::Remote { .. }, .. })) {
         return Err(usage(format!(
-            "`--purge` is for builders of this machine, and others use what `{name}` holds\nleave it out"
+            "`--purge` is for builders on this machine, and other users use the cache of `{name}`\nleave \
+             it out"
         )));
     }
     let spec = made.clone().unwrap_or_else(|| builder_options::default(name));
@@ -101,7 +109,7 @@ fn down(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
         confirm(session, name, &facts)?;
     }
     steps::run(&steps, session.globals.verbose)?;
-    done_text(session, name, &steps, "nothing to do: there is none");
+    done_text(session, name, &steps, "nothing to do: it does not exist");
     Ok(0)
 }
 
@@ -109,15 +117,15 @@ fn down(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
 fn confirm(session: &Session, name: &str, facts: &BuilderFacts) -> Result<()> {
     let mut report = BuilderReport::new(name, facts.instance.clone());
     fill(session, &mut report);
-    errln!("this goes, with its volume `{}`:", planning::volume_name(name));
+    errln!("this will be removed, with its volume `{}`:", planning::volume_name(name));
     err!("{}", report.text());
     if !session.host.stderr_is_terminal || !std::io::stdin().is_terminal() {
         return Err(usage(format!(
-            "`builder down --purge` removes the cache of `{name}` for good\nadd --yes"
+            "`builder down --purge` removes the cache of `{name}` permanently\nadd --yes"
         )));
     }
-    if !stdio::confirm("remove it for good?")? {
-        bail!("nothing is removed");
+    if !stdio::confirm("remove it permanently?")? {
+        bail!("nothing was removed");
     }
     Ok(())
 }

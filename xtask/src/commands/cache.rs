@@ -1,4 +1,5 @@
-//! `cache SUB-WORD`: the store and the builder's own cache. One table says which options each sub-word takes.
+//! `cache SUB-WORD`: the store and the builder's own cache. One table says which options each
+//! sub-word takes.
 
 mod builder;
 mod bundle;
@@ -74,7 +75,7 @@ fn check(parsed: &Parsed) -> Result<(&'static Sub, &[String])> {
     }
     if words.len() > sub.words {
         return Err(usage(format!(
-            "`cache {name}` does not take the argument `{}`\n`cargo xtask cache --help` tells what it takes",
+            "`cache {name}` does not take the argument `{}`\n`cargo xtask cache --help` lists the arguments",
             words[sub.words]
         )));
     }
@@ -84,7 +85,7 @@ fn check(parsed: &Parsed) -> Result<(&'static Sub, &[String])> {
 fn unknown(name: &str) -> String {
     let names: Vec<_> = SUBS.iter().map(|sub| sub.name).collect();
     format!(
-        "unknown `cache {name}`{}\nthere are {}",
+        "unknown `cache {name}`{}\nuse one of {}",
         suggestion(name, names.iter().copied()),
         names.join(", ")
     )

@@ -12,7 +12,8 @@ use crate::record::{find, read};
 use crate::report;
 use crate::session::Session;
 
-/// `explain [BUILD] [--against BUILD]`: the last build against the one before it of the same targets.
+/// `explain [BUILD] [--against BUILD]`: the last build against the one before it of the same
+/// targets.
 pub(crate) fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
     let builds = read::all(&session.layout);
     let find = |word: &str| find::find(&builds, word).map(|build| build.id.clone()).map_err(usage);
@@ -20,7 +21,8 @@ pub(crate) fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
     let all = steps::all(&session.layout);
     let lacks = || {
         usage(format!(
-            "of build `{id}` is not recorded what it was made of\nit ended before its steps were known, or an older version made it"
+            "the inputs of the build `{id}` are not recorded\nit ended before its steps were known, or an \
+             older version recorded it"
         ))
     };
     let build = all.iter().find(|steps| steps.build == id).ok_or_else(lacks)?;

@@ -25,7 +25,8 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         Some((word, _)) => {
             let near = suggestion(word, std::iter::once("rm"));
             Err(usage(format!(
-                "unknown `history {word}`{near}\nthere is `history rm`; `cargo xtask report {word}` shows one build"
+                "unknown `history {word}`{near}\nuse `history rm`, or `cargo xtask report {word}` to show \
+                 one build"
             )))
         }
     }
@@ -84,7 +85,7 @@ fn named(session: &Session, words: &[String]) -> Result<Vec<String>> {
     let id = |word: &String| {
         let build = find(&builds, word).map_err(usage)?;
         if matches!(build.state, RecordState::Running) {
-            bail!("the build {} still runs\nstop it first", build.id);
+            bail!("the build {} is still running\nstop it first", build.id);
         }
         Ok(build.id.clone())
     };

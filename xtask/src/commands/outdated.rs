@@ -110,23 +110,24 @@ fn refusal(image: &str, answer: &QueryOutput) -> anyhow::Error {
     let words = answer.stderr.trim();
     if words.contains("No such image") {
         return error::usage(format!(
-            "there is no image `{image}` in this engine\nbuild it with `cargo xtask frankenphp`, or name another"
+            "image `{image}` not found in this engine\nbuild it with `cargo xtask frankenphp`, or name \
+             another one"
         ));
     }
     if words.contains("invalid reference format") {
-        return error::usage(format!("`{image}` cannot be an image's name"));
+        return error::usage(format!("`{image}` is not a valid image name"));
     }
     if words.contains("/bin/sh") || words.contains("apt-get: not found") {
         return error::usage(format!(
-            "`{image}` has no package manager, so its packages are not known\n\
-             for an image with LINK=static, `cargo xtask plan frankenphp` names the libraries that changed"
+            "failed to list the packages of `{image}`: it has no package manager\nfor an image with \
+             LINK=static, `cargo xtask plan frankenphp` names the libraries that changed"
         ));
     }
     if words.contains("Cannot connect to the Docker daemon") || words.contains("permission denied") {
         return Problem::of_daemon(words).into_error();
     }
     error::build_failed(format!(
-        "failed to ask the package mirror of `{image}`: {}\ncheck the network; nothing was changed",
+        "failed to query the package mirror of `{image}`: {}\ncheck the network; nothing was changed",
         words.lines().next_back().unwrap_or("no message")
     ))
 }
@@ -170,7 +171,8 @@ fn text(image: &str, updates: &[Update]) -> String {
         return format!("{image} is up to date\n");
     }
     text.push_str(&format!(
-        "{} updates for {image}, {security} of them security updates\n`cargo xtask frankenphp` installs them\n",
+        "{} updates for {image}, {security} of them security updates\nrun `cargo xtask frankenphp` to \
+         install them\n",
         updates.len()
     ));
     text

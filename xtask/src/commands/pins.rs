@@ -1,4 +1,5 @@
-//! `pins`: the pinned versions; with `--update` a builder is asked for the newest, and the files are rewritten.
+//! `pins`: the pinned versions; with `--update` a builder is asked for the newest, and the files
+//! are rewritten.
 
 use std::fs;
 use std::path::Path;
@@ -98,7 +99,8 @@ fn build(session: &Session, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// What the build left: what Debian has, what Go's proxy has, and go.mod with go.sum where they change.
+/// What the build left: what Debian has, what Go's proxy has, and go.mod with go.sum where they
+/// change.
 fn read(dir: &Path) -> Result<Newest> {
     let file = |name: &str| {
         fs::read_to_string(dir.join(name)).with_context(|| format!("failed to read the answer's `{name}`"))

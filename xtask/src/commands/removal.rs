@@ -18,7 +18,8 @@ pub(super) fn check(session: &Session, parsed: &Parsed, command: &str) -> Result
         return Ok(());
     }
     Err(usage(format!(
-        "`{command}` asks, and nobody is there to answer\nadd --yes, or --dry-run to see what would go"
+        "`{command}` asks for confirmation, and stdin is not a terminal\nadd --yes, or --dry-run to see \
+         what it would remove"
     )))
 }
 

@@ -1,4 +1,5 @@
-//! `report [BUILD]`: one build as text, JSON, Markdown or a page; and the summary of a CI's job after each build.
+//! `report [BUILD]`: one build as text, JSON, Markdown or a page; and the summary of a CI's job
+//! after each build.
 
 use anyhow::{Result, bail};
 
@@ -40,7 +41,7 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let builds = read::all(&session.layout);
     let word = parsed.free.first().map_or("latest", String::as_str);
     let build = find(&builds, word).map_err(usage)?;
-    let report = told(build)?;
+    let report = outcome_of(build)?;
     let story = ReportView::of(report, builds.iter().filter_map(Past::report), build.begun);
     let text = render(&story, format)?;
     let Some(file) = output else {
@@ -58,11 +59,11 @@ fn format(word: Option<&str>, json: bool, file: Option<&str>) -> Result<Format> 
     let words = || FORMATS.iter().map(|(word, ..)| *word).collect::<Vec<_>>().join(", ");
     let named = word.map(|word| {
         let found = FORMATS.iter().find(|(known, ..)| *known == word);
-        found.ok_or_else(|| usage(format!("`--format {word}` is unknown\nuse one of {}", words())))
+        found.ok_or_else(|| usage(format!("unknown format `{word}` for `--format`\nuse one of {}", words())))
     });
     let named = named.transpose()?.map(|(.., format)| *format);
     if json && named.is_some_and(|format| format != Format::Json) {
-        return Err(usage("`--json` and `--format` name two forms\ngive one of them"));
+        return Err(usage("`--json` and `--format` name two formats\ngive one of them"));
     }
     let ending = || file?.rsplit_once('.').map(|(_, ending)| ending);
     let by_name =
@@ -72,13 +73,13 @@ fn format(word: Option<&str>, json: bool, file: Option<&str>) -> Result<Format> 
 }
 
 /// The report of a build, or why there is none to be told.
-fn told(build: &Past) -> Result<&BuildReport> {
+fn outcome_of(build: &Past) -> Result<&BuildReport> {
     let (id, log) = (&build.id, build.log());
     match &build.state {
         RecordState::Ended(report) => Ok(report),
-        RecordState::Running => bail!("the build {id} still runs\nits log so far: {}", log.display()),
+        RecordState::Running => bail!("the build {id} is still running\nits log so far: {}", log.display()),
         RecordState::Unreadable(why) => {
-            bail!("the outcome of the build {id} cannot be read: {why}\nits log: {}", log.display())
+            bail!("failed to read the outcome of the build {id}: {why}\nits log: {}", log.display())
         }
     }
 }
@@ -115,7 +116,7 @@ pub(super) fn summarize(session: &Session, report: &BuildReport) {
     let content = markdown::text(&story) + "\n";
     let action = Action::Append { path: path.into(), content };
     if let Err(error) = steps::run(&[Step { why: String::new(), action }], false) {
-        errln!("warning: the build is not in the job's summary: {error:#}");
+        errln!("warning: failed to write the job's summary: {error:#}");
     }
 }
 

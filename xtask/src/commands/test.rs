@@ -45,7 +45,7 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     }
     let allowed = match parsed.one("--allow-skips")? {
         Some(number) => {
-            number.parse().map_err(|_| usage(format!("`--allow-skips {number}` is no number")))?
+            number.parse().map_err(|_| usage(format!("`--allow-skips {number}` is not a number")))?
         }
         None => 0,
     };
@@ -54,7 +54,7 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         facts::read(session).map_err(|problem| {
             problem
                 .into_error()
-                .context("the tests need an engine\n`cargo xtask test --quick` runs those that do not")
+                .context("the tests need an engine\nrun `cargo xtask test --quick` for those that do not")
         })?;
     }
     let leg = parsed.one("--engine")?.map(|name| Leg::parse(&name)).transpose()?;

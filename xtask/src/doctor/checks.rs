@@ -55,7 +55,7 @@ fn engine(facts: &DoctorFacts) -> Vec<Check> {
     checks.push(match info.plugin("compose") {
         Some(plugin) => Check::ok("compose", plugin.version.clone()),
         None => {
-            Check::warn("compose", "missing; xtask does without, `docker compose up` does not", PROVISION)
+            Check::warn("compose", "missing; xtask works without it, `docker compose up` does not", PROVISION)
         }
     });
     checks.extend(daemon(facts, info));
@@ -104,10 +104,11 @@ fn store(engine: &Engine) -> Check {
         (true, _) => Check::ok(name, "containerd"),
         (false, Driver::Docker) => Check::warn(
             name,
-            "the classic one: builds work, their layers cannot be saved to the local store",
-            "cargo xtask setup, then restart the daemon; images in the classic store are hidden until `setup --undo`",
+            "classic image store: builds work, but their layers cannot be saved to the local store",
+            "cargo xtask setup, then restart the daemon; images in the classic store are hidden until \
+             `setup --undo`",
         ),
-        (false, _) => Check::ok(name, "the classic one; this builder does not depend on it"),
+        (false, _) => Check::ok(name, "classic image store; this builder does not depend on it"),
     }
 }
 
@@ -121,9 +122,7 @@ fn builder(engine: &Engine) -> Check {
 fn build_cache(limits: GcLimits, engine: &Engine, facts: &DoctorFacts) -> Check {
     let name = "build cache";
     let Some(lack) = limits.lack() else {
-        let kept = limits
-            .all
-            .map_or("all is kept".to_owned(), |bytes| format!("up to {} are kept", size::show(bytes)));
+        let kept = limits.all.map_or("no limit".to_owned(), |bytes| format!("limit {}", size::show(bytes)));
         return Check::ok(name, kept);
     };
     let remedy = match engine.driver {
@@ -144,7 +143,8 @@ fn problem(name: &'static str, problem: &Problem) -> Check {
 
 fn disk(name: &'static str, path: &str, free: u64, is_roomy: bool) -> Check {
     let detail = format!("{:.1} GiB free at {path}", free as f64 / GIB as f64);
-    let remedy = "make room: `docker system df` tells what the engine holds, folders below `layers/` of the store may be removed";
+    let remedy = "free some space: `docker system df` shows the engine's use; directories below `layers/` \
+     of the store may be removed";
     match free {
         free if free < CRAMPED => Check::fail(name, detail, remedy),
         _ if !is_roomy => Check::warn(name, detail + ", a cold build may need more", remedy),
@@ -166,11 +166,11 @@ fn ca_bundle(facts: &DoctorFacts) -> Check {
     match (&facts.lost_bundle, &facts.secrets.ca_bundle) {
         (Some(path), _) => Check::warn(
             name,
-            format!("SSL_CERT_FILE names `{path}`, which is not there"),
+            format!("SSL_CERT_FILE names `{path}`, which does not exist"),
             "correct or unset SSL_CERT_FILE",
         ),
         (None, Some(path)) => Check::ok(name, path.display().to_string()),
-        (None, None) => Check::ok(name, "none on this host; builds use those of their image"),
+        (None, None) => Check::ok(name, "none on this host; builds use the bundle of their image"),
     }
 }
 
@@ -194,7 +194,7 @@ fn base_image(base: BaseImage, facts: &DoctorFacts) -> Check {
     let (name, pinned) = ("base image", facts.pins.as_deref().unwrap_or("the pinned one"));
     match base {
         BaseImage::Bootstrapped => {
-            Check::ok(name, format!("{TAG}, made here (`docker rmi {TAG}` goes back to {pinned})"))
+            Check::ok(name, format!("{TAG}, made on this machine (`docker rmi {TAG}` reverts to {pinned})"))
         }
         BaseImage::Local => Check::ok(name, format!("{pinned}, in the engine")),
         BaseImage::Registry => Check::ok(name, format!("{pinned}, from its registry")),
@@ -213,7 +213,7 @@ fn network(mirror: &str, answers: bool) -> Check {
     if answers {
         Check::ok("Debian mirror", mirror)
     } else {
-        let remedy = "check the network and its proxy; builds from the cache work without";
+        let remedy = "check the network and its proxy; builds from the cache work without it";
         Check::warn("Debian mirror", format!("{mirror} does not answer"), remedy)
     }
 }
@@ -225,8 +225,8 @@ fn buildkit(facts: &DoctorFacts) -> Check {
             Check::warn(name, "DOCKER_BUILDKIT=0 turns it off for plain docker", "unset DOCKER_BUILDKIT")
         }
         Some(_) => Check::ok(name, "on, also for plain docker"),
-        None if facts.is_set_up => Check::ok(name, "set up; shells that start from now on have it"),
-        None => Check::ok(name, "on under xtask; `cargo xtask setup` turns it on for plain docker too"),
+        None if facts.is_set_up => Check::ok(name, "set up; new shells have it"),
+        None => Check::ok(name, "on in xtask; run `cargo xtask setup` to turn it on for plain docker too"),
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the doctor looks at. The slow questions, to the registry and to the mirror, are asked side by side.
+//! What the doctor looks at. The slow questions, to the registry and to the mirror, are asked side
+//! by side.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -128,16 +129,16 @@ fn cannot_bootstrap(session: &Session) -> Option<String> {
 
 fn read_pins(session: &Session) -> Result<String, String> {
     let pins = pins::read(&session.layout.pins()).map_err(|error| format!("{error:#}"))?;
-    pins.get("BASE_IMAGE").cloned().ok_or_else(|| "they name no BASE_IMAGE".to_owned())
+    pins.get("BASE_IMAGE").cloned().ok_or_else(|| "they have no BASE_IMAGE".to_owned())
 }
 
 fn disks(session: &Session, info: Option<&Info>) -> Vec<(&'static str, PathBuf, u64)> {
-    let mut folders = vec![("store", session.layout.store.clone())];
+    let mut dirs = vec![("store", session.layout.store.clone())];
     let root = info.filter(|info| info.is_up()).map(|info| PathBuf::from(&info.docker_root_dir));
     // The engine of another machine has a folder of that name too, but its disk is not this one.
     let is_here = chosen_place(&session.host).is_none();
-    folders.extend(root.filter(|root| is_here && root.exists()).map(|root| ("engine's disk", root)));
-    folders.into_iter().filter_map(|(name, path)| Some((name, path.clone(), free(&path)?))).collect()
+    dirs.extend(root.filter(|root| is_here && root.exists()).map(|root| ("engine's disk", root)));
+    dirs.into_iter().filter_map(|(name, path)| Some((name, path.clone(), free(&path)?))).collect()
 }
 
 /// Free bytes for this user where the folder is or will be.
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_yet_has_the_room_of_the_one_above() {
-        assert!(free(Path::new("/tmp/no/such/folder")).is_some_and(|bytes| bytes > 0));
+    fn a_missing_directory_has_the_free_space_of_its_parent() {
+        assert!(free(Path::new("/tmp/no/such/directory")).is_some_and(|bytes| bytes > 0));
     }
 }

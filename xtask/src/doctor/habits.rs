@@ -1,5 +1,6 @@
-//! What builds so far tell: files that no image needs, a COPY that makes much run again, mounts that hold nothing, saves that cost more than
-//! they save. Each with its figure and what to do. Pure.
+//! What builds so far tell: files that no image needs, a COPY that makes much run again, mounts
+//! that hold nothing, saves that cost more than they save. Each with its figure and what to do.
+//! Pure.
 
 use crate::doctor::Check;
 use crate::engine::disk_usage::Record;
@@ -61,7 +62,7 @@ fn large(step: &GraphStep) -> Option<Check> {
     Some(Check::warn(
         "context",
         format!("{} takes {}{most}", name(step), show(step.bytes)),
-        "name what the image does not need in .dockerignore, or copy less",
+        "exclude unneeded files in .dockerignore, or copy fewer",
     ))
 }
 
@@ -72,7 +73,7 @@ fn with_git(step: &GraphStep) -> Option<Check> {
     step.files.iter().any(|file| is_git(&file.path)).then(|| {
         Check::warn(
             ".dockerignore",
-            format!("{} takes .git: each commit and fetch makes it run again", name(step)),
+            format!("{} copies .git: each commit and fetch makes it run again", name(step)),
             "echo .git >>.dockerignore",
         )
     })
@@ -85,7 +86,7 @@ fn early(habits: &Habits, graph: &[GraphStep], at: usize) -> Option<Check> {
     if !is_copy || step.files.len() < 2 {
         return None;
     }
-    let upon = upon(graph, at);
+    let dependents = dependents(graph, at);
     let newest: Vec<&BuildSteps> = habits
         .builds
         .iter()
@@ -98,21 +99,28 @@ fn early(habits: &Habits, graph: &[GraphStep], at: usize) -> Option<Check> {
     };
     let again: Vec<&&BuildSteps> = newest.iter().filter(ran).collect();
     let cost = |build: &&&BuildSteps| -> f64 {
-        let after = upon.iter().filter_map(|at| build.steps.iter().find(|done| done.is(&graph[*at])));
+        let after = dependents.iter().filter_map(|at| build.steps.iter().find(|done| done.is(&graph[*at])));
         after.filter_map(StepOutcome::seconds).sum()
     };
     let worst = again.iter().map(cost).fold(0.0, f64::max);
     (again.len() >= OFTEN && worst >= LONG).then(|| {
         Check::warn(
             "early COPY",
-            format!("{} ran in {} of {} builds, and with it up to {} of steps after it", name(step), again.len(), newest.len(), seconds(worst)),
-            "copy first what the slow steps read (a lock file, a manifest), run them, and copy the rest after them",
+            format!(
+                "{} ran in {} of {} builds, and with it up to {} of steps after it",
+                name(step),
+                again.len(),
+                newest.len(),
+                seconds(worst)
+            ),
+            "copy the input of the slow steps first (a lock file, a manifest), run them, and copy the \
+             rest after them",
         )
     })
 }
 
 /// The steps of the same stage that stand upon one, directly or by others.
-fn upon(graph: &[GraphStep], at: usize) -> Vec<usize> {
+fn dependents(graph: &[GraphStep], at: usize) -> Vec<usize> {
     let mut found = vec![at];
     for (next, step) in graph.iter().enumerate().skip(at + 1) {
         if step.parents.iter().any(|parent| found.contains(parent)) {
@@ -139,13 +147,13 @@ fn mounts(habits: &Habits, step: &GraphStep) -> Vec<Check> {
         let what = if held.is_empty() || runs < OFTEN {
             return None;
         } else if held.iter().all(|record| record.bytes <= EMPTY) {
-            format!("is empty after {runs} runs: what its tool keeps is elsewhere")
+            format!("is empty after {runs} runs: its tool writes to another directory")
         } else if held.len() >= 3 && held.len() >= runs {
-            format!("is another one in each of {runs} runs: its id, uid, gid or mode changes")
+            format!("changed in each of {runs} runs: its id, uid, gid or mode differs")
         } else {
             return None;
         };
-        let remedy = "set its target to where the tool keeps its files, and give it an id that stays";
+        let remedy = "set its target to the directory that the tool uses, and give it a constant id";
         Some(Check::warn("cache mounts", format!("{target} in {} {what}", name(step)), remedy))
     });
     found.collect()

@@ -29,12 +29,12 @@ fn build(graph: &[GraphStep], ran: &[i64]) -> BuildSteps {
     BuildSteps { steps: steps.collect(), ..BuildSteps::default() }
 }
 
-fn told(habits: &Habits) -> Vec<String> {
+fn findings(habits: &Habits) -> Vec<String> {
     checks(habits).into_iter().map(|check| format!("{}: {}", check.name, check.detail)).collect()
 }
 
 #[test]
-fn an_early_copy_of_all_is_told_with_what_it_costs() {
+fn an_early_copy_of_everything_is_reported_with_its_cost() {
     let graph = vec![step("COPY . .", &["a", "go.mod"], &[]), step("RUN go build", &[], &[0])];
     let habits = |builds: &[&[i64]]| Habits {
         builds: builds.iter().map(|ran| build(&graph, ran)).collect(),
@@ -42,15 +42,15 @@ fn an_early_copy_of_all_is_told_with_what_it_costs() {
         ..Habits::default()
     };
     assert_eq!(
-        told(&habits(&[&[1, 40], &[0, 0], &[1, 60]])),
+        findings(&habits(&[&[1, 40], &[0, 0], &[1, 60]])),
         ["early COPY: `COPY . .` of s (app) ran in 2 of 3 builds, and with it up to 60 s of steps after it"]
     );
-    assert!(told(&habits(&[&[1, 40], &[0, 0]])).is_empty(), "once is no habit");
-    assert!(told(&habits(&[&[1, 4], &[1, 4]])).is_empty(), "cheap");
+    assert!(findings(&habits(&[&[1, 40], &[0, 0]])).is_empty(), "once is no habit");
+    assert!(findings(&habits(&[&[1, 4], &[1, 4]])).is_empty(), "cheap");
 }
 
 #[test]
-fn what_no_image_needs_is_told() {
+fn unneeded_files_are_reported() {
     let heavy = GraphStep {
         bytes: 412_000_000,
         largest: Some(("node_modules".into(), 390_000_000)),
@@ -58,16 +58,16 @@ fn what_no_image_needs_is_told() {
     };
     let habits = Habits { graphs: vec![vec![heavy]], ..Habits::default() };
     assert_eq!(
-        told(&habits),
+        findings(&habits),
         [
             "context: `COPY . /app` of s (app) takes 412 MB, 390 MB of it node_modules",
-            ".dockerignore: `COPY . /app` of s (app) takes .git: each commit and fetch makes it run again",
+            ".dockerignore: `COPY . /app` of s (app) copies .git: each commit and fetch makes it run again",
         ]
     );
 }
 
 #[test]
-fn mounts_that_hold_nothing_and_mounts_that_change_are_told() {
+fn empty_and_changing_mounts_are_reported() {
     let mut run = step("RUN make", &[], &[]);
     run.parts.insert("command".into(), "make".into());
     run.parts.insert("mount cache /c".into(), "cache".into());
@@ -89,16 +89,18 @@ fn mounts_that_hold_nothing_and_mounts_that_change_are_told() {
         ..Habits::default()
     };
     assert_eq!(
-        told(&habits(vec![record("a", 4096)], 3)),
-        ["cache mounts: /c in `RUN make` of s (app) is empty after 3 runs: what its tool keeps is elsewhere"]
+        findings(&habits(vec![record("a", 4096)], 3)),
+        [
+            "cache mounts: /c in `RUN make` of s (app) is empty after 3 runs: its tool writes to another directory"
+        ]
     );
     let each = vec![record("a", 1 << 20), record("b", 1 << 20), record("c", 1 << 20)];
     assert_eq!(
-        told(&habits(each, 3)),
+        findings(&habits(each, 3)),
         [
-            "cache mounts: /c in `RUN make` of s (app) is another one in each of 3 runs: its id, uid, gid or mode changes"
+            "cache mounts: /c in `RUN make` of s (app) changed in each of 3 runs: its id, uid, gid or mode differs"
         ]
     );
-    assert!(told(&habits(vec![record("a", 1 << 20)], 3)).is_empty());
-    assert!(told(&habits(vec![record("a", 4096)], 1)).is_empty(), "too early to tell");
+    assert!(findings(&habits(vec![record("a", 1 << 20)], 3)).is_empty());
+    assert!(findings(&habits(vec![record("a", 4096)], 1)).is_empty(), "too early to tell");
 }

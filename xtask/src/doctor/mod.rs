@@ -1,5 +1,6 @@
-//! What is wrong on this machine and which command mends it: facts ([`facts`]) -> one check a line ([`checks`]). Nothing is
-//! changed, and one cause is told once: what cannot be looked at because of it is left out.
+//! What is wrong on this machine and which command mends it: facts ([`facts`]) -> one check a line
+//! ([`checks`]). Nothing is changed, and one cause is told once: what cannot be looked at because
+//! of it is left out.
 
 pub(crate) mod checks;
 pub(crate) mod facts;

@@ -1,5 +1,6 @@
-//! Where apt takes packages from on this machine, in both notations: one-line `.list` and deb822 `.sources`. What we add
-//! to a machine or put into a base image comes from the mirror that already works here, not from one of our choosing.
+//! Where apt takes packages from on this machine, in both notations: one-line `.list` and deb822
+//! `.sources`. What we add to a machine or put into a base image comes from the mirror that already
+//! works here, not from one of our choosing.
 
 use std::fs;
 use std::path::Path;
@@ -91,7 +92,8 @@ fn field(text: &str, name: &str) -> Option<String> {
     Some(more.fold(first, |value, line| value + "\n" + line).trim().to_owned())
 }
 
-/// The source of Debian's own packages on this machine: on Debian, the one with this release's main suite.
+/// The source of Debian's own packages on this machine: on Debian, the one with this release's main
+/// suite.
 pub(crate) fn debian_main<'a>(sources: &'a [Source], distribution: &Distribution) -> Option<&'a Source> {
     find(sources, distribution, &|codename| vec![codename.to_owned()])
 }

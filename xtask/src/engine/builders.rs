@@ -1,4 +1,5 @@
-//! What buildx knows of one builder: how it was made, from the file that buildx keeps, and how it is, from what it says.
+//! What buildx knows of one builder: how it was made, from the file that buildx keeps, and how it
+//! is, from what it says.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,7 +59,7 @@ pub(crate) fn read(session: &Session, name: &str) -> Result<Option<Instance>> {
         if words.contains("no builder") || words.contains("not found") {
             return Ok(None);
         }
-        bail!("failed to look at the builder `{name}`: {words}\n`cargo xtask doctor` may tell more");
+        bail!("failed to inspect the builder `{name}`: {words}\nrun `cargo xtask doctor` for details");
     }
     let mut instance = inspect::parse(&answer.stdout)?;
     if let Some(node) = kept(&session.host, name) {
@@ -94,8 +95,8 @@ pub(crate) fn instances(host: &Host) -> PathBuf {
     own.unwrap_or_else(|| client_config(host).join("buildx")).join("instances")
 }
 
-/// Whether somebody accepts connections at a remote BuildKit's address; buildx itself takes 20 s to say that nobody does,
-/// and then without the address.
+/// Whether somebody accepts connections at a remote BuildKit's address; buildx itself takes 20 s to
+/// say that nobody does, and then without the address.
 pub(crate) fn check_reachable(endpoint: &str) -> Result<()> {
     if let Some(path) = endpoint.strip_prefix("unix://") {
         UnixStream::connect(path)?;

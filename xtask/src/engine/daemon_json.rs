@@ -1,5 +1,5 @@
-//! The daemon's configuration: features switched on and the build cache's limit set, in the text as the user wrote it, so that every
-//! other byte stays.
+//! The daemon's configuration: features switched on and the build cache's limit set, in the text as
+//! the user wrote it, so that every other byte stays.
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub(crate) fn parse(text: &str) -> Result<Value> {
     let value = if text.trim().is_empty() { Ok(serde_json::json!({})) } else { serde_json::from_str(text) };
     match value {
         Ok(value @ Value::Object(_)) if value.get("features").is_none_or(Value::is_object) => Ok(value),
-        Ok(_) => bail!("it is not an object, or its `features` is none"),
+        Ok(_) => bail!("it is not an object, or its `features` is not an object"),
         Err(error) => bail!("it is not JSON: {error}"),
     }
 }
@@ -40,8 +40,9 @@ pub struct Settings<'a> {
     pub limit: bool,
 }
 
-/// The limit of the build cache: as large as that of a builder of `builder up`, and layers go before cache mounts. Rules of its own
-/// replace the engine's, which drop cache mounts after 48 idle hours. `keepStorage` is the one name that all versions know.
+/// The limit of the build cache: as large as that of a builder of `builder up`, and layers go
+/// before cache mounts. Rules of its own replace the engine's, which drop cache mounts after 48
+/// idle hours. `keepStorage` is the one name that all versions know.
 pub(crate) fn limit() -> Value {
     let keep = format!("{SIZE}GB");
     serde_json::json!({"enabled": true, "policy": [
@@ -71,8 +72,8 @@ pub fn with(text: &str, settings: Settings<'_>) -> Result<Option<String>> {
     Ok((wanted != before).then(|| checked(new, &wanted)))
 }
 
-/// The text without the settings that `original` did not have; a feature that it had off is off again, and a limit that was changed
-/// since stays.
+/// The text without the settings that `original` did not have; a feature that it had off is off
+/// again, and a limit that was changed since stays.
 pub(crate) fn without(text: &str, original: &str, settings: Settings<'_>) -> Result<String> {
     let (mut wanted, old) = (parse(text)?, parse(original)?);
     let mut new = text.to_owned();
@@ -104,7 +105,8 @@ pub(crate) fn has_our_limit(config: &Value) -> bool {
     config.get("builder").and_then(|builder| builder.get("gc")) == Some(&limit())
 }
 
-/// The scanner of the text is small; where it should ever disagree with the parser, formatting is what we give up.
+/// The scanner of the text is small; where it should ever disagree with the parser, formatting is
+/// what we give up.
 fn checked(text: String, wanted: &Value) -> String {
     if parse(&text).ok().as_ref() == Some(wanted) { text } else { format!("{wanted:#}\n") }
 }

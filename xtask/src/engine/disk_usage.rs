@@ -1,5 +1,5 @@
-//! The records of a builder's build cache, from `docker buildx du`: as JSON where buildx offers it (since 0.28), as text
-//! elsewhere.
+//! The records of a builder's build cache, from `docker buildx du`: as JSON where buildx offers it
+//! (since 0.28), as text elsewhere.
 
 mod parse;
 
@@ -30,7 +30,8 @@ pub struct Record {
     pub mutable: bool,
     /// Whether nobody is using it.
     pub reclaimable: bool,
-    /// Whether it stands on another record. Of cache mounts, those do that have an owner, a mode or a source.
+    /// Whether it stands on another record. Of cache mounts, those do that have an owner, a mode or
+    /// a source.
     pub has_parent: bool,
     /// What made it, as `cached mount /go/pkg/mod from exec ... with id "/durango-gomod"`.
     pub description: String,
@@ -49,9 +50,10 @@ impl Record {
     }
 }
 
-/// Which records are asked for. While BuildKit measures a cache mount that was written to since it was asked last, a step that begins
-/// gets another, empty one in its place (moby/buildkit#883; `cacheManager.DiskUsage` and `GetMutable`; measured, BuildKit 0.13: a mount of
-/// 2 GB was lost so in every second build). So beside a build nothing may be asked that makes it measure one.
+/// Which records are asked for. While BuildKit measures a cache mount that was written to since it
+/// was asked last, a step that begins gets another, empty one in its place (moby/buildkit#883;
+/// `cacheManager.DiskUsage` and `GetMutable`; measured, BuildKit 0.13: a mount of 2 GB was lost so
+/// in every second build). So beside a build nothing may be asked that makes it measure one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// All, with their sizes: not beside a build of our own.
@@ -81,12 +83,14 @@ impl Which {
 ///
 /// # Errors
 ///
-/// Fails where the builder does not answer, or where the answer cannot be read; the error shows how the answer begins.
+/// Fails where the builder does not answer, or where the answer cannot be read; the error shows how
+/// the answer begins.
 pub fn read(sh: &Shell, builder: &str, which: Which) -> Result<Vec<Record>> {
     read_while(sh, builder, which, &|| true).map(Option::unwrap_or_default)
 }
 
-/// The same as [`read`], given up with `None` as soon as `is_wanted` says no; it is asked again and again.
+/// The same as [`read`], given up with `None` as soon as `is_wanted` says no; it is asked again and
+/// again.
 pub(crate) fn read_while(
     sh: &Shell,
     builder: &str,

@@ -1,5 +1,5 @@
-//! Asking the engine what it is. The answers are remembered while the files they depend on stay the same: asking costs
-//! 90 ms, reading the memo one.
+//! Asking the engine what it is. The answers are remembered while the files they depend on stay the
+//! same: asking costs 90 ms, reading the memo one.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +21,8 @@ use crate::session::Session;
 /// No engine takes longer to answer; one that does is down for us.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The builder that the user named: `--builder`, DURANGO_BUILDER, BUILDX_BUILDER, else the one of `builder up`.
+/// The builder that the user named: `--builder`, DURANGO_BUILDER, BUILDX_BUILDER, else the one of
+/// `builder up`.
 pub(crate) fn builder_name(session: &Session) -> Option<String> {
     let host = &session.host;
     let given = session.globals.builder.as_deref();
@@ -36,7 +37,8 @@ pub(crate) fn chosen_builder(session: &Session) -> Option<String> {
     Some(text.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// Said where builds would use the builder of `builder up` and somebody else removed it, or the store came from another machine.
+/// Said where builds would use the builder of `builder up` and somebody else removed it, or the
+/// store came from another machine.
 pub(crate) fn lost_builder(session: &Session) -> Option<String> {
     let mut variables = ["DURANGO_BUILDER", "BUILDX_BUILDER"].into_iter();
     if session.globals.builder.is_some() || variables.any(|name| session.host.var(name).is_some()) {
@@ -46,8 +48,8 @@ pub(crate) fn lost_builder(session: &Session) -> Option<String> {
     let is_lost = !builders::instances(&session.host).join(&name).is_file();
     is_lost.then(|| {
         format!(
-            "the builder `{name}` is gone, so buildx's current one builds; `cargo xtask builder up` makes it anew, \
-             `cargo xtask builder down` forgets it"
+            "the builder `{name}` is gone, so buildx's current builder is used; run `cargo xtask builder \
+             up` to create it again, `cargo xtask builder down` to forget it"
         )
     })
 }
@@ -141,7 +143,8 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
         other => return Err(Problem::Other(format!("the driver `{other}` is unknown"))),
     };
     let builder = instance.name;
-    // Of all contexts of docker's, the others are of machines elsewhere, virtual ones, and daemons without root, in networks of their own.
+    // Of all contexts of docker's, the others are of machines elsewhere, virtual ones, and daemons
+    // without root, in networks of their own.
     let is_own = driver == Driver::Docker && builder == "default" && !parsed.is_rootless();
     Ok(Engine {
         buildx,
@@ -164,7 +167,7 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
 fn unread(answer: &query::QueryOutput) -> Problem {
     match answer.stdout.trim().is_empty() {
         true => Problem::of_daemon(&answer.stderr),
-        false => Problem::Other("`docker` does not answer as Docker's client does; is it Podman's?".into()),
+        false => Problem::Other("`docker` does not answer like Docker's client; it may be Podman's".into()),
     }
 }
 
@@ -174,8 +177,8 @@ pub(crate) fn client_config(host: &Host) -> PathBuf {
     host.var("DOCKER_CONFIG").map_or_else(default, |dir| host.absolute(dir))
 }
 
-/// Covers what the answers depend on: the client and its plugin, docker's configuration, the choice of builder, and the
-/// daemon's socket, which is made anew whenever it starts.
+/// Covers what the answers depend on: the client and its plugin, docker's configuration, the choice
+/// of builder, and the daemon's socket, which is made anew whenever it starts.
 fn fingerprint(session: &Session, docker: &Path) -> String {
     let host = &session.host;
     let mut hash = Sha256::new();

@@ -1,9 +1,11 @@
-//! How much build cache a builder keeps, by the rules of its garbage collection, and whether that is enough for the images.
-//! Docker 26's own builder has no rules and keeps everything; newer ones keep a part of the disk.
+//! How much build cache a builder keeps, by the rules of its garbage collection, and whether that
+//! is enough for the images. Docker 26's own builder has no rules and keeps everything; newer ones
+//! keep a part of the disk.
 
 use crate::text::size;
 
-/// What building both images leaves in a builder; with less, each build drops what the next one needs.
+/// What building both images leaves in a builder; with less, each build drops what the next one
+/// needs.
 pub(crate) const NEEDED: u64 = 10_000_000_000;
 /// What their cache mounts hold of that.
 pub(crate) const NEEDED_MOUNTS: u64 = 2_000_000_000;
@@ -45,13 +47,14 @@ impl GcLimits {
             |bytes: Option<u64>, needed: u64| bytes.filter(|bytes| *bytes < needed / 10 * 9).map(size::show);
         if let Some(kept) = show(self.all, NEEDED) {
             return Some(format!(
-                "the builder keeps {kept} of it, and the images need about {}",
+                "the builder's limit is {kept} of it, and the images need about {}",
                 size::show(NEEDED)
             ));
         }
         let kept = show(self.idle_mounts, NEEDED_MOUNTS)?;
         Some(format!(
-            "the builder keeps {kept} of cache mounts that were idle for a while, and the images need about {}",
+            "the builder keeps {kept} of cache mounts that were idle for a while, and the images need \
+             about {}",
             size::show(NEEDED_MOUNTS)
         ))
     }
@@ -85,8 +88,9 @@ mod tests {
         ]);
         assert_eq!(new.all, size::parse("4.657GiB"));
         assert!(
-            new.lack()
-                .is_some_and(|words| words.contains("keeps 5.0 GB of it, and the images need about 10.0 GB"))
+            new.lack().is_some_and(
+                |words| words.contains("limit is 5.0 GB of it, and the images need about 10.0 GB")
+            )
         );
         assert_eq!(
             GcLimits { all: size::parse("9.313GiB"), idle_mounts: None }.lack(),

@@ -78,7 +78,8 @@ impl Info {
         self.server_errors.iter().any(|words| words.contains("permission denied"))
     }
 
-    /// The daemon says so in its driver status (moby 26: `driver-type io.containerd.snapshotter.v1`).
+    /// The daemon says so in its driver status (moby 26:
+    /// `driver-type io.containerd.snapshotter.v1`).
     pub(crate) fn containerd_store(&self) -> bool {
         let status = self.driver_status.as_deref().unwrap_or_default();
         status

@@ -116,7 +116,7 @@ mod tests {
         ] {
             let error = parse(text).expect_err("no builder").to_string();
             let first = text.lines().next().unwrap_or_default();
-            assert!(error.contains("unknown form") && error.contains(first), "{error}");
+            assert!(error.contains("failed to read") && error.contains(first), "{error}");
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Edits to JSON as text, so that every byte that is not meant stays. They read no more than they must: whoever edits checks the
-//! result with a parser.
+//! Edits to JSON as text, so that every byte that is not meant stays. They read no more than they
+//! must: whoever edits checks the result with a parser.
 
 use serde_json::Value;
 
-/// Takes out a member with the space before it and the comma that parted it from the next or the one before.
+/// Takes out a member with the space before it and the comma that parted it from the next or the
+/// one before.
 pub(crate) fn without_member(text: &str, brace: usize, name: &str) -> String {
     let Some((start, value)) = member(text, brace, name) else { return text.to_owned() };
     let mut values = serde_json::Deserializer::from_str(&text[value..]).into_iter::<Value>();
@@ -18,7 +19,8 @@ pub(crate) fn without_member(text: &str, brace: usize, name: &str) -> String {
     }
 }
 
-/// Puts a member first into the object whose brace is at `brace`; `close` goes before the brace of an empty one.
+/// Puts a member first into the object whose brace is at `brace`; `close` goes before the brace of
+/// an empty one.
 pub(crate) fn insert_first(text: &str, brace: usize, member: &str, close: &str) -> String {
     let (head, rest) = text.split_at(brace + 1);
     let is_empty = rest.trim_start().starts_with('}');

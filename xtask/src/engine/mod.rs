@@ -1,5 +1,5 @@
-//! What runs the builds: Docker Engine, buildx and a builder; what they can do, what is wrong with them ([`problem`]),
-//! and how they are installed (`provision`).
+//! What runs the builds: Docker Engine, buildx and a builder; what they can do, what is wrong with
+//! them ([`problem`]), and how they are installed (`provision`).
 
 pub(crate) mod apt;
 pub(crate) mod builders;
@@ -39,7 +39,8 @@ pub struct Engine {
     pub platform: String,
     /// Processors that the builder's steps share; 0 for a builder elsewhere, of which nobody says.
     pub processors: u32,
-    /// Whether it looks like this machine's own daemon, whose containers may be given this machine's loopback interface.
+    /// Whether it looks like this machine's own daemon, whose containers may be given this
+    /// machine's loopback interface.
     pub loopback: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Which distribution this machine runs, from `os-release`: decides whether and how an engine can be installed.
+//! Which distribution this machine runs, from `os-release`: decides whether and how an engine can
+//! be installed.
 
 use std::path::Path;
 
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distributions_are_told_apart() {
+    fn distributions_are_distinguished() {
         let cases = [
             ("ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\n", "Debian 12"),
             (

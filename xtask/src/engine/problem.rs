@@ -1,4 +1,5 @@
-//! What can be wrong with an engine: one place for the words, so that a build and `doctor` say the same.
+//! What can be wrong with an engine: one place for the words, so that a build and `doctor` say the
+//! same.
 
 use super::{OLDEST_BUILDX, Version};
 
@@ -45,16 +46,18 @@ impl Problem {
     /// What is wrong, on one line.
     pub fn what(&self) -> String {
         match self {
-            Self::NoDocker => "no `docker` on the PATH".into(),
+            Self::NoDocker => "`docker` is not on the PATH".into(),
             Self::NoBuildx => "`docker` has no buildx plugin".into(),
-            Self::OldBuildx(found) => format!("buildx {found} is too old: {OLDEST_BUILDX} is needed"),
+            Self::OldBuildx(found) => {
+                format!("buildx {found} is too old: version {OLDEST_BUILDX} or newer is required")
+            }
             Self::DaemonDown(words) => format!("the Docker daemon does not answer: {words}"),
             Self::NoPermission(words) => format!("no permission to reach the Docker daemon: {words}"),
-            Self::UnknownBuilder(name) => format!("there is no builder `{name}`"),
+            Self::UnknownBuilder(name) => format!("builder `{name}` not found"),
             Self::BuilderDown { name, endpoint, words } => {
-                format!("nobody answers at `{endpoint}`, where the builder `{name}` is: {words}")
+                format!("no answer from `{endpoint}`, the address of the builder `{name}`: {words}")
             }
-            Self::Other(words) => format!("the Docker engine cannot be used: {words}"),
+            Self::Other(words) => format!("failed to use the Docker engine: {words}"),
         }
     }
 
@@ -66,19 +69,20 @@ impl Problem {
                  with buildx yourself"
             }
             Self::DaemonDown(_) => {
-                "start it (`sudo systemctl start docker`), or run the same command with `--provision`; \
-                 if DOCKER_HOST or the docker context names another machine, see that it is up"
+                "start it (`sudo systemctl start docker`), or run the same command with `--provision`; if \
+                 DOCKER_HOST or the docker context names another machine, check that it is up"
             }
             Self::NoPermission(_) => {
                 "join the socket's group (`sudo usermod -aG docker $USER`, then log in again) or run as root"
             }
             Self::UnknownBuilder(_) => {
-                "`docker buildx ls` lists the builders; correct --builder or BUILDX_BUILDER, or make one with `cargo xtask builder up`"
+                "`docker buildx ls` lists the builders; correct --builder or BUILDX_BUILDER, or create \
+                 one with `cargo xtask builder up`"
             }
             Self::BuilderDown { .. } => {
-                "see that BuildKit is up there, or build with another builder: --builder default"
+                "check that BuildKit is running there, or use another builder: --builder default"
             }
-            Self::Other(_) => "`docker info` may tell more",
+            Self::Other(_) => "run `docker info` for details",
         }
     }
 

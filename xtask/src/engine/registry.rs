@@ -1,5 +1,6 @@
-//! Asking registries what they hold: by buildx, which takes credentials from docker's own configuration and goes the ways that
-//! BuildKit goes. Every question is bounded, a few are under way at once, and a registry that does not answer is left out.
+//! Asking registries what they hold: by buildx, which takes credentials from docker's own
+//! configuration and goes the ways that BuildKit goes. Every question is bounded, a few are under
+//! way at once, and a registry that does not answer is left out.
 
 mod queue;
 
@@ -18,9 +19,11 @@ use crate::session::Session;
 
 /// Names the seconds that one answer may take.
 const VARIABLE: &str = "DURANGO_REGISTRY_TIMEOUT";
-/// A registry of which one answer takes longer is left out, where the environment names no other time.
+/// A registry of which one answer takes longer is left out, where the environment names no other
+/// time.
 const TIMEOUT: Duration = Duration::from_secs(4);
-/// How long a registry that let us wait is not asked again: every build in between would wait as long for nothing.
+/// How long a registry that let us wait is not asked again: every build in between would wait as
+/// long for nothing.
 const REST: i64 = 120;
 /// Media type of a cache's configuration.
 const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
@@ -98,17 +101,17 @@ impl<'a> RegistryQuery<'a> {
         Self { session, repository, timeout, asked }
     }
 
-    /// Waits for them. The error is the reason to leave the registry out altogether; what was not asked by then is not asked.
+    /// Waits for them. The error is the reason to leave the registry out altogether; what was not
+    /// asked by then is not asked.
     pub(crate) fn answers(self) -> Result<Vec<Option<String>>, RegistryAnswer> {
         let mut asked = self.asked?;
         let mut found = vec![None; asked.count()];
         while let Some((at, answer)) = asked.next() {
             let said = match &answer {
                 Ok(answer) => read(answer),
-                Err(_) => RegistryAnswer::Unreachable(format!(
-                    "it gave no answer within {} s",
-                    self.timeout.as_secs_f64()
-                )),
+                Err(_) => {
+                    RegistryAnswer::Unreachable(format!("no answer within {} s", self.timeout.as_secs_f64()))
+                }
             };
             match said {
                 RegistryAnswer::Has(document) => found[at] = Some(document),
@@ -176,7 +179,8 @@ fn read(answer: &QueryOutput) -> RegistryAnswer {
     }
 }
 
-/// The digest of a cache's manifest, or nothing where the tag holds something else, which BuildKit must not be shown.
+/// The digest of a cache's manifest, or nothing where the tag holds something else, which BuildKit
+/// must not be shown.
 pub(crate) fn cache_digest(document: &str) -> Option<String> {
     use sha2::{Digest, Sha256};
     let manifest: serde_json::Value = serde_json::from_str(document).ok()?;
@@ -190,9 +194,7 @@ fn resting(session: &Session, repository: &str) -> Option<RegistryAnswer> {
     let since: i64 = memo(session, repository).read()?;
     let ago = session.host.now.as_second() - since;
     (0..REST).contains(&ago).then(|| {
-        RegistryAnswer::Unreachable(format!(
-            "it gave no answer {ago} s ago and is asked again after {REST} s"
-        ))
+        RegistryAnswer::Unreachable(format!("no answer {ago} s ago; the next attempt is after {REST} s"))
     })
 }
 

@@ -1,4 +1,5 @@
-//! One call of `docker buildx bake`: its progress goes to a watcher and into a log, its digests come back.
+//! One call of `docker buildx bake`: its progress goes to a watcher and into a log, its digests
+//! come back.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -34,7 +35,8 @@ pub(crate) struct Call<'a> {
     pub stop: &'a dyn Fn(&Trace) -> bool,
 }
 
-/// Makes a call that writes into a place with a bound: it is stopped as soon as `is_full` says so, asked a few times a second.
+/// Makes a call that writes into a place with a bound: it is stopped as soon as `is_full` says so,
+/// asked a few times a second.
 pub(crate) fn run_bounded(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
@@ -43,7 +45,8 @@ pub(crate) fn run_bounded(
     run_with(call, watcher, None, Some(is_full))
 }
 
-/// Makes a call until `is_enough` says so, asked a few times a second; [`BakeOutcome::full`] says whether it did.
+/// Makes a call until `is_enough` says so, asked a few times a second; [`BakeOutcome::full`] says
+/// whether it did.
 pub(crate) fn run_until(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
@@ -61,8 +64,9 @@ pub(crate) fn run_watched(
     run_with(call, watcher, stall, None)
 }
 
-/// Makes an export again that failed for what passes, for this long: of the results of a step, one of which a registry has lost, BuildKit takes
-/// another one each time (one of up to twelve tries was good, 0.3 s each).
+/// Makes an export again that failed for what passes, for this long: of the results of a step, one
+/// of which a registry has lost, BuildKit takes another one each time (one of up to twelve tries
+/// was good, 0.3 s each).
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Makes an export, as often as that mends it.

@@ -1,5 +1,5 @@
-//! Keeping the store within its budget: room is made before something is saved, what is being written is watched, and what the
-//! policy does not keep goes afterwards.
+//! Keeping the store within its budget: room is made before something is saved, what is being
+//! written is watched, and what the policy does not keep goes afterwards.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -29,8 +29,8 @@ impl Budget {
         Self { layout: layout.clone(), policy: policy.clone(), now }
     }
 
-    /// Makes room for so many bytes: `protect` stays if that is possible at all. An error if there is no room to be had; nothing
-    /// valid is gone then. What builds hold stays.
+    /// Makes room for so many bytes: `protect` stays if that is possible at all. An error if there
+    /// is no room to be had; nothing valid is gone then. What builds hold stays.
     pub fn room_for(&self, bytes: u64, protect: &[PathBuf]) -> Result<()> {
         let bytes = with_slack(bytes);
         let request = |protect: &[PathBuf]| Request {
@@ -59,7 +59,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Removes what the policy does not keep; gives what went. What builds hold stays until the next time.
+    /// Removes what the policy does not keep; gives what went. What builds hold stays until the
+    /// next time.
     pub fn enforce(&self) -> Result<GcPlan> {
         let contents = Contents::read(&self.layout);
         gc::seal(&self.layout, &contents.exposed);
@@ -70,7 +71,8 @@ impl Budget {
         Ok(plan)
     }
 
-    /// Something to ask while a directory of the store is being written, which is expected to take so many bytes more.
+    /// Something to ask while a directory of the store is being written, which is expected to take
+    /// so many bytes more.
     pub fn meter(&self, expected: u64, dir: &Path) -> Meter<'_> {
         let begun = contents::measure(&self.layout);
         let own = contents::measure_dir(dir);
@@ -86,8 +88,8 @@ impl Budget {
     fn too_small(&self, bytes: u64, used: u64) -> anyhow::Error {
         let (bytes, used, budget) = (show(bytes), show(used), show(self.policy.budget));
         anyhow::anyhow!(
-            "it takes about {bytes}, and the store may take {budget}, of which {used} are in use; \
-             raise DURANGO_CACHE_BUDGET, or see `cargo xtask cache gc`"
+            "it needs about {bytes}; the store's budget is {budget}, of which {used} are in use; raise \
+             DURANGO_CACHE_BUDGET, or see `cargo xtask cache gc`"
         )
     }
 }
@@ -97,8 +99,9 @@ fn with_slack(bytes: u64) -> u64 {
     bytes + bytes / 16 + (256 << 10)
 }
 
-/// Says when the store is about to be too large. Looks at the directory that is being written; the whole store, which takes
-/// long, only once that has grown by an eighth of what is left, since other builds may write as well.
+/// Says when the store is about to be too large. Looks at the directory that is being written; the
+/// whole store, which takes long, only once that has grown by an eighth of what is left, since
+/// other builds may write as well.
 pub struct Meter<'a> {
     budget: &'a Budget,
     dir: PathBuf,
@@ -120,8 +123,8 @@ struct Looked {
 }
 
 impl Meter<'_> {
-    /// Whether the store is too large, or will be the next time this is asked, going on as since the last time. Room was made for
-    /// what was expected, so that much may come in one go.
+    /// Whether the store is too large, or will be the next time this is asked, going on as since
+    /// the last time. Room was made for what was expected, so that much may come in one go.
     pub fn is_full(&self) -> bool {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let (own, budget) = (contents::measure_dir(&self.dir), self.budget.policy.budget);
@@ -139,7 +142,8 @@ impl Meter<'_> {
     pub fn check(&self, stopped: bool) -> Result<()> {
         if stopped {
             bail!(
-                "it does not fit into the {} that the store may take; raise DURANGO_CACHE_BUDGET, or see `cargo xtask cache gc`",
+                "it does not fit into the store's budget of {}; raise DURANGO_CACHE_BUDGET, or see `cargo \
+                 xtask cache gc`",
                 show(self.budget.bytes())
             );
         }
@@ -153,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_store_is_full_before_it_is_too_large() {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = tempfile::tempdir().expect("a directory");
         let layout = Layout::new("/r", dir.path());
         let budget =
             Budget::new(&layout, &Policy { budget: 10 << 20, ..Policy::default() }, Timestamp::UNIX_EPOCH);
@@ -163,14 +167,14 @@ mod tests {
         let (unknown, expected) = (budget.meter(0, dir.path()), budget.meter(8 << 20, dir.path()));
         assert!(!unknown.is_full() && !expected.is_full());
         write("a", 4);
-        assert!(!unknown.is_full() && !expected.is_full(), "once more as much has room");
+        assert!(!unknown.is_full() && !expected.is_full(), "twice as much has room");
         write("b", 4);
-        assert!(unknown.is_full(), "once more as much has none");
+        assert!(unknown.is_full(), "twice as much has no room");
         assert!(!expected.is_full(), "room was made for this");
         write("c", 4);
         assert!(expected.is_full());
         assert!(expected.check(true).is_err() && expected.check(false).is_ok());
         let error = budget.room_for(20 << 20, &[]).expect_err("too much").to_string();
-        assert!(error.contains("it takes about 22.5 MB, and the store may take 10.5 MB"), "{error}");
+        assert!(error.contains("it needs about 22.5 MB; the store's budget is 10.5 MB"), "{error}");
     }
 }

@@ -1,5 +1,5 @@
-//! Removing what a plan lists: renamed out of the way first, so that nobody ever sees a part. What is held or was saved anew
-//! since the plan was made stays.
+//! Removing what a plan lists: renamed out of the way first, so that nobody ever sees a part. What
+//! is held or was saved anew since the plan was made stays.
 
 use std::path::Path;
 use std::{fs, io};
@@ -14,8 +14,8 @@ use crate::layout::Layout;
 use crate::plan::gc::{GcPlan, Removal};
 use crate::store::lock::{self, Lock};
 
-/// Removes what is listed; the plan has what went then. The store is locked while things are renamed, not while they are
-/// removed.
+/// Removes what is listed; the plan has what went then. The store is locked while things are
+/// renamed, not while they are removed.
 pub(crate) fn run(layout: &Layout, plan: &mut GcPlan, now: Timestamp) -> Result<()> {
     if plan.removals.is_empty() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! Ending a call that waits for somebody who never answers: BuildKit says nothing while one layer is on its way, and nothing
-//! either when nobody takes it.
+//! Ending a call that waits for somebody who never answers: BuildKit says nothing while one layer
+//! is on its way, and nothing either when nobody takes it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

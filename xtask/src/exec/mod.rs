@@ -1,4 +1,5 @@
-//! The only room that changes the world: runs steps and builds, decodes their progress, passes signals on.
+//! The only room that changes the world: runs steps and builds, decodes their progress, passes
+//! signals on.
 
 pub(crate) mod bake;
 pub(crate) mod budget;

@@ -21,8 +21,9 @@ pub(super) fn link(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Moves blobs into the mount's directory; the renaming of `entry.json` is what makes them count, and what it does not name goes.
-/// `base` is what the new packs add to: if the store holds another save by now, they fit nothing.
+/// Moves blobs into the mount's directory; the renaming of `entry.json` is what makes them count,
+/// and what it does not name goes. `base` is what the new packs add to: if the store holds another
+/// save by now, they fit nothing.
 pub(crate) fn commit(
     layout: &Layout,
     from: &Path,
@@ -34,7 +35,7 @@ pub(crate) fn commit(
     {
         let _lock = Lock::exclusive(layout)?;
         if base.is_some_and(|base| mount::read(dir).ok().as_ref() != Some(base)) {
-            bail!("another build saved it meanwhile; the next build saves what is new");
+            bail!("another build saved it meanwhile; the next build saves the new files");
         }
         move_in(from, dir, entry)?;
     }
@@ -51,7 +52,8 @@ pub(super) fn sync(from: &Path, entry: &MountEntry) -> Result<()> {
     Ok(())
 }
 
-/// The moving itself, for who holds the store's lock. Blobs that a restore may be reading stay for `gc`.
+/// The moving itself, for who holds the store's lock. Blobs that a restore may be reading stay for
+/// `gc`.
 pub(super) fn move_in(from: &Path, dir: &Path, entry: &MountEntry) -> Result<()> {
     let blobs = layout_check::blobs(dir);
     files::make_dir(&blobs)?;

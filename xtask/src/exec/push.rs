@@ -1,5 +1,5 @@
-//! Pushing layers to a registry: two exports of a build that is cached by then. What fails here is a warning, and a registry
-//! that stops answering holds nobody up.
+//! Pushing layers to a registry: two exports of a build that is cached by then. What fails here is
+//! a warning, and a registry that stops answering holds nobody up.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,13 +16,14 @@ use crate::record::log::Log;
 use crate::step::Command;
 use crate::store::lock::Holds;
 
-/// BuildKit says nothing while one layer is on its way. After this long, and every so long from then on, the registry is asked
-/// whether it is still there.
+/// BuildKit says nothing while one layer is on its way. After this long, and every so long from
+/// then on, the registry is asked whether it is still there.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 /// One layer that takes longer is given up, whatever the registry says.
 const LONGEST: Duration = Duration::from_secs(1200);
 
-/// Whether a push is needed: where one of the target's steps ran, or the registry has nothing under its key.
+/// Whether a push is needed: where one of the target's steps ran, or the registry has nothing under
+/// its key.
 pub(crate) fn is_needed(push: &Push, anything_ran: bool) -> bool {
     anything_ran || push.lacking
 }
@@ -37,7 +38,8 @@ pub(crate) fn run(push: &Push, timeout: Duration, log: &Log, watcher: &mut dyn W
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// Whether a registry that was silent is gone: asked, it does not answer in time, or it has been silent for too long.
+/// Whether a registry that was silent is gone: asked, it does not answer in time, or it has been
+/// silent for too long.
 pub(crate) fn gone<'a>(
     builder: &'a str,
     reference: &'a str,

@@ -1,5 +1,5 @@
-//! Cache mounts in registries: fetched into the store and published from it. One mount's trouble is a warning and leaves the
-//! store and the registry as they were.
+//! Cache mounts in registries: fetched into the store and published from it. One mount's trouble is
+//! a warning and leaves the store and the registry as they were.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -56,7 +56,7 @@ pub fn fetch_mounts(
         match fetch(transport, mount, watcher) {
             Ok(saved) => fetched.push(saved),
             Err(error) => warnings.push(format!(
-                "the cache mount `{}` is not fetched from `{}`: {error:#}",
+                "failed to pull the cache mount `{}` from `{}`: {error:#}",
                 mount.entry.identity.id, mount.reference
             )),
         }
@@ -65,8 +65,9 @@ pub fn fetch_mounts(
     Ok((fetched, warnings))
 }
 
-/// Publishes mounts of the store to a registry; gives the references that were written, and a warning where one could not be. The
-/// registry that failed it would fail the next one after as long a wait.
+/// Publishes mounts of the store to a registry; gives the references that were written, and a
+/// warning where one could not be. The registry that failed it would fail the next one after as
+/// long a wait.
 pub fn publish_mounts(
     transport: &Transport<'_>,
     registry: &Registry,
@@ -81,7 +82,7 @@ pub fn publish_mounts(
             Err(error) => {
                 crate::process::signals::check()?;
                 warnings.push(format!(
-                    "the cache mount `{}` is not pushed to `{}`, nor are those after it: {error:#}",
+                    "failed to push the cache mount `{}` to `{}`, and skipped those after it: {error:#}",
                     mount.entry.identity.id, registry.reference
                 ));
                 break;
@@ -116,7 +117,7 @@ fn publish(
 /// The mount as an OCI layout: links to its blobs, and the documents around them.
 fn lay_out(way: &OciTransfer, mount: &SavedMount) -> Result<()> {
     let blobs = layout_check::blobs(&way.layout);
-    fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
+    fs::create_dir_all(&blobs).with_context(|| format!("failed to create `{}`", blobs.display()))?;
     for blob in mount.entry.blobs() {
         mount_store::link(&layout_check::blobs(&mount.dir).join(&blob.digest), &blobs.join(&blob.digest))?;
     }
@@ -140,7 +141,7 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
     let way = OciTransfer::new(transport.scratch, &format!("in-{slug}"));
     let dir = transport.layout.all_mounts().join(&slug);
     let blobs = layout_check::blobs(&way.layout);
-    fs::create_dir_all(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
+    fs::create_dir_all(&blobs).with_context(|| format!("failed to create `{}`", blobs.display()))?;
     let mut had = BTreeSet::new();
     for blob in mount.entry.blobs().filter(|blob| layout_check::has(&dir, blob).is_ok()) {
         mount_store::link(&layout_check::blobs(&dir).join(&blob.digest), &blobs.join(&blob.digest))?;
@@ -162,7 +163,7 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
     // What somebody saved here later stays, and so does another platform's.
     let there = mount::read(&dir).ok();
     match &there {
-        Some(there) if there.platform != entry.platform => bail!("the store holds it for {}", there.platform),
+        Some(there) if there.platform != entry.platform => bail!("the store has it for {}", there.platform),
         Some(there) if is_later(there.saved, entry.saved, Timestamp::now()) => {
             return Ok(SavedMount { entry: there.clone(), dir });
         }
@@ -173,7 +174,7 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
 
 /// The entry of what arrived, which may be newer than what was asked about; never another mount.
 fn arrived(dir: &Path, wanted: &RemoteMount) -> Result<MountEntry> {
-    let file = |path: &Path| fs::read_to_string(path).context("what arrived is no OCI layout");
+    let file = |path: &Path| fs::read_to_string(path).context("the pulled content is not an OCI layout");
     let blob = |digest: &serde_json::Value| -> Result<String> {
         let digest = digest.as_str().and_then(|text| text.strip_prefix("sha256:")).unwrap_or_default();
         if digest.contains(['/', '.']) {
@@ -185,12 +186,13 @@ fn arrived(dir: &Path, wanted: &RemoteMount) -> Result<MountEntry> {
     let manifest: serde_json::Value = serde_json::from_str(&blob(&index["manifests"][0]["digest"])?)?;
     let entry = mount_image::entry(&blob(&manifest["config"]["digest"])?)?;
     if entry.identity != wanted.entry.identity || entry.platform != wanted.entry.platform {
-        bail!("it holds `{}` for {}, another mount", entry.identity.id, entry.platform);
+        bail!("it has `{}` for {}, another mount", entry.identity.id, entry.platform);
     }
     Ok(entry)
 }
 
-/// One call of buildx, with the patience of a push; gives whether it was ended because `is_full` said so.
+/// One call of buildx, with the patience of a push; gives whether it was ended because `is_full`
+/// said so.
 fn call(
     transport: &Transport<'_>,
     command: Command,

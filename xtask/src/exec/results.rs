@@ -1,4 +1,5 @@
-//! Adding results to the store: each gets a number of its own, so that none replaces another. The oldest of a key go.
+//! Adding results to the store: each gets a number of its own, so that none replaces another. The
+//! oldest of a key go.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use crate::store::lock::{self, Lock};
 use crate::store::policy::RESULTS;
 use crate::store::used;
 
-/// Adds the result in a scratch directory; gives its entry as it was written. Readers see all of it or nothing.
+/// Adds the result in a scratch directory; gives its entry as it was written. Readers see all of it
+/// or nothing.
 pub(super) fn add(layout: &Layout, dir: &Path, entry: Entry) -> Result<Entry> {
     files::make_dir(&layout.all_layers())?;
     let old = {
@@ -31,7 +33,7 @@ pub(super) fn add(layout: &Layout, dir: &Path, entry: Entry) -> Result<Entry> {
 /// Puts a result into its place. The caller has the store's lock.
 pub(super) fn place(layout: &Layout, dir: &Path, entry: &Entry) -> Result<PathBuf> {
     let results = layout.results(&entry.image, &entry.key.0);
-    files::make_dir(&results).with_context(|| format!("failed to make `{}`", results.display()))?;
+    files::make_dir(&results).with_context(|| format!("failed to create `{}`", results.display()))?;
     files::write(&dir.join("entry.json"), &serde_json::to_vec_pretty(entry)?, Durability::Synced)?;
     used::mark_used(dir);
     let place = results.join(entry::next_number(layout, &entry.image).to_string());
@@ -46,8 +48,9 @@ pub(super) fn known(layout: &Layout, entry: &Entry) -> Vec<(PathBuf, Entry)> {
     own.map(|generation| (generation.dir, generation.entry)).collect()
 }
 
-/// Takes away what a new result makes needless: the same image under an older number, and what is beyond the newest few. Gives
-/// where it is then. What somebody holds stays until the next save or the next `gc`. The caller has the store's lock.
+/// Takes away what a new result makes needless: the same image under an older number, and what is
+/// beyond the newest few. Gives where it is then. What somebody holds stays until the next save or
+/// the next `gc`. The caller has the store's lock.
 fn take_old(layout: &Layout, dir: &Path, entry: &Entry) -> Vec<PathBuf> {
     let mut gone = Vec::new();
     let known = known(layout, entry);

@@ -1,4 +1,5 @@
-//! Saving layers: exported beside, checked, renamed into place. What fails here is a warning, never the build's end.
+//! Saving layers: exported staging, checked, renamed into place. What fails here is a warning,
+//! never the build's end.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +20,7 @@ use crate::plan::save::Save;
 use crate::progress::Watcher;
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
-use crate::store::entry::{self, Entry, folders};
+use crate::store::entry::{self, Entry, subdirectories};
 use crate::store::key::FORMAT;
 use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Holds;
@@ -32,12 +33,14 @@ pub(crate) struct Saved {
     pub seconds: f64,
 }
 
-/// Whether a save is needed: not if a result of its key is this very image and nothing ran, nor if a registry served all.
+/// Whether a save is needed: not if a result of its key is this very image and nothing ran, nor if
+/// a registry served all.
 pub(crate) fn is_needed(save: &Save, digest: Option<&String>, anything_ran: bool) -> bool {
     anything_ran || (!save.elsewhere && !digest.is_some_and(|digest| save.held.contains(digest)))
 }
 
-/// Does one save, which is expected to take so many bytes within a budget. Beside the image's digest it takes the keys of the steps.
+/// Does one save, which is expected to take so many bytes within a budget. Beside the image's
+/// digest it takes the keys of the steps.
 pub(crate) fn run(
     layout: &Layout,
     save: &Save,
@@ -55,7 +58,7 @@ pub(crate) fn run(
     let stop = Trace::started_a_command;
     let targets = std::slice::from_ref(&save.target);
     let call = Call { command: &save.command, targets, log, stop: &stop };
-    let meter = budget.meter(expected, &save.beside);
+    let meter = budget.meter(expected, &save.staging);
     let ended = bake::retry_export(&mut || bake::run_bounded(&call, watcher, &|| meter.is_full()))?;
     drop(reading);
     meter.check(ended.full)?;
@@ -68,8 +71,8 @@ pub(crate) fn run(
             ended.text.last().map_or("no reason given", String::as_str)
         );
     }
-    let blobs = layout_check::shape(&save.beside)?;
-    check_blobs(&save.beside, &blobs)?;
+    let blobs = layout_check::shape(&save.staging)?;
+    check_blobs(&save.staging, &blobs)?;
     let entry = Entry {
         format: FORMAT,
         image: save.image.clone(),
@@ -82,18 +85,20 @@ pub(crate) fn run(
         id: format!("{:08x}{:08x}", build_id::random(), build_id::random()),
         after: Vec::new(),
     };
-    let entry = results::add(layout, &save.beside, entry)?;
+    let entry = results::add(layout, &save.staging, entry)?;
     Ok(Saved { entry, seconds: started.elapsed().as_secs_f64() })
 }
 
-/// Links in the blobs that other results have: BuildKit's export skips what is there. On a file system without hard links
-/// the export is only slower.
+/// Links in the blobs that other results have: BuildKit's export skips what is there. On a file
+/// system without hard links the export is only slower.
 fn seed(save: &Save) -> Result<()> {
-    let blobs = layout_check::blobs(&save.beside);
-    files::make_dir(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
+    let blobs = layout_check::blobs(&save.staging);
+    files::make_dir(&blobs).with_context(|| format!("failed to create `{}`", blobs.display()))?;
     let is_result = |dir: &PathBuf| entry::place(dir).is_some();
-    let results =
-        save.seeds.iter().flat_map(|dir| if is_result(dir) { vec![dir.clone()] } else { folders(dir) });
+    let results = save
+        .seeds
+        .iter()
+        .flat_map(|dir| if is_result(dir) { vec![dir.clone()] } else { subdirectories(dir) });
     for dir in &results.collect::<Vec<_>>() {
         let sound = |blob: &Blob| layout_check::has(dir, blob).is_ok();
         for blob in layout_check::shape(dir).unwrap_or_default().into_iter().filter(sound) {
@@ -103,7 +108,8 @@ fn seed(save: &Save) -> Result<()> {
     Ok(())
 }
 
-/// Removes the blobs that the new result does not name, then checks size and digest of the new ones.
+/// Removes the blobs that the new result does not name, then checks size and digest of the new
+/// ones.
 fn check_blobs(dir: &Path, blobs: &[Blob]) -> Result<()> {
     let named: std::collections::BTreeSet<&str> = blobs.iter().map(|blob| blob.digest.as_str()).collect();
     for file in WalkDir::new(layout_check::blobs(dir)).min_depth(1).into_iter().flatten() {

@@ -1,4 +1,5 @@
-//! A directory of one run in the store, on the same file system, so that a rename can move results out of it.
+//! A directory of one run in the store, on the same file system, so that a rename can move results
+//! out of it.
 
 use std::fs::File;
 use std::io;
@@ -24,7 +25,8 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a directory that is nobody else's, with an id of its own. `what` tells people what it was for.
+    /// Makes a directory that is nobody else's, with an id of its own. `what` tells people what it
+    /// was for.
     pub(crate) fn new(layout: &Layout, now: Timestamp, what: &str) -> Result<Self> {
         let made = loop {
             let id = build_id::new_id(now, random());
@@ -36,7 +38,7 @@ impl Scratch {
             }
         };
         let (id, dir) =
-            made.with_context(|| format!("failed to make a directory in `{}`", layout.tmp().display()))?;
+            made.with_context(|| format!("failed to create a directory in `{}`", layout.tmp().display()))?;
         // Without a lock, the owner tells; without an owner, the age does.
         let held = lock::hold(&dir);
         let _ = Owner::this().write(&dir);

@@ -19,7 +19,8 @@ use crate::step::{Action, Command, Step};
 /// How long one question whether something is ready may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs steps in their order and stops at the first that fails. With `verbose` each is shown and commands print as they run.
+/// Runs steps in their order and stops at the first that fails. With `verbose` each is shown and
+/// commands print as they run.
 pub fn run(steps: &[Step], verbose: bool) -> Result<()> {
     for step in steps {
         signals::check()?;
@@ -33,7 +34,8 @@ pub fn run(steps: &[Step], verbose: bool) -> Result<()> {
     Ok(())
 }
 
-/// Runs the steps that clear up, whatever came before: also after Ctrl-C, and each whether or not another failed.
+/// Runs the steps that clear up, whatever came before: also after Ctrl-C, and each whether or not
+/// another failed.
 pub(crate) fn clean(steps: &[Step]) {
     for step in steps {
         if let Err(error) = run_one(&step.action, false) {
@@ -106,8 +108,9 @@ fn pass_on(reader: &io::PipeReader) {
     }
 }
 
-/// Starts a child that ends with this process. It leads a process group, so that Ctrl-C reaches it once, by way of
-/// this process; but `sudo` asks for its password on the terminal, which only the group in the foreground may read.
+/// Starts a child that ends with this process. It leads a process group, so that Ctrl-C reaches it
+/// once, by way of this process; but `sudo` asks for its password on the terminal, which only the
+/// group in the foreground may read.
 fn supervise(process: &mut process::Command, command: &Command) -> io::Result<Supervised> {
     if command.argv[0] == "sudo" {
         return process.spawn().map(Supervised::new);
@@ -174,7 +177,7 @@ fn wait(ready: &Command, seconds: u64) -> Result<()> {
     while !is_ready(ready) {
         signals::check()?;
         if started.elapsed() > Duration::from_secs(seconds) {
-            bail!("`{}` still fails after {seconds} s\nrun it yourself to see why", ready.to_shell());
+            bail!("`{}` still fails after {seconds} s\nrun it yourself to see the reason", ready.to_shell());
         }
         std::thread::sleep(Duration::from_millis(200));
     }
@@ -236,7 +239,7 @@ mod tests {
 
     #[test]
     fn what_was_started_is_waited_for_and_goes_on() {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = tempfile::tempdir().expect("a directory");
         let file = |name: &str| dir.path().join(name);
         let line = format!("sleep 0.3; echo up; echo $$ >{}; exec sleep 60", file("pid").display());
         let command = Command::new(["sh", "-c", &line]);
@@ -267,8 +270,8 @@ mod tests {
     }
 
     #[test]
-    fn who_places_a_folder_first_wins() {
-        let dir = tempfile::tempdir().expect("a folder");
+    fn the_first_to_place_a_directory_wins() {
+        let dir = tempfile::tempdir().expect("a directory");
         let [first, second, to] = ["first", "second", "deep/to"].map(|name| dir.path().join(name));
         for from in [&first, &second] {
             fs::create_dir(from).expect("made");
@@ -281,7 +284,7 @@ mod tests {
 
     #[test]
     fn writing_keeps_the_mode_that_was_asked_for_and_appending_the_file() {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("new/file");
         let write = |content: &str| Action::Write {
             path: path.clone(),

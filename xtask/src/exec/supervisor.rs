@@ -1,5 +1,5 @@
-//! The thread that looks after a running call of bake while its stream is read: it passes an interrupt on, and ends a
-//! call that waits for nobody or whose directory is full.
+//! The thread that looks after a running call of bake while its stream is read: it passes an
+//! interrupt on, and ends a call that waits for nobody or whose directory is full.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

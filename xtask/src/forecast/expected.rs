@@ -8,12 +8,14 @@ use crate::forecast::reasons::counterpart;
 use crate::project::graph::GraphStep;
 use crate::record::steps::BuildSteps;
 
-/// How many of the newest runs count: what is older was another machine load, another size of the project.
+/// How many of the newest runs count: what is older was another machine load, another size of the
+/// project.
 const RUNS: usize = 5;
 
 /// How long the steps of one build and all of it take.
 pub(crate) struct Times {
-    /// How long each step takes if it runs, in seconds: with what runs beside it, where it is taken to run; nothing where that is not known.
+    /// How long each step takes if it runs, in seconds: with what runs beside it, where it is taken
+    /// to run; nothing where that is not known.
     pub of_steps: Vec<Option<f64>>,
     /// From the build's start to its images; nothing where it is not known of a step that runs.
     pub of_build: Option<ExpectedTime>,
@@ -41,15 +43,15 @@ impl Times {
         let is_known =
             |state: PredictedState| (0..steps.len()).all(|at| states[at] != state || steps[at].is_some());
         let of_steps_and_all = || {
-            let beside = beside(known.past)
+            let overhead = overhead(known.past)
                 .filter(|_| is_known(PredictedState::Runs) && is_known(PredictedState::IfChanged))?;
             let sum = |chance: &dyn Fn(PredictedState) -> bool, time| {
                 end(&together(&|at| f64::from(u8::from(chance(states[at]))), time))
             };
             Some(ExpectedTime {
-                seconds: end(&spans) + beside.seconds,
-                low: sum(&|state| state == PredictedState::Runs, |time| time.low) + beside.low,
-                high: sum(&|state| state != PredictedState::Cached, |time| time.high) + beside.high,
+                seconds: end(&spans) + overhead.seconds,
+                low: sum(&|state| state == PredictedState::Runs, |time| time.low) + overhead.low,
+                high: sum(&|state| state != PredictedState::Cached, |time| time.high) + overhead.high,
             })
         };
         let of_build = of_same(known, &chances).or_else(of_steps_and_all);
@@ -89,7 +91,8 @@ impl<'a> Alone<'a> {
         self.of_runs(&known.graph[at]).or_else(|| self.of_runs(counterpart(known.graph, at, known.before?)?))
     }
 
-    /// Of a step whatever it was made of, also with another text that came to the same: a secret's options do not count.
+    /// Of a step whatever it was made of, also with another text that came to the same: a secret's
+    /// options do not count.
     fn of_runs(&self, step: &GraphStep) -> Option<ExpectedTime> {
         let done = || self.known.past.iter().flat_map(|past| &past.steps).filter(|done| done.is_done);
         let keys: BTreeSet<&str> =
@@ -109,8 +112,8 @@ fn spread(mut times: Vec<f64>) -> Option<ExpectedTime> {
     Some(ExpectedTime { seconds: times[times.len() / 2], low, high })
 }
 
-/// How likely a step is to run, from 0 to 1: one whose inputs from other stages may be equal, as often as it ran of late when they had
-/// been made anew.
+/// How likely a step is to run, from 0 to 1: one whose inputs from other stages may be equal, as
+/// often as it ran of late when they had been made anew.
 fn chance(known: &ForecastInputs<'_>, states: &[PredictedState], at: usize) -> f64 {
     let step = &known.graph[at];
     match states[at] {
@@ -144,9 +147,9 @@ fn ran(past: &BuildSteps) -> BTreeSet<Name<'_>> {
         .collect()
 }
 
-/// What builds took beside their steps: reading files, transfers, export. From their first step's beginning to their last one's end is
-/// the steps' own.
-fn beside(past: &[BuildSteps]) -> Option<ExpectedTime> {
+/// What builds took beside their steps: reading files, transfers, export. From their first step's
+/// beginning to their last one's end is the steps' own.
+fn overhead(past: &[BuildSteps]) -> Option<ExpectedTime> {
     let own = |past: &BuildSteps| {
         let runs: Vec<_> = past.steps.iter().filter_map(|step| step.ran).collect();
         let (from, to) = (runs.iter().map(|run| run.0).min(), runs.iter().map(|run| run.1).max());

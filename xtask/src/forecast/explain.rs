@@ -38,11 +38,13 @@ pub(crate) struct ExplainedStep {
     pub seconds: f64,
     /// Why.
     pub cause: Cause,
-    /// The step that it followed from at last, as an index of these steps; nothing for one that ran of itself.
+    /// The step that it followed from at last, as an index of these steps; nothing for one that ran
+    /// of itself.
     pub follows: Option<usize>,
 }
 
-/// Explains a build: its graph and what came of it, those before it on its builder, and the graph of the one to compare with.
+/// Explains a build: its graph and what came of it, those before it on its builder, and the graph
+/// of the one to compare with.
 pub(crate) fn explain(
     graph: &[GraphStep],
     build: &BuildSteps,

@@ -1,5 +1,6 @@
-//! What a build will cost: which steps will be cached, which will run, and how long that takes. Pure: from the graph of the build, what came
-//! of the builds before, and what builder and store hold.
+//! What a build will cost: which steps will be cached, which will run, and how long that takes.
+//! Pure: from the graph of the build, what came of the builds before, and what builder and store
+//! hold.
 
 pub(crate) mod expected;
 pub(crate) mod explain;
@@ -142,7 +143,8 @@ impl ForecastInputs<'_> {
         self.past.iter().any(|past| past.has(&step.key))
     }
 
-    /// Whether a result with the same inputs, those of other stages left aside, was made here or elsewhere.
+    /// Whether a result with the same inputs, those of other stages left aside, was made here or
+    /// elsewhere.
     fn may_equal(&self, step: &GraphStep) -> bool {
         self.done().any(|done| done.soft == step.soft)
     }
@@ -159,8 +161,8 @@ impl ForecastInputs<'_> {
     }
 }
 
-/// Goes from each result that is asked for to what it needs, as BuildKit does: below a step that is cached nothing is looked at, so that
-/// what the builder dropped there does not matter.
+/// Goes from each result that is asked for to what it needs, as BuildKit does: below a step that is
+/// cached nothing is looked at, so that what the builder dropped there does not matter.
 fn states(known: &ForecastInputs<'_>) -> Vec<PredictedState> {
     let graph = known.graph;
     let mut states = vec![PredictedState::Cached; graph.len()];

@@ -1,5 +1,6 @@
-//! Steps side by side: how long one would have taken alone, and how long some take together. A step is taken to keep one processor busy, and
-//! where there are more steps than processors each has an equal part; a build of many stages runs each of them the slower.
+//! Steps side by side: how long one would have taken alone, and how long some take together. A step
+//! is taken to keep one processor busy, and where there are more steps than processors each has an
+//! equal part; a build of many stages runs each of them the slower.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,8 @@ use jiff::Timestamp;
 use crate::project::graph::GraphStep;
 use crate::record::steps::StepOutcome;
 
-/// A builder's processors; 0 where that is not known, and steps are taken not to be in each other's way.
+/// A builder's processors; 0 where that is not known, and steps are taken not to be in each other's
+/// way.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Processors(pub u32);
 
@@ -28,7 +30,8 @@ impl Processors {
         if self.0 == 0 || steps <= self.0 { 1.0 } else { f64::from(self.0) / f64::from(steps) }
     }
 
-    /// How many seconds the steps of a build that ran would have taken alone, by their keys: what several targets need ran once.
+    /// How many seconds the steps of a build that ran would have taken alone, by their keys: what
+    /// several targets need ran once.
     pub(crate) fn alone(self, steps: &[StepOutcome]) -> BTreeMap<&str, f64> {
         let ran: BTreeMap<&str, _> =
             steps.iter().filter_map(|step| Some((step.key.as_str(), step.ran?))).collect();
@@ -47,7 +50,8 @@ impl Processors {
         alone
     }
 
-    /// When each step of a graph runs, by how many seconds each takes alone: as soon as what it needs is there, and once for all targets.
+    /// When each step of a graph runs, by how many seconds each takes alone: as soon as what it
+    /// needs is there, and once for all targets.
     pub(crate) fn together(self, graph: &[GraphStep], seconds: &[f64]) -> Vec<Span> {
         let mut first = BTreeMap::new();
         let once: Vec<usize> = graph
@@ -63,7 +67,8 @@ impl Processors {
         let mut is_over = vec![false; graph.len()];
         let mut now = 0.0;
         loop {
-            // What stands before comes first in a graph: one pass starts all that can, those that take no time included.
+            // What stands before comes first in a graph: one pass starts all that can, those that
+            // take no time included.
             waiting.retain(|&at| {
                 if !graph[at].needs().all(|needed| is_over[once[needed]]) {
                     return true;

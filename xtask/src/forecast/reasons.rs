@@ -16,7 +16,8 @@ pub(crate) struct Compared<'a> {
 }
 
 impl Compared<'_> {
-    /// Why step `at` runs. `ran` tells of steps whether they run, or may; `is_known`, whether its very result was made before.
+    /// Why step `at` runs. `ran` tells of steps whether they run, or may; `is_known`, whether its
+    /// very result was made before.
     pub(crate) fn cause(&self, at: usize, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
         let step = &self.now[at];
         let Some(before) = self.before.filter(|before| !before.is_empty()) else {
@@ -54,10 +55,11 @@ impl Compared<'_> {
 }
 
 fn dropped() -> Cause {
-    Cause { kind: CauseKind::Dropped, detail: "the builder no longer holds its result".into() }
+    Cause { kind: CauseKind::Dropped, detail: "the builder no longer has its result".into() }
 }
 
-/// The same step of another build: the same made of the same, else of the same text, else in the same place of its stage.
+/// The same step of another build: the same made of the same, else of the same text, else in the
+/// same place of its stage.
 pub(crate) fn counterpart<'a>(
     now: &[GraphStep],
     at: usize,
@@ -152,19 +154,19 @@ fn part(name: &str, before: Option<&str>, after: Option<&str>) -> Cause {
     };
     let detail = match (before, after) {
         (Some(before), Some(after)) if before.starts_with("(hidden") || after.starts_with("(hidden") => {
-            format!("{what}: another value")
+            format!("{what}: changed value")
         }
         (Some(before), Some(after)) => format!("{what}: {} -> {}", short(before), short(after)),
         (None, Some(after)) if after.starts_with("(hidden") => format!("{what} is new"),
         (None, Some(after)) => format!("{what} is new: {}", short(after)),
-        (Some(_), None) => format!("{what} is gone"),
+        (Some(_), None) => format!("{what} is removed"),
         (None, None) => what,
     };
     Cause { kind, detail }
 }
 
 fn fresh() -> Cause {
-    Cause { kind: CauseKind::Fresh, detail: "it was asked to run again".into() }
+    Cause { kind: CauseKind::Fresh, detail: "it was requested to run again".into() }
 }
 
 /// The first line that differs.
@@ -190,10 +192,10 @@ fn command(before: Option<&str>, after: Option<&str>) -> Cause {
             format!("its text: `{}` -> `{}`", from(old.trim()), from(new.trim()))
         }
         Some((None, Some(new))) => {
-            format!("its text has more: `{}`", new.trim().chars().take(SHOWN).collect::<String>())
+            format!("its text has an addition: `{}`", new.trim().chars().take(SHOWN).collect::<String>())
         }
         Some((Some(old), None)) => {
-            format!("its text has less: `{}`", old.trim().chars().take(SHOWN).collect::<String>())
+            format!("its text has a removal: `{}`", old.trim().chars().take(SHOWN).collect::<String>())
         }
         _ => "its text".into(),
     };
@@ -216,7 +218,7 @@ fn files(before: &[Input], after: &[Input]) -> Option<Cause> {
                 changes.push((u8::from(new.ends_with('/')), format!("{path}: {}", about(old, new))));
             }
             (None, Some(_)) => changes.push((0, format!("{path} is new"))),
-            (Some(_), None) => changes.push((0, format!("{path} is gone"))),
+            (Some(_), None) => changes.push((0, format!("{path} is removed"))),
             _ => {}
         }
     }
@@ -234,7 +236,7 @@ fn about(old: &str, new: &str) -> String {
     let (old, old_xattrs) = old.split_once(" xattrs:").unwrap_or((old, ""));
     let (new, new_xattrs) = new.split_once(" xattrs:").unwrap_or((new, ""));
     if old == new && old_xattrs != new_xattrs {
-        return "other extended attributes".into();
+        return "changed extended attributes".into();
     }
     let kind = |state: &str| match state {
         state if state.starts_with("->") => "a link".to_owned(),
@@ -253,10 +255,10 @@ fn about(old: &str, new: &str) -> String {
             match (old_mode == new_mode, old_digest == new_digest) {
                 (true, _) => "another content".into(),
                 (false, true) => format!("mode {old_mode} -> {new_mode}"),
-                (false, false) => format!("another content, mode {old_mode} -> {new_mode}"),
+                (false, false) => format!("changed content, mode {old_mode} -> {new_mode}"),
             }
         }
-        _ if new.starts_with("->") => format!("links to {} now", &new[2..]),
+        _ if new.starts_with("->") => format!("now links to {}", &new[2..]),
         _ => {
             let mode = |state: &str| state.split(['/', '|']).next().unwrap_or_default().to_owned();
             format!("mode {} -> {}", mode(old), mode(new))

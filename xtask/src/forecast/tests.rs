@@ -48,7 +48,7 @@ fn past(graph: &[GraphStep], build: &str, ran: &[(usize, i64)], seconds: f64) ->
 /// Is the step's result in the builder?
 type Holds<'a> = &'a dyn Fn(&GraphStep, Option<&StepOutcome>) -> bool;
 
-fn foresee(now: &[GraphStep], past: &[BuildSteps], before: &[GraphStep], holds: Holds<'_>) -> Forecast {
+fn predict(now: &[GraphStep], past: &[BuildSteps], before: &[GraphStep], holds: Holds<'_>) -> Forecast {
     let stored = BTreeSet::new();
     let known = ForecastInputs {
         graph: now,
@@ -76,14 +76,14 @@ fn what_runs_and_what_may() {
     let first = past(&one, "b1", &[(0, 8), (1, 1), (2, 4), (3, 2)], 9.0);
     let all = |_: &GraphStep, _: Option<&StepOutcome>| true;
     let none = |_: &GraphStep, _: Option<&StepOutcome>| false;
-    assert_eq!(states(&foresee(&one, &[], &[], &all)), "!!!!", "nothing was built here");
-    assert_eq!(states(&foresee(&one, std::slice::from_ref(&first), &one, &all)), "====");
+    assert_eq!(states(&predict(&one, &[], &[], &all)), "!!!!", "nothing was built here");
+    assert_eq!(states(&predict(&one, std::slice::from_ref(&first), &one, &all)), "====");
     assert_eq!(
-        states(&foresee(&one, std::slice::from_ref(&first), &one, &none)),
+        states(&predict(&one, std::slice::from_ref(&first), &one, &none)),
         "!!!!",
         "an emptied builder"
     );
-    let edited = foresee(&two, std::slice::from_ref(&first), &one, &all);
+    let edited = predict(&two, std::slice::from_ref(&first), &one, &all);
     assert_eq!(states(&edited), "!??=");
     let causes: Vec<_> =
         edited.steps.iter().map(|step| step.cause.as_ref().map(|cause| cause.detail.as_str())).collect();
@@ -94,11 +94,12 @@ fn what_runs_and_what_may() {
     );
     assert_eq!(edited.expected, Some(ExpectedTime { seconds: 14.0, low: 9.0, high: 14.0 }));
     let second = past(&two, "b2", &[(0, 6)], 7.0);
-    let back = foresee(&one, &[second.clone(), first.clone()], &two, &all);
+    let back = predict(&one, &[second.clone(), first.clone()], &two, &all);
     assert_eq!(states(&back), "====", "an edit that is taken back");
-    // It came out equal, and is taken to do so again: 1 s beside its steps, and 6 or 8 for the one that runs.
+    // It came out equal, and is taken to do so again: 1 s beside its steps, and 6 or 8 for the one
+    // that runs.
     let three = graph("3");
-    let again = foresee(&three, &[second, first], &two, &all);
+    let again = predict(&three, &[second, first], &two, &all);
     assert_eq!(states(&again), "!??=");
     assert_eq!(again.expected.map(|time| time.seconds), Some(7.0));
 }
@@ -110,10 +111,10 @@ fn what_lies_below_a_cached_step_may_be_gone() {
     let without = |gone: &'static [&'static str]| {
         move |step: &GraphStep, _: Option<&StepOutcome>| !gone.contains(&step.stage.as_str())
     };
-    assert_eq!(states(&foresee(&one, std::slice::from_ref(&first), &one, &without(&["made"]))), "====");
+    assert_eq!(states(&predict(&one, std::slice::from_ref(&first), &one, &without(&["made"]))), "====");
     assert_eq!(
-        states(&foresee(&one, std::slice::from_ref(&first), &one, &without(&["made", "last"]))),
+        states(&predict(&one, std::slice::from_ref(&first), &one, &without(&["made", "last"]))),
         "!!!="
     );
-    assert_eq!(states(&foresee(&one, std::slice::from_ref(&first), &one, &without(&["last"]))), "=!!=");
+    assert_eq!(states(&predict(&one, std::slice::from_ref(&first), &one, &without(&["last"]))), "=!!=");
 }

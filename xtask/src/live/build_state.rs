@@ -1,4 +1,5 @@
-//! What is known of a build that runs, over all its calls, and what of it is to be shown now. Asks nobody for the time.
+//! What is known of a build that runs, over all its calls, and what of it is to be shown now. Asks
+//! nobody for the time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -206,7 +207,8 @@ impl BuildState {
     fn row(&self, row: &Running, forecast: Option<&Forecast>, now: Instant) -> ScreenRow {
         let step = self.steps.get(&row.digest);
         let predicted = step.and_then(|step| forecast?.of(&step.targets, &step.label));
-        // All clocks go on at the same moment, so there is one drawing a second where nothing else happens.
+        // All clocks go on at the same moment, so there is one drawing a second where nothing else
+        // happens.
         let seconds = since(self.began, now).floor() - since(self.began, row.began).floor();
         ScreenRow {
             heading: row.heading.clone(),

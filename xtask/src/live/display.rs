@@ -1,6 +1,7 @@
-//! The display on a terminal: what runs with its time and its last output, and a bar for the whole. What ended scrolls away above. What is done beside a
-//! build, saving and putting back, has one line.
-//! A thread draws, so that clocks go on while BuildKit says nothing, and a step that prints much is drawn no more often than others.
+//! The display on a terminal: what runs with its time and its last output, and a bar for the whole.
+//! What ended scrolls away above. What is done beside a build, saving and putting back, has one
+//! line. A thread draws, so that clocks go on while BuildKit says nothing, and a step that prints
+//! much is drawn no more often than others.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,8 +22,9 @@ use crate::text::one_line;
 
 /// How often it is drawn.
 const TICK: Duration = Duration::from_millis(100);
-/// How long nothing is drawn after a change of size: while a window is dragged, a terminal may be ahead of what it tells (tmux 250 ms), and what is drawn for
-/// another width than it has cannot be taken back.
+/// How long nothing is drawn after a change of size: while a window is dragged, a terminal may be
+/// ahead of what it tells (tmux 250 ms), and what is drawn for another width than it has cannot be
+/// taken back.
 const STILL: Duration = Duration::from_millis(300);
 /// Where a terminal has lost its size, which it had at first.
 const USUAL: Size = Size { columns: 80, lines: 24 };

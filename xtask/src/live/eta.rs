@@ -1,4 +1,5 @@
-//! How long a build still takes: from what was foreseen, corrected by what has happened since. Pure.
+//! How long a build still takes: from what was foreseen, corrected by what has happened since.
+//! Pure.
 
 /// How far a step is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,13 +23,16 @@ pub(crate) struct TimedStep {
     pub at: At,
 }
 
-/// A machine is taken for slower or faster than it was by what this many seconds of work and more have shown.
+/// A machine is taken for slower or faster than it was by what this many seconds of work and more
+/// have shown.
 const PRIOR: f64 = 10.0;
 
-/// Seconds that are left of a build that was foreseen to take `whole` seconds and has been running for `elapsed`.
+/// Seconds that are left of a build that was foreseen to take `whole` seconds and has been running
+/// for `elapsed`.
 ///
-/// Steps run side by side, so their times do not add up: what is left of them counts in proportion, as all of them together count for the
-/// whole. It is never less than what the longest running step still takes.
+/// Steps run side by side, so their times do not add up: what is left of them counts in proportion,
+/// as all of them together count for the whole. It is never less than what the longest running step
+/// still takes.
 pub(crate) fn remaining(whole: f64, elapsed: f64, steps: &[TimedStep]) -> f64 {
     let work: f64 = steps.iter().map(|step| step.expected).sum();
     if work <= 0.0 {
@@ -80,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn it_starts_with_what_was_foreseen_and_counts_down() {
+    fn it_starts_with_the_forecast_and_counts_down() {
         let one_after_the_other = |a, b| remaining(100.0, 0.0, &steps(&[(60.0, a), (40.0, b)]));
         close(one_after_the_other(At::Waiting, At::Waiting), 100.0);
         close(one_after_the_other(At::Running(20.0), At::Waiting), 80.0);

@@ -7,8 +7,8 @@ use crate::progress::trace::{Event, Trace};
 use crate::report::forecast;
 use crate::text::terminal;
 
-/// Says what is foreseen as soon as that is known. What tells of cached steps, and of the export after them, waits for
-/// that as long as no step runs.
+/// Says what is foreseen as soon as that is known. What tells of cached steps, and of the export
+/// after them, waits for that as long as no step runs.
 pub(super) struct ForecastHeader {
     shown: Box<dyn Watcher>,
     forecast_slot: SharedForecast,
@@ -109,7 +109,7 @@ mod tests {
     fn the_forecast_comes_first() {
         let forecast_slot = SharedForecast::default();
         let _ = forecast_slot.provisional.set(Forecast::default());
-        assert_eq!(shown(&forecast_slot, None), ["foreseen: all 0 steps cached", "[php 1/2] RUN a"]);
+        assert_eq!(shown(&forecast_slot, None), ["forecast: all 0 steps cached", "[php 1/2] RUN a"]);
         let ran = vertex("b", "[php 2/2] RUN b", 0, Some(2));
         assert_eq!(
             shown(&forecast_slot, Some(ran.clone())),
@@ -119,7 +119,7 @@ mod tests {
         let _ = forecast_slot.confirmed.set(Forecast::default());
         assert_eq!(
             shown(&forecast_slot, Some(ran)),
-            ["foreseen: all 0 steps cached", "[php 1/2] RUN a", "[php 2/2] RUN b"]
+            ["forecast: all 0 steps cached", "[php 1/2] RUN a", "[php 2/2] RUN b"]
         );
     }
 }

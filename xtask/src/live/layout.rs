@@ -1,4 +1,5 @@
-//! What a terminal shows of a build that runs: a line for each running step, and a bar for the whole. From values to lines, none as wide as the terminal.
+//! What a terminal shows of a build that runs: a line for each running step, and a bar for the
+//! whole. From values to lines, none as wide as the terminal.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -71,7 +72,8 @@ const WIDEST_BAR: usize = 40;
 /// No bar is narrower, else there is none.
 const NARROWEST_BAR: usize = 8;
 
-/// The lines of a view. One column stays free, since a terminal may break a line that fills it; of its height, at least half.
+/// The lines of a view. One column stays free, since a terminal may break a line that fills it; of
+/// its height, at least half.
 pub(crate) fn lines(view: &BuildView, size: Size, color: bool) -> Vec<String> {
     let width = size.columns.saturating_sub(1);
     let most = (size.lines / 2).max(2) - 1;
@@ -105,12 +107,12 @@ fn timed(row: &ScreenRow, width: usize, has_expected: bool, color: bool) -> Stri
     }
     let needs = row.heading.width();
     let detail = row.detail.width();
-    let beside = room.saturating_sub(detail + 3);
+    let rest = room.saturating_sub(detail + 3);
     let at_most = match detail {
         0 => room,
         // Bytes are shown whole.
-        1..=SHORT => beside.max(room / 3),
-        _ => beside.max(room * 3 / 5),
+        1..=SHORT => rest.max(room / 3),
+        _ => rest.max(room * 3 / 5),
     };
     let heading = cut(&row.heading, needs.min(at_most));
     let left = room.saturating_sub(heading.width() + 3);

@@ -85,7 +85,7 @@ fn no_line_is_as_wide_as_the_terminal() {
 }
 
 #[test]
-fn a_short_detail_stands_beside_a_long_heading() {
+fn a_short_detail_is_next_to_a_long_heading() {
     let view = BuildView { rows: vec![row(&"x".repeat(80), 1.0, None, "over")], ..view() };
     let shown = lines(&view, Size { columns: 60, lines: 24 }, false);
     assert!(shown[0].ends_with("x… | over"), "{}", shown[0]);

@@ -27,7 +27,8 @@ pub(crate) fn prefix(state: &VertexState) -> String {
     state.label.as_ref().map(place).unwrap_or_default()
 }
 
-/// Steps of Dockerfiles and exports; BuildKit's own errands are worth a line where they move something.
+/// Steps of Dockerfiles and exports; BuildKit's own errands are worth a line where they move
+/// something.
 pub(crate) fn heading(state: &VertexState) -> Option<String> {
     let moves = || state.transfers.bytes().is_some_and(|bytes| bytes.current >= NEWS);
     match &state.label {
@@ -81,8 +82,8 @@ pub(crate) fn paint(text: &str, code: &str, color: bool) -> String {
     if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// Steps that an earlier call of the same build brought to an end, and when they began: where the next one finds them cached, or is told of that very
-/// run once more, it was said already.
+/// Steps that an earlier call of the same build brought to an end, and when they began: where the
+/// next one finds them cached, or is told of that very run once more, it was said already.
 #[derive(Debug, Default)]
 pub(crate) struct EarlierSteps {
     now: BTreeMap<StepName, Option<Timestamp>>,

@@ -1,5 +1,6 @@
-//! Plain lines for a CI that folds parts of its log, GitHub and GitLab. Folds stand one after the other, and steps run side by side: the step that began
-//! first is shown as it goes, the others wait with what they print, in a file where that is much. Nothing is left out.
+//! Plain lines for a CI that folds parts of its log, GitHub and GitLab. Folds stand one after the
+//! other, and steps run side by side: the step that began first is shown as it goes, the others
+//! wait with what they print, in a file where that is much. Nothing is left out.
 
 use std::collections::VecDeque;
 use std::io::{self, Seek, Write};
@@ -169,7 +170,8 @@ impl LogGroups {
         }
     }
 
-    /// Shows what is to be shown by now: all that ended, in the order in which it began, and the first that runs.
+    /// Shows what is to be shown by now: all that ended, in the order in which it began, and the
+    /// first that runs.
     fn advance(&mut self, out: &mut dyn Write) -> io::Result<()> {
         while let Some(mut block) = self.blocks.pop_front() {
             if block.digest.is_empty() {

@@ -51,7 +51,7 @@ fn gitlabs_sections_have_times_and_names_of_their_own() {
 }
 
 #[test]
-fn a_failed_step_that_was_shown_as_it_went_is_told_once_more_below_its_fold() {
+fn a_failed_step_is_printed_again_below_its_fold() {
     let failed = vertex("a", MAKE, 0, Some(3)).replace("}]}", r#","error":"exit code: 1"}]}"#);
     let chunks = [vertex("a", MAKE, 0, None), log("a", "broken\n"), failed];
     let end = "  php | broken\n::endgroup::\nphp: RUN make: failed\n  | broken\n";

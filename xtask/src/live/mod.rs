@@ -1,5 +1,6 @@
-//! Showing a build while it runs, on stderr: drawn on a terminal ([`terminal`]), line by line elsewhere ([`plain`]), folded where a CI folds ([`log_groups`]).
-//! One watcher sees all the calls of a build.
+//! Showing a build while it runs, on stderr: drawn on a terminal ([`terminal`]), line by line
+//! elsewhere ([`plain`]), folded where a CI folds ([`log_groups`]). One watcher sees all the calls
+//! of a build.
 
 pub(crate) mod build_state;
 pub(crate) mod display;
@@ -28,12 +29,14 @@ use forecast_header::ForecastHeader;
 /// What is foreseen of the build; it comes while the build begins, or never.
 pub(crate) type SharedForecast = Arc<ForecastSlot>;
 
-/// A forecast, and one that comes before it: asking what the builder holds takes as long as a build of which all is cached.
+/// A forecast, and one that comes before it: asking what the builder holds takes as long as a build
+/// of which all is cached.
 #[derive(Debug, Default)]
 pub(crate) struct ForecastSlot {
     /// What is foreseen.
     pub confirmed: OnceLock<Forecast>,
-    /// The same if the builder has dropped nothing; a build that is over before, and ran no step, has proven it.
+    /// The same if the builder has dropped nothing; a build that is over before, and ran no step,
+    /// has proven it.
     pub provisional: OnceLock<Forecast>,
 }
 
@@ -55,7 +58,8 @@ pub(crate) fn watcher(session: &Session, forecast_slot: SharedForecast) -> Box<d
     Box::new(ForecastHeader::new(shown, forecast_slot))
 }
 
-/// For what is done beside a build, which was said in a line already: how long it takes, and its bytes, where a terminal can be drawn upon.
+/// For what is done beside a build, which was said in a line already: how long it takes, and its
+/// bytes, where a terminal can be drawn upon.
 pub(crate) fn side_task(session: &Session, what: &str) -> Box<dyn Watcher> {
     let host = &session.host;
     match session.globals.progress {

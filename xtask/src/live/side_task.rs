@@ -1,4 +1,5 @@
-//! Calls that are no build of the user's: layers and cache mounts that are saved, pushed, fetched and put back. One line, with all their bytes.
+//! Calls that are no build of the user's: layers and cache mounts that are saved, pushed, fetched
+//! and put back. One line, with all their bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_goes_another_way_is_counted_as_it_goes() {
-        let mut aside = SideTask::new("putting back cache mounts", Instant::now());
+        let mut aside = SideTask::new("restoring cache mounts", Instant::now());
         let counter = Arc::new(AtomicU64::new(0));
         aside.carried(Arc::clone(&counter), Some(6_000_000));
         assert_eq!(aside.row(Instant::now()).detail, "");

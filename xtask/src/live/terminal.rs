@@ -1,4 +1,5 @@
-//! From lines to what a terminal is sent: the lines of before are written over, not wiped, so nothing flickers; other lines go above them and stay.
+//! From lines to what a terminal is sent: the lines of before are written over, not wiped, so
+//! nothing flickers; other lines go above them and stay.
 
 use std::fmt::Write;
 
@@ -15,7 +16,8 @@ pub(crate) struct Painter {
 }
 
 impl Painter {
-    /// What makes the terminal, now so wide, show `frame` in place of the last one, with `above` above it; nothing where it shows that.
+    /// What makes the terminal, now so wide, show `frame` in place of the last one, with `above`
+    /// above it; nothing where it shows that.
     pub(crate) fn paint(&mut self, above: &[String], frame: Vec<String>, columns: usize) -> Option<String> {
         let is_resized = self.drawn.1 != columns && !self.drawn.0.is_empty();
         if above.is_empty() && frame == self.last && !is_resized {
@@ -38,7 +40,8 @@ impl Painter {
         Some(out)
     }
 
-    /// How many lines the last frame takes now. Most terminals break lines that no longer fit when they are made narrower.
+    /// How many lines the last frame takes now. Most terminals break lines that no longer fit when
+    /// they are made narrower.
     fn height(&self, columns: usize) -> usize {
         self.drawn.0.iter().map(|width| width.div_ceil(columns.max(1)).max(1)).sum()
     }
@@ -49,7 +52,8 @@ fn back(lines: usize) -> String {
     if lines > 0 { format!("\r\x1b[{lines}A") } else { "\r".into() }
 }
 
-/// Empties so many lines and stays at the first. One by one, since some terminals keep what `\x1b[J` empties from their first line on.
+/// Empties so many lines and stays at the first. One by one, since some terminals keep what
+/// `\x1b[J` empties from their first line on.
 fn wipe(lines: usize) -> String {
     if lines > 0 { "\x1b[2K\x1b[B".repeat(lines) + &back(lines) } else { String::new() }
 }

@@ -83,8 +83,8 @@ fn cache(plan: &Plan) -> CacheReport {
 pub(crate) fn unread(trace: &Trace) -> impl Iterator<Item = String> + '_ {
     trace.unread().map(|(cache, why)| {
         format!(
-            "the builder could not read the cache `{cache}`, and built without: {why}\n\
-             it goes to registries from where it runs: see that it reaches this one"
+            "the builder could not read the cache `{cache}`, and built without it: {why}\nthe builder \
+             connects to registries from its own machine: check that it reaches this one"
         )
     })
 }
@@ -99,8 +99,9 @@ pub(crate) fn ran(trace: &Trace, target: &str) -> bool {
     work(trace).any(|(_, state, _)| !state.cached && state.targets.iter().any(|name| name == target))
 }
 
-/// Steps that do something. FROM does not: BuildKit looks it up in every build and calls that a run; where it changed, what
-/// follows runs. Nor does LINK, which lays upon each other what is there.
+/// Steps that do something. FROM does not: BuildKit looks it up in every build and calls that a
+/// run; where it changed, what follows runs. Nor does LINK, which lays upon each other what is
+/// there.
 fn work(trace: &Trace) -> impl Iterator<Item = (&str, &VertexState, &StepName)> {
     let is_work =
         |label: &StepName| !["FROM ", "LINK "].iter().any(|word| label.instruction.starts_with(word));
@@ -130,7 +131,8 @@ pub(crate) fn steps(trace: &Trace) -> Vec<StepReport> {
     steps
 }
 
-/// When a step that ran began, in seconds after the build did; below 0 where another build had begun it before.
+/// When a step that ran began, in seconds after the build did; below 0 where another build had
+/// begun it before.
 fn began(state: &VertexState, origin: Timestamp) -> Option<f64> {
     let started = state.started.filter(|_| !state.cached)?;
     Some(round(started.duration_since(origin).as_secs_f64()))

@@ -1,4 +1,5 @@
-//! A failed build, said once: the step, its last lines, its exit code, where the rest is, what to do.
+//! A failed build, said once: the step, its last lines, its exit code, where the rest is, what to
+//! do.
 
 use std::fmt;
 use std::path::Path;
@@ -30,33 +31,44 @@ pub(crate) struct BuildFailure {
 const ADVICE: &[(&str, &str)] = &[
     (
         "no space left on device",
-        "free some space: `docker system df` shows what takes it, `docker buildx prune` frees the builder's",
+        "free some space: `docker system df` shows what uses it, `docker buildx prune` frees the \
+         builder's cache",
     ),
     (
         "checksum mismatch",
-        "a module is not what go.sum says: see who changed it; `go mod tidy` in builder/frankenphp only if the change is wanted",
+        "a module does not match go.sum: find out who changed it; run `go mod tidy` in builder/frankenphp \
+         only if you want the change",
     ),
     ("missing go.sum entry", "run `go mod tidy` in builder/frankenphp and commit go.sum"),
     (
         "certificate signed by unknown authority",
-        "name your company's CA bundle in SSL_CERT_FILE: it reaches the build as a secret",
+        "name your company's CA bundle in SSL_CERT_FILE: it is passed to the build as a secret",
     ),
     (
         "failed to resolve source metadata",
-        "the image of a FROM cannot be had: see its name, the registry, `docker login`",
+        "the image of a FROM is not available: check its name, the registry, and `docker login`",
     ),
-    ("pull access denied", "the image of a FROM cannot be had: see its name, the registry, `docker login`"),
+    (
+        "pull access denied",
+        "the image of a FROM is not available: check its name, the registry, and `docker login`",
+    ),
     ("dockerfile parse error", "correct the Dockerfile at the line named above"),
     (
         "failed to read dockerfile",
-        "there is no Dockerfile at that path: see `dockerfile:` and `context:` in the declaration",
+        "the Dockerfile does not exist at that path: check `dockerfile:` and `context:` in the declaration",
     ),
-    ("could not resolve", "the network or its name server is gone: run it again, what was done is kept"),
+    (
+        "could not resolve",
+        "the network or its name server failed: run the build again; finished steps are kept",
+    ),
     (
         "temporary failure resolving",
-        "the network or its name server is gone: run it again, what was done is kept",
+        "the network or its name server failed: run the build again; finished steps are kept",
     ),
-    ("connection refused", "a server that a step needs does not answer: run it again, what was done is kept"),
+    (
+        "connection refused",
+        "a server that a step needs does not answer: run the build again; finished steps are kept",
+    ),
 ];
 
 impl BuildFailure {
@@ -104,7 +116,7 @@ impl fmt::Display for BuildFailure {
         if let Some(advice) = &self.advice {
             write!(f, "\n{advice}")?;
         }
-        write!(f, "\nthe whole log: {}", self.log)
+        write!(f, "\nfull log: {}", self.log)
     }
 }
 
@@ -114,7 +126,7 @@ mod tests {
     use crate::progress::decode::Chunk;
 
     #[test]
-    fn step_code_lines_advice_and_log_are_told() {
+    fn step_code_lines_advice_and_log_are_reported() {
         let mut trace = Trace::new(&["app".to_owned()]);
         let chunk: Chunk = serde_json::from_str(
             r#"{"vertexes":[{"digest":"d","name":"[s 2/3] RUN make","started":"2026-11-22T12:00:00Z"}],
@@ -130,11 +142,11 @@ mod tests {
         assert_eq!(lines[0], "the build failed with exit code 2 in `[s 2/3] RUN make`");
         assert_eq!(lines[1], "  | cp: no space left on device");
         assert!(lines[2].starts_with("free some space"));
-        assert_eq!(lines[3], "the whole log: /log");
+        assert_eq!(lines[3], "full log: /log");
     }
 
     #[test]
-    fn what_a_step_coloured_is_told_without_colours() {
+    fn colored_output_is_reported_without_colors() {
         let mut failure = BuildFailure::new(&Trace::default(), &["x".to_owned()], Path::new("/log"));
         failure.output.push("\x1b[31mred\x1b[0m\x1b[2K".into());
         assert!(failure.to_string().contains("\n  | red\n"));

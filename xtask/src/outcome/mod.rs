@@ -116,8 +116,8 @@ pub(crate) struct StepReport {
     pub cached: bool,
     /// How long it took.
     pub seconds: f64,
-    /// When it began, in seconds after the build did: below 0 where another build had begun it before and this one waited for it. Nothing
-    /// for a step that did not run.
+    /// When it began, in seconds after the build did: below 0 where another build had begun it
+    /// before and this one waited for it. Nothing for a step that did not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<f64>,
     /// The steps whose results it took, as indices of the report's steps.

@@ -1,4 +1,5 @@
-//! Whose results a step took, by BuildKit's graph. What lies between two steps and is none itself, a FROM or a context, is gone through.
+//! Whose results a step took, by BuildKit's graph. What lies between two steps and is none itself,
+//! a FROM or a context, is gone through.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ pub(crate) fn of(trace: &Trace, digests: &[&str], steps: &[StepReport]) -> Vec<V
         while let Some(digest) = open.pop() {
             for input in trace.vertices.get(digest).into_iter().flat_map(|state| &state.inputs) {
                 match places.get(input.as_str()) {
-                    Some(at) => found.extend(beside(at, &steps[index].target, steps)),
+                    Some(at) => found.extend(same_target(at, &steps[index].target, steps)),
                     None if seen.insert(input.as_str()) => open.push(input),
                     None => {}
                 }
@@ -29,7 +30,7 @@ pub(crate) fn of(trace: &Trace, digests: &[&str], steps: &[StepReport]) -> Vec<V
 }
 
 /// Of a vertex that several targets share the one of this target, else the first.
-fn beside(places: &[usize], target: &str, steps: &[StepReport]) -> Option<usize> {
+fn same_target(places: &[usize], target: &str, steps: &[StepReport]) -> Option<usize> {
     let same = places.iter().find(|index| steps[**index].target == target);
     same.or(places.first()).copied()
 }

@@ -44,7 +44,7 @@ impl Right {
             None if PLAIN.contains(&text) => vec![Self::Other(text.to_owned())],
             _ => {
                 return Err(usage(format!(
-                    "`--allow {text}` is unknown\nuse fs.read=DIR, fs.write=DIR, fs=DIR, {}",
+                    "unknown value `{text}` for `--allow`\nuse fs.read=DIR, fs.write=DIR, fs=DIR, {}",
                     PLAIN.join(", ")
                 )));
             }
@@ -147,7 +147,7 @@ pub(crate) fn check(declaration: &Declaration, names: &[String], granted: &[Righ
     let options: Vec<String> = rights.iter().map(option).collect();
     let file = declaration.files.first().map(|file| file.display().to_string()).unwrap_or_default();
     Err(usage(format!(
-        "`{file}` asks for more than its own directory:\n{lines}if you trust the file, grant it: {}",
+        "`{file}` asks for more than its own directory:\n{lines}if you trust the file, allow it: {}",
         options.join(" ")
     )))
 }
@@ -334,7 +334,7 @@ mod tests {
         for (target, option) in table {
             let said = refusal(&dir, target.clone(), &BuildOptions::default()).unwrap_or_default();
             let (_, grant) =
-                said.split_once("grant it: --allow ").unwrap_or_else(|| panic!("{target:?}: {said}"));
+                said.split_once("allow it: --allow ").unwrap_or_else(|| panic!("{target:?}: {said}"));
             assert!(grant.starts_with(option), "{said}");
             let allow = Right::parse(grant, &host(&home, &home)).expect("an option");
             let options = BuildOptions { allow, ..BuildOptions::default() };

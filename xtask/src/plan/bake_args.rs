@@ -1,4 +1,5 @@
-//! The calls of `docker buildx bake`: what the build and its saves share, and what is the build's own.
+//! The calls of `docker buildx bake`: what the build and its saves share, and what is the build's
+//! own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,8 +23,8 @@ pub(crate) fn bake(facts: &BuildFacts, options: &BuildOptions, common: &Command,
     bake.args(output_sets(facts, options)).args(facts.names.iter().cloned())
 }
 
-/// What the build and each save share, so that a save finds all of the build's work: files, builder, contexts, arguments,
-/// caches to read.
+/// What the build and each save share, so that a save finds all of the build's work: files,
+/// builder, contexts, arguments, caches to read.
 pub(crate) fn common(
     facts: &BuildFacts,
     options: &BuildOptions,
@@ -133,8 +134,8 @@ fn environment(facts: &BuildFacts) -> BTreeMap<String, String> {
 /// The oldest buildx whose bake knows rights to paths.
 const KNOWS_ALLOW: Version = Version(0, 18);
 
-/// What bake is allowed for a declaration that is not ours: what the user grants, and the build's own
-/// files.
+/// What bake is allowed for a declaration that is not ours: what the user grants, and the build's
+/// own files.
 fn allowed(facts: &BuildFacts) -> Vec<String> {
     let Some(granted) = facts.granted.as_ref().filter(|_| facts.engine.buildx >= KNOWS_ALLOW) else {
         return Vec::new();
@@ -174,7 +175,7 @@ fn target_sets(facts: &BuildFacts, options: &BuildOptions, name: &str, declared:
 pub(crate) fn base_sets(facts: &BuildFacts, name: &str) -> Vec<String> {
     let declared = &facts.declaration.targets[name];
     let mut sets = Vec::new();
-    if let Some(base) = facts.base.as_ref().filter(|base| declared.builds_upon(&base.pinned)) {
+    if let Some(base) = facts.base.as_ref().filter(|base| declared.is_based_on(&base.pinned)) {
         sets.push(format!("{name}.args.BASE_IMAGE={}", base.image));
         if base.local && !facts.engine.capabilities().sees_local_images {
             sets.push(format!("{name}.contexts.{}={}", base.image, oci_layout(facts, base)));
@@ -183,8 +184,8 @@ pub(crate) fn base_sets(facts: &BuildFacts, name: &str) -> Vec<String> {
     sets
 }
 
-/// Whether a `--set` says where a result goes, or that what there is does not count: a save has a place of its own, and finds all
-/// of the build's work.
+/// Whether a `--set` says where a result goes, or that what there is does not count: a save has a
+/// place of its own, and finds all of the build's work.
 fn is_builds_own(set: &str) -> bool {
     says_output(set) || ["cache-to", "tags", "no-cache", "no-cache-filter"].contains(&key_of(set))
 }
@@ -211,7 +212,8 @@ fn output_sets(facts: &BuildFacts, options: &BuildOptions) -> Vec<String> {
         .filter(is_unnamed)
         .filter_map(|name| Some(format!("{name}.tags={}", facts.declaration.compose_names.get(name)?)));
     let outputs = options.outputs.iter().map(|output| format!("{main}.output={output}"));
-    // bake's own --push would push what the requested targets build upon as well, to wherever its name points.
+    // bake's own --push would push what the requested targets build upon as well, to wherever its
+    // name points.
     let pushed = facts.names.iter().take(facts.requested).filter(|_| options.push);
     let types = if facts.engine.capabilities().uses_oci_media_types { ",oci-mediatypes=true" } else { "" };
     let pushed = pushed.map(|name| format!("{name}.output=type=image,push=true{types}"));
@@ -226,7 +228,8 @@ fn output_sets(facts: &BuildFacts, options: &BuildOptions) -> Vec<String> {
 fn unplaced<'a>(facts: &'a BuildFacts, options: &'a BuildOptions) -> impl Iterator<Item = &'a String> {
     let placed_by_set = options.sets.iter().any(|set| says_output(set));
     let placed = if options.push { facts.requested } else { usize::from(!options.outputs.is_empty()) };
-    // Other drivers would only load what the requested images build on, next to an image that goes elsewhere.
+    // Other drivers would only load what the requested images build on, next to an image that goes
+    // elsewhere.
     let count =
         if placed > 0 && facts.engine.driver != Driver::Docker { facts.requested } else { usize::MAX };
     let declared = |name: &&String| !facts.declaration.targets[*name].output.is_empty();
@@ -236,14 +239,15 @@ fn unplaced<'a>(facts: &'a BuildFacts, options: &'a BuildOptions) -> impl Iterat
 /// Where such a result goes: to the engine, where users expect it. `None` leaves it to buildx.
 fn default_output(facts: &BuildFacts, name: &str) -> Option<&'static str> {
     if facts.engine.driver == Driver::Docker {
-        // Docker's own media types have none for zstd, which layers of a store are; `docker commit` refuses them.
+        // Docker's own media types have none for zstd, which layers of a store are; `docker commit`
+        // refuses them.
         return facts.engine.capabilities().uses_oci_media_types.then_some("type=image,oci-mediatypes=true");
     }
     can_load(facts, &facts.declaration.targets[name]).then_some("type=docker")
 }
 
-/// Whether the engine can hold a result of another driver. Its classic store has no manifest lists, which several platforms
-/// and attestations make, and buildx refuses the whole build then.
+/// Whether the engine can hold a result of another driver. Its classic store has no manifest lists,
+/// which several platforms and attestations make, and buildx refuses the whole build then.
 fn can_load(facts: &BuildFacts, target: &Target) -> bool {
     !facts.engine.capabilities().classic_image_store || !target.makes_manifest_list()
 }
@@ -257,9 +261,9 @@ pub(crate) fn unloaded(facts: &BuildFacts, options: &BuildOptions) -> Option<Str
     let names = names.collect::<Vec<_>>().join(", ");
     (!names.is_empty()).then(|| {
         format!(
-            "the result of {names} stays in the builder `{}`: the engine's classic image store cannot hold several \
-             platforms or attestations; push it with --push, write it with --output, or run `cargo xtask setup` to turn \
-             the containerd image store on",
+            "the result of {names} stays in the builder `{}`: the engine's classic image store does not \
+             support several platforms or attestations; push it with --push, write it with --output, or \
+             run `cargo xtask setup` to turn on the containerd image store",
             facts.engine.builder
         )
     })
@@ -310,7 +314,8 @@ mod tests {
             base.output.push("type=cacheonly".into());
         };
         assert_eq!(kept(&|facts, _| declare(facts)), [true, false]);
-        // Another driver loads into the engine, which asks it for these types by itself; the classic store has its own.
+        // Another driver loads into the engine, which asks it for these types by itself; the
+        // classic store has its own.
         assert_eq!(kept(&|facts, _| facts.engine.driver = Driver::Remote), [false, false]);
         assert_eq!(kept(&|facts, _| facts.engine.containerd_store = false), [false, false]);
     }
@@ -337,7 +342,8 @@ mod tests {
         let (loads, warnings) = loaded(&|facts, _| several(facts));
         assert_eq!((loads, warnings.len()), ([false, true], 1));
         assert!(warnings[0].contains("`app`") && !warnings[0].contains("`base`"), "{warnings:?}");
-        // The containerd store holds manifest lists, and a result that goes elsewhere is not missed.
+        // The containerd store holds manifest lists, and a result that goes elsewhere is not
+        // missed.
         let containerd = loaded(&|facts, _| {
             several(facts);
             facts.engine.containerd_store = true;

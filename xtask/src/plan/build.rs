@@ -101,8 +101,8 @@ pub(crate) struct Plan {
     pub prepare: Vec<Step>,
     /// The build: one call of `docker buildx bake`.
     pub bake: Command,
-    /// The same without registries, for where one promised layers that it does not deliver: that ends a build (measured), and
-    /// a cache must not.
+    /// The same without registries, for where one promised layers that it does not deliver: that
+    /// ends a build (measured), and a cache must not.
     pub without_registries: Option<Command>,
     /// A folder of this build's own; removed at its end.
     pub scratch: PathBuf,
@@ -119,7 +119,8 @@ pub(crate) struct Plan {
     pub dockerfiles: BTreeMap<String, String>,
     /// What the store remembers of that, once the build is good.
     pub remember: Vec<Step>,
-    /// Cache mounts: put back where a step is about to run and the builder lacks them, taken out where a step ran.
+    /// Cache mounts: put back where a step is about to run and the builder lacks them, taken out
+    /// where a step ran.
     pub mounts: MountPlan,
     /// Whether mounts are taken out.
     pub saves_mounts: bool,
@@ -150,8 +151,8 @@ pub(crate) struct PlannedTarget {
     pub remote: Vec<RegistryRead>,
 }
 
-/// How many results of other keys BuildKit is shown: each costs the builder the reading of its configuration, and the newest
-/// nearly always has what there is.
+/// How many results of other keys BuildKit is shown: each costs the builder the reading of its
+/// configuration, and the newest nearly always has what there is.
 const FALLBACKS: usize = 2;
 
 /// Makes the plan.
@@ -175,8 +176,8 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> P
     warnings.extend(bake_args::unloaded(facts, options));
     if !can_save && !options.no_save {
         warnings.push(
-            "this engine keeps images in the classic store and cannot export a cache to a folder: nothing is saved; \
-             `cargo xtask setup` turns the containerd image store on"
+            "this engine keeps images in the classic store and cannot export a cache to a directory: \
+             nothing is saved; run `cargo xtask setup` to turn on the containerd image store"
                 .into(),
         );
     }
@@ -254,7 +255,8 @@ fn planned(facts: &BuildFacts, options: &BuildOptions, index: usize, name: &str)
     }
 }
 
-/// The results of the exact key first, then the newest of other keys of the same image and platform.
+/// The results of the exact key first, then the newest of other keys of the same image and
+/// platform.
 pub(super) fn reading_order(stored: &Stored) -> Vec<PathBuf> {
     let (exact, others): (Vec<_>, Vec<_>) =
         stored.found.generations.iter().partition(|generation| generation.entry.key == stored.key);
@@ -268,7 +270,8 @@ pub(super) fn reading_order(stored: &Stored) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Brings the base image about and to the builder; where nothing is built upon it, cache mounts may still need its tools.
+/// Brings the base image about and to the builder; where nothing is built upon it, cache mounts may
+/// still need its tools.
 fn prepare(facts: &BuildFacts, needs_tools: bool) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some(base) = facts.base.as_ref().or(facts.tools.as_ref().filter(|_| needs_tools)) {
@@ -281,12 +284,13 @@ fn prepare(facts: &BuildFacts, needs_tools: bool) -> Vec<Step> {
     steps
 }
 
-/// Lays the base image out for a builder that does not see it, and keeps the layout for later builds.
+/// Lays the base image out for a builder that does not see it, and keeps the layout for later
+/// builds.
 fn lay_out(base: &Base, scratch: &Path) -> Vec<Step> {
     let (dir, tar) = (scratch.join("base"), scratch.join("base.tar"));
     let words = |path: &Path| path.display().to_string();
     let mut steps = vec![
-        Step::run("handing the base image to the builder", Command::new(["mkdir", "-p", &words(&dir)])),
+        Step::run("copying the base image to the builder", Command::new(["mkdir", "-p", &words(&dir)])),
         Step::run("", Command::new(["docker", "save", "-o", &words(&tar), &base.image])),
         Step::run("", Command::new(["tar", "-xf", &words(&tar), "-C", &words(&dir)])),
     ];
@@ -304,7 +308,7 @@ impl Plan {
         let mut lines: Vec<String> = self.prepare.iter().map(Step::to_shell).collect();
         lines.push(self.bake.to_shell());
         if let Some(again) = &self.without_registries {
-            lines.push("# where a registry fails to deliver what it promised:".into());
+            lines.push("# if a registry fails to deliver layers that its cache lists:".into());
             lines.push(again.to_shell());
         }
         lines.extend(self.remember.iter().map(Step::to_shell));

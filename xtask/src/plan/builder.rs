@@ -1,6 +1,7 @@
-//! Persistent builders: what `builder up` and `builder down` do, from how a builder was asked for, how it was made and how it
-//! is. Its garbage collection removes layers before cache mounts; a policy of its own replaces all of BuildKit's defaults, the
-//! newer of which drop cache mounts after 48 idle hours.
+//! Persistent builders: what `builder up` and `builder down` do, from how a builder was asked for,
+//! how it was made and how it is. Its garbage collection removes layers before cache mounts; a
+//! policy of its own replaces all of BuildKit's defaults, the newer of which drop cache mounts
+//! after 48 idle hours.
 
 use std::collections::BTreeMap;
 
@@ -108,7 +109,8 @@ impl BuilderSpec {
     }
 }
 
-/// BuildKit's configuration. Sizes stand under the names of versions before and since 0.17; each reads the one it knows.
+/// BuildKit's configuration. Sizes stand under the names of versions before and since 0.17; each
+/// reads the one it knows.
 pub(crate) fn config(size: u64) -> String {
     let bytes = size * 1_000_000_000;
     let rule = |all: bool, filters: &str| {
@@ -117,14 +119,15 @@ pub(crate) fn config(size: u64) -> String {
         )
     };
     format!(
-        "# Written by `cargo xtask builder up`. Layers go before cache mounts, and mounts only where they alone are too much.\n\
-         [worker]\n  [worker.oci]\n    gc = true\n{}{}",
+        "# Written by `cargo xtask builder up`. Layers are removed before cache mounts, and mounts only \
+         if they alone exceed the limit.\n[worker]\n  [worker.oci]\n    gc = true\n{}{}",
         rule(false, "      filters = [\"type!=exec.cachemount\"]\n"),
         rule(true, "")
     )
 }
 
-/// The settings of a TOML file whatever its layout: buildx writes it anew, without comments. `None` where it is no TOML.
+/// The settings of a TOML file whatever its layout: buildx writes it anew, without comments. `None`
+/// where it is no TOML.
 fn settings(toml: &str) -> Option<serde_json::Value> {
     basic_toml::from_str(toml).ok()
 }
@@ -139,7 +142,7 @@ pub(crate) fn up(spec: &BuilderSpec, facts: &BuilderFacts, layout: &Layout) -> R
     }
     let is_ours = facts.made.is_some();
     match &facts.instance {
-        None => steps.extend(create(spec, facts, layout, format!("making the builder `{name}`"))),
+        None => steps.extend(create(spec, facts, layout, format!("creating the builder `{name}`"))),
         Some(instance) if spec.matches(instance) => {
             if !instance.is_up {
                 steps.push(Step::run(
@@ -153,7 +156,7 @@ pub(crate) fn up(spec: &BuilderSpec, facts: &BuilderFacts, layout: &Layout) -> R
         }
         Some(_) => {
             steps.extend(pull(spec, facts));
-            let why = format!("the builder `{name}` is made anew and keeps its cache");
+            let why = format!("the builder `{name}` is created again and keeps its cache");
             steps.push(Step::run(why, remove(spec)));
             let has_pulled = BuilderFacts { has_image: true, ..facts.clone() };
             steps.extend(create(spec, &has_pulled, layout, ""));
@@ -205,9 +208,9 @@ fn remove(spec: &BuilderSpec) -> Command {
 fn foreign(spec: &BuilderSpec, instance: &Instance) -> anyhow::Error {
     let (name, wanted, driver) = (&spec.name, spec.place.driver(), &instance.driver);
     let what = if wanted == driver.as_str() {
-        format!("there is a builder `{name}` with other settings, which xtask did not make")
+        format!("a builder `{name}` with other settings exists, which xtask did not create")
     } else {
-        format!("there is a builder `{name}` with the driver {driver}, and {wanted} is asked for")
+        format!("a builder `{name}` with the driver {driver} exists, and {wanted} is requested")
     };
     usage(format!(
         "{what}\nname another one, as `cargo xtask builder up durango-2`, or use it with --builder"
@@ -220,7 +223,8 @@ pub(crate) fn down(name: &str, facts: &BuilderFacts, layout: &Layout, purge: boo
         return match &facts.instance {
             None => Ok(volume(name, facts, purge).into_iter().collect()),
             Some(_) => Err(usage(format!(
-                "the builder `{name}` was not made by xtask, which leaves it alone\n`docker buildx rm {name}` removes it"
+                "xtask did not create the builder `{name}` and does not remove it\n`docker buildx rm \
+                 {name}` removes it"
             ))),
         };
     };

@@ -1,4 +1,5 @@
-//! What `builder up` is asked for: its options, and for those that are not given what it was told before.
+//! What `builder up` is asked for: its options, and for those that are not given what it was told
+//! before.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,9 @@ pub(crate) fn spec(
     let mut options = certificates;
     for option in parsed.many("--driver-opt") {
         let Some((key, value)) = option.split_once('=') else {
-            return Err(usage(format!("`--driver-opt {option}` is not of the form K=V\nas network=host")));
+            return Err(usage(format!(
+                "`--driver-opt {option}` is not K=V\nfor example: --driver-opt network=host"
+            )));
         };
         options.insert(key.to_owned(), value.to_owned());
     }
@@ -50,7 +53,7 @@ fn certificates(session: &Session, parsed: &Parsed) -> Result<BTreeMap<String, S
         if let Some(file) = parsed.one(option)? {
             let path = session.host.absolute(&file);
             if !path.is_file() {
-                return Err(usage(format!("there is no file `{file}`\ncorrect {option}")));
+                return Err(usage(format!("file `{file}` not found\ncorrect {option}")));
             }
             options.insert(option.trim_start_matches('-').to_owned(), path.display().to_string());
         }
@@ -64,14 +67,15 @@ fn place(parsed: &Parsed, has_certificates: bool, before: Option<&BuilderPlace>)
     let is_container = image.is_some() || size.is_some();
     if is_container && (endpoint.is_some() || has_certificates) {
         return Err(usage(
-            "`--image` and `--size` are for a builder of this machine, `--endpoint` for one elsewhere\nleave one out",
+            "`--image` and `--size` are for a builder on this machine, `--endpoint` for one on another \
+             machine\nleave one out",
         ));
     }
     match (endpoint, before) {
         (Some(endpoint), _) => remote(endpoint),
         (None, Some(BuilderPlace::Remote { endpoint })) if !is_container => remote(endpoint.clone()),
         (None, _) if has_certificates => {
-            Err(usage("certificates are for `--endpoint`\nadd it, as --endpoint tcp://buildkit.example:1234"))
+            Err(usage("certificates need `--endpoint`\nfor example: --endpoint tcp://buildkit.example:1234"))
         }
         (None, before) => {
             let (old_image, old_size) = match before {
@@ -89,7 +93,10 @@ fn remote(endpoint: String) -> Result<BuilderPlace> {
     if known.iter().any(|scheme| endpoint.len() > scheme.len() && endpoint.starts_with(scheme)) {
         return Ok(BuilderPlace::Remote { endpoint });
     }
-    Err(usage(format!("`--endpoint {endpoint}` is no address of BuildKit\nas tcp://buildkit.example:1234")))
+    Err(usage(format!(
+        "`--endpoint {endpoint}` is not an address of BuildKit\nfor example: \
+     tcp://buildkit.example:1234"
+    )))
 }
 
 /// `40GB`, or `40` for short; whole GB, of which a builder needs one.
@@ -100,7 +107,9 @@ fn gigabytes(text: &str) -> Result<u64> {
     };
     match bytes.map(|bytes| bytes / GB) {
         Some(size @ 1..) => Ok(size),
-        _ => Err(usage(format!("`--size {text}` is no size of a builder\nuse whole GB, as 40GB"))),
+        _ => {
+            Err(usage(format!("`--size {text}` is not a size of a builder\nuse whole GB, for example 40GB")))
+        }
     }
 }
 

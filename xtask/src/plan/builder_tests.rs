@@ -81,7 +81,7 @@ fn one_from_nothing_is_fetched_made_and_remembered() {
 }
 
 #[test]
-fn each_damage_is_mended_and_the_cache_stays() {
+fn each_damage_is_repaired_and_the_cache_stays() {
     let stopped = BuilderFacts { instance: Some(instance(&spec(), false)), ..healthy(&spec()) };
     assert_eq!(up_lines(&spec(), &stopped), ["docker buildx inspect --bootstrap durango"]);
     let gone = BuilderFacts { instance: None, ..healthy(&spec()) };
@@ -128,7 +128,7 @@ fn somebody_elses_builder_is_left_alone() {
         BuilderFacts { made: None, instance: Some(instance(&remote("tcp://a:1"), true)), ..healthy(&spec()) };
     let error = up(&spec(), &other, &layout()).expect_err("another driver");
     assert!(
-        error.to_string().contains("with the driver remote, and docker-container is asked for"),
+        error.to_string().contains("with the driver remote exists, and docker-container is requested"),
         "{error}"
     );
     assert_eq!(exit_code(&error), 2);
@@ -136,7 +136,7 @@ fn somebody_elses_builder_is_left_alone() {
     let ours = healthy(&BuilderSpec { name: "team".into(), ..spec() });
     up(&remote("tcp://a:1"), &ours, &layout()).expect_err("another driver");
     let error = down("durango", &other, &layout(), true).expect_err("not ours");
-    assert!(error.to_string().contains("was not made by xtask"), "{error}");
+    assert!(error.to_string().contains("xtask did not create"), "{error}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What goes into a bundle: of each image and platform the newest generation and the exact ones, the cache mounts that its
-//! Dockerfile uses, the base image, and what was run again.
+//! What goes into a bundle: of each image and platform the newest generation and the exact ones,
+//! the cache mounts that its Dockerfile uses, the base image, and what was run again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ pub(crate) fn plan(
     if let Some(image) = wanted.images.iter().find(|image| !has(image)) {
         let known: BTreeSet<_> = stock.layers.iter().map(|(_, layers)| layers.entry.image.as_str()).collect();
         let known: Vec<_> = known.into_iter().collect();
-        bail!("the store holds no layers of `{image}`\nit holds: {}", known.join(", "));
+        bail!("the store has no layers of `{image}`\nit has: {}", known.join(", "));
     }
     let mut newest = BTreeMap::new();
     for (dir, layers) in stock.layers.iter().filter(|(_, layers)| is_asked(&layers.entry.image)) {
@@ -99,7 +99,7 @@ pub(crate) fn plan(
     };
     let mounts: Vec<&SavedMount> = stock.mounts.iter().filter(used).collect();
     if chosen.is_empty() && mounts.is_empty() {
-        bail!("the store holds nothing that could travel\nbuild an image first");
+        bail!("the store has nothing to export\nbuild an image first");
     }
     let mut sources = BTreeMap::new();
     for (dir, names) in chosen

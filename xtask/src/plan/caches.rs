@@ -1,5 +1,6 @@
-//! The caches of a build: the store on this machine and registries, as `--cache` and `DURANGO_CACHE` name them. The store is
-//! always among them and always first, being the nearest, unless `none` leaves it out.
+//! The caches of a build: the store on this machine and registries, as `--cache` and
+//! `DURANGO_CACHE` name them. The store is always among them and always first, being the nearest,
+//! unless `none` leaves it out.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -47,7 +48,8 @@ impl Default for Caches {
 }
 
 impl Caches {
-    /// Reads what was given; `variable` stands in where no option was, with its caches parted by spaces.
+    /// Reads what was given; `variable` stands in where no option was, with its caches parted by
+    /// spaces.
     pub fn parse(options: &[String], variable: Option<&str>) -> Result<Self> {
         let (name, specs): (_, Vec<&str>) = if options.is_empty() {
             ("DURANGO_CACHE=", variable.unwrap_or_default().split_whitespace().collect())
@@ -68,13 +70,13 @@ impl Caches {
             Some(("registry", rest)) => {
                 let registry = registry(rest).map_err(wrong)?;
                 if self.registries.iter().any(|known| known.reference == registry.reference) {
-                    return Err(wrong("is given twice\ngive it once".into()));
+                    return Err(wrong("is a duplicate\ngive it once".into()));
                 }
                 self.registries.push(registry);
             }
             _ => {
                 return Err(wrong(
-                    "names no kind of cache\nuse local, none or registry=REF[,ro][,layers][,mode=max|min]"
+                    "is not a kind of cache\nuse local, none or registry=REF[,ro][,layers][,mode=max|min]"
                         .into(),
                 ));
             }
@@ -96,9 +98,7 @@ fn registry(text: &str) -> Result<Registry, String> {
             "mode=max" => registry.mode = Mode::Max,
             "mode=min" => registry.mode = Mode::Min,
             _ => {
-                return Err(format!(
-                    "has the unknown part `{part}`\nknown are ro, layers, mode=max and mode=min"
-                ));
+                return Err(format!("has the unknown part `{part}`\nuse ro, layers, mode=max or mode=min"));
             }
         }
     }
@@ -110,7 +110,7 @@ fn check(reference: &str) -> Result<(), String> {
     let example = "for example: registry=registry.example/team/cache";
     let (host, path) = reference.split_once('/').unwrap_or(("", reference));
     if path.contains(['@', ':']) {
-        return Err(format!("has a tag or a digest, and every image gets a tag of its own there\n{example}"));
+        return Err(format!("has a tag or a digest, but xtask chooses the tag of each image\n{example}"));
     }
     let is_part = |part: &str| {
         let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
@@ -144,8 +144,8 @@ impl Registry {
         format!("{}:{}", self.reference, parts.join("-"))
     }
 
-    /// The value of `cache-to` for one of its tags. An image manifest is what most registries take: an index of layers is
-    /// refused by some.
+    /// The value of `cache-to` for one of its tags. An image manifest is what most registries take:
+    /// an index of layers is refused by some.
     pub fn cache_to(&self, reference: &str) -> String {
         let mode = match self.mode {
             Mode::Max => "max",
@@ -157,8 +157,8 @@ impl Registry {
     }
 }
 
-/// A text as a tag takes it: 128 letters, digits, `_`, `.` and `-`, the first no `.` or `-`. One that is too long ends in its
-/// digest.
+/// A text as a tag takes it: 128 letters, digits, `_`, `.` and `-`, the first no `.` or `-`. One
+/// that is too long ends in its digest.
 fn plain(text: &str, width: usize) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' };
     let plain: String = text.chars().map(allowed).collect();
@@ -197,10 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cache_is_told_with_its_place() {
+    fn an_invalid_cache_is_reported_with_its_place() {
         for (spec, words) in [
-            ("registery=a/b", "names no kind"),
-            ("gha", "names no kind"),
+            ("registery=a/b", "is not a kind"),
+            ("gha", "is not a kind"),
             ("registry=", "is not the name"),
             ("registry=cache", "is not the name"),
             ("registry=a.example/Upper", "is not the name"),

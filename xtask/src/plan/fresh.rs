@@ -1,8 +1,9 @@
-//! Steps that run again and keep their cache mounts, which BuildKit's own `--no-cache` empties. All steps of a target: its
-//! `/dev/shm` is some bytes larger, which is part of every RUN's key, ONBUILD's too, on every driver. Some steps: a copy of its
-//! Dockerfile, in the build's scratch folder, has an ARG in front of them. What was asked is remembered in the store and
-//! repeated by every later build, else that would find the results from before. COPY and ADD need none of it: BuildKit
-//! compares the files.
+//! Steps that run again and keep their cache mounts, which BuildKit's own `--no-cache` empties. All
+//! steps of a target: its `/dev/shm` is some bytes larger, which is part of every RUN's key,
+//! ONBUILD's too, on every driver. Some steps: a copy of its Dockerfile, in the build's scratch
+//! folder, has an ARG in front of them. What was asked is remembered in the store and repeated by
+//! every later build, else that would find the results from before. COPY and ADD need none of it:
+//! BuildKit compares the files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -62,7 +63,8 @@ pub(crate) struct Fresh {
     pub prepare: Vec<Step>,
     /// `--set` values.
     pub sets: Vec<String>,
-    /// A file for bake beside the declaration's: Dockerfiles inside a declaration cannot be set otherwise.
+    /// A file for bake beside the declaration's: Dockerfiles inside a declaration cannot be set
+    /// otherwise.
     pub inline: Option<PathBuf>,
     /// What the store remembers once the build is good.
     pub remember: Vec<Step>,
@@ -70,12 +72,14 @@ pub(crate) struct Fresh {
     pub warnings: Vec<String>,
 }
 
-const NOT_REMEMBERED: &str = "what is run again is not remembered, since the store is left alone: the next build may find the results from before";
+const NOT_REMEMBERED: &str = "the steps that are run again are not recorded, because the store is \
+ ignored: the next build may use the results from before";
 
 /// What Docker gives a container.
 const DEFAULT_SHM: u64 = 64 << 20;
 
-/// What the words of `--fresh` stand for in each target; one that stands for nothing anywhere is an error that names the near.
+/// What the words of `--fresh` stand for in each target; one that stands for nothing anywhere is an
+/// error that names the near.
 pub(crate) fn choose(words: &[String], targets: &mut BTreeMap<String, FreshFacts>) -> Result<()> {
     for word in words {
         let (mut found, mut others) = (false, Vec::new());
@@ -106,15 +110,15 @@ fn refuse(word: &str, others: &[StepSelector]) -> anyhow::Error {
         .map(String::as_str)
         .collect();
     if !several.is_empty() {
-        return usage(format!("`--fresh {word}` fits several steps\nname one of: {}", several.join("; ")));
+        return usage(format!("`--fresh {word}` matches several steps\nname one of: {}", several.join("; ")));
     }
     if let Some(text) = others
         .iter()
         .find_map(|other| if let StepSelector::NoCommand(text) = other { Some(text) } else { None })
     {
         return usage(format!(
-            "`{text}` runs no command of its own, so `--fresh` has nothing to run again: BuildKit compares files by their content\n\
-             name a stage or a RUN"
+            "`{text}` runs no command, so `--fresh` has nothing to run again: BuildKit compares files by \
+             their content\nname a stage or a RUN"
         ));
     }
     let mut known: Vec<&str> = Vec::new();
@@ -130,7 +134,7 @@ fn refuse(word: &str, others: &[StepSelector]) -> anyhow::Error {
         ));
     }
     usage(format!(
-        "no stage or RUN of what is built is `{word}`{}\nthere are: {}",
+        "no stage or RUN of the targets is `{word}`{}\navailable: {}",
         suggestion(word, known.iter().copied()),
         known.join("; ")
     ))
@@ -231,8 +235,8 @@ impl Fresh {
         let copy = scratch.join("fresh").join(target).join(name);
         self.sets.push(format!("{target}.dockerfile={}", copy.display()));
         if let Some(ignore) = ignore {
-            let beside = copy.with_file_name(format!("{}.dockerignore", name.to_string_lossy()));
-            self.prepare.push(Step::write_private(beside, ignore));
+            let ignore_file = copy.with_file_name(format!("{}.dockerignore", name.to_string_lossy()));
+            self.prepare.push(Step::write_private(ignore_file, ignore));
         }
         self.prepare.push(Step::write_private(copy, text));
     }

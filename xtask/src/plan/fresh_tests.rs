@@ -61,12 +61,12 @@ fn no_cache_makes_shm_some_bytes_larger_and_is_remembered_for_every_target() {
 }
 
 #[test]
-fn a_store_that_is_left_alone_remembers_nothing_and_that_is_told() {
+fn an_ignored_store_records_nothing_and_the_build_warns() {
     let mut facts = with_fresh();
     facts.fresh.values_mut().for_each(|known| known.path = None);
     let plan = whole(&facts, &BuildOptions { no_cache: true, ..BuildOptions::default() }, "id");
     assert!(plan.remember.is_empty() && plan.bake.to_shell().contains("app.shm-size="));
-    assert_eq!(plan.warnings.iter().filter(|warning| warning.contains("not remembered")).count(), 1);
+    assert_eq!(plan.warnings.iter().filter(|warning| warning.contains("not recorded")).count(), 1);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn words_that_fit_nothing_name_the_near() {
     let near = refused("tool");
     assert!(near.contains("did you mean `tools`?") && near.contains("RUN make app"), "{near}");
     assert!(refused("RUN make").contains("tools/RUN make tools; stage-1/RUN make app"));
-    assert!(refused("COPY a b").contains("runs no command of its own"));
+    assert!(refused("COPY a b").contains("runs no command"));
     let mut remote = with_fresh().fresh;
     remote.values_mut().for_each(|known| known.source = None);
     assert!(choose(&["x".into()], &mut remote).expect_err("none").to_string().contains("needs a Dockerfile"));

@@ -1,4 +1,5 @@
-//! What goes from the store, and why: from its contents, the policy and the clock to a list. What was listed is what goes.
+//! What goes from the store, and why: from its contents, the policy and the clock to a list. What
+//! was listed is what goes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -55,9 +56,9 @@ pub struct GcPlan {
     pub short: u64,
 }
 
-/// Makes the list. First what nobody can use, then what is old by the policy, then generations beyond those that stay, then,
-/// while the store is too large, what was of no use for the longest time. Where room is asked for and cannot be had,
-/// nothing goes for it.
+/// Makes the list. First what nobody can use, then what is old by the policy, then generations
+/// beyond those that stay, then, while the store is too large, what was of no use for the longest
+/// time. Where room is asked for and cannot be had, nothing goes for it.
 pub(crate) fn plan(contents: &Contents, request: &Request, now: Timestamp) -> GcPlan {
     let mut picked = Picked { shares: contents.shares(), removals: Vec::new(), left: contents.bytes() };
     let before = picked.left;
@@ -133,7 +134,8 @@ fn is_by_age(kind: ItemKind) -> bool {
     matches!(kind, ItemKind::Layers | ItemKind::Mounts | ItemKind::Builds | ItemKind::Bases)
 }
 
-/// Results beyond the newest of their Dockerfile, and those of Dockerfiles beyond the newest of their image and platform.
+/// Results beyond the newest of their Dockerfile, and those of Dockerfiles beyond the newest of
+/// their image and platform.
 fn beyond(contents: &Contents, keep: usize) -> Vec<(&Item, String)> {
     let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
     for item in contents.of(ItemKind::Layers).filter(|item| item.state == ItemState::Sound) {
@@ -151,9 +153,13 @@ fn beyond(contents: &Contents, keep: usize) -> Vec<(&Item, String)> {
             });
             keys[at].1 += 1;
             if at >= keep {
-                beyond.push((item, format!("results of newer Dockerfiles are there: those of {keep} stay")));
+                beyond.push((
+                    item,
+                    format!("there are results of newer Dockerfiles: the latest {keep} are kept"),
+                ));
             } else if keys[at].1 > RESULTS {
-                beyond.push((item, format!("newer results of its Dockerfile are there: {RESULTS} stay")));
+                beyond
+                    .push((item, format!("its Dockerfile has newer results: the latest {RESULTS} are kept")));
             }
         }
         old.extend(beyond.into_iter().rev());
@@ -161,7 +167,8 @@ fn beyond(contents: &Contents, keep: usize) -> Vec<(&Item, String)> {
     old
 }
 
-/// Takes from the store what it needs to lose to be as small as `wanted`. What turns out to be needless stays after all.
+/// Takes from the store what it needs to lose to be as small as `wanted`. What turns out to be
+/// needless stays after all.
 fn pressure(items: &[&Item], picked: &mut Picked, wanted: u64, contents: &Contents) {
     let records: BTreeSet<_> = {
         let mut builds: Vec<_> = items.iter().filter(|item| item.kind == ItemKind::Builds).collect();
@@ -181,8 +188,8 @@ fn pressure(items: &[&Item], picked: &mut Picked, wanted: u64, contents: &Conten
             break;
         }
         let reason = match rank(item) {
-            0 => "it is damaged, and room is needed".to_owned(),
-            _ => format!("room is needed, and it was last of use on {}", day(item.used)),
+            0 => "it is damaged, and space is needed".to_owned(),
+            _ => format!("space is needed, and it was last used on {}", day(item.used)),
         };
         picked.take(item, reason);
     }

@@ -1,4 +1,5 @@
-//! The plan: what will be done and why, resolved and serialisable. Pure: made of facts, executed as it stands.
+//! The plan: what will be done and why, resolved and serialisable. Pure: made of facts, executed as
+//! it stands.
 
 pub(crate) mod allow;
 mod arguments;

@@ -1,6 +1,7 @@
 
-# What `cargo xtask pins --update` asks: which versions are the newest that can really be had. It is put after
-# builder/base-build.Dockerfile, so that the answer comes from the very mirror, keys and Go that a build would use.
+# What `cargo xtask pins --update` asks: which versions are the newest that can really be had. It is
+# put after builder/base-build.Dockerfile, so that the answer comes from the very mirror, keys and
+# Go that a build would use.
 
 FROM debian AS newest-debian
 COPY build-static.sh pins.env /builder/
@@ -17,7 +18,8 @@ here=/builder
 source $here/lib/common.sh
 source $here/lib/pins.sh
 
-# The stage `pins` knows which package is behind which pin; here it takes the newest in place of the pinned version.
+# The stage `pins` knows which package is behind which pin; here it takes the newest in place of the
+# pinned version.
 apt_lists() { apt_update; }
 resolve() {
     local version pinned
@@ -65,7 +67,8 @@ caddy=github.com/caddyserver/caddy/v2
 held() { [[ " $HELD " == *" $1 "* ]]; }
 current() { go list -m -f '{{.Version}}' "$1"; }
 
-# raise NAME MODULE [OTHER@VERSION] : to the newest release that this Go can build and that leaves the other where it is.
+# raise NAME MODULE [OTHER@VERSION] : to the newest release that this Go can build and that leaves
+# the other where it is.
 raise() {
     local name=$1 module=$2 before releases version
     shift 2

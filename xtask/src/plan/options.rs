@@ -76,7 +76,7 @@ impl BuildOptions {
         }
         let app = parsed.one("--app")?.map(|dir| host.absolute(dir));
         if let Some(dir) = app.as_ref().filter(|dir| !dir.is_dir()) {
-            return Err(usage(format!("there is no folder `{}`\ncorrect --app", dir.display())));
+            return Err(usage(format!("directory `{}` not found\ncorrect --app", dir.display())));
         }
         let (outputs, push) = (outputs(session, parsed, &sets)?, parsed.flag("--push"));
         if push && !outputs.is_empty() {
@@ -124,13 +124,14 @@ impl BuildOptions {
         writes_stdout(&self.outputs, &self.sets)
     }
 
-    /// The sets that may change what is declared. Tags may not: a target that builds upon another's image knows it by its
-    /// declared name.
+    /// The sets that may change what is declared. Tags may not: a target that builds upon another's
+    /// image knows it by its declared name.
     pub(crate) fn declaring_sets(&self) -> Vec<String> {
         self.sets.iter().filter(|set| tags_set(set).is_none()).cloned().collect()
     }
 
-    /// The first tag that the user chose for a target; `is_main` for the one that `--tag` speaks of.
+    /// The first tag that the user chose for a target; `is_main` for the one that `--tag` speaks
+    /// of.
     pub(crate) fn chosen_tag(&self, name: &str, is_main: bool) -> Option<&str> {
         let by_set = |set: &&String| tags_set(set).is_some_and(|target| target == name || target == "*");
         let of_main = self.tags.first().filter(|_| is_main);
@@ -145,10 +146,12 @@ fn outputs(session: &Session, parsed: &Parsed, sets: &[String]) -> Result<Vec<St
         parsed.many("--output").iter().map(|spec| typed_paths::output(spec, cwd)).collect();
     if writes_stdout(&outputs, sets) {
         if session.globals.json {
-            return Err(usage("`--json` and an archive both go to stdout\nadd `dest=FILE` to the output"));
+            return Err(usage("`--json` and an archive both write to stdout\nadd `dest=FILE` to the output"));
         }
         if session.host.stdout_is_terminal {
-            return Err(usage("an archive does not go to a terminal\nredirect stdout, or add `dest=FILE`"));
+            return Err(usage(
+                "an archive cannot be written to a terminal\nredirect stdout, or add `dest=FILE`",
+            ));
         }
     }
     Ok(outputs)

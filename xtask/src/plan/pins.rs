@@ -124,7 +124,7 @@ pub(crate) fn update(layout: &Layout, text: &str, newest: &Newest) -> Result<Upd
         None if moves_go => bail!("failed to read the newest versions: the answer has no go.mod for them"),
         _ => {}
     }
-    let warn = |unknown: &String| format!("its newest version is not known, so it stays: {unknown}");
+    let warn = |unknown: &String| format!("kept, because the newest version is unknown: {unknown}");
     let warnings = newest.unknown.iter().map(warn).collect();
     Ok(Update { schema: SCHEMA, pins: pins::parse(&new)?, changes, held: held(&old), steps, warnings })
 }

@@ -1,5 +1,5 @@
-//! The plan of a push: layers into a registry, by calls of their own like a save, so that neither a slow nor a broken
-//! registry touches the build.
+//! The plan of a push: layers into a registry, by calls of their own like a save, so that neither a
+//! slow nor a broken registry touches the build.
 
 use std::path::PathBuf;
 
@@ -32,13 +32,14 @@ pub(crate) struct Push {
     pub builder: String,
     /// Exports the layers to the exact tag.
     pub exact: Command,
-    /// Exports them once more to the tag of the newest: all blobs are there by then, which takes 0.3 s. Both tags in one
-    /// call upload everything twice, side by side (measured), and copying a tag with `imagetools` wraps it into an index,
-    /// which is no shape of a cache.
+    /// Exports them once more to the tag of the newest: all blobs are there by then, which takes
+    /// 0.3 s. Both tags in one call upload everything twice, side by side (measured), and copying a
+    /// tag with `imagetools` wraps it into an index, which is no shape of a cache.
     pub newest: Command,
 }
 
-/// The push of each target to each registry that may be written; those that others build upon come first.
+/// The push of each target to each registry that may be written; those that others build upon come
+/// first.
 pub(crate) fn plan(facts: &BuildFacts, common: &Command) -> Vec<Push> {
     let writable: Vec<&RegistryState> = facts.registries.iter().filter(|held| held.takes_pushes()).collect();
     let targets = facts.names.iter().rev().filter_map(|name| Some((name, facts.stored.get(name)?)));

@@ -1,5 +1,5 @@
-//! What registries hold, as facts of a plan: what is read there, what may be written, what the user is told of those that are
-//! of no use.
+//! What registries hold, as facts of a plan: what is read there, what may be written, what the user
+//! is told of those that are of no use.
 
 use std::collections::BTreeMap;
 
@@ -63,8 +63,8 @@ impl RegistryState {
         self.tags(target).is_some_and(|tags| tags.exact.is_some())
     }
 
-    /// Whether a push is worth trying. A registry that refuses to be read may only lack the repository, which some make with
-    /// the first push and refuse until then.
+    /// Whether a push is worth trying. A registry that refuses to be read may only lack the
+    /// repository, which some make with the first push and refuse until then.
     pub fn takes_pushes(&self) -> bool {
         !self.registry.read_only && matches!(self.said, Ok(_) | Err(RegistryAnswer::Denied(_)))
     }
@@ -74,12 +74,12 @@ impl RegistryState {
         let name = &self.registry.reference;
         Some(match self.said.as_ref().err()? {
             RegistryAnswer::Denied(why) => format!(
-                "the cache `{name}` is not read, since the registry refuses: {why}\n\
-                 `docker login` to it, or see that this account may read there"
+                "skipped the cache `{name}`, because the registry refuses access: {why}\nrun `docker \
+                 login`, or check that this account may read it"
             ),
             RegistryAnswer::Unreachable(why) => format!(
-                "the cache `{name}` is left out, since the registry cannot be reached: {why}\n\
-                 the build goes on without; leave out --cache to be spared the question"
+                "skipped the cache `{name}`, because the registry is not reachable: {why}\nthe build \
+                 continues without it; leave out --cache to skip the check"
             ),
             RegistryAnswer::Has(_) | RegistryAnswer::Empty => return None,
         })

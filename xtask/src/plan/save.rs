@@ -9,7 +9,8 @@ use super::build::{BuildFacts, Stored, reading_order};
 use crate::step::Command;
 use crate::store::key::Key;
 
-/// One target's layers, into one directory: two targets to one destination lose one of them, silently (measured).
+/// One target's layers, into one directory: two targets to one destination lose one of them,
+/// silently (measured).
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Save {
     /// The target.
@@ -22,19 +23,20 @@ pub(crate) struct Save {
     pub key: Key,
     /// Digests of the images that the results of this key hold now.
     pub held: Vec<String>,
-    /// Whether a registry has this key: copying layers that nobody here needed, whole toolchains among them, would fetch all
-    /// of them first.
+    /// Whether a registry has this key: copying layers that nobody here needed, whole toolchains
+    /// among them, would fetch all of them first.
     pub elsewhere: bool,
     /// The export goes here first,
-    pub beside: PathBuf,
+    pub staging: PathBuf,
     /// and is then renamed to the next number in here.
     pub results: PathBuf,
-    /// Results, or directories of them, whose blobs are linked in before: what is shared is neither exported again nor twice
-    /// on disk.
+    /// Results, or directories of them, whose blobs are linked in before: what is shared is neither
+    /// exported again nor twice on disk.
     pub seeds: Vec<PathBuf>,
     /// Results that BuildKit is shown.
     pub read: Vec<PathBuf>,
-    /// What it is expected to take, in bytes, by the newest result of its image; nothing is expected of a first one.
+    /// What it is expected to take, in bytes, by the newest result of its image; nothing is
+    /// expected of a first one.
     pub expected: Option<u64>,
     /// That result: room is made at the cost of others first.
     pub newest: Option<PathBuf>,
@@ -57,8 +59,8 @@ pub(crate) fn plan(facts: &BuildFacts, common: &Command) -> Vec<Save> {
 }
 
 fn save(facts: &BuildFacts, common: &Command, name: &str, stored: &Stored) -> Save {
-    let beside = facts.scratch.join("layers").join(name);
-    let export = format!("{name}.cache-to={},mode=max,compression=zstd", local_cache("dest", &beside));
+    let staging = facts.scratch.join("layers").join(name);
+    let export = format!("{name}.cache-to={},mode=max,compression=zstd", local_cache("dest", &staging));
     let command = common.clone().args(["--set", &export, "--set", "*.output=type=cacheonly", name]);
     let newest = stored.found.generations.first();
     let exact = stored.found.generations.iter().filter(|generation| generation.entry.key == stored.key);
@@ -69,7 +71,7 @@ fn save(facts: &BuildFacts, common: &Command, name: &str, stored: &Stored) -> Sa
         key: stored.key.clone(),
         elsewhere: facts.registries.iter().any(|held| held.has_exact(name)),
         held: exact.filter_map(|generation| generation.entry.digest.clone()).collect(),
-        beside,
+        staging,
         results: stored.results.clone(),
         seeds: facts.seeds.clone(),
         read: reading_order(stored),
@@ -86,7 +88,7 @@ impl Save {
         vec![
             format!("# unless `{}` holds this result already:", self.results.display()),
             self.command.to_shell(),
-            format!("mv {} {}/NUMBER", quote(&self.beside), quote(&self.results)),
+            format!("mv {} {}/NUMBER", quote(&self.staging), quote(&self.results)),
         ]
     }
 }

@@ -114,7 +114,7 @@ fn line(plan: &Plan) -> String {
 }
 
 #[test]
-fn what_is_linked_is_built_in_the_same_call_upon_the_chosen_base() {
+fn linked_targets_are_built_in_one_call_on_the_chosen_base() {
     let plan = plan(&facts(), &BuildOptions::default(), "id");
     let line = line(&plan);
     assert!(line.contains("'app.contexts.base=target:base'"), "{line}");
@@ -166,7 +166,7 @@ fn the_exact_key_is_read_first_and_old_generations_go() {
 }
 
 #[test]
-fn an_engine_that_cannot_export_saves_nothing_and_is_told() {
+fn an_engine_that_cannot_export_saves_nothing_and_the_build_warns() {
     let mut facts = facts();
     facts.engine.containerd_store = false;
     let plan = plan(&facts, &BuildOptions::default(), "id");
@@ -181,10 +181,7 @@ fn options_are_for_what_was_asked_for() {
     let plan = plan(&facts(), &options, "id");
     let line = line(&plan);
     assert!(line.contains("'app.output=type=image,push=true,oci-mediatypes=true'"), "{line}");
-    assert!(
-        line.contains("'base.output=type=image,oci-mediatypes=true'"),
-        "what it builds upon stays here: {line}"
-    );
+    assert!(line.contains("'base.output=type=image,oci-mediatypes=true'"), "its base stays here: {line}");
     assert!(line.contains("'app.tags=reg/app:1'") && !line.contains("base.tags"), "{line}");
     assert!(line.contains("'base.args.LOCKED=1'") && !line.contains("app.args.LOCKED"), "{line}");
     assert_eq!(plan.targets[0].image.as_deref(), Some("reg/app:1"));
@@ -282,7 +279,8 @@ fn pushes_go_to_what_may_be_written_once_for_each_tag() {
         .iter()
         .map(|push| (push.target.as_str(), push.registry.reference.as_str(), push.lacking))
         .collect();
-    // The base, which the first registry was not asked about, comes first; a registry that refuses is tried only where something ran.
+    // The base, which the first registry was not asked about, comes first; a registry that refuses
+    // is tried only where something ran.
     let of_base = [("base", "own/c", true), ("base", "empty/c", true), ("base", "refuses/c", false)];
     let of_app = [("app", "own/c", false), ("app", "empty/c", true), ("app", "refuses/c", false)];
     assert_eq!(to, [of_base, of_app].concat());

@@ -1,4 +1,5 @@
-//! Child processes that answer a question, the signals that end this process, and its standard streams.
+//! Child processes that answer a question, the signals that end this process, and its standard
+//! streams.
 
 pub(crate) mod query;
 pub(crate) mod root;

@@ -45,20 +45,22 @@ pub(crate) fn start_process(mut command: Command, line: String) -> Result<Runnin
     Ok(RunningQuery { line, child, stdout, stderr })
 }
 
-/// Runs `command` to its end and reads what it prints; after `limit` it is killed and that is an error.
+/// Runs `command` to its end and reads what it prints; after `limit` it is killed and that is an
+/// error.
 pub(crate) fn query(command: xshell::Cmd<'_>, limit: Duration) -> Result<QueryOutput> {
     start(command)?.answer(limit)
 }
 
 impl RunningQuery {
-    /// Waits for the end. After `limit` from now, and when the user asks to stop, the command and all that it started
-    /// are killed, and that is an error.
+    /// Waits for the end. After `limit` from now, and when the user asks to stop, the command and
+    /// all that it started are killed, and that is an error.
     pub(crate) fn answer(self, limit: Duration) -> Result<QueryOutput> {
         let line = self.line.clone();
-        self.answer_while(limit, &|| true)?.with_context(|| format!("`{line}` was stopped"))
+        self.answer_while(limit, &|| true)?.with_context(|| format!("`{line}` was interrupted"))
     }
 
-    /// The same as [`Self::answer`], given up with `None` as soon as `is_wanted` says no; it is asked again and again.
+    /// The same as [`Self::answer`], given up with `None` as soon as `is_wanted` says no; it is
+    /// asked again and again.
     pub(crate) fn answer_while(
         mut self,
         limit: Duration,
@@ -74,7 +76,7 @@ impl RunningQuery {
                 return Err(error::interrupted());
             }
             if started.elapsed() > limit {
-                bail!("`{}` gave no answer within {} s", self.line, limit.as_secs());
+                bail!("no answer from `{}` within {} s", self.line, limit.as_secs());
             }
             if !is_wanted() {
                 return Ok(None);
@@ -98,7 +100,7 @@ const SHOWN_LINES: usize = 3;
 /// Says that an answer is not what its command is known to print, with its first lines.
 pub(crate) fn unreadable(command: &str, answer: &str) -> String {
     let lines: Vec<&str> = answer.lines().take(SHOWN_LINES).collect();
-    format!("`{command}` answers in an unknown form:\n{}", lines.join("\n"))
+    format!("failed to read the answer of `{command}`:\n{}", lines.join("\n"))
 }
 
 fn drain(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {

@@ -1,6 +1,6 @@
-//! SIGINT, SIGTERM and SIGHUP. The first one asks the run to stop and gives it [`DEADLINE`] to clean up; the deadline or
-//! a second signal ends the process at once, and its children with it. Signals that were ignored at the start, as under
-//! `nohup`, stay ignored.
+//! SIGINT, SIGTERM and SIGHUP. The first one asks the run to stop and gives it [`DEADLINE`] to
+//! clean up; the deadline or a second signal ends the process at once, and its children with it.
+//! Signals that were ignored at the start, as under `nohup`, stay ignored.
 
 use std::collections::BTreeSet;
 use std::process::{Child, ExitStatus};
@@ -18,7 +18,8 @@ use crate::process::stdio::errln;
 
 /// How long a run may take to end once the user asked to stop.
 const DEADLINE: Duration = Duration::from_millis(1900);
-/// A child that does not stop by itself within this time is killed, so that what it leaves can be cleaned up in time.
+/// A child that does not stop by itself within this time is killed, so that what it leaves can be
+/// cleaned up in time.
 pub(crate) const GRACE: Duration = Duration::from_millis(1200);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -86,7 +87,8 @@ impl Group {
     }
 }
 
-/// A child that ends with this process. It is killed and waited for when this value goes, unless it has ended.
+/// A child that ends with this process. It is killed and waited for when this value goes, unless it
+/// has ended.
 ///
 /// A child that is started after the user asked to stop cleans up: only the deadline ends it.
 pub(crate) struct Supervised {
@@ -137,7 +139,8 @@ impl Supervised {
         interrupted() && !self.cleans_up
     }
 
-    /// Waits for its end. When the user asks to stop it is sent SIGINT, and after [`GRACE`] SIGKILL; then this fails.
+    /// Waits for its end. When the user asks to stop it is sent SIGINT, and after [`GRACE`]
+    /// SIGKILL; then this fails.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         let mut asked: Option<Instant> = None;
         loop {

@@ -1,7 +1,9 @@
-//! Standard input and output that never panic, and never hang or end a run: a closed pipe ends output, not work.
+//! Standard input and output that never panic, and never hang or end a run: a closed pipe ends
+//! output, not work.
 //!
-//! A write to stdout waits for its reader until the user asks to stop. A write to stderr, where a build's progress goes,
-//! waits for [`STDERR_PATIENCE`]; then lines are skipped until the reader takes some again, and counted.
+//! A write to stdout waits for its reader until the user asks to stop. A write to stderr, where a
+//! build's progress goes, waits for [`STDERR_PATIENCE`]; then lines are skipped until the reader
+//! takes some again, and counted.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -68,7 +70,8 @@ pub(crate) fn print_error(text: &str) {
     let _ = stderr().write_all(output::shown(text).as_bytes());
 }
 
-/// The exit code of a run that would end with `code`: 1 where it succeeded and stdout could not be written.
+/// The exit code of a run that would end with `code`: 1 where it succeeded and stdout could not be
+/// written.
 pub(crate) fn exit_code(code: u8) -> u8 {
     let number = STDOUT_ERROR.load(Ordering::Relaxed);
     if code != 0 || number == 0 {
@@ -172,7 +175,7 @@ impl StderrState {
         let patience = if self.is_stalled { Duration::ZERO } else { patience };
         match write_within(fd, bytes, patience) {
             Ok(true) if self.skipped > 0 => {
-                let note = format!("[{} lines of output were skipped: nobody read them]\n", self.skipped);
+                let note = format!("[{} lines of output were skipped: they were not read]\n", self.skipped);
                 (self.is_stalled, self.skipped) = (false, 0);
                 let _ = write_within(fd, note.as_bytes(), patience);
             }
@@ -205,7 +208,8 @@ fn write_chunk(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Waits until `fd` is ready: for `patience`, or where there is none until the user asks to stop. Returns whether it is.
+/// Waits until `fd` is ready: for `patience`, or where there is none until the user asks to stop.
+/// Returns whether it is.
 fn wait(fd: BorrowedFd<'_>, flags: PollFlags, patience: Option<Duration>) -> io::Result<bool> {
     let started = Instant::now();
     loop {
@@ -254,7 +258,7 @@ mod tests {
         drop(writer);
         let mut rest = String::new();
         reader.read_to_string(&mut rest).expect("read");
-        assert!(rest.ends_with("next\n[2 lines of output were skipped: nobody read them]\n"), "{rest:?}");
+        assert!(rest.ends_with("next\n[2 lines of output were skipped: they were not read]\n"), "{rest:?}");
     }
 
     #[test]

@@ -21,8 +21,9 @@ pub(crate) struct BakeOutcome {
 }
 
 impl BakeOutcome {
-    /// Whether a race of the engine alone ended the build, which is to be made once more: what ran is cached then. Of two builds at once one
-    /// may lose its way in BuildKit's graph, or an image's content to the removal of another (seen with Docker 26.1).
+    /// Whether a race of the engine alone ended the build, which is to be made once more: what ran
+    /// is cached then. Of two builds at once one may lose its way in BuildKit's graph, or an
+    /// image's content to the removal of another (seen with Docker 26.1).
     pub(crate) fn is_engine_race(&self) -> bool {
         let is_race = |line: &String| {
             line.contains("failed to get state for index")
@@ -33,16 +34,18 @@ impl BakeOutcome {
         said || self.lost_a_snapshot()
     }
 
-    /// Whether an export failed that may do once more: a race, or BuildKit took a result whose content a registry has lost, where it had another
-    /// one that the build has made anew (Docker 26.1).
+    /// Whether an export failed that may do once more: a race, or BuildKit took a result whose
+    /// content a registry has lost, where it had another one that the build has made anew (Docker
+    /// 26.1).
     pub(crate) fn is_transient_export_failure(&self) -> bool {
         let is_lost =
             |line: &String| line.contains("could not fetch content descriptor") && line.contains("not found");
         self.is_engine_race() || !self.success && !self.stopped && self.text.iter().any(is_lost)
     }
 
-    /// Whether only the unpacking of an image failed, because somebody removed another image that shared a layer (a race in the
-    /// containerd image store, seen with Docker 26.1). All steps are cached by then: once more costs a second.
+    /// Whether only the unpacking of an image failed, because somebody removed another image that
+    /// shared a layer (a race in the containerd image store, seen with Docker 26.1). All steps are
+    /// cached by then: once more costs a second.
     fn lost_a_snapshot(&self) -> bool {
         let lost =
             |message: &str| message.contains("snapshot") && message.contains("does not exist: not found");
@@ -62,7 +65,8 @@ impl BakeOutcome {
             )
     }
 
-    /// Whether what failed is the fetching of something from a registry, in the words of containerd's resolver.
+    /// Whether what failed is the fetching of something from a registry, in the words of
+    /// containerd's resolver.
     pub(crate) fn is_missing_registry_blob(&self) -> bool {
         let words = [
             "httpReadSeeker",

@@ -1,5 +1,6 @@
-//! Decoding `--progress=rawjson`: a stream of JSON values, pretty-printed over several lines by buildx 0.13 and on one line
-//! each by newer ones, with plain text (the error, above all) before and after.
+//! Decoding `--progress=rawjson`: a stream of JSON values, pretty-printed over several lines by
+//! buildx 0.13 and on one line each by newer ones, with plain text (the error, above all) before
+//! and after.
 
 use std::io::BufRead;
 

@@ -18,7 +18,8 @@ impl StepName {
     }
 }
 
-/// Takes a vertex's name apart; `None` for what is no step of a Dockerfile (`[internal] ...`, `exporting ...`).
+/// Takes a vertex's name apart; `None` for what is no step of a Dockerfile (`[internal] ...`,
+/// `exporting ...`).
 pub(crate) fn step_name(name: &str, targets: &[String]) -> Option<StepName> {
     let (inside, instruction) = name.strip_prefix('[')?.split_once("] ")?;
     let mut words: Vec<&str> = inside.split(' ').collect();

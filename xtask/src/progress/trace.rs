@@ -1,5 +1,5 @@
-//! What happened in a build, from its progress stream: steps with their stage and instruction, times, last output.
-//! Bounded: of a step's output only the last lines are kept.
+//! What happened in a build, from its progress stream: steps with their stage and instruction,
+//! times, last output. Bounded: of a step's output only the last lines are kept.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -63,7 +63,8 @@ impl VertexState {
         }
     }
 
-    /// Whether it is no step of the user's: it gets what steps need, and brings away what they made.
+    /// Whether it is no step of the user's: it gets what steps need, and brings away what they
+    /// made.
     pub fn is_internal(&self) -> bool {
         // What an ADD fetches is a vertex of the same name, which takes nothing.
         let gets = |label: &StepName| {
@@ -73,8 +74,9 @@ impl VertexState {
         self.label.as_ref().is_none_or(gets)
     }
 
-    /// Whether BuildKit only looks for the result of a step that takes none of another step's: a WORKDIR at the top of a
-    /// stage from scratch. That counts as a run in every build. A step that runs begins a second time.
+    /// Whether BuildKit only looks for the result of a step that takes none of another step's: a
+    /// WORKDIR at the top of a stage from scratch. That counts as a run in every build. A step that
+    /// runs begins a second time.
     fn looks_up(&mut self, vertex: &Vertex) -> bool {
         let is_workdir = |label: &StepName| label.instruction.starts_with("WORKDIR ");
         if !self.inputs.is_empty() || !self.label.as_ref().is_some_and(is_workdir) {
@@ -222,14 +224,15 @@ impl Trace {
         flush_partial(state, vertex, &self.redactor, events);
     }
 
-    /// When it began, by the builder's clock: when its Dockerfiles were read, which no other build shares. Of steps that others run as well,
-    /// BuildKit tells when those began them (measured).
+    /// When it began, by the builder's clock: when its Dockerfiles were read, which no other build
+    /// shares. Of steps that others run as well, BuildKit tells when those began them (measured).
     pub fn begun(&self) -> Option<Timestamp> {
         let is_own = |state: &&VertexState| state.name.contains("internal] load build definition from");
         self.vertices.values().filter(is_own).filter_map(|state| state.started).min()
     }
 
-    /// What was over before the build began ran for another one, whose progress BuildKit replays while that goes on: here it was there.
+    /// What was over before the build began ran for another one, whose progress BuildKit replays
+    /// while that goes on: here it was there.
     pub fn mark_replayed_as_cached(&mut self) {
         let Some(begun) = self.begun() else { return };
         let is_over = |state: &&mut VertexState| state.completed.is_some_and(|completed| completed < begun);
@@ -238,14 +241,15 @@ impl Trace {
         steps.filter(is_over).for_each(|state| state.cached = true);
     }
 
-    /// When the build began, also where this is not its first call: what steps' times are told from. Where no Dockerfile was read, the
-    /// first vertex began it.
+    /// When the build began, also where this is not its first call: what steps' times are told
+    /// from. Where no Dockerfile was read, the first vertex began it.
     pub fn origin(&self) -> Option<Timestamp> {
         let first = || self.vertices.values().filter_map(|state| state.started).min();
         self.origin.or_else(|| self.begun()).or_else(first)
     }
 
-    /// Takes over from a call that was stopped: a step that ran there and is cached here ran in this build.
+    /// Takes over from a call that was stopped: a step that ran there and is cached here ran in
+    /// this build.
     pub fn merge_previous(&mut self, before: &Self) {
         self.origin = before.origin();
         for state in self.vertices.values_mut().filter(|state| state.cached) {
@@ -289,8 +293,8 @@ impl Trace {
         steps.into_iter()
     }
 
-    /// The vertex that failed, if one did. Those that were cancelled with it say so and are not it, nor is a cache that could
-    /// not be read, which BuildKit goes on without.
+    /// The vertex that failed, if one did. Those that were cancelled with it say so and are not it,
+    /// nor is a cache that could not be read, which BuildKit goes on without.
     pub fn failed(&self) -> Option<&VertexState> {
         let failed =
             || self.vertices.values().filter(|state| !state.error.is_empty() && !state.name.contains(IMPORT));
@@ -299,7 +303,8 @@ impl Trace {
 }
 
 impl Trace {
-    /// Caches that the builder could not read, with its reason: it may see another network than whoever asked the registry.
+    /// Caches that the builder could not read, with its reason: it may see another network than
+    /// whoever asked the registry.
     pub fn unread(&self) -> impl Iterator<Item = (&str, &str)> {
         let imports = self.vertices.values().filter(|state| state.has_failed());
         imports.filter_map(|state| Some((state.name.split_once(IMPORT)?.1, state.error.as_str())))

@@ -1,5 +1,5 @@
-//! Bytes on their way: layers that are pulled or pushed, the context that is sent, an image that is exported. Bounded: of one step, only so many
-//! transfers are counted one by one.
+//! Bytes on their way: layers that are pulled or pushed, the context that is sent, an image that is
+//! exported. Bounded: of one step, only so many transfers are counted one by one.
 
 use super::decode::Status;
 

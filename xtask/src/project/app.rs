@@ -1,8 +1,9 @@
-//! What an application's directory must not put into an image unless its `.dockerignore` says so.
+//! Finds files of an application that must not get into an image, unless its `.dockerignore` allows
+//! it.
 //!
-//! BuildKit copies all of the `app` context. A build is refused, not filtered: a `.dockerignore`
-//! also protects plain `docker compose build`, and what is missing from an image is missing on
-//! purpose.
+//! BuildKit copies the whole `app` context. A build is refused, not filtered: a `.dockerignore`
+//! also protects plain `docker compose build`, and a file that is missing from an image is missing
+//! on purpose.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,8 @@ use crate::error::usage;
 
 /// Version control: the history, and tokens in a remote's address.
 const HISTORY: &[&str] = &[".git", ".hg", ".svn"];
-/// Files that hold credentials by convention, of Composer, npm, Git, Docker, cloud and SSH clients.
+/// Files that contain credentials by convention, of Composer, npm, Git, Docker, cloud and SSH
+/// clients.
 const CREDENTIALS: &[&str] = &[
     "auth.json",
     ".aws",
@@ -35,14 +37,14 @@ const CREDENTIALS: &[&str] = &[
     "id_ed25519",
     "id_rsa",
 ];
-/// Outputs that no `CACHEDIR.TAG` marks.
+/// Outputs without a `CACHEDIR.TAG`.
 const OUTPUTS: &[&str] = &["node_modules", ".cargo-home", ".durango-cache"];
 /// Suffixes of `.env` files that are templates.
 const TEMPLATES: &[&str] = &["example", "dist", "sample", "template"];
-/// How many findings a message names.
+/// The number of findings in a message.
 const SHOWN: usize = 8;
 
-/// Refuses an application whose directory holds what no image should have.
+/// Refuses an application whose directory has files that no image should have.
 pub(crate) fn check(dir: &Path, store: &Path) -> Result<()> {
     let found = findings(dir, store);
     if found.is_empty() {
@@ -61,21 +63,20 @@ pub(crate) fn check(dir: &Path, store: &Path) -> Result<()> {
         shell_words::quote(&file.to_string_lossy())
     );
     Err(usage(format!(
-        "the application `{}` would put into the image:\n{}\n\
-         keep them out: {command}\n\
-         or, to take one along on purpose, add `!NAME` to that file",
+        "the application `{}` would add these files to the image:\n{}\nexclude them: {command}\nor, to \
+         include one on purpose, add `!NAME` to that file",
         dir.display(),
         lines.join("\n")
     )))
 }
 
-/// A line of a `.dockerignore` that matches this very path.
+/// Returns a line of a `.dockerignore` that matches exactly this path.
 fn pattern(path: &str) -> String {
     let special = |c| "*?[\\".contains(c);
     path.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
-/// The paths, relative to the application, with the reason; in order.
+/// Returns the paths, relative to the application, with the reasons, in order.
 fn findings(dir: &Path, store: &Path) -> Vec<(String, &'static str)> {
     let text = fs::read_to_string(dir.join(".dockerignore")).unwrap_or_default();
     let ignore = Ignore::parse(&text);
@@ -83,13 +84,13 @@ fn findings(dir: &Path, store: &Path) -> Vec<(String, &'static str)> {
     let mut found = Vec::new();
     let mut walk = WalkDir::new(dir).min_depth(1).sort_by_file_name().into_iter();
     while let Some(entry) = walk.next() {
-        // What cannot be read is BuildKit's to report.
+        // BuildKit reports unreadable files.
         let Ok(entry) = entry else { continue };
         let Some(path) = entry.path().strip_prefix(dir).ok().and_then(Path::to_str) else { continue };
         let is_dir = entry.file_type().is_dir();
         let reason = reason(&entry, store.as_deref());
         if ignore.excludes(path) {
-            // Something below may come back in, but nothing below a finding is looked at.
+            // An exception may include something below. Nothing below a finding is searched.
             if is_dir && (reason.is_some() || !ignore.may_bring_back_below(path)) {
                 walk.skip_current_dir();
             }
@@ -101,7 +102,7 @@ fn findings(dir: &Path, store: &Path) -> Vec<(String, &'static str)> {
                 walk.skip_current_dir();
             }
         } else if is_dir && entry.file_name() == "vendor" {
-            // Composer's packages: published, with test fixtures that look like credentials.
+            // Composer's packages are published, and have test fixtures that look like credentials.
             walk.skip_current_dir();
         }
     }
@@ -126,7 +127,7 @@ fn reason(entry: &DirEntry, store: Option<&Path>) -> Option<&'static str> {
     }
 }
 
-/// `.env` and `.env.local`, but not `.env.example`.
+/// Returns true for `.env` and `.env.local`, but not for `.env.example`.
 fn is_environment(name: &str) -> bool {
     match name.strip_prefix(".env") {
         Some("") => true,
@@ -139,7 +140,7 @@ fn is_environment(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// An application with these files; a name that ends in `/` is a directory.
+    /// Returns an application with these files. A name that ends in `/` is a directory.
     fn app(files: &[&str], ignore: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a directory");
         for name in files {
@@ -208,7 +209,7 @@ mod tests {
         let store = dir.path().join("kept");
         let error = check(dir.path(), &store).expect_err("refused").to_string();
         assert!(error.contains("kept  (the cache store)"), "{error}");
-        let command = error.lines().find_map(|line| line.strip_prefix("keep them out: ")).expect("a remedy");
+        let command = error.lines().find_map(|line| line.strip_prefix("exclude them: ")).expect("a remedy");
         let status = std::process::Command::new("sh").args(["-c", command]).status().expect("a shell");
         assert!(status.success());
         check(dir.path(), &store).expect("nothing is left");

@@ -1,4 +1,5 @@
-//! Names that Compose gives: `docker compose up` looks for a service without `image:` under them.
+//! Names that Compose gives to images: `docker compose up` looks for them for a service without
+//! `image:`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,8 @@ struct Project {
     services: BTreeMap<String, serde::de::IgnoredAny>,
 }
 
-/// Returns the image name of each target that is a Compose service without `image:`, by target.
-/// Empty where Compose is not installed or does not read the files: then nobody runs their services
+/// Returns the image name of each target that is a Compose service without `image:`. Empty if
+/// Compose is not installed or does not read the files, because then nobody runs their services
 /// with it either.
 pub(super) fn image_names(
     session: &Session,

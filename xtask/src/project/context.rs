@@ -1,6 +1,5 @@
-//! The files of a build context as BuildKit compares them: path, kind, mode and content; no times
-//! and no owners. Digests are remembered by what the file system says of a file, so that a large
-//! context is read once.
+//! The files of a build context as BuildKit compares them: path, type, mode and content, without
+//! times and owners. Digests are cached by the metadata of a file, so a large context is read once.
 
 mod select;
 mod state;
@@ -21,31 +20,31 @@ pub(super) use select::ContentDigest;
 use select::{Selection, Taken};
 pub(super) use tree::{Entry, Tree};
 
-/// One file, directory or link of a context, and what of it counts.
+/// A file, directory or link of a context, with the state that BuildKit compares.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Input {
-    /// Its path below the context, without a slash in front.
+    /// Its path below the context, without a leading slash.
     pub path: String,
     /// `mode:digest` of a file, `mode/` of a directory, `->target` of a link, `mode|kind` of a
     /// special file.
     pub state: String,
 }
 
-/// What a step takes of a context.
+/// The part of a context that a step reads.
 #[derive(Debug, Default)]
 pub(crate) struct Selected {
-    /// What is taken, sorted; of more than [`MAX_FILES`] entries just their directories, each with
-    /// a digest of its content.
+    /// The entries, sorted. For more than [`MAX_FILES`] entries only their directories, each with a
+    /// digest of its content.
     pub files: Vec<Input>,
     /// The digest by which BuildKit compares it.
     pub(super) digest: ContentDigest,
-    /// Bytes of the files.
+    /// The size of the files in bytes.
     pub bytes: u64,
-    /// The entry at the context's top with most of them, and its bytes.
+    /// The largest top-level entry of the context, with its size in bytes.
     pub largest: Option<(String, u64)>,
 }
 
-/// As many entries are recorded one by one: the record of a build is small.
+/// The maximum number of individually recorded entries, which keeps the record of a build small.
 pub(crate) const MAX_FILES: usize = 500;
 
 /// Digests of files by their stamps: size, inode, times.
@@ -53,20 +52,20 @@ pub(crate) const MAX_FILES: usize = 500;
 pub(crate) struct Digests {
     /// Stamp and digest by path.
     files: BTreeMap<String, (String, String)>,
-    /// Whether anything was added.
+    /// Whether an entry was added.
     #[serde(skip)]
     pub is_new: bool,
 }
 
-/// Contexts of which parts are asked for, each read once.
+/// Contexts, each read once.
 #[derive(Default)]
 pub(super) struct Contexts {
     trees: BTreeMap<String, Tree>,
 }
 
 impl Contexts {
-    /// What a step takes of the context in a directory. What is not there is left out: BuildKit
-    /// says so.
+    /// Returns the part of a context directory that a step reads. Skips missing files, which
+    /// BuildKit reports.
     pub(super) fn select(
         &mut self,
         (root, ignore): (&Path, &Ignore),
@@ -96,7 +95,7 @@ impl Contexts {
     }
 }
 
-/// Of too many files just their directories; of too many of those, the directories at the top.
+/// Reduces too many files to their directories, and too many of those to top-level directories.
 fn bounded(files: Vec<Input>) -> Vec<Input> {
     if files.len() <= MAX_FILES {
         return files;
@@ -140,7 +139,7 @@ impl Digests {
             return digest.clone();
         }
         let digest = digest(path);
-        // A file that was written this very instant may be written again without another time.
+        // A file that was written in this instant may be written again with the same time.
         let changed = u64::try_from(meta.ctime()).unwrap_or_default();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let is_settled = changed + 2 <= now;
@@ -152,14 +151,14 @@ impl Digests {
     }
 }
 
-/// Opens a file. One that became a pipe meanwhile blocks nobody.
+/// Opens a file without blocking if it has become a pipe.
 pub(super) fn open_file(path: &Path) -> std::io::Result<fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
     let flags = rustix::fs::OFlags::NONBLOCK.bits();
     fs::OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
 }
 
-/// The first 16 hex digits of a file's SHA-256; a file that cannot be read has none.
+/// Returns the first 16 hex digits of a file's SHA-256, empty for an unreadable file.
 fn digest(path: &Path) -> String {
     let mut hash = Sha256::new();
     match open_file(path).and_then(|mut file| std::io::copy(&mut file, &mut hash)) {

@@ -3,7 +3,7 @@ use std::os::unix::net::UnixListener;
 
 use crate::project::context::*;
 
-/// What COPY of these paths takes, with the digest that BuildKit compares.
+/// Returns the files that COPY of these paths reads, with the digest that BuildKit compares.
 fn selected(dir: &Path, ignore: &str, paths: &[&str], excludes: &[&str], parents: bool) -> Selected {
     let selector = |path: &&str| {
         let (root, include) = match path.split_once("/./") {
@@ -35,7 +35,7 @@ fn joined(selected: &Selected) -> String {
     selected.files.iter().map(|input| input.path.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// A context with these files, each of which contains its own name.
+/// Returns a context with these files. The content of each is its name.
 fn context(files: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     for file in files {
@@ -149,7 +149,7 @@ fn modes_links_and_content_count_and_times_do_not() {
         set_mode(&dir.join(file), back);
         assert_eq!(digest(dir, "", &["."], &[]), first, "{file}");
     }
-    // A builder that has the context sees no other mode of a directory.
+    // A builder that has the context sees no changed mode of a directory.
     let plain = || selected(dir, "", &["."], &[], false).digest.plain;
     let before = plain();
     set_mode(&dir.join("sub"), 0o700);
@@ -210,7 +210,7 @@ fn ignored_directories_are_not_entered() {
     };
     assert_eq!(tree("out\npart\nempty\n!part/in/x"), ("kept part".into(), ["", "part", "part/in"].join(" ")));
     assert_eq!(tree("out\npart\nempty").1, "");
-    // The mode of an ignored directory counts once something below it comes back.
+    // The mode of an ignored directory counts if an exception includes something below it.
     let digest = || digest(dir, "part\n!part/in/x", &["."], &[]);
     let before = digest();
     set_mode(&dir.join("part"), 0o700);

@@ -1,4 +1,5 @@
-//! The declaration: every target of a Compose or bake file, as `docker buildx bake --print` resolves it.
+//! The declaration: all targets of a Compose or bake file, as `docker buildx bake --print` resolves
+//! them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,63 +20,61 @@ use crate::project::remembered::{Remembered, Sources};
 use crate::session::Session;
 use crate::text::suggestion;
 
-/// What is declared, and where.
+/// The targets of a declaration, and their files.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Declaration {
     /// The files, absolute.
     pub files: Vec<PathBuf>,
-    /// Their folder: relative paths in them start here, and bake runs here (it takes paths from its current folder).
+    /// The directory of the files. Relative paths in them start here, and bake runs here, because
+    /// it resolves paths from its current directory.
     pub dir: PathBuf,
-    /// What tells this project from others, on every machine: [`project`].
+    /// The name that identifies this project on every machine: [`project`].
     pub project: String,
-    /// Targets by name.
     pub targets: BTreeMap<String, Target>,
-    /// Groups by name: their targets.
+    /// The targets of each group.
     pub groups: BTreeMap<String, Vec<String>>,
-    /// Tags that no file declares: those of Compose services without `image:`, by target. They are among the targets'
-    /// tags.
+    /// Tags that no file declares: those of Compose services without `image:`, by target. They are
+    /// included in the targets' tags.
     pub compose_names: BTreeMap<String, String>,
 }
 
-/// One target, as far as decisions need it. Shapes differ between versions of buildx: what we only repeat stays JSON.
+/// The fields of a target that decisions need. They differ between versions of buildx, so fields
+/// that are only passed on stay JSON.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Target {
-    /// Main context; a folder, relative to the declaration's, or a URL.
+    /// The main context: a directory, relative to the declaration's, or a URL.
     pub context: Option<String>,
-    /// Named contexts.
     pub contexts: BTreeMap<String, String>,
     /// The Dockerfile, relative to the context.
     pub dockerfile: Option<String>,
-    /// The stage to build; the last where there is none.
+    /// The stage to build; `None` for the last one.
     pub target: Option<String>,
-    /// A Dockerfile inside the declaration.
+    /// The text of an inline Dockerfile.
     pub dockerfile_inline: Option<String>,
-    /// Build arguments.
     pub args: BTreeMap<String, Option<String>>,
-    /// Names of the image.
+    /// The names of the image.
     pub tags: Vec<String>,
     /// Secrets: `id=...,src=...` or, from newer versions, objects.
     pub secret: Vec<serde_json::Value>,
     /// Caches to read, in either form.
     pub cache_from: Vec<serde_json::Value>,
-    /// Caches to write.
     pub cache_to: Vec<serde_json::Value>,
     /// Agents and keys for SSH.
     pub ssh: Vec<serde_json::Value>,
-    /// Rights that its RUNs ask for.
+    /// Entitlements of its RUNs.
     pub entitlements: Vec<String>,
-    /// Size of `/dev/shm`, as `64MiB`; Docker's default where there is none.
+    /// The size of `/dev/shm`, such as `64MiB`; `None` for Docker's default.
     pub shm_size: Option<String>,
-    /// Network of its RUNs, as `host`.
+    /// The network of its RUNs, such as `host`.
     pub network: Option<String>,
-    /// Limits of its RUNs.
+    /// The limits of its RUNs.
     pub ulimits: Option<serde_json::Value>,
-    /// Names that its RUNs know.
+    /// Host names for its RUNs.
     pub extra_hosts: Option<serde_json::Value>,
-    /// Platforms; the builder's own where there is none.
+    /// Platforms; empty for the builder's own.
     pub platforms: Vec<String>,
-    /// Outputs; the driver's default where there is none.
+    /// Outputs; empty for the driver's default.
     pub output: Vec<serde_json::Value>,
     /// Attestations, in either form; `disabled=true` turns one off.
     pub attest: Vec<serde_json::Value>,
@@ -96,24 +95,25 @@ struct Group {
     targets: Option<Vec<String>>,
 }
 
-/// What the declaration is read from.
+/// The input of a query for the declaration.
 pub(crate) struct DeclarationQuery<'a> {
     /// Compose or bake files, absolute.
     pub files: &'a [PathBuf],
-    /// Targets that a bake file may keep out of its default group.
+    /// Targets that may be missing from the default group of a bake file.
     pub requested: &'a [String],
     /// The user's overrides, as `--set` takes them.
     pub sets: &'a [String],
-    /// Variables for bake beside the environment's.
+    /// Variables for bake in addition to the environment's.
     pub env: &'a BTreeMap<String, String>,
-    /// Whether an answer may be remembered: not where the caller repeats what `env` gave.
+    /// Whether the answer may be cached: not if the caller repeats values from `env`.
     pub remember: bool,
 }
 
-/// Much longer than bake takes, also where it reads files from elsewhere.
+/// Much longer than bake takes, even if it downloads files.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The name of the remembered answers; another number for other fields of [`Target`], which an old answer lacks.
+/// The name of the cached answers. The number changes with the fields of [`Target`], which an old
+/// answer lacks.
 const MEMO: &str = "bake-8";
 
 /// Reads the declaration with the user's overrides applied.
@@ -142,7 +142,7 @@ pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result
     apply(&mut printed.target, question.sets);
     if printed.target.is_empty() {
         return Err(usage(format!(
-            "`{}` declares nothing to build\nadd a `build:` section to a service, or name another file with --file",
+            "`{}` declares no target\nadd a `build:` section to a service, or name another file with --file",
             show(files)
         )));
     }
@@ -158,8 +158,8 @@ pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result
     Ok(Declaration { files: files.to_vec(), dir, targets: printed.target, groups, compose_names, project })
 }
 
-/// Names a project: by the `name:` of its Compose file, else by the first of its images' repositories, else
-/// by its directory, which is another one elsewhere.
+/// Names a project: by the `name:` of its Compose file, else by the repository of its first image,
+/// else by its directory, which differs on other machines.
 fn project(files: &[PathBuf], dir: &Path, targets: &BTreeMap<String, Target>) -> String {
     let named = files.iter().rev().find_map(|file| project_name::of_file(file));
     let tags = targets.values().flat_map(|target| &target.tags);
@@ -195,7 +195,7 @@ fn print(session: &Session, question: &DeclarationQuery<'_>, sets: &[String], di
     serde_json::from_value(document).with_context(failed)
 }
 
-/// bake's own words, without its progress lines, with the file in front.
+/// Returns bake's error without its progress lines, with the file in front.
 fn refused(files: &[PathBuf], stderr: &str) -> anyhow::Error {
     let words: Vec<&str> =
         stderr.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).collect();
@@ -213,8 +213,8 @@ fn is_yaml(file: &Path) -> bool {
     file.extension().is_some_and(|ext| ext == "yaml" || ext == "yml")
 }
 
-/// What bake is asked with. Values that may not be in a command are applied to its answer; without a
-/// value bake checks that there is such a target, and no more.
+/// Returns the overrides for the query. Values that may not be in a command are applied to the
+/// answer. Without a value bake only checks that the target exists.
 fn asked_sets(sets: &[String]) -> Vec<String> {
     let asked = |set: &String| match set.split_once('=') {
         Some((field, _)) if is_by_variable(set) => {
@@ -226,7 +226,7 @@ fn asked_sets(sets: &[String]) -> Vec<String> {
     sets.iter().filter_map(asked).collect()
 }
 
-/// Applies what bake was not asked with.
+/// Applies the overrides that the query left out.
 fn apply(targets: &mut BTreeMap<String, Target>, sets: &[String]) {
     for setting in sets.iter().filter(|set| is_by_variable(set)).filter_map(|set| setting(set)) {
         for name in matching(targets, setting.pattern) {
@@ -245,7 +245,7 @@ fn apply(targets: &mut BTreeMap<String, Target>, sets: &[String]) {
     }
 }
 
-/// The targets that a pattern stands for: one of that very name, else all that it matches.
+/// Returns the targets for a pattern: the one with this name, else all that match.
 fn matching(targets: &BTreeMap<String, Target>, pattern: &str) -> Vec<String> {
     if targets.contains_key(pattern) {
         return vec![pattern.to_owned()];
@@ -253,8 +253,8 @@ fn matching(targets: &BTreeMap<String, Target>, pattern: &str) -> Vec<String> {
     targets.keys().filter(|name| is_match(pattern, name)).cloned().collect()
 }
 
-/// The texts of Compose files and of the `.env` beside them; nothing where a file is another one or
-/// draws on others.
+/// Returns the texts of Compose files and of the `.env` next to them. Returns `None` if a file has
+/// another format or includes other files.
 fn texts(files: &[PathBuf], dir: &Path) -> Option<Vec<String>> {
     let mut texts = Vec::new();
     for file in files {
@@ -268,7 +268,7 @@ fn texts(files: &[PathBuf], dir: &Path) -> Option<Vec<String>> {
     Some(texts)
 }
 
-/// Covers what a Compose file is interpolated from.
+/// Returns a digest of the files and variables that a Compose file is interpolated from.
 fn fingerprint(
     session: &Session,
     files: &[PathBuf],
@@ -286,9 +286,11 @@ fn fingerprint(
 }
 
 impl Declaration {
-    /// The targets that the user's words stand for, groups resolved; an unknown one is an error that names the known.
+    /// Returns the targets for the user's arguments, with groups resolved. An unknown one is an
+    /// error that lists the known ones.
     ///
-    /// As for bake, a group wins over a target of its name; within such a group the name stands for the target.
+    /// As for bake, a group takes precedence over a target of the same name. Within such a group
+    /// the name means the target.
     pub(crate) fn resolve(&self, requested: &[String]) -> Result<Vec<String>> {
         let mut names = self.expand(requested, &mut Vec::new())?;
         let mut seen = std::collections::BTreeSet::new();
@@ -318,13 +320,13 @@ impl Declaration {
         Ok(names)
     }
 
-    /// The targets that a pattern of `--set` stands for.
+    /// Returns the targets for a pattern of `--set`.
     pub(crate) fn matching(&self, pattern: &str) -> Vec<String> {
         matching(&self.targets, pattern)
     }
 
-    /// Where a target's Dockerfile is, in lower case where buildx finds only that. Returns
-    /// nothing for one inside the declaration or in a remote context.
+    /// Returns the path of a target's Dockerfile, in lower case if buildx finds only that. Returns
+    /// `None` for an inline Dockerfile or a remote context.
     pub(crate) fn dockerfile(&self, target: &Target) -> Option<PathBuf> {
         let context = target.context.as_deref().unwrap_or(".");
         if target.dockerfile_inline.is_some() || context.contains("://") {
@@ -337,14 +339,15 @@ impl Declaration {
         Some(if is_lower { lower } else { path })
     }
 
-    /// Contexts that name the image of another target: building both at once needs `target:` there (a tag would be looked
-    /// up in a registry, or be the image of the build before). Gives (context, target).
+    /// Returns contexts that name the image of another target, as (context, target). A build of
+    /// both needs `target:` there: a tag would be looked up in a registry, or be the image of the
+    /// previous build.
     pub(crate) fn links<'a>(&'a self, target: &'a Target) -> impl Iterator<Item = (&'a str, &'a str)> {
         target.contexts.iter().filter_map(|(context, source)| {
             if let Some(name) = source.strip_prefix("target:") {
                 return Some((context.as_str(), self.targets.get_key_value(name)?.0.as_str()));
             }
-            // bake resolves these itself since buildx 0.24, and prints them as they are before.
+            // bake resolves these since buildx 0.24. Earlier versions print them unchanged.
             if let Some(service) = source.strip_prefix("service:") {
                 let name = self.targets.get_key_value(&service.replace('.', "_"))?.0;
                 return Some((context.as_str(), name.as_str()));
@@ -358,7 +361,8 @@ impl Declaration {
 }
 
 impl Target {
-    /// Whether the image is a list of manifests: one for each platform, and one for the attestations of each.
+    /// Returns whether the image is a manifest list: one manifest per platform, and one for the
+    /// attestations of each.
     pub(crate) fn makes_manifest_list(&self) -> bool {
         let is_off = |value: &serde_json::Value| match value {
             serde_json::Value::String(text) => text.split(',').any(|field| field == "disabled=true"),
@@ -367,18 +371,18 @@ impl Target {
         self.platforms.len() > 1 || self.attest.iter().any(|attest| !is_off(attest))
     }
 
-    /// Whether it builds upon the pinned base image, and no other was chosen for it.
-    pub(crate) fn builds_upon(&self, pinned: &str) -> bool {
+    /// Returns whether it is based on the pinned base image and no other was chosen for it.
+    pub(crate) fn is_based_on(&self, pinned: &str) -> bool {
         self.args.get("BASE_IMAGE").and_then(Option::as_deref) == Some(pinned)
     }
 }
 
-/// Whether two references name one image: `b` is `docker.io/library/b:latest`.
+/// Returns whether two references name one image: `b` is `docker.io/library/b:latest`.
 fn same_image(one: &str, other: &str) -> bool {
     full_reference(one) == full_reference(other)
 }
 
-/// A reference with the registry, the directory and the tag that docker adds where it has none.
+/// Returns a reference with docker's default registry, directory, and tag.
 fn full_reference(reference: &str) -> String {
     let is_registry = |part: &str| part.contains(['.', ':']) || part == "localhost";
     let (registry, path) =

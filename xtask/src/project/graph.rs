@@ -1,8 +1,8 @@
-//! The steps of a build as a graph, each with what BuildKit's cache key of it is made of: files as
-//! they are now, arguments, instructions, mounts, images, and the steps that it starts from or
-//! reads from. Two digests sum each of them up. Equal `key`s are one result to BuildKit. `soft`
-//! leaves out what is read from other stages, which BuildKit compares by content: steps of one
-//! `soft` are one result where that content is the same.
+//! The steps of a build as a graph. Each step has the input of BuildKit's cache key: current files,
+//! arguments, instructions, mounts, images, and the steps that it is based on or reads from. Two
+//! digests summarize this input. Steps with equal `key`s have one result in BuildKit. `soft`
+//! excludes the content of other stages, which BuildKit compares: steps with equal `soft` have one
+//! result if that content is the same.
 
 mod builder;
 
@@ -17,34 +17,31 @@ use super::dockerfile::{Base, Dockerfile, ImageConfig, Inputs};
 use super::ignore::Ignore;
 use crate::redact::Redactor;
 
-/// One target of a build, as it is handed to BuildKit.
+/// One target of a build, as it is passed to BuildKit.
 pub(crate) struct TargetFacts {
-    /// Its name.
     pub name: String,
-    /// Its Dockerfile.
     pub file: Dockerfile,
-    /// What it adds to that.
+    /// Its inputs in addition to the Dockerfile.
     pub inputs: Inputs,
     /// The main context, whose name is empty, and the named ones.
     pub contexts: BTreeMap<String, ImagePlace>,
-    /// What every RUN of it is made of besides: network, `/dev/shm`, limits.
+    /// Additional inputs of each of its RUNs: network, `/dev/shm`, limits.
     pub run: BTreeMap<String, String>,
 }
 
-/// What a context is.
+/// The kind of a context.
 pub(crate) enum ImagePlace {
-    /// A directory of this machine, with what stays out.
+    /// A directory of this machine, with its ignore rules.
     Directory(PathBuf, Ignore),
-    /// What another target of the build makes.
+    /// The result of another target of the build.
     Target(String),
-    /// An image, or what stands elsewhere.
+    /// An image or another remote source.
     Elsewhere(String),
 }
 
-/// One step and what it is made of.
+/// One step and its inputs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GraphStep {
-    /// The target.
     pub target: String,
     /// The stage, as BuildKit prints it.
     pub stage: String,
@@ -52,34 +49,34 @@ pub(crate) struct GraphStep {
     pub line: usize,
     /// The instruction in one line.
     pub text: String,
-    /// What it is made of.
+    /// The digest of its inputs.
     pub key: String,
-    /// The same without what it reads from other stages.
+    /// The digest without the content of other stages.
     pub soft: String,
-    /// What it is made of by name; secrets are redacted.
+    /// Its inputs by name, with secrets redacted.
     pub parts: BTreeMap<String, String>,
-    /// Files of contexts that it reads.
+    /// The files of contexts that it reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<Input>,
-    /// Bytes of those files.
+    /// The size of those files in bytes.
     #[serde(default)]
     pub bytes: u64,
-    /// The directory or file at the context's top with most of them, as `vendor`, and its bytes.
+    /// The largest top-level entry of the context, such as `vendor`, with its size in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub largest: Option<(String, u64)>,
-    /// The steps that it starts from: one, or two where one was linked.
+    /// The steps that it is based on: one, or two if one was linked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<usize>,
-    /// Steps whose results it reads.
+    /// The steps whose results it reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub draws: Vec<usize>,
-    /// Whether it reads what nobody can know beforehand: a URL.
+    /// Whether it reads content that is unknown in advance: a URL.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_open: bool,
 }
 
 impl GraphStep {
-    /// Redacts what of it is shown and recorded; its digests stay.
+    /// Redacts the parts that are shown and recorded. Its digests stay.
     pub(crate) fn redact(&mut self, redactor: &Redactor) {
         self.text = redactor.text(&self.text).into_owned();
         let parts = std::mem::take(&mut self.parts);
@@ -90,23 +87,24 @@ impl GraphStep {
         self.parts = parts.into_iter().map(redact).collect();
     }
 
-    /// All steps whose results it takes: those that it starts from, then those that it reads from.
+    /// Returns all steps that it depends on: those that it is based on, then those that it reads
+    /// from.
     pub(crate) fn needs(&self) -> impl Iterator<Item = usize> {
         self.parents.iter().chain(&self.draws).copied()
     }
 }
 
-/// An image that the builder sees.
+/// An image that the builder has.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KnownImage {
-    /// What it is to BuildKit: its layers, and what a step inherits of its configuration.
+    /// Its identity in BuildKit: its layers, and the inherited part of its configuration.
     pub digest: String,
-    /// What stages inherit from it.
+    /// The configuration that stages inherit from it.
     pub config: ImageConfig,
 }
 
-/// The step that BuildKit names like this in a target; of several of one text in a stage, the
-/// first.
+/// Returns the step of a target with this name in BuildKit. Of several steps with one text in a
+/// stage, the first.
 pub(crate) fn find(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
@@ -118,13 +116,13 @@ pub(crate) fn find(
     let is_there = |step: &GraphStep| {
         (step.target.as_str(), step.stage.as_str(), step.line) == (target, stage, found.line)
     };
-    // ONBUILDs of an image share the line of their FROM; a redacted text is not the file's.
+    // ONBUILDs of an image have the line of their FROM. A redacted text differs from the file's.
     let same_text = graph.iter().position(|step| is_there(step) && step.text == found.text);
     same_text.or_else(|| graph.iter().position(is_there))
 }
 
-/// The graph of a build. `images` has digests of images by name; one that is missing there is known
-/// by its name alone.
+/// Returns the graph of a build. `images` has digests of images by name. A missing image is
+/// identified by its name only.
 pub(crate) fn graph(
     targets: &[TargetFacts],
     images: &BTreeMap<String, KnownImage>,
@@ -133,10 +131,10 @@ pub(crate) fn graph(
     builder::steps(targets, images, digests)
 }
 
-/// Tells the targets what their stages inherit from images, and from the images of other targets.
+/// Passes the configuration of images, and of other targets' images, to the targets.
 pub(crate) fn inherit(targets: &mut [TargetFacts], images: &BTreeMap<String, KnownImage>) {
     let mut made: BTreeMap<String, ImageConfig> = BTreeMap::new();
-    // Each round does at least one more target, unless they wait for each other.
+    // Each round completes at least one target, unless they depend on each other.
     for _ in 0..targets.len() {
         for target in targets.iter_mut().filter(|target| !made.contains_key(&target.name)).collect::<Vec<_>>()
         {
@@ -148,8 +146,8 @@ pub(crate) fn inherit(targets: &mut [TargetFacts], images: &BTreeMap<String, Kno
 }
 
 impl TargetFacts {
-    /// Takes in what the stages inherit and returns what the target's image hands on; nothing while
-    /// another target's image is not known.
+    /// Applies the inherited configuration and returns that of the target's image. Returns `None`
+    /// while another target's image is unknown.
     fn inherit(
         &mut self,
         images: &BTreeMap<String, KnownImage>,
@@ -176,7 +174,7 @@ impl TargetFacts {
     }
 }
 
-/// Names of the images that the steps start from or read from.
+/// Returns the names of the images that the steps are based on or read from.
 pub(crate) fn images(targets: &[TargetFacts]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for target in targets {

@@ -1,5 +1,5 @@
-//! `.dockerignore`: which files of a context go into a build, as moby's pattern matcher decides.
-//! The same matcher decides about `--exclude` and `COPY --parents`.
+//! `.dockerignore`: the files of a context that are part of a build, as moby's pattern matcher
+//! decides. The same matcher decides about `--exclude` and `COPY --parents`.
 
 mod expression;
 mod pattern;
@@ -17,23 +17,23 @@ pub struct Ignore {
     patterns: Vec<Pattern>,
 }
 
-/// What a list of patterns says about a path, and what the paths below it need to know.
+/// The result of a list of patterns for a path, with the state for the paths below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Matched {
     /// Whether the path matches.
     pub is_match: bool,
-    /// By pattern, whether it matches the path or a parent.
+    /// For each pattern, whether it matches the path or a parent.
     by_pattern: Vec<bool>,
 }
 
 impl Ignore {
-    /// Reads an ignore file. BuildKit refuses a build with a bad pattern, so that nothing is
-    /// ignored then.
+    /// Parses an ignore file. BuildKit refuses a build with a bad pattern, so nothing is ignored
+    /// then.
     pub fn parse(text: &str) -> Self {
         Self::try_parse(text).unwrap_or_default()
     }
 
-    /// Reads an ignore file.
+    /// Parses an ignore file.
     pub fn try_parse(text: &str) -> Result<Self, BadPattern> {
         let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines();
         let patterns = lines.filter(|line| !line.starts_with('#')).map(str::trim);
@@ -48,33 +48,33 @@ impl Ignore {
         }))
     }
 
-    /// Patterns as a flag gives them: no comments, and a leading slash counts.
+    /// Parses patterns of a flag: without comments, and with a significant leading slash.
     pub fn new(patterns: impl IntoIterator<Item = String>) -> Result<Self, BadPattern> {
         let patterns = patterns.into_iter().map(|text| text.trim().to_owned());
         let patterns = patterns.filter(|text| !text.is_empty()).map(|text| Pattern::new(&clean(&text)));
         Ok(Self { patterns: patterns.collect::<Result<_, _>>()? })
     }
 
-    /// Whether there is no pattern.
+    /// Returns whether there is no pattern.
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
     }
 
-    /// The patterns as text, which identifies the list.
+    /// Returns the patterns as text, which identifies the list.
     pub fn text(&self) -> String {
         let line =
             |pattern: &Pattern| format!("{}{}\n", if pattern.is_exception { "!" } else { "" }, pattern.text);
         self.patterns.iter().map(line).collect()
     }
 
-    /// Whether a path matches, given what was found for its parent. Without a parent's result, the
-    /// names of all parents are looked at.
+    /// Returns whether a path matches, based on the result for its parent. Without it, checks all
+    /// parents.
     pub fn matches(&self, path: &str, parent: &Matched) -> Result<Matched, BadPattern> {
         let mut found = Matched { is_match: false, by_pattern: vec![false; self.patterns.len()] };
         for (index, pattern) in self.patterns.iter().enumerate() {
             let mut is_match = parent.by_pattern.get(index).copied().unwrap_or_default();
             if !is_match {
-                // A pattern that cannot change the verdict is not looked at.
+                // A pattern that cannot change the result is skipped.
                 if pattern.is_exception != found.is_match {
                     continue;
                 }
@@ -90,7 +90,8 @@ impl Ignore {
         Ok(found)
     }
 
-    /// Whether an exception names a path, or a directory above it, and nothing excludes it.
+    /// Returns whether an exception matches a path or a directory above it, and nothing excludes
+    /// it.
     pub(crate) fn readmits(&self, path: &str) -> bool {
         let is_named = |pattern: &Pattern| {
             parents(path).chain([path]).any(|one| pattern.is_exception && pattern.matches(one) == Ok(true))
@@ -98,13 +99,13 @@ impl Ignore {
         self.patterns.iter().any(is_named) && !self.excludes(path)
     }
 
-    /// Whether a path matches, or a directory above it.
+    /// Returns whether a path or a directory above it matches.
     pub(crate) fn excludes(&self, path: &str) -> bool {
         self.matches(path, &Matched::default()).is_ok_and(|found| found.is_match)
     }
 
-    /// Whether something below an excluded directory may come back in. `false` saves reading the
-    /// directory.
+    /// Returns whether something below an excluded directory may be included. `false` saves reading
+    /// the directory.
     pub fn may_bring_back_below(&self, directory: &str) -> bool {
         let mut exceptions = self.patterns.iter().filter(|pattern| pattern.is_exception).peekable();
         if exceptions.peek().is_none() {
@@ -118,22 +119,22 @@ impl Ignore {
     }
 }
 
-/// The parents of a path, the top one first.
+/// Returns the parents of a path, the top one first.
 fn parents(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(at, _)| &path[..at])
 }
 
-/// A pattern of `COPY`, as Go's `path.Match` takes it.
+/// A pattern of `COPY`, as in Go's `path.Match`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Glob(Program);
 
 impl Glob {
-    /// Nothing for a bad pattern, which BuildKit refuses.
+    /// Returns `None` for a bad pattern, which BuildKit refuses.
     pub(crate) fn new(pattern: &str) -> Option<Self> {
         Program::glob(pattern).map(Self)
     }
 
-    /// Whether the whole path fits.
+    /// Returns whether the whole path matches.
     pub(crate) fn matches(&self, path: &str) -> bool {
         self.0.matches(path)
     }

@@ -48,7 +48,7 @@ fn corners_of_mobys_matcher() {
         ("[^a]", "a", false),
         ("a[b-d]e", "ace", true),
         ("a.b+(c)|{d}$", "a.b+(c)|{d}$", true),
-        // Alternatives and repetitions are left in the expression.
+        // Alternatives and repetitions stay in the expression.
         ("a*|b", "xxb", true),
         ("a*|b", "xbx", false),
         ("?{2}", "ab", true),
@@ -59,7 +59,7 @@ fn corners_of_mobys_matcher() {
         (r"a\*", "ab", false),
         (r"a\d", "a7", true),
         (r"[\dx]y", "7y", true),
-        // Go's matcher replaces a star also within brackets.
+        // Go's matcher also replaces a star within brackets.
         ("[*]", "*", false),
         ("[*]", "^]", true),
         ("..", "..", true),
@@ -72,7 +72,7 @@ fn corners_of_mobys_matcher() {
     for bad in ["[a", "a[]", "[]", "[a-]", r"[\d-]", "[-a]", r"a\", "!", "a\n[", "[a]b["] {
         assert_eq!(Ignore::try_parse(bad), Err(BadPattern), "{bad}");
     }
-    // Go looks at no more of a pattern than it needs to.
+    // Go reads only as much of a pattern as it needs.
     assert!(Ignore::try_parse("a*[").is_ok());
     for bad in ["[b-a]", "*{2}", "?{2}{2}", "a*["] {
         assert_eq!(Ignore::parse(bad).matches("a", &Matched::default()), Err(BadPattern), "{bad}");

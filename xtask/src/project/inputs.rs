@@ -1,6 +1,6 @@
-//! A digest of everything that a build is made from: the files of its contexts as far as they go
-//! in, Dockerfile, arguments, platform. Where it is in doubt more goes in: then a key differs that
-//! need not, and never the other way round.
+//! A digest of everything that a build is made from: the included files of its contexts,
+//! Dockerfile, arguments, platform. In doubt it includes more. So a key may change without need,
+//! but never stays the same by mistake.
 
 use std::fs;
 use std::io;
@@ -16,16 +16,16 @@ use super::declaration::{Declaration, Target};
 use super::dockerfile::source::DockerfileSource;
 use super::ignore::Ignore;
 
-/// Takes what targets are made of in.
+/// Collects the inputs of targets.
 #[derive(Default)]
 pub(crate) struct Inputs {
     hash: Sha256,
-    /// How many files went in.
+    /// The number of files.
     pub files: usize,
 }
 
 impl Inputs {
-    /// Takes in a target.
+    /// Adds a target.
     pub(crate) fn target(&mut self, declaration: &Declaration, name: &str, platform: &str) -> Result<()> {
         let target = &declaration.targets[name];
         self.part(name.as_bytes());
@@ -49,7 +49,7 @@ impl Inputs {
         Ok(())
     }
 
-    /// The digest of all of it, in hex.
+    /// Returns the digest of all inputs in hex.
     pub(crate) fn digest(self) -> String {
         format!("{:x}", self.hash.finalize())
     }
@@ -59,8 +59,8 @@ impl Inputs {
         self.hash.update(bytes);
     }
 
-    /// Names, kinds, whether they may be executed, and content; no times and no owners, which
-    /// differ from checkout to checkout. Nothing but files is opened.
+    /// Adds names, types, executable bits, and content. Ignores times and owners, which differ from
+    /// checkout to checkout. Opens regular files only.
     fn directory(&mut self, dir: &Path, ignore: Ignore) -> Result<()> {
         fs::read_dir(dir)?;
         let mut tree = Tree::new(dir, ignore);
@@ -98,14 +98,14 @@ impl Inputs {
     }
 }
 
-/// The main context and the named ones.
+/// Returns the main context and the named ones.
 fn contexts(target: &Target) -> impl Iterator<Item = (&str, &str)> {
     let named = target.contexts.iter().map(|(name, source)| (name.as_str(), source.as_str()));
     std::iter::once(("", target.context.as_deref().unwrap_or("."))).chain(named)
 }
 
-/// The Dockerfile's own `.dockerignore`, which is for the main context alone, else the one in the
-/// context.
+/// Returns the Dockerfile's own `.dockerignore`, which is for the main context only, else the one
+/// in the context.
 pub(crate) fn ignore(declaration: &Declaration, target: &Target, dir: &Path, name: &str) -> Ignore {
     let own = declaration.dockerfile(target).filter(|_| name.is_empty()).map(|file| {
         let mut name = file.file_name().unwrap_or_default().to_owned();

@@ -1,5 +1,5 @@
-//! What is to be built: the declaration as `docker buildx bake --print` makes it of a Compose or bake file, the pinned
-//! versions, and what the host lends a build as secrets. Reads only.
+//! The input of a build: the declaration as `docker buildx bake --print` resolves it, the pinned
+//! versions, and the host's settings that are passed as secrets. Reads only.
 
 pub(crate) mod app;
 mod compose;

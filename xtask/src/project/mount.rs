@@ -1,20 +1,20 @@
-//! What BuildKit tells one cache mount from another by.
+//! The identity of cache mounts.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// How a cache mount may be used by several steps at once, as its `sharing=` says.
+/// How several steps may use a cache mount at once, as its `sharing=` says.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum Sharing {
-    /// By all at once; the default.
+    /// All at once; the default.
     #[default]
     Shared,
-    /// A second one gets another, empty mount.
+    /// A second step gets another, empty mount.
     Private,
-    /// A second one waits.
+    /// A second step waits.
     Locked,
 }
 
@@ -28,18 +28,20 @@ impl fmt::Display for Sharing {
     }
 }
 
-/// What BuildKit tells one cache mount from another by; a difference silently addresses another, empty mount. `uid=0` alone
-/// equals `mode=0755`, and neither equals no option at all (measured), hence the options.
+/// The identity of a cache mount in BuildKit. A difference silently selects another, empty mount.
+/// `uid=0` alone equals `mode=0755`, and neither equals a mount without options (measured), hence
+/// the options.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MountIdentity {
-    /// The project that filled it: one project's content never gets into another one's. BuildKit does not tell projects apart.
+    /// The project that filled it. The content of one project never gets into another one's,
+    /// although BuildKit doesn't separate projects.
     #[serde(default)]
     pub project: String,
-    /// `BUILDKIT_CACHE_MOUNT_NS`; empty where it is not set.
+    /// `BUILDKIT_CACHE_MOUNT_NS`; empty if it is not set.
     pub namespace: String,
-    /// `id=`, else the cleaned target.
+    /// `id=`, else the normalized target.
     pub id: String,
-    /// `from=` with the target of the declaration that owns that stage, as `app/seed`.
+    /// `from=` with the target of the declaration that has that stage, such as `app/seed`.
     pub from: Option<String>,
     /// `source=` within it.
     pub source: Option<String>,
@@ -47,12 +49,13 @@ pub struct MountIdentity {
     pub uid: Option<u32>,
     /// `gid=`.
     pub gid: Option<u32>,
-    /// `mode=`, in octal as it is written.
+    /// `mode=`, octal as written.
     pub mode: Option<String>,
 }
 
 impl MountIdentity {
-    /// Its directory in the store: its project and id as far as a file name takes them, and a digest of all of it.
+    /// Returns its directory name in the store: its project and id, restricted to characters of
+    /// file names, and a digest of the identity.
     pub fn slug(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
         let short = |text: &str, width| -> String {

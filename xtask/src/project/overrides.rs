@@ -1,5 +1,5 @@
-//! `--set TARGET.KEY=VALUE`, as bake has it. bake looks at the keys of those targets alone that it is about to build, and
-//! names no near one: we look first.
+//! `--set TARGET.KEY=VALUE`, as in bake. bake checks only the keys of targets that it builds, and
+//! suggests no similar key, so this module checks first.
 
 use anyhow::Result;
 
@@ -38,25 +38,23 @@ const KEYS: &[&str] = &[
     "ulimits",
 ];
 
-/// Keys that have a name each, and keys that are lists, of those that a bake file can hold in place of
-/// `--set`.
+/// Keys that have a name each, and keys that are lists, among those that a bake file can have
+/// instead of `--set`.
 pub(crate) const NAMED: &[&str] = &["args", "contexts", "labels"];
 pub(crate) const LISTS: &[&str] = &["cache-from", "cache-to", "output"];
 
-/// One `--set`, taken apart.
+/// One parsed `--set`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting<'a> {
-    /// The targets that it is for.
+    /// The pattern of its targets.
     pub pattern: &'a str,
-    /// What it sets.
     pub key: &'a str,
     /// The name of an argument, a context or a label; else empty.
     pub name: &'a str,
-    /// The value.
     pub value: &'a str,
 }
 
-/// Takes a `--set` apart.
+/// Parses a `--set`.
 pub(crate) fn setting(set: &str) -> Option<Setting<'_>> {
     let (field, value) = set.split_once('=')?;
     let mut parts = field.trim_end_matches('+').splitn(3, '.');
@@ -64,14 +62,14 @@ pub(crate) fn setting(set: &str) -> Option<Setting<'_>> {
     Some(Setting { pattern, key, name: parts.next().unwrap_or_default(), value })
 }
 
-/// Whether a pattern of `--set` stands for a target. A target of that very name has it alone, which
-/// the caller knows.
+/// Returns whether a pattern of `--set` matches a target. The caller handles an exact name, which
+/// matches alone.
 pub(crate) fn is_match(pattern: &str, target: &str) -> bool {
     pattern == target || Glob::new(pattern).is_some_and(|glob| glob.matches(target))
 }
 
-/// Whether the value of a `--set` may not be in a command: an argument, or what holds a secret. `ps`
-/// shows commands to every user of the machine.
+/// Returns whether the value of a `--set` must not be in a command: an argument, or a value that
+/// may contain a secret. `ps` shows commands to every user of the machine.
 pub(crate) fn is_by_variable(set: &str) -> bool {
     setting(set).is_some_and(|setting| {
         let key = setting.key;
@@ -97,7 +95,7 @@ pub(crate) fn check(set: &str) -> Result<()> {
     if !KEYS.contains(&plain) {
         let near = suggestion(plain, KEYS.iter().copied());
         return Err(usage(format!(
-            "unknown key `{plain}` in `--set {set}`{near}\nbake knows: {}",
+            "unknown key `{plain}` in `--set {set}`{near}\nbake supports: {}",
             KEYS.join(", ")
         )));
     }
@@ -109,7 +107,8 @@ pub(crate) fn check(set: &str) -> Result<()> {
     Ok(())
 }
 
-/// `--build-arg K=V` for every target; `--build-arg K` takes the value from the environment, as docker does.
+/// Parses `--build-arg K=V` for every target. `--build-arg K` takes the value from the environment,
+/// as docker does.
 pub(crate) fn build_arg(arg: &str, env: impl Fn(&str) -> Option<String>) -> Result<String> {
     match arg.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(format!("*.args.{arg}")),

@@ -1,7 +1,7 @@
-//! Debian packages that a Dockerfile installs, in the versions that the mirror has. The
-//! convention: a stage with `ARG PACKAGES` writes a file with one `NAME=VERSION` a line, which the
-//! steps that install read, and a stage `packages` holds that file alone, as `/packages`. So the
-//! answer itself is a good value of the argument: as long as it is the same, nothing runs.
+//! The versions of Debian packages that a Dockerfile installs. By convention a stage with
+//! `ARG PACKAGES` writes a file with one `NAME=VERSION` per line, which the installing steps read.
+//! A stage `packages` has only that file, as `/packages`. The answer itself is the value of the
+//! argument: as long as it is the same, nothing runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +15,11 @@ pub(crate) const ARG: &str = "PACKAGES";
 /// The stage, and the file in it.
 pub(crate) const STAGE: &str = "packages";
 
-/// How many packages a reason names.
+/// The number of packages in a reason.
 const NAMED: usize = 3;
 
-/// Whether a target installs packages by this convention and leaves their versions to us: a value
-/// of the user's own stays.
+/// Returns whether a target installs packages by this convention and leaves their versions to
+/// xtask. A value of the user takes precedence.
 pub(crate) fn is_asked_for(target: &Target, file: &Dockerfile, inputs: &Inputs) -> bool {
     let is_open = target.args.get(ARG).is_some_and(|value| value.as_deref().unwrap_or_default().is_empty());
     let Some(goal) = file.goal(inputs).filter(|_| is_open) else { return false };
@@ -32,8 +32,8 @@ pub(crate) fn is_asked_for(target: &Target, file: &Dockerfile, inputs: &Inputs) 
     file.needs(answer, inputs).intersection(&built).any(takes)
 }
 
-/// Reads the file of the stage and makes the argument's value of it: `NAME/VERSION`, separated by
-/// blanks. With `=`, records would redact the version of `base-passwd`.
+/// Parses the file of the stage and returns the value of the argument: `NAME/VERSION`, separated by
+/// spaces. With `=`, records would redact the version of `base-passwd`.
 pub(crate) fn value(text: &str) -> Result<String> {
     let mut lines = BTreeSet::new();
     for line in text.lines() {
@@ -48,27 +48,28 @@ pub(crate) fn value(text: &str) -> Result<String> {
     Ok(lines.into_iter().collect::<Vec<_>>().join(" ").replace('=', "/"))
 }
 
-/// Whether a text is a value of the argument, as an answer of the mirror gives it.
+/// Returns whether a text is a value of the argument.
 pub(crate) fn is_value(text: &str) -> bool {
     list(text).is_some_and(|list| list.iter().all(|(name, version)| is_word(name) && is_word(version)))
 }
 
-/// What names and versions of Debian are made of.
+/// Returns whether a word has only characters of Debian names and versions.
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|char| char.is_ascii_alphanumeric() || ".+-~:_".contains(char))
 }
 
-/// What is different between two values of the argument; nothing where one of them is no list.
+/// Returns the difference between two values of the argument, or `None` if one of them is not a
+/// list.
 pub(crate) fn changes(before: &str, after: &str) -> Option<String> {
     let (old, new) = (list(before)?, list(after)?);
     if old.is_empty() {
-        return Some("the versions were not known before".into());
+        return Some("the versions were unknown before".into());
     }
     let names: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
     let about = |name: &&str| match (old.get(name), new.get(name)) {
         (Some(old), Some(new)) if old != new => Some(format!("{name} {old} -> {new}")),
         (None, Some(new)) => Some(format!("{name} {new} is new")),
-        (Some(old), None) => Some(format!("{name} {old} is gone")),
+        (Some(old), None) => Some(format!("{name} {old} is removed")),
         _ => None,
     };
     let mut found: Vec<String> = names.iter().filter_map(about).collect();
@@ -131,12 +132,12 @@ mod tests {
     #[test]
     fn changes_name_packages_and_both_versions() {
         assert_eq!(changes("a/1 b/2", "a/1 b/2+deb13u1").unwrap(), "b 2 -> 2+deb13u1");
-        assert_eq!(changes("a/1 b/2", "b/2 c/3").unwrap(), "a 1 is gone, c 3 is new");
+        assert_eq!(changes("a/1 b/2", "b/2 c/3").unwrap(), "a 1 is removed, c 3 is new");
         assert_eq!(
             changes("a/1 b/1 c/1 d/1 e/1", "a/2 b/2 c/2 d/2 e/2").unwrap(),
             "a 1 -> 2, b 1 -> 2, c 1 -> 2, and 2 more"
         );
-        assert_eq!(changes("", "a/1").unwrap(), "the versions were not known before");
+        assert_eq!(changes("", "a/1").unwrap(), "the versions were unknown before");
         assert_eq!(changes("monday", "tuesday"), None);
     }
 }

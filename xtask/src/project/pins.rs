@@ -1,5 +1,5 @@
-//! `builder/pins.env`: the pinned versions, `NAME=VALUE` a line, `#` before a comment. A comment `# hold: REASON` right above
-//! a pin keeps it where it is when the others are refreshed.
+//! `builder/pins.env`: the pinned versions, one `NAME=VALUE` per line, with comments after `#`. A
+//! comment `# hold: REASON` right above a pin excludes it from updates.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,17 +10,15 @@ use anyhow::{Context, Result, bail};
 /// The pinned versions by name.
 pub(crate) type Pins = BTreeMap<String, String>;
 
-/// What a comment begins with that holds the pin below it.
+/// The start of a comment that excludes the pin below it from updates.
 const HOLD: &str = "hold:";
 
-/// One pin as its file has it.
+/// One pin of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pin {
-    /// Its name.
     pub name: String,
-    /// The version.
     pub value: String,
-    /// Why it is not to be refreshed.
+    /// The reason that excludes it from updates.
     pub hold: Option<String>,
 }
 
@@ -29,7 +27,7 @@ pub fn read(path: &Path) -> Result<Pins> {
     Ok(list(path)?.into_iter().map(|pin| (pin.name, pin.value)).collect())
 }
 
-/// Reads the pins in their file's order, with what holds them.
+/// Reads the pins in their file's order.
 pub(crate) fn list(path: &Path) -> Result<Vec<Pin>> {
     let text = fs::read_to_string(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     parse_list(&text).with_context(|| format!("`{}`", path.display()))
@@ -40,7 +38,7 @@ pub fn parse(text: &str) -> Result<Pins> {
     Ok(parse_list(text)?.into_iter().map(|pin| (pin.name, pin.value)).collect())
 }
 
-/// Parses it in order.
+/// Parses the text of a pins file in order.
 pub(crate) fn parse_list(text: &str) -> Result<Vec<Pin>> {
     let mut pins: Vec<Pin> = Vec::new();
     let mut hold = None;
@@ -59,7 +57,7 @@ pub(crate) fn parse_list(text: &str) -> Result<Vec<Pin>> {
     Ok(pins)
 }
 
-/// The text with these values; comments, order, quotes and every other line stay.
+/// Returns the text with these values. Keeps comments, order, quotes and every other line.
 pub(crate) fn with_values(text: &str, values: &Pins) -> String {
     let mut new = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
@@ -76,7 +74,7 @@ pub(crate) fn with_values(text: &str, values: &Pins) -> String {
     new
 }
 
-/// Name and value of a line that pins something.
+/// Returns the name and value of a line with a pin.
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let line = line.trim();
     let (name, value) = line.split_once('=').filter(|_| !line.starts_with('#'))?;

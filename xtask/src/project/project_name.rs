@@ -1,15 +1,16 @@
-//! The name of a project, as Compose has it: what tells targets without an image name of two projects apart.
+//! The name of a project, as Compose defines it. It separates targets without an image name of
+//! different projects.
 
 use std::fs;
 use std::path::Path;
 
 use super::declaration::Declaration;
 
-/// The environment variable of Compose.
 const VARIABLE: &str = "COMPOSE_PROJECT_NAME";
 
-/// Returns what the results of a target are saved under: the repository of its image, whatever the tag; of a target without
-/// an image the project's name and its own, as Compose names such an image.
+/// Returns the name under which the results of a target are saved: the repository of its image,
+/// without the tag. For a target without an image, the names of the project and the target, as
+/// Compose names such an image.
 pub(crate) fn store_name(declaration: &Declaration, target: &str, variable: Option<&str>) -> String {
     let tag = declaration.targets.get(target).and_then(|target| target.tags.first());
     match tag.map(|tag| repository(tag)).filter(|repository| !repository.is_empty()) {
@@ -18,14 +19,14 @@ pub(crate) fn store_name(declaration: &Declaration, target: &str, variable: Opti
     }
 }
 
-/// Returns an image's name without its tag and digest.
 pub(crate) fn repository(image: &str) -> &str {
     let name = image.split('@').next().unwrap_or_default();
     let start = name.rfind('/').map_or(0, |at| at + 1);
     name[start..].find(':').map_or(name, |at| &name[..start + at])
 }
 
-/// Returns the name that Compose gives the project: of the environment (`variable`), of the file, else of its directory.
+/// Returns the name that Compose gives the project: from the environment (`variable`), from the
+/// file, else from its directory.
 pub(crate) fn project_name(declaration: &Declaration, variable: Option<&str>) -> String {
     let of_files = || declaration.files.iter().rev().find_map(|file| of_file(file));
     let of_dir = || {
@@ -37,7 +38,7 @@ pub(crate) fn project_name(declaration: &Declaration, variable: Option<&str>) ->
     if name.is_empty() { "project".to_owned() } else { name }
 }
 
-/// The top-level `name:` of a Compose file. One with variables needs Compose to read it.
+/// Returns the top-level `name:` of a Compose file. Only Compose can resolve one with variables.
 pub(crate) fn of_file(file: &Path) -> Option<String> {
     if !file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
         return None;
@@ -55,7 +56,8 @@ fn of_env_file(dir: &Path) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// A name as Compose normalizes it: lower-case letters, digits, dashes and underscores, of which the first is no dash.
+/// Normalizes a name as Compose does: lower-case letters, digits, dashes and underscores, without a
+/// leading dash.
 fn plain(name: &str) -> String {
     let name = name.to_lowercase();
     let kept: String =
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_without_an_image_are_told_apart_by_their_project() {
+    fn targets_without_an_image_are_distinguished_by_their_project() {
         let dir = tempfile::tempdir().expect("a directory");
         let project = |name: &str| {
             let place = dir.path().join(name);

@@ -1,6 +1,5 @@
-//! A declaration as it is remembered: without the values of arguments that are secrets. It says
-//! where each came from, a variable or a place in a file, and both are there whenever it is
-//! recalled.
+//! A cached declaration without the values of secret arguments. It records the source of each, a
+//! variable or a place in a file. Both exist when it is read again.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::declaration::Printed;
 use crate::redact::{Redactor, is_secret};
 
-/// Where values come from.
+/// The sources of values.
 pub(super) struct Sources<'a> {
-    /// Variables of the environment.
     pub(super) env: &'a BTreeMap<String, String>,
     /// Texts of the declaration's files.
     pub(super) texts: &'a Option<Vec<String>>,
 }
 
-/// What bake printed, and where the secrets in it are.
+/// The output of bake, and the places of secrets in it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Remembered {
     printed: Printed,
@@ -32,17 +30,17 @@ struct Secret {
     source: Source,
 }
 
-/// Where it is.
+/// The source of a value.
 #[derive(Serialize, Deserialize)]
 enum Source {
-    /// A variable's value.
+    /// The value of a variable.
     Variable(String),
-    /// So many bytes of a text, from there on.
+    /// A range of bytes in a text.
     Text { number: usize, at: usize, length: usize },
 }
 
 impl Remembered {
-    /// Nothing where a secret is left in it, since its source is not found.
+    /// Returns `None` if the source of a secret is not found.
     pub(super) fn new(printed: &Printed, sources: &Sources<'_>, redactor: &Redactor) -> Option<Self> {
         let mut remembered = Self { printed: printed.clone(), secrets: Vec::new() };
         for (target, declared) in &mut remembered.printed.target {
@@ -58,7 +56,7 @@ impl Remembered {
         (redactor.document(&remembered).ok()? == text).then_some(remembered)
     }
 
-    /// What bake printed; nothing where a source is gone.
+    /// Returns the output of bake, or `None` if a source is gone.
     pub(super) fn recall(mut self, sources: &Sources<'_>) -> Option<Printed> {
         for secret in &self.secrets {
             let value = sources.value(&secret.source)?;

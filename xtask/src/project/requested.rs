@@ -1,4 +1,4 @@
-//! The files and targets that a command is asked for.
+//! The files and targets that the user requested.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Declaration;
 use crate::error::usage;
 
-/// Checks that the declaration's files exist, before anything else is asked.
+/// Checks that the declaration's files exist, before anything else is read.
 pub(crate) fn check_files(files: &[PathBuf]) -> Result<()> {
     match files.iter().find(|file| !file.is_file()) {
         None => Ok(()),
@@ -18,8 +18,8 @@ pub(crate) fn check_files(files: &[PathBuf]) -> Result<()> {
     }
 }
 
-/// Adds the targets that others use as base image. They are built with them, so that their images
-/// exist under their own names too.
+/// Adds the targets that others use as base image. They are built too, so that their images exist
+/// under their own names.
 pub(crate) fn add_linked(declaration: &Declaration, names: &mut Vec<String>) {
     let mut next = 0;
     while next < names.len() {

@@ -1,5 +1,6 @@
-//! What the host lends a build without leaving a trace in it: its CA bundle, how Go modules are fetched, `.netrc`. They go
-//! in as secrets, which are no part of a cache key (measured), through variables that `builder/compose.yaml` reads.
+//! Settings of the host that a build gets without leaving a trace in it: its CA bundle, the
+//! configuration of Go modules, `.netrc`. They are secrets, which are not part of a cache key
+//! (measured), and are passed through variables that `builder/compose.yaml` reads.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::Host;
 
-/// Where distributions keep the CA bundle (the list of Go's crypto/x509).
+/// Paths of the CA bundle in distributions (the list of Go's crypto/x509).
 const CA_BUNDLES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -16,28 +17,28 @@ const CA_BUNDLES: &[&str] = &[
     "/etc/ssl/cert.pem",
 ];
 
-/// What says how modules are fetched. What changes the binary is a build argument instead: it must be in the key.
+/// Variables that configure the download of modules. Variables that change the binary are build
+/// arguments instead, because they must be in the key.
 const GO_VARIABLES: &[&str] =
     &["GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOAUTH", "GOINSECURE"];
 
 /// BuildKit refuses larger secrets (500 KiB, `MaxSecretSize` in its session/secrets).
 const MAX_SECRET: u64 = 500 * 1024;
 
-/// What the host lends.
+/// The host's settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
-    /// The CA bundle.
     pub ca_bundle: Option<PathBuf>,
-    /// Content of a GOENV file; `None` where the host sets nothing.
+    /// Content of a GOENV file; `None` if the host sets nothing.
     pub goenv: Option<String>,
     /// The user's `.netrc`.
     pub netrc: Option<PathBuf>,
-    /// What could not be lent, and why.
+    /// The skipped settings, with the reasons.
     pub warnings: Vec<String>,
 }
 
 impl Secrets {
-    /// The paths that `builder/compose.yaml` reads from variables.
+    /// Returns the paths that `builder/compose.yaml` reads from variables.
     pub fn paths(&self) -> BTreeMap<String, String> {
         let paths = [("DURANGO_CA_BUNDLE", &self.ca_bundle), ("DURANGO_NETRC", &self.netrc)];
         let set = paths
@@ -46,13 +47,14 @@ impl Secrets {
         set.collect()
     }
 
-    /// The variables whose very content is a secret: how modules are fetched may hold a password.
+    /// Returns the variables whose values are secrets: the configuration of modules may contain a
+    /// password.
     pub fn contents(&self) -> BTreeMap<String, String> {
         self.goenv.iter().map(|content| ("DURANGO_GOENV".to_owned(), content.clone())).collect()
     }
 }
 
-/// Looks at the host.
+/// Reads the host's settings.
 pub fn read(host: &Host) -> Secrets {
     let mut warnings = Vec::new();
     let named = host.var("DURANGO_CA_BUNDLE").or(host.var("SSL_CERT_FILE")).map(PathBuf::from);
@@ -67,12 +69,13 @@ pub fn read(host: &Host) -> Secrets {
 fn fits(path: &Path, warnings: &mut Vec<String>) -> bool {
     let size = fs::metadata(path).map_or(0, |meta| meta.len());
     if size > MAX_SECRET {
-        warnings.push(format!("`{}` is larger than the 500 KiB a secret may have: left out", path.display()));
+        warnings
+            .push(format!("skipped `{}`: it is larger than 500 KiB, the limit for a secret", path.display()));
     }
     size <= MAX_SECRET
 }
 
-/// Go's own configuration file: `$GOENV`, else `~/.config/go/env`; nothing where GOENV is `off`.
+/// Reads Go's own configuration file: `$GOENV`, else `~/.config/go/env`. Empty if GOENV is `off`.
 fn go_env_file(host: &Host) -> BTreeMap<String, String> {
     let config =
         host.var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| Some(host.home()?.join(".config")));
@@ -84,7 +87,7 @@ fn go_env_file(host: &Host) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The environment wins over Go's file, as it does for Go.
+/// Returns the content for GOENV. The environment takes precedence over Go's file, as in Go.
 fn goenv(host: &Host, file: &BTreeMap<String, String>) -> Option<String> {
     let value = |name: &str| host.var(name).or(file.get(name).map(String::as_str));
     let lines: String =
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_environment_wins_over_gos_own_file() {
-        let home = tempfile::tempdir().expect("a folder");
+        let home = tempfile::tempdir().expect("a directory");
         fs::create_dir_all(home.path().join(".config/go")).expect("made");
         fs::write(
             home.path().join(".config/go/env"),
@@ -119,13 +122,13 @@ mod tests {
 
     #[test]
     fn nothing_set_lends_nothing() {
-        let home = tempfile::tempdir().expect("a folder");
+        let home = tempfile::tempdir().expect("a directory");
         assert_eq!(read(&host(home.path(), &[])).goenv, None);
     }
 
     #[test]
     fn a_bundle_too_large_for_a_secret_is_left_out_with_a_warning() {
-        let home = tempfile::tempdir().expect("a folder");
+        let home = tempfile::tempdir().expect("a directory");
         let bundle = home.path().join("ca.pem");
         fs::write(&bundle, vec![b'x'; 501 * 1024]).expect("written");
         let secrets = read(&host(home.path(), &[("SSL_CERT_FILE", &bundle.display().to_string())]));

@@ -1,5 +1,5 @@
-//! bake's templates in what it prints: newer versions of buildx write `$${` where a value has `${`,
-//! so that the answer could be read as a bake file again.
+//! Escapes in the output of bake: newer versions of buildx write `$${` if a value has `${`, so that
+//! the output is a valid bake file.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -8,12 +8,12 @@ use xshell::{Shell, cmd};
 use super::declaration::QUERY_TIMEOUT;
 use crate::process::query::{query, unreadable};
 
-/// Whether an answer of `bake --print` has anything that may be escaped.
+/// Returns whether an answer of `bake --print` may have escapes.
 pub(super) fn may_be_escaped(answer: &str) -> bool {
     answer.contains("$${") || answer.contains("%%{")
 }
 
-/// Whether this buildx escapes what it prints: a file whose value is known is printed.
+/// Returns whether this buildx escapes its output: prints a file with a known value.
 pub(super) fn are_escaped(sh: &Shell) -> Result<bool> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("docker-bake.json");
@@ -27,7 +27,7 @@ pub(super) fn are_escaped(sh: &Shell) -> Result<bool> {
     }
 }
 
-/// Takes the escapes out of every text of a document.
+/// Removes the escapes from every text of a document.
 pub(super) fn unescape(document: &mut Value) {
     match document {
         Value::String(text) => *text = text.replace("$${", "${").replace("%%{", "%{"),

@@ -1,5 +1,5 @@
-//! Paths in options that are handed to bake. Bake runs in the declaration's directory, but a path
-//! that a user types starts in the current one.
+//! Paths in options for bake. Bake runs in the declaration's directory, but a path that a user
+//! types is relative to the current one.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ pub(crate) fn set(set: &str, cwd: &Path) -> String {
     }
 }
 
-/// Whether an output goes to stdout: a tar archive that is given no file, or `-`.
+/// Returns whether an output goes to stdout: a tar archive without a file, or with `-`.
 pub(crate) fn is_stdout(spec: &str) -> bool {
     let fields = fields(spec);
     let value = |name: &str| fields.iter().find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
@@ -51,7 +51,7 @@ pub(crate) fn is_stdout(spec: &str) -> bool {
     }
 }
 
-/// A context is a path unless it is a URL, a Git address or one of bake's own forms.
+/// Makes a context absolute, unless it is a URL, a Git address or one of bake's own forms.
 fn context(value: &str, cwd: &Path) -> String {
     let is_elsewhere = value.contains("://") || value.starts_with("git@") || value.starts_with("github.com/");
     let is_bakes_own = ["target:", "service:"].iter().any(|form| value.starts_with(form));
@@ -79,13 +79,13 @@ fn field(name: &str, value: &str) -> String {
     quoted(format!("{name}={value}"))
 }
 
-/// Quotes a field as CSV wants it.
+/// Quotes a CSV field if needed.
 fn quoted(field: String) -> String {
     if field.contains([',', '"']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
 }
 
-/// The fields of a line of CSV. A field that begins with a quote ends with one, and `""` in it
-/// stands for one.
+/// Splits a line of CSV into fields. A field that begins with a quote ends with one, and `""` in it
+/// stands for one quote.
 fn fields(spec: &str) -> Vec<String> {
     let (mut fields, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
     let mut chars = spec.chars().peekable();

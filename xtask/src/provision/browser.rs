@@ -1,5 +1,6 @@
-//! The browser that the tests look at reports with: Debian's headless Chromium, unpacked below `target/` with what it needs and not
-//! installed. Elsewhere a Chromium on the PATH or in CHROMIUM does.
+//! The browser that the tests look at reports with: Debian's headless Chromium, unpacked below
+//! `target/` with what it needs and not installed. Elsewhere a Chromium on the PATH or in CHROMIUM
+//! does.
 
 use std::path::{Path, PathBuf};
 
@@ -30,11 +31,11 @@ pub fn find(host: &Host, layout: &Layout) -> Option<Browser> {
     let known = || NAMES.iter().find_map(|name| host.which(name));
     match named.or_else(known) {
         Some(program) => Some(Browser { program, env: Vec::new() }),
-        None => unpacked(&folder(layout)),
+        None => unpacked(&directory(layout)),
     }
 }
 
-fn folder(layout: &Layout) -> PathBuf {
+fn directory(layout: &Layout) -> PathBuf {
     layout.test_tools().join("browser")
 }
 
@@ -61,12 +62,13 @@ pub(crate) fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
     if find(host, layout).is_some() || !is_debian {
         return Vec::new();
     }
-    let dir = folder(layout);
+    let dir = directory(layout);
     let archives = dir.join("archives");
     let root = Root::of(host, layout);
     let update = root.command(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "update"]);
     let update = (host.is_root || root.is_sudo()).then(|| Step::run("", update));
-    // Nothing is installed: only what this machine lacks is fetched, as an installation would fetch it.
+    // Nothing is installed: only what this machine lacks is fetched, as an installation would fetch
+    // it.
     let cache = format!("Dir::Cache::archives={}/", archives.display());
     let fetch = [
         "apt-get",

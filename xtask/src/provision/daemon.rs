@@ -1,4 +1,5 @@
-//! The daemon: its configuration before the first start, and the start itself by whatever starts services here.
+//! The daemon: its configuration before the first start, and the start itself by whatever starts
+//! services here.
 
 use std::path::Path;
 
@@ -16,13 +17,14 @@ const BACKUP: &str = "/etc/docker/daemon.json.before-durango-provision";
 /// A daemon with many images takes its time.
 const SECONDS: u64 = 90;
 
-/// Images in containerd, where there are none yet that this would hide. An engine that has images is switched by `setup`. The build cache
-/// gets no limit: an engine without one keeps all, and the one that is installed forgets every result whenever it removes one.
+/// Images in containerd, where there are none yet that this would hide. An engine that has images
+/// is switched by `setup`. The build cache gets no limit: an engine without one keeps all, and the
+/// one that is installed forgets every result whenever it removes one.
 pub(crate) fn configure(facts: &ProvisionFacts, root: &Root) -> Result<Vec<Step>> {
     let text = facts.config.as_deref().unwrap_or_default();
     let unreadable = |error| {
         anyhow!(
-            "failed to read `{}`: {error}\ncorrect it; the daemon would not start either",
+            "failed to read `{}`: {error}\ncorrect it; the daemon cannot start with it either",
             daemon_json::PATH
         )
     };
@@ -39,7 +41,7 @@ pub(crate) fn configure(facts: &ProvisionFacts, root: &Root) -> Result<Vec<Step>
     if facts.config.is_some() {
         steps.push(Step::run("", root.command(["cp", "-p", daemon_json::PATH, BACKUP])));
     }
-    let why = "keeping images in containerd, so that caches can be exported to a directory";
+    let why = "turning on the containerd image store, so that caches can be exported to a directory";
     steps.extend(root.write(why, Path::new(daemon_json::PATH), &new));
     Ok(steps)
 }
@@ -62,16 +64,17 @@ pub(crate) fn start(facts: &ProvisionFacts, root: &Root) -> Vec<Step> {
     }
 }
 
-/// Somebody has started a daemon that does not answer yet: it is not ours to stop, nor to start a second one.
+/// Somebody has started a daemon that does not answer yet: it is not ours to stop, nor to start a
+/// second one.
 pub(crate) fn await_process(pid: i32) -> Step {
-    let why = format!("waiting for the daemon that runs already (process {pid})");
+    let why = format!("waiting for the running daemon (process {pid})");
     Step { why, action: Action::Wait { ready: Command::new(["docker", "version"]), seconds: SECONDS } }
 }
 
 fn by_hand(facts: &ProvisionFacts, root: &Root, ready: Command) -> Vec<Step> {
     let mut steps: Vec<Step> = facts.stale.iter().map(|path| remove(path, root)).collect();
     let path = facts.path.as_ref().map(|path| format!("{path}:/usr/sbin:/sbin"));
-    let why = format!("starting the daemon; no service manager runs here, its log is {LOG}");
+    let why = format!("starting the daemon without a service manager; its log is {LOG}");
     if root.is_sudo() {
         // Only root can open the log, and sudo must be over before we are.
         let path = path.map_or_else(String::new, |path| format!("PATH={} ", shell_words::quote(&path)));
@@ -92,7 +95,7 @@ fn by_hand(facts: &ProvisionFacts, root: &Root, ready: Command) -> Vec<Step> {
 }
 
 fn remove(path: &Path, root: &Root) -> Step {
-    let why = format!("removing {}, whose daemon is dead", path.display());
+    let why = format!("removing {}, because its daemon is dead", path.display());
     if root.is_sudo() {
         Step::run(why, root.command(["rm", "-f", &path.to_string_lossy()]))
     } else {

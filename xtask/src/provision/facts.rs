@@ -48,7 +48,8 @@ pub(crate) struct ProvisionFacts {
     pub keyring: bool,
     /// Whether there are CA certificates, which the daemon needs to reach a registry.
     pub certificates: bool,
-    /// Whether the kernel enforces AppArmor while its tool, without which no container starts, is missing.
+    /// Whether the kernel enforces AppArmor while its tool, without which no container starts, is
+    /// missing.
     pub lacks_apparmor: bool,
     /// The daemon's state.
     pub daemon: Daemon,
@@ -60,7 +61,8 @@ pub(crate) struct ProvisionFacts {
     pub config: Option<String>,
     /// Whether the classic image store holds images or containers, or cannot be looked at.
     pub has_images: bool,
-    /// Pid files of daemons that are dead; a number that was given out again would keep the next one from starting.
+    /// Pid files of daemons that are dead; a number that was given out again would keep the next
+    /// one from starting.
     pub stale: Vec<PathBuf>,
     /// The PATH, where it lacks `/usr/sbin`, in which the daemon finds iptables.
     pub path: Option<String>,

@@ -1,5 +1,6 @@
-//! Installing and starting the engine: facts about the machine ([`facts`]) -> what is missing ([`packages`]) and how the
-//! daemon is started ([`daemon`]) -> steps. Nothing here changes anything; a machine that lacks nothing yields no steps.
+//! Installing and starting the engine: facts about the machine ([`facts`]) -> what is missing
+//! ([`packages`]) and how the daemon is started ([`daemon`]) -> steps. Nothing here changes
+//! anything; a machine that lacks nothing yields no steps.
 
 pub(crate) mod browser;
 pub(crate) mod daemon;
@@ -15,7 +16,8 @@ use crate::session::Session;
 use crate::step::Step;
 use facts::{Daemon, ProvisionFacts};
 
-/// The steps that make this machine able to build; none where it is already. Run them, then ask the engine again.
+/// The steps that make this machine able to build; none where it is already. Run them, then ask the
+/// engine again.
 pub(crate) fn steps(session: &Session) -> Result<Vec<Step>> {
     decide(&ProvisionFacts::read(session))
 }
@@ -33,7 +35,8 @@ pub(crate) fn decide(facts: &ProvisionFacts) -> Result<Vec<Step>> {
     let root = Root::new(facts.user, &facts.tmp)?;
     let configure = if must_start { daemon::configure(facts, &root)? } else { Vec::new() };
     let mut steps = packages::prepare(facts, &missing, &root)?;
-    // Between the two: the package starts the daemon where services may start, and a mirror that is down changes little.
+    // Between the two: the package starts the daemon where services may start, and a mirror that is
+    // down changes little.
     steps.extend(configure);
     steps.extend(packages::install(&missing, &root));
     if must_start {

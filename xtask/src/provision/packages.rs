@@ -1,5 +1,5 @@
-//! Which packages are missing and where they come from. Only what is missing is installed: a client of another origin
-//! is fine as long as it finds a buildx that is new enough.
+//! Which packages are missing and where they come from. Only what is missing is installed: a client
+//! of another origin is fine as long as it finds a buildx that is new enough.
 
 use std::path::Path;
 
@@ -48,26 +48,27 @@ const DOCKER: Names = Names {
 pub(crate) fn missing(facts: &ProvisionFacts) -> Result<Vec<&'static str>> {
     if let (Daemon::Elsewhere(place), true) = (&facts.daemon, facts.client) {
         bail!(
-            "failed to provision: {place} is chosen, and no engine answers there\n\
-             start it there, or drop that choice to use an engine on this machine"
+            "failed to provision: {place} is selected, and no engine answers there\nstart it there, or \
+             remove the selection to use an engine on this machine"
         );
     }
     if let Some(path) = &facts.stranger {
         bail!(
-            "failed to provision: `{}` does not answer as Docker's client does\n\
-             if it is Podman's, remove it (package podman-docker) or put another folder first on the PATH",
+            "failed to provision: `{}` does not answer like Docker's client\nif it is Podman's, remove it \
+             (package podman-docker) or put another directory first on the PATH",
             path.display()
         );
     }
     let mut list = engine_parts(facts)?;
     if !list.is_empty() && !is_supported(&facts.distribution) {
         bail!(
-            "failed to provision: xtask installs engines on Debian 12 and Ubuntu 22.04 or newer, and this is {}\n\
-             install Docker Engine with buildx {OLDEST_BUILDX} or newer and Compose yourself",
+            "failed to provision: xtask installs engines on Debian 12 and Ubuntu 22.04 or newer, and this \
+             is {}\ninstall Docker Engine with buildx {OLDEST_BUILDX} or newer and Compose yourself",
             facts.distribution
         );
     }
-    // A machine whose engine works must not fail for want of root: its base image may come from a registry.
+    // A machine whose engine works must not fail for want of root: its base image may come from a
+    // registry.
     if is_supported(&facts.distribution) && !(list.is_empty() && facts.user == User::Plain) {
         list.extend(bootstrap_parts(facts));
     }
@@ -106,8 +107,8 @@ fn engine_parts(facts: &ProvisionFacts) -> Result<Vec<&'static str>> {
     match &facts.buildx {
         Some((version, _)) if *version >= OLDEST_BUILDX => {}
         Some((version, path)) if !is_system(path) => bail!(
-            "failed to provision: `{}` is buildx {version}, too old, and hides the system's\n\
-             remove it or replace it by {OLDEST_BUILDX} or newer",
+            "failed to provision: `{}` is buildx {version}, too old, and hides the system's \
+             buildx\nremove it or replace it with {OLDEST_BUILDX} or newer",
             path.display()
         ),
         _ => list.push(names.buildx),
@@ -167,8 +168,7 @@ fn needs_trixie(facts: &ProvisionFacts, packages: &[&str]) -> bool {
 fn add_trixie(facts: &ProvisionFacts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
     let Some(main) = apt::debian_main(&facts.sources, &facts.distribution) else {
         bail!(
-            "failed to provision: apt has no source for {} itself, whose mirror would have the engine too\n\
-             name one in `/etc/apt/sources.list.d`",
+            "failed to provision: apt has no package source for {}\nadd one in `/etc/apt/sources.list.d`",
             facts.distribution
         );
     };
@@ -183,18 +183,18 @@ fn add_trixie(facts: &ProvisionFacts, packages: &[&str], root: &Root) -> Result<
     let mut steps = Vec::new();
     if !is_theirs {
         let why =
-            format!("adding Debian 13 as a source of packages, as {} has no buildx", facts.distribution);
+            format!("adding Debian 13 as a package source, because {} has no buildx", facts.distribution);
         steps.extend(root.write(&why, Path::new(SOURCES), &sources_file(main)));
     }
-    let why = "allowing nothing but the engine from there";
+    let why = "allowing only the engine from it";
     steps.extend(root.write(why, Path::new(PREFERENCES), &preferences_file(&pinned, is_theirs)));
     Ok(steps)
 }
 
 fn sources_file(main: &apt::Source) -> String {
     let mut text = format!(
-        "# The container engine, from Debian 13. {PREFERENCES} lets nothing else in.\n\
-         Types: deb\nURIs: {}\nSuites: trixie\nComponents: main\n",
+        "# The container engine, from Debian 13. {PREFERENCES} allows nothing else.\nTypes: deb\nURIs: \
+         {}\nSuites: trixie\nComponents: main\n",
         main.uri
     );
     if let Some(key) = &main.signed_by {
@@ -203,7 +203,8 @@ fn sources_file(main: &apt::Source) -> String {
     text
 }
 
-/// Low for everything, high for the engine. Where the user has that suite already, its priority is the user's.
+/// Low for everything, high for the engine. Where the user has that suite already, its priority is
+/// the user's.
 fn preferences_file(pinned: &[&str], is_theirs: bool) -> String {
     let everything = if is_theirs { "" } else { "Package: *\nPin: release n=trixie\nPin-Priority: 100\n\n" };
     format!("{everything}Package: {}\nPin: release n=trixie\nPin-Priority: 990\n", pinned.join(" "))

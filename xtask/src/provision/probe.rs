@@ -1,4 +1,5 @@
-//! Looking at the daemon: whether it runs, where, what would start it, and what a dead one left behind.
+//! Looking at the daemon: whether it runs, where, what would start it, and what a dead one left
+//! behind.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,7 +72,8 @@ fn policy_allows(session: &Session) -> bool {
             .is_ok_and(|answer| answer.success)
 }
 
-/// Whether the classic store below the data root holds anything that switching to containerd would hide.
+/// Whether the classic store below the data root holds anything that switching to containerd would
+/// hide.
 pub(crate) fn has_images(config: Option<&str>) -> bool {
     let config = config.and_then(|text| daemon_json::parse(text).ok()).unwrap_or_default();
     let root = Path::new(config["data-root"].as_str().unwrap_or("/var/lib/docker"));

@@ -1,5 +1,6 @@
-//! What the tests need beside an engine: Debian's registry, and a terminal that tells what it shows. They are unpacked below `target/` and not
-//! installed, since a registry, installed, would start as a service of the developer's machine.
+//! What the tests need beside an engine: Debian's registry, and a terminal that tells what it
+//! shows. They are unpacked below `target/` and not installed, since a registry, installed, would
+//! start as a service of the developer's machine.
 
 use crate::host::Host;
 use crate::layout::Layout;
@@ -10,7 +11,8 @@ use crate::step::{Command, Step};
 struct Tool {
     program: &'static str,
     what: &'static str,
-    /// Beginnings of the names of packages with its libraries; their ends differ from one Debian to the next.
+    /// Beginnings of the names of packages with its libraries; their ends differ from one Debian to
+    /// the next.
     libraries: &'static [&'static str],
 }
 

@@ -81,7 +81,7 @@ fn a_bare_debian_12_gets_the_engine_from_debian_13_and_nothing_else_from_there()
         lines,
         [
             "write /etc/apt/sources.list.d/durango-engine.sources:\n    \
-             # The container engine, from Debian 13. /etc/apt/preferences.d/durango-engine lets nothing else in.\n    \
+             # The container engine, from Debian 13. /etc/apt/preferences.d/durango-engine allows nothing else.\n    \
              Types: deb\n    URIs: http://m.test/debian\n    Suites: trixie\n    Components: main\n    \
              Signed-By: /usr/share/keyrings/k.gpg",
             "write /etc/apt/preferences.d/durango-engine:\n    Package: *\n    Pin: release n=trixie\n    Pin-Priority: 100\n    \n    \
@@ -157,13 +157,13 @@ fn what_cannot_be_provisioned_is_refused_and_says_why() {
         ProvisionFacts { client: true, stranger: Some("/usr/bin/docker".into()), ..debian(13, "trixie") };
     assert!(
         refusal(&podman)
-            .contains("`/usr/bin/docker` does not answer as Docker's client does\nif it is Podman's")
+            .contains("`/usr/bin/docker` does not answer like Docker's client\nif it is Podman's")
     );
     let plain = ProvisionFacts { user: User::Plain, ..debian(12, "bookworm") };
     assert!(refusal(&plain).contains("no `sudo`\nrun the same command as root"));
     let elsewhere =
         ProvisionFacts { daemon: Daemon::Elsewhere("DOCKER_HOST=tcp://a:1".into()), ..complete() };
-    assert!(refusal(&elsewhere).contains("DOCKER_HOST=tcp://a:1 is chosen"));
+    assert!(refusal(&elsewhere).contains("DOCKER_HOST=tcp://a:1 is selected"));
     let hidden = ProvisionFacts {
         buildx: Some((Version(0, 9), "/root/.docker/cli-plugins/docker-buildx".into())),
         ..complete()
@@ -174,7 +174,7 @@ fn what_cannot_be_provisioned_is_refused_and_says_why() {
     );
     assert!(
         refusal(&ProvisionFacts { sources: Vec::new(), ..debian(12, "bookworm") })
-            .contains("no source for Debian 12")
+            .contains("no package source for Debian 12")
     );
     assert!(
         refusal(&ProvisionFacts { config: Some("{".into()), ..debian(13, "trixie") }).contains("not JSON")

@@ -12,22 +12,23 @@ pub(crate) fn find<'a>(builds: &'a [Past], word: &str) -> Result<&'a Past, Strin
     if let Some(back) = back {
         let mut ended = builds.iter().rev().filter(|build| !matches!(build.state, RecordState::Running));
         return ended.nth(back).ok_or_else(|| match back {
-            0 => "no build is recorded here\n`cargo xtask build TARGET` makes one".to_owned(),
-            _ => "there is no build before the last one\n`cargo xtask history` lists them".to_owned(),
+            0 => "no build is recorded here\nbuild one with `cargo xtask build TARGET`".to_owned(),
+            _ => "there is only one build\n`cargo xtask history` lists the builds".to_owned(),
         });
     }
     let begin: Vec<&Past> = builds.iter().filter(|build| build.id.starts_with(word)).collect();
     match begin.as_slice() {
         _ if word.is_empty() => {
-            Err("an empty word is no build's id\n`cargo xtask history` lists them".into())
+            Err("an empty argument is not a build's id\n`cargo xtask history` lists the builds".into())
         }
         [build] => Ok(build),
-        [] => {
-            Err(format!("there is no build `{word}`{}\n`cargo xtask history` lists all", near(builds, word)))
-        }
+        [] => Err(format!(
+            "build `{word}` not found{}\n`cargo xtask history` lists the builds",
+            near(builds, word)
+        )),
         several => several.iter().copied().find(|build| build.id == word).ok_or_else(|| {
             format!(
-                "`{word}` is the beginning of {} builds: {}\ngive more of it",
+                "`{word}` is the prefix of {} builds: {}\ngive more of the id",
                 several.len(),
                 names(several)
             )
@@ -70,7 +71,7 @@ mod tests {
             past("20261125-110000-2", RecordState::Running),
         ];
         let found = |word: &str| find(&builds, word).map(|build| build.id.as_str());
-        assert_eq!(found("latest"), Ok("20261125-100000-1f"), "one that runs has nothing to tell yet");
+        assert_eq!(found("latest"), Ok("20261125-100000-1f"), "a running build has no outcome yet");
         assert_eq!(found("previous"), Ok("20261125-100000-1"));
         assert_eq!(found("20261124"), Ok("20261124-100000-1"));
         assert_eq!(
@@ -79,9 +80,9 @@ mod tests {
             "a whole id, though another begins with it"
         );
         for (word, said) in [
-            ("20261125", "is the beginning of 3 builds: 20261125-100000-1, "),
-            ("20261125-120000", "there is no build `20261125-120000`; near it: 20261125-110000-2, "),
-            ("", "no build's id"),
+            ("20261125", "is the prefix of 3 builds: 20261125-100000-1, "),
+            ("20261125-120000", "build `20261125-120000` not found; near it: 20261125-110000-2, "),
+            ("", "not a build's id"),
         ] {
             let error = found(word).expect_err(word);
             assert!(error.contains(said), "{error}");

@@ -1,4 +1,5 @@
-//! What is known of a build that was killed before it could say what came of it: its plan's targets, and its steps as its log has them.
+//! What is known of a build that was killed before it could say what came of it: its plan's
+//! targets, and its steps as its log has them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,8 +45,8 @@ pub(crate) fn report(dir: &Path, id: &str) -> BuildReport {
     let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
     let (steps, running) = steps(&fs::read_to_string(&log).unwrap_or_default(), &names);
     let mut warnings = plan.warnings;
-    warnings.push("the build was killed: this is what its plan and its log tell".into());
-    warnings.extend(running.iter().map(|step| format!("when it was killed this ran: {step}")));
+    warnings.push("the build was killed: this outcome is from its plan and its log".into());
+    warnings.extend(running.iter().map(|step| format!("running when it was killed: {step}")));
     let target = |target: Target| TargetReport { name: target.name, image: target.image, digest: None };
     BuildReport {
         schema: SCHEMA,
@@ -128,8 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_nothing_in_it_is_a_build_of_which_nothing_is_known() {
-        let dir = tempfile::tempdir().expect("a folder");
+    fn an_empty_directory_is_an_unknown_build() {
+        let dir = tempfile::tempdir().expect("a directory");
         let report = report(dir.path(), "20261125-074743-1fc");
         assert_eq!((report.result, report.steps.len(), report.seconds), (BuildResult::Interrupted, 0, 0.0));
     }

@@ -1,5 +1,6 @@
-//! The log of a build: written while it runs, and bounded. Of each step's output it has the beginning and the end, of one that fails
-//! far more of the end. Secrets are redacted. A log that can't be written is given up, and the build goes on.
+//! The log of a build: written while it runs, and bounded. Of each step's output it has the
+//! beginning and the end, of one that fails far more of the end. Secrets are redacted. A log that
+//! can't be written is given up, and the build goes on.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -191,7 +192,8 @@ impl Written {
         self.write(&line, ENOUGH);
     }
 
-    /// Writes the end of a step's output, as much of it as what became of the step calls for, which is told once.
+    /// Writes the end of a step's output, as much of it as what became of the step calls for, which
+    /// is told once.
     fn end(&mut self, digest: &str, failed: Option<bool>) {
         let Some(output) = self.outputs.get_mut(digest) else { return };
         output.failed = output.failed.or(failed);
@@ -200,7 +202,7 @@ impl Written {
         let (lines, left_out) = (std::mem::take(&mut output.end), std::mem::take(&mut output.left_out));
         output.bytes = 0;
         if left_out > 0 {
-            self.write(&format!("[... {left_out} lines are left out ...]"), most(has_failed));
+            self.write(&format!("[... {left_out} lines skipped ...]"), most(has_failed));
         }
         lines.iter().for_each(|line| self.write(line, most(has_failed)));
     }

@@ -5,7 +5,7 @@ struct Build(Trace, Log, #[expect(dead_code, reason = "the log is in it")] tempf
 
 impl Build {
     fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = tempfile::tempdir().expect("a directory");
         let log = Log::new(dir.path().join("log"), Redactor::default());
         log.open();
         Self(Trace::new(&["app".to_owned()]), log, dir)
@@ -44,9 +44,7 @@ fn of_a_long_output_beginning_and_end_stay_and_of_one_that_failed_much_more() {
     let mut build = Build::new();
     let text = build.step("a", 100_000, "");
     assert!(text.len() < 10_000, "{}", text.len());
-    assert!(
-        text.contains("] line 0\n") && text.contains("] line 99999\n") && text.contains("lines are left out")
-    );
+    assert!(text.contains("] line 0\n") && text.contains("] line 99999\n") && text.contains("lines skipped"));
     let failed = build.step("b", 100_000, "exit code: 1");
     let more = failed.len() - text.len();
     assert!((40_000..60_000).contains(&more), "{more}");
@@ -68,7 +66,7 @@ fn lines_that_come_after_their_step_are_not_lost() {
 }
 
 #[test]
-fn what_still_runs_when_a_call_ends_is_told() {
+fn steps_running_at_the_end_of_a_call_are_reported() {
     let mut build = Build::new();
     build.vertex(
         &serde_json::json!({"digest": "a", "name": "[2/2] RUN x", "started": "2026-11-22T12:00:00Z"}),

@@ -1,5 +1,5 @@
-//! The history of builds: `builds/<id>/` with `plan.json`, `build.log` and `outcome.json`, the newest few of them, each of them small
-//! ([`log`]) and redacted. [`read`] gives them back.
+//! The history of builds: `builds/<id>/` with `plan.json`, `build.log` and `outcome.json`, the
+//! newest few of them, each of them small ([`log`]) and redacted. [`read`] gives them back.
 
 pub(crate) mod find;
 pub(crate) mod killed;
@@ -31,7 +31,8 @@ const ROOM: u64 = 8_000_000;
 /// A longer line of output than this is for the log, in characters.
 const LINE: usize = 500;
 
-/// The record of one build while it runs. A record that can't be written is given up, and the build goes on.
+/// The record of one build while it runs. A record that can't be written is given up, and the build
+/// goes on.
 pub(crate) struct Record {
     dir: PathBuf,
     log: Log,

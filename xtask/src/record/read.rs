@@ -1,5 +1,6 @@
-//! Builds so far, as their records tell them. Records are read by later versions than wrote them and by earlier ones: fields that are not
-//! known are passed over, those that are not there have defaults, and what cannot be read is told as such.
+//! Builds so far, as their records tell them. Records are read by later versions than wrote them
+//! and by earlier ones: fields that are not known are passed over, those that are not there have
+//! defaults, and what cannot be read is told as such.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use crate::json::SCHEMA;
 use crate::layout::Layout;
 use crate::outcome::BuildReport;
 use crate::store::contents;
-use crate::store::entry::folders;
+use crate::store::entry::subdirectories;
 
 /// No outcome of ours is larger, in bytes.
 const LARGEST: u64 = 4 << 20;
@@ -59,7 +60,7 @@ impl Past {
 
 /// Every build there is a record of, the oldest first.
 pub(crate) fn all(layout: &Layout) -> Vec<Past> {
-    let mut builds: Vec<Past> = folders(&layout.builds()).into_iter().filter_map(one).collect();
+    let mut builds: Vec<Past> = subdirectories(&layout.builds()).into_iter().filter_map(one).collect();
     builds.sort_by(|a, b| a.id.cmp(&b.id));
     builds
 }
@@ -92,10 +93,10 @@ fn outcome(dir: &Path) -> Option<RecordState> {
 }
 
 fn parse(text: &[u8]) -> Result<BuildReport, String> {
-    let value: Value = serde_json::from_slice(text).map_err(|error| format!("it is no JSON: {error}"))?;
+    let value: Value = serde_json::from_slice(text).map_err(|error| format!("it is not JSON: {error}"))?;
     match value["schema"].as_u64() {
         Some(schema) if schema > u64::from(SCHEMA) => {
-            Err(format!("a newer version wrote it (schema {schema}, this one knows {SCHEMA})"))
+            Err(format!("a newer version wrote it (schema {schema}, this version supports {SCHEMA})"))
         }
         _ => serde_json::from_value(value).map_err(|error| error.to_string()),
     }
@@ -107,7 +108,7 @@ mod tests {
     use crate::outcome::BuildResult;
 
     #[test]
-    fn older_and_newer_records_are_read_and_others_are_told() {
+    fn older_and_newer_records_are_read_and_others_are_errors() {
         let older = br#"{"schema":1,"build":"a","result":"built","seconds":1.5,"steps":[{"target":"app","stage":"s",
             "instruction":"RUN x","cached":false,"seconds":1.0,"cause":null}],"cache":{"mounts":[{"id":"m"}]}}"#;
         let report = parse(older).expect("older");
@@ -120,7 +121,7 @@ mod tests {
         assert_eq!(parse(newer).expect("newer").steps.len(), 1);
         for (text, why) in [
             ("{\"schema\":2}", "newer version wrote it (schema 2"),
-            ("{", "no JSON"),
+            ("{", "not JSON"),
             ("{}", "missing field"),
             (r#"{"schema":1,"build":"a","result":"won","seconds":1}"#, "unknown variant `won`"),
         ] {

@@ -1,5 +1,5 @@
-//! What a build was made of and what came of its steps: `graph.json`, read where a cause is asked for, and `steps.json`, small, read of
-//! all builds for every forecast.
+//! What a build was made of and what came of its steps: `graph.json`, read where a cause is asked
+//! for, and `steps.json`, small, read of all builds for every forecast.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::layout::Layout;
 use crate::progress::trace::Trace;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{GraphStep, find};
-use crate::store::entry::folders;
+use crate::store::entry::subdirectories;
 
 /// What came of a build's steps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -32,7 +32,8 @@ pub(crate) struct BuildSteps {
     pub is_good: bool,
     /// Its steps, in the order of its graph.
     pub steps: Vec<StepOutcome>,
-    /// Records of steps' results that the builder held when it began: the first letters of their ids, sorted.
+    /// Records of steps' results that the builder held when it began: the first letters of their
+    /// ids, sorted.
     pub records: Vec<String>,
 }
 
@@ -48,9 +49,10 @@ impl BuildSteps {
     }
 }
 
-/// Builds up to this one are forgotten by a builder that forgets all results when any is removed. `past` has the newest first, `now` the
-/// records that are there. Not every build has asked for them: what was lost is noticed by the next that did. A record counts that two
-/// builds found, where there were two: the engine has some of its own for as long as it looks at a result.
+/// Builds up to this one are forgotten by a builder that forgets all results when any is removed.
+/// `past` has the newest first, `now` the records that are there. Not every build has asked for
+/// them: what was lost is noticed by the next that did. A record counts that two builds found,
+/// where there were two: the engine has some of its own for as long as it looks at a result.
 pub(crate) fn forgotten<'a>(past: &'a [BuildSteps], now: &[String]) -> Option<&'a str> {
     let mut later = now;
     // The newest build before those records were read.
@@ -128,7 +130,8 @@ pub(crate) fn outcomes(
     done
 }
 
-/// Steps of a graph with what the trace knows of them. Of several of one text in a stage, in their order.
+/// Steps of a graph with what the trace knows of them. Of several of one text in a stage, in their
+/// order.
 pub(crate) fn matched<'a>(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
@@ -161,14 +164,16 @@ pub(crate) fn graph(layout: &Layout, build: &str) -> Option<Vec<GraphStep>> {
 
 /// All builds that left their steps, newest first.
 pub(crate) fn all(layout: &Layout) -> Vec<BuildSteps> {
-    let mut builds: Vec<BuildSteps> =
-        folders(&layout.builds()).into_iter().filter_map(|dir| read(&dir.join("steps.json"))).collect();
+    let mut builds: Vec<BuildSteps> = subdirectories(&layout.builds())
+        .into_iter()
+        .filter_map(|dir| read(&dir.join("steps.json")))
+        .collect();
     builds.sort_by(|one, other| other.build.cmp(&one.build));
     builds
 }
 
-/// The newest of some builds, newest first, that had all these targets: a good one where there is any, since after a failure what changed
-/// before it is still to be told.
+/// The newest of some builds, newest first, that had all these targets: a good one where there is
+/// any, since after a failure what changed before it is still to be told.
 pub(crate) fn newest_with<'a>(builds: &'a [BuildSteps], targets: &BTreeSet<&str>) -> Option<&'a BuildSteps> {
     let has_all = |build: &&BuildSteps| targets.is_subset(&build.of());
     let with_all = || builds.iter().filter(has_all);

@@ -72,11 +72,11 @@ impl BuilderReport {
     pub(crate) fn text(&self) -> String {
         let name = &self.name;
         let Some(instance) = &self.instance else {
-            return format!("there is no builder `{name}`\n`cargo xtask builder up` makes one\n");
+            return format!("builder `{name}` not found\nrun `cargo xtask builder up` to create it\n");
         };
         let mut text = format!("{name}: {}, {}", instance.driver, state(instance));
         if self.chosen {
-            text += ", used by builds that name no other";
+            text += ", the default for builds";
         }
         let _ = write!(text, "\n  at {}", instance.endpoint);
         for (option, value) in &instance.options {
@@ -86,7 +86,7 @@ impl BuilderReport {
             let _ = write!(text, "\n  garbage collection {}: {rule}", index + 1);
         }
         if let Some(bytes) = self.bytes {
-            let _ = write!(text, "\n  holds {}, cache mounts among it:", size::show(bytes));
+            let _ = write!(text, "\n  contains {}, with these cache mounts:", size::show(bytes));
             for mount in &self.mounts {
                 let _ = write!(text, "\n  {:>9}  {}  {}", size::show(mount.bytes), mount.id, mount.target);
             }
@@ -100,7 +100,7 @@ impl BuilderReport {
 
 fn state(instance: &Instance) -> String {
     match &instance.version {
-        Some(version) if instance.is_up => format!("BuildKit {version} is up"),
+        Some(version) if instance.is_up => format!("BuildKit {version} is running"),
         _ if instance.is_up => "up".into(),
         _ => format!("{} (`cargo xtask builder up` starts it)", instance.status),
     }
@@ -135,9 +135,12 @@ mod tests {
         report.bytes = Some(1_274_022_241);
         let text = report.text();
         assert!(
-            text.ends_with("holds 1.3 GB, cache mounts among it:\n     1.3 GB  ns/gomod  /go/pkg/mod\n    22.2 kB  small  /a\n"),
+            text.ends_with(
+                "contains 1.3 GB, with these cache mounts:\n     1.3 GB  ns/gomod  \
+             /go/pkg/mod\n    22.2 kB  small  /a\n"
+            ),
             "{text}"
         );
-        assert!(BuilderReport::new("d", None).text().contains("there is no builder `d`"));
+        assert!(BuilderReport::new("d", None).text().contains("builder `d` not found"));
     }
 }

@@ -42,10 +42,8 @@ fn steps(story: &ReportView<'_>, text: &mut String) {
         return;
     }
     let mark = if timeline.critical.is_empty() { "" } else { "; * is on the critical path" };
-    let scale =
-        timeline.span.map_or(String::new(), |span| format!("; the bars reach from 0 to {}", seconds(span)));
-    let _ =
-        writeln!(text, "\nsteps: when each began, how long it took, how long it usually takes{scale}{mark}");
+    let scale = timeline.span.map_or(String::new(), |span| format!("; the bars span 0 to {}", seconds(span)));
+    let _ = writeln!(text, "\nsteps: start, time, usual time{scale}{mark}");
     for (stage, rows) in &timeline.stages {
         let _ = writeln!(text, "  {stage}");
         for row in rows.iter().map(|index| &timeline.rows[*index]) {
@@ -58,13 +56,13 @@ fn step(story: &ReportView<'_>, row: &TimelineRow<'_>) -> String {
     let mark = if row.is_critical { '*' } else { ' ' };
     let bar = story.timeline.span.map_or(String::new(), |span| bar(row, span) + "  ");
     let failed = if story.is_failed(row) { "FAILED: " } else { "" };
-    let told = one_line(&format!("{failed}{}", instruction(row)), TEXT);
+    let label = one_line(&format!("{failed}{}", instruction(row)), TEXT);
     if row.step.cached {
-        return format!("    {mark} {:>9}  {:>9}  {:>9}  {bar}{told}", "", "cached", "");
+        return format!("    {mark} {:>9}  {:>9}  {:>9}  {bar}{label}", "", "cached", "");
     }
     let usual = story.against.usual(row.step).map_or(String::new(), seconds);
     let began = row.step.started.map_or(String::new(), seconds);
-    format!("    {mark} {began:>9}  {:>9}  {usual:>9}  {bar}{told}", seconds(row.step.seconds))
+    format!("    {mark} {began:>9}  {:>9}  {usual:>9}  {bar}{label}", seconds(row.step.seconds))
 }
 
 /// A step's place on the line of time.

@@ -9,13 +9,11 @@ use crate::text::{one_line, seconds, without_mount_flags};
 /// A build explained, as the terminal shows it.
 pub(crate) fn text(explained: &Explained) -> String {
     let mut text = String::new();
-    let against = explained
-        .against
-        .as_ref()
-        .map_or_else(|| "no build before it".to_owned(), |id| format!("build {id}"));
+    let against =
+        explained.against.as_ref().map_or_else(|| "no earlier build".to_owned(), |id| format!("build {id}"));
     let _ = writeln!(
         text,
-        "build {}: {} steps ran, {} were cached; against {against}",
+        "build {}: {} steps ran, {} were cached; compared with {against}",
         explained.build,
         explained.steps.len(),
         explained.cached
@@ -35,7 +33,7 @@ pub(crate) fn text(explained: &Explained) -> String {
         }
     }
     if explained.unknown > 0 {
-        let _ = writeln!(text, "of {} steps the cause is not known", explained.unknown);
+        let _ = writeln!(text, "the reason of {} steps is unknown", explained.unknown);
     }
     text
 }
@@ -56,9 +54,9 @@ fn cause(step: &ExplainedStep) -> String {
         CauseKind::Base => "base image: ",
         CauseKind::Package => "package: ",
         CauseKind::Instruction => "Dockerfile: ",
-        CauseKind::Mount => "how it is run: ",
+        CauseKind::Mount => "options of the step: ",
         CauseKind::Parent => "follows ",
-        CauseKind::Unknown => return "not known why".into(),
+        CauseKind::Unknown => return "unknown reason".into(),
         CauseKind::Dropped | CauseKind::New | CauseKind::Fresh => "",
     };
     format!("{kind}{}", step.cause.detail)

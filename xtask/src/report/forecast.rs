@@ -13,10 +13,10 @@ pub(crate) fn head(forecast: &Forecast) -> Vec<String> {
     let time =
         forecast.expected.as_ref().map_or_else(String::new, |expected| format!(", {}", time(expected)));
     if runs + may == 0 {
-        return vec![format!("foreseen: all {} steps cached{time}", forecast.steps.len())];
+        return vec![format!("forecast: all {} steps cached{time}", forecast.steps.len())];
     }
-    let may = if may > 0 { format!(", {may} more if what they read changes") } else { String::new() };
-    let head = format!("foreseen: {runs} of {} steps run{may}{time}", forecast.steps.len());
+    let may = if may > 0 { format!(", {may} may run") } else { String::new() };
+    let head = format!("forecast: {runs} of {} steps will run{may}{time}", forecast.steps.len());
     std::iter::once(head).chain(first(forecast).map(because)).collect()
 }
 

@@ -1,4 +1,5 @@
-//! Builds so far: a row each, the newest last where a terminal ends, and a line of bars for the times of each set of targets.
+//! Builds so far: a row each, the newest last where a terminal ends, and a line of bars for the
+//! times of each set of targets.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -136,7 +137,7 @@ pub(crate) fn text(rows: &[HistoryRow], trends: &[Trend], now: Timestamp) -> Str
     }));
     let mut text = columns(&cells);
     if !trends.is_empty() {
-        text.push_str("\nhow long builds took, the newest last; a bar twice as high is many times as long\n");
+        text.push_str("\ntimes of the builds, the latest last; on a logarithmic scale\n");
     }
     let names: Vec<String> = trends.iter().map(|trend| one_line(&trend.targets.join(", "), TEXT)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);

@@ -63,7 +63,7 @@ fn steps(story: &ReportView<'_>, text: &mut String) {
         return;
     }
     text.push_str(
-        "\n### Steps that ran\n\n| stage | step | began | took | usual |\n|---|---|---:|---:|---:|\n",
+        "\n### Steps that ran\n\n| stage | step | start | time | usual |\n|---|---|---:|---:|---:|\n",
     );
     for row in ran {
         let critical = if row.is_critical { " ◆" } else { "" };
@@ -98,7 +98,7 @@ fn mounts(story: &ReportView<'_>, text: &mut String) {
     let mounts = story.mounts();
     if !mounts.is_empty() {
         text.push_str(
-            "\n### Cache mounts\n\n| mount | at | size | growth | moved |\n|---|---|---:|---:|---|\n",
+            "\n### Cache mounts\n\n| mount | at | size | growth | transfer |\n|---|---|---:|---:|---|\n",
         );
     }
     for mount in mounts {

@@ -26,7 +26,7 @@ pub(crate) fn update(update: &Update, dry_run: bool) -> String {
         let _ = writeln!(text, "{:<22} {} stays, held: {}", held.name, held.version, held.reason);
     }
     if update.changes.is_empty() {
-        text.push_str("nothing newer can be had\n");
+        text.push_str("no newer version is available\n");
     }
     for step in &update.steps {
         if let Action::Write { path, .. } = &step.action {

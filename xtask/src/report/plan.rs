@@ -1,4 +1,5 @@
-//! A plan for people: what is built, what BuildKit is shown, then every step as the line that a shell would run.
+//! A plan for people: what is built, what BuildKit is shown, then every step as the line that a
+//! shell would run.
 
 use std::fmt::Write;
 
@@ -23,7 +24,7 @@ pub(crate) fn text(plan: &Plan) -> String {
     let mut text = String::new();
     for target in &plan.targets {
         let image = target.image.as_deref().unwrap_or("no tag");
-        let asked = if target.requested { "" } else { ", which another target builds upon" };
+        let asked = if target.requested { "" } else { ", which another target is based on" };
         let key = target.key.as_ref().map_or("none".to_owned(), ToString::to_string);
         let _ = writeln!(text, "{} ({image}{asked}): key {key}", target.name);
         for dir in &target.read {

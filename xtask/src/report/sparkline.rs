@@ -5,8 +5,8 @@ const BARS: [char; 7] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇'];
 /// Times that differ by less than this factor are all the same to people.
 const SAME: f64 = 2.0;
 
-/// One bar a number. Builds take from half a second to many minutes, so each bar is a factor, not a difference: on a line of differences
-/// one cold build would leave nothing of all others.
+/// One bar a number. Builds take from half a second to many minutes, so each bar is a factor, not a
+/// difference: on a line of differences one cold build would leave nothing of all others.
 pub(crate) fn line(numbers: &[f64]) -> String {
     let logs: Vec<f64> = numbers.iter().map(|number| number.max(0.05).ln()).collect();
     let low = logs.iter().copied().fold(f64::INFINITY, f64::min);

@@ -18,7 +18,7 @@ pub(crate) fn gone(plan: &GcPlan) -> String {
     } else {
         names.join(", ")
     };
-    format!("the store: {few} gone, {} free", show(plan.before.saturating_sub(plan.after)))
+    format!("the store: {few} removed, {} free", show(plan.before.saturating_sub(plan.after)))
 }
 
 /// The list of what goes, one line each, with a line of what that comes to.
@@ -78,7 +78,7 @@ pub(crate) fn verified(verified: &Verified, places: &[std::path::PathBuf]) -> St
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
     let _ = if counts.is_empty() {
-        writeln!(text, "{checked} verified, {bytes}: all sound")
+        writeln!(text, "{checked} verified, {bytes}: all valid")
     } else {
         writeln!(text, "{checked} verified, {bytes} sound: {}", counts.join(", "))
     };

@@ -39,7 +39,7 @@ pub(crate) fn build(report: &BuildReport) -> String {
     if restored > 0 {
         let _ = writeln!(
             text,
-            "  cache mounts put back in {}: {}",
+            "  cache mounts restored in {}: {}",
             seconds(report.cache.put_back_seconds),
             show(restored)
         );

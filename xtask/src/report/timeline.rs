@@ -1,5 +1,5 @@
-//! A build's steps as people look at them: each once, by stage, in the order of time; with the chain that made the build as long as it was,
-//! and what follows from what.
+//! A build's steps as people look at them: each once, by stage, in the order of time; with the
+//! chain that made the build as long as it was, and what follows from what.
 
 use std::collections::BTreeMap;
 
@@ -29,9 +29,11 @@ pub(crate) struct Timeline<'a> {
     pub rows: Vec<TimelineRow<'a>>,
     /// Stages in the order in which BuildKit came to them, with their rows.
     pub stages: Vec<(&'a str, Vec<usize>)>,
-    /// The rows of the critical path, first to last; none where a record does not tell what needs what.
+    /// The rows of the critical path, first to last; none where a record does not tell what needs
+    /// what.
     pub critical: Vec<usize>,
-    /// When the last step ended, in seconds after the build began; nothing where a record does not tell when steps began.
+    /// When the last step ended, in seconds after the build began; nothing where a record does not
+    /// tell when steps began.
     pub span: Option<f64>,
 }
 
@@ -106,7 +108,8 @@ fn once_each(steps: &[StepReport]) -> Vec<TimelineRow<'_>> {
     rows
 }
 
-/// The chain of steps that took longest, first to last, as far as its steps ran: a build with cores without end would still take that long.
+/// The chain of steps that took longest, first to last, as far as its steps ran: a build with cores
+/// without end would still take that long.
 pub(crate) fn critical(rows: &[TimelineRow<'_>]) -> Vec<usize> {
     if rows.iter().all(|row| row.needs.is_empty()) {
         return Vec::new();
@@ -128,13 +131,15 @@ pub(crate) fn critical(rows: &[TimelineRow<'_>]) -> Vec<usize> {
     chain
 }
 
-/// What a step took of this build's time, in seconds: of one that another build had begun, what was left of it.
+/// What a step took of this build's time, in seconds: of one that another build had begun, what was
+/// left of it.
 fn cost(row: &TimelineRow<'_>) -> f64 {
     let left = row.step.started.map_or(row.step.seconds, |started| row.step.seconds + started.min(0.0));
     if row.step.cached { 0.0 } else { left.max(0.0) }
 }
 
-/// Rows after all that they need; those that need each other in a circle, which only a broken record has, are left out.
+/// Rows after all that they need; those that need each other in a circle, which only a broken
+/// record has, are left out.
 fn in_order(rows: &[TimelineRow<'_>]) -> Vec<usize> {
     let mut missing: Vec<usize> = rows.iter().map(|row| row.needs.len()).collect();
     let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); rows.len()];
@@ -155,7 +160,8 @@ fn in_order(rows: &[TimelineRow<'_>]) -> Vec<usize> {
     order
 }
 
-/// Of each step that runs because one before it did, the first of all such: the one with a cause of its own.
+/// Of each step that runs because one before it did, the first of all such: the one with a cause of
+/// its own.
 fn follows(rows: &[TimelineRow<'_>]) -> Vec<Option<usize>> {
     let is_parent = |row: &TimelineRow<'_>| {
         !row.step.cached && row.step.cause.as_ref().is_some_and(|cause| cause.kind == CauseKind::Parent)
@@ -163,7 +169,8 @@ fn follows(rows: &[TimelineRow<'_>]) -> Vec<Option<usize>> {
     let mut roots: Vec<Option<usize>> = vec![None; rows.len()];
     for index in in_order(rows).into_iter().filter(|index| is_parent(&rows[*index])) {
         let ran = rows[index].needs.iter().copied().filter(|need| !rows[*need].step.cached);
-        // Of several that ran the one that is told: the last to end made it wait, and is as good as any.
+        // Of several that ran the one that is told: the last to end made it wait, and is as good as
+        // any.
         let end = |need: &usize| rows[*need].step.started.unwrap_or(0.0) + rows[*need].step.seconds;
         let parent = ran.max_by(|a, b| end(a).total_cmp(&end(b)));
         roots[index] = parent.map(|parent| roots[parent].unwrap_or(parent));

@@ -1,4 +1,5 @@
-//! What there is to tell of one build, in words that text, Markdown and HTML share: they differ in form alone.
+//! What there is to tell of one build, in words that text, Markdown and HTML share: they differ in
+//! form alone.
 
 use jiff::Timestamp;
 
@@ -96,7 +97,7 @@ impl<'a> ReportView<'a> {
             facts.push(("image", format!("{image} {}", one_line(digest, 20)).trim_end().to_owned()));
         }
         facts.extend(self.critical().map(|text| ("critical path", text)));
-        facts.extend(self.beside().map(|text| ("other builds", text)));
+        facts.extend(self.other_builds().map(|text| ("other builds", text)));
         facts.extend(Some(self.against.line()).filter(|line| !line.is_empty()).map(|line| ("times", line)));
         let cache = &self.report.cache;
         facts.extend(cache.read.iter().map(|read| ("cache read", read.clone())));
@@ -107,7 +108,7 @@ impl<'a> ReportView<'a> {
         if !cache.pushed.is_empty() {
             facts.push(("pushed", took(&cache.pushed.join(", "), cache.push_seconds)));
         }
-        let moves = [("mounts put back", cache.put_back_seconds), ("mounts saved", cache.take_out_seconds)];
+        let moves = [("mounts restored", cache.put_back_seconds), ("mounts saved", cache.take_out_seconds)];
         facts.extend(
             moves
                 .into_iter()
@@ -126,7 +127,7 @@ impl<'a> ReportView<'a> {
     }
 
     /// This build beside others of the same targets.
-    fn beside(&self) -> Option<String> {
+    fn other_builds(&self) -> Option<String> {
         let against = &self.against;
         let mut parts = Vec::new();
         if let Some(median) = against.median {
@@ -203,9 +204,9 @@ pub(crate) fn cause(row: &TimelineRow<'_>) -> String {
         CauseKind::Instruction => "instruction",
         CauseKind::Mount => "mount",
         CauseKind::Parent => "follows a step that ran",
-        CauseKind::Dropped => "dropped by the builder",
+        CauseKind::Dropped => "removed by the builder",
         CauseKind::New => "new",
-        CauseKind::Fresh => "asked to run again",
+        CauseKind::Fresh => "requested to run again",
         CauseKind::Unknown => "not known",
     };
     let detail = terminal::plain(&cause.detail);
@@ -218,7 +219,7 @@ mod tests {
     use crate::report::fixtures::report;
 
     #[test]
-    fn facts_and_causes_are_told_once() {
+    fn facts_and_reasons_are_reported_once() {
         let report = report();
         let mut before = report.clone();
         (before.build, before.seconds) = ("20261124-074743-1fc".into(), 80.0);

@@ -1,4 +1,5 @@
-//! The daemon's side. The file as it was is kept beside it; where it changed since, only our settings are taken out.
+//! The daemon's side. The file as it was is kept beside it; where it changed since, only our
+//! settings are taken out.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,8 @@ use crate::provision::probe::chosen_place;
 use crate::session::Session;
 use crate::step::{Action, Step};
 
-/// Names another file than the daemon's usual one: for a daemon with a `--config-file` of its own, and for tests.
+/// Names another file than the daemon's usual one: for a daemon with a `--config-file` of its own,
+/// and for tests.
 pub(crate) const PATH_VARIABLE: &str = "DURANGO_DAEMON_JSON";
 const BACKUP: &str = "before-durango-setup";
 /// What the backup says where there was no file; no daemon.json can say that.
@@ -47,7 +49,7 @@ impl DaemonFacts {
             host.which("dockerd").is_some() || Path::new("/usr/sbin/dockerd").exists() || path.exists();
         let absent = match chosen_place(host) {
             _ if is_named => None,
-            Some(place) => Some(format!("{place} is chosen: the daemon there is configured there")),
+            Some(place) => Some(format!("{place} is selected: configure the daemon there")),
             None => (!has_daemon).then(|| "no daemon is installed on this machine".to_owned()),
         };
         let info = engine_facts::info(session).filter(|info| absent.is_none() && !info.containerd_store());
@@ -74,7 +76,8 @@ pub(crate) fn has_limit(host: &Host) -> bool {
     daemon_json::parse(&text).is_ok_and(|config| daemon_json::has_limit(&config))
 }
 
-/// An engine without a limit of its own gets none: it keeps everything, and other projects may count on that.
+/// An engine without a limit of its own gets none: it keeps everything, and other projects may
+/// count on that.
 fn drops(session: &Session) -> bool {
     let own = session.host.which("docker").and_then(|_| builders::read(session, "default").ok().flatten());
     own.is_some_and(|instance| GcLimits::of(&instance.policy).lack().is_some())
@@ -93,7 +96,7 @@ fn as_root(host: &Host) -> String {
 /// Turns the features on, and sets the build cache's limit where the daemon's own is too small.
 pub(crate) fn setup(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     if let Some(reason) = &facts.absent {
-        changes.notes.push(format!("the daemon is left as it is: {reason}"));
+        changes.notes.push(format!("the daemon is not changed: {reason}"));
         return Ok(());
     }
     let text = facts.file.text.as_deref();
@@ -106,7 +109,7 @@ pub(crate) fn setup(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     let config = daemon_json::parse(old).map_err(failed)?;
     if !facts.file.writable {
         changes.notes.push(format!(
-            "{} is not this user's to write; this does it: {}",
+            "{} is not writable for this user; run: {}",
             facts.file.path.display(),
             facts.as_root
         ));
@@ -119,7 +122,7 @@ pub(crate) fn setup(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     let path = facts.file.path.display();
     let is_on = FEATURES.iter().all(|name| daemon_json::feature(&config, name) == Some(true));
     let raises = facts.drops && !daemon_json::has_limit(&config);
-    let on = (!is_on).then_some("turning BuildKit and the containerd image store on");
+    let on = (!is_on).then_some("turning on BuildKit and the containerd image store");
     let up = raises.then_some("raising the limit of the build cache");
     let what: Vec<&str> = on.into_iter().chain(up).collect();
     let why = format!("{} in {path}", what.join(" and "));
@@ -127,7 +130,8 @@ pub(crate) fn setup(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     changes.notes.push("restart the daemon for it to take effect: sudo systemctl restart docker".into());
     if facts.hidden > 0 {
         changes.notes.push(format!(
-            "then the engine's {} images, which are in the classic image store, are hidden until `cargo xtask setup --undo`",
+            "then the engine's {} images, which are in the classic image store, are hidden until `cargo \
+             xtask setup --undo`",
             facts.hidden
         ));
     }
@@ -139,9 +143,7 @@ pub(crate) fn undo(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     let Some(backup) = facts.backup.text.as_deref() else { return Ok(()) };
     if !facts.file.writable || !facts.backup.writable {
         let path = facts.file.path.display();
-        changes
-            .notes
-            .push(format!("{path} is not this user's to write; this does it: {} --undo", facts.as_root));
+        changes.notes.push(format!("{path} is not writable for this user; run: {} --undo", facts.as_root));
         return Ok(());
     }
     let original = (backup != NONE).then_some(backup);
@@ -176,7 +178,7 @@ fn original_or_rest(facts: &DaemonFacts, original: Option<&str>) -> Result<Optio
 
 fn unreadable(facts: &DaemonFacts, error: &anyhow::Error) -> anyhow::Error {
     anyhow!(
-        "failed to read `{}`: {error}\nnothing was changed; correct it and repeat",
+        "failed to read `{}`: {error}\nnothing was changed; correct it and retry",
         facts.file.path.display()
     )
 }

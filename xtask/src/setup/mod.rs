@@ -1,5 +1,6 @@
-//! BuildKit on for good: in the user's shells ([`shell`]) and in the daemon's configuration ([`daemon`]). Twice is the same
-//! as once, and undoing leaves every file byte for byte as it was, but for what the user changed since.
+//! BuildKit on for good: in the user's shells ([`shell`]) and in the daemon's configuration
+//! ([`daemon`]). Twice is the same as once, and undoing leaves every file byte for byte as it was,
+//! but for what the user changed since.
 
 pub(crate) mod daemon;
 pub(crate) mod shell;
@@ -30,7 +31,7 @@ pub(crate) fn changes(session: &Session) -> Result<Changes> {
     let daemon = daemon::DaemonFacts::read(session)?;
     let mut changes = Changes { steps: shell::setup(&files)?, notes: Vec::new() };
     if !changes.steps.is_empty() {
-        changes.notes.push("shells that start from now on have it".into());
+        changes.notes.push("new shells have it".into());
     }
     daemon::setup(&daemon, &mut changes)?;
     Ok(changes)
@@ -65,7 +66,7 @@ impl TextFile {
             Ok(real) => real,
             Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
                 bail!(
-                    "failed to read `{}`: it is a link to nothing\nremove the link or restore its file",
+                    "failed to read `{}`: it is a dangling link\nremove the link or restore its file",
                     path.display()
                 )
             }
@@ -94,7 +95,8 @@ impl TextFile {
     }
 }
 
-/// Whether files can be made in the folder, where the new version is written before it takes the old one's name.
+/// Whether files can be made in the folder, where the new version is written before it takes the
+/// old one's name.
 fn can_add(path: &Path) -> bool {
     let there = path.ancestors().skip(1).find(|dir| dir.exists());
     there.is_some_and(|dir| access(dir, Access::WRITE_OK).is_ok())

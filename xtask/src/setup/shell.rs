@@ -1,4 +1,5 @@
-//! The marked block in the shells' files. Its first line tells how the file was before, so that nothing else has to be kept.
+//! The marked block in the shells' files. Its first line tells how the file was before, so that
+//! nothing else has to be kept.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,8 @@ const NEW_FILE: &str = " (new file)";
 const ABOUT: &str = "# BuildKit for plain docker and compose. `cargo xtask setup --undo` removes this block.";
 const VARIABLES: [&str; 2] = ["DOCKER_BUILDKIT", "COMPOSE_DOCKER_CLI_BUILD"];
 
-/// The files that the user's shells read, as far as they are there; where none is, the one that the user's shell would.
+/// The files that the user's shells read, as far as they are there; where none is, the one that the
+/// user's shell would.
 pub(crate) fn read(host: &Host) -> Result<Vec<TextFile>> {
     let names = candidates(host, host.required_home()?);
     let there: Vec<&PathBuf> = names.iter().filter(|path| path.exists() || path.is_symlink()).collect();
@@ -63,7 +65,7 @@ pub(crate) fn setup(files: &[TextFile]) -> Result<Vec<Step>> {
     for file in files.iter().filter(|file| !has_block(file.text.as_deref().unwrap_or_default())) {
         check_writable(file)?;
         let action = Action::Append { path: file.path.clone(), content: block(file) };
-        steps.push(Step { why: format!("turning BuildKit on in {}", file.path.display()), action });
+        steps.push(Step { why: format!("turning on BuildKit in {}", file.path.display()), action });
     }
     Ok(steps)
 }
@@ -71,14 +73,16 @@ pub(crate) fn setup(files: &[TextFile]) -> Result<Vec<Step>> {
 fn check_writable(file: &TextFile) -> Result<()> {
     if !file.writable {
         bail!(
-            "failed to change `{}`: it is read-only for this user\nnothing was changed; make it writable and repeat",
+            "failed to change `{}`: it is read-only for this user\nnothing was changed; make it writable \
+             and retry",
             file.path.display()
         );
     }
     Ok(())
 }
 
-/// The block with what goes before it. Lines end as shells want them, whatever the rest of the file does.
+/// The block with what goes before it. Lines end as shells want them, whatever the rest of the file
+/// does.
 fn block(file: &TextFile) -> String {
     let (before, how) = match file.text.as_deref() {
         None => ("", NEW_FILE),
@@ -97,7 +101,7 @@ pub(crate) fn undo(files: &[TextFile]) -> Result<Vec<Step>> {
     for file in files {
         let Some(text) = file.text.as_deref().filter(|text| has_block(text)) else { continue };
         check_writable(file)?;
-        let why = format!("taking BuildKit out of {}", file.path.display());
+        let why = format!("removing BuildKit from {}", file.path.display());
         let action = match without_block(text) {
             Ok(Some(content)) => {
                 // The rest is the user's and may hold anything: it is not shown.
@@ -117,7 +121,7 @@ fn without_block(text: &str) -> Result<Option<String>> {
     let mut was_new = false;
     while let Some(start) = line_start(&rest, BEGIN) {
         let Some(end) = line_start(&rest[start..], END).map(|at| start + at + END.len()) else {
-            bail!("our block has no end\nremove the lines from `{BEGIN}` on yourself");
+            bail!("the block of `setup` has no end\nremove the lines from `{BEGIN}` on yourself");
         };
         let first = rest[start..].lines().next().unwrap_or_default();
         was_new |= first.contains(NEW_FILE);
@@ -170,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_without_an_end_is_the_users_to_mend() {
+    fn a_block_without_an_end_is_left_to_the_user() {
         let broken = done(".bashrc", Some("a\n")).replace(END, "");
         let steps = undo(&[file(".bashrc", Some(&broken))]);
         assert!(steps.expect_err("refused").to_string().contains("has no end"));

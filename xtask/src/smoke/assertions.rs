@@ -1,5 +1,5 @@
-//! What the pages of the checks must answer: pure functions from answers to a line about what was seen, or an error that
-//! says what was expected.
+//! What the pages of the checks must answer: pure functions from answers to a line about what was
+//! seen, or an error that says what was expected.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -11,13 +11,13 @@ use super::http::Response;
 pub(crate) fn json(response: &Response) -> Result<Value> {
     let text = response.text();
     let start: String = text.chars().take(200).collect();
-    ensure!(response.head.status == 200, "expected status 200, saw {}: {start}", response.head.status);
-    serde_json::from_str(&text).with_context(|| format!("expected JSON, saw `{start}`"))
+    ensure!(response.head.status == 200, "expected status 200, got {}: {start}", response.head.status);
+    serde_json::from_str(&text).with_context(|| format!("expected JSON, got `{start}`"))
 }
 
 /// What a check script says of itself.
 pub(crate) fn verdict(answer: &Value) -> Result<String> {
-    let detail = answer["detail"].as_str().unwrap_or("the script gave no detail");
+    let detail = answer["detail"].as_str().unwrap_or("no details from the script");
     ensure!(answer["ok"] == true, "{detail}");
     Ok(detail.to_owned())
 }
@@ -27,7 +27,7 @@ pub(crate) fn page(response: &Response) -> Result<String> {
     let text = response.text();
     ensure!(
         response.head.status == 200 && text == "Hello from frankenphp",
-        "expected `Hello from frankenphp`, saw status {}: {text}",
+        "expected `Hello from frankenphp`, got status {}: {text}",
         response.head.status
     );
     Ok(format!("{text}, by {}", response.head.header("server").unwrap_or("a server without a name")))
@@ -35,10 +35,10 @@ pub(crate) fn page(response: &Response) -> Result<String> {
 
 /// The serving PHP: with threads, for the many that FrankenPHP serves with, and without debugging.
 pub(crate) fn php(seen: &Value) -> Result<String> {
-    let version = seen["php"].as_str().context("expected a version of PHP, saw none")?;
-    ensure!(seen["sapi"] == "frankenphp", "expected the SAPI `frankenphp`, saw {}", seen["sapi"]);
-    ensure!(seen["zts"] == true, "expected a thread-safe PHP (ZTS), saw one for a single thread");
-    ensure!(seen["debug"] == false, "expected a release build, saw a debug build");
+    let version = seen["php"].as_str().context("expected a version of PHP, got none")?;
+    ensure!(seen["sapi"] == "frankenphp", "expected the SAPI `frankenphp`, got {}", seen["sapi"]);
+    ensure!(seen["zts"] == true, "expected a thread-safe PHP (ZTS), got a non-thread-safe one");
+    ensure!(seen["debug"] == false, "expected a release build, got a debug build");
     Ok(format!("PHP {version}, thread-safe"))
 }
 
@@ -46,17 +46,13 @@ pub(crate) fn php(seen: &Value) -> Result<String> {
 pub(crate) fn extensions(facts: &ExtensionFacts) -> Result<String> {
     let missing: Vec<&str> =
         facts.listed.iter().map(String::as_str).filter(|name| !facts.has(name)).collect();
-    ensure!(
-        missing.is_empty(),
-        "the image's list names them, and PHP has not got them: {}",
-        missing.join(", ")
-    );
+    ensure!(missing.is_empty(), "in the image's list, but not in PHP: {}", missing.join(", "));
     let listed = facts.listed.len();
     let loaded = facts.loaded.len();
     Ok(if listed == 0 {
-        format!("{loaded} loaded; the image has no list to hold them against")
+        format!("{loaded} loaded; the image has no list to compare with")
     } else {
-        format!("all {listed} that the image lists, {loaded} in all")
+        format!("all {listed} in the image's list, {loaded} in total")
     })
 }
 
@@ -75,18 +71,18 @@ pub(crate) fn server(seen: &Value, root: &str) -> Result<String> {
         ("HTTP_X_DURANGO", "ride"),
     ];
     for (name, value) in expected {
-        ensure!(seen[name] == value, "{name}: expected `{value}`, saw {}", seen[name]);
+        ensure!(seen[name] == value, "{name}: expected `{value}`, got {}", seen[name]);
     }
-    ensure!(seen["GET"]["b"] == " x", "$_GET: expected b=` x`, saw {}", seen["GET"]);
+    ensure!(seen["GET"]["b"] == " x", "$_GET: expected b=` x`, got {}", seen["GET"]);
     let client = seen["REMOTE_ADDR"].as_str().unwrap_or_default();
-    ensure!(client.parse::<std::net::IpAddr>().is_ok(), "REMOTE_ADDR: expected an address, saw `{client}`");
-    Ok(format!("{} fields as they were sent, from {client}", expected.len()))
+    ensure!(client.parse::<std::net::IpAddr>().is_ok(), "REMOTE_ADDR: expected an address, got `{client}`");
+    Ok(format!("{} fields arrived unchanged, from {client}", expected.len()))
 }
 
 /// A body as PHP read it.
 pub(crate) fn body(seen: &Value, bytes: usize, sha256: &str) -> Result<String> {
-    ensure!(seen["bytes"] == bytes, "expected {bytes} bytes, saw {}", seen["bytes"]);
-    ensure!(seen["sha256"] == sha256, "expected the SHA-256 {sha256}, saw {}", seen["sha256"]);
+    ensure!(seen["bytes"] == bytes, "expected {bytes} bytes, got {}", seen["bytes"]);
+    ensure!(seen["sha256"] == sha256, "expected the SHA-256 {sha256}, got {}", seen["sha256"]);
     Ok(format!("{bytes} bytes arrived unchanged"))
 }
 
@@ -95,23 +91,23 @@ pub(crate) fn cookie(first: &Response) -> Result<String> {
     let cookie = first.head.header("set-cookie").and_then(|value| value.split(';').next());
     cookie
         .map(str::to_owned)
-        .with_context(|| format!("expected a Set-Cookie header, saw none; {}", first.text()))
+        .with_context(|| format!("expected a Set-Cookie header, got none; {}", first.text()))
 }
 
 /// Two visits with one cookie, and one without.
 pub(crate) fn sessions(visits: [&Value; 3]) -> Result<String> {
     let [first, second, stranger] = visits;
-    ensure!(first["visits"] == 1, "first visit: expected 1, saw {first}");
-    ensure!(second["visits"] == 2, "second visit with the cookie: expected 2, saw {second}");
-    ensure!(stranger["visits"] == 1, "a visit without a cookie: expected 1, saw {stranger}");
+    ensure!(first["visits"] == 1, "first visit: expected 1, got {first}");
+    ensure!(second["visits"] == 2, "second visit with the cookie: expected 2, got {second}");
+    ensure!(stranger["visits"] == 1, "a visit without a cookie: expected 1, got {stranger}");
     Ok("cookie kept over two requests".into())
 }
 
-/// An uploaded file and a field beside it.
+/// An uploaded file and a field extra it.
 pub(crate) fn upload(seen: &Value, sha256: &str) -> Result<String> {
     let holds = seen["error"] == 0 && seen["uploaded"] == true && seen["name"] == "Ä b.bin";
-    ensure!(holds && seen["field"] == "beside", "expected the file `Ä b.bin` and a field, saw {seen}");
-    ensure!(seen["sha256"] == sha256, "expected the SHA-256 {sha256}, saw {}", seen["sha256"]);
+    ensure!(holds && seen["field"] == "extra", "expected the file `Ä b.bin` and a field, got {seen}");
+    ensure!(seen["sha256"] == sha256, "expected the SHA-256 {sha256}, got {}", seen["sha256"]);
     Ok("a file and a field of multipart/form-data".into())
 }
 
@@ -121,28 +117,28 @@ pub(crate) fn hints(response: &Response) -> Result<String> {
     let link = response.early.first().and_then(|head| head.header("link")).unwrap_or_default();
     ensure!(
         statuses == [103] && response.head.status == 200,
-        "expected 103 and 200, saw {statuses:?} and {}",
+        "expected 103 and 200, got {statuses:?} and {}",
         response.head.status
     );
-    ensure!(link.contains("</style.css>"), "expected a Link header in the 103, saw `{link}`");
-    ensure!(response.text() == "after the hints", "saw the body `{}`", response.text());
+    ensure!(link.contains("</style.css>"), "expected a Link header in the 103, got `{link}`");
+    ensure!(response.text() == "after the hints", "got the body `{}`", response.text());
     let ahead = response.last_byte.saturating_sub(response.first_byte).as_millis();
-    ensure!(ahead >= 150, "expected the 103 some 300 ms ahead of the answer, saw {ahead} ms");
-    Ok(format!("103 with its Link, {ahead} ms ahead of the 200"))
+    ensure!(ahead >= 150, "expected the 103 about 300 ms before the answer, got {ahead} ms");
+    Ok(format!("103 with its Link, {ahead} ms before the 200"))
 }
 
 /// A worker's counter, asked three times; then once more where it has started anew.
 pub(crate) fn rises(counts: &[u64]) -> Result<String> {
     let rising = counts.len() > 1 && counts.windows(2).all(|pair| pair[1] == pair[0] + 1);
-    ensure!(rising, "expected a counter that rises by one a request, saw {counts:?}");
-    Ok(format!("its counter rose over {} requests: {counts:?}", counts.len()))
+    ensure!(rising, "expected a counter that increases by one per request, got {counts:?}");
+    Ok(format!("its counter increased over {} requests: {counts:?}", counts.len()))
 }
 
 /// The counter before and after a restart.
 pub(crate) fn restarted(before: u64, after: u64) -> Result<String> {
     ensure!(
         before > 1 && after == 1,
-        "expected a counter above 1, then 1 after the restart, saw {before} and {after}"
+        "expected a counter above 1, then 1 after the restart, got {before} and {after}"
     );
     Ok(format!("the counter was {before}, and {after} after the restart"))
 }
@@ -167,48 +163,51 @@ const PRODUCTION: &[(&str, &[&str])] = &[
 pub(crate) fn production(seen: &Value) -> Result<String> {
     for (name, allowed) in PRODUCTION {
         let value = seen["settings"][name].as_str().unwrap_or_default();
-        ensure!(allowed.contains(&value), "{name}: expected `{}`, saw `{value}`", allowed[0]);
+        ensure!(allowed.contains(&value), "{name}: expected `{}`, got `{value}`", allowed[0]);
     }
-    ensure!(seen["environment"] == 0, "expected an empty $_ENV, saw {} variables", seen["environment"]);
-    ensure!(seen["path"] == true, "expected getenv() to see PATH");
+    ensure!(seen["environment"] == 0, "expected an empty $_ENV, got {} variables", seen["environment"]);
+    ensure!(seen["path"] == true, "expected getenv() to return PATH");
     Ok(format!("{} settings", PRODUCTION.len()))
 }
 
 /// The addresses at which PHP code found the admin API.
 pub(crate) fn admin(seen: &Value) -> Result<String> {
     let asked = seen["asked"].as_array().map(Vec::len).unwrap_or_default();
-    let found = seen["admin"].as_array().context("expected a list of addresses, saw none")?;
+    let found = seen["admin"].as_array().context("expected a list of addresses, got none")?;
     // The server itself listens on two ports: where none of them was asked, none was found.
-    ensure!(asked > 1, "expected the server's own addresses among those asked, saw {}", seen["asked"]);
+    ensure!(asked > 1, "expected the server's own addresses among the tested ones, got {}", seen["asked"]);
     ensure!(
         found.is_empty(),
         "PHP code can read and replace the server's configuration at {}",
         seen["admin"]
     );
-    Ok(format!("out of reach at {asked} addresses"))
+    Ok(format!("unreachable at {asked} addresses"))
 }
 
 /// The answer for a hidden file.
 pub(crate) fn hidden(path: &str, response: &Response) -> Result<()> {
     let status = response.head.status;
-    ensure!(status == 404, "{path}: expected 404, saw {status}: {}", response.text());
+    ensure!(status == 404, "{path}: expected 404, got {status}: {}", response.text());
     ensure!(!response.text().contains("Hello"), "{path}: the file is shown with the 404");
     Ok(())
 }
 
 /// The one that sleeps is served, the one that waits too long is not.
 pub(crate) fn busy(sleeper: u16, waiter: &Response) -> Result<String> {
-    ensure!(sleeper == 200, "the request that holds the thread: expected 200, saw {sleeper}");
-    ensure!(waiter.head.status == 503, "the request that waits: expected 503, saw {}", waiter.head.status);
+    ensure!(sleeper == 200, "the request that occupies the thread: expected 200, got {sleeper}");
+    ensure!(waiter.head.status == 503, "the request that waits: expected 503, got {}", waiter.head.status);
     Ok(format!("503 after {} ms of waiting", waiter.first_byte.as_millis()))
 }
 
 /// The user that serves.
 pub(crate) fn user(seen: &Value, uid: u64) -> Result<String> {
-    ensure!(seen["uid"] == uid, "expected user {uid}, saw {}", seen["uid"]);
-    ensure!(seen["writable"] == true, "the folder for temporary files is not writable for user {uid}");
-    ensure!(seen["data"] == true, "`/data/caddy` is not writable for user {uid}: no certificate can be kept");
-    Ok(format!("user {uid} serves, writes temporary files and keeps certificates"))
+    ensure!(seen["uid"] == uid, "expected user {uid}, got {}", seen["uid"]);
+    ensure!(seen["writable"] == true, "the directory for temporary files is not writable for user {uid}");
+    ensure!(
+        seen["data"] == true,
+        "`/data/caddy` is not writable for user {uid}: certificates cannot be stored"
+    );
+    Ok(format!("user {uid} serves, writes temporary files and stores certificates"))
 }
 
 /// All that must be in a list.
@@ -222,11 +221,12 @@ pub(crate) fn lists(text: &str, needed: &[&str]) -> Result<String> {
     Ok(format!("{} among {}", needed.join(", "), lines.len()))
 }
 
-/// The image's own page: whatever the application says, it is the server's answer and no error of it.
+/// The image's own page: whatever the application says, it is the server's answer and no error of
+/// it.
 pub(crate) fn own_page(seen: &Value) -> Result<String> {
     let status = seen["status"].as_str().unwrap_or("no answer");
     let code: u16 = status.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-    ensure!((200..500).contains(&code), "https://localhost/: expected an answer, saw {status}");
+    ensure!((200..500).contains(&code), "https://localhost/: expected an answer, got {status}");
     Ok(format!("https://localhost/ verified: {status}, {} bytes", seen["bytes"]))
 }
 

@@ -21,7 +21,7 @@ fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
 #[test]
 fn json_needs_200_and_json() {
     assert_eq!(json(&response(200, &[], "{\"a\":1}")).unwrap(), json!({"a": 1}));
-    assert!(json(&response(500, &[], "{}")).unwrap_err().to_string().contains("saw 500"));
+    assert!(json(&response(500, &[], "{}")).unwrap_err().to_string().contains("got 500"));
     assert!(json(&response(200, &[], "<b>Fatal error")).unwrap_err().to_string().contains("<b>Fatal"));
 }
 
@@ -58,7 +58,7 @@ fn a_listed_extension_must_be_loaded() {
     let loaded = json!({"extensions": ["gd", "Core"]});
     assert_eq!(
         extensions(&ExtensionFacts::read("gd", "", &loaded)).unwrap(),
-        "all 1 that the image lists, 2 in all"
+        "all 1 in the image's list, 2 in total"
     );
     assert!(extensions(&ExtensionFacts::read("", "", &loaded)).unwrap().contains("no list"));
     assert!(
@@ -104,7 +104,7 @@ fn sessions_need_a_cookie_that_means_something() {
 
 #[test]
 fn an_upload_must_be_php_s_own() {
-    let good = json!({"error": 0, "uploaded": true, "name": "Ä b.bin", "sha256": "ab", "field": "beside"});
+    let good = json!({"error": 0, "uploaded": true, "name": "Ä b.bin", "sha256": "ab", "field": "extra"});
     assert!(upload(&good, "ab").is_ok());
     for name in good.as_object().unwrap().keys() {
         let mut bad = good.clone();

@@ -1,5 +1,5 @@
-//! THE table of checks: name, how the image is started for it, and what proves it. The extensions' checks are made from the
-//! image's own list ([`super::extensions`]).
+//! THE table of checks: name, how the image is started for it, and what proves it. The extensions'
+//! checks are made from the image's own list ([`super::extensions`]).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -81,12 +81,13 @@ type CheckRow = (&'static str, Scenario, Proof);
 /// What proves a row, and tells what it saw.
 type Proof = fn(&Scene<'_>) -> Result<String>;
 
-/// The table, in the order of a run; `stop` ends the image as it is shipped, so it is that stage's last.
+/// The table, in the order of a run; `stop` ends the image as it is shipped, so it is that stage's
+/// last.
 const TABLE: &[CheckRow] = &[
     ("labels", Declared, |scene| scene.image.config.labels()),
     ("ports", Declared, |scene| scene.image.config.ports()),
     ("user", Declared, |scene| scene.image.config.user()),
-    ("folders", Declared, |scene| scene.image.config.folders()),
+    ("directories", Declared, |scene| scene.image.config.directories()),
     ("healthy", Shipped, runtime::healthy),
     ("health-command", Shipped, runtime::health_command),
     ("version", Shipped, runtime::version),

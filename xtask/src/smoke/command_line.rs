@@ -36,7 +36,7 @@ fn prove(scene: &Scene<'_>) -> Result<String> {
     let script = format!("{ROOT}/{SCRIPT}");
     let answer = scene.container()?.exec(&["php", &script, scene.name], CHECK_TIMEOUT)?;
     let seen = serde_json::from_str(answer.stdout.trim()).with_context(|| {
-        format!("`php {script}`: expected JSON, saw `{}`", (answer.stdout + &answer.stderr).trim())
+        format!("`php {script}`: expected JSON, got `{}`", (answer.stdout + &answer.stderr).trim())
     })?;
     let detail = assertions::verdict(&seen).context("on the command line")?;
     extensions::call(scene, SCRIPT, scene.name).context("in a served page")?;

@@ -1,5 +1,5 @@
-//! The engine as the checks use it: short commands with a time limit, containers that are gone at the end, and where their
-//! ports are reached.
+//! The engine as the checks use it: short commands with a time limit, containers that are gone at
+//! the end, and where their ports are reached.
 
 use std::process::Command;
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl PortAccess {
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
         match (scheme, host) {
             ("tcp" | "http" | "https", "localhost" | "127.0.0.1" | "[::1]") => Ok(Self::Published),
-            (_, "") => Err(anyhow!("the engine's address `{endpoint}` names no host")),
+            (_, "") => Err(anyhow!("the engine's address `{endpoint}` has no host")),
             _ => Ok(Self::Relayed),
         }
     }
@@ -199,7 +199,7 @@ impl Container<'_> {
             // With --force that is no failure to every version of the engine's command line.
             Ok(answer) if answer.stderr.contains("No such container") => {}
             Ok(answer) if answer.success => return true,
-            _ => errln!("warning: failed to remove the container {0}\n`docker rm -f -v {0}` does", self.name),
+            _ => errln!("warning: failed to remove the container {0}\nrun: docker rm -f -v {0}", self.name),
         }
         false
     }

@@ -1,5 +1,5 @@
-//! Which extensions an image must have, by its own list, and how each is proven: by one call into it in a served page, or
-//! at least by being loaded.
+//! Which extensions an image must have, by its own list, and how each is proven: by one call into
+//! it in a served page, or at least by being loaded.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -83,7 +83,7 @@ impl ExtensionFacts {
 
     fn why_not(&self, name: &str) -> String {
         match self.left_out.iter().find(|(left, _)| left == name) {
-            Some((_, why)) => format!("not in this image (LINK=static leaves it out: {why})"),
+            Some((_, why)) => format!("not in this image (LINK=static excludes it: {why})"),
             None => "not in this image (its list of extensions does not name it)".into(),
         }
     }
@@ -121,7 +121,8 @@ pub(crate) enum Proof {
     Absent(String),
 }
 
-/// One proof for every extension that a script knows or the list names; what PHP has beyond a list is proven as well.
+/// One proof for every extension that a script knows or the list names; what PHP has beyond a list
+/// is proven as well.
 pub(crate) fn plan(facts: &ExtensionFacts) -> Vec<(String, Proof)> {
     let mut plan: Vec<(String, Proof)> = Vec::new();
     for (script, names) in SCRIPTS {
@@ -155,15 +156,15 @@ fn prove(scene: &Scene<'_>, proof: &Proof) -> Result<Verdict> {
     match proof {
         Proof::Script(script) => call(scene, script, scene.name).map(Verdict::Ok),
         Proof::Loaded => Ok(Verdict::Ok("loaded".into())),
-        Proof::Missing => anyhow::bail!(
-            "expected it to be loaded: the image's list names it (`{LIST}`), and PHP has not got it"
-        ),
+        Proof::Missing => {
+            anyhow::bail!("expected it to be loaded: it is in the image's list (`{LIST}`), but not in PHP")
+        }
         Proof::Absent(why) => Ok(Verdict::Skip(why.clone())),
     }
 }
 
-/// One check of a script, in a served page. Every script is asked twice, so that what is compiled once and kept (opcache),
-/// or left behind by the first call, shows.
+/// One check of a script, in a served page. Every script is asked twice, so that what is compiled
+/// once and kept (opcache), or left behind by the first call, shows.
 pub(crate) fn call(scene: &Scene<'_>, script: &str, check: &str) -> Result<String> {
     let mut detail = String::new();
     for round in 1..=2 {
@@ -171,7 +172,7 @@ pub(crate) fn call(scene: &Scene<'_>, script: &str, check: &str) -> Result<Strin
         let answer = assertions::json(&scene.send(&Request::get(&path))?)?;
         detail = assertions::verdict(&answer)?;
     }
-    ensure!(!detail.is_empty(), "the script gave no detail");
+    ensure!(!detail.is_empty(), "no details from the script");
     Ok(detail)
 }
 
@@ -198,7 +199,7 @@ mod tests {
         assert_eq!(proof(&facts, "intl"), Some(Proof::Missing));
         assert_eq!(proof(&facts, "snuffleupagus"), Some(Proof::Loaded));
         assert_eq!(proof(&facts, "yaml"), Some(Proof::Missing));
-        let why = "not in this image (LINK=static leaves it out: no static libxslt)";
+        let why = "not in this image (LINK=static excludes it: no static libxslt)";
         assert_eq!(proof(&facts, "xsl"), Some(Proof::Absent(why.into())));
         assert_eq!(proof(&facts, "core"), None);
     }

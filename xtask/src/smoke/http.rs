@@ -1,5 +1,5 @@
-//! A client for what the checks must see exactly: heads with 1xx before the answer, and when the first byte came.
-//! One request a connection, no TLS, no redirects; `httparse` reads the heads.
+//! A client for what the checks must see exactly: heads with 1xx before the answer, and when the
+//! first byte came. One request a connection, no TLS, no redirects; `httparse` reads the heads.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -123,7 +123,7 @@ fn read(stream: &mut TcpStream, deadline: Instant, sent: Instant) -> Result<(Vec
     loop {
         signals::check()?;
         if Instant::now() > deadline {
-            bail!("no end of the answer within the time limit; so far {} bytes", bytes.len());
+            bail!("the answer did not end within the time limit; so far {} bytes", bytes.len());
         }
         match stream.read(&mut buffer) {
             Ok(0) => return Ok((bytes, first_byte)),
@@ -187,9 +187,9 @@ fn body(head: &Head, bytes: &[u8]) -> Result<Vec<u8>> {
         return unchunk(bytes);
     }
     if let Some(length) = head.header("content-length") {
-        let length: usize = length.parse().context("a wrong content-length")?;
+        let length: usize = length.parse().context("an invalid content-length")?;
         if length != bytes.len() {
-            bail!("the body has {} bytes in place of {length}", bytes.len());
+            bail!("the body has {} bytes instead of {length}", bytes.len());
         }
     }
     Ok(bytes.to_vec())

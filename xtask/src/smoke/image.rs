@@ -1,4 +1,5 @@
-//! The image's own declaration, read from the engine, and whether it follows the conventions of a FrankenPHP image.
+//! The image's own declaration, read from the engine, and whether it follows the conventions of a
+//! FrankenPHP image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,19 +53,18 @@ impl Image {
     pub(crate) fn read(docker: &Docker<'_>, name: &str) -> Result<Self> {
         let answer = docker.ask(&["image", "inspect", "--format", "{{json .}}", name], DOCKER_TIMEOUT)?;
         if answer.success {
-            return serde_json::from_str(&answer.stdout)
-                .context("failed to read what the engine says of the image");
+            return serde_json::from_str(&answer.stdout).context("failed to read the image's configuration");
         }
         let words = answer.stderr.trim();
         if words.contains("No such image") {
             bail!(
-                "there is no image `{name}` in this engine\nbuild one with `cargo xtask frankenphp`, or name another: \
-                 cargo xtask smoke IMAGE; `docker image ls` lists them"
+                "image `{name}` not found in this engine\nbuild one with `cargo xtask frankenphp`, or \
+                 name another one: cargo xtask smoke IMAGE; `docker image ls` lists them"
             );
         }
         if words.contains("invalid reference format") {
             return Err(crate::error::usage(format!(
-                "`{name}` cannot be an image's name\nit looks like durango/frankenphp:latest"
+                "`{name}` is not a valid image name\nfor example: durango/frankenphp:latest"
             )));
         }
         Err(Problem::of_daemon(words).into_error())
@@ -106,7 +106,7 @@ impl Config {
             bail!("expected EXPOSE {}, missing: {}", PORTS.join(" "), missing.join(" "));
         }
         if found.contains(ADMIN) {
-            bail!("expected the admin API inside the container only, saw EXPOSE {ADMIN}");
+            bail!("expected the admin API inside the container only, got EXPOSE {ADMIN}");
         }
         Ok(found.into_iter().collect::<Vec<_>>().join(" "))
     }
@@ -117,12 +117,12 @@ impl Config {
         let uid = self.user.split(':').next().unwrap_or_default();
         match uid.parse::<u32>() {
             Ok(uid) if uid > 0 => Ok(self.user.clone()),
-            _ => bail!("expected USER with the number of an unprivileged user, saw `{}`", self.user),
+            _ => bail!("expected USER with the number of an unprivileged user, got `{}`", self.user),
         }
     }
 
     /// Judges folders: where applications are put and where Caddy keeps its state.
-    pub(crate) fn folders(&self) -> Result<String> {
+    pub(crate) fn directories(&self) -> Result<String> {
         let variable = |name: &str| {
             let line = self.env.iter().flatten().find_map(|line| line.strip_prefix(&format!("{name}=")));
             line.unwrap_or("unset").to_owned()
@@ -130,7 +130,7 @@ impl Config {
         let seen = [self.working_dir.clone(), variable("XDG_CONFIG_HOME"), variable("XDG_DATA_HOME")];
         if seen != ["/app", "/config", "/data"] {
             bail!(
-                "expected WORKDIR /app, XDG_CONFIG_HOME=/config, XDG_DATA_HOME=/data, saw {}",
+                "expected WORKDIR /app, XDG_CONFIG_HOME=/config, XDG_DATA_HOME=/data, got {}",
                 seen.join(", ")
             );
         }
@@ -145,7 +145,7 @@ impl Config {
             Some((kind, [line])) if kind == "CMD-SHELL" => {
                 Ok(["/bin/sh", "-c", line].map(str::to_owned).to_vec())
             }
-            _ => Err(anyhow!("expected a HEALTHCHECK, saw none")),
+            _ => Err(anyhow!("expected a HEALTHCHECK, got none")),
         }
     }
 }
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(config.labels().unwrap(), "description, licenses, title");
         assert_eq!(config.ports().unwrap(), "443/tcp 443/udp 80/tcp");
         assert_eq!(config.user().unwrap(), "33:33");
-        assert_eq!(config.folders().unwrap(), "/app, /config, /data");
+        assert_eq!(config.directories().unwrap(), "/app, /config, /data");
         assert_eq!(config.health_command().unwrap(), ["frankenphp", "php-cli"]);
     }
 
@@ -199,7 +199,7 @@ mod tests {
         assert!(config.labels().unwrap_err().to_string().contains("title"));
         assert!(config.ports().unwrap_err().to_string().ends_with("missing: 443/tcp 443/udp"));
         assert!(config.user().is_err());
-        assert!(config.folders().unwrap_err().to_string().contains("unset"));
+        assert!(config.directories().unwrap_err().to_string().contains("unset"));
         assert!(config.health_command().is_err());
     }
 
@@ -210,7 +210,7 @@ mod tests {
             assert!(config.user().is_err(), "{user}");
         }
         let ports = r#"{"ExposedPorts":{"80/tcp":{},"443/tcp":{},"443/udp":{},"2019/tcp":{}}}"#;
-        assert!(image(ports).ports().unwrap_err().to_string().ends_with("saw EXPOSE 2019/tcp"));
+        assert!(image(ports).ports().unwrap_err().to_string().ends_with("got EXPOSE 2019/tcp"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! Proving a built image: it is started in each way that matters ([`stage`]), and a table of checks ([`checks`]) asks it over
-//! HTTP and by its commands. Each check has a time limit and so has the run; containers are gone at the end, whatever the end
-//! is. Limits: one platform, the engine's own; nothing is proven under load.
+//! Proving a built image: it is started in each way that matters ([`stage`]), and a table of checks
+//! ([`checks`]) asks it over HTTP and by its commands. Each check has a time limit and so has the
+//! run; containers are gone at the end, whatever the end is. Limits: one platform, the engine's
+//! own; nothing is proven under load.
 
 pub(crate) mod assertions;
 pub(crate) mod checks;
@@ -100,13 +101,14 @@ pub(crate) fn run(session: &Session, options: &Options, show: &mut dyn FnMut(&Ou
     Ok(report)
 }
 
-/// `--only` with a name that no check has is a slip of the pen. Extensions are known once their server has started.
+/// `--only` with a name that no check has is a slip of the pen. Extensions are known once their
+/// server has started.
 fn every_name_known(options: &Options, report: &Report) -> Result<()> {
     let unknown = |only: &&String| !report.checks.iter().any(|outcome| outcome.name == **only);
     match options.only.iter().find(unknown) {
-        Some(name) => {
-            Err(error::usage(format!("no check is named `{name}`\nwithout `--only`, smoke lists them all")))
-        }
+        Some(name) => Err(error::usage(format!(
+            "unknown check `{name}`\nrun smoke without `--only` to list the checks"
+        ))),
         None => Ok(()),
     }
 }
@@ -183,7 +185,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What PHP has and what the image says it has; recorded as a check, since all others of extensions hang on it.
+    /// What PHP has and what the image says it has; recorded as a check, since all others of
+    /// extensions hang on it.
     fn ask_extensions(&mut self, container: &Container<'_>) -> ExtensionFacts {
         let begun = Instant::now();
         let facts = extensions::ask(container);
@@ -195,7 +198,7 @@ impl<'a> Run<'a> {
     fn in_time(&self) -> Result<()> {
         ensure!(
             self.started.elapsed() < TOTAL,
-            "not begun: the {} s of the whole run are over",
+            "not started: the time limit of {} s is over",
             TOTAL.as_secs()
         );
         Ok(())

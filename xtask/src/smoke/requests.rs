@@ -74,7 +74,7 @@ pub(super) fn upload(scene: &Scene<'_>) -> Result<String> {
     let bytes = noise(300_000);
     let boundary = "----durango-smoke-boundary";
     let mut form = format!(
-        "--{boundary}\r\nContent-Disposition: form-data; name=\"field\"\r\n\r\nbeside\r\n--{boundary}\r\n\
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"field\"\r\n\r\nextra\r\n--{boundary}\r\n\
          Content-Disposition: form-data; name=\"file\"; filename=\"Ä b.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n"
     )
     .into_bytes();
@@ -92,7 +92,7 @@ pub(super) fn early_hints(scene: &Scene<'_>) -> Result<String> {
 
 fn count(scene: &Scene<'_>) -> Result<u64> {
     let seen = get_json(scene, "/counter.php?n=1")?;
-    seen["requests"].as_u64().with_context(|| format!("expected a count, saw {seen}"))
+    seen["requests"].as_u64().with_context(|| format!("expected a count, got {seen}"))
 }
 
 /// One worker keeps its state over requests.
@@ -166,7 +166,7 @@ pub(super) fn busy(scene: &Scene<'_>) -> Result<String> {
         let waiter = scene.send(&Request::get("/hello.php"));
         (sleeper.join(), waiter)
     });
-    let sleeper = sleeper.map_err(|_| anyhow!("the request that holds the thread broke off"))??;
+    let sleeper = sleeper.map_err(|_| anyhow!("the request that occupies the thread was aborted"))??;
     assertions::busy(sleeper.head.status, &waiter?)
 }
 

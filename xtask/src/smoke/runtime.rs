@@ -27,7 +27,7 @@ pub(super) fn healthy(scene: &Scene<'_>) -> Result<String> {
             _ if !container.is_running() => return Err(container.exit_reason()),
             status => ensure!(
                 started.elapsed() < HEALTH,
-                "expected healthy within {} s, saw {status}: {}",
+                "expected healthy within {} s, got {status}: {}",
                 HEALTH.as_secs(),
                 container.inspect(
                     "{{with .State.Health}}{{range .Log}}{{.ExitCode}} {{.Output}} {{end}}{{end}}"
@@ -53,7 +53,7 @@ pub(super) fn version(scene: &Scene<'_>) -> Result<String> {
     let version = scene.container()?.frankenphp(&["version"], CHECK_TIMEOUT)?.trim().to_owned();
     let missing: Vec<&str> =
         ["FrankenPHP", "PHP", "Caddy"].into_iter().filter(|word| !version.contains(word)).collect();
-    ensure!(missing.is_empty(), "expected {} to be named, saw `{version}`", missing.join(" and "));
+    ensure!(missing.is_empty(), "expected the name {}, got `{version}`", missing.join(" and "));
     Ok(version)
 }
 
@@ -63,10 +63,9 @@ pub(super) fn build_info(scene: &Scene<'_>) -> Result<String> {
     let version_of = |module: &str| {
         let line = info.lines().find(|line| line.split_whitespace().any(|word| word == module));
         let version = line.and_then(|line| line.split_whitespace().skip_while(|word| *word != module).nth(1));
-        version.map(str::to_owned).with_context(|| format!("expected the module `{module}`, saw none"))
+        version.map(str::to_owned).with_context(|| format!("expected the module `{module}`, got none"))
     };
-    let go =
-        info.split_whitespace().find(|word| word.starts_with("go1.")).unwrap_or("Go of an unknown version");
+    let go = info.split_whitespace().find(|word| word.starts_with("go1.")).unwrap_or("unknown Go version");
     Ok(format!(
         "{go}, frankenphp {}, caddy {}",
         version_of("github.com/dunglas/frankenphp")?,
@@ -85,9 +84,9 @@ pub(super) fn php_cli(scene: &Scene<'_>) -> Result<String> {
     let container = scene.container()?;
     let seen = container
         .frankenphp(&["php-cli", "-r", "echo PHP_SAPI, ' ', PHP_VERSION, ' ', 6 * 7;"], CHECK_TIMEOUT)?;
-    ensure!(seen.starts_with("cli ") && seen.ends_with(" 42"), "expected `cli VERSION 42`, saw `{seen}`");
+    ensure!(seen.starts_with("cli ") && seen.ends_with(" 42"), "expected `cli VERSION 42`, got `{seen}`");
     let failing = container.exec(&["frankenphp", "php-cli", "-r", "exit(7);"], CHECK_TIMEOUT)?;
-    ensure!(!failing.success, "`exit(7)`: expected a failure, saw exit code 0");
+    ensure!(!failing.success, "`exit(7)`: expected a failure, got exit code 0");
     Ok(format!("{seen}; exit(7) fails"))
 }
 
@@ -96,7 +95,7 @@ pub(super) fn php(scene: &Scene<'_>) -> Result<String> {
     let answer = scene.container()?.exec(&["php", "-v"], CHECK_TIMEOUT)?;
     let line = answer.stdout.lines().next().unwrap_or_default();
     let is_php = answer.success && line.starts_with("PHP ") && line.contains("(cli)");
-    ensure!(is_php, "`php -v`: expected `PHP VERSION (cli)`, saw `{line}` {}", answer.stderr.trim());
+    ensure!(is_php, "`php -v`: expected `PHP VERSION (cli)`, got `{line}` {}", answer.stderr.trim());
     Ok(line.to_owned())
 }
 
@@ -105,7 +104,7 @@ pub(super) fn own_page(scene: &Scene<'_>) -> Result<String> {
     let printed = scene.container()?.frankenphp(&["php-cli", "-r", stage::code(OWN_PAGE)], CHECK_TIMEOUT)?;
     let answer = printed.lines().last().unwrap_or_default();
     let seen: Value =
-        serde_json::from_str(answer).with_context(|| format!("expected JSON, saw `{}`", printed.trim()))?;
+        serde_json::from_str(answer).with_context(|| format!("expected JSON, got `{}`", printed.trim()))?;
     assertions::own_page(&seen)
 }
 
@@ -116,7 +115,7 @@ pub(super) fn stop(scene: &Scene<'_>) -> Result<String> {
     container.stop()?;
     let took = started.elapsed();
     let code = container.inspect("{{.State.ExitCode}}")?;
-    ensure!(code == "0", "expected exit code 0, saw {code} after {} ms", took.as_millis());
-    ensure!(took < STOP, "expected an end within {} s, saw {} ms", STOP.as_secs(), took.as_millis());
+    ensure!(code == "0", "expected exit code 0, got {code} after {} ms", took.as_millis());
+    ensure!(took < STOP, "expected an end within {} s, got {} ms", STOP.as_secs(), took.as_millis());
     Ok("exit code 0".into())
 }

@@ -183,8 +183,8 @@ pub(crate) fn code(script: &'static str) -> &'static str {
     script.trim_start().trim_start_matches("<?php")
 }
 
-/// Writes the pages into a new folder whose random name is the run's. Everybody may read them, and they are a day old:
-/// opcache leaves a file alone that has just been written.
+/// Writes the pages into a new folder whose random name is the run's. Everybody may read them, and
+/// they are a day old: opcache leaves a file alone that has just been written.
 pub(crate) fn write_pages() -> Result<TempDir> {
     let dir = tempfile::Builder::new().prefix("durango-smoke-").tempdir()?;
     let written = || -> Result<()> {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn every_script_beside_this_file_is_included() {
+    fn every_script_next_to_this_file_is_included() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/smoke/php");
         let code = ["own-page.php", "relay.php"];
         for entry in fs::read_dir(dir).unwrap() {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_name_the_folder_of_our_pages() {
+    fn settings_name_the_directory_of_our_pages() {
         assert!(PAGES.ends_with(ROOT));
         assert!(Scenario::Web.args().iter().any(|arg| arg.contains(&format!("worker {ROOT}/counter.php"))));
         assert!(Scenario::AnyUser.args().contains(&"65534:0"));

@@ -1,5 +1,6 @@
-//! What a bundle is: `bundle.json`, then `blobs/sha256/<digest>` in the order in which it lists them; as a tar or as a folder.
-//! Everything small is inside `bundle.json`, and every other file is named by its digest, so a bundle has no path to be trusted.
+//! The format of a bundle: `bundle.json`, then `blobs/sha256/<digest>` in the listed order, as a
+//! tar or a directory. `bundle.json` contains all small data. Every other file is named by its
+//! digest, so a bundle has no path that must be trusted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,19 +16,17 @@ use super::mount::MountEntry;
 use super::validate::{self, Validate};
 use crate::defaults::TAG;
 
-/// Format number of bundles.
 pub(crate) const FORMAT: u32 = 1;
 /// The first file.
 pub(crate) const HEAD: &str = "bundle.json";
-/// A longer `bundle.json` is not read.
+/// The maximum size of `bundle.json`.
 pub(crate) const LONGEST_HEAD: u64 = 16 << 20;
 
-/// What a bundle says of itself.
+/// The content of `bundle.json`.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Bundle {
-    /// The builder's platform where it was made.
+    /// The platform of the builder that it was made for.
     pub platform: String,
-    /// When it was made.
     pub created: Timestamp,
     /// Generations of layers.
     pub images: Vec<Layers>,
@@ -35,7 +34,7 @@ pub(crate) struct Bundle {
     pub mounts: Vec<MountEntry>,
     /// The bootstrapped base image.
     pub base: Option<BaseImage>,
-    /// What was run again.
+    /// The steps that were run again.
     pub fresh: Vec<FreshFile>,
     /// Every blob, each once, in the order of the stream.
     pub files: Vec<Blob>,
@@ -50,14 +49,12 @@ pub(crate) struct Layers {
     pub index: String,
     /// `oci-layout`.
     pub layout: String,
-    /// Its blobs.
     pub blobs: Vec<Blob>,
 }
 
-/// The bootstrapped base image as `docker save` gives it.
+/// The bootstrapped base image as `docker save` writes it.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct BaseImage {
-    /// Its name.
     pub image: String,
     /// The engine's id of it.
     pub id: String,
@@ -65,7 +62,7 @@ pub(crate) struct BaseImage {
     pub blob: Blob,
 }
 
-/// `bundle.json`: the digest is that of the compact JSON of what follows.
+/// `bundle.json`. The digest is that of the remaining fields as compact JSON.
 #[derive(Serialize, Deserialize)]
 struct Head<T> {
     format: u32,
@@ -74,7 +71,7 @@ struct Head<T> {
 }
 
 impl Bundle {
-    /// The blobs that its parts name, each once, smallest first.
+    /// Returns the blobs that its parts name, each once, smallest first.
     pub(crate) fn named(&self) -> Vec<Blob> {
         let layers = self.images.iter().flat_map(|layers| layers.blobs.iter());
         let mounts = self.mounts.iter().flat_map(MountEntry::blobs);
@@ -85,46 +82,45 @@ impl Bundle {
         all
     }
 
-    /// Size of its blobs in bytes.
+    /// Returns the size of its blobs in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.files.iter().fold(0, |sum, blob| sum.saturating_add(blob.size))
     }
 
-    /// The bytes of `bundle.json`.
+    /// Returns the bytes of `bundle.json`.
     pub(crate) fn head(&self) -> Result<Vec<u8>> {
         Ok(serde_json::to_vec(&Head { format: FORMAT, sha256: digest(self)?, bundle: self })?)
     }
 
-    /// Reads and checks `bundle.json`: format, its own digest, that its parts and its list of files agree, that no name in it
-    /// leads anywhere.
+    /// Reads and checks `bundle.json`: its format, its digest, that its parts and its list of files
+    /// agree, and that no name is a path.
     ///
     /// # Errors
-    /// What is wrong, in words that go behind the name of the bundle.
+    /// Describes the fault in words that follow the name of the bundle.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Format {
             format: u32,
         }
-        let format = serde_json::from_slice::<Format>(bytes)
-            .context("its `bundle.json` is not what it should be")?
-            .format;
+        let format =
+            serde_json::from_slice::<Format>(bytes).context("its `bundle.json` is not valid")?.format;
         ensure!(
             format == FORMAT,
-            "it has format {format}, this xtask knows {FORMAT}\nuse the xtask that made it, or a newer one"
+            "it has format {format}, and this xtask supports {FORMAT}\nuse the xtask that made it, or a \
+             newer one"
         );
-        let head: Head<Self> =
-            serde_json::from_slice(bytes).context("its `bundle.json` is not what it should be")?;
+        let head: Head<Self> = serde_json::from_slice(bytes).context("its `bundle.json` is not valid")?;
         ensure!(digest(&head.bundle)? == head.sha256, "its `bundle.json` is damaged: it has another digest");
         head.bundle.check()?;
         Ok(head.bundle)
     }
 
-    /// Whether it can be used here.
+    /// Checks that it can be used on this platform.
     pub(crate) fn check_platform(&self, here: &str) -> Result<()> {
         let there = &self.platform;
         ensure!(
             there == here,
-            "it was made for {there}, and this builder is {here}\nmake one on a machine with {here}"
+            "it is for {there}, and this builder is {here}\nexport one on a machine with {here}"
         );
         Ok(())
     }
@@ -147,7 +143,7 @@ impl Bundle {
             let image = &entry.image;
             ensure!(
                 bytes == entry.bytes,
-                "its layers of `{image}` have {bytes} bytes in place of {}",
+                "its layers of `{image}` have {bytes} bytes instead of {}",
                 entry.bytes
             );
         }
@@ -155,13 +151,14 @@ impl Bundle {
         self.fresh.iter().try_for_each(FreshFile::validate)?;
         if let Some(base) = &self.base {
             let name = validate::shown(&base.image);
-            ensure!(base.image == TAG, "its base image is named `{name}`, and only `{TAG}` is taken");
+            ensure!(base.image == TAG, "its base image is named `{name}`, and only `{TAG}` is accepted");
             validate::prefixed_digest(&base.id)?;
         }
         Ok(())
     }
 
-    /// Sets times in the future to `now`: the machine that made the bundle may have had a wrong clock.
+    /// Sets times in the future to `now`: the machine that made the bundle may have had a wrong
+    /// clock.
     pub(crate) fn clamp_times(&mut self, now: Timestamp) {
         self.created = self.created.min(now);
         self.images.iter_mut().for_each(|layers| layers.entry.clamp_times(now));

@@ -1,11 +1,12 @@
-//! What in the store is damaged: quickly, as a build looks, or by every digest, as `cache verify` does.
+//! What in the store is damaged: quickly, as a build looks, or by every digest, as `cache verify`
+//! does.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::contents::ItemKind;
-use super::entry::{self, folders};
+use super::entry::{self, subdirectories};
 use super::layout_check;
 use super::mount;
 use crate::files::Seen;
@@ -16,28 +17,27 @@ use crate::layout::Layout;
 pub(crate) struct Damaged {
     /// A generation or a mount.
     pub kind: ItemKind,
-    /// Its folder.
+    /// Its directory.
     pub path: PathBuf,
-    /// What is wrong with it.
     pub reason: String,
-    /// Whether only the digests tell.
+    /// Whether only the digests show the damage.
     pub deep: bool,
-    /// Its entry when it was looked at.
+    /// Its entry at the time of the check.
     #[serde(skip)]
     pub(crate) seen: Seen,
 }
 
 impl Damaged {
-    /// Whether it is still what was looked at.
+    /// Returns whether the entry is unchanged since the check.
     pub(crate) fn is_unchanged(&self) -> bool {
         self.path.is_dir() && self.seen.is_unchanged()
     }
 
-    /// What a build says of it.
+    /// Returns the warning of a build.
     pub(crate) fn warning(&self) -> String {
         let what = if self.kind == ItemKind::Mounts { "mount" } else { "cache" };
         format!(
-            "the {what} in `{}` is left out, and goes to the quarantine: {}",
+            "skipped the {what} in `{}`, which is moved to the quarantine: {}",
             self.path.display(),
             self.reason
         )
@@ -73,7 +73,7 @@ pub(crate) fn verify(layout: &Layout) -> Verified {
     let mut verified = Verified::default();
     let mut known = Known::default();
     let results = entry::results(layout).into_iter().map(|dir| (ItemKind::Layers, dir));
-    let mounts = folders(&layout.all_mounts()).into_iter().map(|dir| (ItemKind::Mounts, dir));
+    let mounts = subdirectories(&layout.all_mounts()).into_iter().map(|dir| (ItemKind::Mounts, dir));
     for (kind, dir) in results.chain(mounts) {
         verified.checked += 1;
         match examine(kind, &dir, Some(&mut known)) {
@@ -94,19 +94,19 @@ pub(crate) fn results<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Vec<Damag
     dirs.into_iter().filter_map(|dir| look(ItemKind::Layers, dir, Some(&mut known))).collect()
 }
 
-/// Saved mounts that a build would find damaged.
+/// Returns the saved mounts that a build would find damaged.
 pub(crate) fn mounts(layout: &Layout) -> Vec<Damaged> {
-    let dirs = folders(&layout.all_mounts());
+    let dirs = subdirectories(&layout.all_mounts());
     dirs.iter().filter_map(|dir| look(ItemKind::Mounts, dir, None)).collect()
 }
 
-/// Whether something is damaged still.
+/// Returns whether the entry is still damaged.
 pub(crate) fn persists(item: &Damaged) -> bool {
     let mut known = Known::default();
     look(item.kind, &item.path, item.deep.then_some(&mut known)).is_some()
 }
 
-/// Files that were read in full, by what makes them the same under two names.
+/// Files that were read in full, identified so that hard links are equal.
 #[derive(Default)]
 pub(super) struct Known {
     sound: std::collections::BTreeSet<(u64, u64)>,
@@ -116,7 +116,7 @@ pub(super) struct Known {
 /// A reason why an entry cannot be used.
 struct Problem {
     error: anyhow::Error,
-    /// Whether only the digests tell.
+    /// Whether only the digests show the damage.
     deep: bool,
     /// The entry before it was looked at.
     seen: Seen,
@@ -171,7 +171,7 @@ fn first_error(kind: ItemKind, dir: &Path, known: Option<&mut Known>) -> Result<
     Ok(())
 }
 
-/// Whether a folder has the name of a saved mount, as `MountIdentity::slug` gives it.
+/// Returns whether a directory has a name of the form that `MountIdentity::slug` returns.
 fn is_mount(dir: &Path) -> bool {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     let digest = name.rsplit_once('-').map_or("", |(_, digest)| digest);

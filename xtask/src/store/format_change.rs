@@ -1,4 +1,5 @@
-//! Brings a store to this version's format. What an older version saved goes to the quarantine as a whole.
+//! Brings a store to this version's format. All entries of an older version are moved to the
+//! quarantine.
 
 use std::fs;
 
@@ -32,10 +33,11 @@ pub(super) fn ensure(layout: &Layout) -> Result<()> {
         .with_context(|| format!("failed to write `{}`", path.display()))
 }
 
-/// Moves the layers and mounts of another format to the quarantine. Records of builds have no format.
+/// Moves the layers and mounts of another format to the quarantine. Records of builds have no
+/// format.
 fn set_aside(layout: &Layout, format: u32) -> Result<()> {
     let rooms = [layout.all_layers(), layout.all_mounts(), layout.all_fresh()];
-    let reason = format!("the store's format {format} was followed by format {FORMAT}");
+    let reason = format!("the store's format changed from {format} to {FORMAT}");
     let mut bytes = 0;
     for room in rooms.iter().filter(|room| fs::read_dir(room).is_ok_and(|mut all| all.next().is_some())) {
         bytes += contents::measure_dir(room);
@@ -43,8 +45,8 @@ fn set_aside(layout: &Layout, format: u32) -> Result<()> {
     }
     if bytes > 0 {
         errln!(
-            "note: the store `{}` had format {format}, which this version can't read: {} are in its quarantine \
-             for some days\nto free them now: cargo xtask cache clear quarantine",
+            "note: the store `{}` had format {format}, which this version does not support: {} are in its \
+             quarantine for some days\nto free them now: cargo xtask cache clear quarantine",
             layout.store.display(),
             show(bytes)
         );
@@ -55,7 +57,7 @@ fn set_aside(layout: &Layout, format: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::entry::folders;
+    use crate::store::entry::subdirectories;
     use crate::store::lock::Lock;
 
     fn version(layout: &Layout) -> String {
@@ -94,7 +96,7 @@ mod tests {
         drop(Lock::exclusive(&layout).expect("brought to our format"));
         assert_eq!(version(&layout), FORMAT.to_string());
         assert!(!old.exists() && layout.build("20260101-000000-1").exists());
-        let quarantine = folders(&layout.quarantine());
+        let quarantine = subdirectories(&layout.quarantine());
         assert!(quarantine[0].join("content/app_1/key/entry.json").exists(), "{quarantine:?}");
     }
 }

@@ -1,5 +1,6 @@
-//! What was asked to run again, remembered: `fresh/<image>.json` in the store, and in bundles as it is. BuildKit still holds
-//! the results from before; a build finds the new ones only by repeating what set them apart, on every machine.
+//! The memory of steps that were run again: `fresh/<image>.json` in the store and, unchanged, in
+//! bundles. BuildKit still has the results from before. A build finds the new results only if it
+//! repeats what made them different, on every machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,11 +22,11 @@ pub(crate) struct Nonce {
     pub at: Timestamp,
 }
 
-/// The highest nonce: as many bytes more of `/dev/shm` harm nobody.
+/// The highest nonce. This many additional bytes of `/dev/shm` are harmless.
 pub(crate) const MOST: u32 = 1 << 22;
 
 impl Nonce {
-    /// One for this moment; processes of one moment draw different ones.
+    /// Returns a nonce for this moment. Processes of one moment get different ones.
     pub(crate) fn draw(now: Timestamp, process: u32) -> Self {
         let mixed =
             (now.as_nanosecond() as u64 ^ u64::from(process) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -37,50 +38,49 @@ impl Nonce {
 /// A stage, or one RUN of it, that was run again.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Spot {
-    /// The stage.
     pub stage: String,
-    /// The instruction in one line; the whole stage where there is none.
+    /// The instruction in one line; `None` for the whole stage.
     pub instruction: Option<String>,
-    /// What sets it apart.
+    /// The nonce that makes it different.
     pub nonce: Nonce,
 }
 
-/// What is remembered of one image on one platform.
+/// The memory of one image on one platform.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Remembered {
     /// All steps, as of the last `--no-cache`.
     pub all: Option<Nonce>,
-    /// Stages and steps since.
+    /// Stages and steps since then.
     pub spots: Vec<Spot>,
     /// The versions of Debian packages that it is built with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packages: Option<Packages>,
 }
 
-/// The versions of Debian packages that a mirror had.
+/// The versions of Debian packages in a mirror.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Packages {
-    /// `NAME/VERSION`, separated by blanks.
+    /// `NAME/VERSION`, separated by spaces.
     pub versions: String,
-    /// When it was asked.
+    /// The time of the last query.
     pub asked: Timestamp,
-    /// When it is to be asked again.
+    /// The time of the next query.
     pub next: Timestamp,
 }
 
 impl Remembered {
-    /// Remembers that all was run again: what was remembered of parts is of no use any more.
+    /// Records that all steps were run again. Earlier records of parts are obsolete then.
     pub(crate) fn set_all(&mut self, nonce: Nonce) {
         (self.all, self.spots) = (Some(nonce), Vec::new());
     }
 
-    /// Remembers a part; the newest of each counts.
+    /// Records a part. The newest record of each part counts.
     pub(crate) fn set_spot(&mut self, spot: Spot) {
         self.spots.retain(|known| (&known.stage, &known.instruction) != (&spot.stage, &spot.instruction));
         self.spots.push(spot);
     }
 
-    /// Takes in what another store remembers; of each the newer counts.
+    /// Merges the memory of another store. The newer record of each part counts.
     pub(crate) fn merge(&mut self, other: Self) {
         let at = |nonce: &Option<Nonce>| nonce.as_ref().map(|nonce| nonce.at);
         if at(&other.all) > at(&self.all) {
@@ -106,19 +106,18 @@ impl Remembered {
 pub(crate) struct FreshFile {
     /// [`FORMAT`] of the store that wrote it.
     pub format: u32,
-    /// The image: names that differ may give one file name.
+    /// The image. Several images may have the same file name.
     pub image: String,
-    /// By platform.
     pub platforms: BTreeMap<String, Remembered>,
 }
 
 impl FreshFile {
-    /// One of an image of which nothing is remembered.
+    /// Returns an empty one for an image.
     pub(crate) fn new(image: &str) -> Self {
         Self { format: FORMAT, image: image.to_owned(), platforms: BTreeMap::new() }
     }
 
-    /// What the store remembers of an image; a warning where its file is not what it should be.
+    /// Reads the memory of an image, with a warning if its file is not valid.
     pub(crate) fn read(layout: &Layout, image: &str) -> (Self, Option<String>) {
         let path = layout.fresh(image);
         match parse(&path) {
@@ -126,7 +125,8 @@ impl FreshFile {
             Ok(_) => (Self::new(image), None),
             Err(reason) => {
                 let warning = format!(
-                    "what was run again of {image} is forgotten: `{}` {reason}; a build may find results from before",
+                    "ignored which steps of {image} were run again: `{}` {reason}; a build may use the \
+                     results from before",
                     path.display()
                 );
                 (Self::new(image), Some(warning))
@@ -134,7 +134,7 @@ impl FreshFile {
         }
     }
 
-    /// Takes in the file of another store.
+    /// Merges the file of another store.
     pub(crate) fn merge(&mut self, other: Self) {
         for (platform, remembered) in other.platforms {
             self.platforms.entry(platform).or_default().merge(remembered);
@@ -142,7 +142,7 @@ impl FreshFile {
     }
 }
 
-/// Reads one file; `None` where there is none.
+/// Reads one file. Returns `None` if it doesn't exist.
 pub(crate) fn parse(path: &Path) -> Result<Option<FreshFile>, String> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -150,8 +150,8 @@ pub(crate) fn parse(path: &Path) -> Result<Option<FreshFile>, String> {
         Err(error) => return Err(format!("cannot be read ({error})")),
     };
     let file: FreshFile =
-        serde_json::from_slice(&bytes).map_err(|error| format!("is not what it should be ({error})"))?;
-    file.validate().map_err(|error| format!("is not what it should be ({error})"))?;
+        serde_json::from_slice(&bytes).map_err(|error| format!("is not valid ({error})"))?;
+    file.validate().map_err(|error| format!("is not valid ({error})"))?;
     Ok(Some(file))
 }
 
@@ -206,15 +206,15 @@ mod tests {
 
     #[test]
     fn a_damaged_or_foreign_file_is_not_used() {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = tempfile::tempdir().expect("a directory");
         let layout = Layout::new("/r", dir.path());
         assert_eq!(FreshFile::read(&layout, "a/b"), (FreshFile::new("a/b"), None));
         let path = layout.fresh("a/b");
-        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::create_dir_all(path.parent().expect("a directory")).expect("made");
         fs::write(&path, "{").expect("written");
         let (file, warning) = FreshFile::read(&layout, "a/b");
         assert_eq!(file, FreshFile::new("a/b"));
-        assert!(warning.expect("a warning").contains("a/b is forgotten"));
+        assert!(warning.expect("a warning").contains("of a/b were run again"));
         let mut other = FreshFile::new("a_b");
         other.platforms.insert(
             "linux/amd64".into(),

@@ -1,21 +1,22 @@
-//! The key of a Dockerfile's results. It only chooses where BuildKit looks: reuse is decided by BuildKit's own keys, so a
-//! wrong choice costs time and never a wrong result.
+//! The key of a Dockerfile's results. The key only selects caches for BuildKit, whose own keys
+//! decide about reuse. So a wrong choice costs time and never gives a wrong result.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Format number of the store; part of every key.
+/// The format number of the store. It is part of every key.
 pub const FORMAT: u32 = 2;
 
-/// SHA-256 in hex; shown as its first 12 digits.
+/// A SHA-256 in hex, displayed as its first 12 digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key(pub String);
 
 impl Key {
-    /// The key of an image, without its tag, for a platform, built from a Dockerfile with these bytes. The frontend line
-    /// (`# syntax=`) is among them, and also stands alone, so that the frontend's part is visible here.
+    /// Returns the key of an image, without its tag, for a platform and the bytes of its
+    /// Dockerfile. The frontend line (`# syntax=`) is part of these bytes. It is also hashed
+    /// separately, so that its influence is visible here.
     pub fn new(image: &str, platform: &str, dockerfile: &[u8]) -> Self {
         let mut hash = Sha256::new();
         for part in [
@@ -31,7 +32,7 @@ impl Key {
         Self(format!("{:x}", hash.finalize()))
     }
 
-    /// The form that people see.
+    /// Returns the displayed form.
     pub fn short(&self) -> &str {
         &self.0[..12]
     }
@@ -43,7 +44,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// The `# syntax=` line at a Dockerfile's top, or nothing.
+/// Returns the `# syntax=` line at the start of a Dockerfile, or nothing.
 fn frontend(dockerfile: &[u8]) -> &[u8] {
     let first = dockerfile.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let text = String::from_utf8_lossy(first).to_ascii_lowercase();

@@ -1,5 +1,6 @@
-//! Is a folder what BuildKit's `type=local` export leaves: an OCI layout whose index names a tag, whose manifest is an OCI
-//! index (BuildKit before 0.21) or an OCI manifest (since), with a cache configuration.
+//! Checks that a directory is an export of BuildKit's `type=local`: an OCI layout whose index names
+//! a tag, whose manifest is an OCI index (BuildKit before 0.21) or an OCI manifest (since 0.21),
+//! with a cache configuration.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Media type of the cache configuration (BuildKit's `cache/remotecache/v1/spec.go`).
+/// The media type of the cache configuration (BuildKit's `cache/remotecache/v1/spec.go`).
 const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
 
 #[derive(Deserialize)]
@@ -30,7 +31,8 @@ struct Descriptor {
     annotations: BTreeMap<String, String>,
 }
 
-/// Either shape of the manifest blob: layers beside the configuration, or all of them as manifests.
+/// Either shape of the manifest blob: layers next to the configuration, or all of them as
+/// manifests.
 #[derive(Deserialize)]
 struct Manifest {
     config: Option<Descriptor>,
@@ -43,18 +45,19 @@ struct Manifest {
 /// A blob: digest without its algorithm, size in bytes.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Blob {
-    /// SHA-256 in hex.
+    /// The SHA-256 in hex.
     pub digest: String,
     /// Size in bytes.
     pub size: u64,
 }
 
-/// Where a layout keeps its blobs.
+/// Returns the directory of a layout's blobs.
 pub fn blobs(dir: &Path) -> PathBuf {
     dir.join("blobs/sha256")
 }
 
-/// Checks what would end a build: the index, its tag, the manifest and the configuration. Gives every blob it names.
+/// Checks everything that would end a build: the index, its tag, the manifest, and the
+/// configuration. Returns every blob that it names.
 pub(crate) fn shape(dir: &Path) -> Result<Vec<Blob>> {
     let index: Index = json(&dir.join("index.json"))?;
     let tagged =
@@ -73,8 +76,8 @@ pub(crate) fn shape(dir: &Path) -> Result<Vec<Blob>> {
         .collect()
 }
 
-/// Checks that a layout of an image, as `docker save` makes it, has what its index names. Of an image for many platforms, only those of
-/// this machine are in it, so its manifests are not followed.
+/// Checks that a layout of an image, as `docker save` writes it, has the blobs of its index. For a
+/// multi-platform image it has only this machine's platform, so the manifests are not followed.
 pub(crate) fn image(dir: &Path) -> Result<()> {
     let index: Index = json(&dir.join("index.json"))?;
     for top in index.manifests {
@@ -90,7 +93,7 @@ pub(crate) fn image(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Checks that a blob is there and has its size.
+/// Checks that a blob exists and has its size.
 pub(crate) fn has(dir: &Path, blob: &Blob) -> Result<()> {
     let path = blobs(dir).join(&blob.digest);
     let size = fs::metadata(&path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
@@ -111,7 +114,7 @@ pub fn verify(dir: &Path, blob: &Blob) -> Result<()> {
     Ok(())
 }
 
-/// Digest and size of a file, read once and in small pieces.
+/// Returns the digest and size of a file, read once in small pieces.
 pub(crate) fn measure(path: &Path) -> Result<Blob> {
     let mut hash = Sha256::new();
     let mut file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
@@ -119,7 +122,7 @@ pub(crate) fn measure(path: &Path) -> Result<Blob> {
     Ok(Blob { digest: format!("{:x}", hash.finalize()), size })
 }
 
-/// What makes a blob the same file under two names.
+/// Returns the identity of a blob's file, which is the same for hard links.
 pub(super) fn identity(dir: &Path, blob: &Blob) -> Option<(u64, u64)> {
     let meta = fs::metadata(blobs(dir).join(&blob.digest)).ok()?;
     Some((meta.dev(), meta.ino()))
@@ -134,14 +137,14 @@ fn hex(digest: &str) -> Result<&str> {
 
 fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("`{}` is not what it should be", path.display()))
+    serde_json::from_slice(&bytes).with_context(|| format!("`{}` is not valid", path.display()))
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
-    /// Writes a sound layout of a cache, with one blob that holds a text.
+    /// Writes a valid layout of a cache, with one blob that contains a text.
     pub(crate) fn layout_of(dir: &Path, text: &str) {
         let hex = |bytes: &[u8]| format!("{:x}", Sha256::digest(bytes));
         fs::create_dir_all(blobs(dir)).expect("made");

@@ -1,5 +1,5 @@
-//! The kernel's file locks on the store. Builds hold the entries that they read, for as long as they like. The store itself
-//! is locked for renames only, which takes milliseconds. A dead process holds nothing.
+//! File locks of the kernel on the store. Builds hold the entries that they read, for any time. The
+//! store itself is locked only for renames, which take milliseconds. A dead process holds nothing.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -17,12 +17,12 @@ use crate::layout::Layout;
 use crate::process::signals;
 use crate::store::contents::HELD;
 
-/// How long a lock is waited for that others hold for milliseconds: one of them may have been stopped.
+/// The timeout for a lock. Others hold it for milliseconds, but a process may have been stopped.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a lock is tried meanwhile.
+/// The time between attempts.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The store's lock: nobody else renames anything in the store until it is dropped.
+/// The store's lock. Until it is dropped, no other process renames anything in the store.
 pub(crate) struct Lock {
     _file: File,
 }
@@ -35,7 +35,7 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Takes the lock of a store, whatever its format.
+    /// Takes the lock of a store of any format.
     pub(crate) fn of_any_format(layout: &Layout) -> Result<Self> {
         let path = layout.lock_file();
         let file = files::make_dir(&layout.store)
@@ -70,27 +70,28 @@ pub(crate) fn refusal(layout: &Layout) -> Option<String> {
     }
 }
 
-/// Whether an error of a lock means that the file system has none.
+/// Returns whether an error of a lock means that the file system has none.
 fn is_unsupported(error: &io::Error) -> bool {
     let errors = [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP, Errno::BADF, Errno::INVAL];
     error.raw_os_error().is_some_and(|code| errors.iter().any(|errno| errno.raw_os_error() == code))
 }
 
-/// Entries that stay until this is dropped: whoever removes something leaves them for later.
+/// Entries that are kept until this is dropped. A removal skips them.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     files: Vec<File>,
 }
 
 impl Holds {
-    /// Holds directories of the store, each once. Those that are gone are not held.
+    /// Holds directories of the store, each once, except those that are gone.
     pub(crate) fn of<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Self {
         let dirs: BTreeSet<&Path> = dirs.into_iter().collect();
         Self { files: dirs.into_iter().filter_map(hold).collect() }
     }
 
-    /// Holds one more of a store; whether it is still there. A file system without locks holds nothing, and removes nothing
-    /// either. In a store that is only read, what others held before is held.
+    /// Holds one more directory and returns whether it still exists. A file system without locks
+    /// holds nothing, and nothing is removed there either. In a read-only store, a directory that
+    /// was held once can be held.
     pub(crate) fn add(&mut self, layout: &Layout, dir: &Path) -> bool {
         if layout.aside.is_none() || dir.join(HELD).exists() {
             self.files.extend(hold(dir));
@@ -99,12 +100,12 @@ impl Holds {
     }
 }
 
-/// Holds a directory of the store, until the file is closed; `None` if it is gone or its file system has no locks. Waits for
-/// a process that is renaming it.
+/// Holds a directory of the store until the file is closed. Waits for a process that is renaming
+/// it. Returns `None` if the directory is gone or its file system has no locks.
 pub(crate) fn hold(dir: &Path) -> Option<File> {
     let path = dir.join(HELD);
     loop {
-        // A store that may only be read may have this file from before.
+        // A read-only store may already have this file.
         let file = open_held(dir).or_else(|_| File::open(&path)).ok()?;
         if !wait(&file, File::try_lock_shared).ok()? {
             return None;
@@ -115,17 +116,19 @@ pub(crate) fn hold(dir: &Path) -> Option<File> {
     }
 }
 
-/// A directory that nobody holds, and that nobody else gets to hold.
+/// A directory that no other process holds or can hold.
 pub(crate) struct Claim {
     _file: Option<File>,
 }
 
-/// Claims a directory that is about to be renamed or removed; `None` if somebody holds it. The caller has the store's lock.
+/// Claims a directory that is about to be renamed or removed. Returns `None` if a process holds it.
+/// The caller has the store's lock.
 pub(crate) fn claim(dir: &Path) -> Result<Option<Claim>> {
     let path = dir.join(HELD);
     let file = match open_held(dir) {
         Ok(file) => file,
-        // Nobody holds what has no such file, and on a full disk nobody gets one.
+        // Without this file no process holds the directory, and on a full disk no process can
+        // create it.
         Err(error) if is_full(&error) && !path.exists() => return Ok(Some(Claim { _file: None })),
         Err(error) => return Err(error).with_context(|| format!("failed to open `{}`", path.display())),
     };
@@ -141,7 +144,7 @@ pub(crate) fn claim(dir: &Path) -> Result<Option<Claim>> {
 fn open_held(dir: &Path) -> io::Result<File> {
     let path = dir.join(HELD);
     files::open(&path).or_else(|error| {
-        // Nothing but damage makes a directory of this name.
+        // A directory of this name is damage.
         if error.kind() == io::ErrorKind::IsADirectory {
             fs::remove_dir_all(&path)?;
             return files::open(&path);
@@ -154,13 +157,13 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Whether a file has still that name.
+/// Returns whether a file still has this name.
 fn is_same(file: &File, path: &Path) -> bool {
     let id = |meta: fs::Metadata| (meta.dev(), meta.ino());
     file.metadata().ok().map(id).is_some_and(|own| fs::metadata(path).ok().map(id) == Some(own))
 }
 
-/// Waits for a lock; whether it was had within the time.
+/// Waits for a lock. Returns whether it was acquired in time.
 fn wait(file: &File, try_lock: fn(&File) -> Result<(), TryLockError>) -> Result<bool> {
     let started = Instant::now();
     loop {
@@ -187,7 +190,7 @@ mod tests {
         assert!(hold(&entry).is_none(), "it is not there");
         files::make_dir(&entry).expect("made");
         let held = [hold(&entry).expect("held"), hold(&entry).expect("by two")];
-        // A build of any length holds its entry, and the store's lock is free all the time.
+        // A build holds its entry for any time, and the store's lock stays free.
         let lock = Lock::exclusive(&layout).expect("free");
         assert!(claim(&entry).expect("asked").is_none());
         drop(held);
@@ -197,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_waits_for_whoever_looks_and_misses_what_was_renamed_away() {
+    fn a_hold_waits_for_a_check_and_misses_a_renamed_directory() {
         let dir = tempfile::tempdir().expect("a directory");
         let (entry, gone) = (dir.path().join("entry"), dir.path().join("gone"));
         files::make_dir(&entry).expect("made");

@@ -1,5 +1,5 @@
-//! The store: layers that BuildKit exported, a few results a key, and the content of cache mounts. What others add to it is
-//! added by [`crate::exec`].
+//! The store: exported layers, a few results per key, and the content of cache mounts.
+//! [`crate::exec`] writes most of it.
 
 pub(crate) mod bundle;
 pub(crate) mod contents;

@@ -1,6 +1,7 @@
-//! A saved cache mount as an image in a registry: its packs and its list of files are the layers, byte by byte, and its
-//! `entry.json` is a label. So a registry keeps each pack once, whoever pushes it and however often the mount grows, and a
-//! reader fetches what he lacks. No engine ever unpacks such an image: it would find no files in it.
+//! A saved cache mount as an image in a registry. Its packs and its list of files are the layers,
+//! byte for byte, and its `entry.json` is a label. So a registry keeps each pack once, however
+//! often the mount grows and is pushed, and a reader pulls only missing packs. No engine ever
+//! unpacks such an image, which has no file system.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use super::validate::Validate;
 
 /// The label with the entry.
 pub(crate) const LABEL: &str = "builder.durango.mount";
-/// The tag inside the layout that is handed to BuildKit.
+/// The tag inside the layout that is passed to BuildKit.
 pub(crate) const TAG: &str = "mount";
 
 /// The small documents of an OCI layout around a mount's blobs.
@@ -27,8 +28,9 @@ pub(crate) struct Documents {
     pub config: (String, Vec<u8>),
 }
 
-/// The image of an entry; the same entry always gives the same one. Packs come oldest first and the list of files last, so
-/// that a mount that grew has the layers of before at its bottom, which BuildKit then knows already.
+/// Returns the image of an entry, always the same one for the same entry. The packs come oldest
+/// first and the list of files last. So a mount that grew has its earlier layers at the bottom,
+/// where BuildKit finds them.
 pub(crate) fn documents(entry: &MountEntry) -> Result<Documents> {
     let blobs: Vec<&Blob> = entry.packs.iter().chain([&entry.manifest]).collect();
     let (os, rest) = entry.platform.split_once('/').unwrap_or(("linux", &entry.platform));
@@ -71,12 +73,13 @@ fn hex(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-/// The entry in an image's configuration. What a registry says is not trusted: digests become names of files.
+/// Returns the entry in an image's configuration. An answer of a registry is not trusted, because
+/// digests become file names.
 pub fn entry(config: &str) -> Result<MountEntry> {
-    let config: Value = serde_json::from_str(config).context("its configuration is not what it should be")?;
-    // buildx shows `Config`, newer ones by platform; the document itself has `config`.
+    let config: Value = serde_json::from_str(config).context("its configuration is not valid")?;
+    // buildx prints `Config`, newer versions by platform; the document itself has `config`.
     let text = label(&config).context("it is not a cache mount that xtask pushed")?;
-    let entry: MountEntry = serde_json::from_str(text).context("its entry is not what it should be")?;
+    let entry: MountEntry = serde_json::from_str(text).context("its entry is not valid")?;
     entry.validate()?;
     Ok(entry)
 }
@@ -89,16 +92,17 @@ fn label(value: &Value) -> Option<&str> {
     fields.values().find_map(label)
 }
 
-/// A mount that a registry has.
+/// A mount in a registry.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct RemoteMount {
-    /// Where, as a whole reference.
+    /// Its full reference.
     pub reference: String,
-    /// What it says of itself.
+    /// Its entry.
     pub entry: MountEntry,
 }
 
-/// The first registry that has a mount serves it; `found` has the registries' answers in their order.
+/// Returns each mount from the first registry that has it. `found` is in the order of the
+/// registries.
 pub(crate) fn first_of_each(found: Vec<RemoteMount>) -> BTreeMap<String, RemoteMount> {
     let mut mounts = BTreeMap::new();
     for mount in found {
@@ -149,7 +153,7 @@ mod tests {
         assert_eq!(layers, [digest("old"), digest("new"), digest("list")]);
         assert_eq!(image.manifest.0, documents(&saved()).expect("an image").manifest.0, "the same each time");
         assert_eq!(serde_json::from_str::<Value>(&config).expect("JSON")["architecture"], "arm64");
-        // As buildx shows an index.
+        // As buildx prints an index.
         let by_platform = format!(r#"{{"linux/arm64": {}}}"#, config.replace("\"config\"", "\"Config\""));
         assert_eq!(entry(&by_platform).expect("an entry"), saved());
     }
@@ -163,7 +167,7 @@ mod tests {
         assert!(entry(&of(&other)).expect_err("newer").to_string().contains("format"));
         let mut path = saved();
         path.packs[0].digest = "../".repeat(21) + "x";
-        assert!(entry(&of(&path)).expect_err("a path").to_string().contains("no SHA-256"));
+        assert!(entry(&of(&path)).expect_err("a path").to_string().contains("not a SHA-256"));
         assert!(entry("{}").expect_err("an image").to_string().contains("not a cache mount"));
         assert!(entry("<html>").is_err());
     }

@@ -1,15 +1,13 @@
-//! The list of a mount's files: what a save compares, and the only thing that a restore goes by.
-//! One record a file, each with a NUL at its end: type, mode, owner, group, size, links, time,
-//! path.
+//! The list of a mount's files. A save compares it, and a restore uses nothing else. One record per
+//! file, terminated by NUL: type, mode, owner, group, size, links, time, path.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 
-/// What a record stands for.
+/// The type of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileKind {
-    /// A directory.
     Directory,
     /// A regular file.
     File,
@@ -20,33 +18,29 @@ pub(crate) enum FileKind {
 /// One file of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listed {
-    /// What it is.
     pub(crate) kind: FileKind,
     /// Permissions, with the set-user-ID, set-group-ID and sticky bits.
     pub(crate) mode: u32,
-    /// Owner.
     pub(crate) uid: u64,
-    /// Group.
     pub(crate) gid: u64,
     /// Size in bytes; 0 for a directory.
     pub(crate) size: u64,
-    /// Names that the file has; 0 for all but regular files.
+    /// The number of its names; 0 for all but regular files.
     pub(crate) links: u64,
-    /// Time of the last change.
+    /// The time of the last change.
     pub(crate) time: FileTime,
 }
 
-/// Seconds since 1970 and the digits behind the point.
+/// Seconds since 1970 and the fractional digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileTime {
-    /// Whole seconds.
     pub(crate) seconds: i64,
-    /// Digits of the fraction, without zeros at the end.
+    /// Digits of the fraction, without trailing zeros.
     pub(crate) fraction: String,
 }
 
 impl FileTime {
-    /// Reads `1764161234.1234567890`.
+    /// Parses `1764161234.1234567890`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
         let is_plain = fraction.len() <= 12 && fraction.bytes().all(|b| b.is_ascii_digit());
@@ -64,27 +58,25 @@ impl std::fmt::Display for FileTime {
     }
 }
 
-/// What fills a mount, which decides what is kept of it.
+/// The kind of data in a mount, which decides how files are compared and packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// Nothing.
     Empty,
-    /// Package lists of apt, which are out of date the next day.
+    /// Package lists of apt, which are outdated the next day.
     AptLists,
     /// The build cache of Go.
     GoBuild,
     /// A cache of ccache.
     Ccache,
-    /// Anything else.
     Other,
 }
 
-/// The files of a mount by path; paths begin with `./`, and `.` is the mount itself.
+/// The files of a mount by path. Paths begin with `./`, and `.` is the mount itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MountList(pub(crate) BTreeMap<Vec<u8>, Listed>);
 
 impl MountList {
-    /// Reads a list and checks it: every path is plain and lies in directories of the list.
+    /// Parses and checks a list: every path is plain and is below directories of the list.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let mut files = BTreeMap::new();
         for record in bytes.split(|byte| *byte == 0).filter(|record| !record.is_empty()) {
@@ -106,13 +98,13 @@ impl MountList {
             let parent = self.0.get(&path[..end]);
             if parent.is_none_or(|parent| parent.kind != FileKind::Directory) {
                 let path = String::from_utf8_lossy(path);
-                bail!("its list of files has `{path}` below something that is not a directory");
+                bail!("its list of files has `{path}` below a file");
             }
         }
         Ok(())
     }
 
-    /// The list as it is kept.
+    /// Returns the stored form of the list.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (path, file) in &self.0 {
@@ -129,12 +121,12 @@ impl MountList {
         bytes
     }
 
-    /// How many files and directories it has.
+    /// Returns the number of files and directories.
     pub(crate) fn files(&self) -> u64 {
         self.0.len() as u64
     }
 
-    /// Their sizes together.
+    /// Returns their total size.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.values().fold(0, |sum: u64, file| sum.saturating_add(file.size))
     }
@@ -143,7 +135,7 @@ impl MountList {
         self.0.contains_key(path.as_bytes())
     }
 
-    /// What fills the mount.
+    /// Returns the kind of data in the mount.
     pub(crate) fn content(&self) -> Content {
         let is_release = |path: &Vec<u8>| path.ends_with(b"Release") && !path[2..].contains(&b'/');
         if self.0.len() <= 1 {
@@ -159,13 +151,13 @@ impl MountList {
         }
     }
 
-    /// Whether tools touch files that they use: these are named by what they hold, so that name and
-    /// size tell whether a file is the same.
+    /// Returns whether tools touch files that they use. The names of such files depend on the
+    /// content, so equal name and size mean an equal file.
     pub(crate) fn is_touched(&self) -> bool {
         matches!(self.content(), Content::GoBuild | Content::Ccache)
     }
 
-    /// Names of what a new pack must hold, for who has `before`.
+    /// Returns the paths that a new pack must have for a reader with `before`.
     pub(crate) fn changed(&self, before: &Self) -> BTreeSet<&Vec<u8>> {
         let is_touched = self.is_touched();
         let is_new = |(path, file): &(&Vec<u8>, &Listed)| {
@@ -173,8 +165,8 @@ impl MountList {
                 && before.0.get(*path).is_none_or(|known| !known.is_same(file, is_touched))
         };
         let mut changed: BTreeSet<&Vec<u8>> = self.0.iter().filter(is_new).map(|(path, _)| path).collect();
-        // A new name of a file that had others comes with all of them, or it would come back as a
-        // file of its own.
+        // A new hard link needs all other names of its file in the pack, or it would become a
+        // separate file.
         if changed.iter().any(|path| self.0[*path].links > 1) {
             changed.extend(self.0.iter().filter(|(_, file)| file.links > 1).map(|(path, _)| path));
         }
@@ -183,7 +175,7 @@ impl MountList {
 }
 
 impl Listed {
-    /// Whether a file is what it was.
+    /// Returns whether a file is unchanged.
     fn is_same(&self, other: &Self, is_touched: bool) -> bool {
         let is_file = self.kind == FileKind::File;
         let mut other = other.clone();
@@ -215,7 +207,7 @@ fn parse_record(record: &[u8]) -> Option<(Vec<u8>, Listed)> {
     Some((path, Listed { kind, mode, uid, gid, size, links, time }))
 }
 
-/// Whether a path stays in the mount, and is the only way to write it.
+/// Returns whether a path stays in the mount and is in normal form.
 fn is_plain(path: &[u8]) -> bool {
     let is_name = |name: &[u8]| !matches!(name, b"" | b"." | b"..");
     path == b"."
@@ -262,7 +254,7 @@ mod tests {
         ] {
             assert!(MountList::parse(format!("{root}{hostile}\0").as_bytes()).is_err(), "{hostile:?}");
         }
-        assert!(MountList::parse(b"f 644 0 0 1 1 5 ./x\0").is_err(), "its directory is not there");
+        assert!(MountList::parse(b"f 644 0 0 1 1 5 ./x\0").is_err(), "its directory is missing");
     }
 
     fn list(records: &[&str]) -> MountList {

@@ -1,5 +1,5 @@
-//! Whose a scratch directory is. The kernel's locks tell on one machine; machines that share a store may not see each
-//! other's processes, and a process id alone means nothing to them.
+//! The owner of a scratch directory. The kernel's locks work on one machine. Machines that share a
+//! store may not see each other's processes, and a process id alone means nothing to them.
 
 use std::fs;
 use std::io;
@@ -15,28 +15,25 @@ const FILE: &str = "owner.json";
 /// The process that made a scratch directory.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Owner {
-    /// Name of the host, as the kernel has it.
+    /// The host name of the kernel.
     host: String,
     /// The kernel's id of this boot.
     boot: String,
-    /// The namespace that the process id belongs to.
+    /// The namespace of the process id.
     namespace: String,
-    /// Process id.
     process: u32,
-    /// When the process started, in the kernel's ticks since the boot.
+    /// The start time of the process, in the kernel's ticks since the boot.
     started: String,
 }
 
-/// What is known of a process that holds no lock.
+/// The state of a process that holds no lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
-    /// It runs.
     Runs,
-    /// It is gone.
     Gone,
-    /// It is in another container of this machine: only the lock tells.
+    /// In another container of this machine: only the lock can tell.
     Unseen,
-    /// It is on another machine.
+    /// On another machine.
     Elsewhere,
 }
 
@@ -63,7 +60,7 @@ impl Owner {
         serde_json::from_slice(&fs::read(dir.join(FILE)).ok()?).ok()
     }
 
-    /// Returns what `this` process can tell of the owner.
+    /// Returns the state of the owner as `this` process sees it.
     pub(crate) fn life(&self, this: &Self) -> Life {
         if self.boot != this.boot {
             return if self.host == this.host { Life::Gone } else { Life::Elsewhere };
@@ -84,7 +81,8 @@ fn namespace() -> String {
     fs::read_link("/proc/self/ns/pid").map_or_else(|_| String::new(), |path| path.display().to_string())
 }
 
-/// The 22nd field of `/proc/PID/stat`; the second one is a name in parentheses that may hold anything.
+/// Returns the 22nd field of `/proc/PID/stat`. The second one is a name in parentheses with
+/// arbitrary characters.
 fn started(process: u32) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     text.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned)

@@ -1,4 +1,4 @@
-//! How much the store may hold, and what stays in it: budget, age, and how many results an image keeps.
+//! The limits of the store: budget, age, and the number of results per image.
 
 use serde::Serialize;
 
@@ -6,25 +6,26 @@ use crate::error::usage;
 use crate::host::Host;
 use crate::text::size;
 
-/// Variable of the budget.
+/// The environment variable of the budget.
 pub(crate) const VARIABLE: &str = "DURANGO_CACHE_BUDGET";
-/// The budget where none is given, in bytes.
+/// The default budget in bytes.
 const BUDGET: u64 = 10_000_000_000;
-/// Of how many Dockerfiles of an image and platform the results stay.
+/// The number of Dockerfiles per image and platform whose results are kept.
 const KEEP: usize = 3;
-/// How many results of one Dockerfile stay: branches with the same Dockerfile have one each.
+/// The number of results per Dockerfile that are kept. Branches with the same Dockerfile have one
+/// each.
 pub(crate) const RESULTS: usize = 3;
-/// How long what was found damaged is kept to be looked at, in days.
+/// The number of days for which damaged entries are kept for inspection.
 pub(crate) const QUARANTINE_DAYS: u32 = 7;
 
-/// The policy.
+/// The limits.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct Policy {
-    /// What the store may take, in bytes.
+    /// The maximum size of the store in bytes.
     pub budget: u64,
-    /// What was not used for so many days goes; nothing for its age alone where it is `None`.
+    /// Removes entries that were not used for this many days; `None` for no limit.
     pub older_than: Option<u32>,
-    /// Of how many Dockerfiles of an image and platform the results stay.
+    /// The number of Dockerfiles per image and platform whose results are kept.
     pub keep: usize,
 }
 
@@ -35,18 +36,18 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The policy of the environment. A budget that is none is a usage error.
+    /// Returns the policy of the environment. An invalid budget is a usage error.
     pub fn of(host: &Host) -> anyhow::Result<Self> {
         let budget = host.var(VARIABLE).map(|text| budget(VARIABLE, text)).transpose()?;
         Ok(Self { budget: budget.unwrap_or(BUDGET), ..Self::default() })
     }
 
-    /// This policy with the options of a command in place of what they name.
+    /// Returns this policy with the options of a command applied.
     pub fn with(self, given: [Option<String>; 3]) -> anyhow::Result<Self> {
         let [size, days, keep] = given;
         let count = |option: &str, text: String| {
             text.parse()
-                .map_err(|_| usage(format!("`{option} {text}` is no number\nfor example: {option} 3")))
+                .map_err(|_| usage(format!("`{option} {text}` is not a number\nfor example: {option} 3")))
         };
         Ok(Self {
             budget: size.map(|text| budget("--budget", &text)).transpose()?.unwrap_or(self.budget),
@@ -61,7 +62,7 @@ impl Policy {
 
 fn budget(name: &str, text: &str) -> anyhow::Result<u64> {
     size::parse(text).ok_or_else(|| {
-        usage(format!("`{name}` is `{text}`, which is no size\nfor example: 500M, 10GB, 1GiB"))
+        usage(format!("`{name}` is `{text}`, which is not a size\nfor example: 500M, 10GB, 1GiB"))
     })
 }
 
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_stand_in_for_the_variable_and_wrong_ones_are_told() {
+    fn options_override_the_variable_and_wrong_ones_are_errors() {
         let given = |size: &str, days: &str, keep: &str| {
             let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
             Policy::default().with([text(size), text(days), text(keep)])

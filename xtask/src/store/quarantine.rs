@@ -1,4 +1,5 @@
-//! Moving what is damaged out of the way, with the reason beside it, so that it is never used and can still be looked at.
+//! Moves damaged entries to the quarantine, with the reason in a file next to them. They are never
+//! used but can be inspected.
 
 use std::path::{Path, PathBuf};
 
@@ -12,9 +13,10 @@ use crate::files::{self, Durability};
 use crate::layout::Layout;
 use crate::store::damage::{self, Damaged};
 
-/// Moves what is still damaged and what nobody holds; gives where each went. Somebody may have saved it anew meanwhile.
+/// Moves entries that are still damaged and that no process holds, and returns their new paths. An
+/// entry may have been saved again meanwhile.
 pub(crate) fn run(layout: &Layout, damaged: &[Damaged]) -> Result<Vec<PathBuf>> {
-    // A close look takes as long as reading everything: nobody waits for that.
+    // A full check reads everything, so it runs before the lock is taken.
     let damaged: Vec<&Damaged> = damaged.iter().filter(|item| damage::persists(item)).collect();
     if damaged.is_empty() {
         return Ok(Vec::new());
@@ -29,10 +31,10 @@ pub(crate) fn run(layout: &Layout, damaged: &[Damaged]) -> Result<Vec<PathBuf>> 
     Ok(moved)
 }
 
-/// Moves one file or directory, and gives where it is then. The caller has the store's lock.
+/// Moves one file or directory and returns its new path. The caller has the store's lock.
 pub(super) fn place(layout: &Layout, path: &Path, reason: &str) -> Result<PathBuf> {
     let place = layout.quarantine().join(build_id::new_id(Timestamp::now(), random()));
-    files::make_dir(&place).with_context(|| format!("failed to make `{}`", place.display()))?;
+    files::make_dir(&place).with_context(|| format!("failed to create `{}`", place.display()))?;
     let reason = format!("{}\n{reason}\n", path.display());
     files::write(&place.join("reason"), reason.as_bytes(), Durability::Quick)?;
     files::rename(path, &place.join("content"))

@@ -1,4 +1,4 @@
-//! Noting that something of the store was of use: what is used least goes first.
+//! Marks entries of the store as used. The least recently used ones are removed first.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,17 +9,19 @@ use jiff::Timestamp;
 use crate::files;
 use crate::store::contents::{Contents, ItemKind};
 
-/// Clocks may differ by so many seconds before a time counts as wrong.
+/// The difference of clocks in seconds from which a time counts as wrong.
 const SKEW: i64 = 3600;
 
-/// Touches the file `used` in a result's or a mount's directory. If that is refused, it only goes earlier than it should.
+/// Touches the file `used` in the directory of a result or mount. If that fails, the entry is only
+/// removed earlier.
 pub(crate) fn mark_used(dir: &Path) {
     if dir.join("entry.json").is_file() {
         let _ = files::append(&dir.join("used")).and_then(|file| file.set_modified(SystemTime::now()));
     }
 }
 
-/// Corrects times in the future, which a wrong clock made: nothing would go before what has one.
+/// Corrects times in the future, which come from a wrong clock: such an entry would never be
+/// removed.
 pub(crate) fn correct_times(contents: &Contents, now: Timestamp) {
     let is_wrong = |used: Timestamp| used.as_second() > now.as_second() + SKEW;
     for item in contents.items.iter().filter(|item| is_wrong(item.used)) {

@@ -1,5 +1,6 @@
-//! The one check of entries that come from outside this build: a bundle, a registry, a CI cache, the disk. What passes
-//! can be shown on a terminal, named in a path, added up, and asked of the engine.
+//! Validates every entry that comes from outside this build: a bundle, a registry, a CI cache, the
+//! disk. A valid entry can be shown on a terminal, used in a path, added up, and passed to the
+//! engine.
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
@@ -12,25 +13,27 @@ use super::mount::MountEntry;
 use crate::project::mount::MountIdentity;
 use crate::project::packages;
 
-/// The most characters of a name.
+/// The maximum number of characters of a name.
 const LONGEST_NAME: usize = 200;
-/// The most characters of a path or of an id, which is a path by default.
+/// The maximum number of characters of a path or of an id, which is a path by default.
 const LONGEST_PATH: usize = 4096;
-/// The most characters of an instruction.
+/// The maximum number of characters of an instruction.
 const LONGEST_INSTRUCTION: usize = 64 << 10;
-/// The most blobs, steps or stages that an entry lists.
+/// The maximum number of blobs, steps or stages in an entry.
 const MOST_PARTS: usize = 10_000;
-/// The most bytes and files of an entry: 16 TiB and a billion. Sums of some thousands cannot overflow.
+/// The maximum number of bytes and files of an entry: 16 TiB. Sums of some thousands can't
+/// overflow.
 const MOST_BYTES: u64 = 16 << 40;
 const MOST_FILES: u64 = 1_000_000_000;
 
-/// An entry that can be checked.
+/// An entry that can be validated.
 pub(crate) trait Validate {
     /// Checks sizes, counts, names and texts.
     ///
     /// # Errors
     ///
-    /// Says what is wrong, in words that follow the name of what holds the entry. Nothing in them is raw.
+    /// Describes the fault in words that follow the name of the entry. The description has no raw
+    /// text.
     fn validate(&self) -> Result<()>;
 
     /// Sets times in the future to `now`: the clock of another machine may have been wrong.
@@ -117,11 +120,11 @@ fn nonces(remembered: &Remembered) -> impl Iterator<Item = &Nonce> {
 fn packages(remembered: &Remembered) -> Result<()> {
     let versions = remembered.packages.as_ref().map_or("", |packages| &packages.versions);
     ensure!(versions.len() <= LONGEST_INSTRUCTION, "it has {} bytes of package versions", versions.len());
-    ensure!(packages::is_value(versions), "it has package versions that are no NAME/VERSION");
+    ensure!(packages::is_value(versions), "it has package versions that are not NAME/VERSION");
     Ok(())
 }
 
-/// BuildKit gives a step as many bytes more of `/dev/shm`.
+/// BuildKit adds this many bytes to a step's `/dev/shm`.
 fn nonce(nonce: &Nonce) -> Result<()> {
     let value = nonce.value;
     ensure!((1..=MOST).contains(&value), "it has the nonce {value}, which is not from 1 to {MOST}");
@@ -143,7 +146,7 @@ fn identity(identity: &MountIdentity) -> Result<()> {
     Ok(())
 }
 
-/// Checks the name of an image, which becomes a directory's.
+/// Checks the name of an image, which becomes the name of a directory.
 pub(crate) fn image(image: &str) -> Result<()> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
     let fits = !image.is_empty()
@@ -166,7 +169,7 @@ pub(crate) fn platform(platform: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks a blob's digest, which becomes a file's name, and its size.
+/// Checks a blob's digest, which becomes the name of a file, and its size.
 pub(crate) fn blob(blob: &Blob) -> Result<()> {
     hex_digest(&blob.digest)?;
     bytes(blob.size)
@@ -177,7 +180,7 @@ pub(crate) fn hex_digest(digest: &str) -> Result<()> {
     let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     ensure!(
         digest.len() == 64 && digest.bytes().all(is_hex),
-        "it names `{}`, which is no SHA-256 digest",
+        "it refers to `{}`, which is not a SHA-256 digest",
         shown(digest)
     );
     Ok(())
@@ -186,12 +189,15 @@ pub(crate) fn hex_digest(digest: &str) -> Result<()> {
 /// Checks `sha256:` and a digest.
 pub(crate) fn prefixed_digest(digest: &str) -> Result<()> {
     hex_digest(digest.strip_prefix("sha256:").unwrap_or(""))
-        .map_err(|_| anyhow::anyhow!("it names `{}`, which is no SHA-256 digest", shown(digest)))
+        .map_err(|_| anyhow::anyhow!("it refers to `{}`, which is not a SHA-256 digest", shown(digest)))
 }
 
 fn format(format: u32, name: &str) -> Result<()> {
     let name = shown(name);
-    ensure!(format == FORMAT, "`{name}` in it has the store's format {format}, this xtask knows {FORMAT}");
+    ensure!(
+        format == FORMAT,
+        "`{name}` in it has the store's format {format}, and this xtask supports {FORMAT}"
+    );
     Ok(())
 }
 
@@ -203,14 +209,15 @@ fn path(what: &str, value: &str) -> Result<()> {
     text(what, value, LONGEST_PATH)
 }
 
-/// Checks a text that is shown: one line, without what a terminal acts on or what reorders text.
+/// Checks a displayed text: one line, without characters that control a terminal or reorder text.
 fn text(what: &str, value: &str, longest: usize) -> Result<()> {
     ensure!(!value.is_empty() && value.len() <= longest, "it has {what} of {} bytes", value.len());
     ensure!(value.chars().all(is_visible), "it has {what} with control characters: `{}`", shown(value));
     Ok(())
 }
 
-/// Returns false for control characters and for those that are invisible or change the direction of text.
+/// Returns false for control characters and for those that are invisible or change the direction of
+/// text.
 fn is_visible(c: char) -> bool {
     let is_format = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
@@ -227,7 +234,7 @@ fn count(count: usize) -> Result<()> {
     Ok(())
 }
 
-/// A foreign text in an error.
+/// Returns a foreign text in a form for an error.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().take(LONGEST_NAME).flat_map(char::escape_default).collect()
 }
@@ -313,19 +320,19 @@ mod tests {
         ] {
             refused(entry(), |entry| entry.image = evil.into(), "image named");
             refused(entry(), |entry| entry.platform = evil.into(), "the platform");
-            refused(entry(), |entry| entry.key = Key(evil.into()), "no SHA-256 digest");
-            refused(entry(), |entry| entry.digest = Some(evil.into()), "no SHA-256 digest");
+            refused(entry(), |entry| entry.key = Key(evil.into()), "not a SHA-256 digest");
+            refused(entry(), |entry| entry.digest = Some(evil.into()), "not a SHA-256 digest");
             refused(entry(), |entry| entry.steps = vec![evil.into()], "a step's key");
             refused(mount(), |mount| mount.identity.id = evil.into(), "a mount's id");
             refused(mount(), |mount| mount.target = evil.into(), "a mount's target");
             refused(mount(), |mount| mount.identity.source = Some(evil.into()), "a mount's `source`");
-            refused(mount(), |mount| mount.packs[0].digest = evil.into(), "no SHA-256 digest");
+            refused(mount(), |mount| mount.packs[0].digest = evil.into(), "not a SHA-256 digest");
             refused(fresh(), |fresh| set_stage(fresh, evil), "a stage's name");
             refused(fresh(), |fresh| set_packages(fresh, &format!("a/{evil}/")), "package versions");
         }
         refused(mount(), |mount| mount.identity.mode = Some("0x1b".into()), "not octal");
         refused(mount(), |mount| mount.target = "x".repeat(5000), "5000 bytes");
-        refused(entry(), |entry| entry.key = Key("abc".into()), "no SHA-256 digest");
+        refused(entry(), |entry| entry.key = Key("abc".into()), "not a SHA-256 digest");
         refused(entry(), |entry| entry.image = "../../etc".into(), "image named");
     }
 

@@ -1,4 +1,4 @@
-//! The format of a store: the file `VERSION`, and what its entries say if that file is damaged.
+//! The format of a store: the file `VERSION`, or the format of its entries if that file is damaged.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::contents;
-use super::entry::folders;
+use super::entry::subdirectories;
 use super::key::FORMAT;
 use crate::layout::Layout;
 use crate::text::size::show;
@@ -16,7 +16,8 @@ pub(crate) fn format(layout: &Layout) -> u32 {
     written(layout).unwrap_or_else(|| of_entries(layout).unwrap_or(FORMAT))
 }
 
-/// Returns what `VERSION` says, if it can be read. A full disk or a damaged one leaves anything there.
+/// Returns the number in `VERSION`, if it can be read. After a failure of the disk the file may
+/// have any content.
 pub(crate) fn written(layout: &Layout) -> Option<u32> {
     fs::read_to_string(layout.version_file()).ok()?.trim().parse().ok()
 }
@@ -25,19 +26,19 @@ pub(crate) fn written(layout: &Layout) -> Option<u32> {
 pub(crate) fn foreign(layout: &Layout) -> Option<String> {
     let format = written(layout).filter(|format| *format > FORMAT)?;
     Some(format!(
-        "the store `{}` has format {format}, this xtask knows format {FORMAT}: it is not used, and takes {}\n\
-         use a newer xtask, another store with --cache-dir, or free it: \
-         cargo xtask cache clear all --format {format}",
+        "the store `{}` has format {format}, and this xtask supports format {FORMAT}: it is ignored, and \
+         takes {}\nuse a newer xtask, another store with --cache-dir, or free it: cargo xtask cache \
+         clear all --format {format}",
         layout.store.display(),
         show(contents::measure(layout))
     ))
 }
 
-/// Returns the format that sound entries have, ours if any has it.
+/// Returns the format of valid entries, ours if any has it.
 fn of_entries(layout: &Layout) -> Option<u32> {
-    let keys = folders(&layout.all_layers()).into_iter().flat_map(|image| folders(&image));
-    let mut dirs: Vec<PathBuf> = keys.flat_map(|key| [folders(&key), vec![key]].concat()).collect();
-    dirs.extend(folders(&layout.all_mounts()));
+    let keys = subdirectories(&layout.all_layers()).into_iter().flat_map(|image| subdirectories(&image));
+    let mut dirs: Vec<PathBuf> = keys.flat_map(|key| [subdirectories(&key), vec![key]].concat()).collect();
+    dirs.extend(subdirectories(&layout.all_mounts()));
     let formats: Vec<u32> = dirs.iter().filter_map(|dir| of_entry(dir)).collect();
     formats.iter().find(|format| **format == FORMAT).or(formats.iter().max()).copied()
 }

@@ -1,6 +1,8 @@
-//! Sizes as people write them: `500M`, `10GB`, `1GiB`, plain bytes; and as docker prints them, `1.274GB`.
+//! Sizes as people write them: `500M`, `10GB`, `1GiB`, plain bytes; and as docker prints them,
+//! `1.274GB`.
 
-/// Bytes of a size; K, M, G and T are decimal with or without a B, KiB to TiB are binary, and case does not matter.
+/// Bytes of a size; K, M, G and T are decimal with or without a B, KiB to TiB are binary, and case
+/// does not matter.
 pub(crate) fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -24,7 +26,8 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
     (bytes < 9e15).then_some(bytes.round() as u64)
 }
 
-/// A size as Docker reads the options of containers, in powers of 1024: `64m`, `1.5GiB`, `67108864`.
+/// A size as Docker reads the options of containers, in powers of 1024: `64m`, `1.5GiB`,
+/// `67108864`.
 pub(crate) fn parse_memory(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

@@ -7,8 +7,8 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 /// Every room with the rooms that it may import, from the bottom to the top. An import of a room
-/// further down in this list is an upward import, so that no circle can arise. `*` stands for all
-/// rooms above in the list.
+/// further down in this list is an upward import, so no circle can arise. `*` stands for all rooms
+/// above in the list.
 const ROOMS: &[(&str, &str)] = &[
     ("redact", ""),
     ("error", "redact"),
@@ -53,7 +53,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("testing", "*"),
 ];
 
-/// The rooms that may write files or start processes, with what for.
+/// The rooms that may write files or start processes, each with the purpose.
 const WRITERS: &[(&str, &str)] = &[
     ("live", "an unnamed file for output that waits"),
     ("base_image", "a scratch directory for questions to apt"),
@@ -69,7 +69,7 @@ const WRITERS: &[(&str, &str)] = &[
     ("commands", "scratch directories, bundles, cargo"),
 ];
 
-/// What a room that writes calls.
+/// The calls that write files or start processes.
 const WRITES: &[&str] = &[
     "fs::copy(",
     "fs::create_dir",
@@ -105,7 +105,7 @@ fn sources() -> Vec<Source> {
     files.filter(|file| is_source(file.path())).map(|file| source(file.path())).collect()
 }
 
-/// The modules that a file's name stands for: `store/contents.rs` is `store`, `contents`.
+/// Returns the modules of a file: `store/contents.rs` is `store`, `contents`.
 fn module(file: &str) -> Vec<&str> {
     let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
     path.split('/').filter(|name| !["lib", "main"].contains(name)).collect()
@@ -115,7 +115,7 @@ fn room(file: &str) -> &str {
     module(file).first().copied().unwrap_or("lib")
 }
 
-/// The code without comments, the content of literals and what is built for tests alone.
+/// Returns the code without comments, content of literals, and test-only items.
 fn code(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -140,7 +140,7 @@ fn code(text: &str) -> String {
     code
 }
 
-/// The length of the literal that a text begins with; 0 if it begins with none.
+/// Returns the length of the literal at the start of a text, or 0.
 fn literal(text: &str) -> usize {
     let raw = text.strip_prefix('r').map_or(0, |rest| rest.len() - rest.trim_start_matches('#').len());
     if text.starts_with(&format!("r{}\"", "#".repeat(raw))) {
@@ -166,7 +166,7 @@ fn literal(text: &str) -> usize {
     text.len()
 }
 
-/// The length of the item that a text begins with: up to its `;`, or to its last brace.
+/// Returns the length of the item at the start of a text: up to its `;`, or to its last brace.
 fn item_end(text: &str) -> usize {
     let mut depth = 0;
     for (at, c) in text.char_indices() {
@@ -185,7 +185,7 @@ fn is_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The rooms that a file's paths lead to.
+/// Returns the rooms that a file's paths lead to.
 fn imports(file: &str, code: &str) -> BTreeSet<String> {
     let depth = module(file).len();
     let mut rooms = BTreeSet::new();
@@ -210,7 +210,7 @@ fn imports(file: &str, code: &str) -> BTreeSet<String> {
     rooms
 }
 
-/// The first name of a path, or of each path of a group.
+/// Returns the first name of a path, or of each path of a group.
 fn first_names(path: &str) -> Vec<String> {
     let name = |text: &str| text.trim().chars().take_while(|c| is_name(*c)).collect::<String>();
     let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };
@@ -229,7 +229,7 @@ fn first_names(path: &str) -> Vec<String> {
     names.iter().map(|text| name(text)).filter(|name| !name.is_empty()).collect()
 }
 
-/// What of the sources breaks the tables, one line a finding.
+/// Returns the violations of the tables, one line each.
 fn findings(rooms: &[(&str, &str)], writers: &[(&str, &str)], sources: &[Source]) -> Vec<String> {
     let place = |name: &str| rooms.iter().position(|(room, _)| *room == name);
     let mut findings = Vec::new();
@@ -242,7 +242,7 @@ fn findings(rooms: &[(&str, &str)], writers: &[(&str, &str)], sources: &[Source]
             continue;
         };
         let allowed: BTreeSet<&str> = rooms[at].1.split_whitespace().collect();
-        // Names that are no room are items of lib.rs.
+        // Names that are not rooms are items of lib.rs.
         for import in imports(file, &code).into_iter().filter(|name| place(name).is_some()) {
             if place(&import) > Some(at) {
                 findings.push(format!("{file}: `{room}` imports upward from `{import}`"));

@@ -1,4 +1,5 @@
-//! The store under a budget, damaged, foreign and read-only: builds go on, and nothing valid is lost.
+//! A store that has a budget, damage, foreign files, or no write permission. Builds succeed, and no
+//! valid entry is lost.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 const MB: usize = 1 << 20;
 
-/// Bytes that no compression makes smaller, others for each seed and run.
+/// Returns incompressible bytes, different ones for each seed and run.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
     let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time");
     let mut state =
@@ -26,7 +27,7 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Images `durango-test/NAME-0` and so on, from nothing but a file.
+/// Returns a project with images `durango-test/NAME-0` and so on. Each has a single file.
 fn project(name: &str, images: usize) -> Project {
     let service = |n: usize| {
         format!(
@@ -37,14 +38,15 @@ fn project(name: &str, images: usize) -> Project {
     Project::new(&[("compose.yaml", &compose)])
 }
 
-/// Another Dockerfile and another content, so another key and other layers.
+/// Changes the Dockerfile and the content of an image, so the key and the layers differ.
 fn edit(project: &Project, image: usize, seed: u64, bytes: usize) {
     project
         .write(&format!("{image}.Dockerfile"), &format!("FROM scratch\n# {seed}\nCOPY data-{image} /data\n"));
     fs::write(project.path(&format!("data-{image}")), noise(seed, bytes)).expect("written");
 }
 
-/// What a folder takes, files under several names once; `None` where it changed meanwhile.
+/// Returns the size of a directory and counts a hard-linked file once. `None` if the directory
+/// changed meanwhile.
 fn size(dir: &Path) -> u64 {
     let entries = walkdir::WalkDir::new(dir).into_iter().flatten();
     let nodes: BTreeSet<(u64, u64)> = entries
@@ -65,7 +67,7 @@ fn verified(project: &Project) -> (i32, Value) {
     (run.code, serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{}", run.all())))
 }
 
-/// Ends who looks on, whatever came of the builds.
+/// Ends the observer when the builds end, even on a panic.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -133,7 +135,7 @@ fn a_budget_smaller_than_a_generation_saves_nothing_and_loses_nothing() {
     assert_eq!(generations(&project), before);
     assert_eq!(verified(&project).0, 0);
     assert!(size(&project.store()) <= 2_000_000, "nothing of it stays");
-    // The warning's own remedy.
+    // The advice in the warning.
     let project = project.env("DURANGO_CACHE_BUDGET", "20MB");
     let (report, _) = project.build(&["s0"]);
     assert_eq!(report["cache"]["saved"], report["cache"]["key"], "{report}");
@@ -141,7 +143,7 @@ fn a_budget_smaller_than_a_generation_saves_nothing_and_loses_nothing() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn what_is_damaged_goes_to_the_quarantine_and_the_rest_stays() {
+fn damaged_entries_go_to_the_quarantine_and_the_rest_stays() {
     let project = project("damaged", 2);
     for image in 0..2 {
         edit(&project, image, 10 + image as u64, MB / 8);
@@ -160,7 +162,7 @@ fn what_is_damaged_goes_to_the_quarantine_and_the_rest_stays() {
     run.fails(1, &[]);
     assert!(run.stdout.contains("has the digest") && run.stdout.contains("2 damaged"), "{}", run.all());
     assert_eq!(generations(&project), all);
-    // A build moves what it comes across; its digests are verify's business.
+    // A build quarantines the damage that it finds. Only `verify` checks digests.
     let name = if fs::read_to_string(cut.join("entry.json")).expect("an entry").contains("damaged-0") {
         "s0"
     } else {
@@ -168,7 +170,7 @@ fn what_is_damaged_goes_to_the_quarantine_and_the_rest_stays() {
     };
     let (report, run) = project.build(&[name]);
     run.succeeds();
-    assert!(report["warnings"].to_string().contains("is left out, and goes to the quarantine"), "{report}");
+    assert!(report["warnings"].to_string().contains("which is moved to the quarantine"), "{report}");
     assert_eq!(report["cache"]["saved"], report["cache"]["key"], "it is saved anew");
     let quarantine = || fs::read_dir(project.store().join("quarantine")).expect("there").count();
     assert_eq!(quarantine(), 1);
@@ -185,7 +187,7 @@ fn what_is_damaged_goes_to_the_quarantine_and_the_rest_stays() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_store_that_is_not_to_be_written_costs_a_warning() {
+fn a_read_only_store_costs_a_warning() {
     let foreign = project("foreign", 1);
     edit(&foreign, 0, 20, MB / 8);
     fs::create_dir_all(foreign.store()).expect("made");
@@ -194,7 +196,7 @@ fn a_store_that_is_not_to_be_written_costs_a_warning() {
     run.succeeds();
     assert_eq!(report["warnings"].as_array().map(Vec::len), Some(1), "{report}");
     assert!(report["warnings"][0].as_str().is_some_and(|text| text.contains("has format 99")), "{report}");
-    assert_eq!(files(&foreign.store()).len(), 1, "it is left alone");
+    assert_eq!(files(&foreign.store()).len(), 1, "it is not changed");
     foreign.run(&["cache", "gc"]).fails(1, &["has format 99", "--cache-dir"]);
     let unwritable = project("unwritable", 1).env("DURANGO_CACHE_DIR", "/proc/durango-builder");
     edit(&unwritable, 0, 21, MB / 8);
@@ -206,7 +208,7 @@ fn a_store_that_is_not_to_be_written_costs_a_warning() {
 }
 
 #[test]
-fn what_is_not_ours_is_never_touched() {
+fn foreign_files_are_never_touched() {
     let project = Project::new(&[
         ("store/tmp/notes.txt", "mine"),
         ("store/tmp/desk/file", "mine"),

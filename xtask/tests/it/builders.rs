@@ -1,4 +1,5 @@
-//! `builder up|status|down` on the real engine: from nothing, again, healed, and gone; and what cannot be.
+//! `builder up|status|down` on the real engine: creation, repetition, repair, removal, and
+//! failures.
 
 use std::process::Command;
 
@@ -6,7 +7,7 @@ use crate::common::buildkit::{self, Container, Remote};
 use crate::common::{COMPOSE, Project, Run, cached};
 use serde_json::Value;
 
-/// A project whose one RUN has a cache mount that it counts its runs in.
+/// Returns a project with one RUN that counts its runs in a cache mount.
 fn project(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let dockerfile = format!(
@@ -25,7 +26,7 @@ fn json(run: &Run) -> Value {
     serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one JSON document: {}", run.all()))
 }
 
-/// Builds with another argument, so that the RUN runs, and gives how often it has run on this mount.
+/// Builds with a new argument, so that the RUN runs. Returns the number of runs on this mount.
 fn runs(project: &Project, again: &str) -> String {
     let (report, run) = project.build(&["app", "--no-save", "--build-arg", &format!("AGAIN={again}")]);
     run.succeeds();
@@ -35,7 +36,7 @@ fn runs(project: &Project, again: &str) -> String {
 
 #[test]
 #[ignore = "needs an engine"]
-fn it_is_made_once_healed_and_keeps_its_mounts() {
+fn a_builder_is_created_once_repaired_and_keeps_its_mounts() {
     let project = project("healed");
     let image = buildkit::image(&project);
     let builder = Container::named(&project, "healed");
@@ -52,7 +53,7 @@ fn it_is_made_once_healed_and_keeps_its_mounts() {
         !project.store().join("builders").exists() && project.run(&["builder", "status", name]).code == 1,
         "nothing was done"
     );
-    // A build that had to be made once more may have run its step twice; a mount that was lost begins at 1.
+    // A repeated build may have run its step twice. A lost mount starts at 1.
     let mut before = 0;
     let mut kept = |again: &str| {
         let count: u32 = runs(&project, again).trim().parse().expect("a number");
@@ -65,7 +66,7 @@ fn it_is_made_once_healed_and_keeps_its_mounts() {
         json(&run)["changed"].as_bool().expect("a flag")
     };
     assert!(up(&["--image", &image, "--size", "5GB"]));
-    // Nothing else is said, so it stays as it was made.
+    // Without options the builder keeps its settings.
     assert!(!up(&[]));
     kept("1");
     let status = project.run(&["builder", "status", "--json"]);
@@ -80,13 +81,13 @@ fn it_is_made_once_healed_and_keeps_its_mounts() {
     assert_eq!(report["mounts"][0]["target"], "/c", "{report}");
     assert_eq!(report["mounts"][0]["id"], "durango-test-healed", "{report}");
     assert!(report["bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{report}");
-    // Stopped: a build starts it, and so does `up`.
+    // A build starts a stopped builder, and so does `up`.
     docker(&["stop", "-t", "1", &container]).succeeds();
     assert_eq!(project.run(&["builder", "status"]).code, 1);
     kept("2");
     docker(&["stop", "-t", "1", &container]).succeeds();
     assert!(up(&[]) && !up(&[]));
-    // Its container gone, its settings others, the builder gone: its mounts are there each time.
+    // The mounts survive a removed container, new settings, and a removed builder.
     docker(&["rm", "--force", &container]).succeeds();
     assert!(up(&[]) && !up(&[]));
     kept("3");
@@ -96,7 +97,7 @@ fn it_is_made_once_healed_and_keeps_its_mounts() {
     assert_eq!(project.run(&["builder", "status", name]).code, 1);
     assert!(up(&["--image", &image]));
     kept("5");
-    // A purge says what goes, and does nothing unless it is told to.
+    // A purge lists what it would remove, and removes nothing without confirmation.
     let asked = project.run(&["builder", "down", "--purge"]);
     asked.fails(2, &["durango-test-healed", "for good", "add --yes"]);
     assert!(!up(&[]));
@@ -117,8 +118,9 @@ fn builds_use_it_unless_another_is_named() {
         |args: &[&str]| project.run(&[&["plan", "app", "--file", "compose.yaml"], args].concat()).stdout;
     assert!(plan(&[]).contains("--builder team bake"));
     assert!(plan(&["--builder", "default"]).contains("--builder default bake"));
-    project.run(&["builder", "down", "--purge"]).fails(2, &["others use what `team` holds"]);
-    // Removed behind our back, as in a store that came from another machine: said, and made anew.
+    project.run(&["builder", "down", "--purge"]).fails(2, &["other users use the cache of `team`"]);
+    // A builder that was removed without xtask, as with a store from another machine, is created
+    // again with a message.
     let mut remove = Command::new("docker");
     remove.args(["buildx", "rm", "team"]).env("HOME", project.path("home")).env_remove("DOCKER_CONFIG");
     Run::from(remove.output().expect("docker runs")).succeeds();
@@ -132,24 +134,24 @@ fn builds_use_it_unless_another_is_named() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn what_cannot_be_is_told_in_time() {
+fn impossible_requests_fail_at_once() {
     let project = project("wrong");
     let up = |args: &[&str]| project.run(&[&["builder", "up"], args].concat());
     up(&["gone", "--image", "127.0.0.1:1/no/buildkit:1"])
-        .fails(1, &["does not come up from `127.0.0.1:1/no/buildkit:1`", "--image", "without a registry"]);
+        .fails(1, &["from `127.0.0.1:1/no/buildkit:1`", "--image", "without a registry"]);
     let list = docker(&["buildx", "ls"]).stdout;
     assert!(!list.contains("gone"), "nothing half made stays: {list}");
-    up(&["default"]).fails(2, &["there is a builder `default` with the driver docker"]);
-    up(&["away", "--endpoint", "tcp://127.0.0.1:1"]).fails(1, &["nobody answers at `tcp://127.0.0.1:1`"]);
-    up(&["away", "--endpoint", "127.0.0.1:1"]).fails(2, &["is no address of BuildKit"]);
+    up(&["default"]).fails(2, &["a builder `default` with the driver docker exists"]);
+    up(&["away", "--endpoint", "tcp://127.0.0.1:1"]).fails(1, &["no answer from `tcp://127.0.0.1:1`"]);
+    up(&["away", "--endpoint", "127.0.0.1:1"]).fails(2, &["is not an address of BuildKit"]);
     up(&["away", "--endpoint", "tcp://127.0.0.1:1", "--size", "4"]).fails(2, &["leave one out"]);
     up(&["away", "--endpoint", "tcp://127.0.0.1:1", "--cacert", "none.pem"])
-        .fails(2, &["there is no file `none.pem`"]);
-    up(&["a b"]).fails(2, &["is no name for a builder"]);
-    up(&["--size", "lots"]).fails(2, &["`--size lots` is no size of a builder"]);
+        .fails(2, &["file `none.pem` not found"]);
+    up(&["a b"]).fails(2, &["is not a valid builder name"]);
+    up(&["--size", "lots"]).fails(2, &["`--size lots` is not a size of a builder"]);
     project.run(&["builder", "sideways"]).fails(2, &["use up, status or down"]);
-    project.run(&["builder", "down", "default"]).fails(2, &["was not made by xtask"]);
-    project.build(&["app", "--builder", "nobody"]).1.fails(2, &["there is no builder `nobody`"]);
+    project.run(&["builder", "down", "default"]).fails(2, &["xtask did not create"]);
+    project.build(&["app", "--builder", "nobody"]).1.fails(2, &["builder `nobody` not found"]);
 }
 
 #[test]
@@ -163,7 +165,7 @@ fn a_remote_that_went_down_is_one_error() {
     let endpoint = remote.endpoint();
     drop(remote);
     let (_, run) = project.build(&["app"]);
-    run.fails(1, &["nobody answers at", &endpoint, "--builder default"]);
+    run.fails(1, &["no answer from", &endpoint, "--builder default"]);
     assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.all());
     project.run(&["builder", "down"]).succeeds();
 }

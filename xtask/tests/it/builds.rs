@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{COMPOSE, Project, cached, files};
 
-/// A Dockerfile whose steps no other test shares: the build cache is the engine's, not the test's.
+/// Returns a Dockerfile whose steps no other test shares. All tests share the engine's build cache.
 fn dockerfile(name: &str, rest: &str) -> String {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     format!("ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}}\nRUN echo {name} '{salt}' >/first\n{rest}\n")
@@ -65,10 +65,10 @@ fn an_edit_runs_what_depends_on_it_and_reads_the_generation_before() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_failing_step_is_told_with_its_lines_code_and_log() {
+fn a_failing_step_is_reported_with_its_line_code_and_log() {
     let project = project("failing", "RUN for i in $(seq 1 40); do echo line $i; done; exit 42");
     let (report, run) = project.build(&["app", "--progress", "quiet"]);
-    run.fails(3, &["exit code 42", "RUN for i in", "| line 40", "| line 11", "the whole log: "]);
+    run.fails(3, &["exit code 42", "RUN for i in", "| line 40", "| line 11", "full log: "]);
     assert!(!run.stderr.contains("| line 10\n"), "30 lines: {}", run.all());
     assert_eq!(
         (report["result"].as_str(), report["failure"]["exit_code"].as_i64()),
@@ -90,16 +90,16 @@ fn known_causes_get_advice() {
     let broken = Project::new(&[("compose.yaml", COMPOSE), ("Dockerfile", "FROM scratch\nRUNN x\n")]);
     broken.build(&["app"]).1.fails(3, &["unknown instruction: RUNN", "correct the Dockerfile"]);
     let missing = Project::new(&[("compose.yaml", COMPOSE)]);
-    missing.build(&["app"]).1.fails(3, &["there is no Dockerfile"]);
+    missing.build(&["app"]).1.fails(3, &["the Dockerfile does not exist"]);
 }
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_declaration_that_cannot_be_read_is_told() {
+fn an_unreadable_declaration_is_an_error() {
     let table = [
         ("services: [", "is not valid YAML"),
-        ("services:\n  db:\n    image: postgres\n", "declares nothing to build"),
-        // Compose before 2.30 names the field, later ones say what the service lacks.
+        ("services:\n  db:\n    image: postgres\n", "declares no target"),
+        // Compose before 2.30 names the unknown field. Later versions name what the service lacks.
         ("services:\n  app:\n    bild: .\n", "app"),
     ];
     for (text, word) in table {
@@ -107,15 +107,15 @@ fn a_declaration_that_cannot_be_read_is_told() {
     }
     let unknown = Project::new(&[("compose.yaml", COMPOSE)]);
     unknown.build(&["ap"]).1.fails(2, &["unknown target `ap`", "did you mean `app`"]);
-    unknown.build(&["app", "--builder", "nobody"]).1.fails(2, &["there is no builder `nobody`"]);
+    unknown.build(&["app", "--builder", "nobody"]).1.fails(2, &["builder `nobody` not found"]);
 }
 
 #[test]
 #[ignore = "needs an engine"]
 fn the_builder_of_the_environment_is_used() {
     let project = Project::new(&[("compose.yaml", COMPOSE)]).env("BUILDX_BUILDER", "nobody");
-    project.build(&["app"]).1.fails(2, &["there is no builder `nobody`"]);
-    // The option wins over the environment.
+    project.build(&["app"]).1.fails(2, &["builder `nobody` not found"]);
+    // The option takes precedence over the environment variable.
     let plan = project.run(&["plan", "app", "--file", "compose.yaml", "--builder", "default"]);
     plan.succeeds();
     assert!(plan.stdout.contains("--builder default bake"), "{}", plan.all());
@@ -158,7 +158,7 @@ fn options_reach_the_build() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn what_the_host_lends_is_in_no_key() {
+fn host_settings_are_in_no_key() {
     let mount = "RUN --mount=type=secret,id=ca --mount=type=secret,id=goenv wc -c /run/secrets/* >/seen";
     let compose = COMPOSE.replace("durango-test/app", "durango-test/secrets")
         + "      secrets: [ca, goenv]\nsecrets:\n  ca: {file: \"${DURANGO_CA_BUNDLE:-/dev/null}\"}\n  goenv: {environment: DURANGO_GOENV}\n";
@@ -196,7 +196,7 @@ fn a_damaged_generation_costs_a_warning() {
     assert!(report["warnings"][0].as_str().is_some_and(|text| text.contains("is left out")), "{report}");
     assert_eq!(report["cache"]["saved"], report["cache"]["key"], "it is replaced: {report}");
     assert_eq!(project.build(&["app"]).0["warnings"].as_array().map(Vec::len), Some(0));
-    // A store of a newer xtask is left alone.
+    // A store of a newer xtask stays as it is.
     fs::write(project.store().join("VERSION"), "99").expect("written");
     let (report, run) = project.build(&["app"]);
     run.succeeds();
@@ -224,7 +224,7 @@ fn ctrl_c_stops_the_build() {
     }
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("sent");
-    // It would wait an hour for the step.
+    // Without the signal, the build would wait an hour for the step.
     let status = child.wait().expect("ends");
     assert_eq!(status.code(), Some(130));
     let left: Vec<_> = fs::read_dir(project.store().join("tmp")).expect("tmp").flatten().collect();

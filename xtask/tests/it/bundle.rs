@@ -1,4 +1,4 @@
-//! Bundles between machines: what one engine exports, another imports and builds from without running a step.
+//! Bundles between machines: one engine exports, another imports and builds without running a step.
 
 use std::fs::File;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn parsed(text: &str) -> Value {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_bundle_makes_another_machine_as_warm_through_a_file_a_folder_and_a_pipe() {
+fn a_bundle_makes_another_machine_as_warm_through_a_file_a_directory_and_a_pipe() {
     let project = project("bundle");
     let (report, run) = project.build(&["app"]);
     run.succeeds();
@@ -36,13 +36,13 @@ fn a_bundle_makes_another_machine_as_warm_through_a_file_a_folder_and_a_pipe() {
         run.succeeds();
         parsed(&run.stdout)
     };
-    let (tar, folder) = (place("bundle.tar"), place("bundle"));
+    let (tar, directory) = (place("bundle.tar"), place("bundle"));
     let exported = export(&tar);
     assert_eq!(exported["images"][0]["image"], "durango-test/bundle", "{exported}");
     assert_eq!(exported["mounts"][0]["id"], "durango-test-bundle", "{exported}");
     assert_eq!(exported["base"]["image"], "durango/debian:trixie", "{exported}");
-    export(&folder);
-    export(&folder);
+    export(&directory);
+    export(&directory);
     let piped = place("piped.tar");
     let mut command = project.command(&["cache", "export", "--to", "-", "app", "--file", "compose.yaml"]);
     let status = command.stdout(File::create(&piped).expect("a file")).status().expect("it runs");
@@ -50,7 +50,7 @@ fn a_bundle_makes_another_machine_as_warm_through_a_file_a_folder_and_a_pipe() {
 
     let second = SecondDaemon::start();
     let project = project.env("DOCKER_HOST", &second.host());
-    for (name, from) in [("store-file", &tar), ("store-folder", &folder), ("store-pipe", &piped)] {
+    for (name, from) in [("store-file", &tar), ("store-directory", &directory), ("store-pipe", &piped)] {
         let store = project.path(name).display().to_string();
         let by_pipe = name == "store-pipe";
         let mut command = project.command(&[
@@ -68,7 +68,7 @@ fn a_bundle_makes_another_machine_as_warm_through_a_file_a_folder_and_a_pipe() {
         let run = crate::common::Run::from(command.output().expect("it runs"));
         run.succeeds();
         let imported = parsed(&run.stdout);
-        // The engine keeps the base image from the first import on.
+        // The engine keeps the base image after the first import.
         assert_eq!(imported["loaded"], name == "store-file", "{imported}");
         assert_eq!(left_over(Path::new(&store)), 0);
         let prune = second.docker(&["buildx", "prune", "--all", "--force"]);
@@ -77,30 +77,30 @@ fn a_bundle_makes_another_machine_as_warm_through_a_file_a_folder_and_a_pipe() {
         run.succeeds();
         assert_eq!(report["result"], "cached", "{name}: {}", run.all());
         assert!(cached(&report, "COPY --from=made"));
-        // What is there already is not taken twice.
+        // A second import skips existing entries.
         let again = project.run(&["cache", "import", "--json", "--cache-dir", &store, "--from", &tar]);
         again.succeeds();
         assert_eq!(parsed(&again.stdout)["kept"].as_array().map(Vec::len), Some(2), "{}", again.stdout);
     }
 }
 
-/// Files in the store's scratch space beside what it remembers.
+/// Counts the files in the store's scratch directory, without its own memos.
 fn left_over(store: &Path) -> usize {
     files(&store.join("tmp")).iter().filter(|(path, _)| !path.starts_with(store.join("tmp/facts"))).count()
 }
 
 #[test]
-fn wrong_words_are_told_before_anything_is_done() {
+fn wrong_arguments_fail_before_anything_is_done() {
     let project = Project::new(&[("foreign/file", "x"), ("foreign.tar", "not a tar"), ("empty.tar", "")]);
     let table: &[(&[&str], i32, &str)] = &[
         (&["export"], 2, "needs --to"),
         (&["import"], 2, "needs --from"),
-        (&["export", "--to", "-", "--json"], 2, "both want stdout"),
-        (&["export", "--to", "foreign"], 1, "is no bundle"),
-        (&["export", "--to", "foreign.tar"], 1, "is no bundle"),
-        (&["import", "--from", "nowhere"], 2, "there is no bundle"),
+        (&["export", "--to", "-", "--json"], 2, "both write to stdout"),
+        (&["export", "--to", "foreign"], 1, "is not a bundle"),
+        (&["export", "--to", "foreign.tar"], 1, "is not a bundle"),
+        (&["import", "--from", "nowhere"], 2, "bundle `nowhere` not found"),
         (&["import", "--from", "foreign"], 1, "has no `bundle.json`"),
-        (&["import", "--from", "foreign.tar"], 1, "it is no bundle"),
+        (&["import", "--from", "foreign.tar"], 1, "not a bundle"),
         (&["import", "--from", "empty.tar"], 1, "it is empty"),
         (&["import", "--from", "empty.tar", "x"], 2, "does not take the argument"),
     ];
@@ -112,7 +112,7 @@ fn wrong_words_are_told_before_anything_is_done() {
     assert!(!project.store().join("layers").exists() && !project.store().join("mounts").exists());
 }
 
-/// Writes a bundle whose description is `bundle`, compact JSON with its fields in their order.
+/// Writes a bundle whose description is `bundle`: compact JSON with its fields in order.
 fn write_bundle(path: &Path, bundle: &str, blobs: &[&[u8]]) {
     let mut archive = tar::Builder::new(File::create(path).expect("a file"));
     let mut append = |name: &str, data: &[u8]| {
@@ -130,8 +130,8 @@ fn digest(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-/// A `docker save` archive whose files stand inside a directory that has a size: invisible for a reader that skips the
-/// size, an image named `victim` for Docker.
+/// Returns a `docker save` archive whose files are inside a directory entry with a size. A reader
+/// that skips the size sees none of them; Docker sees an image named `victim`.
 fn hidden_image(victim: &str) -> Vec<u8> {
     let (config, layer) = (r#"{"rootfs": {"type": "layers", "diff_ids": []}}"#, "");
     let manifest =

@@ -1,5 +1,6 @@
-//! Removing a project's own cache mounts from a builder, one of an engine of its own: with any record the daemon's BuildKit forgets the
-//! results of all steps (`Capabilities::forgets_results_after_prune`).
+//! Removes a project's own cache mounts from a builder. The test has an engine of its own: when any
+//! record is removed, the daemon's BuildKit forgets the results of all steps
+//! (`Capabilities::forgets_results_after_prune`).
 
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, base_of};
@@ -49,7 +50,7 @@ fn clearing_a_builder_takes_our_mounts_and_no_other() {
     let shown = ours.run(&[&clear[..], &["--dry-run", "--json"]].concat());
     let json: Value = serde_json::from_str(&shown.stdout).unwrap_or_else(|_| panic!("{}", shown.all()));
     assert_eq!(json["builder"].as_array().map(Vec::len), Some(2), "{json}");
-    assert!(json["notes"].to_string().contains("has no id of its own"), "{json}");
+    assert!(json["notes"].to_string().contains("has no explicit id"), "{json}");
     assert_eq!(held(), ["", "-a", "-b", "-c"]);
     let run = ours.run(&[&clear[..], &["--yes"]].concat());
     run.succeeds();

@@ -35,7 +35,7 @@ fn the_table_is_sound() {
 }
 
 #[test]
-fn the_readme_has_the_tables_list() {
+fn the_readme_lists_the_commands_of_the_table() {
     let readme =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).expect("a README");
     let list = help::readme_list();
@@ -43,7 +43,7 @@ fn the_readme_has_the_tables_list() {
 }
 
 #[test]
-fn wrong_words_end_with_2_and_one_error() {
+fn wrong_arguments_end_with_2_and_one_error() {
     let project = Project::new(&[("compose.yaml", COMPOSE)]);
     let table: &[(&[&str], &[&str])] = &[
         (&["bild"], &["unknown command `bild`", "did you mean `build`"]),
@@ -54,13 +54,13 @@ fn wrong_words_end_with_2_and_one_error() {
         (&["build"], &["`build` needs TARGET"]),
         (&["build", "app", "--file"], &["`--file` needs FILE"]),
         (&["base-build", "--progress", "loud"], &["`--progress loud` is unknown"]),
-        (&["base-build", "--builder", "a", "--builder", "b"], &["`--builder` is given twice"]),
+        (&["base-build", "--builder", "a", "--builder", "b"], &["duplicate option `--builder`"]),
         (&["build", "app", "--set", "app.arg.X=1"], &["unknown key `arg`", "did you mean `args`"]),
         (&["build", "app", "--set", "app"], &["not of the form TARGET.KEY=VALUE"]),
         (&["build", "app", "--platform", "arm"], &["not OS/ARCH"]),
         (&["build", "app", "--build-arg", "UNSET_THING"], &["has no value"]),
-        (&["build", "app", "--file", "gone.yaml"], &["there is no file", "gone.yaml"]),
-        (&["build", "app", "--app", "gone"], &["there is no folder", "gone"]),
+        (&["build", "app", "--file", "gone.yaml"], &["not found", "gone.yaml"]),
+        (&["build", "app", "--app", "gone"], &["not found", "gone"]),
         (&["bench", "fastest"], &["unknown case `fastest`"]),
     ];
     for (args, words) in table {
@@ -81,7 +81,7 @@ fn an_error_is_a_document_with_json() {
 
 #[test]
 fn without_docker_nothing_is_changed_and_the_command_is_named() {
-    let empty = tempfile::tempdir().expect("a folder");
+    let empty = tempfile::tempdir().expect("a directory");
     let path = empty.path().display().to_string();
     let project = Project::new(&[]).env("PATH", &path);
     let run = project.run(&["base-build"]);
@@ -93,11 +93,11 @@ fn without_docker_nothing_is_changed_and_the_command_is_named() {
 }
 
 #[test]
-fn a_daemon_that_is_down_is_told() {
+fn a_stopped_daemon_is_reported() {
     let project =
         Project::new(&[("compose.yaml", COMPOSE)]).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
     let run = project.run(&["build", "app", "--file", "compose.yaml"]);
-    // A machine may lack docker altogether: then that is what is told.
+    // On a machine without docker, the error is about docker.
     assert_eq!(run.code, 1, "{}", run.all());
     assert!(run.stderr.contains("does not answer") || run.stderr.contains("docker`"), "{}", run.all());
 }

@@ -1,11 +1,11 @@
-//! Declarations as Compose and bake mean them: groups, default names, where paths start.
+//! Declarations as Compose and bake understand them: groups, default names, base of relative paths.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::common::Project;
 
-/// Files of a project with two targets, of which a group bears the name of one.
+/// Returns the files of a project with two targets and a group that has the name of one of them.
 fn grouped() -> Project {
     let dockerfile = |name: &str| {
         format!(
@@ -114,5 +114,7 @@ fn typed_paths_start_in_the_current_directory() {
         .map(|entry| entry.expect("an entry").path().expect("a path").display().to_string())
         .collect();
     assert_eq!(names, ["made"], "the archive alone is on stdout");
-    project.run(&[&with("type=tar")[..], &["--json"]].concat()).fails(2, &["both go to stdout", "dest=FILE"]);
+    project
+        .run(&[&with("type=tar")[..], &["--json"]].concat())
+        .fails(2, &["both write to stdout", "dest=FILE"]);
 }

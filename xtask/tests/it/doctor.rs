@@ -1,4 +1,4 @@
-//! `doctor` end to end: each thing that can be wrong with an engine is one clear finding, and nothing is changed.
+//! `doctor` end to end. Each fault of an engine is one clear finding, and nothing is changed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,14 +12,14 @@ fn project() -> Project {
     Project::new(&[("empty/.keep", "")])
 }
 
-/// Every file but those in which buildx keeps what it is asked.
+/// Returns every file except those in which buildx keeps its state.
 fn ours(project: &Project) -> Vec<(PathBuf, u64)> {
     let mut files = files(&project.path(""));
     files.retain(|(path, _)| !path.display().to_string().contains("/buildx/"));
     files
 }
 
-/// Runs the doctor, sees that it changes nothing, and gives its findings.
+/// Runs the doctor, asserts that it changes nothing, and returns its findings.
 #[track_caller]
 fn findings(project: &Project, args: &[&str]) -> (Vec<Value>, Run) {
     let before = ours(project);
@@ -38,7 +38,7 @@ fn findings(project: &Project, args: &[&str]) -> (Vec<Value>, Run) {
     (checks.clone(), run)
 }
 
-/// Asserts that there is one failure about the engine, of this name and with these words.
+/// Asserts that there is one failure about the engine, with this name and these words.
 #[track_caller]
 fn fails(project: &Project, args: &[&str], name: &str, words: &str, remedy: &str) {
     let (checks, run) = findings(project, args);
@@ -50,7 +50,7 @@ fn fails(project: &Project, args: &[&str], name: &str, words: &str, remedy: &str
     assert!(failed[0]["remedy"].as_str().is_some_and(|text| text.contains(remedy)), "{}", failed[0]);
 }
 
-/// A plugin of the user's hides the system's from the real client.
+/// Returns a project whose user-level plugin hides the system's plugin from the real client.
 fn with_plugin(version: &str) -> Project {
     let metadata = format!(r#"{{"SchemaVersion":"0.1.0","Vendor":"test","Version":"{version}"}}"#);
     let script = format!("#!/bin/sh\n[ \"$1\" = docker-cli-plugin-metadata ] && echo '{metadata}'\nexit 1\n");
@@ -72,7 +72,7 @@ fn no_docker() {
     let project = project();
     let empty = project.path("empty").display().to_string();
     let project = project.env("PATH", &empty);
-    fails(&project, &[], "docker client", "no `docker` on the PATH", "--provision");
+    fails(&project, &[], "docker client", "`docker` is not on the PATH", "--provision");
     let text = project.run(&["doctor"]);
     assert_eq!(text.code, 1);
     assert!(
@@ -95,7 +95,7 @@ fn a_client_that_is_not_dockers() {
         &project,
         &[],
         "docker client",
-        "does not answer as Docker's client does; is it Podman's?",
+        "does not answer like Docker's client; it may be Podman's",
         "docker info",
     );
 }
@@ -143,14 +143,14 @@ fn a_builder_that_drops_what_the_next_build_needs() {
     };
     let small = check(r#"{"builder": {"gc": {"enabled": true, "defaultKeepStorage": "2GB"}}}"#);
     assert_eq!(small["state"], "warn", "{small}");
-    assert_eq!(small["detail"], "the builder keeps 2.1 GB of it, and the images need about 10.0 GB");
+    assert_eq!(small["detail"], "the builder's limit is 2.1 GB of it, and the images need about 10.0 GB");
     assert_eq!(small["remedy"], "raise `builder.gc` in the daemon.json of that daemon");
     let idle = check(r#"{"builder": {"gc": {"enabled": true, "defaultKeepStorage": "12GB"}}}"#);
     assert!(
         idle["detail"].as_str().is_some_and(|words| words.contains("of cache mounts that were idle")),
         "{idle}"
     );
-    // An engine without rules drops nothing.
+    // An engine without GC rules removes nothing.
     let unlimited = check(r#"{"builder": {"gc": {"enabled": false}}}"#);
     assert_eq!((&unlimited["state"], &unlimited["detail"]), (&"ok".into(), &"all is kept".into()));
 }
@@ -165,7 +165,13 @@ fn no_buildx() {
 #[ignore = "needs an engine"]
 fn a_buildx_that_is_too_old() {
     let project = with_plugin("0.12.1");
-    fails(&project, &[], "buildx", "buildx 0.12 is too old: 0.13 is needed", "--provision");
+    fails(
+        &project,
+        &[],
+        "buildx",
+        "buildx 0.12 is too old: version 0.13 or newer is required",
+        "--provision",
+    );
     let run = project.run(&["doctor", "--provision"]);
     run.fails(1, &["docker/cli-plugins/docker-buildx` is buildx 0.12, too old, and hides", "\nremove it"]);
 }
@@ -176,19 +182,13 @@ fn a_daemon_that_is_down() {
     let project = project().env("DOCKER_HOST", "unix:///nonexistent.sock");
     fails(&project, &[], "daemon", "the Docker daemon does not answer", "systemctl start docker");
     let run = project.run(&["doctor", "--provision"]);
-    run.fails(1, &["DOCKER_HOST=unix:///nonexistent.sock is chosen, and no engine answers there\n"]);
+    run.fails(1, &["DOCKER_HOST=unix:///nonexistent.sock is selected, and no engine answers there\n"]);
 }
 
 #[test]
 #[ignore = "needs an engine"]
 fn an_unknown_builder() {
-    fails(
-        &project(),
-        &["--builder", "nobody"],
-        "builder",
-        "there is no builder `nobody`",
-        "docker buildx ls",
-    );
+    fails(&project(), &["--builder", "nobody"], "builder", "builder `nobody` not found", "docker buildx ls");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn no_permission() {
         .expect("checks")
         .iter()
         .filter(|check| check["state"] == "fail")
-        // In a clone that is its owner's alone the pins are not readable either.
+        // Another user can't read the pins of a private clone either.
         .filter(|check| check["name"] != "pins")
         .collect();
     assert_eq!(failed.len(), 1, "{}", run.all());

@@ -1,5 +1,5 @@
-//! The same builds over each driver: `docker`, `docker-container` and `remote`, the latter two with a BuildKit much newer than
-//! the engine's.
+//! The same builds with each driver: `docker`, `docker-container` and `remote`. The latter two have
+//! a much newer BuildKit than the engine's.
 
 use std::fs;
 use std::process::Command;
@@ -10,8 +10,8 @@ use crate::common::{COMPOSE, Project, cached, files};
 use serde_json::Value;
 use xtask::testing::engine::Version;
 
-/// Two stages, and a RUN that counts its runs in a cache mount. It takes its time: who is done before the builder was asked had no use
-/// for a mount.
+/// Returns a project with two stages and a RUN that counts its runs in a cache mount. The RUN takes
+/// some time, because a step that ends before the builder is asked doesn't need its mount.
 fn project(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let id = format!("durango-test-{name}-{}", salt.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
@@ -24,7 +24,7 @@ fn project(name: &str) -> Project {
     Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile), ("a.txt", "a\n")])
 }
 
-/// A file of the image that a build loaded into the engine.
+/// Returns a file of the image that a build loaded into the engine.
 fn file(report: &Value, path: &str) -> String {
     let image = report["targets"][0]["image"].as_str().expect("a name");
     let output =
@@ -32,10 +32,11 @@ fn file(report: &Value, path: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// What every driver must do. `fresh` gives another builder of the same driver, which holds nothing.
+/// The requirements for every driver. `fresh` switches to another, empty builder of the same
+/// driver.
 fn suite(project: &Project, driver: &str, fresh: &mut dyn FnMut()) {
     builds_hit_and_load(project, driver);
-    failures_are_told(project);
+    failures_are_reported(project);
     layers_come_from_the_store(project, driver, fresh);
     nothing_is_saved_where_that_is_asked_for(project);
 }
@@ -57,14 +58,14 @@ fn builds_hit_and_load(project: &Project, driver: &str) {
     assert_eq!(second["targets"][0]["digest"], first["targets"][0]["digest"], "{driver}");
     assert!(second["targets"][0]["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")));
     assert_eq!(second["cache"]["saved"], Value::Null, "{driver}: {second}");
-    assert!(!run.stderr.contains("handing the base image"), "{driver}: once is enough: {}", run.all());
+    assert!(!run.stderr.contains("copying the base image"), "{driver}: once is enough: {}", run.all());
 }
 
-fn failures_are_told(project: &Project) {
+fn failures_are_reported(project: &Project) {
     let good = fs::read_to_string(project.path("Dockerfile")).expect("a Dockerfile");
     project.write("Dockerfile", &format!("{good}RUN echo words; exit 42\n"));
     let (report, run) = project.build(&["app", "--progress", "quiet"]);
-    run.fails(3, &["exit code 42", "RUN echo words", "| words", "the whole log: "]);
+    run.fails(3, &["exit code 42", "RUN echo words", "| words", "full log: "]);
     assert_eq!(report["failure"]["exit_code"].as_i64(), Some(42));
     project.write("Dockerfile", &good);
 }
@@ -79,14 +80,14 @@ fn layers_come_from_the_store(project: &Project, driver: &str, fresh: &mut dyn F
     let (report, run) = project.build(&["app"]);
     run.succeeds();
     assert!(cached(&report, "COPY --from=made") && !cached(&report, "cat /a"), "{driver}: {report}");
-    // The step ran where it had never run before, and went on from what the mount held elsewhere.
+    // The step ran in a new builder and continued with the mount's content from the other builder.
     assert_eq!(report["cache"]["mounts"][0]["restored"], driver != "docker", "{driver}: {report}");
     assert_eq!((file(&report, "/b"), file(&report, "/runs")), ("other".into(), "2".into()), "{driver}");
     assert_eq!(report["cache"]["saved"], report["cache"]["key"], "{driver}: {}", run.all());
 }
 
 fn nothing_is_saved_where_that_is_asked_for(project: &Project) {
-    // When a generation was read is told by a file's time beside it.
+    // The modification time of a file next to a generation is the time of its last read.
     let layers = || {
         let all = files(&project.store().join("layers"));
         all.into_iter().filter(|(path, _)| !path.ends_with("used")).collect::<Vec<_>>()
@@ -103,7 +104,7 @@ fn nothing_is_saved_where_that_is_asked_for(project: &Project) {
 #[ignore = "needs an engine"]
 fn the_engines_own_builder() {
     let project = project("driver-docker");
-    // Of this engine there is one builder; that others hit the store is a test with a second daemon.
+    // This engine has one builder only. A test with a second daemon covers hits in other builders.
     suite(&project, "docker", &mut || {});
 }
 
@@ -121,7 +122,8 @@ fn a_builder_in_a_container() {
     });
 }
 
-/// BuildKit writes a cache as an OCI index before 0.21, and as an OCI manifest since. Each reads both.
+/// BuildKit before 0.21 writes a cache as an OCI index, later versions as an OCI manifest. Each
+/// reads both.
 #[test]
 #[ignore = "needs an engine"]
 fn old_and_new_buildkit_read_each_others_layers() {
@@ -136,7 +138,7 @@ fn old_and_new_buildkit_read_each_others_layers() {
         let (report, run) = project.build(&["app", "--builder", writer]);
         run.succeeds();
         assert_eq!(report["cache"]["saved"], report["cache"]["key"], "{}", run.all());
-        // Once, or twice where the engine lost the first result and the build was made once more.
+        // Once, or twice if the engine lost the first result and the build was repeated.
         let runs = |report: &Value| file(report, "/runs").parse::<u32>().expect("a number");
         let written = runs(&report);
         assert!(written == 1 || run.stderr.contains("once more"), "{written}: {}", run.all());
@@ -149,7 +151,8 @@ fn old_and_new_buildkit_read_each_others_layers() {
         run.succeeds();
         let hits = ["echo '", "COPY --from=made", "COPY a.txt"];
         assert!(hits.iter().all(|step| cached(&report, step)), "{writer} to {reader}: {}", run.all());
-        // Between these two versions the key of a RUN with a cache mount differs; what was in the mount is there for it.
+        // The key of a RUN with a cache mount differs between these two versions. The mount's
+        // content is there in both cases.
         assert_eq!(runs(&report), written + u32::from(!cached(&report, "wc -l")), "{writer} to {reader}");
         project.run(&["builder", "down", "team"]).succeeds();
     }
@@ -171,7 +174,7 @@ fn a_buildkit_elsewhere() {
     project.run(&["builder", "down", "team"]).succeeds();
 }
 
-/// buildx refuses to load a list of manifests into the classic store, before anything is built.
+/// buildx refuses to load a manifest list into the classic store before it builds anything.
 #[test]
 #[ignore = "needs an engine"]
 fn several_platforms_stay_in_a_builder_whose_engine_cannot_hold_them() {

@@ -1,4 +1,4 @@
-//! Bootstrapping a base image on the real engine and mirror, under a name that no build uses.
+//! Bootstraps a base image on the real engine and mirror, with a name that no build uses.
 
 use std::fs;
 use std::process::Command;
@@ -30,7 +30,7 @@ fn docker(args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The tar that a bootstrap makes, before it is loaded.
+/// Returns the tar of a bootstrap before it is loaded.
 fn tar(facts: &bootstrap::BootstrapFacts) -> String {
     let all = bootstrap::steps(facts, "unused").expect("steps");
     let is_import = |action: &Action| matches!(action, Action::Run(command) if command.argv[0] == "docker");
@@ -45,7 +45,7 @@ fn tar(facts: &bootstrap::BootstrapFacts) -> String {
 #[test]
 #[ignore = "needs an engine"]
 fn two_bootstraps_are_byte_for_byte_the_same() {
-    let store = tempfile::tempdir().expect("a folder");
+    let store = tempfile::tempdir().expect("a directory");
     let session = session(store.path());
     let engine = facts::ask_engine(&session).expect("an engine");
     let first = bootstrap::BootstrapFacts::read(&session, &engine).expect("a mirror");
@@ -56,7 +56,7 @@ fn two_bootstraps_are_byte_for_byte_the_same() {
 #[test]
 #[ignore = "needs an engine"]
 fn a_bootstrapped_image_installs_packages_and_holds_nothing_of_the_host() {
-    let store = tempfile::tempdir().expect("a folder");
+    let store = tempfile::tempdir().expect("a directory");
     let session = session(store.path());
     let engine = facts::ask_engine(&session).expect("an engine");
     let tag = format!("durango-test/debian:{}", std::process::id());
@@ -96,7 +96,7 @@ fn a_bootstrapped_image_installs_packages_and_holds_nothing_of_the_host() {
 #[test]
 #[ignore = "needs an engine"]
 fn an_image_in_the_engine_is_found_by_its_pinned_name() {
-    let store = tempfile::tempdir().expect("a folder");
+    let store = tempfile::tempdir().expect("a directory");
     let session = session(store.path());
     let engine = facts::ask_engine(&session).expect("an engine");
     let state = base_image::state(&session, &engine, "durango-test/no-such-image:1").expect("an answer");

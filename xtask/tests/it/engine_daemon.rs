@@ -1,4 +1,4 @@
-//! A second daemon beside the first, which other tests take for a second machine.
+//! A second daemon next to the first one. Other tests use it as a second machine.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Which tests run on which engine, and what engines differ in.
+//! Which tests run on which engine, and how engines differ.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn no_topic_is_forgotten() {
     assert_eq!(Leg::Floor.topics(), None);
 }
 
-/// docker with the builders of a project and the engine of a test.
+/// Runs docker with the builders of a project and the engine of a test.
 fn docker(project: &Project, second: &SecondDaemon, args: &[&str]) -> Output {
     let mut command = Command::new("docker");
     command.args(args).current_dir(project.path("")).stdin(Stdio::null()).env("HOME", project.path("home"));
@@ -55,8 +55,8 @@ fn engine(driver: Driver) -> Engine {
     }
 }
 
-/// The layout of an image for a builder that does not see those of the daemon, as `--build-context`
-/// takes it.
+/// Writes an OCI layout of an image for `--build-context`, because this builder can't see the
+/// daemon's images.
 fn laid_out(project: &Project, second: &SecondDaemon, image: &str) -> String {
     let saved = docker(project, second, &["save", "-o", "base.tar", image]);
     assert!(saved.status.success(), "{}", String::from_utf8_lossy(&saved.stderr));
@@ -68,10 +68,11 @@ fn laid_out(project: &Project, second: &SecondDaemon, image: &str) -> String {
     format!("{image}=oci-layout://{}:{tag}", project.path("base").display())
 }
 
-/// Two builds that share a base image: a record of one is removed, and the other is built again.
+/// Two builds share a base image. The test removes a record of one build and repeats the other
+/// build.
 #[test]
 #[ignore = "needs an engine"]
-fn what_is_forgotten_after_a_prune_is_what_the_capability_says() {
+fn the_capability_says_what_is_forgotten_after_a_prune() {
     let remote = Remote::start();
     let project = Project::new(&[("compose.yaml", COMPOSE)]);
     let base = base_of(&project);
@@ -98,7 +99,7 @@ fn what_is_forgotten_after_a_prune_is_what_the_capability_says() {
         let sh = xshell::Shell::new().expect("a directory");
         sh.set_var("DOCKER_HOST", second.host());
         sh.set_var("DOCKER_CONFIG", project.path("home/.docker"));
-        // The builder lets go of a record a while after the build that made it.
+        // The builder releases a record some time after the build that created it.
         let started = Instant::now();
         let held = || {
             let records = disk_usage::read(&sh, builder, Which::Results).expect("it is read");
@@ -119,7 +120,7 @@ fn what_is_forgotten_after_a_prune_is_what_the_capability_says() {
     project.run(&["builder", "down", "team"]).succeeds();
 }
 
-/// buildx adds provenance by default, with which every cached build has another digest.
+/// buildx adds provenance by default. With it the digest of a cached build changes every time.
 #[test]
 #[ignore = "needs an engine"]
 fn no_attestation_is_made_that_nobody_asked_for() {
@@ -137,15 +138,15 @@ fn no_attestation_is_made_that_nobody_asked_for() {
     let attested = media_type();
     project.build(&["app"]).1.succeeds();
     let ours = media_type();
-    // Docker before 28 does not say what it holds.
+    // Docker before 28 doesn't list the contents of an image.
     assert!(attested.contains("image.index") || !attested.contains("mediaType"), "{attested}");
     assert!(!ours.contains("image.index"), "{ours}");
     let digest = || project.build(&["app"]).0["targets"][0]["digest"].clone();
     assert_eq!(digest(), digest());
 }
 
-/// bake asks about paths outside its directory since buildx 0.19, and refuses them where nobody
-/// answers since 0.20. xtask refuses them with every buildx, until the user grants them.
+/// bake asks about paths outside its directory since buildx 0.19, and refuses them without a
+/// terminal since 0.20. xtask refuses them with every buildx, until the user allows them.
 #[test]
 #[ignore = "needs an engine"]
 fn a_declaration_reads_outside_its_directory_only_if_it_may() {

@@ -1,5 +1,6 @@
-//! What `plan` foresees, and what `explain` tells afterwards: one file, one argument, another base image, a line of the Dockerfile, a cleared
-//! builder, two causes at once. On an engine of its own, whose builder is emptied.
+//! The forecast of `plan` and the reasons of `explain`: one file, one argument, another base image,
+//! a line of the Dockerfile, a cleared builder, two causes at once. The test has an engine of its
+//! own, whose builder it empties.
 
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, base_of};
@@ -56,7 +57,8 @@ impl Engine {
         serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one JSON document: {}", run.all()))
     }
 
-    /// Foresees, builds and explains; gives (kind, detail) of each step that ran of itself, which all three must say alike, and how many followed.
+    /// Forecasts, builds, and explains. Returns (kind, detail) of each step with a cause of its
+    /// own, which all three must agree on, and the number of steps that followed.
     #[track_caller]
     fn causes(&self, args: &[&str]) -> (Vec<(String, String)>, usize) {
         let plan =
@@ -88,7 +90,7 @@ fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 #[ignore = "needs an engine"]
-fn causes_are_foreseen_and_told() {
+fn reasons_are_forecast_and_reported() {
     let engine = Engine::start();
     let first = engine.causes(&[]);
     assert_eq!(first.0.len(), 4, "{first:?}");
@@ -111,8 +113,8 @@ fn causes_are_foreseen_and_told() {
     assert_eq!(follows, 1);
 
     engine.project.write("Dockerfile", &DOCKERFILE.replace("wc /made", "wc -l /made"));
-    let told = pairs(&[("instruction", "its text: `wc /made >/count` -> `wc -l /made >/count`")]);
-    assert_eq!(engine.causes(&[]), (told, 0));
+    let reason = pairs(&[("instruction", "its text: `wc /made >/count` -> `wc -l /made >/count`")]);
+    assert_eq!(engine.causes(&[]), (reason, 0));
 
     engine.project.write("src/b.txt", "two\n");
     assert_eq!(
@@ -128,7 +130,7 @@ fn causes_are_foreseen_and_told() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn explain_speaks_of_any_build_against_any() {
+fn explain_compares_any_two_builds() {
     let engine = Engine::start();
     let project = &engine.project;
     project.run(&["explain"]).fails(2, &["no build is recorded here"]);

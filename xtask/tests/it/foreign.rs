@@ -1,4 +1,5 @@
-//! A Compose project that is not ours, with every kind of cache mount, built, saved, moved to another machine and rebuilt there.
+//! A foreign Compose project with every kind of cache mount is built, saved, moved to another
+//! machine and rebuilt there.
 
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{Project, cached};
@@ -17,7 +18,7 @@ services:
     build: {context: ., dockerfile: seeded.Dockerfile, args: {BASE_IMAGE: 'debian:13-slim', EDIT: '${EDIT:-1}'}}
 ";
 
-/// A target in a subfolder; an id that an argument is in.
+/// A target in a subdirectory; a mount id that contains an argument.
 const WEB: &str = "ARG BASE_IMAGE=debian:13-slim
 FROM ${BASE_IMAGE}
 ARG TOOL EDIT
@@ -38,7 +39,7 @@ cp /var/@ID@/owner /owner
 SCRIPT
 ";
 
-/// A mount that begins as a folder of another stage.
+/// A mount that starts with a directory of another stage.
 const SEEDED: &str = "ARG BASE_IMAGE=debian:13-slim
 FROM ${BASE_IMAGE} AS seed
 RUN mkdir /seed && echo seeded >/seed/seeded
@@ -47,7 +48,7 @@ ARG EDIT
 RUN --mount=type=cache,id=@ID@-seeded,target=/cache,from=seed,source=/seed : @ID@; sleep 2 && echo $EDIT >>/cache/seeded && cp /cache/seeded /seeded
 ";
 
-/// What a file of an image of the second machine holds.
+/// Returns the content of a file in an image of the second machine.
 fn read(machine: &SecondDaemon, image: &str, file: &str) -> String {
     let output = machine.docker(&["run", "--rm", &format!("durango-test/foreign-{image}"), "cat", file]);
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -55,7 +56,7 @@ fn read(machine: &SecondDaemon, image: &str, file: &str) -> String {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_project_that_is_not_ours_goes_on_elsewhere_where_it_was() {
+fn a_foreign_project_continues_on_another_machine() {
     let id = format!("foreign-{}", std::process::id());
     let own = |text: &str| text.replace("@ID@", &id);
     let files = [
@@ -92,16 +93,17 @@ fn a_project_that_is_not_ours_goes_on_elsewhere_where_it_was() {
     run.succeeds();
     assert!(cached(&report, "COPY page") && !cached(&report, "cp /cache/pip/web"), "{report}");
     assert_eq!(read(&second, "web", "/web"), "1\n2\n", "{}", run.all());
-    // A mount without an id of its own stays on its machine.
+    // A mount without an explicit id stays on its machine.
     assert_eq!(read(&second, "worker", "/worker"), "2\n", "{}", run.all());
     assert_eq!(read(&second, "worker", "/owner"), "1000 1000 750\n");
     assert_eq!(read(&second, "seeded", "/seeded"), "seeded\n1\n2\n", "{}", run.all());
 }
 
-/// bake knows `service:` since buildx 0.24. Older ones take it for a directory; there it becomes `target:`.
+/// bake supports `service:` since buildx 0.24. Older versions take it for a directory, so xtask
+/// passes `target:` to them.
 #[test]
 #[ignore = "needs an engine"]
-fn a_context_that_names_a_service_is_what_that_service_builds() {
+fn a_service_context_is_the_result_of_that_service() {
     let compose = "
 services:
   my.base:

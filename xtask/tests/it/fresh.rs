@@ -1,21 +1,22 @@
-//! Steps that run again, on a real engine: each counts its runs in a cache mount, so that a number which goes on shows both
-//! that the step ran and that its mount was spared.
+//! Steps that run again, on a real engine. Each step counts its runs in a cache mount: an increased
+//! number shows that the step ran and that its mount was kept.
 
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, Run, cached};
 use serde_json::Value;
 
-/// What no other test and no other run has.
+/// Returns a text that no other test and no other run has.
 fn salt(name: &str) -> String {
     let text = format!("{}-{name}-{:?}", std::process::id(), std::time::SystemTime::now());
     text.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
-/// ARG before FROM, an ONBUILD, a RUN and a heredoc, each with a counter; the context beside them. BuildKit 0.13 takes no cache
-/// mount in an ONBUILD of the same file: that one leaves its time.
+/// Returns a project with an ARG before FROM, an ONBUILD, a RUN, a heredoc, each with a counter,
+/// and a context. BuildKit 0.13 supports no cache mount in an ONBUILD of the same file, so that
+/// step writes its time.
 fn project(name: &str) -> Project {
     let salt = salt(name);
-    // A mount's id is no part of a step's key, so the salt is in each command.
+    // A mount's id is not part of a step's key, so the salt is in each command.
     let count = format!("echo {salt} >>/c/n && wc -l </c/n");
     let mount = |id: &str| format!("--mount=type=cache,id={salt}{id},target=/c");
     let dockerfile = format!(
@@ -40,7 +41,7 @@ fn project(name: &str) -> Project {
     ])
 }
 
-/// A build whose result goes into a folder.
+/// Builds and exports the result to a directory.
 fn build(project: &Project, args: &[&str]) -> (Value, Run) {
     let out = format!("type=local,dest={}", project.path("out").display());
     let mut all = vec!["app", "--output", &out];
@@ -50,7 +51,7 @@ fn build(project: &Project, args: &[&str]) -> (Value, Run) {
     (report, run)
 }
 
-/// How often each step has run, in the order of the Dockerfile.
+/// The number of runs of each step, in the order of the Dockerfile.
 #[derive(Default)]
 struct Counts {
     times: Vec<String>,
@@ -79,7 +80,7 @@ fn no_cache_runs_all_and_keeps_mounts_and_the_next_build_has_the_new_result() {
     let (report, _) = build(&project, &["--no-cache"]);
     assert_eq!(counts.read(&project), "2 2 2 2", "{report}");
     let steps = report["steps"].as_array().expect("steps");
-    // Newer versions of BuildKit name the step of an ONBUILD as such.
+    // Newer versions of BuildKit mark the step of an ONBUILD as such.
     let is_run = |text: &str| text.trim_start_matches("ONBUILD ").starts_with("RUN");
     let runs = |step: &&Value| step["instruction"].as_str().is_some_and(is_run);
     let runs: Vec<_> = steps.iter().filter(runs).collect();
@@ -109,7 +110,7 @@ fn fresh_runs_a_stage_or_a_step_and_the_next_build_has_the_new_result() {
     {
         build(&project, &["--fresh", word]);
         assert_eq!(counts.read(&project), expected, "{word}");
-        // What `<Dockerfile>.dockerignore` says holds, and the context's own does not.
+        // `<Dockerfile>.dockerignore` applies, and the context's own `.dockerignore` does not.
         assert!(project.path("out/context/kept").exists() && !project.path("out/context/skipped").exists());
         let (report, _) = build(&project, &[]);
         assert_eq!(
@@ -121,7 +122,7 @@ fn fresh_runs_a_stage_or_a_step_and_the_next_build_has_the_new_result() {
     assert_eq!(dockerfile(), before);
     let left: Vec<_> = crate::common::files(&project.store().join("tmp"));
     assert!(left.iter().all(|(path, _)| !path.ends_with("app.Dockerfile")), "{left:?}");
-    // All of it begins anew with --no-cache, and the file is used as it stands.
+    // --no-cache runs all steps again, with the file unchanged.
     build(&project, &["--no-cache"]);
     assert_eq!(counts.read(&project), "3 4 5 6");
     let plan = project.run(&["plan", "app", "--file", "compose.yaml"]);
@@ -184,14 +185,11 @@ fn an_unknown_step_is_refused_and_a_plan_shows_what_it_would_do() {
     let project = project("words");
     project.run(&["build", "app", "--file", "compose.yaml", "--fresh", "mode"]).fails(
         2,
-        &[
-            "no stage or RUN of what is built is `mode`; did you mean `made`?",
-            "there are: parent; made; last;",
-        ],
+        &["no stage or RUN of the targets is `mode`; did you mean `made`?", "there are: parent; made; last;"],
     );
     project
         .run(&["build", "app", "--file", "compose.yaml", "--fresh", "COPY . /context/"])
-        .fails(2, &["runs no command of its own"]);
+        .fails(2, &["runs no command"]);
     let plan = project.run(&["plan", "app", "--file", "compose.yaml", "--fresh", "made", "--json"]);
     plan.succeeds();
     let plan: Value = serde_json::from_str(&plan.stdout).expect("JSON");
@@ -201,7 +199,7 @@ fn an_unknown_step_is_refused_and_a_plan_shows_what_it_would_do() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_mount_from_a_stage_that_was_run_again_travels() {
+fn a_mount_from_a_stage_that_was_run_again_is_saved() {
     let salt = salt("from");
     let compose = COMPOSE.replace("durango-test/app", "durango-test/fresh-from");
     let dockerfile = format!(

@@ -1,4 +1,4 @@
-//! `history`, of records made by hand.
+//! `history` on handmade records.
 
 use std::fs;
 
@@ -39,7 +39,7 @@ fn builds_are_listed_with_their_trend_and_looking_makes_nothing() {
 }
 
 #[test]
-fn records_of_other_versions_are_listed_and_told() {
+fn records_of_other_versions_are_listed_and_reported() {
     let project = Project::new(&[]);
     let mut newer = outcome("20261120-000000-1", "built", 3.0);
     newer["schema"] = 2.into();
@@ -67,13 +67,13 @@ fn records_of_other_versions_are_listed_and_told() {
 }
 
 #[test]
-fn what_is_shown_is_what_is_removed() {
+fn the_shown_records_are_the_removed_ones() {
     let project = filled();
     let ids = || fs::read_dir(project.store().join("builds")).expect("builds").count();
     project.run(&["history", "rm"]).fails(2, &["needs builds or --all"]);
     project.run(&["history", "rm", "latest"]).fails(2, &["--yes"]);
-    project.run(&["history", "rm", "x", "--yes"]).fails(2, &["there is no build `x`; near it: "]);
-    project.run(&["history", "rm", "20261", "--yes"]).fails(2, &["is the beginning of 8 builds"]);
+    project.run(&["history", "rm", "x", "--yes"]).fails(2, &["build `x` not found; near it: "]);
+    project.run(&["history", "rm", "20261", "--yes"]).fails(2, &["is the prefix of 8 builds"]);
     project.run(&["history", "rmm"]).fails(2, &["did you mean `rm`?"]);
     project.run(&["history", "--yes"]).fails(2, &["it is for: history rm"]);
     assert_eq!(ids(), 8);

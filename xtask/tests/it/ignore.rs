@@ -1,4 +1,4 @@
-//! `.dockerignore` against moby's own pattern matcher, which a small Go program asks.
+//! `.dockerignore` compared with moby's own pattern matcher, which a small Go program calls.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use xtask::testing::project::ignore::{Ignore, Matched};
 
-/// As many ignore files are compared, half of them with a fixed seed.
+/// The number of ignore files to compare, half of them with a fixed seed.
 const FILES: usize = 10_000;
-/// Paths for each.
+/// Paths per ignore file.
 const PATHS: usize = 12;
 
 #[test]
@@ -44,7 +44,7 @@ struct Case {
     paths: Vec<String>,
 }
 
-/// What the Go program answers, a line for each case.
+/// Returns the answers of the Go program, one line per case.
 fn moby(cases: &[Case]) -> Vec<String> {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/moby_matcher");
     let binary = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
@@ -67,7 +67,7 @@ fn moby(cases: &[Case]) -> Vec<String> {
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
-/// The same answer from our own matcher.
+/// Returns the answer of our own matcher.
 fn ours(case: &Case) -> String {
     let Ok(ignore) = Ignore::try_parse(&case.ignore) else { return "bad".to_owned() };
     let letter = |found: Result<Matched, _>| match found {
@@ -90,7 +90,7 @@ fn ours(case: &Case) -> String {
     case.paths.iter().flat_map(both).collect()
 }
 
-/// Pieces of patterns, the odd ones among them.
+/// Pieces of patterns, including unusual ones.
 const PIECES: &[&str] = &[
     "a",
     "b",
@@ -161,7 +161,7 @@ const NAMES: &[&str] = &[
     "!a", "\\", "a\\b", "7", "_", "a^b", "(", "{2}", "aa", "bb", "&&",
 ];
 
-/// Ignore files with paths, always the same ones for a seed.
+/// Returns ignore files with paths. The same seed gives the same ones.
 fn cases(seed: u64, count: usize) -> Vec<Case> {
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let mut case = || {
@@ -170,7 +170,7 @@ fn cases(seed: u64, count: usize) -> Vec<Case> {
             let mark = if random.below(4) == 0 { "!" } else { "" };
             let pieces = 1 + random.below(5);
             let simple = random.below(3) > 0;
-            // Two of three lines have plain pieces only: those match more often.
+            // Two of three lines have plain pieces only, because those match more often.
             let among = if simple { &PIECES[..17] } else { PIECES };
             mark.to_owned() + &(0..pieces).map(|_| random.of(among)).collect::<String>()
         };

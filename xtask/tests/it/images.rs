@@ -1,5 +1,5 @@
-//! The real images, from PHP's and FrankenPHP's sources. The first of these to run on a machine takes as long as a cold
-//! build; the others find its layers.
+//! The real images, from the sources of PHP and FrankenPHP. The first of these tests on a machine
+//! takes as long as a cold build; the others reuse its layers.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,7 +13,8 @@ use serde_json::Value;
 
 const COMPOSE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../builder/compose.yaml");
 
-/// Names that keep a variant apart from the images that users run; the base must be linked by hand then.
+/// Names that separate a variant from the images that users run. The base must then be linked by
+/// hand.
 const STATIC: &[&str] = &[
     "--build-arg",
     "LINK=static",
@@ -35,7 +36,7 @@ fn docker(args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// A container that goes with the test.
+/// A container that is removed on drop.
 struct Container(String);
 
 impl Container {
@@ -43,7 +44,7 @@ impl Container {
         Self(docker(&[&["create"], args].concat()))
     }
 
-    /// Bytes of its file system.
+    /// Returns the size of its file system in bytes.
     fn size(&self) -> usize {
         let shell = format!("docker export {} | wc -c", self.0);
         let output = Command::new("sh").args(["-c", &shell]).output().expect("a shell");
@@ -57,7 +58,7 @@ impl Drop for Container {
     }
 }
 
-/// The body of a page, once it is served.
+/// Waits until a page is served, and returns its body.
 fn page(address: &str) -> String {
     let started = Instant::now();
     loop {
@@ -79,7 +80,7 @@ fn get(address: &str) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A copy of the folders that the images are built from, to be spoiled.
+/// Returns a copy of the directories that the images are built from, with one change.
 fn spoiled(project: &Project, file: &str, from: &str, to: &str) -> PathBuf {
     let root = Path::new(COMPOSE).ancestors().nth(2).expect("the workspace");
     for room in ["builder", "docker"] {
@@ -111,7 +112,7 @@ fn the_base_image_is_built_once_and_then_cached() {
     assert_eq!(second["result"], "cached");
     assert_eq!(second["cache"]["saved"], Value::Null);
     assert_eq!(second["targets"][0]["digest"], first["targets"][0]["digest"]);
-    // Another CA bundle and another way to Go's modules change nothing that is built.
+    // A different CA bundle and Go proxy change no result.
     project.write("ca.pem", "other");
     let bundle = project.path("ca.pem").display().to_string();
     let project = project.env("SSL_CERT_FILE", &bundle).env("GOPROXY", "https://proxy.example");
@@ -164,7 +165,7 @@ fn the_runtime_image_is_small_and_compose_serves_the_page() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn an_application_of_the_users_is_put_in() {
+fn a_users_application_is_added() {
     let project = Project::new(&[("shop/public/index.php", "<?php echo 'the shop, by ', PHP_SAPI;")]);
     let args = ["frankenphp", "--json", "--no-save", "--tag", "durango-test/shop", "--app", "shop"];
     let built = report(&project.run(&args));
@@ -234,9 +235,9 @@ fn wrong_settings_fail_before_anything_is_compiled() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_pin_that_is_gone_is_replaced_loudly_or_refused() {
+fn a_pin_that_is_gone_is_replaced_with_a_warning_or_refused() {
     let project = Project::new(&[]);
-    // Another version each time: a step that was cached has nothing to say.
+    // A different version each time, because a cached step prints nothing.
     let gone = format!("5.0.0-1~gone{}", std::time::UNIX_EPOCH.elapsed().expect("a clock").as_secs());
     let compose =
         spoiled(&project, "builder/pins.env", "PHP_APCU_VERSION=", &format!("PHP_APCU_VERSION={gone}"));

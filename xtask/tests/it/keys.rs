@@ -1,11 +1,12 @@
-//! What a modification changes: the key of the layers, the key for a CI's cache, and the steps that run.
+//! The effects of a change: the key of the layers, the key of a CI cache, and the steps that run.
 
 use std::fs;
 
 use crate::common::{COMPOSE, Project};
 use serde_json::Value;
 
-/// Two stages, an argument, a file that is copied, one that is not, and one that `.dockerignore` keeps out.
+/// Returns a project with two stages, an argument, a file that is copied, one that is not, and one
+/// that `.dockerignore` excludes.
 fn project(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let dockerfile = format!(
@@ -23,7 +24,7 @@ fn project(name: &str) -> Project {
     ])
 }
 
-/// The key for a CI's cache, and its prefixes.
+/// Returns the key of a CI cache, and its prefixes.
 fn ci_key(project: &Project, args: &[&str]) -> Vec<String> {
     let run = project.run(&[&["cache", "key", "app", "--file", "compose.yaml"], args].concat());
     run.succeeds();
@@ -55,9 +56,9 @@ fn edit(project: &Project, change: impl Fn(&str) -> String) {
 
 #[test]
 #[ignore = "needs an engine"]
-fn modification_to_keys_and_steps() {
+fn a_modification_changes_only_its_keys_and_steps() {
     type Change = fn(&Project);
-    // (what, how, options of the build, another key of the layers, another key for a CI, the steps that run)
+    // (name, change, options of the build, new layer key, new CI key, steps that run)
     type Row<'a> = (&'a str, Change, &'a [&'a str], bool, bool, &'a str);
     let table: &[Row<'_>] = &[
         ("nothing", |_| {}, &[], false, false, ""),

@@ -1,4 +1,4 @@
-//! The integration tests, one module a topic, in one binary: it links once.
+//! The integration tests: one binary, which links once, with one module per topic.
 //!
 //! A new file needs a line here; `every_file_is_a_module` fails without it.
 
@@ -52,7 +52,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// The modules below a directory that their parent does not declare, as paths from there.
+/// Returns the modules below a directory that their parent doesn't declare, as relative paths.
 fn forgotten(dir: &Path, parent: &str) -> BTreeSet<String> {
     let text = std::fs::read_to_string(dir.join(parent)).expect("the parent module");
     let declared: BTreeSet<&str> = text
@@ -78,7 +78,7 @@ fn forgotten(dir: &Path, parent: &str) -> BTreeSet<String> {
 fn every_file_is_a_module() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     assert_eq!(forgotten(&tests.join("it"), "main.rs"), BTreeSet::new(), "add `mod NAME;` to the parent");
-    // Any other file here would be a binary of its own.
+    // Any other file here would be a test binary of its own.
     let entries = std::fs::read_dir(&tests).expect("a directory").flatten().map(|entry| entry.file_name());
     assert_eq!(entries.collect::<Vec<_>>(), ["it"], "tests go to `tests/it/`");
 }

@@ -1,4 +1,4 @@
-//! Cache mounts that leave a builder and come back, on the real engine.
+//! Saved and restored cache mounts on the real engine.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,13 +14,14 @@ use xtask::testing::engine::disk_usage::{self, Which};
 struct Mount {
     project: Project,
     id: String,
-    /// A builder that may be made to lose what it holds.
+    /// A builder whose contents the test may remove.
     own: Option<SecondDaemon>,
 }
 
 impl Mount {
-    /// `run` is the script of the RUN, which takes its time: who is done before the builder was asked had no use for more. The mount
-    /// is at /m, with these options, and EDIT makes it run again.
+    /// `run` is the script of the RUN. It takes some time, because a step that ends before the
+    /// builder is asked doesn't need its mount. The mount is at /m, with these options. EDIT makes
+    /// the step run again.
     fn new(name: &str, options: &str, run: &str) -> Self {
         let salt = format!("{name}-{}-{:?}", std::process::id(), Instant::now());
         let id = format!("durango-test-{}", salt.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
@@ -35,7 +36,8 @@ impl Mount {
         }
     }
 
-    /// The same on an engine of its own: whoever removes a mount from the daemon's builder makes it forget all results.
+    /// Uses a separate engine: when a mount is removed from the daemon's builder, it forgets all
+    /// results.
     fn elsewhere(self) -> Self {
         self.on(SecondDaemon::start())
     }
@@ -58,10 +60,10 @@ impl Mount {
         report
     }
 
-    /// Takes the mount away from the builder, as another builder or a prune would have it.
+    /// Removes the mount from the builder, as a new builder or a prune would.
     fn prune(&self) {
         assert!(!self.records().is_empty(), "the builder has the mount");
-        // The builder lets go of a mount a while after the call that used it.
+        // The builder releases a mount some time after the call that used it.
         let begun = Instant::now();
         while !self.records().is_empty() && begun.elapsed() < Duration::from_secs(10) {
             for id in self.records() {
@@ -72,9 +74,9 @@ impl Mount {
         assert!(self.records().is_empty());
     }
 
-    /// Ids of the builder's records of the mount.
+    /// Returns the ids of the builder's records of the mount.
     fn records(&self) -> Vec<String> {
-        let sh = xshell::Shell::new().expect("a folder");
+        let sh = xshell::Shell::new().expect("a directory");
         if let Some(second) = &self.own {
             sh.set_var("DOCKER_HOST", second.host());
         }
@@ -87,7 +89,7 @@ impl Mount {
             .collect()
     }
 
-    /// What the image has in a file.
+    /// Returns the content of a file in the image.
     fn image_file(&self, name: &str, file: &str) -> String {
         let output =
             self.docker(&["run", "--rm", "--network=none", &format!("durango-test/{name}"), "cat", file]);
@@ -101,9 +103,9 @@ fn mount(report: &Value) -> &Value {
     &mounts[0]
 }
 
-/// Lines that are in one text alone. Times of directories are left out: in a mount that is filled
-/// before its step begins, the mount's own directory is new, and of two archives that are unpacked
-/// at once neither may set the times of directories that it finds.
+/// Returns the lines that are in one text only. Ignores times of directories: in a mount that is
+/// restored before its step begins, the mount's own directory is new, and of two archives that are
+/// unpacked at once neither may set the times of existing directories.
 fn differing(one: &str, other: &str) -> Vec<String> {
     let comparable = |line: &str| match line.strip_prefix("d ") {
         Some(rest) => rest
@@ -119,7 +121,7 @@ fn differing(one: &str, other: &str) -> Vec<String> {
     lines(one).symmetric_difference(&lines(other)).cloned().collect()
 }
 
-/// Warnings but those that newer frontends have for the Dockerfile.
+/// Returns the warnings, without those of newer frontends about the Dockerfile.
 fn warnings(report: &Value) -> Vec<String> {
     let all = report["warnings"].as_array().expect("warnings").iter().map(ToString::to_string);
     all.filter(|warning| !warning.contains("InvalidDefaultArgInFrom")).collect()
@@ -127,7 +129,7 @@ fn warnings(report: &Value) -> Vec<String> {
 
 #[test]
 #[ignore = "needs an engine"]
-fn what_was_in_a_mount_is_in_it_again_to_the_nanosecond() {
+fn a_mount_is_restored_to_the_nanosecond() {
     let fill = r"
 if [ ! -e made ]; then
     mkdir -p 'a b/deep' empty && echo one >'a b/deep/one' && ln 'a b/deep/one' hard && ln -s ../made 'a b/link'
@@ -149,7 +151,7 @@ find . -printf '%y %m %U %G %s %n %T@ %p %l\n' | sort >/list";
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_large_mount_is_unpacked_in_two_parts_and_is_what_it_was() {
+fn a_large_mount_is_unpacked_in_two_parts_without_a_difference() {
     let step = r#"if [ ! -e made ]; then
     mkdir -p shut/in other; for i in $(seq 80); do head -c 1000000 /dev/urandom >"shut/$i"; done
     ln shut/80 other/80; ln shut/1 other/1; ln -s ../made other/link; touch made; chmod 0511 shut; touch -d '2001-02-03 04:05:06.7' shut other
@@ -171,7 +173,7 @@ fi
 
 #[test]
 #[ignore = "needs an engine"]
-fn only_what_is_new_is_packed_and_what_was_removed_stays_away() {
+fn only_new_files_are_packed_and_removed_files_stay_removed() {
     let step = r"case $EDIT in
 1)
     head -c 300000 /dev/urandom >large; echo old >goes; mkdir dir turns; echo x | tee dir/goes >turns/goes
@@ -197,7 +199,7 @@ find . -printf '%y %n %p\n' | sort >/list; cat large | sha256sum >>/list";
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_mount_that_the_builder_holds_is_left_alone_and_an_empty_one_replaces_nothing() {
+fn an_existing_mount_is_kept_and_an_empty_one_replaces_nothing() {
     let mounted = Mount::new(
         "held",
         "sharing=shared",
@@ -208,16 +210,16 @@ fn a_mount_that_the_builder_holds_is_left_alone_and_an_empty_one_replaces_nothin
     let entries = files(&mounted.project.store().join("mounts"));
     let (entry, _) = entries.iter().find(|(path, _)| path.ends_with("entry.json")).expect("it stays saved");
     let entry: Value = serde_json::from_slice(&fs::read(entry).expect("read")).expect("JSON");
-    assert_eq!(entry["files"], 2, "the folder and its file: {entry}");
-    // The builder lets go of a mount some time after a build; one that it still holds it gives to nobody else, but an empty one (seen on
-    // a machine with much to do).
+    assert_eq!(entry["files"], 2, "the directory and its file: {entry}");
+    // The builder releases a mount some time after a build. While it holds the mount, another build
+    // gets an empty one (seen on a busy machine).
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(mount(&mounted.build("3"))["restored"], false, "the builder has it");
 }
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_damaged_pack_is_not_put_back_and_costs_a_warning() {
+fn a_damaged_pack_is_not_restored_and_costs_a_warning() {
     let mounted = Mount::new("damaged-pack", "sharing=shared", "echo $EDIT >>log; cat log >/list");
     mounted.build("1");
     let packs = files(&mounted.project.store().join("mounts"));
@@ -233,13 +235,13 @@ fn a_damaged_pack_is_not_put_back_and_costs_a_warning() {
     let report = mounted.build("2");
     assert_eq!(mount(&report)["restored"], false, "{report}");
     let warnings = warnings(&report);
-    assert!(warnings.len() == 1 && warnings[0].contains("is not restored"), "{warnings:#?}");
+    assert!(warnings.len() == 1 && warnings[0].contains("failed to restore"), "{warnings:#?}");
     assert_eq!(mounted.image_file("damaged-pack", "/list"), "2\n");
 }
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_daemon_that_forbids_its_network_is_brought_mounts_by_buildkit() {
+fn buildkit_restores_mounts_if_the_daemon_forbids_its_network() {
     let config = r#"{"features": {"containerd-snapshotter": true}, "builder": {"entitlements": {"network-host": false}}}"#;
     let mounted = Mount::new("forbidden", "sharing=shared", "echo $EDIT >>log; cat log >/list")
         .on(SecondDaemon::start_with(config));
@@ -259,7 +261,7 @@ fn a_daemon_that_forbids_its_network_is_brought_mounts_by_buildkit() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn which_mounts_travel_can_be_chosen() {
+fn the_user_chooses_which_mounts_are_saved() {
     let mounted = Mount::new("chosen-mounts", "sharing=shared", "echo $EDIT >>log");
     let none = |report: &Value| report["cache"]["mounts"].as_array().is_some_and(Vec::is_empty);
     let build = |edit: &str, mounts: &str| {
@@ -276,12 +278,12 @@ fn which_mounts_travel_can_be_chosen() {
     mounted
         .project
         .run(&["build", "app", "--mounts", "none,x", "--file", "compose.yaml"])
-        .fails(2, &["none and some"]);
+        .fails(2, &["combines none with ids"]);
 }
 
 #[test]
 #[ignore = "needs an engine"]
-fn gos_own_trimming_sees_a_mount_that_was_never_away() {
+fn gos_trimming_sees_a_restored_mount_as_unchanged() {
     let step = "if [ $EDIT = 1 ]; then
 mkdir 00 && echo 'This directory holds cached build artifacts from the Go build system.' >README
 echo a >00/a && echo b >00/b && touch -d '@1000000000' 00/a README && touch -d '@1000000500' 00/b && printf 1000000600 >trim.txt
@@ -307,16 +309,16 @@ fi
     assert!((month..month + 3600).contains(&moved), "they moved on by the time away: {moved}");
 }
 
-/// What a builder measures, a step that begins finds locked, and gets an empty mount in its place (BuildKit 0.13): of what it lists, BuildKit
-/// measures the mounts that nobody is using.
+/// While the builder measures a mount, the mount is locked, and a step that begins gets an empty
+/// one instead (BuildKit 0.13). BuildKit measures those listed mounts that are not in use.
 #[test]
 #[ignore = "needs an engine"]
-fn what_is_asked_beside_a_build_measures_no_mount() {
+fn a_query_during_a_build_measures_no_mount() {
     let mut mounted = Mount::new("asked", "sharing=shared", "echo $EDIT >>log; cat log >/list").elsewhere();
     let real = Command::new("sh").args(["-c", "command -v docker"]).output().expect("a shell");
     let real = String::from_utf8_lossy(&real.stdout).trim().to_owned();
     let calls = mounted.project.path("calls");
-    // Whoever asks for records while bake runs.
+    // A wrapper that records queries during bake.
     let spy = format!(
         "#!/bin/sh\ncase \"$*\" in\n*\" du \"*) kill -0 \"$(cat {0}.bake)\" 2>/dev/null && echo \"$*\" >>{0} ;;\n\
          *--print*) ;;\n*\" bake \"*) echo $$ >{0}.bake ;;\nesac\nexec {real} \"$@\"\n",
@@ -337,7 +339,7 @@ fn what_is_asked_beside_a_build_measures_no_mount() {
     let measures = |call: &&str| !call.contains("type=regular") && !call.contains("inuse=");
     assert_eq!(calls.lines().find(measures), None);
 
-    let sh = xshell::Shell::new().expect("a folder");
+    let sh = xshell::Shell::new().expect("a directory");
     sh.set_var("DOCKER_HOST", mounted.own.as_ref().expect("its own engine").host());
     let read = |which: Which| disk_usage::read(&sh, "default", which).expect("it says what it holds");
     let is_mount = |record: &disk_usage::Record| record.kind == "exec.cachemount";

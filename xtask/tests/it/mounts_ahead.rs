@@ -1,4 +1,4 @@
-//! Cache mounts that are there when a step begins, however short it is.
+//! Cache mounts that are restored before a step begins, however short the step is.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use xtask::testing::engine::disk_usage::{self, Record, Which};
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project};
 
-/// A step that adds a line to its mount, and shows all of them. It takes some milliseconds.
+/// Returns a step that adds a line to its mount and prints all lines. It takes some milliseconds.
 fn step(number: usize, options: &str) -> String {
     format!(
         "RUN --mount=type=cache,{options},target=/m{number} echo $EDIT >>/m{number}/lines; \
@@ -16,18 +16,18 @@ fn step(number: usize, options: &str) -> String {
     )
 }
 
-/// A machine with a project that was built elsewhere before.
+/// A machine with a project that was built on another machine before.
 struct Away {
     daemon: SecondDaemon,
     project: Project,
     name: &'static str,
-    /// In all ids of the project's mounts, and in no other's.
+    /// Part of all mount ids of the project, and of no other ids.
     salt: String,
     base: String,
 }
 
 impl Away {
-    /// `steps` makes the Dockerfile's steps from what all ids have in them.
+    /// `steps` returns the Dockerfile's steps for a salt, which is part of all ids.
     fn new(name: &'static str, steps: impl Fn(&str) -> String) -> Self {
         let salt = format!("{name}-{}", std::process::id());
         let file = format!(
@@ -49,7 +49,7 @@ impl Away {
         build(&self.project, edit)
     }
 
-    /// What a step saw in its mount.
+    /// Returns the content that a step saw in its mount.
     fn lines(&self, number: usize) -> String {
         let image = format!("durango-test/{}", self.name);
         let file = format!("/lines-{number}");
@@ -58,7 +58,7 @@ impl Away {
         String::from_utf8_lossy(&output.stdout).replace('\n', " ").trim().to_owned()
     }
 
-    /// How many mounts the builder has of the project, by id.
+    /// Returns the number of the project's mounts in the builder, by id.
     fn mounts(&self) -> BTreeMap<String, usize> {
         let sh = xshell::Shell::new().expect("a directory");
         sh.set_var("DOCKER_HOST", self.daemon.host());
@@ -70,7 +70,7 @@ impl Away {
         found
     }
 
-    /// Makes the builder forget all it has.
+    /// Makes the builder forget everything.
     fn forget(&self) {
         let begun = std::time::Instant::now();
         loop {
@@ -97,7 +97,7 @@ fn short_steps_begin_with_their_mounts() {
     let away = Away::new("short", |salt| {
         (0..5).map(|number| step(number, &format!("id={salt}-{number}"))).collect()
     });
-    // More rounds measure, one proves.
+    // One round proves the behavior; more rounds measure it.
     let rounds: usize =
         std::env::var("DURANGO_TEST_ROUNDS").map_or(2, |text| text.parse().expect("a number"));
     let mut warm = 0;
@@ -149,7 +149,7 @@ fn a_mount_is_not_restored_over_newer_content() {
         Away::new("newer", |salt| [5, 6].map(|uid| step(uid, &format!("id={salt},uid={uid}"))).concat());
     away.build("away");
     assert_eq!((away.lines(5), away.lines(6)), ("home away".into(), "home away".into()));
-    // Only one of the two is gone; the builder's records don't tell which.
+    // Only one of the two is gone. The builder's records don't say which one.
     let sh = xshell::Shell::new().expect("a directory");
     sh.set_var("DOCKER_HOST", away.daemon.host());
     let records = disk_usage::read(&sh, "default", Which::Mounts).expect("it says what it holds");

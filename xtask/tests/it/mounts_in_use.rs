@@ -1,4 +1,5 @@
-//! Taking a cache mount out beside a running build that uses it: with each sharing nothing is lost, orphaned or deadlocked.
+//! Saves a cache mount while a build uses it. With each sharing mode nothing is lost, orphaned, or
+//! deadlocked.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -21,7 +22,7 @@ use xtask::testing::store::policy::Policy;
 
 const BASE: &str = "durango/debian:trixie";
 
-/// A mount and a place for what is taken out of it.
+/// A mount, and a directory for its saved content.
 struct Mount {
     project: Project,
     layout: Layout,
@@ -31,10 +32,10 @@ struct Mount {
 
 impl Mount {
     fn new(sharing: Sharing) -> Self {
-        // xtask sees to it that there is a base image.
+        // xtask provides the base image.
         let now = Timestamp::now().as_nanosecond();
         let compose =
-            crate::common::COMPOSE.replace("durango-test/app", &format!("durango-test/beside-{sharing}"));
+            crate::common::COMPOSE.replace("durango-test/app", &format!("durango-test/in-use-{sharing}"));
         let project = Project::new(&[
             ("compose.yaml", &compose),
             (
@@ -47,7 +48,7 @@ impl Mount {
         Self { project, layout, id: format!("durango-test-{sharing}-{now}"), sharing }
     }
 
-    /// A build by plain buildx that runs a script in the mount.
+    /// Starts a build with plain buildx that runs a script in the mount.
     fn start(&self, script: &str) -> Child {
         let (id, sharing) = (&self.id, self.sharing);
         let now = Timestamp::now().as_nanosecond();
@@ -63,14 +64,14 @@ impl Mount {
             .expect("docker runs")
     }
 
-    /// What a build finds in the mount.
+    /// Returns the content of the mount that a build finds.
     fn content(&self) -> String {
         let output = self.start("cat /m/log").wait_with_output().expect("it ends");
         assert!(output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    fn take_out(&self) -> TransferResult {
+    fn save(&self) -> TransferResult {
         let identity = MountIdentity { id: self.id.clone(), ..MountIdentity::default() };
         let mount = PlannedMount {
             dir: self.layout.all_mounts().join(identity.slug()),
@@ -101,14 +102,15 @@ impl Mount {
         mounts::run(&site, &carrier, Direction::Save, &[mount], &mut Quiet).expect("not interrupted")
     }
 
-    /// Fills the mount, takes it out beside a build that appends to it and goes on for `seconds`, and lets that end.
-    fn beside(&self, seconds: u32) -> TransferResult {
+    /// Fills the mount and saves it during a build that appends to it and runs for `seconds`. Waits
+    /// for the build.
+    fn save_during_build(&self, seconds: u32) -> TransferResult {
         assert!(self.start("echo first >>/m/log").wait_with_output().expect("it ends").status.success());
         let mut child = self.start(&format!("echo second >>/m/log; echo it goes on; sleep {seconds}"));
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        // Its own line, not the instruction that has the words, too.
+        // The line of output, not the instruction, which has the same words.
         assert!(lines.any(|line| line.expect("text").ends_with(" it goes on")));
-        let moved = self.take_out();
+        let moved = self.save();
         lines.for_each(drop);
         assert!(child.wait().expect("it ends").success(), "the other build is not disturbed");
         moved
@@ -125,37 +127,37 @@ fn saved_files(layout: &Layout) -> Vec<u64> {
 #[ignore = "needs an engine"]
 fn a_shared_mount_is_read_while_it_is_used() {
     let mount = Mount::new(Sharing::Shared);
-    let moved = mount.beside(10);
+    let moved = mount.save_during_build(10);
     assert_eq!((moved.done.len(), moved.warnings.len()), (1, 0), "{moved:?}");
-    assert_eq!(saved_files(&mount.layout), [2], "the folder and its file");
+    assert_eq!(saved_files(&mount.layout), [2], "the directory and its file");
     let content = mount.content();
     assert!(content.contains("first") && content.contains("second"), "{content}");
 }
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_private_mount_in_use_is_left_alone() {
+fn a_private_mount_in_use_is_skipped() {
     let mount = Mount::new(Sharing::Private);
-    let moved = mount.beside(10);
+    let moved = mount.save_during_build(10);
     assert_eq!(moved.done.len(), 0);
     assert!(moved.warnings[0].contains("it is private"), "{moved:?}");
     assert!(!Path::new(&mount.layout.all_mounts()).exists());
     let content = mount.content();
-    assert!(content.contains("first") && content.contains("second"), "no empty one beside it: {content}");
-    assert_eq!(mount.take_out().done.len(), 1, "and it is taken out when it is free");
+    assert!(content.contains("first") && content.contains("second"), "no additional empty mount: {content}");
+    assert_eq!(mount.save().done.len(), 1, "and it is taken out when it is free");
 }
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_locked_mount_is_waited_for_and_not_for_ever() {
+fn a_locked_mount_is_waited_for_with_a_limit() {
     let mount = Mount::new(Sharing::Locked);
-    let moved = mount.beside(8);
+    let moved = mount.save_during_build(8);
     assert_eq!((moved.done.len(), moved.warnings.len()), (1, 0), "{moved:?}");
     let begun = Instant::now();
-    let moved = mount.beside(60);
+    let moved = mount.save_during_build(60);
     assert!(begun.elapsed().as_secs() >= 60, "the other build had its time");
     assert_eq!(moved.done.len(), 0);
-    assert!(moved.warnings[0].contains("did not begin with it within 30 s"), "{moved:?}");
+    assert!(moved.warnings[0].contains("did not start it within 30 s"), "{moved:?}");
     let content = mount.content();
     assert!(content.contains("first") && content.contains("second"), "{content}");
 }

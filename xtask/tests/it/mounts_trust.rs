@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, files};
 
-/// The directory of the only mount of a store.
+/// Returns the directory of the only mount in a store.
 fn saved(project: &Project) -> PathBuf {
     let mounts = fs::read_dir(project.store().join("mounts")).expect("mounts").flatten();
     let dirs: Vec<PathBuf> =
@@ -26,7 +26,7 @@ fn zstd(bytes: &[u8], dir: &Path) -> Vec<u8> {
     output.stdout
 }
 
-/// Replaces what a store has of its only mount, as a bundle or a registry of somebody else would.
+/// Replaces the only mount of a store, as a foreign bundle or registry would.
 fn replace(project: &Project, list: &[u8], packs: &[Vec<u8>], (files, bytes): (u64, u64)) {
     let dir = saved(project);
     let blob = |text: &[u8]| {
@@ -61,7 +61,7 @@ fn tar(files: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
     builder.into_inner().expect("written")
 }
 
-/// A project with a mount that says what it holds.
+/// Returns a project with a step that prints the content of its mount.
 fn project(name: &str) -> Project {
     let salt = format!("{name}-{}", std::process::id());
     let dockerfile = format!(
@@ -79,7 +79,8 @@ fn build(project: &Project, edit: &str) -> Value {
     report
 }
 
-/// Builds on a machine that has saved a mount, then on another one with what `change` made of it.
+/// Builds on a machine that saves a mount, applies `change` to the store, then builds on another
+/// machine.
 fn restored(name: &str, change: impl Fn(&Project)) -> (Value, String) {
     let (home, project) = SecondDaemon::of(project(name));
     build(&project, "1");
@@ -108,7 +109,7 @@ fn a_pack_that_writes_through_its_own_link_is_refused() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn devices_and_programs_of_root_do_not_come_back_as_such() {
+fn devices_and_setuid_programs_are_not_restored() {
     let list = b"d 755 0 0 0 0 5 .\0f 4755 0 0 4 1 5 ./program\0f 666 0 0 0 1 5 ./device\0";
     let pack = tar(&[
         ("./program", tar::EntryType::Regular, "", b"evil"),

@@ -1,4 +1,4 @@
-//! Output that nobody takes, and signals: neither hangs a run or hides how it ended.
+//! Output that nothing reads, and signals. Neither hangs a run or hides its result.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::terminal::Terminal;
 use crate::common::{COMPOSE, Project};
 
-/// Bounds a test that fails.
+/// Limits the time of a failing test.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn end_of(child: &mut Child) -> ExitStatus {
@@ -32,7 +32,7 @@ fn send(child: &Child, signal: Signal) {
 }
 
 fn project(name: &str) -> Project {
-    // More than a pipe takes (64 KiB) and than a pipe's reader is waited for.
+    // More than a pipe holds (64 KiB), and more than xtask waits for a reader.
     let run =
         "RUN for i in $(seq 3000); do echo $i ---------------------------------; done; sleep 3; echo end";
     let dockerfile = format!("ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo {name}\n{run}\n");
@@ -48,7 +48,8 @@ fn build(project: &Project) -> Command {
     project.command(&["build", "app", "--file", "compose.yaml", "--progress", "plain"])
 }
 
-/// The build is recorded as built, and its layers are in the store: no lock was left.
+/// Asserts that the build is recorded as built, and that its layers are in the store without a
+/// lock.
 fn assert_built(project: &Project) {
     let history = project.run(&["history", "--json"]);
     history.succeeds();
@@ -60,7 +61,7 @@ fn assert_built(project: &Project) {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_build_whose_output_nobody_takes_is_built() {
+fn a_build_whose_output_is_not_read_is_built() {
     let project = project("output-full");
     let full = || File::options().write(true).open("/dev/full").expect("Linux has it");
     let mut child = build(&project).stdout(full()).stderr(full()).spawn().expect("the binary runs");
@@ -107,11 +108,11 @@ fn a_document_that_cannot_be_written_is_an_error() {
     assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "a closed pipe ends output");
 }
 
-/// `cache import` of a pipe that gives no byte more.
+/// Starts `cache import` of a pipe that sends no more bytes.
 fn stalled_import(project: &Project) -> Child {
     let mut command = project.command(&["cache", "import", "--from", "-"]);
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
-    // It handles signals once it has read a byte: it waits for the second half of a tar header.
+    // It handles signals after the first byte, while it waits for the second half of a tar header.
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(&[0; 256]).expect("written");
     while !is_waiting(&child) {
@@ -129,7 +130,7 @@ fn is_waiting(child: &Child) -> bool {
 }
 
 #[test]
-fn a_stalled_pipe_is_left_on_a_signal() {
+fn a_signal_ends_a_stalled_import() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let project = Project::new(&[]);
         let mut child = stalled_import(&project);
@@ -180,7 +181,7 @@ fn a_home_directory_is_needed_only_where_it_is_used() {
         if !store {
             command.env_remove("DURANGO_CACHE_DIR");
         }
-        // A user that exists by its number alone has no home directory anywhere.
+        // A user that exists only as a number has no home directory.
         let program = command.get_program().to_owned();
         let binary = project.path("xtask");
         std::fs::copy(program, &binary).expect("copied");

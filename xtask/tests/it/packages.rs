@@ -1,5 +1,5 @@
-//! Fresh although cached: the runtime image's own Dockerfile on a base image whose mirror is the
-//! test's. A library moves from 1 to 1+deb13u1, a file is missing, the mirror goes away.
+//! Security updates: the runtime image's own Dockerfile, on a base image with the test's mirror. A
+//! library moves from 1 to 1+deb13u1, a file is missing, the mirror disappears.
 
 use std::fs;
 use std::path::Path;
@@ -38,7 +38,7 @@ fn docker(args: &[&str]) -> String {
 }
 
 impl Site {
-    /// The base image knows the mirror alone; libold is in it.
+    /// Creates a base image that knows only this mirror and has libold.
     fn new(name: &str) -> Self {
         let image = format!("durango-test/packages-{name}");
         let mirror = Mirror::start();
@@ -80,7 +80,7 @@ impl Site {
         docker(&["run", "--rm", "--entrypoint", "cat", &self.image, &format!("/usr/share/{package}/version")])
     }
 
-    /// Lets the day of the last answer end.
+    /// Makes the last answer older than a day.
     fn end_the_day(&self) {
         let name = self.image.replace('/', "_");
         let path = self.project.store().join(format!("fresh/{name}.json"));
@@ -91,7 +91,7 @@ impl Site {
         fs::write(&path, file.to_string()).expect("written");
     }
 
-    /// The image's own list, by apt's own command.
+    /// Returns the image's upgradable packages according to apt.
     fn upgradable(&self) -> Vec<String> {
         let list = docker(&[
             "run",
@@ -108,7 +108,7 @@ impl Site {
     }
 }
 
-/// The steps that ran, with their stages and causes.
+/// Returns the steps that ran, with their stages and causes.
 fn ran(json: &Value) -> Vec<(String, String, String)> {
     let steps = json["steps"].as_array().expect("steps").iter().filter(|step| step["cached"] == false);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -130,14 +130,14 @@ fn an_update_runs_the_steps_that_install_and_nothing_else_runs_any() {
     assert_eq!(first["result"], "built");
     assert_eq!((site.version("libfoo"), site.version("libold")), ("1".into(), "1".into()));
 
-    // The mirror has an update, and within the day nobody asks.
+    // The mirror has an update, and within a day nothing asks it.
     let asked = site.mirror.requests();
     let new = [Package("libfoo", "1+deb13u1", true), Package("libold", "1+deb13u2", true)];
     site.mirror.publish("stable-security", &new);
     let (second, _) = site.build(&[]);
     assert_eq!((&second["result"], site.mirror.requests()), (&"cached".into(), asked));
 
-    // `outdated` sees what apt sees, and lets the next build ask.
+    // `outdated` sees the same as apt, and lets the next build ask.
     let run = site.project.run(&["outdated", &site.image, "--json"]);
     assert_eq!(run.code, 1, "{}", run.all());
     let document: Value = serde_json::from_str(&run.stdout).expect("one document");
@@ -162,7 +162,7 @@ fn an_update_runs_the_steps_that_install_and_nothing_else_runs_any() {
     let run = site.project.run(&["outdated", &site.image]);
     assert_eq!((run.code, site.upgradable()), (0, vec![]), "{}", run.all());
 
-    // A day later the mirror is as it was.
+    // A day later the mirror is unchanged.
     site.end_the_day();
     let asked = site.mirror.requests();
     let (same, _) = site.build(&[]);
@@ -175,7 +175,7 @@ fn an_update_runs_the_steps_that_install_and_nothing_else_runs_any() {
 fn without_an_answer_nothing_changes_and_the_build_says_so() {
     let site = Site::new("none");
     site.build(&[]);
-    // A list that names what the mirror does not have.
+    // A list with a package whose file the mirror doesn't have.
     site.mirror.publish("stable-security", &[Package("libfoo", "2", false)]);
     site.end_the_day();
     let (partial, run) = site.build(&[]);
@@ -186,7 +186,7 @@ fn without_an_answer_nothing_changes_and_the_build_says_so() {
         run.all()
     );
 
-    // `--locked` asks nobody.
+    // `--locked` makes no request.
     site.mirror.publish("stable-security", &[Package("libfoo", "2", true)]);
     site.end_the_day();
     let asked = site.mirror.requests();
@@ -200,9 +200,9 @@ fn without_an_answer_nothing_changes_and_the_build_says_so() {
     let (json, run) = project.build(&["app", "--no-save"]);
     run.succeeds();
     assert_eq!(json["result"], "cached");
-    assert!(json["warnings"].to_string().contains("the mirror gave no answer"), "{json}");
+    assert!(json["warnings"].to_string().contains("the mirror did not answer"), "{json}");
     let (again, _) = project.build(&["app", "--no-save"]);
     assert!(!again["warnings"].to_string().contains("mirror"), "asked again within the hour: {again}");
     let run = project.run(&["outdated", &image]);
-    run.fails(3, &["failed to ask the package mirror"]);
+    run.fails(3, &["failed to query the package mirror"]);
 }

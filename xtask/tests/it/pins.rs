@@ -1,4 +1,4 @@
-//! `pins` end to end: shown, and refreshed in a copy of the images by asking a real builder.
+//! `pins` end to end: shown, and updated in a copy of the images by a real builder.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn the_pins_are_shown() {
     project.run(&["pins", "--dry-run"]).fails(2, &["`--dry-run` is for `pins --update`"]);
 }
 
-/// A copy of the images in a project's folder, which xtask then takes for the workspace.
+/// Copies the images to a project's directory, so that xtask uses it as the workspace.
 fn copy(project: &Project) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for room in ["builder", "docker"] {
@@ -29,7 +29,7 @@ fn copy(project: &Project) {
     }
 }
 
-/// The lines that pin nothing.
+/// Returns the lines that are not pins.
 fn comments(text: &str) -> Vec<&str> {
     text.lines().filter(|line| line.starts_with('#') || line.is_empty()).collect()
 }

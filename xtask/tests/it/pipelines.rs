@@ -1,5 +1,5 @@
-//! The pipelines in `ci/` and `ci/onboard.sh`: their lines are known commands, and do what they
-//! should, in order, on the real engine. Their permissions, pins and caches are what is safe.
+//! The pipelines in `ci/`, and `ci/onboard.sh`. Their lines are known commands and work in order on
+//! the real engine. Their permissions, pins, and caches are safe.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::common::Run;
 use serde_json::Value;
 use xtask::testing::cli::parse;
 
-/// How the lines begin that are not commands of ours: GitLab's login, GitHub's settings.
+/// Prefixes of lines that are not our commands: GitLab's login, GitHub's settings.
 const OWN: [&str; 3] = [
     r#"echo "$CI_REGISTRY_PASSWORD" | docker login "#,
     r#"echo "DURANGO_CACHE_DIR=$RUNNER_TEMP/"#,
@@ -22,7 +22,7 @@ fn is_own(line: &str) -> bool {
     OWN.iter().any(|start| line.starts_with(start))
 }
 
-/// The parts of the store that may leave the machine that made them.
+/// The parts of the store that may leave the machine.
 const KEPT: [&str; 4] = ["layers", "mounts", "fresh", "VERSION"];
 
 fn root() -> PathBuf {
@@ -37,7 +37,7 @@ fn yaml(file: &str) -> Value {
     serde_saphyr::from_str(&text(file)).unwrap_or_else(|error| panic!("{file} is not YAML: {error}"))
 }
 
-/// A job and the lines that it gives to a shell.
+/// A job and its shell lines.
 type Job = (String, Vec<String>);
 
 fn github_steps(job: &Value) -> impl Iterator<Item = &Value> {
@@ -64,14 +64,14 @@ fn gitlab() -> Vec<Job> {
         .collect()
 }
 
-/// The words after `cargo xtask`.
+/// Returns the words after `cargo xtask`.
 fn words(line: &str) -> Vec<String> {
     let words = shell_words::split(line).unwrap_or_else(|error| panic!("`{line}`: {error}"));
     assert_eq!(words[..2.min(words.len())], ["cargo", "xtask"], "`{line}` is no call of cargo xtask");
     words[2..].to_vec()
 }
 
-/// The name of the command, which the table must know with its options.
+/// Returns the name of the command, which the table must know with its options.
 fn command(line: &str) -> &'static str {
     let args = words(line).into_iter().map(OsString::from).collect();
     parse::command_line(args).unwrap_or_else(|error| panic!("`{line}`: {error:#}")).0.name
@@ -106,7 +106,7 @@ fn actions_are_pinned_by_their_commit_and_images_by_their_major_version() {
         pipeline.lines().filter_map(|line| line.split_once("uses: ")).map(|(_, it)| it).collect();
     assert!(actions.len() >= 4, "{actions:?}");
     for action in actions {
-        // The version is for the reader, and for what proposes updates.
+        // The version is for readers and for update bots.
         let (commit, version) = action.split_once('@').expect("a pin").1.split_once(" # v").expect(action);
         assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{action}");
         assert_eq!(version.split('.').filter(|part| part.parse::<u32>().is_ok()).count(), 3, "{action}");
@@ -134,7 +134,7 @@ fn only_the_job_that_pushes_may_write_packages() {
         assert_eq!(uses("docker/login-action").is_some(), pushes, "{name}");
         let checkout = uses("actions/checkout").expect("a checkout");
         assert_eq!(checkout["with"]["persist-credentials"], false, "{name}");
-        // Secrets and contexts reach a shell through its environment alone.
+        // Secrets and contexts reach a shell only through its environment.
         let runs = github_steps(job).filter_map(|step| step["run"].as_str());
         runs.for_each(|line| assert!(!line.contains("${{"), "{name}: `{line}`"));
     }
@@ -152,7 +152,7 @@ fn an_image_is_named_in_lower_case() {
     assert_eq!(fs::read_to_string(file).expect("written"), "IMAGE=ghcr.io/myorg/some.repo_2\n");
 }
 
-/// The paths that a GitHub step keeps in its cache.
+/// Returns the paths that a GitHub step caches.
 fn github_paths(step: &Value) -> Vec<String> {
     step["with"]["path"].as_str().expect("paths").lines().map(str::to_owned).collect()
 }
@@ -189,7 +189,7 @@ fn the_first_day_uses_known_commands() {
     assert_eq!(commands, ["base-build", "frankenphp", "doctor"]);
 }
 
-/// A line as the CI's shell runs it, with a store of the test's own.
+/// Runs a line as the CI's shell does, with a store for the test.
 fn shell(line: &str, store: &tempfile::TempDir, env: &[(&str, &str)]) -> Run {
     let mut bash = Command::new("bash");
     bash.args(["-euo", "pipefail", "-c", line]).current_dir(root()).stdin(Stdio::null());
@@ -201,7 +201,7 @@ fn shell(line: &str, store: &tempfile::TempDir, env: &[(&str, &str)]) -> Run {
 #[ignore = "needs an engine"]
 fn the_pipelines_lines_run_in_order() {
     let store = tempfile::tempdir().expect("a directory");
-    // Nothing is sent anywhere: the lines that push are planned and not done, and nobody logs in.
+    // Nothing is uploaded: lines that push are only planned, and nothing logs in.
     let env = ["IMAGE", "CI_REGISTRY_IMAGE"].map(|name| (name, "durango-test/pushed"));
     let env = [env.as_slice(), &[("GITHUB_SHA", "0123abc"), ("CI_COMMIT_SHA", "0123abc")]].concat();
     let mut done: Vec<String> = Vec::new();
@@ -245,7 +245,7 @@ fn the_first_day_names_each_program_that_is_missing_with_its_remedy() {
     }
 }
 
-/// The containers of the first day, under a name of the test's own; they go with it.
+/// The containers of the first day, with names for this test. They are removed on drop.
 struct Day {
     store: tempfile::TempDir,
     project: String,
@@ -274,7 +274,7 @@ fn the_first_day_ends_with_a_page() {
     let run = day.run("ci/onboard.sh", &[("DURANGO_HTTP_PORT", &port)]);
     run.fails(1, &["is in use by another program", "DURANGO_HTTP_PORT"]);
     assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.all());
-    // It takes a port that is free, says which, and keeps it.
+    // It uses a free port, prints it, and keeps it.
     let run = day.run("ci/onboard.sh", &[]);
     assert_eq!(run.code, 0, "{}", run.all());
     let works = run.stdout.lines().find(|line| line.starts_with("It works: http://localhost:"));

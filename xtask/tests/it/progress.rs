@@ -1,11 +1,12 @@
-//! What is seen of a build while it runs: on a terminal, on one that is none, and in the logs of CIs.
+//! The display of a running build: on a terminal, without a terminal, and in CI logs.
 
 use std::process::{Command, Stdio};
 
 use crate::common::terminal::Terminal;
 use crate::common::{COMPOSE, Project, Run};
 
-/// Two stages side by side that run `step`, a script whose first argument is the stage's name, and a context that has bytes.
+/// Returns a project with two parallel stages that run `step`, a script whose first argument is the
+/// stage's name, and a context of some size.
 fn project(name: &str, step: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let stage = |stage: &str| {
@@ -31,7 +32,7 @@ fn project(name: &str, step: &str) -> Project {
 
 const BUILD: [&str; 5] = ["build", "app", "--file", "compose.yaml", "--no-save"];
 
-/// A step that prints a line each second, for so many seconds.
+/// Returns a step that prints a line each second for this many seconds.
 fn talking(seconds: u32) -> String {
     format!(
         "for i in $(seq 1 {seconds}); do echo $1 prints line $i, and that line is longer than a narrow terminal is wide, and longer than a wide one, too; sleep 1; done"
@@ -62,7 +63,7 @@ fn fits(lines: &[String], columns: usize) {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_terminal_shows_what_runs_and_nothing_of_it_is_left() {
+fn a_terminal_shows_running_steps_and_is_cleared_after() {
     for columns in [60_u16, 120] {
         let project = project("terminal", &talking(6));
         let mut terminal = Terminal::start(&project, &BUILD, (columns, 24));
@@ -141,7 +142,7 @@ fn ctrl_c_leaves_a_clean_terminal() {
     assert!(!all.iter().any(|line| line.starts_with(" 0:")), "{}", all.join("\n"));
 }
 
-/// The binary on a terminal of that kind, by `script`; what it wrote, both streams.
+/// Runs the binary on a terminal of this kind, through `script`. Returns both streams.
 fn on_terminal(project: &Project, stty: &str, args: &[&str]) -> Run {
     let command = project.command(args);
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -155,7 +156,7 @@ fn on_terminal(project: &Project, stty: &str, args: &[&str]) -> Run {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_terminal_that_cannot_be_drawn_upon_gets_lines() {
+fn a_terminal_that_cannot_be_drawn_on_gets_lines() {
     let table = [
         ("screen", "cols 0 rows 0", ""),
         ("dumb", "cols 80 rows 24", ""),
@@ -178,7 +179,7 @@ fn a_terminal_that_cannot_be_drawn_upon_gets_lines() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn no_color_and_color_are_obeyed() {
+fn no_color_and_color_are_respected() {
     let step = "printf 'a \\033[31mred\\033[0m word\\n'";
     let size = "cols 80 rows 24";
     let has_color = |run: &Run| run.stdout.contains("\x1b[32m") || run.stdout.contains("\x1b[31m");
@@ -205,20 +206,20 @@ fn a_failing_steps_output_is_lost_in_no_mode() {
     for mode in ["auto", "plain", "quiet", "rawjson"] {
         let project = project("lost", step);
         let run = project.run(&[&BUILD[..], &["--progress", mode]].concat());
-        run.fails(3, &["exit code 7", "  | left 40\n", "  | left 11\n", "the whole log: "]);
+        run.fails(3, &["exit code 7", "  | left 40\n", "  | left 11\n", "full log: "]);
     }
     let project = project("lost", step).env("TERM", "screen");
     let run = on_terminal(&project, "cols 60 rows 24", &BUILD);
     assert_eq!(run.code, 3, "{}", run.all());
     let (_, end) = run.stdout.rsplit_once("\x1b[K").expect("it was drawn");
-    for line in ["exit code 7", "  | left 40\r\n", "the whole log: "] {
+    for line in ["exit code 7", "  | left 40\r\n", "full log: "] {
         assert!(end.contains(line), "`{line}`: {}", run.all());
     }
 }
 
 #[test]
 #[ignore = "needs an engine"]
-fn modes_show_what_they_say() {
+fn each_mode_shows_its_lines() {
     let project = project("modes", "echo said");
     let quiet = project.run(&[&BUILD[..], &["-q"]].concat());
     quiet.succeeds();
@@ -234,7 +235,7 @@ fn modes_show_what_they_say() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn folds_where_a_ci_has_them() {
+fn ci_logs_have_folds() {
     let project = project("github", "echo $1 says").env("GITHUB_ACTIONS", "true").env("CI", "true");
     let run = project.run(&BUILD);
     run.succeeds();

@@ -1,4 +1,4 @@
-//! What a build leaves behind: small, without secrets, and told of whatever became of the build.
+//! The records of builds: small, without secrets, and complete however the build ended.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::common::{COMPOSE, Project, files};
 use serde_json::Value;
 
-/// A Dockerfile whose steps no other test shares.
+/// Returns a Dockerfile whose steps no other test shares.
 fn project(name: &str, rest: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let dockerfile = format!(
@@ -26,7 +26,7 @@ fn json(project: &Project, args: &[&str]) -> Value {
     serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one document: {}", run.all()))
 }
 
-/// The only build's files.
+/// Returns the files of the only build.
 fn record(project: &Project) -> Vec<(PathBuf, u64)> {
     files(&project.store().join("builds"))
 }
@@ -75,9 +75,9 @@ fn steps_say_when_they_began_and_what_they_took() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_build_that_failed_is_told_with_its_output() {
+fn a_failed_build_is_reported_with_its_output() {
     let project = project("broken", "RUN for i in $(seq 1 3000); do echo line $i; done; exit 42");
-    project.build(&["app"]).1.fails(3, &["the whole log: "]);
+    project.build(&["app"]).1.fails(3, &["full log: "]);
     let log = read(&project, "build.log");
     assert!(
         log.contains("] line 1\n") && log.contains("] line 3000\n") && log.contains("] line 1000\n"),
@@ -92,7 +92,7 @@ fn a_build_that_failed_is_told_with_its_output() {
     assert!(text.stdout.contains("exit code 42") && text.stdout.contains("| line 3000"), "{}", text.all());
 }
 
-/// A build that runs, its step having begun.
+/// Starts a build and waits until its step has begun.
 fn running(project: &Project) -> Child {
     let mut command = project.command(&["build", "app", "--file", "compose.yaml"]);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
@@ -106,7 +106,7 @@ fn running(project: &Project) -> Child {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_build_that_was_stopped_leaves_what_is_known() {
+fn a_stopped_build_leaves_a_record() {
     let project = project("stopped", "RUN echo begun; sleep 60");
     let mut child = running(&project);
     assert_eq!(json(&project, &["history", "--json"])["builds"][0]["result"], "running");
@@ -114,7 +114,7 @@ fn a_build_that_was_stopped_leaves_what_is_known() {
     project.run(&["report"]).fails(2, &["no build is recorded"]);
     project.run(&["history", "rm", "2", "--yes"]).fails(1, &["still runs"]);
     let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("told");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signaled");
     assert_eq!(child.wait().expect("ends").code(), Some(130));
     let report = json(&project, &["report", "--json"]);
     assert_eq!(report["result"], "interrupted");
@@ -128,7 +128,7 @@ fn a_build_that_was_stopped_leaves_what_is_known() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_build_that_was_killed_is_told_from_its_log() {
+fn a_killed_build_is_reconstructed_from_its_log() {
     let project = project("killed", "RUN echo begun; sleep 15");
     let mut child = running(&project);
     child.kill().expect("killed");
@@ -182,7 +182,7 @@ fn no_secret_is_in_a_record() {
 #[test]
 #[ignore = "needs an engine"]
 fn a_record_stays_small_whatever_a_build_prints() {
-    // BuildKit itself leaves lines out of what comes too fast, so the end comes a little later.
+    // BuildKit drops lines that arrive too fast, so the last ones arrive a little later.
     let rest = "RUN seq -f 'first: %.0f' 100000; sleep 2; echo the end of it\n\
         RUN seq -f 'then: %.0f' 100000; sleep 2; echo the very end; exit 7";
     let project = project("chatty", rest);
@@ -190,7 +190,7 @@ fn a_record_stays_small_whatever_a_build_prints() {
     let bytes: u64 = record(&project).iter().map(|(_, size)| size).sum();
     assert!(bytes < 200_000, "{bytes}");
     let log = read(&project, "build.log");
-    for line in ["first: 1\n", "lines are left out", "then: 1\n", "] the very end\n"] {
+    for line in ["first: 1\n", "lines skipped", "then: 1\n", "] the very end\n"] {
         assert!(log.contains(line), "{line}");
     }
 }
@@ -207,9 +207,9 @@ fn the_summary_of_a_ci_gets_each_build() {
     let text = fs::read_to_string(&summary).expect("there");
     assert!(text.starts_with("# before\n## ✓ app: built in "), "{text}");
     assert!(text.contains("## ✓ app: cached in ") && text.contains("### Steps that ran"), "{text}");
-    let folder = project.path("home").display().to_string();
-    let project = project.env("GITHUB_STEP_SUMMARY", &folder);
+    let directory = project.path("home").display().to_string();
+    let project = project.env("GITHUB_STEP_SUMMARY", &directory);
     let (_, run) = project.build(&["app", "--no-save"]);
     run.succeeds();
-    assert!(run.stderr.contains("not in the job's summary"), "{}", run.all());
+    assert!(run.stderr.contains("failed to write the job's summary"), "{}", run.all());
 }

@@ -1,4 +1,5 @@
-//! Caches in registries: layers that go from one machine to others, and every way in which a registry can fail.
+//! Caches in registries: layers that are shared between machines, and every way in which a registry
+//! can fail.
 
 use std::fs;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, base_of, cached};
 use serde_json::Value;
 
-/// A project whose steps no other test shares. `made` stands for the expensive part.
+/// Returns a project whose steps no other test shares. `made` stands for the expensive part.
 fn project(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let dockerfile = format!(
@@ -31,7 +32,7 @@ fn list_of(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// Another machine: a daemon with nothing but the base image, and a store of its own.
+/// Returns another machine: a daemon with only the base image, and a new store.
 fn another(project: Project, base: &str) -> (Project, SecondDaemon) {
     let daemon = SecondDaemon::start();
     daemon.receive(base);
@@ -55,7 +56,7 @@ fn layers_go_through_a_registry_to_other_machines_and_an_edit_there_finds_the_ne
     assert!(tags.iter().any(|tag| tag.ends_with(key)), "{tags:?}");
     assert_eq!(list(&report, "pushed").len(), 1);
 
-    // Unchanged, at home: nothing is pushed again.
+    // An unchanged build on the first machine pushes nothing again.
     let puts = registry.requests("PUT");
     let (again, run) = project.build(&["app", "--cache", &registry.cache()]);
     run.succeeds();
@@ -71,7 +72,8 @@ fn layers_go_through_a_registry_to_other_machines_and_an_edit_there_finds_the_ne
     assert_eq!(report["cache"]["saved"], Value::Null, "what a registry has is not fetched for a copy");
     assert_eq!(registry.requests("PUT"), puts);
 
-    // A line of the Dockerfile is another key: what came before it is still found, and the new key is pushed.
+    // A changed line of the Dockerfile changes the key. The earlier steps are still found, and the
+    // new key is pushed.
     let text = fs::read_to_string(project.path("Dockerfile")).expect("a Dockerfile");
     project.write("Dockerfile", &text.replace(">/count", ">/counted"));
     let (report, run) = project.build(&["app"]);
@@ -110,7 +112,7 @@ fn the_fallback_alone_serves_a_machine_that_never_saw_the_first_dockerfile() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_plan_tells_what_was_found_and_what_would_be_pushed() {
+fn a_plan_shows_what_was_found_and_what_would_be_pushed() {
     let (first, second) = (Registry::start(), Registry::start());
     let project = project("plan");
     project.build(&["app", "--cache", &first.cache()]).1.succeeds();
@@ -132,9 +134,9 @@ fn a_plan_tells_what_was_found_and_what_would_be_pushed() {
     assert_eq!(second.tags(), first.tags());
 }
 
-/// A build with a cache that does not work: it succeeds with a warning that has these words, and the
-/// cache is not passed to BuildKit, which would wait 10 s for each tag of a silent registry.
-fn shrugs(name: &str, cache: &str, words: &str) -> (Project, Value) {
+/// Builds with a cache that doesn't work. The build succeeds with a warning that has these words.
+/// The cache is not passed to BuildKit, which would wait 10 s for each tag of a silent registry.
+fn builds_with_a_warning(name: &str, cache: &str, words: &str) -> (Project, Value) {
     let project = project(name);
     project.build(&["app"]).1.succeeds();
     let (report, run) = project.build(&["app", "--cache", cache]);
@@ -156,25 +158,25 @@ fn shrugs(name: &str, cache: &str, words: &str) -> (Project, Value) {
 fn a_registry_that_is_down_costs_a_warning() {
     let mut registry = Registry::start();
     registry.stop();
-    shrugs("down", &registry.cache(), "connection refused");
-    shrugs("unknown", "registry=nowhere.invalid/team/cache", "cannot be reached");
+    builds_with_a_warning("down", &registry.cache(), "connection refused");
+    builds_with_a_warning("unknown", "registry=nowhere.invalid/team/cache", "cannot be reached");
 }
 
 #[test]
 #[ignore = "needs an engine"]
 fn a_registry_that_never_answers_is_waited_for_once() {
     let cache = registry::impostor(None);
-    let (project, _) = shrugs("silent", &cache, "no answer within 4 s");
-    // The next builds do not wait again.
+    let (project, _) = builds_with_a_warning("silent", &cache, "no answer within 4 s");
+    // The next builds don't wait again.
     let (report, run) = project.build(&["app", "--cache", &cache]);
     run.succeeds();
-    assert!(warnings(&report).contains("asked again after"), "{report}");
+    assert!(warnings(&report).contains("the next attempt is after"), "{report}");
 }
 
-/// Over a satellite or a VPN an answer takes longer than what is waited for by default.
+/// Over a satellite link or a VPN an answer takes longer than the default timeout.
 #[test]
 #[ignore = "needs an engine"]
-fn a_slow_registry_is_used_where_it_is_given_time() {
+fn a_slow_registry_is_used_with_a_longer_timeout() {
     let registry = Registry::start();
     let project = project("slow");
     project.build(&["app", "--cache", &registry.cache()]).1.succeeds();
@@ -186,7 +188,7 @@ fn a_slow_registry_is_used_where_it_is_given_time() {
     };
     let left_out = plan(&project);
     assert!(left_out.contains("no answer within 4 s") && !left_out.contains("type=registry"), "{left_out}");
-    // Another store has not seen that it was slow.
+    // A new store doesn't know yet that the registry is slow.
     let store = project.path("other-store").display().to_string();
     let project = project.env("DURANGO_CACHE_DIR", &store).env("DURANGO_REGISTRY_TIMEOUT", "300");
     let used = plan(&project);
@@ -197,17 +199,17 @@ fn a_slow_registry_is_used_where_it_is_given_time() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_server_that_is_no_registry_costs_a_warning() {
-    shrugs("broken", &registry::impostor(Some("500 Internal Server Error")), "500");
-    shrugs("refusing", &registry::impostor(Some("403 Forbidden")), "refuses");
-    shrugs("garbled", &registry::impostor(Some("200 OK")), "cannot be reached");
+fn a_server_other_than_a_registry_costs_a_warning() {
+    builds_with_a_warning("broken", &registry::impostor(Some("500 Internal Server Error")), "500");
+    builds_with_a_warning("refusing", &registry::impostor(Some("403 Forbidden")), "refuses");
+    builds_with_a_warning("garbled", &registry::impostor(Some("200 OK")), "cannot be reached");
 }
 
 #[test]
 #[ignore = "needs an engine"]
 fn credentials_are_those_of_docker() {
     let registry = Registry::guarded();
-    let (project, _) = shrugs("stranger", &registry.cache(), "docker login");
+    let (project, _) = builds_with_a_warning("stranger", &registry.cache(), "docker login");
     let log_in = |password: &str| {
         use base64::Engine as _;
         let auth = base64::engine::general_purpose::STANDARD.encode(format!("{}:{password}", USER.0));
@@ -231,20 +233,20 @@ fn credentials_are_those_of_docker() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_registry_whose_disk_is_full_costs_a_warning_and_keeps_what_it_has() {
-    // Smaller than the layer of 3 MB of noise.
+fn a_registry_with_a_full_disk_costs_a_warning_and_keeps_its_content() {
+    // Smaller than the layer with 3 MB of noise.
     let registry = Registry::small(2048);
     let project = project("full");
     let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
     run.succeeds();
     assert_eq!(report["result"], "built");
-    assert!(warnings(&report).contains("are not pushed to"), "{}", run.all());
+    assert!(warnings(&report).contains("failed to push the layers"), "{}", run.all());
     assert_eq!(report["cache"]["saved"], report["cache"]["key"], "the store has it all the same: {report}");
 }
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_registry_that_lost_its_layers_costs_a_rebuild_and_not_the_build() {
+fn a_registry_that_lost_its_layers_costs_a_rebuild_and_no_failure() {
     let registry = Registry::start();
     let project = project("registry-lost");
     let base = base_of(&project);
@@ -258,7 +260,7 @@ fn a_registry_that_lost_its_layers_costs_a_rebuild_and_not_the_build() {
     let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
     run.succeeds();
     assert_eq!(report["result"], "built", "{}", run.all());
-    // What it lost comes back.
+    // The lost layer comes back.
     assert!(registry.blobs().iter().any(|(_, size)| *size > 1_000_000), "{}", run.all());
 }
 
@@ -272,7 +274,7 @@ fn a_push_is_not_waited_for_when_the_registry_goes_silent_in_it() {
     assert_eq!(report["result"], "built");
     assert!(warnings(&report).contains("the registry stopped answering"), "{}", run.all());
     assert!(registry.tags().is_empty());
-    // The store has it all the same, and the next build, over a way that holds, pushes it.
+    // The store has the result. The next build pushes it over a working connection.
     assert_eq!(report["cache"]["saved"], report["cache"]["key"]);
     let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
     run.succeeds();
@@ -281,7 +283,7 @@ fn a_push_is_not_waited_for_when_the_registry_goes_silent_in_it() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn images_that_build_upon_each_other_share_one_repository() {
+fn images_that_build_on_each_other_share_one_repository() {
     let registry = Registry::start();
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let compose = "
@@ -316,9 +318,9 @@ services:
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_cache_that_the_builder_alone_cannot_read_is_told_and_is_not_why_a_step_failed() {
+fn a_cache_that_only_the_builder_cannot_read_is_reported_and_is_not_the_cause_of_a_failure() {
     let project = project("unread");
-    // As where the builder is on another network: xtask asks nobody about a cache of the user's own.
+    // xtask doesn't probe the user's own cache, because the builder may be on another network.
     let set = ["app", "--set", "app.cache-from=type=registry,ref=127.0.0.1:1/team/cache:x"];
     let (report, run) = project.build(&set);
     run.succeeds();

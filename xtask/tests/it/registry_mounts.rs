@@ -1,4 +1,4 @@
-//! Cache mounts in a registry: packs go out and come in as they are, each once.
+//! Cache mounts in a registry: packs are pushed and pulled unchanged, each once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,10 +28,10 @@ use xtask::testing::store::mount::{self, MountEntry, SavedMount};
 use xtask::testing::store::mount_image::{self, RemoteMount};
 use xtask::testing::store::policy::Policy;
 
-/// How long a registry of the tests may take for an answer.
+/// The timeout for an answer of a test registry.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// A machine: a store, and a daemon.
+/// A machine: a store and a daemon.
 struct Machine {
     dir: tempfile::TempDir,
     layout: Layout,
@@ -40,7 +40,7 @@ struct Machine {
 
 impl Machine {
     fn new(daemon: Option<&SecondDaemon>) -> Self {
-        let dir = tempfile::Builder::new().prefix("durango-test-").tempdir().expect("a temporary folder");
+        let dir = tempfile::Builder::new().prefix("durango-test-").tempdir().expect("a temporary directory");
         let layout = Layout::new(dir.path(), dir.path().join("store"));
         fs::create_dir_all(&layout.store).expect("made");
         let env = daemon.map(|daemon| ("DOCKER_HOST".to_owned(), daemon.host())).into_iter().collect();
@@ -48,7 +48,7 @@ impl Machine {
     }
 
     fn publish(&self, cache: &Cache, mounts: &[SavedMount]) -> (Vec<String>, Vec<String>) {
-        let (scratch, log) = self.folders();
+        let (scratch, log) = self.scratch_and_log();
         let budget = self.budget(10 << 30);
         let to = self.transport(scratch.path(), (&log, &budget));
         publish_mounts(&to, cache, mounts, &mut live::Quiet).expect("not interrupted")
@@ -59,14 +59,14 @@ impl Machine {
     }
 
     fn fetch_within(&self, budget: u64, mounts: &[RemoteMount]) -> (Vec<SavedMount>, Vec<String>) {
-        let (scratch, log) = self.folders();
+        let (scratch, log) = self.scratch_and_log();
         let budget = self.budget(budget);
         let from = self.transport(scratch.path(), (&log, &budget));
         fetch_mounts(&from, mounts, &mut live::Quiet).expect("not interrupted")
     }
 
-    fn folders(&self) -> (tempfile::TempDir, Log) {
-        let scratch = tempfile::tempdir_in(self.dir.path()).expect("a folder");
+    fn scratch_and_log(&self) -> (tempfile::TempDir, Log) {
+        let scratch = tempfile::tempdir_in(self.dir.path()).expect("a directory");
         (scratch, Log::new(self.dir.path().join("log"), Redactor::default()))
     }
 
@@ -87,7 +87,7 @@ impl Machine {
         }
     }
 
-    /// Adds a pack of noise to a mount and saves it, as the first or as a later state.
+    /// Adds a pack of noise to a mount and saves it, as the first or a later state.
     fn save(&self, id: &str, second: i64) -> SavedMount {
         let identity = MountIdentity { id: id.into(), ..MountIdentity::default() };
         let dir = self.layout.all_mounts().join(identity.slug());
@@ -125,14 +125,14 @@ fn cache(registry: &Registry, more: &str) -> Cache {
     caches.registries.into_iter().next().expect("a registry")
 }
 
-/// What a registry has of a mount.
+/// Returns the state of a mount in a registry.
 fn held(cache: &Cache, mount: &SavedMount) -> RemoteMount {
     let reference = cache.mount(&mount.entry.identity.slug(), &mount.entry.platform);
     let config = asking::document("default", &reference, Wanted::Config, TIMEOUT).expect("it is there");
     RemoteMount { reference, entry: mount_image::entry(&config).expect("a mount") }
 }
 
-/// Sizes of a registry's blobs of any weight, by name.
+/// Returns the large blobs of a registry by name.
 fn heavy(registry: &Registry) -> BTreeSet<String> {
     let blobs = registry.blobs().into_iter().filter(|(_, size)| *size > 100_000);
     blobs.map(|(path, _)| path.display().to_string()).collect()
@@ -155,7 +155,7 @@ fn a_mount_goes_through_a_registry_and_only_its_increments_do_so_again() {
     let (written, _) = home.publish(&cache, std::slice::from_ref(&first));
     assert!(written.is_empty(), "it is there already");
 
-    // Another machine, with nothing.
+    // Another, empty machine.
     let second = SecondDaemon::start();
     let away = Machine::new(Some(&second));
     let (fetched, warnings) = away.fetch(&[held(&cache, &first)]);
@@ -164,7 +164,7 @@ fn a_mount_goes_through_a_registry_and_only_its_increments_do_so_again() {
     let at_rest = mount::read(&fetched[0].dir).expect("a sound mount");
     at_rest.blobs().try_for_each(|blob| layout_check::verify(&fetched[0].dir, blob)).expect("sound blobs");
 
-    // It grows there and comes back: one more pack, and home fetches that alone.
+    // The mount grows there. The first machine then fetches only the one new pack.
     let grown = away.save("durango-test-mount", 2);
     assert_eq!(grown.entry.packs.len(), 2);
     let (written, warnings) = away.publish(&cache, std::slice::from_ref(&grown));
@@ -186,7 +186,7 @@ fn a_mount_goes_through_a_registry_and_only_its_increments_do_so_again() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn mounts_that_cannot_travel_cost_a_warning_each_and_leave_the_store_as_it_was() {
+fn mounts_that_cannot_be_transferred_cost_a_warning_each_and_leave_the_store_unchanged() {
     let mut registry = Registry::start();
     let machine = Machine::new(None);
     let mount = machine.save("durango-test-stays", 1);
@@ -215,7 +215,7 @@ fn mounts_that_cannot_travel_cost_a_warning_each_and_leave_the_store_as_it_was()
     assert!(fetched.is_empty() && warnings[0].contains("the store may take"), "{warnings:?}");
     assert!(!other.layout.all_mounts().exists());
 
-    // What the store has for another platform, or newer, stays.
+    // Entries for another platform, and newer ones, stay in the store.
     let elsewhere = Machine::new(None);
     let theirs = elsewhere.save("durango-test-stays", 5);
     let (fetched, warnings) = elsewhere.fetch(std::slice::from_ref(&there));
@@ -223,12 +223,12 @@ fn mounts_that_cannot_travel_cost_a_warning_each_and_leave_the_store_as_it_was()
     let arm = MountEntry { platform: "linux/arm64".into(), ..theirs.entry };
     fs::write(theirs.dir.join("entry.json"), serde_json::to_vec(&arm).expect("JSON")).expect("written");
     let (fetched, warnings) = elsewhere.fetch(std::slice::from_ref(&there));
-    assert!(fetched.is_empty() && warnings[0].contains("the store holds it for linux/arm64"), "{warnings:?}");
+    assert!(fetched.is_empty() && warnings[0].contains("the store has it for linux/arm64"), "{warnings:?}");
 
     registry.stop();
     let grown = machine.save("durango-test-stays", 2);
     let (written, warnings) = machine.publish(&cache, std::slice::from_ref(&grown));
-    assert!(written.is_empty() && warnings[0].contains("is not pushed"), "{warnings:?}");
+    assert!(written.is_empty() && warnings[0].contains("failed to push"), "{warnings:?}");
     assert_eq!(mount::read(&grown.dir).expect("sound").packs.len(), 2);
 }
 
@@ -262,8 +262,8 @@ fn the_first_registry_that_has_a_mount_serves_it() {
     assert!(registries::mounts(&session, "default", &held, &[wanted(&both, "linux/arm64")]).is_empty());
 }
 
-/// A project with a step that adds a line to its cache mount and shows what is in it. It takes long enough for being stopped: one that
-/// does not is over before its mount is back.
+/// Returns a project with a step that adds a line to its cache mount and prints the content. The
+/// step takes long enough to be stopped: a shorter one would end before its mount is restored.
 fn counting(name: &str) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let id = format!("durango-test-{}", &format!("{:x}", Sha256::digest(&salt))[..12]);
@@ -307,7 +307,7 @@ fn an_edit_on_another_machine_finds_the_cache_mount_of_the_first() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_registry_that_is_new_is_given_what_there_is_also_where_nothing_runs() {
+fn a_new_registry_gets_all_mounts_even_if_no_step_runs() {
     let registry = Registry::start();
     let project = counting("new-registry");
     project.build(&["app"]).1.succeeds();

@@ -1,4 +1,5 @@
-//! `report`: its forms, of records made by hand, and its page in a browser. Pictures go to `target/report/`.
+//! `report`: its formats on handmade records, and its page in a browser. Pictures go to
+//! `target/report/`.
 
 use std::fs;
 
@@ -27,7 +28,7 @@ fn one_build_in_each_form() {
     assert_eq!((json["schema"].as_u64(), json["build"].as_str()), (Some(1), Some("20261116-101500-6a")));
     assert_eq!(json["critical_path"]["steps"], serde_json::json!([2, 4, 5, 6]));
     let markdown = project.run(&["report", "2026111", "--format", "markdown"]);
-    markdown.fails(2, &["is the beginning of 8 builds"]);
+    markdown.fails(2, &["is the prefix of 8 builds"]);
     let markdown = project.run(&["report", "20261117", "--format", "markdown"]);
     assert!(markdown.stdout.starts_with("## ✓ frankenphp-base-builder: built in 96 s"), "{}", markdown.all());
 }
@@ -44,11 +45,11 @@ fn a_file_is_written_in_the_form_of_its_name() {
     let run = project.run(&["report", "--format", "html", "--output", "-"]);
     assert!(run.stdout.ends_with("</html>\n"), "{}", run.all());
     project.run(&["report", "--format", "pdf"]).fails(2, &["`--format pdf` is unknown", "markdown"]);
-    project.run(&["report", "--format", "html", "--json"]).fails(2, &["two forms"]);
-    project.run(&["report", "x"]).fails(2, &["there is no build `x`"]);
+    project.run(&["report", "--format", "html", "--json"]).fails(2, &["two formats"]);
+    project.run(&["report", "x"]).fails(2, &["build `x` not found"]);
 }
 
-/// The page of the last build.
+/// Returns the page of the last build.
 fn page(project: &crate::common::Project, name: &str) -> std::path::PathBuf {
     project.run(&["report", "--output", name]).succeeds();
     project.path(name)

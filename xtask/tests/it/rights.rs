@@ -1,4 +1,4 @@
-//! What a bake file that is not ours may reach, and how the user grants more.
+//! The permissions of a foreign bake file, and how the user grants more.
 
 use std::fs;
 use std::process::Command;
@@ -7,7 +7,7 @@ use xtask::testing::engine::Version;
 
 use crate::common::Project;
 
-/// A bake file in a directory of its own, next to a home directory.
+/// Returns a bake file in a directory of its own, next to a home directory.
 fn project(target: &str) -> Project {
     let bake = format!(
         "target \"app\" {{\n  dockerfile-inline = \"FROM scratch\\nCOPY Dockerfile /pwned\"\n  context = \".\"\n{target}\n}}\n"
@@ -39,13 +39,13 @@ fn a_foreign_file_writes_nowhere_else_unless_it_is_allowed() {
     let output = format!("  output = [\"type=local,dest={}\"]", outside.display());
     let project = self::project(&output);
     let run = build(&project, &[]);
-    run.fails(2, &["writes `", "if you trust the file, grant it: --allow fs.write="]);
+    run.fails(2, &["writes `", "if you trust the file, allow it: --allow fs.write="]);
     assert!(!outside.exists());
     let grant = format!("fs.write={}", outside.display());
     build(&project, &["--allow", &grant]).succeeds();
     assert!(outside.join("pwned").is_file());
     fs::remove_dir_all(outside).expect("removed");
-    // What the user names in another option needs no grant.
+    // Paths that the user names in another option need no permission.
     let named = format!("app.output=type=local,dest={}", project.path("named").display());
     build(&self::project(""), &["--set", &named]).succeeds();
     assert!(project.path("named/pwned").is_file());
@@ -65,7 +65,7 @@ fn a_foreign_file_reads_nowhere_else_unless_it_is_allowed() {
     for (target, right) in table.into_iter().take(known) {
         let project = project(target);
         let run = build(&project, &[]);
-        run.fails(2, &[&format!("grant it: --allow {right}")]);
+        run.fails(2, &[&format!("allow it: --allow {right}")]);
         project.run(&["plan", "app", "--file", "foreign/docker-bake.hcl"]).fails(2, &["grant it"]);
     }
     let project = project("  contexts = { x = \"../home/.ssh\" }");

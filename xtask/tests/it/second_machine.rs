@@ -1,4 +1,4 @@
-//! What another engine makes of a store, and what an engine without the containerd image store is told.
+//! A store on another engine, and the messages for an engine without the containerd image store.
 
 use std::process::Command;
 
@@ -30,8 +30,9 @@ fn layers_that_one_engine_saved_are_hits_on_another() {
     assert!(cached(&report, "COPY --from=made"));
 }
 
-/// Whoever prunes one record of BuildKit 0.13 makes it forget every result: moving mounts removes nothing from the builder. On an engine of its
-/// own, since other tests prune.
+/// When one record of BuildKit 0.13 is pruned, it forgets every result. So saving and restoring
+/// mounts must remove nothing from the builder. The test has an engine of its own, because other
+/// tests prune.
 #[test]
 #[ignore = "needs an engine"]
 fn a_builder_knows_its_layers_after_a_large_mount_was_saved() {
@@ -43,17 +44,18 @@ fn a_builder_knows_its_layers_after_a_large_mount_was_saved() {
     let (report, run) = project.build(&["app"]);
     run.succeeds();
     assert!(report["cache"]["mounts"][0]["saved_bytes"].as_u64() > Some(64 << 20), "{report}");
-    // Another store has nothing: only the builder can.
+    // The new store is empty, so the result can only come from the builder.
     let other = project.path("other").display().to_string();
     let (report, run) = project.build(&["app", "--no-save", "--cache-dir", &other]);
     run.succeeds();
     assert_eq!(report["result"], "cached", "{}", run.all());
 }
 
-/// A store that only a build without an image filled has zstd throughout; whatever an image is used for works all the same.
+/// A store that only builds without an image filled has zstd layers. The image works anyway, for
+/// every use.
 #[test]
 #[ignore = "needs an engine"]
-fn an_image_of_layers_from_a_store_is_as_good_as_any() {
+fn an_image_with_layers_from_a_store_works_for_every_use() {
     let project = project("zstd");
     let (report, run) = project.build(&["app", "--set", "app.output=type=cacheonly"]);
     run.succeeds();
@@ -80,12 +82,12 @@ fn an_image_of_layers_from_a_store_is_as_good_as_any() {
     // An unchanged build makes the same image again.
     assert_eq!(project.build(&["app"]).0["targets"][0]["digest"], report["targets"][0]["digest"]);
     project.write("Dockerfile", "FROM durango-test/zstd\nRUN cat /made >/more\n");
-    let upon = project.path("").display().to_string();
-    docker(&["buildx", "build", "--tag", "durango-test/upon", &upon]);
-    assert_eq!(docker(&["run", "--rm", "durango-test/upon", "cat", "/more"]), made);
+    let context = project.path("").display().to_string();
+    docker(&["buildx", "build", "--tag", "durango-test/derived", &context]);
+    assert_eq!(docker(&["run", "--rm", "durango-test/derived", "cat", "/more"]), made);
 }
 
-/// Media types of an image's layers, by the archive that `docker save` made.
+/// Returns the media types of an image's layers from the archive of `docker save`.
 fn media_types(archive: &str) -> Vec<String> {
     let read = |name: &str| -> Value {
         let output = Command::new("tar").args(["-xOf", archive, name]).output().expect("tar runs");
@@ -99,7 +101,7 @@ fn media_types(archive: &str) -> Vec<String> {
 
 #[test]
 #[ignore = "needs an engine"]
-fn an_engine_with_the_classic_store_builds_and_says_what_it_cannot() {
+fn an_engine_with_the_classic_store_builds_and_names_its_limits() {
     let project = project("classic");
     let base = base_of(&project);
     let second = SecondDaemon::start_with(r#"{"features": {"containerd-snapshotter": false}}"#);

@@ -1,5 +1,5 @@
-//! A secret of each kind is planted and built with, in a build that is good and in one that fails;
-//! then everything that was shown or kept is searched for it.
+//! A secret of each kind is used in a build that succeeds and in one that fails. Then all output
+//! and all files are searched for it.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::common::{Project, Run, files};
 
-/// A Compose file with secrets in arguments: from the environment, as a literal, by names of
+/// A Compose file with secrets in arguments: from the environment, as a literal, with names of
 /// several kinds.
 const COMPOSE: &str = "
 services:
@@ -26,9 +26,9 @@ services:
         COLOR: green-word
 ";
 
-/// Each word that must be nowhere, with what it is.
+/// Returns each word that must be nowhere, with its description.
 fn words() -> Vec<(&'static str, String)> {
-    // Put together here, so that no form of a token stands in a file.
+    // Joined here, so that no file contains a complete token.
     let token = |prefix: &str, rest: &str| format!("{prefix}{rest}");
     let words = [
         ("an argument's value", "arg-word-4711".to_owned()),
@@ -54,7 +54,7 @@ fn words() -> Vec<(&'static str, String)> {
     words.into()
 }
 
-/// Steps that print all of them, each in its own way, and end with `code`.
+/// Returns steps that print all of the words, each in its own way, and end with `code`.
 fn project(name: &str, code: u8) -> Project {
     let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let all = words();
@@ -117,7 +117,7 @@ fn with<'a>(args: &[&'a str]) -> Vec<&'a str> {
     [args, &build, &SECRETS].concat()
 }
 
-/// No word is in a text, nor in what is Base64 in the stream of BuildKit.
+/// Asserts that a text has no word, and neither has the Base64 in BuildKit's stream.
 #[track_caller]
 fn has_none(what: &str, text: &str) {
     for (kind, word) in words() {
@@ -139,7 +139,7 @@ fn shows_none(args: &[&str], run: &Run) {
     has_none(&format!("stderr of {args:?}"), &run.stderr);
 }
 
-/// Nothing of it in the store, whatever kind of file.
+/// Asserts that no file in the store has a word.
 #[track_caller]
 fn keeps_none(store: &Path) {
     let all = files(store);
@@ -205,7 +205,7 @@ fn a_changed_secret_runs_its_step_and_is_not_shown() {
     run.succeeds();
     let report: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
     assert_eq!(report["result"], "built", "{}", run.all());
-    assert!(run.stdout.contains("DEPLOY_TOKEN: another value"), "{}", run.all());
+    assert!(run.stdout.contains("DEPLOY_TOKEN: changed value"), "{}", run.all());
     let explained = project.run(&["explain"]);
     assert!(!explained.stdout.contains("-word-4711"), "{}", explained.all());
 }
@@ -234,7 +234,7 @@ fn no_secret_is_in_the_arguments_of_a_process() {
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             calls += usize::from(line.contains("buildx") && line.contains("arguments.json"));
-            // A child of ours has our own arguments until it has become the program that it runs.
+            // A child process has our own arguments until it has started its program.
             if !own.contains(&pid)
                 && !line.contains(env!("CARGO_BIN_EXE_xtask"))
                 && line.contains("-word-4711")
@@ -253,7 +253,7 @@ fn no_secret_is_in_the_arguments_of_a_process() {
     assert!(image.stdout.contains("label-word-4711"), "the label did arrive: {}", image.all());
 }
 
-/// What is not a line break, a color or text.
+/// Returns the control sequences, without line breaks and colors.
 fn sequences(text: &str) -> Vec<String> {
     let mut rest = text.to_owned();
     while let Some(at) = rest.find("\x1b[") {
@@ -312,7 +312,7 @@ fn nothing_that_a_build_prints_drives_a_terminal_or_a_ci() {
             assert_eq!(run.code, if code == "0" { 0 } else { 3 }, "{}", run.all());
             let mut text = run.stderr.clone() + &run.stdout;
             if ci == Some("GITLAB_CI") {
-                // Its own marks of folds.
+                // Its own markers of folds.
                 let is_mark =
                     |line: &&str| !line.contains("section_start:") && !line.contains("section_end:");
                 text = text.lines().filter(is_mark).map(|line| line.to_owned() + "\n").collect();

@@ -1,4 +1,4 @@
-//! `setup` end to end, on homes of its own: twice is once, and undoing is exact.
+//! `setup` end to end, with temporary homes. A second run changes nothing, and undo is exact.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,8 +8,8 @@ use crate::common::second_daemon::SecondDaemon;
 use crate::common::{Project, Run, run_as_nobody, skip};
 use serde_json::Value;
 
-/// Every file of the home and of the daemon's folder but those in which buildx keeps what it is asked: content, mode, and where a link
-/// leads.
+/// Content, mode, and link target of every file in the home and the daemon's directory, except
+/// those in which buildx keeps its state.
 type Snapshot = BTreeMap<String, (Vec<u8>, u32, String)>;
 
 fn snapshot(project: &Project) -> Snapshot {
@@ -23,7 +23,7 @@ fn snapshot(project: &Project) -> Snapshot {
     files.map(|entry| (entry.path().display().to_string(), read(entry.path()))).collect()
 }
 
-/// A home with these files; the daemon's configuration is `etc/daemon.json`.
+/// Returns a home with these files. The daemon's configuration is `etc/daemon.json`.
 fn home(files: &[(&str, &str)]) -> Project {
     let project = Project::new(files);
     let json = project.path("etc/daemon.json").display().to_string();
@@ -71,7 +71,7 @@ fn twice_is_once_and_undo_is_exact() {
 }
 
 #[test]
-fn files_that_were_not_there_go_again() {
+fn new_files_are_removed_by_undo() {
     let project = home(&[]);
     let before = snapshot(&project);
     let first = run(&project, &[]);
@@ -103,7 +103,7 @@ fn a_link_stays_a_link() {
 }
 
 #[test]
-fn what_the_user_changed_since_stays() {
+fn later_changes_of_the_user_stay() {
     let project = home(&[("home/.bashrc", "a"), ("etc/daemon.json", "{\"mtu\": 1400}\n")]);
     run(&project, &[]);
     project.write("home/.bashrc", &format!("first\n{}last\n", read(&project, "home/.bashrc")));
@@ -112,7 +112,7 @@ fn what_the_user_changed_since_stays() {
     run(&project, &["--undo"]);
     assert_eq!(read(&project, "home/.bashrc"), "first\na\nlast\n");
     assert_eq!(read(&project, "etc/daemon.json"), "{\"mtu\": 1300}\n");
-    assert_eq!(fs::read_dir(project.path("etc")).expect("a folder").count(), 1, "nothing is left beside it");
+    assert_eq!(fs::read_dir(project.path("etc")).expect("a directory").count(), 1, "no other file is left");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_dry_run_shows_and_changes_nothing() {
 }
 
 #[test]
-fn what_cannot_be_written_or_read_stops_it_before_anything_is_changed() {
+fn an_unreadable_or_unwritable_file_stops_it_before_anything_is_changed() {
     let locked = home(&[("home/.bashrc", "a"), ("home/.zshrc", "b")]);
     fs::set_permissions(locked.path("home/.zshrc"), fs::Permissions::from_mode(0o444)).expect("changed");
     let broken = home(&[("home/.bashrc", "a"), ("etc/daemon.json", "{\"mtu\": }")]);
@@ -150,7 +150,7 @@ fn what_cannot_be_written_or_read_stops_it_before_anything_is_changed() {
         project.run(&["setup"]).fails(1, &[words, "error: failed to"]);
         assert_eq!(snapshot(project), before);
     }
-    dangling.run(&["setup"]).fails(1, &["it is a link to nothing"]);
+    dangling.run(&["setup"]).fails(1, &["it is a dangling link"]);
     assert_eq!(read(&dangling, "home/.bashrc"), "a");
 }
 
@@ -165,7 +165,7 @@ fn the_document_names_what_was_changed() {
 }
 
 #[test]
-fn a_daemon_of_roots_is_left_alone_and_the_command_is_said() {
+fn a_daemon_that_needs_root_is_skipped_and_the_command_is_printed() {
     let project = home(&[("home/.bashrc", "a"), ("etc/daemon.json", "{}")]);
     fs::set_permissions(project.path("home/.bashrc"), fs::Permissions::from_mode(0o666)).expect("opened");
     let Some(run) = run_as_nobody(&project, &["setup"]) else { return skip("needs root") };
@@ -176,7 +176,8 @@ fn a_daemon_of_roots_is_left_alone_and_the_command_is_said() {
     assert!(read(&project, "home/.bashrc").contains("DOCKER_BUILDKIT=1"));
 }
 
-/// A daemon that keeps less build cache than the images need gets a limit that does, unless the user has set one.
+/// A daemon that keeps less build cache than the images need gets a larger limit, unless the user
+/// has set one.
 #[test]
 #[ignore = "needs an engine"]
 fn a_limit_that_is_too_small_is_raised_once_and_undone_exactly() {
@@ -209,7 +210,7 @@ fn a_limit_that_is_too_small_is_raised_once_and_undone_exactly() {
     assert_eq!(read(&project, "etc/daemon.json"), small);
 }
 
-/// The limit that is written is one that the daemon takes, and the doctor finds it enough.
+/// The daemon accepts the written limit, and the doctor finds it large enough.
 #[test]
 #[ignore = "needs an engine"]
 fn the_daemon_takes_the_limit() {
@@ -222,5 +223,5 @@ fn the_daemon_takes_the_limit() {
     let document: Value = serde_json::from_str(&project.run(&["doctor", "--json"]).stdout).expect("JSON");
     let checks = document["checks"].as_array().expect("checks");
     let check = checks.iter().find(|check| check["name"] == "build cache").expect("a check");
-    assert_eq!((&check["state"], &check["detail"]), (&"ok".into(), &"up to 42.9 GB are kept".into()));
+    assert_eq!((&check["state"], &check["detail"]), (&"ok".into(), &"limit 42.9 GB".into()));
 }

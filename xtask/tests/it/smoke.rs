@@ -1,4 +1,4 @@
-//! `smoke` end to end: the real image passes, broken ones fail, nothing stays behind.
+//! `smoke` end to end: the real image passes, broken images fail, and nothing is left.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Shutdown, TcpListener};
@@ -17,15 +17,15 @@ fn docker(args: &[&str]) -> String {
     run.stdout.trim().to_owned()
 }
 
-/// An image made of the real one by changing its container; removed at the end.
+/// An image derived from the real one by a change of its container. It is removed on drop.
 struct Derived(String);
 
 impl Derived {
-    /// `change` is an instruction as `docker commit` takes it; a file's text is put in at a path.
+    /// `change` is an instruction for `docker commit`. `file` is a path and its text.
     fn new(change: &str, file: Option<(&str, &str)>) -> Self {
         let container = docker(&["create", IMAGE]);
         if let Some((path, text)) = file {
-            let dir = tempfile::tempdir().expect("a folder");
+            let dir = tempfile::tempdir().expect("a directory");
             let local = dir.path().join("file");
             std::fs::write(&local, text).expect("written");
             docker(&["cp", &local.to_string_lossy(), &format!("{container}:{path}")]);
@@ -51,7 +51,7 @@ fn smoke(args: &[&str]) -> (Value, Run) {
     (json, run)
 }
 
-/// The containers that a run with `-v` says it creates.
+/// Returns the containers that a run with `-v` reports to create.
 fn created(stderr: &str) -> Vec<String> {
     let lines = stderr.lines().filter_map(|line| line.strip_prefix("$ docker create --name "));
     lines.filter_map(|line| Some(line.split(' ').next()?.to_owned())).collect()
@@ -65,7 +65,7 @@ fn assert_nothing_is_left(stderr: &str) {
     }
 }
 
-/// The state of a check, and what it saw.
+/// Returns the state of a check, and its detail.
 #[track_caller]
 fn state<'a>(json: &'a Value, name: &str) -> (&'a str, &'a str) {
     let checks = json["checks"].as_array().expect("checks");
@@ -80,10 +80,10 @@ fn with_state<'a>(json: &'a Value, state: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn without_an_engine_it_says_so() {
+fn without_an_engine_the_error_says_so() {
     let empty = Project::new(&[]);
     let bin = empty.path("home").to_string_lossy().into_owned();
-    empty.env("PATH", &bin).run(&["smoke"]).fails(1, &["no `docker` on the PATH"]);
+    empty.env("PATH", &bin).run(&["smoke"]).fails(1, &["`docker` is not on the PATH"]);
 }
 
 #[test]
@@ -97,9 +97,9 @@ fn an_engine_that_does_not_answer_is_one_error() {
 #[ignore = "needs an engine"]
 fn an_unknown_image_is_one_clear_error() {
     let run = Project::new(&[]).run(&["smoke", "durango-test/nowhere:1"]);
-    run.fails(1, &["there is no image `durango-test/nowhere:1`", "cargo xtask frankenphp"]);
+    run.fails(1, &["image `durango-test/nowhere:1` not found", "cargo xtask frankenphp"]);
     assert_eq!((run.stdout.as_str(), run.stderr.lines().count()), ("", 2), "{}", run.all());
-    Project::new(&[]).run(&["smoke", "Not An Image"]).fails(2, &["cannot be an image's name"]);
+    Project::new(&[]).run(&["smoke", "Not An Image"]).fails(2, &["is not a valid image name"]);
 }
 
 #[test]
@@ -155,12 +155,12 @@ fn an_image_without_opcache_fails_for_opcache_alone() {
     assert_eq!(run.code, 1, "{}", run.all());
     assert_eq!(json["result"], "failed");
     assert_eq!(with_state(&json, "fail"), ["extensions", "opcache"], "{}", run.all());
-    assert!(state(&json, "opcache").1.contains("the image's list names it"), "{json}");
+    assert!(state(&json, "opcache").1.contains("it is in the image's list"), "{json}");
 }
 
 #[test]
 #[ignore = "needs an engine"]
-fn each_fault_is_seen_by_its_own_check() {
+fn each_fault_is_found_by_its_own_check() {
     let faults = "opcache.enable = 0\napc.enabled = 0\nfile_uploads = Off\nsession.save_path = /nowhere\n\
         variables_order = EGPCS\n";
     let ini = Some(("/etc/frankenphp/php.ini.d/faults.ini", faults));
@@ -189,7 +189,7 @@ fn each_fault_is_seen_by_its_own_check() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn an_open_image_is_seen_by_its_own_checks() {
+fn an_insecure_image_is_found_by_its_own_checks() {
     // The admin API for PHP code, root, hidden files, and no command line of PHP.
     let caddyfile = "{\n\tskip_install_trust\n\tadmin localhost:2019\n\t{$CADDY_GLOBAL_OPTIONS}\n\
         \tfrankenphp {\n\t\t{$FRANKENPHP_CONFIG}\n\t}\n}\n{$SERVER_NAME:localhost} {\n\
@@ -208,9 +208,8 @@ fn an_open_image_is_seen_by_its_own_checks() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn an_engine_elsewhere_publishes_nothing_and_is_proven_all_the_same() {
-    // The engine of these tests behind TCP, at an address that is not the one of this machine's
-    // own engine.
+fn a_remote_engine_publishes_no_port_and_the_image_is_still_tested() {
+    // The engine of these tests over TCP, at an address that differs from this machine's engine.
     let path = std::env::var("DOCKER_HOST").unwrap_or_default();
     let path = path.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned();
     let listener = TcpListener::bind("127.0.0.2:0").expect("a port");
@@ -260,18 +259,18 @@ fn an_image_that_does_not_start_fails_and_says_why() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn only_what_is_named_is_run() {
+fn only_named_checks_run() {
     let (json, run) = smoke(&["--only", "gd", "--only", "labels"]);
     run.succeeds();
     assert_eq!(with_state(&json, "ok"), ["labels", "start-web", "extensions", "gd"]);
     assert_eq!(created(&run.stderr).len(), 1, "{}", run.all());
     let run = Project::new(&[]).run(&["smoke", "--only", "labls"]);
-    run.fails(2, &["no check is named `labls`"]);
+    run.fails(2, &["unknown check `labls`"]);
 }
 
 #[test]
 #[ignore = "needs an engine"]
-fn two_runs_do_not_meet() {
+fn two_parallel_runs_are_independent() {
     let one = std::thread::spawn(|| smoke(&["--only", "page"]).1);
     let two = std::thread::spawn(|| smoke(&["--only", "page"]).1);
     one.join().expect("a run").succeeds();

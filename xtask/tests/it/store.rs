@@ -1,4 +1,4 @@
-//! The store from end to end: what it shows, checks, bounds and empties, and what it makes of bad input.
+//! The store end to end: it is listed, checked, limited, cleared, and given invalid input.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +18,8 @@ fn json(run: &Run) -> Value {
     serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("one document: {}", run.all()))
 }
 
-/// A project with a store that no engine is needed for: one sound generation, made by hand, and records of two builds.
+/// Returns a project with a store that needs no engine: one valid handmade generation, and records
+/// of two builds.
 fn by_hand() -> (Project, PathBuf) {
     let project = Project::new(&[]);
     let key = "a".repeat(64);
@@ -65,7 +66,7 @@ fn ls_names_what_is_there() {
 }
 
 #[test]
-fn what_is_damaged_is_set_aside_with_its_reason() {
+fn a_damaged_entry_is_quarantined_with_its_reason() {
     let (project, dir) = by_hand();
     let sound = project.run(&["cache", "verify", "--json"]);
     assert_eq!((sound.code, json(&sound)["checked"].as_u64()), (0, Some(1)), "{}", sound.all());
@@ -77,7 +78,7 @@ fn what_is_damaged_is_set_aside_with_its_reason() {
     assert!(dir.exists(), "a dry run moves nothing");
     let run = project.run(&["cache", "verify", "--json"]);
     assert_eq!(run.code, 1, "{}", run.all());
-    let aside = PathBuf::from(json(&run)["quarantine"][0].as_str().expect("a folder"));
+    let aside = PathBuf::from(json(&run)["quarantine"][0].as_str().expect("a directory"));
     let reason = fs::read_to_string(aside.join("reason")).expect("a reason");
     assert!(reason.contains("has the digest") && aside.join("content/index.json").exists(), "{reason}");
     assert!(!dir.exists());
@@ -85,7 +86,7 @@ fn what_is_damaged_is_set_aside_with_its_reason() {
 }
 
 #[test]
-fn gc_shows_a_list_and_just_that_goes() {
+fn gc_lists_entries_and_removes_only_these() {
     let (project, dir) = by_hand();
     let dead = project.store().join("tmp/20260101-000000-7fffffff");
     fs::create_dir_all(&dead).expect("made");
@@ -114,14 +115,14 @@ fn gc_shows_a_list_and_just_that_goes() {
 }
 
 #[test]
-fn words_that_are_wrong_are_told() {
+fn wrong_arguments_are_errors() {
     let (project, dir) = by_hand();
     let table: &[(&[&str], &str)] = &[
         (&["cache", "gc", "--budget", "much"], "`--budget` is `much`"),
-        (&["cache", "gc", "--older-than", "x"], "`--older-than x` is no number"),
+        (&["cache", "gc", "--older-than", "x"], "`--older-than x` is not a number"),
         (&["cache", "clear", "layer"], "did you mean `layers`?"),
         (&["cache", "clear", "layers"], "add --yes"),
-        (&["cache", "clear", "--yes"], "needs what to clear"),
+        (&["cache", "clear", "--yes"], "needs the kinds to clear"),
         (&["cache", "lss"], "did you mean `ls`?"),
         (&["cache", "ls", "--budget", "1"], "`cache ls` does not take `--budget`"),
     ];
@@ -132,7 +133,7 @@ fn words_that_are_wrong_are_told() {
 }
 
 #[test]
-fn clear_takes_the_kinds_that_are_named() {
+fn clear_removes_the_named_kinds() {
     let (project, dir) = by_hand();
     let shown = project.run(&["cache", "clear", "builds", "--dry-run"]);
     shown.succeeds();
@@ -146,7 +147,7 @@ fn clear_takes_the_kinds_that_are_named() {
 }
 
 #[test]
-fn a_store_of_another_format_is_left_alone() {
+fn a_store_of_another_format_is_not_changed() {
     let (project, dir) = by_hand();
     fs::write(project.store().join("VERSION"), "99\n").expect("written");
     for args in [
@@ -158,7 +159,7 @@ fn a_store_of_another_format_is_left_alone() {
         project.run(args).fails(1, &["has format 99", "use a newer xtask"]);
     }
     assert!(dir.exists());
-    // It can be freed by naming its format, and by nothing else.
+    // Only naming its format clears it.
     let clear = |more: &[&str]| project.run(&[&["cache", "clear"][..], more].concat());
     clear(&["all", "--format", "98", "--yes"]).fails(2, &["has format 99"]);
     clear(&["layers", "--format", "99", "--yes"]).fails(2, &["needs `all`"]);
@@ -169,7 +170,7 @@ fn a_store_of_another_format_is_left_alone() {
     other.run(&["cache", "clear", "all", "--format", "99", "--yes"]).succeeds();
     assert!(!freed.exists() && !other.store().join("VERSION").exists());
     other.run(&["cache", "ls"]).succeeds();
-    // One generation alone that a newer xtask wrote stays as well.
+    // A single generation of a newer xtask stays as well.
     fs::write(project.store().join("VERSION"), "2").expect("written");
     let entry = fs::read_to_string(dir.join("entry.json")).expect("there");
     fs::write(dir.join("entry.json"), entry.replace("\"format\":2", "\"format\":3")).expect("written");
@@ -194,7 +195,7 @@ fn built(name: &str) -> Project {
 
 #[test]
 #[ignore = "needs an engine"]
-fn what_a_build_finds_damaged_is_set_aside() {
+fn damage_that_a_build_finds_is_quarantined() {
     let project = built("aside");
     project.build(&["app"]).1.succeeds();
     let layers = files(&project.store().join("layers"));
@@ -211,7 +212,7 @@ fn what_a_build_finds_damaged_is_set_aside() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_build_goes_on_where_its_store_cannot_be_written() {
+fn a_build_succeeds_if_its_store_is_not_writable() {
     let project = built("readonly");
     fs::write(project.path("store"), "a file").expect("written");
     let (report, run) = project.build(&["app"]);
@@ -219,7 +220,7 @@ fn a_build_goes_on_where_its_store_cannot_be_written() {
     assert_eq!(report["result"], "built");
     assert!(report["warnings"].to_string().contains("cannot be written"), "{report}");
     assert_eq!(fs::read_to_string(project.path("store")).expect("there"), "a file");
-    // A mount that is read-only, where the machine lets a test make one; the generation in it is read.
+    // A read-only file system, if the machine lets a test mount one. The generation in it is read.
     fs::remove_file(project.path("store")).expect("removed");
     project.build(&["app"]).1.succeeds();
     let before = files(&project.store());
@@ -270,7 +271,7 @@ fn du_counts_builder_and_store() {
 }
 
 #[test]
-fn a_store_that_nobody_may_enter_is_no_damage() {
+fn an_inaccessible_store_is_not_damaged() {
     let (project, dir) = by_hand();
     fs::set_permissions(project.store(), fs::Permissions::from_mode(0o755)).expect("set");
     let project =

@@ -1,4 +1,5 @@
-//! One store and several builds, branches, projects and users: what each of them finds and may see.
+//! One store with several builds, branches, projects, and users: what each of them finds and may
+//! see.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{Project, Run, files};
 
-/// A project with two steps; `salt` keeps its steps apart from those of every other test.
+/// Returns a project with two steps. `salt` separates its steps from those of other tests.
 fn project(name: &str, image: &str) -> Project {
     let salt = format!("{name}-{}-{:?}", std::process::id(), std::time::SystemTime::now());
     let dockerfile =
@@ -35,13 +36,13 @@ fn image(name: &str) -> String {
     format!("    image: durango-test/{name}:${{TAG:-dev}}\n")
 }
 
-/// Directories of results in a store.
+/// Returns the directories of results in a store.
 fn results(project: &Project) -> Vec<PathBuf> {
     let all = files(&project.store().join("layers")).into_iter();
     all.filter(|(path, _)| path.ends_with("entry.json")).map(|(path, _)| path).collect()
 }
 
-/// Files and directories in a store that the group or others may use.
+/// Returns the files and directories in a store that the group or others may access.
 fn exposed(project: &Project) -> Vec<PathBuf> {
     let all = walkdir::WalkDir::new(project.store()).into_iter().map(|entry| entry.expect("readable"));
     let is_exposed = |entry: &walkdir::DirEntry| {
@@ -179,7 +180,7 @@ fn a_store_is_private_after_builds_of_every_kind() {
     assert_eq!(exposed(&project), Vec::<PathBuf>::new());
     let bundle = fs::metadata(project.path("bundle.tar")).expect("there").permissions().mode();
     assert_eq!(bundle & 0o777, 0o600, "{bundle:o}");
-    // A store from before is closed as well, by the next build.
+    // The next build closes an older store as well.
     fs::set_permissions(project.store(), fs::Permissions::from_mode(0o755)).expect("set");
     umask(&["cache", "import", "--from", "bundle.tar"]).succeeds();
     umask(&build).succeeds();
@@ -188,7 +189,7 @@ fn a_store_is_private_after_builds_of_every_kind() {
 
 #[test]
 #[ignore = "needs an engine"]
-fn a_long_build_makes_nobody_else_fail() {
+fn a_long_build_makes_no_other_build_fail() {
     let long = project("long", &image("long"));
     long.write("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY a.txt /a\nRUN sleep 600\n");
     let mut child = long
@@ -208,7 +209,7 @@ fn a_long_build_makes_nobody_else_fail() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let other =
-        project("beside", &image("beside")).env("DURANGO_CACHE_DIR", &long.store().display().to_string());
+        project("other", &image("other")).env("DURANGO_CACHE_DIR", &long.store().display().to_string());
     let (report, run) = other.build(&["app"]);
     run.succeeds();
     assert_eq!(report["cache"]["saved"], report["cache"]["key"], "{report}");

@@ -36,8 +36,8 @@ const RETIRED: &[(&str, &str)] = &[
 const PHRASES: &[(&str, &str)] =
     &[("once more", "again"), ("parted by", "separated by"), ("of no account", "not used")];
 
-/// Hosts whose addresses may be in the tree: those of tools, and of documents about them. A registry
-/// or a mirror is the machine's choice.
+/// Hosts whose addresses may be in the tree: those of tools, and of documents about them. A
+/// registry or a mirror is the machine's choice.
 const HOSTS: &[&str] = &[
     "caddyserver.com",
     "frankenphp.dev",

@@ -1,5 +1,6 @@
-//! The truth of forecasts and causes: thirty edits of a project of three Dockerfiles. Before each build it is foreseen which steps run, how long that
-//! takes and why; then it is built, and all of that is compared.
+//! The truth of forecasts and causes: thirty edits of a project of three Dockerfiles. Before each
+//! build it is foreseen which steps run, how long that takes and why; then it is built, and all of
+//! that is compared.
 
 mod project;
 mod table;
@@ -17,7 +18,7 @@ use table::{EDITS, Edit};
 /// How one edit went.
 struct Outcome {
     /// Steps that were foreseen as cached or run, and of them those that were so.
-    told: usize,
+    predicted: usize,
     right: usize,
     /// Steps of which it was said that it depends.
     open: usize,
@@ -57,7 +58,7 @@ fn rows(case: &Case, outcomes: &[Outcome]) -> Vec<Row> {
     let row = |name: &str, against: &str, part: f64, whole: f64, limit: f64| {
         Row::ratio(&format!("{}: {name}", case.name), against, part, whole, limit)
     };
-    let told = sum(&|one| one.told);
+    let predicted = sum(&|one| one.predicted);
     let causes = |side: fn((bool, bool)) -> bool| {
         let asked: Vec<bool> = outcomes.iter().filter_map(|one| one.cause).map(side).collect();
         #[expect(clippy::cast_precision_loss, reason = "thirty edits")]
@@ -69,7 +70,7 @@ fn rows(case: &Case, outcomes: &[Outcome]) -> Vec<Row> {
         outcomes.iter().filter_map(|one| Some((one.expected? - one.seconds).abs() / one.seconds)).collect();
     let missed = outcomes.iter().map(|one| one.missed).fold(0.0, f64::max);
     vec![
-        row("wrong steps", "steps with a forecast", told - sum(&|one| one.right), told, 0.03)
+        row("wrong steps", "steps with a forecast", predicted - sum(&|one| one.right), predicted, 0.03)
             .unit(Unit::Count),
         row("steps that may run", "all steps", sum(&|one| one.open), sum(&|one| one.steps), 0.15)
             .unit(Unit::Count),
@@ -83,13 +84,13 @@ fn rows(case: &Case, outcomes: &[Outcome]) -> Vec<Row> {
 /// What was foreseen against what came.
 fn compare(edit: &Edit, plan: &Value, report: &Value) -> Outcome {
     let list = |document: &Value| document["steps"].as_array().cloned().unwrap_or_default();
-    let (foreseen, ran) = (list(plan), list(report));
+    let (forecast, ran) = (list(plan), list(report));
     let seconds = report["seconds"].as_f64().unwrap_or_default();
     let mut outcome = Outcome {
-        told: 0,
+        predicted: 0,
         right: 0,
         open: 0,
-        steps: foreseen.len(),
+        steps: forecast.len(),
         cause: None,
         missed: 0.0,
         expected: plan["expected"]["seconds"].as_f64(),
@@ -97,10 +98,10 @@ fn compare(edit: &Edit, plan: &Value, report: &Value) -> Outcome {
         notes: Vec::new(),
     };
     let mut rest = ran.clone();
-    for step in &foreseen {
+    for step in &forecast {
         let Some(at) = rest.iter().position(|other| is_same(step, other)) else {
             outcome.notes.push(format!("no step {}", name(step)));
-            outcome.told += 1;
+            outcome.predicted += 1;
             continue;
         };
         let came = rest.remove(at);
@@ -110,11 +111,11 @@ fn compare(edit: &Edit, plan: &Value, report: &Value) -> Outcome {
             outcome.open += 1;
             continue;
         }
-        outcome.told += 1;
+        outcome.predicted += 1;
         if (state == "runs") == did_run {
             outcome.right += 1;
         } else {
-            outcome.notes.push(format!("{} was foreseen as {state}", name(step)));
+            outcome.notes.push(format!("{} was forecast as {state}", name(step)));
             if did_run {
                 outcome.missed = outcome.missed.max(came["seconds"].as_f64().unwrap_or_default());
             }
@@ -127,11 +128,11 @@ fn compare(edit: &Edit, plan: &Value, report: &Value) -> Outcome {
                 cause["kind"] == kind && cause["detail"].as_str().is_some_and(|text| text.contains(word))
             })
         };
-        let named = (names(&foreseen), names(&ran));
+        let named = (names(&forecast), names(&ran));
         if named != (true, true) {
             outcome
                 .notes
-                .push(format!("the cause {kind} `{word}` was foreseen: {}, named: {}", named.0, named.1));
+                .push(format!("the cause {kind} `{word}` was forecast: {}, named: {}", named.0, named.1));
         }
         outcome.cause = Some(named);
     }
@@ -167,8 +168,8 @@ impl Outcome {
         let notes: String = self.notes.iter().map(|note| format!("\n      {note}")).collect();
         let cause = edit.cause.map_or_else(String::new, |(kind, _)| format!(", {kind}"));
         format!(
-            "  {:<46} {}/{} right, {} open, {time} s foreseen, {:.1} s taken{cause}{notes}",
-            edit.name, self.right, self.told, self.open, self.seconds
+            "  {:<46} {}/{} right, {} open, {time} s forecast, {:.1} s taken{cause}{notes}",
+            edit.name, self.right, self.predicted, self.open, self.seconds
         )
     }
 }

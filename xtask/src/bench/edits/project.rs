@@ -114,7 +114,8 @@ impl Project {
         run(command).map(drop)
     }
 
-    /// Takes just this project's results from the builder: their commands are nobody else's at the time of the bench.
+    /// Takes just this project's results from the builder: their commands are nobody else's at the
+    /// time of the bench.
     fn lose(&self, text: &str) -> Result<()> {
         let sh = Shell::new()?;
         let builder = "default";

@@ -108,7 +108,8 @@ pub(crate) fn facts(
     })
 }
 
-/// Holds the results that BuildKit is shown; those that were removed since they were found are not shown.
+/// Holds the results that BuildKit is shown; those that were removed since they were found are not
+/// shown.
 pub(super) fn hold(session: &Session, facts: &mut BuildFacts) -> Holds {
     let found = facts.stored.values_mut().map(|stored| &mut stored.found.generations);
     let mut held = Holds::default();
@@ -170,7 +171,7 @@ fn base_image(
     names: &[String],
 ) -> Result<Option<Base>> {
     let Some(pinned) = pinned(session)? else { return Ok(None) };
-    let wants = |name: &String| declaration.targets[name].builds_upon(&pinned);
+    let wants = |name: &String| declaration.targets[name].is_based_on(&pinned);
     if !names.iter().any(wants) {
         return Ok(None);
     }
@@ -209,8 +210,8 @@ fn fresh(
     FreshFacts { platform, path, file, warning, source, inputs, chosen: Vec::new() }
 }
 
-/// Where no target builds upon the pinned base image, it may still be there, and has the tools that pack cache mounts. It is not
-/// made for that.
+/// Where no target builds upon the pinned base image, it may still be there, and has the tools that
+/// pack cache mounts. It is not made for that.
 fn tools(session: &Session, engine: &Engine) -> Result<Option<Base>> {
     let pinned = pinned(session)?.unwrap_or_else(|| defaults::PINNED.to_owned());
     base_image::there(session, engine, &pinned)

@@ -1,6 +1,7 @@
-//! Which cache mounts a running build needs and its builder lacks. The builder is asked when a step with mounts starts, about what is
-//! being used alone, and about all of its mounts once the call has ended for that: a build in which none runs pays nothing, and nothing
-//! is asked beside one that a step may lose its mount by (`disk_usage::Which`).
+//! Which cache mounts a running build needs and its builder lacks. The builder is asked when a step
+//! with mounts starts, about what is being used alone, and about all of its mounts once the call
+//! has ended for that: a build in which none runs pays nothing, and nothing is asked beside one
+//! that a step may lose its mount by (`disk_usage::Which`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +26,8 @@ pub(in crate::commands) struct MissingMount {
     pub remote: Option<RemoteMount>,
 }
 
-/// Watches all calls of one build. Each mount is looked at once, but for one whose step was over before the builder answered.
+/// Watches all calls of one build. Each mount is looked at once, but for one whose step was over
+/// before the builder answered.
 pub(in crate::commands) struct MountMonitor<'a> {
     plan: &'a Plan,
     seen: Mutex<Seen>,
@@ -59,7 +61,8 @@ impl<'a> MountMonitor<'a> {
         self.seen().asked.extend(mounts);
     }
 
-    /// Mounts of steps that run now and that were not looked at before. It is called for each event, and asks nobody.
+    /// Mounts of steps that run now and that were not looked at before. It is called for each
+    /// event, and asks nobody.
     pub(in crate::commands) fn look(&self, trace: &Trace) -> BTreeSet<usize> {
         let mut seen = self.seen();
         seen.begun = seen.begun.or_else(|| trace.begun());
@@ -72,7 +75,8 @@ impl<'a> MountMonitor<'a> {
         own.filter(|at| seen.asked.insert(*at)).collect()
     }
 
-    /// Whether the steps that use these mounts lack what can be had; one that is over already was not worth it.
+    /// Whether the steps that use these mounts lack what can be had; one that is over already was
+    /// not worth it.
     pub(in crate::commands) fn is_lacking(&self, session: &Session, new: &BTreeSet<usize>) -> bool {
         let mut made = Vec::new();
         for (at, ages) in self.ask(session, Which::InUse, new) {
@@ -88,8 +92,8 @@ impl<'a> MountMonitor<'a> {
         can_be_had
     }
 
-    /// What the builder lacks when the call has ended for that: of those steps, of others that had begun as well, and of the stages that
-    /// are built upon theirs.
+    /// What the builder lacks when the call has ended for that: of those steps, of others that had
+    /// begun as well, and of the stages that are built upon theirs.
     pub(in crate::commands) fn lacking(&self, session: &Session, trace: &Trace) -> Vec<MissingMount> {
         let plan = &self.plan.mounts;
         let wanted = {
@@ -100,7 +104,7 @@ impl<'a> MountMonitor<'a> {
                 running(trace).filter(|(state, _)| state.completed.is_none() || !state.error.is_empty());
             for (state, label) in cut_off {
                 let own = plan.of_step(&state.targets, label).into_iter();
-                let all = own.chain(plan.upon(&state.targets, label));
+                let all = own.chain(plan.dependents(&state.targets, label));
                 wanted.extend(all.filter(|at| seen.asked.insert(*at)));
             }
             wanted
@@ -125,7 +129,8 @@ impl<'a> MountMonitor<'a> {
         }
     }
 
-    /// Where each of them can be had: the store, else the first registry that has it. Those that cannot be had are left out.
+    /// Where each of them can be had: the store, else the first registry that has it. Those that
+    /// cannot be had are left out.
     fn sources(&self, session: &Session, wanted: &[usize]) -> Vec<MissingMount> {
         let plan = &self.plan.mounts;
         let slug = |at: usize| plan.mounts[at].identity.slug();
@@ -152,8 +157,9 @@ fn running(trace: &Trace) -> impl Iterator<Item = (&VertexState, &StepName)> {
     trace.steps().filter(|(state, label)| state.started.is_some() && !state.cached && label.is_run())
 }
 
-/// Of each mount that is wanted, whether the records of it are older than the build: a builder lacks one of which it has no older record.
-/// Nothing where it does not name its mounts: what is there must not be overwritten by what is older.
+/// Of each mount that is wanted, whether the records of it are older than the build: a builder
+/// lacks one of which it has no older record. Nothing where it does not name its mounts: what is
+/// there must not be overwritten by what is older.
 fn ages(
     plan: &MountPlan,
     records: &[Record],

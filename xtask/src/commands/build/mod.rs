@@ -1,4 +1,5 @@
-//! `base-build`, `frankenphp`, `build` and `plan`: from options to facts, plan, execution and report.
+//! `base-build`, `frankenphp`, `build` and `plan`: from options to facts, plan, execution and
+//! report.
 
 mod damaged_results;
 pub(crate) mod facts;
@@ -128,7 +129,8 @@ fn show(session: &Session, missing: &[Step], plan: &Plan, found: Option<&Forecas
     Ok(0)
 }
 
-/// A dry run where nothing can be asked: the steps that would mend that, and the call as far as it is known.
+/// A dry run where nothing can be asked: the steps that would mend that, and the call as far as it
+/// is known.
 fn without_engine(
     session: &Session,
     options: &BuildOptions,
@@ -146,7 +148,7 @@ fn without_engine(
         outln!("{}", json::line(&session.redactor.document(&document)?)?);
         return Ok(0);
     }
-    outln!("{}\n{}\nwith --provision, these steps come first:", problem.what(), problem.remedy());
+    outln!("{}\n{}\nwith --provision, these steps run first:", problem.what(), problem.remedy());
     first.iter().for_each(|step| outln!("{}", step.to_shell()));
     outln!("then the declaration is read, and its targets are built:");
     outln!("docker buildx bake -f {} {}", options.files[0].display(), options.targets.join(" "));
@@ -209,7 +211,8 @@ fn build_and_keep(
             return (assemble::broken(plan, begun.elapsed(), failure, signals::interrupted()), Err(error));
         }
     };
-    // Each save holds what it reads. A result that this build was shown may have to make room for a new one.
+    // Each save holds what it reads. A result that this build was shown may have to make room for a
+    // new one.
     drop(held);
     store_upkeep::quarantine(session, &built.damaged);
     let ended = &built.ended;
@@ -221,19 +224,19 @@ fn build_and_keep(
     if is_stopped {
         report.result = BuildResult::Interrupted;
     }
-    let told = StepOutcomes::report(forecast_task, record, plan, &ended.trace, &mut report);
+    let outcomes = StepOutcomes::report(forecast_task, record, plan, &ended.trace, &mut report);
     if is_stopped {
         return (report, Err(error::interrupted()));
     }
     let mut done = Ok(());
     if report.failure.is_none() {
         store_upkeep::touch(plan);
-        done = save_results::keep(session, plan, &built, &told, record, &mut report);
+        done = save_results::keep(session, plan, &built, &outcomes, record, &mut report);
     }
     if let Err(error) = &done {
         report
             .warnings
-            .push(format!("the images are there, and keeping what they came to was ended: {error:#}"));
+            .push(format!("the images are built, but saving the results was interrupted: {error:#}"));
         report.result = if signals::interrupted() { BuildResult::Interrupted } else { report.result };
     }
     (report, done)

@@ -73,7 +73,7 @@ fn current(
         Err(error) => {
             signals::check()?;
             let mut kept = known.unwrap_or_default();
-            facts.secrets.warnings.push(unasked(&kept, &format!("the mirror gave no answer: {error:#}")));
+            facts.secrets.warnings.push(unasked(&kept, &format!("the mirror did not answer: {error:#}")));
             kept.next = now + PAUSE;
             kept
         }
@@ -84,10 +84,10 @@ fn current(
 
 fn unasked(known: &Packages, why: &str) -> String {
     if known.versions.is_empty() {
-        return format!("the versions of Debian packages are not known; {why}");
+        return format!("the versions of Debian packages are unknown; {why}");
     }
     let day = known.asked.strftime("%Y-%m-%d");
-    format!("the versions of Debian packages are those of {day}; {why}")
+    format!("using the versions of Debian packages of {day}; {why}")
 }
 
 /// Asks in a scratch directory of its own: a plan has none, and a build's has to stay empty.

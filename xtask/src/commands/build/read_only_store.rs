@@ -1,5 +1,5 @@
-//! A store that can't be written, or that a newer version wrote: builds read it as far as possible, and write the files of
-//! the run to a temporary directory.
+//! A store that can't be written, or that a newer version wrote: builds read it as far as possible,
+//! and write the files of the run to a temporary directory.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub(in crate::commands) struct Aside {
 /// Returns a temporary directory if the store can't be written; `None` if it can.
 pub(in crate::commands) fn needed(session: &Session) -> Result<Option<Aside>> {
     let Some(reason) = reason(&session.layout) else { return Ok(None) };
-    let dir = temporary().context("failed to make a temporary directory in place of the store")?;
+    let dir = temporary().context("failed to create a temporary directory in place of the store")?;
     let layout = Layout { aside: Some(dir.path().to_path_buf()), ..session.layout.clone() };
     let session = Session {
         sh: session.sh.clone(),
@@ -69,8 +69,8 @@ fn reason(layout: &Layout) -> Option<String> {
     let refused = refusal(&layout.store).or_else(|| rooms.find_map(refusal));
     let refused = refused.or_else(|| lock::refusal(layout))?;
     Some(format!(
-        "the store `{}` cannot be written ({refused}): the build goes on without a record and saves nothing\n\
-         free some space, correct the permissions, or name another directory with --cache-dir",
+        "the store `{}` is not writable ({refused}): this build has no record and saves nothing\nfree \
+         some space, correct the permissions, or name another directory with --cache-dir",
         layout.store.display()
     ))
 }

@@ -20,7 +20,8 @@ pub(crate) struct Asked<'a> {
     question: RegistryQuery<'a>,
 }
 
-/// Asks them all for the tags of all targets. With `--no-cache` nothing is read, and whoever runs every step pushes all.
+/// Asks them all for the tags of all targets. With `--no-cache` nothing is read, and whoever runs
+/// every step pushes all.
 pub(crate) fn ask<'a>(
     session: &'a Session,
     options: &'a BuildOptions,
@@ -57,9 +58,9 @@ fn tags(targets: &[String], references: &[String], documents: &[Option<String>])
     targets.iter().enumerate().map(|(at, target)| (target.clone(), tags(at))).collect()
 }
 
-/// Which of these cache mounts the registries have: the first that has one serves it. `wanted` are slugs of
-/// [`crate::project::mount::MountIdentity`] with the platform each was filled on. A registry that gave no
-/// layers, or has layers alone, is not asked.
+/// Which of these cache mounts the registries have: the first that has one serves it. `wanted` are
+/// slugs of [`crate::project::mount::MountIdentity`] with the platform each was filled on. A
+/// registry that gave no layers, or has layers alone, is not asked.
 pub fn mounts<'a>(
     session: &'a Session,
     builder: &'a str,

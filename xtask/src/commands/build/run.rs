@@ -1,5 +1,5 @@
-//! A plan's one call of bake, made again where that mends it: cache mounts are put back when a step is about to run that lacks
-//! them, and what a registry or the engine lost is done without.
+//! A plan's one call of bake, made again where that mends it: cache mounts are put back when a step
+//! is about to run that lacks them, and what a registry or the engine lost is done without.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -37,9 +37,10 @@ use crate::store::damage::Damaged;
 
 /// Said where a build is made again without registries.
 const UNDELIVERED: &str =
-    "a registry does not deliver layers that its cache promised; building without registries";
+    "a registry does not deliver layers that its cache lists; building without registries";
 
-/// How long is waited after each race of the engine. What two builds got into each other's way over may stay so until the other one is over.
+/// How long is waited after each race of the engine. What two builds got into each other's way over
+/// may stay so until the other one is over.
 const RACES: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_secs(2),
@@ -58,7 +59,8 @@ pub(in crate::commands) struct Built {
     pub damaged: Vec<Damaged>,
 }
 
-/// Prepares and makes the call, with its output in `log`. After Ctrl-C it gives what happened until then.
+/// Prepares and makes the call, with its output in `log`. After Ctrl-C it gives what happened until
+/// then.
 pub(in crate::commands) fn bake(
     session: &Session,
     plan: &Plan,
@@ -101,8 +103,8 @@ pub(in crate::commands) fn bake(
     Ok(Built { ended, put_back, damaged })
 }
 
-/// Makes a call after one that failed. Steps that completed in the failed call were run by this build, and its time
-/// counts.
+/// Makes a call after one that failed. Steps that completed in the failed call were run by this
+/// build, and its time counts.
 fn retry(
     ended: &mut BakeOutcome,
     started: Instant,
@@ -171,8 +173,9 @@ impl Run<'_> {
         bake::run_until(&call, &mut **self.watcher.borrow_mut(), is_enough)
     }
 
-    /// Restores what steps will need before they begin. A step that begins all the same without a mount that can be had stops the
-    /// build, which goes on once the mount is restored: what ran before is cached by then, and counted as what it was.
+    /// Restores what steps will need before they begin. A step that begins all the same without a
+    /// mount that can be had stops the build, which goes on once the mount is restored: what ran
+    /// before is cached by then, and counted as what it was.
     fn with_mounts(&self) -> Result<(BakeOutcome, TransferResult)> {
         let started = Instant::now();
         let lookout = MountMonitor::new(self.plan);
@@ -196,7 +199,8 @@ impl Run<'_> {
         }
     }
 
-    /// The call, while a thread asks the builder about mounts of steps that begin: the stream of events waits for nobody.
+    /// The call, while a thread asks the builder about mounts of steps that begin: the stream of
+    /// events waits for nobody.
     fn call_and_look(&self, lookout: &MountMonitor<'_>) -> Result<BakeOutcome> {
         let asking = Session {
             sh: Shell::new()?,

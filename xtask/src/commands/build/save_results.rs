@@ -1,4 +1,5 @@
-//! After the build: what is kept of it, by the store and by registries. What fails here costs a warning, never the build.
+//! After the build: what is kept of it, by the store and by registries. What fails here costs a
+//! warning, never the build.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -34,13 +35,15 @@ pub(in crate::commands) fn keep(
     session: &Session,
     plan: &Plan,
     built: &Built,
-    told: &StepOutcomes,
+    outcomes: &StepOutcomes,
     record: &Record,
     report: &mut BuildReport,
 ) -> Result<()> {
-    // A build that finds the results from before is worse than none that is saved, so this comes first.
+    // A build that finds the results from before is worse than none that is saved, so this comes
+    // first.
     if let Err(error) = steps::run(&plan.remember, session.globals.verbose) {
-        let why = "what was run again is not remembered, so the next build may find the results from before";
+        let why = "failed to record which steps were run again: the next build may use the results from \
+         before";
         warn(session, report, &format!("{why}: {error:#}"));
     }
     let trace = &built.ended.trace;
@@ -50,7 +53,7 @@ pub(in crate::commands) fn keep(
     for save in &plan.saves {
         let digest = digest(report, &save.target);
         if save::is_needed(save, digest.as_ref(), assemble::ran(trace, &save.target)) {
-            let made = (digest.as_ref(), told.keys(&save.target));
+            let made = (digest.as_ref(), outcomes.keys(&save.target));
             save_one(session, plan, save, made, record, report)?;
         }
     }
@@ -70,7 +73,8 @@ pub(in crate::commands) fn keep(
     Ok(())
 }
 
-/// The mounts of steps that ran, and those that the store lacks where it or a registry has just been given the layers.
+/// The mounts of steps that ran, and those that the store lacks where it or a registry has just
+/// been given the layers.
 fn take_out(
     session: &Session,
     plan: &Plan,
@@ -119,7 +123,8 @@ fn take_out(
     Ok(moved.done.into_iter().map(|(entry, _)| entry).collect())
 }
 
-/// What new packs may take: of a mount that is packed as a whole what it took before, else half of what the builder says it has.
+/// What new packs may take: of a mount that is packed as a whole what it took before, else half of
+/// what the builder says it has.
 fn expected(session: &Session, plan: &Plan, mounts: &[PlannedMount], budget: &Budget) -> u64 {
     let new: Vec<&PlannedMount> = mounts.iter().filter(|mount| mount.held.is_none()).collect();
     let again =
@@ -135,7 +140,8 @@ fn expected(session: &Session, plan: &Plan, mounts: &[PlannedMount], budget: &Bu
     (known + unknown).min(budget.bytes() / 2)
 }
 
-/// Mounts that were saved go to each registry that takes pushes, and with the first layers of a registry all that the store has.
+/// Mounts that were saved go to each registry that takes pushes, and with the first layers of a
+/// registry all that the store has.
 fn publish(
     session: &Session,
     plan: &Plan,
@@ -227,7 +233,7 @@ fn save_one(
             report.cache.saved = Some(saved.entry.key.short().to_owned());
         }
         Err(error) => {
-            warn(session, report, &format!("the layers of {} are not saved: {error:#}", save.image));
+            warn(session, report, &format!("failed to save the layers of {}: {error:#}", save.image));
         }
     }
     Ok(())
@@ -259,7 +265,7 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
         }
         Err(error) => {
             let (image, to) = (&push.image, &push.registry.reference);
-            warn(session, report, &format!("the layers of {image} are not pushed to `{to}`: {error:#}"));
+            warn(session, report, &format!("failed to push the layers of {image} to `{to}`: {error:#}"));
             Ok(false)
         }
     }

@@ -1,4 +1,5 @@
-//! A build and the store's upkeep: what is damaged goes out of the way before, what the policy does not keep goes after.
+//! A build and the store's upkeep: what is damaged goes out of the way before, what the policy does
+//! not keep goes after.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub(in crate::commands) fn settle(session: &Session, plan: &Plan) {
     match budget(session, plan).enforce() {
         Ok(gone) if gone.removals.is_empty() || session.globals.json => {}
         Ok(gone) => errln!("{}", report::store::gone(&gone)),
-        Err(error) => errln!("warning: the store is not tidied: {error:#}"),
+        Err(error) => errln!("warning: failed to clean up the store: {error:#}"),
     }
 }
 
@@ -45,8 +46,8 @@ pub(in crate::commands) fn budget(session: &Session, plan: &Plan) -> Budget {
     Budget::new(&session.layout, &plan.policy, session.host.now)
 }
 
-/// What the first generation of an image may take: the image twice, for the stages that it is made of, and no more than a quarter of
-/// the budget, since this is a guess.
+/// What the first generation of an image may take: the image twice, for the stages that it is made
+/// of, and no more than a quarter of the budget, since this is a guess.
 pub(in crate::commands) fn guess(session: &Session, image: &str, budget: &Budget) -> u64 {
     let size = "{{.Size}}";
     let question = cmd!(session.sh, "docker image inspect --format {size} {image}");

@@ -41,8 +41,8 @@ impl Records {
     }
 }
 
-/// The records of the declaration's cache mounts. Those without an `id=` of their own are every project's that mounts the same
-/// folder, so they stay.
+/// The records of the declaration's cache mounts. Those without an `id=` of their own are every
+/// project's that mounts the same folder, so they stay.
 pub(super) fn ours(session: &Session, parsed: &Parsed) -> Result<Records> {
     let options = BuildOptions::new(session, parsed, Vec::new())?;
     check_files(&options.files)?;
@@ -64,14 +64,14 @@ pub(super) fn ours(session: &Session, parsed: &Parsed) -> Result<Records> {
         let id = format!("{}/{}", mount.identity.namespace, mount.identity.id);
         if mount.identity.namespace.is_empty() && mount.identity.id == mount.target.trim_end_matches('/') {
             records.notes.push(format!(
-                "the cache mount `{}` has no id of its own, so other projects may use the same: it stays",
+                "skipped the cache mount `{}`: it has no explicit id, so other projects may share it",
                 mount.target
             ));
             continue;
         }
         for record in held.iter().filter(|record| record.mount_id() == Some(&id)) {
             if !record.reclaimable {
-                records.notes.push(format!("the cache mount `{id}` is in use: it stays"));
+                records.notes.push(format!("skipped the cache mount `{id}`: it is in use"));
             } else if !records.records.iter().any(|known| known.id == record.id) {
                 records.records.push(Ours { id: record.id.clone(), mount: id.clone(), bytes: record.bytes });
             }

@@ -40,11 +40,11 @@ pub(super) fn export(session: &Session, parsed: &Parsed, words: &[String]) -> Re
     let (started, dry_run) = (Instant::now(), parsed.flag("--dry-run"));
     let to = place(session, parsed, "--to")?;
     if to == BundlePlace::Pipe && session.globals.json && !dry_run {
-        return Err(usage("`--to -` and `--json` both want stdout\nname a file, or leave out --json"));
+        return Err(usage("`--to -` and `--json` both write to stdout\nname a file, or leave out --json"));
     }
     if to == BundlePlace::Pipe && session.host.stdout_is_terminal && !dry_run {
         return Err(usage(
-            "a bundle is not for a terminal\nname a file, or pass it on: --to - | ssh HOST ...",
+            "failed to export: stdout is a terminal\nname a file, or pipe the bundle: --to - | ssh HOST ...",
         ));
     }
     refuse_foreign(session)?;
@@ -101,7 +101,8 @@ pub(super) fn import(session: &Session, parsed: &Parsed, _: &[String]) -> Result
     let from = place(session, parsed, "--from")?;
     if from == BundlePlace::Pipe && std::io::stdin().is_terminal() {
         return Err(usage(
-            "a terminal gives no bundle\nname a file, or pass it in: ssh HOST ... | cargo xtask cache import --from -",
+            "failed to import: stdin is a terminal\nname a file, or pipe the bundle: ssh HOST ... | cargo \
+             xtask cache import --from -",
         ));
     }
     let policy = Policy::of(&session.host)?;
@@ -129,9 +130,9 @@ pub(super) fn import(session: &Session, parsed: &Parsed, _: &[String]) -> Result
         return Ok(0);
     }
     out!("{}", bundle::text(&bundle));
-    done.kept.iter().for_each(|kept| outln!("the store has newer or the same: {kept}"));
+    done.kept.iter().for_each(|kept| outln!("skipped, because the store has the same or newer ones: {kept}"));
     if let Some(base) = bundle.base.as_ref().filter(|_| done.loaded) {
-        outln!("`{}` of this engine is the bundle's now: {}", base.image, base.id);
+        outln!("`{}` of this engine is now the bundle's image: {}", base.image, base.id);
     }
     let verb = if parsed.flag("--dry-run") { "would be imported" } else { "imported" };
     outln!("{} {verb} from {} in {seconds:.1} s", human(bundle.bytes()), show(&from));
@@ -173,7 +174,7 @@ fn place(session: &Session, parsed: &Parsed, option: &str) -> Result<BundlePlace
     }
     let path = session.host.absolute(&text);
     if option == "--from" && !path.exists() {
-        return Err(usage(format!("there is no bundle `{}`\ncorrect --from", path.display())));
+        return Err(usage(format!("bundle `{}` not found\ncorrect --from", path.display())));
     }
     let is_file =
         path.is_file() || (!path.is_dir() && path.extension().is_some_and(|extension| extension == "tar"));
@@ -200,13 +201,13 @@ fn stock(session: &Session) -> (Stock, Vec<String>) {
     for dir in entry::results(layout) {
         match layers(&dir) {
             Ok(layers) => stock.layers.push((dir, layers)),
-            Err(reason) => warnings.push(format!("the cache in `{}` is left out: {reason:#}", dir.display())),
+            Err(reason) => warnings.push(format!("skipped the cache in `{}`: {reason:#}", dir.display())),
         }
     }
     for file in std::fs::read_dir(layout.all_fresh()).into_iter().flatten().flatten() {
         match fresh::parse(&file.path()) {
             Ok(found) => stock.fresh.extend(found),
-            Err(reason) => warnings.push(format!("`{}` is left out: it {reason}", file.path().display())),
+            Err(reason) => warnings.push(format!("skipped `{}`: it {reason}", file.path().display())),
         }
     }
     (stock, warnings)
@@ -222,7 +223,8 @@ fn layers(dir: &Path) -> Result<Layers> {
     Ok(Layers { entry, index: text("index.json")?, layout: text("oci-layout")?, blobs })
 }
 
-/// What the words mean by the declaration, where that can be read: names of its targets, else of images.
+/// What the words mean by the declaration, where that can be read: names of its targets, else of
+/// images.
 fn wanted(
     session: &Session,
     parsed: &Parsed,
@@ -235,7 +237,7 @@ fn wanted(
     let declaration = match declared(session, &options) {
         Ok(declaration) => declaration,
         Err(error) if parsed.many("--file").is_empty() => {
-            errln!("warning: every saved cache mount goes with it: {error:#}");
+            errln!("warning: every saved cache mount is exported: {error:#}");
             return Ok(wanted);
         }
         Err(error) => return Err(error),

@@ -1,5 +1,6 @@
-//! `cache key`: under which key a CI's own cache action keeps the store, and by which prefixes it finds an older one. Such caches
-//! never overwrite a key, so it ends in a digest of everything that is built from.
+//! `cache key`: under which key a CI's own cache action keeps the store, and by which prefixes it
+//! finds an older one. Such caches never overwrite a key, so it ends in a digest of everything that
+//! is built from.
 
 use anyhow::Result;
 use sha2::{Digest, Sha256};
@@ -18,7 +19,8 @@ use crate::project::secrets;
 use crate::session::Session;
 use crate::store::key::Key;
 
-/// Runs `cache key`; without a target, of all that are declared. It needs buildx to read the declaration, and no engine.
+/// Runs `cache key`; without a target, of all that are declared. It needs buildx to read the
+/// declaration, and no engine.
 pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Result<u8> {
     let options = BuildOptions::new(session, parsed, targets.to_vec())?;
     check_files(&options.files)?;

@@ -1,5 +1,5 @@
-//! `cache clear all --format N`: frees a store that another version of xtask wrote, and that this one
-//! does not use.
+//! `cache clear all --format N`: frees a store that another version of xtask wrote, and that this
+//! one does not use.
 
 use anyhow::Result;
 

@@ -74,7 +74,7 @@ pub(super) fn du(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
     let (records, builder) = match held {
         Ok(held) => held,
         Err(error) => {
-            errln!("warning: what the builder holds is not known: {error:#}");
+            errln!("warning: failed to read the builder's cache: {error:#}");
             (Vec::new(), String::new())
         }
     };

@@ -101,7 +101,7 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String]) -> Res
         None => Records::default(),
         // Who clears everything clears what there is.
         Some(Err(error)) if !words.iter().any(|word| word == "builder") => Records {
-            notes: vec![format!("nothing of the builder is cleared: {error:#}")],
+            notes: vec![format!("failed to clear the builder's cache: {error:#}")],
             ..Records::default()
         },
         Some(records) => records?,
@@ -135,13 +135,15 @@ fn kinds(words: &[String]) -> Result<(Vec<ItemKind>, bool)> {
     let names = || KINDS.iter().map(|(name, ..)| *name);
     let all = names().collect::<Vec<_>>().join(", ");
     if words.is_empty() {
-        return Err(usage(format!("`cache clear` needs what to clear\none or more of {all}")));
+        return Err(usage(format!("`cache clear` needs the kinds to clear\none or more of {all}")));
     }
     let (mut kinds, mut builder) = (Vec::<ItemKind>::new(), false);
     for word in words {
         let Some((_, of, also)) = KINDS.iter().find(|(name, ..)| name == word) else {
             let near = suggestion(word, names());
-            return Err(usage(format!("`cache clear` does not know `{word}`{near}\none or more of {all}")));
+            return Err(usage(format!(
+                "unknown kind `{word}` for `cache clear`{near}\none or more of {all}"
+            )));
         };
         for kind in *of {
             if !kinds.contains(kind) {

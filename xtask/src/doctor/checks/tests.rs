@@ -66,13 +66,13 @@ fn engine_of(facts: DoctorFacts, change: impl Fn(&mut Engine)) -> DoctorFacts {
 }
 
 #[test]
-fn a_machine_that_is_well_has_nothing_to_mend() {
+fn a_healthy_machine_has_nothing_to_fix() {
     assert!(bad(&well()).is_empty());
     assert_eq!(worst(&all(&well())), CheckState::Ok);
 }
 
 #[test]
-fn one_cause_is_told_once() {
+fn one_reason_is_reported_once() {
     let down = info("", &["Cannot connect"], &[("buildx", "0.13.1"), ("compose", "2")]);
     let forbidden = info("", &["permission denied"], &[("buildx", "0.13.1"), ("compose", "2")]);
     let cases = [
@@ -108,7 +108,7 @@ fn the_image_store_matters_to_the_docker_driver_alone() {
 }
 
 #[test]
-fn a_builder_that_keeps_too_little_is_told_with_its_remedy() {
+fn a_low_gc_limit_is_reported_with_its_fix() {
     let small =
         || DoctorFacts { limits: Some(GcLimits { all: Some(2_100_000_000), idle_mounts: None }), ..well() };
     let warning = |facts: &DoctorFacts| {
@@ -118,7 +118,7 @@ fn a_builder_that_keeps_too_little_is_told_with_its_remedy() {
     };
     assert_eq!(
         warning(&small()),
-        "the builder keeps 2.1 GB of it, and the images need about 10.0 GB -> cargo xtask setup, then restart the daemon"
+        "the builder's limit is 2.1 GB of it, and the images need about 10.0 GB -> cargo xtask setup, then restart the daemon"
     );
     assert!(
         warning(&DoctorFacts { has_limit: true, ..small() })

@@ -1,5 +1,5 @@
-//! Both forms of `docker buildx du`: JSON with a record a line, and blocks of `Field: value` lines. A text that has
-//! neither form is an error, never an empty list.
+//! Both forms of `docker buildx du`: JSON with a record a line, and blocks of `Field: value` lines.
+//! A text that has neither form is an error, never an empty list.
 
 use crate::text::size;
 use anyhow::{Context, Result, anyhow, bail};
@@ -45,8 +45,9 @@ fn json_record(line: &str) -> Result<Record> {
     })
 }
 
-/// Reads `du --verbose`. Buildx pads the fields with tabs before 0.28 and with blanks since. A description has the
-/// lines of its command, empty ones among them, so a record ends where the next one begins.
+/// Reads `du --verbose`. Buildx pads the fields with tabs before 0.28 and with blanks since. A
+/// description has the lines of its command, empty ones among them, so a record ends where the next
+/// one begins.
 pub(super) fn text(answer: &str) -> Result<Vec<Record>> {
     let lines: Vec<&str> = answer.lines().collect();
     let mut blocks: Vec<Vec<&str>> = Vec::new();
@@ -63,7 +64,8 @@ pub(super) fn text(answer: &str) -> Result<Vec<Record>> {
     blocks.iter().map(|block| text_record(block).with_context(|| unreadable(&block.join("\n")))).collect()
 }
 
-/// Tells a record's first line from a line of a command that looks like one: the fields that follow an id are known.
+/// Tells a record's first line from a line of a command that looks like one: the fields that follow
+/// an id are known.
 fn begins_record(line: &str, next: Option<&str>) -> bool {
     let has_id = field(line, "ID").is_some_and(|id| !id.is_empty() && !id.contains(char::is_whitespace));
     has_id
@@ -84,7 +86,8 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 fn text_record(block: &[&str]) -> Result<Record> {
     let is = |name: &'static str| move |line: &&str| field(line, name).is_some();
     let start = block.iter().position(is("Description"));
-    // A command may have lines that look like fields; the fields after it are the last ones with their names.
+    // A command may have lines that look like fields; the fields after it are the last ones with
+    // their names.
     let end = match start {
         Some(start) => {
             let last = |name| block.iter().rposition(|line| is(name)(line)).filter(|at| *at > start);
@@ -187,7 +190,7 @@ mod tests {
         let table = "ID\t\tRECLAIMABLE\tSIZE\nab12*\ttrue\t4.1kB\n";
         for error in [text(table), json(table), json("{\"ID\":\"a\"}"), text("<ID> a\n")] {
             let error = format!("{:#}", error.expect_err("no record is in it"));
-            assert!(error.contains("unknown form") && error.contains("ID"), "{error}");
+            assert!(error.contains("failed to read") && error.contains("ID"), "{error}");
         }
         let without_size = BLANKS.replace("Size:  ", "Space: ");
         assert!(text(&without_size).is_err(), "a record without a size");

@@ -1,7 +1,8 @@
 //! The engine versions that the tests run on, each unpacked into a directory of its own.
 //!
-//! A leg is the docker client, its plugins, the daemon and containerd of one Debian suite; the newest leg adds
-//! buildx and BuildKit built from their newest Go modules. Nothing is installed: the engine of the machine stays as it is.
+//! A leg is the docker client, its plugins, the daemon and containerd of one Debian suite; the
+//! newest leg adds buildx and BuildKit built from their newest Go modules. Nothing is installed:
+//! the engine of the machine stays as it is.
 
 mod modules;
 mod packages;
@@ -57,8 +58,9 @@ impl Leg {
     }
 }
 
-/// Topics of the integration tests that depend on what an engine does; the newest leg leaves out those after the bar: what they
-/// test is xtask's own, or they run on the engine of [`Leg::Current`] alone.
+/// Topics of the integration tests that depend on what an engine does; the newest leg leaves out
+/// those after the bar: what they test is xtask's own, or they run on the engine of
+/// [`Leg::Current`] alone.
 const TOPICS: [&[&str]; 2] = [
     &[
         "builders",
@@ -94,8 +96,8 @@ const TOPICS: [&[&str]; 2] = [
     ],
 ];
 
-/// Topics that need an engine and are the same on every one: the real images and the pipelines, which take long, and what
-/// looks at the machine's own engine.
+/// Topics that need an engine and are the same on every one: the real images and the pipelines,
+/// which take long, and what looks at the machine's own engine.
 #[doc(hidden)]
 pub const SAME_EVERYWHERE: [&str; 9] =
     ["adopting", "docs", "doctor", "engine_base", "images", "pins", "pipelines", "setup", "smoke"];
@@ -131,7 +133,8 @@ fn directory(host: &Host) -> Result<PathBuf> {
     Ok(cache.join("durango-engines"))
 }
 
-/// Returns the programs of a leg and the steps that fetch them: none where they are there, unless `again` is set.
+/// Returns the programs of a leg and the steps that fetch them: none where they are there, unless
+/// `again` is set.
 pub(crate) fn prepare(session: &Session, leg: Leg, again: bool) -> Result<(Programs, Vec<Step>)> {
     let host = &session.host;
     let dir = directory(host)?;

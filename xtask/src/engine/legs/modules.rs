@@ -25,8 +25,9 @@ const MODULES: [Module; 2] = [
     },
 ];
 
-/// Builds packages of a module: as tools of a module of our own, since theirs have directives that `go install` refuses.
-/// The version is stamped as their own builds do; buildx without one is taken for an old one.
+/// Builds packages of a module: as tools of a module of our own, since theirs have directives that
+/// `go install` refuses. The version is stamped as their own builds do; buildx without one is taken
+/// for an old one.
 const BUILD: &str = r#"module=$1 to=$2; shift 2
 rm -f go.mod go.sum; go mod init leg
 for package; do echo "$package@latest"; done | xargs go get -tool
@@ -63,7 +64,8 @@ pub(super) fn build(dir: &Path, bin: &Path, go: Option<&Path>) -> Vec<Step> {
 }
 
 fn with_go(command: Command, go: Option<&Path>) -> Command {
-    // Debian's Go may be older than the one that a module wants, which Go then fetches like any module.
+    // Debian's Go may be older than the one that a module wants, which Go then fetches like any
+    // module.
     let command = command.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "auto").env("GOFLAGS", "-mod=mod");
     match go {
         Some(go) => command.env("PATH", format!("{}/usr/bin:/usr/bin:/bin", go.display())),

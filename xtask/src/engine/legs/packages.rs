@@ -1,4 +1,5 @@
-//! Packages of one Debian suite, fetched with an apt configuration of their own and unpacked, not installed.
+//! Packages of one Debian suite, fetched with an apt configuration of their own and unpacked, not
+//! installed.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +8,12 @@ use crate::step::{Command, Step};
 /// The packages of an engine. runc is the machine's: a newer one may need a newer C library.
 const ENGINE: [&str; 5] = ["docker.io", "docker-cli", "docker-buildx", "docker-compose", "containerd"];
 
-/// Unpacks every package of the current directory into a new directory, which then replaces the old one.
+/// Unpacks every package of the current directory into a new directory, which then replaces the old
+/// one.
 const UNPACK: &str = r#"rm -rf "$1.new"; for file in *.deb; do dpkg-deb -x "$file" "$1.new"; done; rm -rf "$1"; mv -T "$1.new" "$1""#;
 
-/// Downloads Go: `golang-go` depends on the packages of one version, `golang-1.99-go` and `golang-1.99-src`.
+/// Downloads Go: `golang-go` depends on the packages of one version, `golang-1.99-go` and
+/// `golang-1.99-src`.
 const GO: &str = r#"version=$(apt-cache -c "$1" depends golang-go | sed -n 's/^ *Depends: \(golang-[0-9.]*\)-go$/\1/p' | head -n 1)
 apt-get -qq -c "$1" download golang-go "$version-go" "$version-src""#;
 

@@ -48,7 +48,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Starts asking; `start` begins the question of that number, and each has `timeout` from then on.
+    /// Starts asking; `start` begins the question of that number, and each has `timeout` from then
+    /// on.
     pub(super) fn start(
         count: usize,
         timeout: Duration,
@@ -147,7 +148,7 @@ mod tests {
         let mut asked = Asked::start(1, Duration::from_millis(500), move |_| asking(&script));
         let (_, answer) = asked.next().expect("the question ends");
         let error = answer.expect_err("late").to_string();
-        assert!(error.contains("gave no answer"), "{error}");
+        assert!(error.contains("no answer from"), "{error}");
         let pid = fs::read_to_string(file).expect("it was started");
         for _ in 0..500 {
             if !is_alive(pid.trim()) {

@@ -1,6 +1,7 @@
-//! A `docker save` archive, read strictly and written anew. `docker load` takes every name that an archive has, and
-//! parsers disagree on what an odd archive holds; so the engine gets only what was written here: one image under one
-//! name, and the blobs that it refers to, each with the digest that it is named by.
+//! A `docker save` archive, read strictly and written anew. `docker load` takes every name that an
+//! archive has, and parsers disagree on what an odd archive holds; so the engine gets only what was
+//! written here: one image under one name, and the blobs that it refers to, each with the digest
+//! that it is named by.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -14,7 +15,8 @@ use sha2::{Digest, Sha256};
 
 use crate::process::signals;
 
-/// The most bytes that a JSON document of an image may have. BuildKit's and containerd's own bound is 4 MiB.
+/// The most bytes that a JSON document of an image may have. BuildKit's and containerd's own bound
+/// is 4 MiB.
 const LARGEST_DOCUMENT: u64 = 4 << 20;
 /// The most files that an archive may have. An image has at most 127 layers.
 const MOST_FILES: usize = 1000;
@@ -54,18 +56,18 @@ type Files = BTreeMap<String, (u64, u64)>;
 ///
 /// # Errors
 ///
-/// Fails where the archive has another form than `docker save` of Docker 25 or newer gives, where it holds another
-/// image or another name, and where a blob has another digest than its name says.
+/// Fails where the archive has another form than `docker save` of Docker 25 or newer gives, where
+/// it holds another image or another name, and where a blob has another digest than its name says.
 pub(super) fn rewrite(from: &Path, name: &str, to: &mut File) -> Result<()> {
     let mut source = File::open(from)?;
     let files = list(&mut source)?;
     let index: Index = document(&mut source, &files, "index.json")?;
     let [image] = index.manifests.as_slice() else {
-        bail!("its base image holds {} images in place of one", index.manifests.len());
+        bail!("its base image has {} images instead of one", index.manifests.len());
     };
     let found = image.annotations.get("io.containerd.image.name").map_or("", String::as_str);
     let is_ours = found == name || found.strip_prefix("docker.io/") == Some(name);
-    ensure!(is_ours, "its base image is named `{}`, and only `{name}` is taken", found.escape_default());
+    ensure!(is_ours, "its base image is named `{}`, and only `{name}` is accepted", found.escape_default());
     let mut walk = Walk { source, files, blobs: BTreeSet::new(), images: Vec::new() };
     walk.image(image, 0)?;
     let Some((config, layers)) = walk.images.first() else {
@@ -102,8 +104,8 @@ fn append(archive: &mut tar::Builder<&mut File>, name: &str, size: u64, data: im
     Ok(())
 }
 
-/// Lists the files of an archive. Anything that two parsers may read differently is an error: extended headers, links,
-/// a directory with a size, a name that occurs twice or is not clean.
+/// Lists the files of an archive. Anything that two parsers may read differently is an error:
+/// extended headers, links, a directory with a size, a name that occurs twice or is not clean.
 fn list(source: &mut File) -> Result<Files> {
     let mut archive = tar::Archive::new(source);
     let mut files = Files::new();
@@ -173,9 +175,10 @@ struct Walk {
 }
 
 impl Walk {
-    /// Follows the descriptor of a manifest, or of an index of manifests. Manifests of other platforms may be missing.
+    /// Follows the descriptor of a manifest, or of an index of manifests. Manifests of other
+    /// platforms may be missing.
     fn image(&mut self, descriptor: &Descriptor, depth: usize) -> Result<()> {
-        ensure!(depth < 4, "its base image has indexes within indexes");
+        ensure!(depth < 4, "its base image has nested indexes");
         self.reach(descriptor)?;
         let name = blob_name(&descriptor.digest);
         if INDEX_TYPES.contains(&descriptor.media_type.as_str()) {
@@ -205,7 +208,7 @@ impl Walk {
         let is_digest = digest.strip_prefix("sha256:").is_some_and(is_hex_digest);
         ensure!(
             is_digest,
-            "its base image refers to `{}`, which is no SHA-256 digest",
+            "its base image refers to `{}`, which is not a SHA-256 digest",
             digest.escape_default()
         );
         let size = self.files.get(&blob_name(digest)).map(|(_, size)| *size);
@@ -363,7 +366,7 @@ mod tests {
             (changed(5, NAME, "library/debian:13"), "named `docker.io/library/debian:13`"),
             (changed(5, "io.containerd.image.name", "other"), "named ``"),
             (changed(5, index, &twice.to_string()), "2 images"),
-            (changed(5, "sha256:", "sha256:../../"), "no SHA-256 digest"),
+            (changed(5, "sha256:", "sha256:../../"), "not a SHA-256 digest"),
             (changed(5, MANIFEST_TYPES[0], "text/html"), "type `text/html`"),
             (changed(2, "layer", "other"), "has the digest"),
             (changed(2, "layer", "longer"), "its size differs"),

@@ -57,6 +57,6 @@ pub(crate) fn load(session: &Session, base: &BaseImage, path: &Path) -> Result<b
     archive::rewrite(path, TAG, archive.as_file_mut())?;
     let command = Command::new(["docker", "load", "--input", &archive.path().to_string_lossy()]);
     steps::run(&[Step::run("", command)], session.globals.verbose)
-        .context("failed to load the bundle's base image, without which its layers are no use")?;
+        .context("failed to load the bundle's base image, which its layers need")?;
     Ok(true)
 }

@@ -42,7 +42,7 @@ pub(crate) fn read(
             let file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
             read_tar(file, first, take)
         }
-        BundlePlace::Dir(dir) => read_folder(dir, first, take),
+        BundlePlace::Dir(dir) => read_directory(dir, first, take),
     }
 }
 
@@ -65,11 +65,11 @@ fn read_tar(
     let mut entry = match entries.next() {
         Some(Ok(entry)) if *entry.path_bytes() == *HEAD.as_bytes() => entry,
         Some(Ok(entry)) => bail!(
-            "it is no bundle: its first file is `{}` in place of `{HEAD}`",
+            "not a bundle: its first file is `{}` instead of `{HEAD}`",
             String::from_utf8_lossy(&entry.path_bytes()).escape_default()
         ),
-        Some(Err(error)) => bail!("it is no bundle: {error}"),
-        None => bail!("it is no bundle: it is empty"),
+        Some(Err(error)) => bail!("not a bundle: {error}"),
+        None => bail!("not a bundle: it is empty"),
     };
     let size = entry.size();
     let bundle = Bundle::parse(&head(&mut entry, size)?)?;
@@ -81,21 +81,21 @@ fn read_tar(
         let mut entry = next.with_context(|| format!("it is damaged before its file `{}`", blob.digest))?;
         let is_it = *entry.path_bytes() == *format!("blobs/sha256/{}", blob.digest).as_bytes();
         let is_file = entry.header().entry_type() == tar::EntryType::Regular && entry.size() == blob.size;
-        ensure!(is_it && is_file, "it has something else in the place of its file `{}`", blob.digest);
+        ensure!(is_it && is_file, "it has another entry in place of its file `{}`", blob.digest);
         take(blob, Taken::Stream(&mut entry))?;
     }
     match entries.next() {
         None => Ok(bundle),
-        Some(_) => bail!("it holds more than its `{HEAD}` lists"),
+        Some(_) => bail!("it has more files than its `{HEAD}` lists"),
     }
 }
 
-fn read_folder(
+fn read_directory(
     dir: &Path,
     first: &mut dyn FnMut(&Bundle) -> Result<bool>,
     take: &mut dyn FnMut(&Blob, Taken<'_>) -> Result<()>,
 ) -> Result<Bundle> {
-    let mut file = File::open(dir.join(HEAD)).context("it is no bundle: it has no `bundle.json`")?;
+    let mut file = File::open(dir.join(HEAD)).context("not a bundle: `bundle.json` is missing")?;
     let size = file.metadata()?.len();
     let bundle = Bundle::parse(&head(&mut file, size)?)?;
     if !first(&bundle)? {
@@ -105,14 +105,14 @@ fn read_folder(
         let path = layout_check::blobs(dir).join(&blob.digest);
         let meta =
             fs::symlink_metadata(&path).with_context(|| format!("its file `{}` is missing", blob.digest))?;
-        ensure!(meta.is_file(), "its file `{}` is no file", blob.digest);
+        ensure!(meta.is_file(), "its file `{}` is not a regular file", blob.digest);
         take(blob, Taken::File(&path))?;
     }
     Ok(bundle)
 }
 
 fn head(from: &mut dyn Read, size: u64) -> Result<Vec<u8>> {
-    ensure!(size <= LONGEST_HEAD, "its `{HEAD}` has {size} bytes, which is no bundle's");
+    ensure!(size <= LONGEST_HEAD, "its `{HEAD}` has {size} bytes, too many for a bundle");
     let mut bytes = Vec::new();
     from.take(LONGEST_HEAD)
         .read_to_end(&mut bytes)
@@ -124,7 +124,8 @@ fn head(from: &mut dyn Read, size: u64) -> Result<Vec<u8>> {
 /// Takes a bundle in. `here` is the builder's platform, `scratch` a folder in the store.
 ///
 /// # Errors
-/// Where the bundle is not sound or not for here, or its base image cannot be loaded; then the store is as it was.
+/// Where the bundle is not sound or not for here, or its base image cannot be loaded; then the
+/// store is as it was.
 pub(crate) fn import(
     session: &Session,
     from: &BundlePlace,

@@ -1,4 +1,5 @@
-//! What was received of a bundle: checked while it is copied into the store's scratch space, renamed into place when all is sound.
+//! What was received of a bundle: checked while it is copied into the store's scratch space,
+//! renamed into place when all is sound.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -17,7 +18,7 @@ use crate::layout::Layout;
 use crate::process::signals;
 use crate::session::Session;
 use crate::store::bundle::{Bundle, Layers};
-use crate::store::entry::{self, folders, is_later};
+use crate::store::entry::{self, is_later, subdirectories};
 use crate::store::fresh::FreshFile;
 use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Lock;
@@ -35,8 +36,8 @@ impl ImportStage {
     /// An empty one in that folder.
     pub(crate) fn new(layout: &Layout, dir: &Path) -> Result<Self> {
         let blobs = layout_check::blobs(dir);
-        files::make_dir(&blobs).with_context(|| format!("failed to make `{}`", blobs.display()))?;
-        let layers = entry::results(layout).into_iter().chain(folders(&layout.all_mounts()));
+        files::make_dir(&blobs).with_context(|| format!("failed to create `{}`", blobs.display()))?;
+        let layers = entry::results(layout).into_iter().chain(subdirectories(&layout.all_mounts()));
         let files =
             layers.flat_map(|dir| fs::read_dir(layout_check::blobs(&dir)).into_iter().flatten().flatten());
         let known =
@@ -83,13 +84,13 @@ impl ImportStage {
                 return Ok(());
             }
             Err(io::Error::other(format!(
-                "the store's own `{}` is damaged; `cargo xtask cache verify` sets it aside",
+                "the store's own `{}` is damaged; run `cargo xtask cache verify` to quarantine it",
                 known.display()
             )))
         })
     }
 
-    /// Makes the folders of every part, and checks that each is what a build can be shown.
+    /// Makes the subdirectories of every part, and checks that each is what a build can be shown.
     pub(crate) fn assemble(&self, bundle: &Bundle) -> Result<()> {
         for (at, layers) in bundle.images.iter().enumerate() {
             let dir = self.part("layers", at);
@@ -98,7 +99,7 @@ impl ImportStage {
             fs::write(dir.join("index.json"), &layers.index)?;
             fs::write(dir.join("oci-layout"), &layers.layout)?;
             check(&dir, layers)
-                .with_context(|| format!("its layers of `{}` are no use", layers.entry.image))?;
+                .with_context(|| format!("its layers of `{}` are not usable", layers.entry.image))?;
         }
         for (at, mount) in bundle.mounts.iter().enumerate() {
             self.link_all(&self.part("mount", at), mount.blobs())?;
@@ -137,7 +138,8 @@ impl ImportStage {
                 used::mark_used(place);
                 continue;
             }
-            // It counts as of use now, or the budget would take what was saved long ago elsewhere before anybody built with it.
+            // It counts as of use now, or the budget would take what was saved long ago elsewhere
+            // before anybody built with it.
             results::place(layout, &self.part("layers", at), entry)?;
         }
         for (at, mount) in bundle.mounts.iter().enumerate() {
@@ -187,7 +189,7 @@ fn merge(layout: &Layout, fresh: &FreshFile) -> Result<()> {
 /// A generation as BuildKit will read it, with just the blobs that it names.
 fn check(dir: &Path, layers: &Layers) -> Result<()> {
     let shape: BTreeSet<Blob> = layout_check::shape(dir)?.into_iter().collect();
-    ensure!(shape == layers.blobs.iter().cloned().collect(), "it names other blobs than it has");
+    ensure!(shape == layers.blobs.iter().cloned().collect(), "it lists other blobs than it has");
     Ok(())
 }
 

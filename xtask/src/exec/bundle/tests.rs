@@ -1,4 +1,5 @@
-//! Bundles that are damaged, cut, foreign, newer or from elsewhere: each is refused, or gives the very same store.
+//! Bundles that are damaged, cut, foreign, newer or from elsewhere: each is refused, or gives the
+//! very same store.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -36,7 +37,7 @@ fn at(second: i64) -> Timestamp {
 
 impl Made {
     fn new(second: i64) -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = tempfile::tempdir().expect("a directory");
         let mut sources = BTreeMap::new();
         let mut blob = |bytes: &[u8]| {
             let blob = Blob { digest: format!("{:x}", Sha256::digest(bytes)), size: bytes.len() as u64 };
@@ -129,7 +130,7 @@ fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn store() -> (tempfile::TempDir, Layout) {
-    let dir = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     let layout = Layout::new("/r", dir.path());
     (dir, layout)
 }
@@ -142,7 +143,7 @@ fn refused(made: &Made, bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_bundle_gives_the_same_store_as_a_tar_and_as_a_folder_and_what_is_newer_stays() {
+fn a_bundle_as_a_tar_and_as_a_directory_gives_the_same_store_and_newer_entries_stay() {
     let (old, new) = (Made::new(100), Made::new(200));
     let (dir, layout) = store();
     assert_eq!(new.import(&layout, &new.tar()).expect("sound"), Vec::<String>::new());
@@ -151,13 +152,13 @@ fn a_bundle_gives_the_same_store_as_a_tar_and_as_a_folder_and_what_is_newer_stay
     assert!(first.contains_key(Path::new("fresh/team_app.json")));
     assert_eq!(old.import(&layout, &old.tar()).expect("sound").len(), 2, "an older one changes nothing");
     assert_eq!(content(dir.path()), first);
-    let folder = new.dir.path().join("folder");
-    write::folder(&new.bundle, &folder, &new.sources).expect("written");
+    let directory = new.dir.path().join("directory");
+    write::directory(&new.bundle, &directory, &new.sources).expect("written");
     let (other, layout) = store();
-    import(&layout, &BundlePlace::Dir(folder.clone())).expect("sound");
+    import(&layout, &BundlePlace::Dir(directory.clone())).expect("sound");
     assert_eq!(content(other.path()), first);
     // What was read is the bundle's own no more: its folder may go, or change.
-    fs::remove_dir_all(folder).expect("removed");
+    fs::remove_dir_all(directory).expect("removed");
     assert_eq!(content(other.path()), first);
 }
 
@@ -260,7 +261,7 @@ fn what_is_wrong_is_named() {
     let made = Made::new(100);
     let mut other = Made::new(100);
     other.bundle.platform = "linux/arm64".into();
-    assert!(refused(&made, &other.tar()).contains("made for linux/arm64"));
+    assert!(refused(&made, &other.tar()).contains("it is for linux/arm64"));
     for image in ["..", "../x", ".", "", "a b", "/x\n"] {
         let mut evil = Made::new(100);
         evil.bundle.images[0].entry.image = image.into();
@@ -269,7 +270,7 @@ fn what_is_wrong_is_named() {
     }
     let mut evil = Made::new(100);
     evil.bundle.images[0].entry.key = Key("../../x".into());
-    assert!(refused(&made, &evil.tar()).contains("no SHA-256 digest"));
+    assert!(refused(&made, &evil.tar()).contains("not a SHA-256 digest"));
     let mut evil = Made::new(100);
     evil.bundle.fresh[0].image = "..".into();
     assert!(refused(&made, &evil.tar()).contains("image named"));
@@ -282,9 +283,9 @@ fn what_is_wrong_is_named() {
     let mut cut = Made::new(100);
     let blob = cut.bundle.images[0].blobs.pop().expect("a blob");
     cut.bundle.files = cut.bundle.named();
-    assert!(refused(&made, &cut.tar()).contains("bytes in place of"));
+    assert!(refused(&made, &cut.tar()).contains("bytes instead of"));
     cut.bundle.images[0].entry.bytes -= blob.size;
-    assert!(refused(&made, &cut.tar()).contains("no use"));
+    assert!(refused(&made, &cut.tar()).contains("not usable"));
     let head = String::from_utf8(made.bundle.head().expect("data")).expect("text");
     let newer = head.replacen("\"format\":1", "\"format\":9", 1);
     let error = Bundle::parse(newer.as_bytes()).expect_err("refused").to_string();
@@ -308,7 +309,7 @@ fn tars_of_others_are_refused() {
     };
     let file = tar::EntryType::Regular;
     assert!(refused(&made, &tar(&[("../../evil", file, b"x")])).contains("its first file is `../../evil`"));
-    assert!(refused(&made, &tar(&[("bundle.json", file, b"{}")])).contains("not what it should be"));
+    assert!(refused(&made, &tar(&[("bundle.json", file, b"{}")])).contains("is not valid"));
     let head = made.bundle.head().expect("data");
     let first = made.bundle.files[0].digest.clone();
     let name = format!("blobs/sha256/{first}");
@@ -316,14 +317,14 @@ fn tars_of_others_are_refused() {
         [("../../evil", file), ("/etc/passwd", file), (name.as_str(), tar::EntryType::Symlink)]
     {
         let bytes = tar(&[("bundle.json", file, &head), (second, kind, b"list")]);
-        assert!(refused(&made, &bytes).contains("in the place of its file"), "{second}");
+        assert!(refused(&made, &bytes).contains("in place of its file"), "{second}");
     }
     let more = [&made.tar()[..made.tar().len() - 1024], &tar(&[("more", file, b"x")])].concat();
-    assert!(refused(&made, &more).contains("more than"));
+    assert!(refused(&made, &more).contains("more files than"));
 }
 
 #[test]
-fn blobs_of_the_store_are_not_stored_twice_and_a_damaged_one_is_told() {
+fn blobs_of_the_store_are_not_stored_twice_and_a_damaged_one_is_reported() {
     use std::os::unix::fs::MetadataExt;
     let made = Made::new(100);
     let (_dir, layout) = store();
@@ -370,5 +371,5 @@ fn the_newest_and_the_exact_go_of_what_is_asked_for() {
         [("a".to_owned(), 1), ("a".to_owned(), 3)]
     );
     let unknown = Wanted { images: vec!["c".into()], ..Wanted::default() };
-    assert!(plan(&unknown).expect_err("none").to_string().contains("no layers of `c`\nit holds: a, b"));
+    assert!(plan(&unknown).expect_err("none").to_string().contains("no layers of `c`\nit has: a, b"));
 }

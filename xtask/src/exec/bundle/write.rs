@@ -1,4 +1,4 @@
-//! Writing a bundle: beside its place, then renamed into it. Every blob is checked on its way out.
+//! Writing a bundle: staging its place, then renamed into it. Every blob is checked on its way out.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -25,7 +25,7 @@ pub(crate) fn check_place(to: &BundlePlace) -> Result<()> {
             let is_empty = fs::read_dir(dir)?.next().is_none();
             ensure!(
                 is_empty || dir.join(HEAD).is_file(),
-                "`{}` is there and is no bundle\nname another folder, or one that does not exist yet",
+                "`{}` exists and is not a bundle\nname another directory, or one that does not exist yet",
                 dir.display()
             );
         }
@@ -34,7 +34,7 @@ pub(crate) fn check_place(to: &BundlePlace) -> Result<()> {
             let is_bundle = File::open(file)?.read_exact(&mut start).is_ok() && start == *HEAD.as_bytes();
             ensure!(
                 is_bundle || fs::metadata(file)?.len() == 0,
-                "`{}` is there and is no bundle\nname another file, or remove it",
+                "`{}` exists and is not a bundle\nname another file, or remove it",
                 file.display()
             );
         }
@@ -46,7 +46,8 @@ pub(crate) fn check_place(to: &BundlePlace) -> Result<()> {
 /// Makes the bundle; gives it as it was written.
 ///
 /// # Errors
-/// Where something cannot be read or written, or a blob in the store is damaged; then the place is as it was.
+/// Where something cannot be read or written, or a blob in the store is damaged; then the place is
+/// as it was.
 pub(crate) fn export(session: &Session, export: &Export, to: &BundlePlace, scratch: &Path) -> Result<Bundle> {
     // A blob is in `blobs/sha256` of its entry.
     let _held = Holds::of(export.sources.values().filter_map(|blob| blob.ancestors().nth(3)));
@@ -79,10 +80,10 @@ pub(crate) fn export(session: &Session, export: &Export, to: &BundlePlace, scrat
         BundlePlace::Dir(place) => {
             let (dir, name) = parts(place)?;
             remove_leftovers(&dir, &name);
-            let beside = prefix(&name).tempdir_in(&dir)?;
-            let _held = hold(beside.path());
-            let new = beside.path().join("new");
-            let written = folder(&bundle, &new, &sources).and_then(|()| replace(&new, place));
+            let staging = prefix(&name).tempdir_in(&dir)?;
+            let _held = hold(staging.path());
+            let new = staging.path().join("new");
+            let written = directory(&bundle, &new, &sources).and_then(|()| replace(&new, place));
             written.with_context(|| format!("failed to write `{}`", place.display()))?;
         }
     }
@@ -91,13 +92,13 @@ pub(crate) fn export(session: &Session, export: &Export, to: &BundlePlace, scrat
 
 /// The directory of a bundle, made if it is missing, and the bundle's name.
 fn parts(path: &Path) -> Result<(PathBuf, String)> {
-    let Some(name) = path.file_name() else { bail!("`{}` has no name of its own", path.display()) };
+    let Some(name) = path.file_name() else { bail!("`{}` has no file name", path.display()) };
     let parent = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(parent).with_context(|| format!("failed to make `{}`", parent.display()))?;
+    fs::create_dir_all(parent).with_context(|| format!("failed to create `{}`", parent.display()))?;
     Ok((parent.to_path_buf(), name.to_string_lossy().into_owned()))
 }
 
-/// Names what is being written, beside its place: nobody can guess the rest of it.
+/// Names what is being written, staging its place: nobody can guess the rest of it.
 fn prefix(name: &str) -> tempfile::Builder<'_, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(name).suffix(PARTIAL);
@@ -157,7 +158,7 @@ fn header(path: &str, size: u64) -> Result<tar::Header> {
     Ok(header)
 }
 
-pub(super) fn folder(
+pub(super) fn directory(
     bundle: &Bundle,
     dir: &Path,
     sources: &std::collections::BTreeMap<String, PathBuf>,
@@ -174,12 +175,12 @@ pub(super) fn folder(
 }
 
 /// The old folder goes once the new one is in its place.
-fn replace(beside: &Path, dir: &Path) -> Result<()> {
-    let old = beside.with_extension("old");
+fn replace(staging: &Path, dir: &Path) -> Result<()> {
+    let old = staging.with_extension("old");
     if dir.exists() {
         fs::rename(dir, &old)?;
     }
-    if let Err(error) = fs::rename(beside, dir) {
+    if let Err(error) = fs::rename(staging, dir) {
         if old.exists() {
             fs::rename(&old, dir)?;
         }

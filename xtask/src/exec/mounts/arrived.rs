@@ -14,7 +14,8 @@ use crate::store::mount::MountEntry;
 
 /// What came of the save of one mount.
 pub(super) struct Arrived {
-    /// Its entry in the store with the bytes that are new; nothing for a mount with nothing to keep.
+    /// Its entry in the store with the bytes that are new; nothing for a mount with nothing to
+    /// keep.
     pub(super) entry: Option<(MountEntry, u64)>,
     /// What is not kept, for people.
     pub(super) warnings: Vec<String>,

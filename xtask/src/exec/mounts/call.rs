@@ -22,8 +22,8 @@ use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Holds;
 use crate::store::mount::MountEntry;
 
-/// Restores, and verifies the packs while the engine gets ready. Each mount that is whole goes to `pass`; the call is ended as soon as
-/// one is found damaged.
+/// Restores, and verifies the packs while the engine gets ready. Each mount that is whole goes to
+/// `pass`; the call is ended as soon as one is found damaged.
 pub(super) fn call_and_verify(
     site: &TransferContext<'_>,
     transfer: &Transfer,
@@ -44,7 +44,7 @@ pub(super) fn call_and_verify(
     std::thread::scope(|scope| {
         let verifying = scope.spawn(|| damaged((mounts, left), &check));
         let ended = call(site, transfer, watcher, &|| is_damaged.load(Ordering::Relaxed));
-        let damaged = verifying.join().unwrap_or_else(|_| bail!("the reading of packs failed"));
+        let damaged = verifying.join().unwrap_or_else(|_| bail!("failed to read the packs"));
         Ok((ended?, damaged?))
     })
 }
@@ -60,7 +60,8 @@ pub(super) fn each_blob(mount: &PlannedMount, check: fn(&Path, &Blob) -> Result<
     blobs.try_for_each(|blob| check(&mount.dir, blob))
 }
 
-/// Mounts, but for those in `left`, that are not what they were, with what is to be said; they are not put back.
+/// Mounts, but for those in `left`, that are not what they were, with what is to be said; they are
+/// not put back.
 pub(super) fn damaged(
     (mounts, left): (&[PlannedMount], &BTreeSet<usize>),
     check: &dyn Fn(usize, &PlannedMount) -> Result<()>,
@@ -72,7 +73,8 @@ pub(super) fn damaged(
         Some((
             number,
             format!(
-                "the cache mount `{id}` is not restored: {why:#}\n`cargo xtask cache verify` sets it aside"
+                "failed to restore the cache mount `{id}`: {why:#}\nrun `cargo xtask cache verify` to \
+                 quarantine it"
             ),
         ))
     };

@@ -146,7 +146,7 @@ impl Writer {
             }
         };
         if !is_whole {
-            bail!("failed to compress; is there room on the disk?");
+            bail!("failed to compress; check that the disk has space");
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Incoming {
         let blob = |digest: &str| layout_check::blobs(dir).join(digest);
         let list = read_list(&blob(&entry.manifest.digest))?;
         if (list.files(), list.bytes()) != (entry.files, entry.bytes) {
-            bail!("its list of files has other sizes than were recorded");
+            bail!("its list of files has other sizes than recorded");
         }
         // Packs hold files that were replaced or removed since, too.
         let limit = entry.bytes.saturating_mul(16).saturating_add(1 << 30);
@@ -85,7 +85,7 @@ impl Incoming {
             out.pack(&mut reader)?;
             left = reader.into_inner().limit();
             if left == 0 {
-                bail!("its packs hold more than was recorded");
+                bail!("its packs are larger than recorded");
             }
         }
         out.builders.into_iter().map(|(_, builder)| builder.into_inner().map_err(Into::into)).collect()

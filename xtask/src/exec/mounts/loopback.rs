@@ -1,6 +1,7 @@
-//! The files of a transfer for the RUNs of this machine's own daemon, over the loopback interface. What BuildKit has for it, contexts and an
-//! exporter, takes as long as packing and unpacking themselves (measured, 264 MB: 1.1 to 1.9 s), one after the other, and leaves a copy of
-//! every pack in the builder. The other end is `cache/transfer/carry`.
+//! The files of a transfer for the RUNs of this machine's own daemon, over the loopback interface.
+//! What BuildKit has for it, contexts and an exporter, takes as long as packing and unpacking
+//! themselves (measured, 264 MB: 1.1 to 1.9 s), one after the other, and leaves a copy of every
+//! pack in the builder. The other end is `cache/transfer/carry`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -22,7 +23,8 @@ use crate::plan::mounts::transfer::{Loopback, Transfer};
 /// How long a RUN may take to say what it wants.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a RUN may take to read what it asked for: one that unpacks onto a slow disk takes its time.
+/// How long a RUN may take to read what it asked for: one that unpacks onto a slow disk takes its
+/// time.
 const SLOWEST: Duration = Duration::from_secs(300);
 
 /// No request is as long.
@@ -41,7 +43,8 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// Opens one, with words that nobody can guess: other users of this machine reach the port as well.
+    /// Opens one, with words that nobody can guess: other users of this machine reach the port as
+    /// well.
     pub(super) fn open() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let mut random = [0; 32];
@@ -57,8 +60,8 @@ impl Listening {
         &self.address
     }
 
-    /// Answers until what this gives is dropped. What the items of these numbers read waits for [`Serving::pass`]. `now` is the time in
-    /// seconds since 1970.
+    /// Answers until what this gives is dropped. What the items of these numbers read waits for
+    /// [`Serving::pass`]. `now` is the time in seconds since 1970.
     pub(super) fn serve(self, transfer: &Transfer, unread: BTreeSet<usize>, now: i64) -> Result<Serving> {
         let at = self.listener.local_addr()?;
         let desk = Arc::new(Desk {

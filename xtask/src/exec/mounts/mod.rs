@@ -1,4 +1,5 @@
-//! Moving cache mounts between the builder and the store. One mount's trouble leaves the store and the builder as they were.
+//! Moving cache mounts between the builder and the store. One mount's trouble leaves the store and
+//! the builder as they were.
 
 mod arrived;
 mod call;
@@ -33,7 +34,8 @@ use crate::record::log::Log;
 use crate::store::layout_check;
 use crate::store::mount::MountEntry;
 
-/// Who holds a lock for longer than this is not waited for; whoever works says so every five seconds.
+/// Who holds a lock for longer than this is not waited for; whoever works says so every five
+/// seconds.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where a transfer happens.
@@ -55,7 +57,8 @@ pub struct TransferContext<'a> {
 /// What became of the mounts of one transfer.
 #[derive(Debug, Default)]
 pub struct TransferResult {
-    /// Mounts that were put back, or whose save is the newest there can be, with the bytes of new packs.
+    /// Mounts that were put back, or whose save is the newest there can be, with the bytes of new
+    /// packs.
     pub done: Vec<(MountEntry, u64)>,
     /// What did not work, for people.
     pub warnings: Vec<String>,
@@ -149,7 +152,8 @@ impl MountTransfer<'_> {
             } else if ended.success {
                 break (transfer, ended);
             } else if transfer.loopback.is_some() {
-                // Its containers are in a network of their own, or it forbids them any other: BuildKit's way is open to all.
+                // Its containers are in a network of their own, or it forbids them any other:
+                // BuildKit's way is open to all.
                 by_loopback = false;
             } else {
                 bail!("{}", reason(&ended));
@@ -176,7 +180,7 @@ impl MountTransfer<'_> {
                 moved.warnings.extend(arrived.warnings.into_iter().map(said));
             }
             Err(error) => {
-                moved.warnings.push(format!("the cache mount `{id}` is not saved: {error:#}"));
+                moved.warnings.push(format!("failed to save the cache mount `{id}`: {error:#}"));
             }
         }
     }
@@ -243,7 +247,7 @@ impl MountTransfer<'_> {
         let blocked: Vec<usize> = silent.into_iter().filter(|number| left.insert(*number)).collect();
         let seconds = IDLE_TIMEOUT.as_secs();
         if blocked.is_empty() {
-            bail!("the builder said nothing for {seconds} s");
+            bail!("no output from the builder for {seconds} s");
         }
         let used = disk_usage::read(&Shell::new()?, &self.carrier.builder, Which::InUse).unwrap_or_default();
         let said = |number: &usize| {
@@ -252,15 +256,16 @@ impl MountTransfer<'_> {
             let why = if used.iter().any(|record| record.mount_id() == Some(&mount.builder_id())) {
                 format!("another build has been using it for {seconds} s")
             } else {
-                format!("the builder did not begin with it within {seconds} s")
+                format!("the builder did not start it within {seconds} s")
             };
-            format!("the cache mount `{id}` is skipped: {why}")
+            format!("skipped the cache mount `{id}`: {why}")
         };
         Ok(blocked.iter().map(said).collect())
     }
 }
 
-/// Private mounts that a build is using now: whoever asks for one of those gets another, empty one, which builds would find later.
+/// Private mounts that a build is using now: whoever asks for one of those gets another, empty one,
+/// which builds would find later.
 fn in_use(
     carrier: &TransferTemplate,
     mounts: &[PlannedMount],
@@ -278,7 +283,7 @@ fn in_use(
     let used: BTreeSet<usize> = (0..mounts.len()).filter(|number| is_used(&mounts[*number])).collect();
     moved.warnings.extend(used.iter().map(|number| {
         let id = &mounts[*number].identity.id;
-        format!("the cache mount `{id}` is skipped: it is private, and another build is using it")
+        format!("skipped the cache mount `{id}`: it is private, and another build is using it")
     }));
     Ok(used)
 }

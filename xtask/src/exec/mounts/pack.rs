@@ -62,7 +62,7 @@ impl<R: Read> PackReader<R> {
         loop {
             let rest = self.left + self.padding;
             if io::copy(&mut self.source.by_ref().take(rest), &mut io::sink())? != rest {
-                bail!("a pack is cut");
+                bail!("a pack is truncated");
             }
             (self.left, self.padding) = (0, 0);
             let Some(header) = self.header()? else { return Ok(None) };
@@ -86,7 +86,7 @@ impl<R: Read> PackReader<R> {
             while filled < block.len() {
                 match self.source.read(&mut block[filled..])? {
                     0 if filled == 0 => return Ok(None),
-                    0 => bail!("a pack is cut"),
+                    0 => bail!("a pack is truncated"),
                     bytes => filled += bytes,
                 }
             }

@@ -30,7 +30,7 @@ fn what_changed_about_a_step_itself() {
         (
             plain(&[("arg API_TOKEN", "(hidden 1)")]),
             plain(&[("arg API_TOKEN", "(hidden 2)")]),
-            "Arg: API_TOKEN: another value",
+            "Arg: API_TOKEN: changed value",
         ),
         (plain(&[]), plain(&[("env A", "x")]), "Instruction: ENV A is new: `x`"),
         (plain(&[("base", "d@1")]), plain(&[("base", "d@2")]), "Base: the base image: `d@1` -> `d@2`"),
@@ -44,11 +44,11 @@ fn what_changed_about_a_step_itself() {
             plain(&[("arg PACKAGES", "tuesday")]),
             "Arg: PACKAGES: `monday` -> `tuesday`",
         ),
-        (plain(&[("network", "host")]), plain(&[]), "Mount: network is gone"),
+        (plain(&[("network", "host")]), plain(&[]), "Mount: network is removed"),
         (
             plain(&[("arg DURANGO_FRESH", "1")]),
             plain(&[("arg DURANGO_FRESH", "2")]),
-            "Fresh: it was asked to run again",
+            "Fresh: it was requested to run again",
         ),
         (
             plain(&[("command", "a && b")]),
@@ -57,7 +57,7 @@ fn what_changed_about_a_step_itself() {
         ),
         (copy(&[("a", "644:1")]), copy(&[("a", "644:2")]), "File: a: another content"),
         (copy(&[("a", "644:1")]), copy(&[("a", "755:1")]), "File: a: mode 644 -> 755"),
-        (copy(&[("a", "644:1")]), copy(&[("b", "644:1")]), "File: a is gone, b is new"),
+        (copy(&[("a", "644:1")]), copy(&[("b", "644:1")]), "File: a is removed, b is new"),
         (copy(&[("a", "644:1")]), copy(&[("a", "->b")]), "File: a: a link now, a file before"),
         (
             step("a", "COPY x /", &[("arg L", "1")], &[("x", "644:1")]),
@@ -67,7 +67,7 @@ fn what_changed_about_a_step_itself() {
         (
             plain(&[]),
             step("a", "RUN make all", &[("command", "make all")], &[]),
-            "Instruction: its text has more: `make all`",
+            "Instruction: its text has an addition: `make all`",
         ),
     ] {
         assert_eq!(cause(&before, &now), expected);

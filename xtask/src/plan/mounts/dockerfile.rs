@@ -1,5 +1,5 @@
-//! The Dockerfile of a transfer of cache mounts: a stage with tools, one with a RUN for each mount, and one that holds the results
-//! of several.
+//! The Dockerfile of a transfer of cache mounts: a stage with tools, one with a RUN for each mount,
+//! and one that holds the results of several.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -11,23 +11,25 @@ use super::{Direction, PlannedMount};
 /// installed. The directory is where the loader of some architectures is, and bound on all.
 const TOOLS: &str = "RUN --network=none mkdir -p /lib64\n";
 
-/// The tools are bound into an empty stage, and cannot be written there. What a RUN leaves there is all
-/// of the layer, which is exported as it stands.
+/// The tools are bound into an empty stage, and cannot be written there. What a RUN leaves there is
+/// all of the layer, which is exported as it stands.
 const BOUND: &[&str] = &["bin", "lib", "lib64", "usr"];
 
 /// The secret that leads to xtask, and where it is mounted.
 pub(super) const LOOPBACK: &str = "durango-loopback";
 const LOOPBACK_FILE: &str = "/durango/loopback";
 
-/// Where a RUN leaves what BuildKit takes away, a folder an item: an empty one where xtask is reached over the loopback interface.
+/// Where a RUN leaves what BuildKit takes away, a folder an item: an empty one where xtask is
+/// reached over the loopback interface.
 pub(super) const OUT: &str = "/durango/out";
 
-/// What the scripts need of the image is below these; a mount there would hide it, and where it stands is of no account for what
-/// it is.
+/// What the scripts need of the image is below these; a mount there would hide it, and where it
+/// stands is of no account for what it is.
 const KEPT: &[&str] =
     &["bin", "sbin", "lib", "lib32", "lib64", "usr", "etc", "durango", "dev", "proc", "sys"];
 
-/// The folder of the scripts, beside those of the items: a context of its own would be a second one to send.
+/// The folder of the scripts, beside those of the items: a context of its own would be a second one
+/// to send.
 const SCRIPTS: &str = "scripts";
 
 /// The scripts, for what a call reads in `dir`.
@@ -56,7 +58,8 @@ pub(super) fn stages(transfer: &Transfer, tools: &str, numbers: &[usize]) -> Str
     text
 }
 
-/// The stage that holds what they leave: with a single one its own, since a copy would be a second one to write.
+/// The stage that holds what they leave: with a single one its own, since a copy would be a second
+/// one to write.
 pub(super) fn result(numbers: &[usize]) -> String {
     match numbers {
         [number] => format!("durango-{number}"),

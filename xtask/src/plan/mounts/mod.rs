@@ -1,5 +1,5 @@
-//! The cache mounts of a build: which of them the store holds, and the call that takes some out or puts some back. Which ones is
-//! known when steps run; what is done with each is planned here.
+//! The cache mounts of a build: which of them the store holds, and the call that takes some out or
+//! puts some back. Which ones is known when steps run; what is done with each is planned here.
 
 pub(crate) mod dockerfile;
 pub(crate) mod oci;
@@ -49,7 +49,8 @@ pub struct TransferTemplate {
     pub builder: String,
     /// Whether its RUNs may reach this machine's loopback interface.
     pub loopback: bool,
-    /// The image whose tools pack and unpack, and the context that stands in for it where the builder does not see it.
+    /// The image whose tools pack and unpack, and the context that stands in for it where the
+    /// builder does not see it.
     pub tools: (String, Option<String>),
     /// Owners of `from=` mounts: their Dockerfile and what else their build is told.
     pub owners: BTreeMap<String, Owner>,
@@ -87,16 +88,17 @@ impl Direction {
     }
 }
 
-/// How much garbage buildx may gather while it carries packs: by Go's own measure it spends a good part of its time on counting it, and it stayed
-/// below 160 MB so (seen in three runs).
+/// How much garbage buildx may gather while it carries packs: by Go's own measure it spends a good
+/// part of its time on counting it, and it stayed below 160 MB so (seen in three runs).
 const GARBAGE: &str = "400";
 
 /// A chain of packs this long is packed anew.
 const MOST_PACKS: usize = 8;
 
 impl PlannedMount {
-    /// What a new pack adds to; nothing where the whole mount is packed anew: the packs are many, or the later ones as large as the
-    /// first, so that about half of what is stored is out of date.
+    /// What a new pack adds to; nothing where the whole mount is packed anew: the packs are many,
+    /// or the later ones as large as the first, so that about half of what is stored is out of
+    /// date.
     pub fn previous(&self) -> Option<&MountEntry> {
         self.held.as_ref().filter(|held| {
             let sizes: Vec<u64> = held.packs.iter().map(|pack| pack.size).collect();
@@ -105,7 +107,8 @@ impl PlannedMount {
         })
     }
 
-    /// Whether its options can be written down again: BuildKit's syntax has no way for every character.
+    /// Whether its options can be written down again: BuildKit's syntax has no way for every
+    /// character.
     pub fn is_writable(&self) -> bool {
         let odd = |text: &str| text.chars().any(|c| c.is_whitespace() || ",\"'$\\".contains(c));
         let identity = &self.identity;
@@ -119,7 +122,8 @@ impl PlannedMount {
         identity.from.is_some() || identity.uid.is_some() || identity.gid.is_some() || identity.mode.is_some()
     }
 
-    /// Whether a record of the builder may be this mount. Which options a mount has, a record does not tell.
+    /// Whether a record of the builder may be this mount. Which options a mount has, a record does
+    /// not tell.
     pub fn may_be(&self, record: &Record) -> bool {
         record.mount_id() == Some(&self.builder_id()) && record.has_parent == self.has_options()
     }
@@ -136,8 +140,9 @@ impl PlannedMount {
 }
 
 impl TransferTemplate {
-    /// The call that moves these mounts but for those in `left`, which keep their numbers: what a call before did is cached then.
-    /// Mounts that only another build's stages reach go by BuildKit alone: a network for all of them would make those stages run again.
+    /// The call that moves these mounts but for those in `left`, which keep their numbers: what a
+    /// call before did is cached then. Mounts that only another build's stages reach go by BuildKit
+    /// alone: a network for all of them would make those stages run again.
     pub fn transfer(
         &self,
         (way, part): (Direction, Part),

@@ -1,6 +1,7 @@
-//! Cache mounts to and from registries, by BuildKit, which has the credentials and the ways: an OCI layout goes in and is
-//! pushed, an image goes out as an OCI layout. Neither is unpacked, and what is there already is not sent (measured: a
-//! mount of 50 MB that grew by 5 takes 0.4 s out and 0.3 s in).
+//! Cache mounts to and from registries, by BuildKit, which has the credentials and the ways: an OCI
+//! layout goes in and is pushed, an image goes out as an OCI layout. Neither is unpacked, and what
+//! is there already is not sent (measured: a mount of 50 MB that grew by 5 takes 0.4 s out and 0.3
+//! s in).
 
 use std::path::{Path, PathBuf};
 
@@ -28,8 +29,9 @@ impl OciTransfer {
         format!("FROM {image}\n")
     }
 
-    /// Pushes the layout, which the Dockerfile calls [`TAG`]. `push=` without a value, which BuildKit takes for true: after
-    /// `push=true`, buildx with the docker driver would push once more, from a store that the image never was in.
+    /// Pushes the layout, which the Dockerfile calls [`TAG`]. `push=` without a value, which
+    /// BuildKit takes for true: after `push=true`, buildx with the docker driver would push once
+    /// more, from a store that the image never was in.
     pub(crate) fn publish(&self, builder: &str, reference: &str) -> Command {
         let context = format!("{TAG}=oci-layout://{}:{TAG}", self.layout.display());
         let output =

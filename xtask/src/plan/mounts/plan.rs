@@ -37,14 +37,14 @@ impl MountFilter {
                 ("all", _) => {}
                 ("none", _) => choice.none = true,
                 (_, Some("")) => {
-                    return Err(usage("`--mounts -` names no mount\nfor example: --mounts -durango-ccache"));
+                    return Err(usage("`--mounts -` has no id\nfor example: --mounts -durango-ccache"));
                 }
                 (_, Some(id)) => choice.never.push(id.to_owned()),
                 (id, None) => choice.only.push(id.to_owned()),
             }
         }
         if choice.none && !(choice.only.is_empty() && choice.never.is_empty()) {
-            return Err(usage(format!("`--mounts {text}` is none and some\nuse all, none, or ids")));
+            return Err(usage(format!("`--mounts {text}` combines none with ids\nuse all, none, or ids")));
         }
         Ok(choice)
     }
@@ -68,7 +68,7 @@ impl MountFilter {
     fn unknown(&self, mounts: &[UsedMount]) -> Vec<String> {
         let is_known = |id: &&String| mounts.iter().any(|used| used.mount.identity.id == **id);
         let unknown = self.only.iter().chain(&self.never).filter(|id| !is_known(id));
-        unknown.map(|id| format!("`--mounts` names `{id}`, which no step of this build mounts")).collect()
+        unknown.map(|id| format!("`--mounts` names `{id}`, which no step of this build uses")).collect()
     }
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, fresh: &Fresh) ->
         } else {
             let id = &mount.identity.id;
             plan.warnings.push(format!(
-                "the cache mount `{id}` does not travel: a name in it has characters that no option takes"
+                "the cache mount `{id}` cannot be saved: a name in it has characters that no option accepts"
             ));
         }
     }
@@ -167,9 +167,9 @@ impl MountPlan {
             let id = &mount.identity.id;
             let back = mount.held.as_ref().map(|held| {
                 let size = show(held.bytes);
-                format!("restored ({size}) where a step runs with it and this builder lacks it")
+                format!("restored ({size}) if a step runs with it and this builder lacks it")
             });
-            let out = is_saved.then(|| "saved where a step ran with it".to_owned());
+            let out = is_saved.then(|| "saved if a step ran with it".to_owned());
             let ways: Vec<String> = back.into_iter().chain(out).collect();
             let ways = if ways.is_empty() { "stays".into() } else { ways.join("; ") };
             let home = "; it has no id, so it leaves this machine only with --mounts";
@@ -200,7 +200,7 @@ impl MountPlan {
     }
 
     /// The mounts of the stages that are built upon the step's own, which will run when it runs.
-    pub(crate) fn upon(&self, targets: &[String], label: &StepName) -> Vec<usize> {
+    pub(crate) fn dependents(&self, targets: &[String], label: &StepName) -> Vec<usize> {
         let above = |(target, stage): (&String, &str)| {
             self.files.get(target).is_some_and(|(file, inputs)| file.starts_from(stage, &label.stage, inputs))
         };

@@ -43,7 +43,8 @@ pub struct Transfer {
     pub targets: Vec<String>,
     /// The call.
     pub command: Command,
-    /// What is in no other call: it makes each RUN run and names what the call leaves in the builder.
+    /// What is in no other call: it makes each RUN run and names what the call leaves in the
+    /// builder.
     pub nonce: String,
     /// Its folder.
     pub dir: PathBuf,

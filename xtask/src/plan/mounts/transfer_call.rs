@@ -1,5 +1,5 @@
-//! How buildx is told of a transfer: by bake, which has the declaration's targets to inherit from, or by a plain build, which every
-//! buildx can allow the loopback interface.
+//! How buildx is told of a transfer: by bake, which has the declaration's targets to inherit from,
+//! or by a plain build, which every buildx can allow the loopback interface.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -55,17 +55,17 @@ impl TransferTemplate {
             Direction::Save => format!("type=local,dest={}", transfer.out().display()),
             Direction::Restore | Direction::Fill => "type=cacheonly".to_owned(),
         };
-        let mut told = json!({
+        let mut document = json!({
             "dockerfile": transfer.dockerfile(&target.name), "target": target.stage, "contexts": self.contexts(transfer),
             "args": target.args(), "output": [output], "tags": [], "cache-to": [],
         });
         match target.owner {
-            Some((owner, _)) => told["inherits"] = json!([owner]),
+            Some((owner, _)) => document["inherits"] = json!([owner]),
             None => {
-                told["context"] = text(&transfer.empty()).into();
+                document["context"] = text(&transfer.empty()).into();
             }
         }
-        told
+        document
     }
 
     /// A plain build, whose RUNs leave nothing for BuildKit to carry.

@@ -1,5 +1,5 @@
-//! What COPY, ADD and bind mounts take of a context, and the digest by which BuildKit compares it:
-//! its content hash, in which names count below the source alone.
+//! Selects the files of COPY, ADD and bind mounts from a context, and computes the digest by which
+//! BuildKit compares them. In this content hash, only the names below the source count.
 
 use sha2::{Digest, Sha256};
 
@@ -10,22 +10,21 @@ use crate::project::dockerfile::clean;
 use crate::project::dockerfile::steps::Selector;
 use crate::project::ignore::{Glob, Ignore, Matched};
 
-/// An entry that is taken.
+/// A selected entry.
 pub(super) struct Taken {
     /// The entry as a record of a build shows it.
     pub(super) input: Input,
-    /// Its size.
     pub(super) bytes: u64,
 }
 
-/// The two digests of what is taken: all that BuildKit may compare, and what of that it notices for
-/// sure. A builder that has received the context before sees no change of a directory's mode, nor
-/// one of extended attributes alone (measured).
+/// The two digests of selected files: of everything that BuildKit may compare, and of what it
+/// certainly notices. A builder that already has the context sees neither a changed mode of a
+/// directory nor a change of only extended attributes (measured).
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(in crate::project) struct ContentDigest {
-    /// All of it.
+    /// The digest of everything.
     pub(in crate::project) full: String,
-    /// What is noticed for sure.
+    /// The digest of what BuildKit certainly notices.
     pub(in crate::project) plain: String,
 }
 
@@ -35,7 +34,7 @@ pub(super) struct Selection<'a> {
     pub(super) taken: Vec<Taken>,
 }
 
-/// A directory on the way to an entry.
+/// A parent directory of an entry.
 struct Above {
     name: String,
     entry: Entry,
@@ -44,11 +43,11 @@ struct Above {
     is_taken: bool,
 }
 
-/// Entries by the name that counts, and whether a link is followed.
+/// Entries by their names in the hash, and whether a link is followed.
 type Found = Vec<(String, Entry, bool)>;
 
 impl Selection<'_> {
-    /// Takes what a selector selects. Nothing where it selects nothing: BuildKit refuses that, or
+    /// Selects the files of a selector. An empty selection adds nothing: BuildKit refuses it or
     /// copies nothing.
     pub(super) fn select(&mut self, selector: &Selector, excludes: &[String]) -> ContentDigest {
         let path = clean(&format!("/{}", selector.path));
@@ -83,7 +82,7 @@ impl Selection<'_> {
         self.digest(path_base(&path), &prefix, found)
     }
 
-    /// A path with all that is below it, links to it followed.
+    /// Selects a path with everything below it, and follows a link to it.
     fn whole(&mut self, path: &str) -> ContentDigest {
         let Some(start) = self.tree.resolve(path, true) else { return ContentDigest::default() };
         let mut hashes = Hashes::default();
@@ -101,7 +100,7 @@ impl Selection<'_> {
         hashes.add("/", "", "");
     }
 
-    /// Takes an entry in and gives its state. The context's own mode does not count.
+    /// Adds an entry and returns its state. The context's own mode does not count.
     fn take(&mut self, entry: &Entry) -> String {
         if entry.path.is_empty() {
             return String::new();
@@ -112,10 +111,10 @@ impl Selection<'_> {
         state
     }
 
-    /// The entries that a pattern matches as they are, with their names.
+    /// Returns the entries that match a pattern directly, with their names.
     fn tops(&mut self, glob: &Glob, directory: &Entry, name: &str, rest: &str) -> Vec<(String, Entry)> {
         let (part, after) = rest.split_once('/').unwrap_or((rest, ""));
-        // In brackets a slash may be meant: then no directory can be left out by its name.
+        // Brackets may contain a slash, so no directory can be excluded by its name then.
         let part = (!rest.contains('[')).then(|| Glob::new(part)).flatten();
         let mut found = Vec::new();
         for child in self.tree.children(directory).iter() {
@@ -131,8 +130,8 @@ impl Selection<'_> {
         found
     }
 
-    /// Takes what the filters let through of an entry and what is below it. `below` is its path
-    /// below the source.
+    /// Adds an entry and everything below it that passes the filters. `below` is its path below the
+    /// source.
     fn filter(
         &mut self,
         filters: &Filters,
@@ -189,7 +188,7 @@ struct Filters {
 }
 
 impl Filters {
-    /// Whether a path goes in, and what each list found.
+    /// Returns whether a path is included, and the result of each list.
     fn look(&self, below: &str, parent: Option<&Above>) -> (bool, Matched, Matched) {
         let none = Matched::default();
         let mut include = none.clone();
@@ -241,7 +240,7 @@ fn has_wildcards(path: &str) -> bool {
     false
 }
 
-/// The directories before the first wildcard, and the rest.
+/// Splits a path before the first component with a wildcard.
 fn split_wildcards(path: &str) -> (String, String) {
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let at = parts.iter().position(|part| has_wildcards(part)).unwrap_or(parts.len());

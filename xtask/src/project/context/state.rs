@@ -1,5 +1,5 @@
-//! What of a file counts for BuildKit: kind, mode, content, extended attributes; no times and no
-//! owners.
+//! The state of a file that BuildKit compares: type, mode, content, extended attributes, without
+//! times and owners.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 use super::Digests;
 use super::tree::Entry;
 
-/// Begins what a state says of extended attributes.
+/// The start of the extended attributes in a state.
 const ATTRIBUTES: &str = " xattrs:";
 
-/// The state of an entry: `mode:digest` of a file, `mode/` of a directory, `->target` of a link,
-/// `mode|kind` of a special file. Special files are never opened.
+/// Returns the state of an entry: `mode:digest` of a file, `mode/` of a directory, `->target` of a
+/// link, `mode|kind` of a special file. Never opens special files.
 pub(super) fn of(entry: &Entry, digests: &mut Digests) -> String {
     let (meta, kind) = (&entry.meta, entry.meta.file_type());
     let mode = meta.mode() & 0o7777;
@@ -41,14 +41,14 @@ pub(super) fn of(entry: &Entry, digests: &mut Digests) -> String {
     state + &attributes(&entry.file)
 }
 
-/// What of a state BuildKit notices for sure: neither extended attributes nor the mode of a
-/// directory.
+/// Returns the part of a state that BuildKit certainly notices: without extended attributes and the
+/// mode of a directory.
 pub(super) fn noticed(state: &str) -> &str {
     let state = state.split_once(ATTRIBUTES).map_or(state, |(state, _)| state);
     if state.ends_with('/') { "/" } else { state }
 }
 
-/// A digest of the extended attributes that BuildKit counts; empty where there is none.
+/// Returns a digest of the extended attributes that BuildKit compares, or an empty text.
 fn attributes(path: &Path) -> String {
     let mut names = vec![0_u8; 4096];
     let Ok(length) = rustix::fs::llistxattr(path, &mut names) else { return String::new() };
@@ -76,7 +76,7 @@ fn counts(name: &str) -> bool {
     !name.is_empty() && !name.starts_with("com.apple.") && (name == "security.capability" || !is_systems)
 }
 
-/// The first 16 hex digits of a digest.
+/// Returns the first 16 hex digits of a digest.
 pub(super) fn short(hash: Sha256) -> String {
     format!("{:x}", hash.finalize())[..16].to_owned()
 }

@@ -1,5 +1,5 @@
-//! A context as BuildKit receives it: the entries that the ignore file lets in, read directory by
-//! directory and only where somebody asks. No file is opened here.
+//! A context as BuildKit receives it: the entries that pass the ignore file, read directory by
+//! directory on demand. Opens no file.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, Metadata};
@@ -8,20 +8,20 @@ use std::rc::Rc;
 
 use crate::project::ignore::{Ignore, Matched};
 
-/// A file, directory, link or special file that goes in.
+/// An included file, directory, link or special file.
 #[derive(Debug, Clone)]
 pub(in crate::project) struct Entry {
-    /// Its path below the context, without a slash in front; empty for the context itself.
+    /// Its path below the context, without a leading slash; empty for the context itself.
     pub(in crate::project) path: String,
-    /// Where it is.
+    /// Its path on this machine.
     pub(in crate::project) file: PathBuf,
-    /// What it is, a link not followed.
+    /// Its metadata, of a link itself.
     pub(in crate::project) meta: Metadata,
     matched: Matched,
 }
 
 impl Entry {
-    /// The last part of its path.
+    /// Returns the last part of its path.
     pub(in crate::project) fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
     }
@@ -34,11 +34,11 @@ pub(in crate::project) struct Tree {
     directories: BTreeMap<String, Rc<[Entry]>>,
 }
 
-/// As many links are followed in one path.
+/// The maximum number of links in one path.
 const MAX_LINKS: usize = 255;
 
 impl Tree {
-    /// The context in a directory.
+    /// Creates the tree of a directory.
     pub(in crate::project) fn new(root: &Path, ignore: Ignore) -> Self {
         let file = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
         let root = fs::metadata(&file).ok();
@@ -46,13 +46,13 @@ impl Tree {
         Self { root, ignore, directories: BTreeMap::new() }
     }
 
-    /// The context itself; nothing where it is not there.
+    /// Returns the context itself, or `None` if it doesn't exist.
     pub(in crate::project) fn root(&self) -> Option<Entry> {
         self.root.clone()
     }
 
-    /// What goes in of a directory, sorted by name. A directory that cannot be read is empty:
-    /// BuildKit refuses it.
+    /// Returns the included entries of a directory, sorted by name. An unreadable directory is
+    /// empty here; BuildKit refuses it.
     pub(in crate::project) fn children(&mut self, directory: &Entry) -> Rc<[Entry]> {
         if !directory.meta.is_dir() {
             return Rc::new([]);
@@ -77,7 +77,7 @@ impl Tree {
             }
             let Ok(meta) = item.metadata() else { continue };
             let entry = Entry { path, file: item.path(), meta, matched };
-            // An ignored directory goes in with what an exception brings back below it.
+            // An ignored directory is included if an exception includes something below it.
             if !is_out || !self.children(&entry).is_empty() {
                 found.push(entry);
             }
@@ -88,7 +88,7 @@ impl Tree {
         found
     }
 
-    /// The entry at a path, its links followed within the context.
+    /// Returns the entry at a path and follows links within the context.
     pub(in crate::project) fn resolve(&mut self, path: &str, follow_last: bool) -> Option<Entry> {
         let root = self.root()?;
         let mut at = vec![root];
@@ -129,7 +129,7 @@ impl Tree {
 
 #[cfg(test)]
 impl Tree {
-    /// The directories that were read, by path.
+    /// Returns the directories that were read, by path.
     pub(super) fn read_directories(&self) -> String {
         self.directories.keys().map(String::as_str).collect::<Vec<_>>().join(" ")
     }

@@ -1,5 +1,5 @@
-//! COPY and ADD: what they read, and the operation that BuildKit compares. Of a path in a context
-//! just the last part is in the operation; the rest is compared by content.
+//! COPY and ADD: the files that they read, and the operation that BuildKit compares. Of a path in a
+//! context only the last part is in the operation; the rest is compared by content.
 
 use super::lexer::heredoc;
 use super::shell::Lexer;
@@ -7,7 +7,7 @@ use super::steps::{DockerfileStep, From, Read, Reader, Selector};
 use super::variables::clean;
 use super::{Instruction, expand};
 
-/// The step of a COPY or an ADD.
+/// Returns the step of a COPY or an ADD.
 pub(super) fn step(reader: &Reader<'_>, instruction: &Instruction) -> DockerfileStep {
     let words: Vec<String> = serde_json::from_str(&instruction.rest)
         .unwrap_or_else(|_| expand::fields(&instruction.rest).into_iter().map(str::to_owned).collect());
@@ -71,13 +71,13 @@ pub(super) fn step(reader: &Reader<'_>, instruction: &Instruction) -> Dockerfile
     step
 }
 
-/// The sources by their kinds.
+/// The sources by type.
 #[derive(Default)]
 struct Sources {
     paths: Vec<String>,
     remotes: Vec<String>,
     documents: Vec<(String, String)>,
-    /// Whether a path depends on what is not known.
+    /// Whether a path depends on unknown values.
     is_open: bool,
 }
 
@@ -106,7 +106,7 @@ impl Sources {
     }
 }
 
-/// A source as BuildKit selects it. `--parents` copies from the root, or from before `/./`.
+/// Returns a source as BuildKit selects it. `--parents` copies from the root, or from before `/./`.
 fn selector(path: &str, has_parents: bool) -> Selector {
     if !has_parents {
         return Selector { path: path.to_owned(), is_pattern: true, include: None };
@@ -117,24 +117,24 @@ fn selector(path: &str, has_parents: bool) -> Selector {
     Selector { path: root.to_owned(), is_pattern: true, include }
 }
 
-/// Where it goes, a slash at the end kept.
+/// Returns the destination, with a trailing slash kept.
 fn destination(reader: &Reader<'_>, target: &str) -> String {
     let ends_in_slash = target.ends_with('/') || target.is_empty() || target.ends_with("/.") || target == ".";
     let path = reader.scope.absolute(target).unwrap_or_else(|| target.to_owned());
     if ends_in_slash && !path.ends_with('/') { path + "/" } else { path }
 }
 
-/// `0644` is `644`.
+/// Normalizes a mode: `0644` is `644`.
 fn mode(text: &str) -> String {
     u32::from_str_radix(text, 8).map_or_else(|_| text.to_owned(), |mode| format!("{mode:o}"))
 }
 
-/// Whether ADD gets it from elsewhere: a URL or a Git repository.
+/// Returns whether ADD downloads it: a URL or a Git repository.
 fn is_remote(source: &str) -> bool {
     source.contains("://") || source.starts_with("git@") || source.starts_with("github.com/")
 }
 
-/// Whether a Git source names a whole commit.
+/// Returns whether a Git source has a full commit hash.
 fn has_commit(url: &str) -> bool {
     let rest = url.split_once('#').or_else(|| url.split_once('?')).map_or("", |(_, rest)| rest);
     let mut parts = rest.split([':', '&', '=', '#']);

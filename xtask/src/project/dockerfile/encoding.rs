@@ -1,11 +1,11 @@
-//! Dockerfiles that are not UTF-8. A byte that is no part of a character becomes a character of a
-//! private plane, so that files that differ in such bytes alone stay different, and can be written
-//! as they were.
+//! Dockerfiles that are not UTF-8. A byte that is not part of a character becomes a private-use
+//! character. So files that differ only in such bytes stay different, and can be written back
+//! unchanged.
 
-/// The private character that stands for byte 0.
+/// The private-use character for byte 0.
 const FIRST: u32 = 0x0010_FF00;
 
-/// The text of a Dockerfile.
+/// Decodes the bytes of a Dockerfile.
 pub(crate) fn decode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -15,7 +15,7 @@ pub(crate) fn decode(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes of a decoded text.
+/// Returns the bytes of a decoded text.
 pub(crate) fn encode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     for c in text.chars() {
@@ -27,8 +27,8 @@ pub(crate) fn encode(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A decoded text for people, and as BuildKit names steps: with a replacement character for each
-/// such byte.
+/// Returns a decoded text for display, which is also BuildKit's name of the step: with a
+/// replacement character for each such byte.
 pub(super) fn shown(text: &str) -> String {
     text.chars().map(|c| if byte(c).is_some() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

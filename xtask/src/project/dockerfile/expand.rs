@@ -1,6 +1,6 @@
 //! Words of an instruction: flags and `NAME=value` lists.
 
-/// Flags at the start, as `--mount=...`, without their dashes and quotes; and the rest.
+/// Splits off the leading flags, such as `--mount=...`, without their dashes and quotes.
 pub(super) fn flags(text: &str, escape: char) -> (Vec<(String, String)>, &str) {
     let (mut found, mut rest) = (Vec::new(), text);
     while rest.starts_with("--") {
@@ -16,12 +16,12 @@ pub(super) fn flags(text: &str, escape: char) -> (Vec<(String, String)>, &str) {
     (found, rest)
 }
 
-/// Words, split at every space, as COPY and ADD take them.
+/// Returns words, split at every space, as COPY and ADD take them.
 pub(super) fn fields(text: &str) -> Vec<&str> {
     text.split(['\t', '\u{b}', '\u{c}', '\r', ' ']).filter(|word| !word.is_empty()).collect()
 }
 
-/// Words, split at spaces outside quotes; quotes stay.
+/// Returns words, split at spaces outside quotes. Keeps the quotes.
 pub(super) fn split(text: &str, escape: char) -> Vec<&str> {
     let (mut words, mut rest) = (Vec::new(), text.trim_start());
     while !rest.is_empty() {
@@ -48,7 +48,7 @@ fn first_word(text: &str, escape: char) -> (&str, &str) {
     (text, "")
 }
 
-/// Quotes and escapes taken away, variables left.
+/// Removes quotes and escapes, and keeps variables.
 fn unquote(text: &str, escape: char) -> String {
     let (mut out, mut quote, mut chars) = (String::new(), None, text.chars());
     while let Some(c) = chars.next() {
@@ -62,7 +62,8 @@ fn unquote(text: &str, escape: char) -> String {
     out
 }
 
-/// `NAME=value ...` as ENV takes them, values as written, or the old `NAME the rest of the line`.
+/// Parses `NAME=value ...` as ENV does, with unexpanded values, or the old form
+/// `NAME the rest of the line`.
 pub(super) fn pairs(rest: &str, escape: char) -> Vec<(String, Option<String>)> {
     let words = split(rest, escape);
     if words.len() > 1 && !words[0].contains('=') {
@@ -71,7 +72,7 @@ pub(super) fn pairs(rest: &str, escape: char) -> Vec<(String, Option<String>)> {
     names(&words)
 }
 
-/// `NAME`, `NAME=value`, in any order, as ARG takes them.
+/// Parses `NAME` and `NAME=value` in any order, as ARG does.
 pub(super) fn arguments(rest: &str, escape: char) -> Vec<(String, Option<String>)> {
     names(&split(rest, escape))
 }

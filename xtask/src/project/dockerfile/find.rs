@@ -1,9 +1,10 @@
-//! From a step in BuildKit's progress back to its instruction.
+//! Finds the instruction of a step in BuildKit's progress.
 
 use super::{Dockerfile, Instruction, Stage};
 
 impl Dockerfile {
-    /// The stage that the progress means. It prints no name where there is just one stage.
+    /// Returns the stage of a step in the progress, which prints no name if there is only one
+    /// stage.
     pub(crate) fn stage_of<'a>(&'a self, printed: &'a str) -> &'a str {
         match self.stages.as_slice() {
             [only] => &only.name,
@@ -11,16 +12,16 @@ impl Dockerfile {
         }
     }
 
-    /// The instruction of a step: `stage` and `instruction` as the progress names them. BuildKit
-    /// replaces the variables that it knows, drops escapes, and adds the beginning of a heredoc in
-    /// parentheses; so variables match anything here.
+    /// Returns the instruction of a step, with `stage` and `instruction` as in the progress.
+    /// BuildKit replaces the variables that it knows, drops escapes, and adds the start of a
+    /// heredoc in parentheses. So variables match anything here.
     pub(crate) fn find(&self, stage: &str, instruction: &str) -> Option<&Instruction> {
-        // BuildKit 0.34 says so, 0.13 does not.
+        // BuildKit 0.34 prints this prefix, 0.13 doesn't.
         let instruction = instruction.strip_prefix("ONBUILD ").unwrap_or(instruction);
         let wanted = squeeze(instruction, self.escape);
         let stages = self.stages.iter().filter(|one| one.name == stage || self.stages.len() == 1);
         let own = stages.flat_map(|one| one.instructions.iter());
-        // An ONBUILD's step runs in a stage whose base declares it.
+        // The step of an ONBUILD runs in a stage whose base declares it.
         let triggers = self.stages.iter().flat_map(Stage::triggers);
         let index = self.stages.iter().position(|one| one.name == stage);
         let images = index.into_iter().flat_map(|index| self.triggers_of(index));
@@ -29,7 +30,7 @@ impl Dockerfile {
         let exact = all.iter().find(|one| squeeze(&one.label(), self.escape) == wanted);
         let likely = || {
             let fitting = all.iter().filter_map(|one| Some((one.fits(&wanted, self.escape)?, one)));
-            // Of several that fit, the one with the most text of its own; the first of equals.
+            // Of several matches, the one with the most literal text; of equal ones, the first.
             fitting.rev().max_by_key(|(length, _)| *length).map(|(_, one)| one)
         };
         exact.or_else(likely).copied()
@@ -43,18 +44,18 @@ impl Stage {
 }
 
 impl Instruction {
-    /// Its text with the keyword in upper case.
+    /// Returns its text with the keyword in upper case.
     fn label(&self) -> String {
         format!("{}{}", self.keyword, &self.text[self.keyword.len().min(self.text.len())..])
     }
 
-    /// How much of a step's name, squeezed, is this instruction's own text; `None` where it cannot
-    /// be its name.
+    /// Returns the amount of this instruction's literal text in a normalized step name, or `None`
+    /// if it doesn't match.
     fn fits(&self, wanted: &str, escape: char) -> Option<usize> {
         let pieces = pieces(&squeeze(&self.label(), escape));
         let (first, others) = pieces.split_first()?;
         let mut rest = wanted.strip_prefix(first.as_str())?;
-        // A heredoc's beginning may follow in parentheses.
+        // The start of a heredoc may follow in parentheses.
         let ends = |rest: &str, last: &str| {
             let open = !self.heredocs.is_empty();
             rest.ends_with(last)
@@ -73,12 +74,12 @@ impl Instruction {
     }
 }
 
-/// Without spaces, quotes and escapes, which BuildKit keeps or drops by rules of its own.
+/// Removes spaces, quotes and escapes, which BuildKit keeps or drops by its own rules.
 fn squeeze(text: &str, escape: char) -> String {
     text.chars().filter(|c| !c.is_whitespace() && !"'\"".contains(*c) && *c != escape).collect()
 }
 
-/// What stands between variables.
+/// Returns the literal text between variables.
 fn pieces(text: &str) -> Vec<String> {
     let (mut pieces, mut piece, mut chars) = (Vec::new(), String::new(), text.chars().peekable());
     while let Some(c) = chars.next() {

@@ -1,14 +1,14 @@
-//! From a Dockerfile's bytes to its instructions, by BuildKit's own rules: directives, continued
-//! lines with comments between, heredocs. Our own since two things are needed that parsers do not
-//! give: the text by which BuildKit names a step, and flags as BuildKit takes quotes out of them.
-//! What BuildKit would refuse is passed on as it is: it says so itself.
+//! Splits a Dockerfile into instructions by BuildKit's own rules: directives, continued lines with
+//! comments between them, heredocs. This is own code because parsers don't give two results: the
+//! text by which BuildKit names a step, and flags unquoted as BuildKit does it. Text that BuildKit
+//! would refuse is passed on, because BuildKit reports it.
 
 use super::encoding::shown;
 use super::expand::{flags, split};
 use super::shell::{Lexer, Value};
 use super::{Heredoc, Instruction};
 
-/// The character that `# escape=` names, else `\`.
+/// Returns the character of the directive `# escape=`, else `\`.
 pub(super) fn escape(text: &str) -> char {
     for line in text.trim_start_matches('\u{feff}').lines() {
         let Some((key, value)) = line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) else {
@@ -25,7 +25,7 @@ pub(super) fn escape(text: &str) -> char {
     '\\'
 }
 
-/// Every instruction in order.
+/// Returns every instruction in order.
 pub(super) fn instructions(text: &str) -> Vec<Instruction> {
     let escape = escape(text);
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -66,7 +66,7 @@ pub(super) fn instructions(text: &str) -> Vec<Instruction> {
     found
 }
 
-/// A line without its end.
+/// Returns a line without its line break.
 fn without_end(line: &str) -> &str {
     line.trim_end_matches(['\r', '\n'])
 }
@@ -75,8 +75,8 @@ fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
 
-/// The line without its continuation, and whether there was one: an escape at its end that is not
-/// itself escaped.
+/// Returns the line without its continuation, and whether there was one: a trailing escape that is
+/// not itself escaped.
 fn continued(line: &str, escape: char) -> (String, bool) {
     let bare = line.trim_end_matches([' ', '\t', '\r']);
     match bare.strip_suffix(escape) {
@@ -85,7 +85,7 @@ fn continued(line: &str, escape: char) -> (String, bool) {
     }
 }
 
-/// Takes an instruction apart; that of an ONBUILD is inside it.
+/// Parses an instruction, and the inner instruction of an ONBUILD.
 fn instruction(text: &str, line: usize, escape: char) -> Option<Instruction> {
     let (keyword, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     if keyword.is_empty() {
@@ -114,8 +114,8 @@ fn heredocs(instruction: &Instruction, escape: char) -> Vec<Heredoc> {
     split(&instruction.rest, escape).iter().filter_map(|word| heredoc(word)).collect()
 }
 
-/// `<<NAME`, `3<<-"NAME"`: a word of its own. Quotes around any part of the name keep variables in
-/// the content.
+/// Parses `<<NAME` or `3<<-"NAME"`, a separate word. Quotes around any part of the name keep
+/// variables in the content.
 pub(super) fn heredoc(word: &str) -> Option<Heredoc> {
     let word = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
     let (chomp, name) = word.strip_prefix('-').map_or((false, word), |name| (true, name));
@@ -139,7 +139,7 @@ impl Heredoc {
         line == self.name
     }
 
-    /// The content as BuildKit uses it: without leading tabs where the name follows a `-`.
+    /// Returns the content as BuildKit uses it: without leading tabs if the name follows a `-`.
     pub(super) fn text(&self) -> String {
         if !self.chomp {
             return self.content.clone();

@@ -1,6 +1,6 @@
-//! A Dockerfile as far as decisions need it: its stages, their instructions, and the cache mounts
-//! of its RUNs. Pure: bytes in, values out. BuildKit has the last word on what a Dockerfile means;
-//! where this and BuildKit differ, a forecast or the list of mounts is wrong, never a build.
+//! A parsed Dockerfile: its stages, their instructions, and the cache mounts of its RUNs. Pure:
+//! bytes in, values out. BuildKit defines the meaning of a Dockerfile. If this code and BuildKit
+//! differ, a forecast or the list of mounts is wrong, but never a build.
 
 mod copy;
 mod encoding;
@@ -26,43 +26,39 @@ use crate::project::mount::{MountIdentity, Sharing};
 /// A cache mount of a RUN, its options resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CacheMount {
-    /// What BuildKit knows it by.
+    /// Its identity in BuildKit.
     pub identity: MountIdentity,
-    /// Whether it has an `id=` of its own; its target alone identifies a mount without one.
+    /// Whether it has an explicit `id=`. Without one, only its target identifies it.
     pub has_id: bool,
-    /// How it is shared.
     pub sharing: Sharing,
-    /// Where it is mounted.
     pub target: String,
 }
 
-/// A Dockerfile, taken apart.
+/// A parsed Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dockerfile {
-    /// What continues a line; `\` unless `# escape=` says otherwise.
+    /// The character that continues a line: `\` unless `# escape=` changes it.
     pub escape: char,
     /// ARGs before the first FROM.
     pub arguments: Vec<Instruction>,
-    /// Stages in order.
     pub stages: Vec<Stage>,
-    /// The ONBUILDs of images that stages start from, by stage.
+    /// The ONBUILDs of the stages' base images, by stage.
     triggers: Vec<(usize, Instruction)>,
 }
 
-/// One stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stage {
-    /// Its name in lower case, as BuildKit prints it; `stage-N`, counted from 0, where it has none.
+    /// Its name in lower case, as BuildKit prints it; `stage-N`, counted from 0, if it has none.
     pub name: String,
     /// Whether the file names it.
     pub is_named: bool,
-    /// What follows FROM, unexpanded: an image or a stage.
+    /// The text after FROM, unexpanded: an image or a stage.
     pub base: String,
     /// `--platform=`, unexpanded.
     pub platform: Option<String>,
     /// The line of its FROM, counted from 0.
     pub line: usize,
-    /// What follows its FROM.
+    /// The instructions after its FROM.
     pub instructions: Vec<Instruction>,
 }
 
@@ -71,35 +67,33 @@ pub(crate) struct Stage {
 pub(crate) struct Heredoc {
     /// The line that ends it.
     pub name: String,
-    /// `<<-`: tabs at the start of its lines do not count.
+    /// `<<-`: removes tabs at the start of its lines.
     pub chomp: bool,
-    /// Whether COPY and ADD replace the variables in it: not where its name is quoted.
+    /// Whether COPY and ADD replace the variables in it: not if its name is quoted.
     pub expands: bool,
     /// Its lines.
     pub content: String,
 }
 
-/// One instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Instruction {
     /// In upper case.
     pub keyword: String,
-    /// All of it in one line, continuations taken away and heredocs left out, as BuildKit names it.
+    /// The full text in one line without continuations and heredocs, as BuildKit names it.
     pub text: String,
-    /// Flags without their dashes, as (`mount`, `type=cache,...`), quotes taken away.
+    /// Flags without their dashes and quotes, such as (`mount`, `type=cache,...`).
     pub flags: Vec<(String, String)>,
-    /// What follows the flags.
+    /// The text after the flags.
     pub rest: String,
     /// Its first line, counted from 0.
     pub line: usize,
-    /// Its heredocs in order.
     pub heredocs: Vec<Heredoc>,
-    /// What an ONBUILD holds.
+    /// The inner instruction of an ONBUILD.
     pub inner: Option<Box<Instruction>>,
 }
 
 impl Dockerfile {
-    /// Takes a Dockerfile apart; never fails, since what it cannot read BuildKit will refuse.
+    /// Parses a Dockerfile. Never fails: BuildKit refuses what this cannot read.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         let text = decode(bytes);
         let (mut arguments, mut stages) = (Vec::new(), Vec::<Stage>::new());
@@ -135,12 +129,12 @@ impl Stage {
 }
 
 impl Instruction {
-    /// The value of a flag that is given once.
+    /// Returns the value of a flag.
     pub(crate) fn flag(&self, name: &str) -> Option<&str> {
         self.flags.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The options of each `--mount=`, unexpanded: (key in lower case, value).
+    /// Returns the options of each `--mount=`, unexpanded: (key in lower case, value).
     pub(crate) fn mounts(&self) -> impl Iterator<Item = Vec<(String, Option<&str>)>> {
         let mounts = self.flags.iter().filter(|(name, _)| self.keyword == "RUN" && name == "mount");
         mounts.map(|(_, value)| {

@@ -1,5 +1,5 @@
-//! The cache mounts of RUNs, as BuildKit resolves their options: what a build uses, and who uses
-//! it.
+//! The cache mounts of RUNs, as BuildKit resolves their options: the mounts of a build, and the
+//! steps that use them.
 
 use std::collections::BTreeMap;
 
@@ -11,33 +11,32 @@ use crate::project::{Declaration, Target};
 /// A RUN that uses a mount.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Use {
-    /// Target of the declaration.
+    /// The target of the declaration.
     pub target: String,
-    /// Stage of its Dockerfile.
     pub stage: String,
     /// The instruction in one line.
     pub instruction: String,
 }
 
-/// One mount and all who use it.
+/// A mount with all its uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UsedMount {
     /// The mount, as its first user declares it.
     pub mount: CacheMount,
-    /// Who uses it, in the order of targets and instructions.
+    /// Its uses, in the order of targets and instructions.
     pub uses: Vec<Use>,
 }
 
 /// The mounts of a build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Mounts {
-    /// Each identity once, in the order in which they were found.
+    /// One per identity, in the order in which they were found.
     pub mounts: Vec<UsedMount>,
-    /// What could not be resolved, and what is declared in two ways.
+    /// Warnings about unresolved options and conflicting declarations.
     pub warnings: Vec<String>,
 }
 
-/// What a target adds to its Dockerfile, for one platform; `native` is the builder's own.
+/// Returns the inputs of a target for one platform. `native` is the builder's own platform.
 pub(crate) fn inputs(target: &Target, platform: &str, native: &str) -> Inputs {
     let given = |(name, value): (&String, &Option<String>)| Some((name.clone(), value.clone()?));
     Inputs {
@@ -50,8 +49,8 @@ pub(crate) fn inputs(target: &Target, platform: &str, native: &str) -> Inputs {
     }
 }
 
-/// Every mount that a build of `names` uses. `files` has the Dockerfiles by target; `native` is the
-/// builder's platform.
+/// Returns every mount that a build of `names` uses. `files` has the Dockerfiles by target.
+/// `native` is the builder's platform.
 pub(crate) fn of_build(
     declaration: &Declaration,
     names: &[String],
@@ -106,7 +105,8 @@ impl Mounts {
         if known.mount.sharing != mount.sharing {
             let first = &known.uses[0];
             let warning = format!(
-                "the cache mount `{}` is `{}` in {} ({}) and `{}` in {} ({}): BuildKit may give one of them an empty one",
+                "the cache mount `{}` is `{}` in {} ({}) and `{}` in {} ({}): BuildKit may give one of \
+                 them an empty mount",
                 mount.identity.id,
                 known.mount.sharing,
                 first.stage,
@@ -126,7 +126,7 @@ impl Mounts {
     }
 
     fn warn(&mut self, user: &Use, why: &str) {
-        let warning = format!("a cache mount of `{}` ({}) stays where it is: {why}", user.stage, user.target);
+        let warning = format!("a cache mount of `{}` ({}) is not saved: {why}", user.stage, user.target);
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
@@ -139,7 +139,7 @@ struct Options {
     values: BTreeMap<&'static str, String>,
 }
 
-/// The options that count, by each of their names.
+/// The relevant options, by each of their names.
 const NAMES: &[(&str, &str)] = &[
     ("type", "type"),
     ("id", "id"),
@@ -156,7 +156,8 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 impl Options {
-    /// `None` for a mount of another type; an error says what is not known.
+    /// Expands the options. Returns `None` for a mount of another type, and an error for an unknown
+    /// value.
     fn expand(
         options: &[(String, Option<&str>)],
         scope: &Scope,
@@ -174,7 +175,7 @@ impl Options {
             let Some((_, name)) = NAMES.iter().find(|(known, _)| known == key) else { continue };
             let expanded = scope.expand(value.unwrap_or_default(), escape);
             if let Some(unknown) = expanded.unknown.first() {
-                return Err(format!("its `{key}` needs `{unknown}`, which only its base image knows"));
+                return Err(format!("its `{key}` needs `{unknown}`, which only its base image defines"));
             }
             found.values.insert(name, expanded.text);
         }
@@ -187,7 +188,7 @@ impl Options {
 
     fn number(&self, name: &str) -> Result<Option<u32>, String> {
         let number =
-            |text: &str| text.parse().map_err(|_| format!("its `{name}` is `{text}`, which is no number"));
+            |text: &str| text.parse().map_err(|_| format!("its `{name}` is `{text}`, which is not a number"));
         self.get(name).map(number).transpose()
     }
 
@@ -205,12 +206,11 @@ impl Options {
             "locked" => Sharing::Locked,
             other => return Err(format!("its `sharing` is `{other}`")),
         };
-        // The target is not part of the mount's identity. The id is taken before the current
-        // directory comes in.
+        // The target is not part of the mount's identity. BuildKit derives the id before it applies
+        // the current directory.
         let target = scope.absolute(written).unwrap_or_else(|| clean(written));
         let from = self.get("from").filter(|from| *from != "scratch");
-        // Unlike COPY's, a mount's `from=` takes no index, and no name that the file does not give
-        // (measured).
+        // Unlike COPY's, a mount's `from=` accepts no index, and only names of the file (measured).
         let stage = |from: &str| match file.by_name(from, file.stages.len(), inputs) {
             Some(index) => file.stages[index].name.clone(),
             None => from.to_owned(),
@@ -219,7 +219,7 @@ impl Options {
             self.get("source").map(|source| clean(&format!("/{source}"))).filter(|source| source != "/");
         let mode = self.get("mode").map(str::to_owned);
         if mode.as_ref().is_some_and(|mode| u32::from_str_radix(mode, 8).is_err()) {
-            return Err("its `mode` is no octal number".into());
+            return Err("its `mode` is not an octal number".into());
         }
         Ok(CacheMount {
             has_id: self.get("id").is_some(),

@@ -1,7 +1,7 @@
-//! A stage or a step by the user's word, and a Dockerfile in which it runs again: an `ARG` that no
-//! step has seen before makes every RUN after it another one, and spares their cache mounts.
-//! ONBUILDs of a stage in the same file run before it, so they get an `ONBUILD ARG` of their own;
-//! those of a foreign image cannot be reached that way.
+//! Selects a stage or a step by the user's argument, and changes a Dockerfile so that it runs
+//! again. A new `ARG` changes the key of every RUN after it, and keeps their cache mounts. ONBUILDs
+//! of a stage in the same file run before it, so they get an `ONBUILD ARG`. Those of a foreign
+//! image cannot be reached this way.
 
 use super::stages::Base;
 use super::{Dockerfile, Inputs, Instruction};
@@ -9,7 +9,7 @@ use super::{Dockerfile, Inputs, Instruction};
 /// The name of the inserted ARG.
 const ARG: &str = "DURANGO_FRESH";
 
-/// What a word stands for.
+/// The result of a selection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StepSelector {
     /// A whole stage.
@@ -18,15 +18,15 @@ pub(crate) enum StepSelector {
     Run(String, String),
     /// Several RUNs, as `stage/instruction`.
     Several(Vec<String>),
-    /// An instruction that runs no command, or a stage of such.
+    /// An instruction that runs no command, or a stage without commands.
     NoCommand(String),
-    /// Nothing; the stages and instructions there are.
+    /// No match; the available stages and instructions.
     Unknown(Vec<String>),
 }
 
 impl Dockerfile {
-    /// What a word stands for among the stages that a target needs: a stage, else a RUN by its text
-    /// or the beginning of it, with or without flags, which `STAGE/` in front narrows down.
+    /// Selects among the stages that a target needs: a stage, else a RUN by its text or a prefix of
+    /// it, with or without flags. The prefix `STAGE/` limits the search.
     pub(crate) fn word(&self, word: &str, inputs: &Inputs) -> StepSelector {
         let stages: Vec<usize> =
             self.goal(inputs).map(|goal| self.needs(goal, inputs).into_iter().collect()).unwrap_or_default();
@@ -72,8 +72,8 @@ impl Dockerfile {
         StepSelector::Unknown(names.chain(runs.filter_map(|one| Some(one.command()?.bare()))).collect())
     }
 
-    /// The lines, counted from 0, in front of which a spot's ARG goes, each with whether it is an
-    /// ONBUILD's; none where the file has no such spot any more.
+    /// Returns the lines, counted from 0, before which a spot's ARG goes, each with whether it is
+    /// an ONBUILD's. Empty if the file no longer has the spot.
     pub(crate) fn insertions(
         &self,
         stage: &str,
@@ -95,7 +95,7 @@ impl Dockerfile {
     }
 }
 
-/// A Dockerfile with an ARG of each of these values in front of these lines.
+/// Returns a Dockerfile with an ARG of each value inserted before its line.
 pub(crate) fn with_arguments(text: &str, insertions: &[(usize, bool, u32)]) -> String {
     let mut out = String::with_capacity(text.len() + 64);
     for (number, line) in text.split_inclusive('\n').enumerate() {
@@ -109,13 +109,13 @@ pub(crate) fn with_arguments(text: &str, insertions: &[(usize, bool, u32)]) -> S
 }
 
 impl Instruction {
-    /// The RUN that it is or holds.
+    /// Returns the RUN that this is or contains.
     fn command(&self) -> Option<&Self> {
         let run = self.inner.as_deref().unwrap_or(self);
         (run.keyword == "RUN").then_some(run)
     }
 
-    /// Without flags, in one line of single spaces.
+    /// Returns the text without flags, in one line with single spaces.
     fn bare(&self) -> String {
         words(&format!("{} {}", self.keyword, self.rest))
     }

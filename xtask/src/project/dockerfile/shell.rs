@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 
 use super::shell_pattern::ShellPattern;
 
-/// A variable's state where an instruction stands.
+/// The state of a variable at an instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
-    /// It is this.
     Set(String),
-    /// It is not set.
     Unset,
     /// A foreign base image may set it.
     Unknown,
@@ -19,15 +17,15 @@ pub(super) enum Value {
 /// A text with its variables replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Expanded {
-    /// The text. A variable whose value is not known stands in it as it is written.
+    /// The text. A variable with an unknown value is left as written.
     pub(super) text: String,
-    /// Variables whose value cannot be known from the file.
+    /// Variables whose values the file doesn't determine.
     pub(super) unknown: BTreeSet<String>,
-    /// Variables that were looked at.
+    /// Variables that were used.
     pub(super) used: BTreeSet<String>,
 }
 
-/// How a text is processed.
+/// The rules for a text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lexer {
     pub(super) escape: char,
@@ -35,24 +33,24 @@ pub(super) struct Lexer {
     pub(super) keeps_quotes: bool,
     /// Escapes stay in the text.
     pub(super) keeps_escapes: bool,
-    /// Quotes are characters like others: heredocs.
+    /// Quotes are ordinary characters, as in heredocs.
     pub(super) ignores_quotes: bool,
-    /// A variable that is not set stays as it is.
+    /// A variable that is not set stays in the text.
     pub(super) keeps_unset: bool,
 }
 
 impl Lexer {
-    /// The words of instructions.
+    /// Returns the rules for words of instructions.
     pub(super) fn new(escape: char) -> Self {
         Self { escape, keeps_quotes: false, keeps_escapes: false, ignores_quotes: false, keeps_unset: false }
     }
 
-    /// The content of a heredoc that COPY and ADD expand.
+    /// Returns the rules for the content of a heredoc that COPY and ADD expand.
     pub(super) fn heredoc() -> Self {
         Self { ignores_quotes: true, ..Self::new('\\') }
     }
 
-    /// Processes a text; nothing for one that BuildKit refuses.
+    /// Processes a text. Returns `None` for one that BuildKit refuses.
     pub(super) fn process(self, text: &str, value: &dyn Fn(&str) -> Value) -> Option<Expanded> {
         let mut run = Run {
             lexer: self,
@@ -67,8 +65,8 @@ impl Lexer {
     }
 }
 
-/// Replaces variables and takes quotes and escapes away, as BuildKit does with a single word. A
-/// word that BuildKit refuses stays as it is.
+/// Replaces variables and removes quotes and escapes, as BuildKit does with a single word. A word
+/// that BuildKit refuses stays unchanged.
 pub(super) fn expand(text: &str, escape: char, value: &dyn Fn(&str) -> Value) -> Expanded {
     let expanded = Lexer::new(escape).process(text, value);
     expanded.unwrap_or_else(|| Expanded { text: text.to_owned(), ..Expanded::default() })
@@ -100,7 +98,7 @@ impl Run<'_> {
         fits
     }
 
-    /// Up to a character outside quotes, which is consumed, or the end.
+    /// Processes up to an unquoted character, which is consumed, or to the end.
     fn until(&mut self, end: Option<char>, keeps_escapes: bool) -> Option<String> {
         let mut out = String::new();
         while let Some(c) = self.next() {
@@ -155,7 +153,7 @@ impl Run<'_> {
         Some(())
     }
 
-    /// After a `$`.
+    /// Processes a variable after its `$`.
     fn variable(&mut self) -> Option<String> {
         if self.next_if('{') {
             return self.braced();

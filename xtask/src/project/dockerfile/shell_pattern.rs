@@ -1,7 +1,5 @@
-//! Patterns of `${X#p}`, `${X%p}` and `${X/p/r}`: `*` and `?`, as BuildKit has them, without
-//! brackets.
+//! Patterns of `${X#p}`, `${X%p}` and `${X/p/r}`: `*` and `?`, as in BuildKit, without brackets.
 
-/// A pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ShellPattern(Vec<Token>);
 
@@ -13,7 +11,7 @@ enum Token {
 }
 
 impl ShellPattern {
-    /// Reads a pattern; nothing for an escape that BuildKit refuses.
+    /// Parses a pattern. Returns `None` for an escape that BuildKit refuses.
     pub(super) fn new(pattern: &str) -> Option<Self> {
         let (mut tokens, mut rest) = (Vec::new(), pattern.chars().peekable());
         while let Some(c) = rest.next() {
@@ -29,28 +27,28 @@ impl ShellPattern {
         Some(Self(tokens))
     }
 
-    /// A text without the shortest or longest beginning that fits.
+    /// Returns a text without the shortest or longest matching prefix.
     pub(super) fn without_prefix<'a>(&self, text: &'a str, is_longest: bool) -> &'a str {
         let mut fitting = ends(text).filter(|end| self.fits(&text[..*end]));
         let end = if is_longest { fitting.next_back() } else { fitting.next() };
         &text[end.unwrap_or_default()..]
     }
 
-    /// A text without the shortest or longest end that fits.
+    /// Returns a text without the shortest or longest matching suffix.
     pub(super) fn without_suffix<'a>(&self, text: &'a str, is_longest: bool) -> &'a str {
         let mut fitting = ends(text).filter(|start| self.fits(&text[*start..]));
         let start = if is_longest { fitting.next() } else { fitting.next_back() };
         &text[..start.unwrap_or(text.len())]
     }
 
-    /// A text with the first match replaced, or all of them. The longest match counts.
+    /// Replaces the first match or all matches in a text. Matches are the longest ones.
     pub(super) fn replace(&self, text: &str, replacement: &str, is_all: bool) -> String {
         let (mut out, mut at, mut copied, mut last) = (String::new(), 0, 0, None);
         while at <= text.len() {
             let rest = &text[at..];
             let step = rest.chars().next().map_or(1, char::len_utf8);
             let found = ends(rest).rfind(|end| self.fits(&rest[..*end]));
-            // An empty match right after another one does not count.
+            // An empty match right after another match does not count.
             let Some(length) = found.filter(|length| *length > 0 || last != Some(at)) else {
                 at += step;
                 continue;
@@ -68,7 +66,7 @@ impl ShellPattern {
         out
     }
 
-    /// Whether a whole text fits, in time linear in both.
+    /// Returns whether a whole text matches, in time linear in both.
     fn fits(&self, text: &str) -> bool {
         let mut at = vec![false; self.0.len() + 1];
         at[0] = true;
@@ -96,7 +94,7 @@ impl ShellPattern {
     }
 }
 
-/// Every place between two characters, the start and the end among them.
+/// Returns every position between two characters, with the start and the end.
 fn ends(text: &str) -> impl DoubleEndedIterator<Item = usize> {
     text.char_indices().map(|(at, _)| at).chain(std::iter::once(text.len()))
 }

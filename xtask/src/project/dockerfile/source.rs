@@ -1,4 +1,4 @@
-//! A target's Dockerfile as it was read: once a build, and parsed once.
+//! A target's Dockerfile, which a build reads and parses once.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,20 +9,20 @@ use crate::project::declaration::{Declaration, Target};
 /// The Dockerfile of a target.
 #[derive(Debug, Clone)]
 pub(crate) struct DockerfileSource {
-    /// Where it is; none for one inside the declaration.
+    /// Its path; `None` for an inline Dockerfile.
     pub path: Option<PathBuf>,
-    /// Its bytes.
     pub bytes: Vec<u8>,
     /// Its text, decoded.
     pub text: String,
-    /// What they say.
+    /// The parsed file.
     pub file: Dockerfile,
-    /// The text of `<name>.dockerignore`: BuildKit looks for it next to the Dockerfile.
+    /// The text of `<name>.dockerignore`, which BuildKit looks for next to the Dockerfile.
     pub ignore: Option<String>,
 }
 
 impl DockerfileSource {
-    /// Reads the Dockerfile of a target; nothing for one in a remote context or that is missing.
+    /// Reads the Dockerfile of a target. Returns `None` for one in a remote context or that is
+    /// missing.
     pub(crate) fn read(declaration: &Declaration, target: &Target) -> Option<Self> {
         if let Some(text) = &target.dockerfile_inline {
             return Some(Self::new(None, text.clone().into_bytes(), None));

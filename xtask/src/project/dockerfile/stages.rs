@@ -1,23 +1,22 @@
-//! What a stage needs, and what needs it.
+//! The dependencies between stages.
 
 use std::collections::BTreeSet;
 
 use super::variables::Inputs;
 use super::{Dockerfile, Instruction};
 
-/// What a stage starts from.
+/// The base of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Base {
-    /// Nothing.
     Scratch,
     /// An earlier stage, by its index.
     Stage(usize),
-    /// An image, or a named context: another's work.
+    /// An image or a named context.
     Foreign(String),
 }
 
 impl Dockerfile {
-    /// The stage that a target builds: the one it names, else the last.
+    /// Returns the stage that a target builds: the named one, else the last.
     pub(crate) fn goal(&self, inputs: &Inputs) -> Option<usize> {
         match &inputs.stage {
             Some(word) => self.stage(word, self.stages.len(), inputs),
@@ -25,7 +24,7 @@ impl Dockerfile {
         }
     }
 
-    /// What a stage starts from, its expression expanded with the ARGs before the first FROM.
+    /// Returns the base of a stage, expanded with the ARGs before the first FROM.
     pub(crate) fn base(&self, stage: usize, inputs: &Inputs) -> Base {
         let name = self.global(inputs, &self.stages[stage].base);
         match self.by_name(&name, stage, inputs) {
@@ -35,7 +34,7 @@ impl Dockerfile {
         }
     }
 
-    /// Whether one stage starts from another, directly or by others.
+    /// Returns whether one stage is based on another, directly or indirectly.
     pub(crate) fn starts_from(&self, stage: &str, other: &str, inputs: &Inputs) -> bool {
         let index = |name: &str| self.stages.iter().position(|one| one.name == name);
         let (Some(mut at), Some(other)) = (index(stage), index(other)) else { return false };
@@ -48,20 +47,21 @@ impl Dockerfile {
         false
     }
 
-    /// The stage of a name or an index before `end`; none where a named context stands in for it.
+    /// Returns the stage with this name or index before `end`, or `None` if a named context
+    /// replaces it.
     pub(crate) fn stage(&self, word: &str, end: usize, inputs: &Inputs) -> Option<usize> {
         let by_index = || word.parse().ok().filter(|index| *index < end);
         self.by_name(word, end, inputs).or_else(by_index)
     }
 
-    /// The stage of a name before `end`.
+    /// Returns the stage with this name before `end`.
     pub(super) fn by_name(&self, word: &str, end: usize, inputs: &Inputs) -> Option<usize> {
         let name = word.to_ascii_lowercase();
         let index = self.stages[..end].iter().rposition(|stage| stage.is_named && stage.name == name)?;
         (!inputs.contexts.contains(&name)).then_some(index)
     }
 
-    /// Takes the ONBUILDs of the images in that stages start from.
+    /// Adds the ONBUILDs of the base images.
     pub(crate) fn adopt(&mut self, inputs: &Inputs) {
         for stage in 0..self.stages.len() {
             if let Base::Foreign(name) = self.base(stage, inputs)
@@ -74,12 +74,12 @@ impl Dockerfile {
         }
     }
 
-    /// The ONBUILDs of the image that a stage starts from.
+    /// Returns the ONBUILDs of the base image of a stage.
     pub(super) fn triggers_of(&self, stage: usize) -> impl Iterator<Item = &Instruction> {
         self.triggers.iter().filter(move |(of, _)| *of == stage).map(|(_, one)| one)
     }
 
-    /// What is run in a stage: its base's ONBUILDs, then its own instructions.
+    /// Returns the instructions that run in a stage: its base's ONBUILDs, then its own.
     pub(crate) fn effective(&self, stage: usize, inputs: &Inputs) -> Vec<&Instruction> {
         let mut found = Vec::new();
         if let Base::Stage(base) = self.base(stage, inputs) {
@@ -90,7 +90,7 @@ impl Dockerfile {
         found
     }
 
-    /// Stages that a stage draws on at once: FROM, COPY --from, RUN --mount from=.
+    /// Returns the direct dependencies of a stage: FROM, COPY --from, RUN --mount from=.
     fn sources(&self, stage: usize, inputs: &Inputs) -> BTreeSet<usize> {
         let mut found = BTreeSet::new();
         if let Base::Stage(base) = self.base(stage, inputs) {
@@ -110,7 +110,7 @@ impl Dockerfile {
         found
     }
 
-    /// The stages that a stage needs, itself among them.
+    /// Returns all stages that a stage needs, including itself.
     pub(crate) fn needs(&self, stage: usize, inputs: &Inputs) -> BTreeSet<usize> {
         let (mut found, mut next) = (BTreeSet::new(), vec![stage]);
         while let Some(stage) = next.pop() {

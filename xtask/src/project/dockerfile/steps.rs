@@ -1,6 +1,6 @@
-//! The steps of a stage with all that BuildKit's cache key of each is made of, as far as the file
-//! tells: its own operation, variables, directory and user, mounts, and what it reads from
-//! elsewhere. LABEL, CMD and the like are no steps: they change an image's configuration and run
+//! The steps of a stage with the input of BuildKit's cache key of each, as far as the file
+//! determines it: its operation, variables, directory and user, mounts, and the content that it
+//! reads. LABEL, CMD and the like are not steps: they change an image's configuration and run
 //! nothing.
 
 use std::cell::RefCell;
@@ -11,35 +11,33 @@ use super::shell::{Expanded, Lexer};
 use super::variables::{Scope, clean};
 use super::{Dockerfile, Inputs, Instruction};
 
-/// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DockerfileStep {
-    /// The line that its instruction begins in, counted from 0.
+    /// The first line of its instruction, counted from 0.
     pub line: usize,
     /// RUN, COPY, ADD or WORKDIR.
     pub keyword: String,
-    /// All of it in one line.
+    /// The full text in one line.
     pub text: String,
-    /// What it is made of by name, as `command`, `arg NAME`, `env NAME`, `mount /target`.
+    /// Its inputs by name: `command`, `arg NAME`, `env NAME`, `mount /target`.
     pub parts: BTreeMap<String, String>,
-    /// What of that BuildKit compares, besides content.
+    /// The inputs that BuildKit compares, other than content.
     pub operation: Vec<String>,
-    /// What it reads.
+    /// The content that it reads.
     pub reads: Vec<Read>,
-    /// Whether it is made independently of what stands before it: `COPY --link`.
+    /// Whether it is independent of the previous steps: `COPY --link`.
     pub is_linked: bool,
 }
 
 /// Content that a step reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Read {
-    /// From where.
     pub from: From,
-    /// What of it.
+    /// The selected part of it.
     pub selectors: Vec<Selector>,
-    /// What `--exclude` leaves out, below each source.
+    /// The patterns of `--exclude`, below each source.
     pub excludes: Vec<String>,
-    /// Whether the paths depend on what is not known: then all of it is taken.
+    /// Whether the paths depend on unknown values. Then the whole content counts.
     pub is_open: bool,
 }
 
@@ -48,13 +46,13 @@ pub(crate) struct Read {
 pub(crate) struct Selector {
     /// The path below the context.
     pub path: String,
-    /// Whether wildcards count in it.
+    /// Whether it has wildcards.
     pub is_pattern: bool,
-    /// What of it is taken, as `COPY --parents` has it.
+    /// The included part, as in `COPY --parents`.
     pub include: Option<String>,
 }
 
-/// Where content comes from.
+/// The origin of content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum From {
     /// The main context.
@@ -65,15 +63,14 @@ pub(crate) enum From {
     Name(String),
     /// A URL or a Git repository.
     Remote {
-        /// The address.
         url: String,
-        /// Whether the instruction says what comes from there: a checksum or a commit.
+        /// Whether the instruction pins its content with a checksum or a commit.
         is_pinned: bool,
     },
 }
 
 impl Dockerfile {
-    /// The steps that are run in a stage, its base's ONBUILDs first.
+    /// Returns the steps that run in a stage, its base's ONBUILDs first.
     pub(crate) fn steps(&self, stage: usize, inputs: &Inputs) -> Vec<DockerfileStep> {
         let mut steps = Vec::new();
         self.walk(stage, inputs, &mut |instruction, scope| {
@@ -121,7 +118,7 @@ impl Reader<'_> {
         expanded
     }
 
-    /// Names the variables that a step uses among its parts.
+    /// Adds the variables that a step uses to its parts.
     pub(super) fn name_variables(&self, step: &mut DockerfileStep) {
         let used = self.used.borrow();
         for (kind, name, value) in self.scope.given().filter(|(_, name, _)| used.contains(*name)) {
@@ -129,7 +126,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A RUN's command goes to its shell as it is; its flags are expanded.
+    /// Returns the step of a RUN. Its command is passed to the shell unchanged; its flags are
+    /// expanded.
     fn run(&self, instruction: &Instruction) -> DockerfileStep {
         let (command, uses_shell) = command(instruction);
         let mut step = self.step(instruction, command);
@@ -160,9 +158,9 @@ impl Reader<'_> {
         step
     }
 
-    /// Adds a mount to the step and returns what of it is in the key. Like BuildKit, ignores a
-    /// cache mount's id and sharing and a secret's `required` (measured), and where a bound path
-    /// comes from: its content counts.
+    /// Adds a mount to the step and returns its part of the key. Like BuildKit, ignores a cache
+    /// mount's id and sharing, a secret's `required` (measured), and the source of a bound path,
+    /// whose content counts.
     fn mount(&self, options: &BTreeMap<String, String>, is_open: bool, step: &mut DockerfileStep) -> String {
         let of = |names: &[&str]| names.iter().find_map(|name| options.get(*name)).map(String::as_str);
         let kind = of(&["type"]).unwrap_or("bind").to_ascii_lowercase();
@@ -219,7 +217,7 @@ impl Reader<'_> {
         }
         let mut step = self.step(instruction, instruction.rest.clone());
         self.name_variables(&mut step);
-        // The directory belongs to the user, and has the time that is asked for.
+        // The directory belongs to the user and has the requested time.
         let user = self.scope.user().unwrap_or_default().to_owned();
         let epoch = self.inputs.args.get("SOURCE_DATE_EPOCH").cloned().unwrap_or_default();
         step.operation = vec![path, user.clone(), epoch];
@@ -232,7 +230,7 @@ impl Reader<'_> {
     pub(super) fn from(&self, name: &str) -> From {
         match self.file.stage(name, self.stage, self.inputs) {
             Some(index) => From::Stage(index),
-            // A mount may name any stage, also a later one.
+            // A mount may name any stage, even a later one.
             None => match self.file.by_name(name, self.file.stages.len(), self.inputs) {
                 Some(index) => From::Stage(index),
                 None => From::Name(name.to_owned()),
@@ -241,7 +239,7 @@ impl Reader<'_> {
     }
 }
 
-/// A RUN's command as it is in the key, and whether a shell runs it.
+/// Returns a RUN's command as it is in the key, and whether a shell runs it.
 fn command(instruction: &Instruction) -> (String, bool) {
     if let Ok(words) = serde_json::from_str::<Vec<String>>(&instruction.rest) {
         return (serde_json::json!(words).to_string(), false);
@@ -249,7 +247,7 @@ fn command(instruction: &Instruction) -> (String, bool) {
     let only = super::lexer::heredoc(instruction.rest.trim());
     if let (Some(_), [document]) = (only, instruction.heredocs.as_slice()) {
         let text = document.text();
-        // A script of its own is a file of the heredoc's name.
+        // A script with `#!` is a file with the heredoc's name.
         let name = if text.starts_with("#!") { document.name.as_str() } else { "" };
         return (format!("{text}{name}"), name.is_empty());
     }

@@ -53,7 +53,7 @@ fn copies_read_from_their_places() {
     assert_eq!(last[2].reads[0].from, From::Remote { url: "https://x.example/y".into(), is_pinned: false });
 }
 
-/// The last step of a file, its operation with what it reads in text.
+/// Returns the last step of a file: its operation and the content that it reads, as text.
 fn last(file: &str, args: &[(&str, &str)]) -> (Vec<String>, Vec<Read>) {
     let file = Dockerfile::parse(file.as_bytes());
     let given = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());

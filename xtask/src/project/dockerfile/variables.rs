@@ -1,4 +1,4 @@
-//! Which ARGs and ENVs hold where an instruction stands.
+//! The ARGs and ENVs that apply at an instruction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
@@ -8,42 +8,39 @@ use super::shell::{Expanded, Lexer, Value, expand};
 use super::stages::Base;
 use super::{Dockerfile, Instruction};
 
-/// What a target adds to its Dockerfile.
+/// The inputs of a target in addition to its Dockerfile.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Inputs {
-    /// Build arguments.
     pub args: BTreeMap<String, String>,
-    /// Names of its contexts: they stand in for stages and images of that name.
+    /// Names of its contexts, which replace stages and images of the same name.
     pub contexts: BTreeSet<String>,
-    /// The stage it builds; the last where none is named.
+    /// The stage to build; `None` for the last one.
     pub stage: Option<String>,
-    /// What it is built for, as `linux/arm64`; empty where that is not known.
+    /// The target platform, such as `linux/arm64`; empty if unknown.
     pub platform: String,
-    /// What it is built on.
+    /// The build platform.
     pub build_platform: String,
-    /// The images that stages start from, by name, where they are known.
+    /// The base images of stages that are known, by name.
     pub images: BTreeMap<String, ImageConfig>,
 }
 
-/// What stages inherit from an image that their Dockerfile does not make.
+/// The configuration that stages inherit from an image outside their Dockerfile.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ImageConfig {
-    /// Its variables in order; nothing for a value that is not known.
+    /// Its variables in order; `None` for an unknown value.
     pub env: Vec<(String, Option<String>)>,
-    /// Whether it may have variables besides these.
+    /// Whether it may have other variables.
     pub is_partial: bool,
-    /// Its directory, where that is known.
+    /// Its directory, if known.
     pub workdir: Option<String>,
-    /// Its user.
     pub user: String,
-    /// Its shell.
     pub shell: String,
-    /// Its ONBUILD instructions, without the word itself.
+    /// Its ONBUILD instructions, without the keyword ONBUILD.
     pub triggers: Vec<Instruction>,
 }
 
 impl ImageConfig {
-    /// Reads an ONBUILD instruction as images hold it.
+    /// Parses an ONBUILD instruction from an image.
     pub(crate) fn trigger(text: &str) -> Option<Instruction> {
         super::lexer::instructions(text).into_iter().next()
     }
@@ -53,7 +50,7 @@ impl ImageConfig {
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl Inputs {
-    /// Values that BuildKit sets by itself, for those who declare the name.
+    /// Returns values that BuildKit sets by itself if a stage declares the name.
     fn predefined(&self) -> BTreeMap<String, Value> {
         let mut found = BTreeMap::new();
         for (prefix, platform) in [("TARGET", &self.platform), ("BUILD", &self.build_platform)] {
@@ -76,28 +73,28 @@ impl Inputs {
 pub(super) struct Scope {
     /// The variables of the image so far.
     env: BTreeMap<String, Value>,
-    /// Names of those, in the order of the image.
+    /// Their names, in the order of the image.
     env_order: Vec<String>,
-    /// What holds here: of an ENV and an ARG the later one, as BuildKit has it (measured).
+    /// The current values: of an ENV and an ARG the later one, as in BuildKit (measured).
     variables: BTreeMap<String, Value>,
-    /// Names of those, in the order in which they were set last.
+    /// Their names, in the order of their last change.
     order: Vec<String>,
-    /// Whether an image that is not known may set variables.
+    /// Whether an unknown image may set variables.
     foreign: bool,
-    /// The current directory; unknown below a foreign image until an absolute WORKDIR.
+    /// The current directory; unknown after a foreign image until an absolute WORKDIR.
     workdir: Option<String>,
-    /// What USER and SHELL say.
+    /// The values of USER and SHELL.
     settings: BTreeMap<&'static str, String>,
 }
 
 impl Scope {
-    /// A variable's state.
+    /// Returns the state of a variable.
     pub(super) fn value(&self, name: &str) -> Value {
         let otherwise = if self.foreign { Value::Unknown } else { Value::Unset };
         self.variables.get(name).cloned().unwrap_or(otherwise)
     }
 
-    /// What a RUN is given here besides what a foreign image sets, as (kind, name, value); an
+    /// Returns the variables of a RUN as (kind, name, value), without those of a foreign image. An
     /// unknown value is `?`.
     pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, &str, String)> {
         let text = |value: &Value| match value {
@@ -113,18 +110,18 @@ impl Scope {
         variables.chain(settings).chain(workdir)
     }
 
-    /// The names of the variables, in the order in which a RUN is given them.
+    /// Returns the names of the variables, in the order in which a RUN gets them.
     pub(super) fn order(&self) -> String {
         self.order.join(" ")
     }
 
-    /// What USER says.
+    /// Returns the value of USER.
     pub(super) fn user(&self) -> Option<&str> {
         self.settings.get("user").map(String::as_str).filter(|user| !user.is_empty())
     }
 
-    /// What a stage on top of this one starts with: all that holds here, ARGs among it, and the
-    /// image's variables set again.
+    /// Returns the initial scope of a stage based on this one: all current values, including ARGs,
+    /// with the image's variables set again.
     fn inherited(self) -> Self {
         let mut scope = self;
         for name in scope.env_order.clone() {
@@ -135,7 +132,7 @@ impl Scope {
         scope
     }
 
-    /// What a stage starts with on an image.
+    /// Returns the initial scope of a stage based on an image.
     fn on(image: &ImageConfig) -> Self {
         let mut scope = Self { foreign: image.is_partial, ..Self::default() };
         for (name, value) in &image.env {
@@ -153,7 +150,7 @@ impl Scope {
         scope
     }
 
-    /// What an image that ends here hands on, its ONBUILDs left out.
+    /// Returns the configuration of an image that ends here, without its ONBUILDs.
     fn image(&self) -> ImageConfig {
         let value = |name: &String| match self.env.get(name) {
             Some(Value::Set(value)) => Some(value.clone()),
@@ -188,7 +185,7 @@ impl Scope {
         expand(text, escape, &|name| self.value(name))
     }
 
-    /// Expands a text; one that BuildKit refuses stays as it is.
+    /// Expands a text. One that BuildKit refuses stays unchanged.
     pub(super) fn expand_by(&self, lexer: Lexer, text: &str) -> Expanded {
         let expanded = lexer.process(text, &|name| self.value(name));
         expanded.unwrap_or_else(|| Expanded { text: text.to_owned(), ..Expanded::default() })
@@ -199,7 +196,7 @@ impl Scope {
         if found.unknown.is_empty() { Value::Set(found.text) } else { Value::Unknown }
     }
 
-    /// A path against the current directory; `None` where that is not known.
+    /// Resolves a path against the current directory. Returns `None` if that is unknown.
     pub(super) fn absolute(&self, path: &str) -> Option<String> {
         if path.starts_with('/') {
             return Some(clean(path));
@@ -208,7 +205,7 @@ impl Scope {
     }
 }
 
-/// As Go's `path.Clean`: `.` and `..` and doubled slashes taken away.
+/// Normalizes a path as Go's `path.Clean` does: removes `.`, `..` and doubled slashes.
 pub(in crate::project) fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     let is_absolute = path.starts_with('/');
@@ -231,13 +228,13 @@ pub(in crate::project) fn clean(path: &str) -> String {
 }
 
 impl Dockerfile {
-    /// Expands a FROM's expression.
+    /// Expands the expression of a FROM.
     pub(super) fn global(&self, inputs: &Inputs, text: &str) -> String {
         let globals = self.globals(inputs);
         expand(text, self.escape, &|name| globals.get(name).cloned().unwrap_or(Value::Unset)).text
     }
 
-    /// ARGs before the first FROM, and what BuildKit sets by itself.
+    /// Returns the ARGs before the first FROM, and the values that BuildKit sets by itself.
     fn globals(&self, inputs: &Inputs) -> BTreeMap<String, Value> {
         let mut scope = Scope { variables: inputs.predefined(), ..Scope::default() };
         let last = self.stages.last().filter(|stage| stage.is_named).map(|stage| stage.name.clone());
@@ -249,7 +246,7 @@ impl Dockerfile {
         scope.variables
     }
 
-    /// Takes an ARG in: the target's value, else the default, else that of the ARG before the first
+    /// Adds an ARG: the target's value, else its default, else that of the ARG before the first
     /// FROM.
     fn argument(
         &self,
@@ -267,15 +264,14 @@ impl Dockerfile {
         }
     }
 
-    /// What an image made of a stage hands on to the stages that start from it.
+    /// Returns the configuration that an image of a stage passes to stages based on it.
     pub(crate) fn image(&self, stage: usize, inputs: &Inputs) -> ImageConfig {
         let own = self.stages[stage].instructions.iter();
         let triggers = own.filter_map(|one| one.inner.as_deref()).cloned().collect();
         ImageConfig { triggers, ..self.walk(stage, inputs, &mut |_, _| {}).image() }
     }
 
-    /// Goes through what is run in a stage; `visit` gets each instruction with what holds before
-    /// it.
+    /// Visits the instructions that run in a stage, each with the scope before it.
     pub(super) fn walk(
         &self,
         stage: usize,

@@ -1,6 +1,6 @@
 use crate::project::dockerfile::variables::*;
 
-/// The value of `$X` in front of the last instruction of the last stage.
+/// Returns the value of `$X` before the last instruction of the last stage.
 fn last(file: &str, args: &[(&str, &str)]) -> String {
     let file = Dockerfile::parse(file.as_bytes());
     let inputs = Inputs {

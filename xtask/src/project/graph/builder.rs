@@ -1,4 +1,4 @@
-//! Making the graph: stage by stage, each once, its parents first.
+//! Builds the graph: stage by stage, each once, its dependencies first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::project::dockerfile::Base;
 use crate::project::dockerfile::steps::{DockerfileStep, From, Read, Selector};
 use crate::redact::is_secret;
 
-/// The steps of all targets, in the order in which they need each other.
+/// Returns the steps of all targets in dependency order.
 pub(super) fn steps(
     targets: &[TargetFacts],
     images: &BTreeMap<String, KnownImage>,
@@ -33,7 +33,7 @@ pub(super) fn steps(
     builder.steps
 }
 
-/// What a stage comes to.
+/// The result of a stage.
 #[derive(Clone)]
 struct End {
     steps: Vec<usize>,
@@ -49,7 +49,7 @@ struct Builder<'a> {
     contexts: Contexts,
     steps: Vec<GraphStep>,
     ends: BTreeMap<(usize, usize), End>,
-    /// Stages that are gone through: a mount may name one that starts from it.
+    /// Stages in progress: a mount may name one that is based on it.
     open: BTreeSet<(usize, usize)>,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Builder<'a> {
         end
     }
 
-    /// What a named context or an image comes to.
+    /// Returns the result of a named context or an image.
     fn named(&mut self, target: usize, name: &str) -> End {
         let facts: &'a TargetFacts = &self.targets[target];
         match facts.contexts.get(&name.to_ascii_lowercase()) {
@@ -132,7 +132,7 @@ impl<'a> Builder<'a> {
             }
         }
         let own = own(&step.keyword, &step.operation, &made);
-        // A linked step is made independently of its parents, and laid on top of them.
+        // A linked step is made independently of its parents, and its layer is put on top of them.
         let under = |before: &str| if step.is_linked { String::new() } else { before.to_owned() };
         made.key = hash([own.clone(), under(&before.key)].into_iter().chain(hard));
         made.soft = hash([own, under(&before.soft)].into_iter().chain(soft));
@@ -154,8 +154,8 @@ impl<'a> Builder<'a> {
         end
     }
 
-    /// Takes in what a step reads. Returns what a stage or an image comes to, and the digest of a
-    /// context's content.
+    /// Adds the content that a step reads. Returns the result of a stage or an image, and the
+    /// digest of a context's content.
     fn read(&mut self, target: usize, read: &Read, made: &mut GraphStep) -> (Option<End>, ContentDigest) {
         let facts: &'a TargetFacts = &self.targets[target];
         let none = ContentDigest::default();
@@ -185,7 +185,7 @@ impl<'a> Builder<'a> {
                 made.files.extend(
                     files.into_iter().map(|file| Input { path: prefix.clone() + &file.path, ..file }),
                 );
-                // Of paths that are not known, a change may be elsewhere.
+                // If the paths are unknown, a change may be outside of them.
                 let plain = if read.is_open { String::new() } else { digest.plain };
                 (None, ContentDigest { full: digest.full, plain })
             }
@@ -209,10 +209,10 @@ fn image(name: &str) -> End {
     End { steps: Vec::new(), key: name.to_owned(), soft: name.to_owned(), image: Some(name.to_owned()) }
 }
 
-/// A step's own digest: all but content, and what it starts from and reads from other stages.
+/// Returns a step's own digest: without content, and without the steps that it is based on or reads
+/// from.
 fn own(keyword: &str, operation: &[String], step: &GraphStep) -> String {
-    // Parts that the step itself does not have: what all RUNs of a target are given, images and
-    // URLs.
+    // Parts outside the step itself: common settings of a target's RUNs, images, and URLs.
     let outer = ["network", "ulimits", "extra hosts", "shm-size", "fresh"];
     let parts = step
         .parts
@@ -231,8 +231,8 @@ fn hash(parts: impl Iterator<Item = String>) -> String {
     format!("{:x}", hash.finalize())[..20].to_owned()
 }
 
-/// A value that may be a password differs from others and says no more: two bytes of its digest
-/// give nobody a word to try.
+/// Replaces a value that may be a password by two bytes of its digest: they show a difference, but
+/// are too few to test guesses.
 fn hide(name: String, value: String) -> (String, String) {
     let variable = name.strip_prefix("arg ").or(name.strip_prefix("env "));
     if variable.is_some_and(is_secret) {

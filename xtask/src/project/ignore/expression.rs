@@ -1,8 +1,8 @@
-//! From the text of a regular expression to its items, as far as Go's syntax occurs in patterns.
+//! Parses a regular expression into items, for the part of Go's syntax that occurs in patterns.
 
 use super::program::{Class, Item};
 
-/// The alternatives of an expression. Returns nothing for one that Go refuses.
+/// Returns the alternatives of an expression, or `None` for one that Go refuses.
 pub(super) fn alternatives(expression: &str) -> Option<Vec<Vec<Item>>> {
     let mut parser = Parser { rest: expression };
     let mut found = vec![Vec::new()];
@@ -51,7 +51,7 @@ pub(super) fn alternatives(expression: &str) -> Option<Vec<Vec<Item>>> {
     Some(found)
 }
 
-/// As often may something be repeated.
+/// The maximum number of repetitions.
 const MAX_REPEATS: usize = 1000;
 
 fn repeat(items: &mut Vec<Item>, item: &Item, low: usize, high: Option<usize>) {
@@ -83,7 +83,7 @@ impl Parser<'_> {
         Some(())
     }
 
-    /// The bounds of a repetition, after its brace. Anything else leaves the brace a character.
+    /// Parses the bounds of a repetition after its brace. With other text the brace is a character.
     fn bounds(&mut self) -> Option<(usize, Option<usize>)> {
         let (inside, rest) = self.rest.split_once('}')?;
         let number = |text: &str| {
@@ -100,7 +100,7 @@ impl Parser<'_> {
         Some(bounds)
     }
 
-    /// After a backslash outside brackets.
+    /// Parses after a backslash outside brackets.
     fn escape(&mut self) -> Option<Item> {
         match self.rest.chars().next()? {
             'A' => self.next().map(|_| Item::Start),
@@ -114,7 +114,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `\d` and the like, after the backslash: the ranges, and whether all others are meant.
+    /// Parses `\d` and the like after the backslash: the ranges, and whether they are negated.
     fn perl_class(&mut self) -> Option<(Vec<(char, char)>, bool)> {
         let c = self.rest.chars().next()?;
         let ranges = match c.to_ascii_lowercase() {
@@ -127,7 +127,7 @@ impl Parser<'_> {
         Some((ranges, c.is_ascii_uppercase()))
     }
 
-    /// An escaped character, after the backslash.
+    /// Parses an escaped character after the backslash.
     fn character(&mut self) -> Option<char> {
         let c = self.next()?;
         let is_octal = |c: char| ('0'..='7').contains(&c);
@@ -157,7 +157,7 @@ impl Parser<'_> {
         }
     }
 
-    /// After an opening bracket.
+    /// Parses after an opening bracket.
     fn class(&mut self) -> Option<Class> {
         let mut class = Class { is_negated: self.take("^").is_some(), ..Class::default() };
         let mut is_first = true;
@@ -196,7 +196,7 @@ impl Parser<'_> {
         Some(class)
     }
 
-    /// A bound of a glob's range.
+    /// Parses a bound of a glob's range.
     fn bound(&mut self) -> Option<char> {
         match self.next()? {
             '-' | ']' => None,
@@ -214,7 +214,7 @@ impl Parser<'_> {
 }
 
 impl Class {
-    /// Adds ranges, or all that is outside of them.
+    /// Adds ranges, or everything outside them.
     fn add(&mut self, mut ranges: Vec<(char, char)>, all_others: bool) {
         if !all_others {
             self.ranges.append(&mut ranges);
@@ -235,7 +235,7 @@ impl Class {
     }
 }
 
-/// A class such as `alpha` or `^alpha`.
+/// Returns a class such as `alpha` or `^alpha`.
 fn named(name: &str) -> Option<(Vec<(char, char)>, bool)> {
     let (is_negated, name) = name.strip_prefix('^').map_or((false, name), |name| (true, name));
     let ranges: &[(char, char)] = match name {
@@ -258,7 +258,7 @@ fn named(name: &str) -> Option<(Vec<(char, char)>, bool)> {
     Some((ranges.to_vec(), is_negated))
 }
 
-/// The members of a glob's brackets, after the opening one, and what follows them.
+/// Parses the members of a glob's brackets after the opening one, and returns the rest.
 pub(super) fn glob_class(text: &str) -> Option<(Class, &str)> {
     let mut parser = Parser { rest: text };
     let mut class = Class { is_negated: parser.take("^").is_some(), ..Class::default() };

@@ -1,15 +1,13 @@
-//! One pattern of an ignore file, with the meaning that moby's pattern matcher gives it. That
-//! matcher turns a pattern into a regular expression of Go, so its corner cases are those of the
-//! expression.
+//! One pattern of an ignore file, as moby's pattern matcher reads it. That matcher turns a pattern
+//! into a Go regular expression, so the expression defines the corner cases.
 
 use super::program::Program;
 
-/// A pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
-    /// The pattern without its `!`, cleaned as a path.
+    /// The pattern without its `!`, normalized as a path.
     pub(super) text: String,
-    /// Whether it brings paths back in.
+    /// Whether it includes paths again.
     pub(super) is_exception: bool,
     kind: Kind,
 }
@@ -19,19 +17,19 @@ enum Kind {
     Exact,
     /// `dir/**`: everything that begins with this many bytes of the text.
     Prefix(usize),
-    /// `**/name`: everything that ends with what follows the `**`.
+    /// `**/name`: everything that ends with the text after the `**`.
     Suffix,
     Program(Program),
     /// Go cannot compile the expression.
     Invalid,
 }
 
-/// An error of a pattern. BuildKit refuses the build for it.
+/// An invalid pattern, for which BuildKit refuses the build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadPattern;
 
 impl Pattern {
-    /// Reads a pattern whose path is cleaned.
+    /// Parses a pattern whose path is normalized.
     pub(super) fn new(cleaned: &str) -> Result<Self, BadPattern> {
         let (is_exception, text) = cleaned.strip_prefix('!').map_or((false, cleaned), |rest| (true, rest));
         if text.is_empty() || !is_well_formed(text) {
@@ -40,7 +38,7 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), is_exception, kind: kind(text) })
     }
 
-    /// Whether the pattern matches this very path, its parents left aside.
+    /// Returns whether the pattern matches this path itself, without its parents.
     pub(super) fn matches(&self, path: &str) -> Result<bool, BadPattern> {
         match &self.kind {
             Kind::Exact => Ok(path == self.text),
@@ -54,15 +52,15 @@ impl Pattern {
         }
     }
 
-    /// The directory that the pattern is about, without a trailing `/**` or `/*`.
+    /// Returns the directory of the pattern, without a trailing `/**` or `/*`.
     pub(super) fn directory(&self) -> &str {
         let text = self.text.strip_suffix("/**").unwrap_or(&self.text);
         text.strip_suffix("/*").unwrap_or(text)
     }
 }
 
-/// Whether Go's `filepath.Match` accepts the pattern for the name `.`, as the matcher asks. It
-/// looks at no more of a pattern than it needs to.
+/// Returns whether Go's `filepath.Match` accepts the pattern for the name `.`, as the matcher asks.
+/// It reads only as much of a pattern as it needs.
 fn is_well_formed(pattern: &str) -> bool {
     let (mut rest, mut name) = (pattern, ".");
     while !rest.is_empty() {
@@ -93,7 +91,7 @@ fn is_well_formed(pattern: &str) -> bool {
     true
 }
 
-/// Where a chunk without stars ends.
+/// Returns the end of a chunk without stars.
 fn chunk_end(text: &str) -> usize {
     let (mut in_brackets, mut is_escaped) = (false, false);
     for (at, c) in text.char_indices() {
@@ -109,7 +107,7 @@ fn chunk_end(text: &str) -> usize {
     text.len()
 }
 
-/// What is left of a name of at most one character, a dot, after a chunk that fits.
+/// Returns the rest of a name of at most one character, a dot, after a matching chunk.
 fn match_chunk<'a>(chunk: &str, name: &'a str) -> Result<Option<&'a str>, BadPattern> {
     let mut rest = chunk.chars().peekable();
     let mut left = Some(name);
@@ -137,7 +135,7 @@ fn match_chunk<'a>(chunk: &str, name: &'a str) -> Result<Option<&'a str>, BadPat
     Ok(left)
 }
 
-/// Takes one bound of a range in brackets, after which something has to follow.
+/// Parses one bound of a range in brackets, which must not end the text.
 fn bound(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, BadPattern> {
     let c = match rest.next() {
         None | Some('-' | ']') => None,
@@ -147,7 +145,7 @@ fn bound(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, Ba
     c.filter(|_| rest.peek().is_some()).ok_or(BadPattern)
 }
 
-/// The kind that the matcher takes a pattern for, which is not always what the expression says.
+/// Returns the kind that the matcher assigns to a pattern, which may differ from the expression.
 fn kind(text: &str) -> Kind {
     let (mut expression, mut kind) = (String::from("^"), Kind::Exact);
     // Go's scanner skips a byte order mark.
@@ -178,7 +176,7 @@ fn kind(text: &str) -> Kind {
                 expression.push_str("[^/]");
                 kind = Kind::Program(Program::default());
             }
-            // The matcher escapes no more of them.
+            // The matcher escapes only these.
             '.' | '+' | '(' | ')' | '$' => expression.extend(['\\', c]),
             '\\' => {
                 expression.push('\\');

@@ -1,14 +1,13 @@
-//! The regular expressions that patterns become, as far as they occur: characters, classes,
-//! `[...]*`, `.*`, `(.*/)?`, `{2,3}` and alternatives. They run in time linear in the path,
-//! whatever the pattern.
+//! The regular expressions of patterns, with the syntax that occurs: characters, classes, `[...]*`,
+//! `.*`, `(.*/)?`, `{2,3}` and alternatives. They run in time linear in the path, for every
+//! pattern.
 
 use super::expression::{alternatives, glob_class};
 
-/// An expression.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Program {
     items: Vec<Item>,
-    /// Where the alternatives begin.
+    /// The start of each alternative.
     starts: Vec<usize>,
 }
 
@@ -23,7 +22,7 @@ pub(super) enum Item {
     UpToSlash,
     Start,
     End,
-    /// `\b`, or `\B` where it is false.
+    /// `\b`, or `\B` for `false`.
     Boundary(bool),
     /// The end of an alternative.
     Match,
@@ -51,8 +50,8 @@ impl Class {
 }
 
 impl Program {
-    /// Compiles an expression as Go does. Returns nothing for one that Go refuses, or that nobody
-    /// writes in an ignore file.
+    /// Compiles an expression as Go does. Returns `None` for one that Go refuses, or that no ignore
+    /// file has.
     pub(super) fn new(expression: &str) -> Option<Self> {
         let mut program = Self::default();
         for alternative in alternatives(expression)? {
@@ -61,7 +60,8 @@ impl Program {
         Some(program)
     }
 
-    /// The glob of Go's `path.Match`: `*` and `?` stay within a directory, brackets do not.
+    /// Compiles the glob of Go's `path.Match`: `*` and `?` stay within a directory, brackets do
+    /// not.
     pub(super) fn glob(pattern: &str) -> Option<Self> {
         let mut items = vec![Item::Start];
         let mut rest = pattern;
@@ -95,7 +95,7 @@ impl Program {
         self.items.push(Item::Match);
     }
 
-    /// Whether the text has a match.
+    /// Returns whether the text has a match.
     pub(super) fn matches(&self, text: &str) -> bool {
         let first = text.chars().next();
         if let ([Item::Start, Item::One(class), ..], [_], Some(first)) =
@@ -123,7 +123,7 @@ struct Run<'a> {
     program: &'a Program,
     /// The items that may come next.
     at: Vec<usize>,
-    /// The round in which each item was entered last.
+    /// The last round in which each item was entered.
     seen: Vec<usize>,
     round: usize,
     found: bool,

@@ -1,5 +1,5 @@
-//! One build as a page: one file without anything from outside, without scripts, for a phone as for a wide screen, in the light and in the
-//! dark, by keyboard and to a screen reader.
+//! One build as a page: one file without anything from outside, without scripts, for a phone as for
+//! a wide screen, in the light and in the dark, by keyboard and to a screen reader.
 
 mod palette;
 mod parts;
@@ -33,7 +33,7 @@ pub(crate) fn page(story: &ReportView<'_>) -> String {
          <a class=\"skip\" href=\"#main\">Skip to the build</a>\n\
          <header>\n<h1>{title}</h1>\n<p><span class=\"badge {result}\">{mark} {result}</span> {rest}</p>\n</header>\n\
          <main id=\"main\" tabindex=\"-1\">\n{parts}</main>\n\
-         <footer class=\"note\">Build {build}, told by durango-builder.</footer>\n</body>\n</html>\n",
+         <footer class=\"note\">Build {build}, by durango-builder.</footer>\n</body>\n</html>\n",
         title = Text(&title),
         headline = Text(&headline),
         palette = palette::css(),
@@ -45,7 +45,8 @@ pub(crate) fn page(story: &ReportView<'_>) -> String {
     )
 }
 
-/// A text that stays one, in an element and in an attribute: nothing in it is markup, nothing controls anything.
+/// A text that stays one, in an element and in an attribute: nothing in it is markup, nothing
+/// controls anything.
 struct Text<'a>(&'a str);
 
 impl Display for Text<'_> {

@@ -1,5 +1,5 @@
-//! The colours of the page, in the light and in the dark. What is read has a contrast of 4.5 to what it stands on, and nothing is said
-//! by colour alone.
+//! The colours of the page, in the light and in the dark. What is read has a contrast of 4.5 to
+//! what it stands on, and nothing is said by colour alone.
 
 use std::fmt::Write;
 

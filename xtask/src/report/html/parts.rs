@@ -64,16 +64,18 @@ pub(super) fn steps(story: &ReportView<'_>) -> String {
     }
     let span = timeline
         .span
-        .map_or(String::new(), |span| format!(" A bar is a step's place between 0 and {}.", seconds(span)));
+        .map_or(String::new(), |span| format!(" A bar shows a step's time between 0 and {}.", seconds(span)));
     let critical = if timeline.critical.is_empty() {
         ""
     } else {
-        " Steps on the critical path are marked, and their bars are striped: that chain made the build as long as it was."
+        " Steps on the critical path are marked, and their bars are striped: these steps determine the \
+         build's time."
     };
     let mut table = format!(
-        "<table>\n<caption>By stage, in the order of time.{span}{critical}</caption>\n<thead><tr>\
-         <th scope=\"col\" class=\"step\">Step</th><th scope=\"col\" class=\"num\">Began</th>\
-         <th scope=\"col\" class=\"num\">Took</th><th scope=\"col\" class=\"num wide\">Usual</th></tr></thead>\n"
+        "<table>\n<caption>By stage, in the order of time.{span}{critical}</caption>\n<thead><tr><th \
+         scope=\"col\" class=\"step\">Step</th><th scope=\"col\" class=\"num\">Start</th><th \
+         scope=\"col\" class=\"num\">Time</th><th scope=\"col\" class=\"num \
+         wide\">Usual</th></tr></thead>\n"
     );
     for (stage, rows) in &timeline.stages {
         let _ = writeln!(
@@ -130,7 +132,7 @@ pub(super) fn causes(story: &ReportView<'_>) -> String {
         if !why.follow.is_empty() {
             let items: String =
                 why.follow.iter().map(|step| format!("<li><code>{}</code></li>\n", Text(step))).collect();
-            let _ = writeln!(text, "<p class=\"quiet\">and because of it</p>\n<ul>\n{items}</ul>");
+            let _ = writeln!(text, "<p class=\"quiet\">and as a result</p>\n<ul>\n{items}</ul>");
         }
     }
     section("causes", "Why steps ran", &text)
@@ -163,10 +165,10 @@ pub(super) fn mounts(story: &ReportView<'_>) -> String {
         return rows;
     }
     let table = format!(
-        "<table>\n<caption>Those that were put back for this build or saved after it.</caption>\n<thead><tr>\
-         <th scope=\"col\" class=\"step\">Mount</th><th scope=\"col\" class=\"num\">Size</th>\
-         <th scope=\"col\" class=\"num\">Growth</th><th scope=\"col\" class=\"moved\">Moved</th></tr></thead>\n\
-         <tbody>\n{rows}</tbody>\n</table>\n"
+        "<table>\n<caption>Cache mounts that were restored before this build or saved after \
+         it.</caption>\n<thead><tr><th scope=\"col\" class=\"step\">Mount</th><th scope=\"col\" \
+         class=\"num\">Size</th><th scope=\"col\" class=\"num\">Growth</th><th scope=\"col\" \
+         class=\"moved\">Transfer</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n"
     );
     section("mounts", "Cache mounts", &table)
 }

@@ -1,5 +1,6 @@
 <?php
-// Pictures: drawn, written and read in each format, with text of the built-in font and of a TrueType one.
+// Pictures: drawn, written and read in each format, with text of the built-in font and of a
+// TrueType one.
 
 require __DIR__ . '/lib.php';
 require __DIR__ . '/font.php';

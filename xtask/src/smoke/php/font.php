@@ -1,5 +1,6 @@
 <?php
-// A TrueType font with one glyph, a box, for images that carry no font: the least that FreeType accepts.
+// A TrueType font with one glyph, a box, for images that carry no font: the least that FreeType
+// accepts.
 
 declare(strict_types=1);
 

@@ -1,5 +1,6 @@
 <?php
-// What the check scripts share. A check gives a line about what it saw, or throws what it did not expect.
+// What the check scripts share. A check gives a line about what it saw, or throws what it did not
+// expect.
 
 declare(strict_types=1);
 

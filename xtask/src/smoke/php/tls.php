@@ -1,5 +1,6 @@
 <?php
-// Asks this image's own server over TLS, trusting the authority that Caddy made for itself and nothing else.
+// Asks this image's own server over TLS, trusting the authority that Caddy made for itself and
+// nothing else.
 
 require __DIR__ . '/lib.php';
 

@@ -1,4 +1,4 @@
-//! Reads what is in the store, kind by kind. Directories of another shape than ours are no items.
+//! Reads the content of the store, kind by kind. Directories of an unknown shape are not items.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,17 +14,18 @@ use super::{Contents, Item, ItemKind, ItemState, Node, is_held, is_id};
 use crate::files::{self, Seen};
 use crate::layout::Layout;
 use crate::store::damage;
-use crate::store::entry::{self, folders};
+use crate::store::entry::{self, subdirectories};
 use crate::store::mount;
 
-/// A file that a save has just written may not be named yet; a directory that a build has just made may not be locked yet.
+/// A new file of a save may not be named yet, and a new directory of a build may not be locked yet.
 const YOUNG: Duration = Duration::from_secs(3600);
-/// Clocks of machines that share a store differ by less than this.
+/// The maximum clock difference of machines that share a store.
 const SKEW: Duration = Duration::from_secs(3600);
-/// A scratch directory of another machine is left to that machine for this long.
+/// The time for which a scratch directory of another machine is kept.
 const ABANDONED: Duration = Duration::from_secs(30 * 86_400);
 
-/// Everything below a directory and itself, except some paths. Adds those to `exposed` that others may use.
+/// Returns a directory and everything below it, except some paths. Adds paths that others may
+/// access to `exposed`.
 pub(super) fn nodes(dir: &Path, without: &BTreeSet<&Path>, exposed: &mut Vec<PathBuf>) -> Vec<Node> {
     let walk = WalkDir::new(dir).into_iter().filter_entry(|entry| !without.contains(entry.path()));
     let mut nodes = Vec::new();
@@ -39,7 +40,7 @@ pub(super) fn nodes(dir: &Path, without: &BTreeSet<&Path>, exposed: &mut Vec<Pat
     nodes
 }
 
-/// A scan of a store that has begun.
+/// A scan in progress.
 pub(super) struct Scan {
     contents: Contents,
     this: Owner,
@@ -51,7 +52,7 @@ impl Scan {
         Self { contents: Contents::default(), this }
     }
 
-    /// What belongs to no item.
+    /// Collects the files of no item.
     pub(super) fn end(self, layout: &Layout) -> Contents {
         let mut contents = self.contents;
         let known: BTreeSet<&Path> = contents.items.iter().map(|item| item.path.as_path()).collect();
@@ -81,7 +82,7 @@ impl Scan {
         })
     }
 
-    /// One result of a key.
+    /// Adds one result of a key.
     pub(super) fn result(&mut self, dir: PathBuf) {
         let Some(place) = entry::place(&dir) else { return };
         let Some(mut item) = self.item(ItemKind::Layers, dir, place.key.short().to_owned()) else { return };
@@ -103,7 +104,8 @@ impl Scan {
         self.contents.items.push(item);
     }
 
-    /// The layout of a base image is made again in seconds; it goes by when it was made.
+    /// The layout of a base image is made again in seconds, so the time of its creation counts as
+    /// its last use.
     pub(super) fn base(&mut self, dir: PathBuf) {
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Some(digest) = name.strip_prefix("sha256_") else { return };
@@ -145,9 +147,9 @@ impl Scan {
         self.contents.items.push(item);
     }
 
-    /// Directories named by a build's id. Builds that still run hold theirs.
+    /// Adds directories that are named by a build's id. Running builds hold theirs.
     pub(super) fn of_builds(&mut self, kind: ItemKind, dir: &Path) {
-        for path in folders(dir) {
+        for path in subdirectories(dir) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if !is_id(&name) {
                 continue;
@@ -165,7 +167,7 @@ impl Scan {
         }
     }
 
-    /// Whether the owner of a scratch directory that nobody holds may still run.
+    /// Returns whether the owner of an unlocked scratch directory may still run.
     fn may_run(&self, dir: &Path) -> bool {
         match Owner::read(dir).map(|owner| owner.life(&self.this)) {
             Some(Life::Runs) => true,
@@ -176,7 +178,7 @@ impl Scan {
     }
 }
 
-/// Blobs that the entry does not name and that no save may be about to name.
+/// Returns blobs that the entry doesn't name, without those that a running save may name soon.
 fn garbage(dir: &Path, named: &BTreeSet<&str>) -> Vec<PathBuf> {
     let files = fs::read_dir(dir.join("blobs/sha256")).into_iter().flatten().flatten();
     let is_garbage = |file: &fs::DirEntry| {
@@ -185,7 +187,8 @@ fn garbage(dir: &Path, named: &BTreeSet<&str>) -> Vec<PathBuf> {
     files.filter(is_garbage).map(|file| file.path()).collect()
 }
 
-/// Whether a file was changed within this time. One from the future, which a wrong clock made, was not.
+/// Returns whether a file was changed within this time. A time in the future comes from a wrong
+/// clock and counts as old.
 fn is_younger(path: &Path, age: Duration) -> bool {
     let Ok(changed) = fs::metadata(path).and_then(|meta| meta.modified()) else { return false };
     let now = SystemTime::now();
@@ -200,12 +203,12 @@ fn time(time: SystemTime) -> Option<Timestamp> {
     Timestamp::try_from(time).ok()
 }
 
-/// The file `used` beside an entry is touched whenever it was of use.
+/// Returns the time of the file `used` next to an entry, which every use touches.
 fn used(dir: &Path, saved: Timestamp) -> Timestamp {
     modified(&dir.join("used")).unwrap_or(saved)
 }
 
-/// What may not be read is not known to be damaged.
+/// An unreadable entry is not known to be damaged.
 fn state(kind: ItemKind, dir: &Path) -> ItemState {
     damage::look(kind, dir, None).map_or(ItemState::Untouchable, |damaged| ItemState::Damaged(damaged.reason))
 }

@@ -1,4 +1,4 @@
-//! Chromium without a screen: what a page comes to, and a picture of it.
+//! Headless Chromium: the measurements of a page, and a picture of it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,20 +6,20 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// How a page is looked at.
+/// The settings with which a page is viewed.
 #[derive(Clone, Copy)]
 pub struct Look {
     pub width: u64,
     pub dark: bool,
 }
 
-/// A browser that is there.
+/// An installed browser.
 pub struct Browser {
     program: PathBuf,
     env: Vec<(String, String)>,
 }
 
-/// Shows the page in a frame of that width and writes into itself what came of it.
+/// Shows the page in a frame of the given width and writes its measurements into itself.
 const PROBE: &str = r#"<!DOCTYPE html><body><iframe id="f" src="PAGE" width="WIDTH" height="800" style="border:0"></iframe><pre id="out"></pre>
 <script>document.getElementById("f").onload = e => {
   const d = e.target.contentDocument, w = e.target.contentWindow.innerWidth, out = [];
@@ -36,7 +36,8 @@ const PROBE: &str = r#"<!DOCTYPE html><body><iframe id="f" src="PAGE" width="WID
 }</script>"#;
 
 impl Browser {
-    /// `$CHROMIUM`, one on the PATH, or the one that `cargo xtask test --provision` brings.
+    /// Returns `$CHROMIUM`, a browser on the PATH, or the one that `cargo xtask test --provision`
+    /// installed.
     pub fn find() -> Self {
         let host = xtask::testing::host::Host::read();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("a root");
@@ -62,9 +63,9 @@ impl Browser {
         command
     }
 
-    /// What the page comes to at that width.
+    /// Returns the measurements of a page.
     pub fn probe(&self, page: &Path, look: Look) -> Value {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = tempfile::tempdir().expect("a directory");
         let probe = page.with_file_name("probe.html");
         let name = page.file_name().expect("a name").to_string_lossy();
         let text = PROBE.replace("PAGE", &name).replace("WIDTH", &look.width.to_string());
@@ -82,12 +83,12 @@ impl Browser {
             .unwrap_or_else(|_| panic!("{dom}\n{}", String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// A picture of the whole page in `target/report/`.
+    /// Saves a picture of the whole page in `target/report/`.
     pub fn picture(&self, page: &Path, look: Look, name: &str) {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/report");
         fs::create_dir_all(&dir).expect("made");
         let height = self.probe(page, look)["height"].as_u64().expect("a height");
-        let data = tempfile::tempdir().expect("a folder");
+        let data = tempfile::tempdir().expect("a directory");
         let file = dir.join(name);
         let mut command = self.command(look);
         command.arg(format!("--user-data-dir={}", data.path().display()));

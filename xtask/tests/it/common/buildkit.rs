@@ -1,5 +1,6 @@
-//! BuildKit of the tests' own, newer than the engine's: built once as a Go tool dependency (`common/buildkit/go.mod` pins it), as an
-//! image for docker-container builders and as a server for remote ones. And the three ways to a builder that a test can take.
+//! A BuildKit for the tests, newer than the engine's. It is built once as a Go tool dependency
+//! (`common/buildkit/go.mod` pins it). It serves as an image for docker-container builders and as a
+//! server for remote ones.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,18 +9,17 @@ use std::time::{Duration, Instant};
 
 use super::Project;
 
-/// The pinned version.
 const PINNED: &str = "v0.34.2";
-/// Names a directory of `buildkitd` and `buildctl` to test with in place of the pinned ones.
+/// A directory with `buildkitd` and `buildctl` to test instead of the pinned ones.
 const DIRECTORY: &str = "DURANGO_TEST_BUILDKIT";
-/// What the image is called.
+/// The name of the image.
 const IMAGE: &str = "durango-test/buildkit";
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/common/buildkit")
 }
 
-/// The version that is tested with.
+/// Returns the version under test.
 pub fn version() -> String {
     if std::env::var_os(DIRECTORY).is_none() {
         return PINNED.to_owned();
@@ -29,32 +29,33 @@ pub fn version() -> String {
     text.split_whitespace().nth(2).expect("a version").to_owned()
 }
 
-/// The directory of `buildkitd` and `buildctl`. They take minutes to build, once a machine; tests at the same time wait for one.
+/// Returns the directory of `buildkitd` and `buildctl`. Builds them once per machine, which takes
+/// minutes; parallel tests wait for one build.
 pub fn programs() -> PathBuf {
     if let Some(given) = std::env::var_os(DIRECTORY) {
         return given.into();
     }
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../target/test-buildkit/{PINNED}"));
-    fs::create_dir_all(&dir).expect("a folder");
+    fs::create_dir_all(&dir).expect("a directory");
     let lock = File::create(dir.join("lock")).expect("a lock");
     lock.lock().expect("locked");
     if !["buildkitd", "buildctl"].iter().all(|name| dir.join(name).is_file()) {
-        // Built beside, so that one that was killed leaves nothing that looks whole.
-        let beside = dir.join("beside");
+        // Built in a separate directory, so that a killed build leaves nothing that looks complete.
+        let staging = dir.join("staging");
         let flags = format!("-s -w -X github.com/moby/buildkit/version.Version={PINNED}");
         let host = xtask::testing::host::Host::read();
         let mut build = if host.which("go").is_some() {
-            by_go(&beside, &flags)
+            by_go(&staging, &flags)
         } else {
-            by_docker(&host, &beside, &flags)
+            by_docker(&host, &staging, &flags)
         };
         let output = build.output().expect("it runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         for name in ["buildctl", "buildkitd"] {
-            fs::rename(beside.join(name), dir.join(name)).expect("moved");
+            fs::rename(staging.join(name), dir.join(name)).expect("moved");
         }
     }
-    fs::canonicalize(dir).expect("a folder")
+    fs::canonicalize(dir).expect("a directory")
 }
 
 fn by_go(to: &Path, flags: &str) -> Command {
@@ -66,7 +67,7 @@ fn by_go(to: &Path, flags: &str) -> Command {
     go
 }
 
-/// Where there is no Go, as on a machine that was just provisioned.
+/// For a machine without Go, such as a newly provisioned one.
 fn by_docker(host: &xtask::testing::host::Host, to: &Path, flags: &str) -> Command {
     let base = super::base_of(&Project::new(&[("compose.yaml", super::COMPOSE)]));
     let mut build = Command::new("docker");
@@ -85,7 +86,8 @@ fn by_docker(host: &xtask::testing::host::Host, to: &Path, flags: &str) -> Comma
     build
 }
 
-/// The image for docker-container builders; it stays in the engine, as the programs stay on the machine.
+/// Returns the image for docker-container builders. It stays in the engine, as the programs stay on
+/// the machine.
 pub fn image(project: &Project) -> String {
     let programs = programs();
     let name = format!("{IMAGE}:{}", version());
@@ -96,7 +98,8 @@ pub fn image(project: &Project) -> String {
         build.args(["build", "--tag", &name, "--build-arg"]);
         build.arg(format!("BASE_IMAGE={}", super::base_of(project)));
         build.arg("--file").arg(source().join("Dockerfile")).arg(&programs).env("DOCKER_BUILDKIT", "1");
-        // An image store that another test removes an image from may lose a layer that it unpacks: once more costs a second.
+        // If another test removes an image meanwhile, the image store may lose a layer that it
+        // unpacks. A retry costs a second.
         let first = build.output().expect("docker runs");
         let output = if first.status.success() { first } else { build.output().expect("docker runs") };
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -108,7 +111,7 @@ fn docker(args: &[&str]) -> bool {
     Command::new("docker").args(args).output().is_ok_and(|output| output.status.success())
 }
 
-/// A BuildKit that listens on this machine; it and its data end with the test.
+/// A BuildKit that listens on this machine. It and its data are removed on drop.
 pub struct Remote {
     dir: tempfile::TempDir,
     port: u16,
@@ -117,12 +120,12 @@ pub struct Remote {
 
 impl Remote {
     pub fn start() -> Self {
-        let dir = tempfile::Builder::new().prefix("bk-").tempdir_in("/tmp").expect("a temporary folder");
+        let dir = tempfile::Builder::new().prefix("bk-").tempdir_in("/tmp").expect("a temporary directory");
         let log = File::create(dir.path().join("log")).expect("a log");
         let mut command = Command::new(programs().join("buildkitd"));
         command.args(["--addr", "tcp://127.0.0.1:0", "--oci-worker-binary=runc"]);
         command.arg("--root").arg(dir.path().join("data"));
-        // The engine's containerd is not ours to work with.
+        // The tests must not use the engine's containerd.
         command.args(["--containerd-worker=false"]).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a log")).stderr(log);
         let child = command.spawn().expect("buildkitd runs");
@@ -132,7 +135,7 @@ impl Remote {
         remote
     }
 
-    /// Its address, for `--endpoint`.
+    /// Returns its address for `--endpoint`.
     pub fn endpoint(&self) -> String {
         format!("tcp://127.0.0.1:{}", self.port)
     }
@@ -164,14 +167,14 @@ impl Drop for Remote {
     }
 }
 
-/// A container builder of a test, made by `builder up` and purged with the value.
+/// A container builder of a test. `builder up` creates it; dropping this value purges it.
 pub struct Container<'a> {
     project: &'a Project,
     pub name: String,
 }
 
 impl<'a> Container<'a> {
-    /// A name that no other test has; nothing is made yet.
+    /// Chooses a name that no other test has. Creates nothing yet.
     pub fn named(project: &'a Project, name: &str) -> Self {
         Self { project, name: format!("durango-test-{name}-{}", std::process::id()) }
     }

@@ -1,5 +1,5 @@
-//! A Debian mirror of the tests' own: packages that are made on the spot, and a small HTTP server
-//! on the address at which containers of the engine reach this machine.
+//! A Debian mirror for the tests. It makes packages on the fly and serves them over HTTP, on the
+//! address at which the engine's containers reach this machine.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
 
-/// What the server serves: bytes by path.
+/// The served files: bytes by path.
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
-/// The mirror. Its server ends with it.
+/// The mirror. Its server stops on drop.
 pub struct Mirror {
     address: String,
     files: Files,
@@ -23,7 +23,7 @@ pub struct Mirror {
     is_over: Arc<AtomicBool>,
 }
 
-/// A package of a mirror: its name, its version, and whether its file is there.
+/// A package of a mirror: its name, its version, and whether its file exists.
 #[derive(Clone, Copy)]
 pub struct Package<'a>(pub &'a str, pub &'a str, pub bool);
 
@@ -56,12 +56,12 @@ impl Mirror {
         mirror
     }
 
-    /// The line of `sources.list` for one of its suites.
+    /// Returns the line of `sources.list` for one of its suites.
     pub fn source(&self, suite: &str) -> String {
         format!("deb [trusted=yes] http://{}/{suite} ./", self.address)
     }
 
-    /// How many requests it has answered.
+    /// Returns the number of requests that it has answered.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
@@ -121,7 +121,7 @@ fn serve(stream: TcpStream, files: &Files, requests: &AtomicUsize) {
     }
 }
 
-/// A package with one file that names its version.
+/// Returns a package with one file that contains its version.
 fn deb(name: &str, version: &str) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("a directory");
     let root = dir.path().join("root");

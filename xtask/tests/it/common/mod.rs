@@ -1,5 +1,6 @@
-//! What the end-to-end tests share: the binary with a cleared environment, and small projects in folders of their own.
-#![allow(unreachable_pub, missing_docs)] // `pub` here reads as: for the tests
+//! Helpers of the end-to-end tests: the binary with a cleared environment, and small projects in
+//! temporary directories.
+#![allow(unreachable_pub, missing_docs)] // `pub` here means: for the tests
 
 pub mod browser;
 pub mod buildkit;
@@ -19,14 +20,14 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use xtask::testing::bench::machine::BRIDGE_HOST;
 
-/// A project in a temporary folder, with a home and a store of its own.
+/// A project in a temporary directory, with its own home and store.
 pub struct Project {
     dir: tempfile::TempDir,
     env: Vec<(String, String)>,
     images: RefCell<BTreeSet<String>>,
 }
 
-/// Images of tests do not stay in the engine.
+/// Removes the images of the test from the engine.
 impl Drop for Project {
     fn drop(&mut self) {
         let images = self.images.borrow();
@@ -36,7 +37,7 @@ impl Drop for Project {
     }
 }
 
-/// What a run of the binary came to.
+/// The output and exit code of a run of the binary.
 pub struct Run {
     pub code: i32,
     pub stdout: String,
@@ -44,12 +45,12 @@ pub struct Run {
 }
 
 impl Project {
-    /// A project with these files.
+    /// Creates a project with these files.
     pub fn new(files: &[(&str, &str)]) -> Self {
-        let dir = tempfile::Builder::new().prefix("durango-test-").tempdir().expect("a temporary folder");
+        let dir = tempfile::Builder::new().prefix("durango-test-").tempdir().expect("a temporary directory");
         let project = Self { dir, env: Vec::new(), images: RefCell::default() };
         fs::create_dir_all(project.path("home")).expect("a home");
-        // The home has a configuration of its own, and the plugins of the client that the tests run with.
+        // The home has its own configuration, with the plugins of the client that runs the tests.
         let plugins = std::env::var("DOCKER_CONFIG").map(|dir| Path::new(&dir).join("cli-plugins"));
         if let Some(plugins) = plugins.ok().filter(|dir| dir.is_dir()) {
             fs::create_dir(project.path("home/.docker")).expect("a directory");
@@ -67,7 +68,7 @@ impl Project {
         self
     }
 
-    /// An image that goes with the project; those of [`Self::build`] are known.
+    /// Removes this image with the project. Images of [`Self::build`] are known already.
     pub fn owns(&self, image: &str) {
         self.images.borrow_mut().insert(image.to_owned());
     }
@@ -82,11 +83,11 @@ impl Project {
 
     pub fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::create_dir_all(path.parent().expect("a directory")).expect("made");
         fs::write(path, text).expect("written");
     }
 
-    /// The binary with these arguments, in the project's folder.
+    /// Returns the binary with these arguments, in the project's directory.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(args).current_dir(self.dir.path()).env_clear();
@@ -105,7 +106,7 @@ impl Project {
         Run::from(self.command(args).output().expect("the binary runs"))
     }
 
-    /// A build of the project's own declaration; its JSON and its exit code.
+    /// Builds the project's own declaration. Returns the JSON report and the run.
     pub fn build(&self, args: &[&str]) -> (Value, Run) {
         let mut all = vec!["build", "--json", "--file", "compose.yaml"];
         all.extend(args);
@@ -120,7 +121,7 @@ impl Project {
     }
 }
 
-/// Makes a directory that a build left as old as one that no build can own any more.
+/// Makes a directory of a build so old that no running build can own it.
 pub fn make_old(dir: &std::path::Path) {
     let time = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 3600);
     std::fs::File::open(dir).expect("there").set_modified(time).expect("set");
@@ -132,7 +133,7 @@ pub fn logged_port(log: &Path, before: &str) -> u16 {
     loop {
         let text = fs::read_to_string(log).unwrap_or_default();
         let address = text.split_once(before).and_then(|(_, rest)| rest.strip_prefix("127.0.0.1:"));
-        // A line that is whole: a number may be written by halves.
+        // Only a complete line counts: a number may be written in two parts.
         if let Some((address, _)) = address.and_then(|rest| rest.split_once('"')) {
             return address.parse().expect("a port");
         }
@@ -141,8 +142,8 @@ pub fn logged_port(log: &Path, before: &str) -> u16 {
     }
 }
 
-/// Notes that this machine cannot run the test, with the reason: `return skip("needs root")`.
-/// `cargo xtask test` counts and prints the notes.
+/// Records that this machine cannot run the test, with the reason: `return skip("needs root")`.
+/// `cargo xtask test` counts and prints the skipped tests.
 pub fn skip(reason: &str) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     let _ = writeln!(std::io::stderr(), "skipped {name}: {reason}");
@@ -152,8 +153,8 @@ pub fn skip(reason: &str) {
     }
 }
 
-/// Runs the binary as a user without rights; `None` if this user is not root and cannot become another.
-/// The project's directory and its home are opened to that user.
+/// Runs the binary as a user without rights. Returns `None` if this user is not root and cannot
+/// become another. Opens the project's directory and its home to that user.
 pub fn run_as_nobody(project: &Project, args: &[&str]) -> Option<Run> {
     use std::os::unix::fs::PermissionsExt;
     if !xtask::testing::host::Host::read().is_root {
@@ -161,8 +162,8 @@ pub fn run_as_nobody(project: &Project, args: &[&str]) -> Option<Run> {
     }
     let binary = project.path("xtask");
     fs::copy(env!("CARGO_BIN_EXE_xtask"), &binary).expect("copied");
-    for folder in ["", "home"] {
-        fs::set_permissions(project.path(folder), fs::Permissions::from_mode(0o777)).expect("opened");
+    for dir in ["", "home"] {
+        fs::set_permissions(project.path(dir), fs::Permissions::from_mode(0o777)).expect("opened");
     }
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).args(args);
@@ -182,7 +183,7 @@ impl From<Output> for Run {
 }
 
 impl Run {
-    /// What it said, its error first: the rest may be a whole build's output.
+    /// Returns the error, then the output, which may be that of a whole build.
     pub fn all(&self) -> String {
         let error: Vec<&str> =
             self.stderr.lines().skip_while(|line| !line.starts_with("error")).take(20).collect();
@@ -205,7 +206,8 @@ impl Run {
     }
 }
 
-/// A Compose file with one service `app`; `BASE_IMAGE` is the pinned one, so that xtask brings the base about.
+/// A Compose file with one service `app`. `BASE_IMAGE` is the pinned one, so xtask provides the
+/// base.
 pub const COMPOSE: &str = r"
 services:
   app:
@@ -216,7 +218,7 @@ services:
         BASE_IMAGE: debian:13-slim
 ";
 
-/// The image that the first engine builds upon, as its plan names it.
+/// Returns the base image of the first engine, by its name in the plan.
 pub fn base_of(project: &Project) -> String {
     let plan = project.run(&["plan", "default", "--file", "compose.yaml"]);
     plan.succeeds();
@@ -224,7 +226,7 @@ pub fn base_of(project: &Project) -> String {
     rest.split([' ', '\'']).next().expect("a name").to_owned()
 }
 
-/// The steps of a report as `instruction -> cached`.
+/// Returns whether the step with this instruction was cached.
 pub fn cached(report: &Value, instruction: &str) -> bool {
     let steps = report["steps"].as_array().expect("steps");
     let found =
@@ -234,8 +236,8 @@ pub fn cached(report: &Value, instruction: &str) -> bool {
         .expect("a flag")
 }
 
-/// Every file below a directory with its size, for growth and leftovers. A build that is shown a
-/// result leaves an empty lock file with it, which is neither.
+/// Returns every file below a directory with its size. Skips the empty lock file that a build
+/// leaves next to a result that it reads.
 pub fn files(dir: &Path) -> Vec<(PathBuf, u64)> {
     let entries = walkdir::WalkDir::new(dir).into_iter().flatten();
     let entries = entries.filter(|entry| entry.file_type().is_file() && entry.file_name() != "held");

@@ -1,4 +1,4 @@
-//! Records of builds by hand, for what needs no engine.
+//! Handmade records of builds, for tests without an engine.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Project;
 
-/// An outcome as a build of the base image leaves it.
+/// Returns an outcome as a build of the base image leaves it.
 pub fn outcome(id: &str, result: &str, seconds: f64) -> Value {
     let step = |stage: &str, instruction: &str, times: Option<(f64, f64)>, needs: &[usize], cause: Value| {
         json!({"target": "frankenphp-base-builder", "stage": stage, "instruction": instruction, "cached": times.is_none(),
@@ -57,7 +57,7 @@ pub fn outcome(id: &str, result: &str, seconds: f64) -> Value {
     outcome
 }
 
-/// The same, failed in its longest step.
+/// Returns an outcome that failed in its longest step.
 pub fn failed(id: &str) -> Value {
     let mut outcome = outcome(id, "failed", 61.0);
     outcome["steps"].as_array_mut().expect("steps").truncate(5);
@@ -73,7 +73,7 @@ pub fn failed(id: &str) -> Value {
     outcome
 }
 
-/// Puts a record into a project's store.
+/// Writes a record to a project's store.
 pub fn put(project: &Project, id: &str, outcome: &str) {
     let dir = project.store().join("builds").join(id);
     fs::create_dir_all(&dir).expect("made");
@@ -82,7 +82,7 @@ pub fn put(project: &Project, id: &str, outcome: &str) {
     fs::write(project.store().join("VERSION"), "2").expect("written");
 }
 
-/// A store with some builds of the base image: ids, results, times.
+/// Returns a store with some builds of the base image: ids, results, times.
 pub fn filled() -> Project {
     let project = Project::new(&[]);
     let times = [520.0, 0.6, 14.2, 0.5, 90.4, 0.7, 13.1, 95.5];

@@ -1,5 +1,5 @@
-//! A registry of a test's own: Debian's `docker-registry` on a free port of this machine, which BuildKit speaks plain HTTP
-//! to; and servers that are none.
+//! A registry for a test: Debian's `docker-registry` on a free port of this machine, over plain
+//! HTTP. This module also has servers that are not registries.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A registry; it and its data end with the test.
+/// A registry. It and its data are removed on drop.
 pub struct Registry {
     dir: tempfile::TempDir,
     port: u16,
@@ -18,30 +18,30 @@ pub struct Registry {
     is_mounted: bool,
 }
 
-/// Name and password that [`Registry::guarded`] takes.
+/// The name and password for [`Registry::guarded`].
 pub const USER: (&str, &str) = ("team", "right");
 /// The line of an htpasswd file for [`USER`].
 const HTPASSWD: &str = "team:$2b$04$97HA6FZaLlbtM9eWm.XY..zn6QkR8qjgCaWFbX248wV5oWZAXxmk6";
 
 impl Registry {
-    /// One for everybody.
+    /// Starts one without authentication.
     pub fn start() -> Self {
         Self::launch("", None)
     }
 
-    /// One that wants [`USER`].
+    /// Starts one that requires [`USER`].
     pub fn guarded() -> Self {
         Self::launch("auth: {htpasswd: {realm: test, path: DIR/htpasswd}}\n", None)
     }
 
-    /// One whose disk holds that many KiB.
+    /// Starts one whose disk has this size in KiB.
     pub fn small(kib: u32) -> Self {
         Self::launch("", Some(kib))
     }
 
     fn launch(more: &str, kib: Option<u32>) -> Self {
         let dir =
-            tempfile::Builder::new().prefix("registry-").tempdir_in("/tmp").expect("a temporary folder");
+            tempfile::Builder::new().prefix("registry-").tempdir_in("/tmp").expect("a temporary directory");
         let data = dir.path().join("data");
         fs::create_dir(&data).expect("made");
         if let Some(kib) = kib {
@@ -62,7 +62,7 @@ impl Registry {
         Self { dir, port, child, is_mounted: kib.is_some() }
     }
 
-    /// `--cache` for a repository of it.
+    /// Returns the value of `--cache` for its repository.
     pub fn cache(&self) -> String {
         format!("registry={}", self.repository())
     }
@@ -71,7 +71,7 @@ impl Registry {
         format!("127.0.0.1:{}/team/cache", self.port)
     }
 
-    /// Tags of the repository, sorted.
+    /// Returns the tags of the repository, sorted.
     pub fn tags(&self) -> Vec<String> {
         let dir = self.dir.path().join("data/docker/registry/v2/repositories/team/cache/_manifests/tags");
         let tags = fs::read_dir(dir).into_iter().flatten().flatten();
@@ -81,20 +81,20 @@ impl Registry {
         tags
     }
 
-    /// Its whole data with sizes.
+    /// Returns all of its files with their sizes.
     pub fn blobs(&self) -> Vec<(PathBuf, u64)> {
         let mut files = super::files(&self.dir.path().join("data/docker/registry/v2/blobs"));
         files.sort();
         files
     }
 
-    /// How many requests of that kind it has answered, as `PUT`.
+    /// Returns the number of requests with this method, such as `PUT`, that it has answered.
     pub fn requests(&self, method: &str) -> usize {
         let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
         log.lines().filter(|line| line.contains(&format!("] \"{method} "))).count()
     }
 
-    /// Ends it; its address stays and nobody is there.
+    /// Stops the registry. Nothing listens at its address afterwards.
     pub fn stop(&mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("waited for");
@@ -122,8 +122,8 @@ fn serve(dir: &Path) -> Child {
     command.spawn().expect("docker-registry runs: `cargo xtask test --provision` installs it")
 }
 
-/// A server that is no registry: every connection is accepted and gets this answer, or none ever. It lasts as long as the
-/// test's process.
+/// Starts a server that is not a registry. It accepts every connection and sends this answer, or
+/// never answers. It lasts as long as the test's process.
 pub fn impostor(answer: Option<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -141,8 +141,8 @@ pub fn impostor(answer: Option<&'static str>) -> String {
     format!("registry=127.0.0.1:{port}/team/cache")
 }
 
-/// The way to a registry through a gate that falls shut for good when the first upload begins: as a network that breaks down.
-/// Gives `--cache`.
+/// Returns the value of `--cache` for a registry behind a gate that closes for good when the first
+/// upload begins, as in a network failure.
 pub fn behind_a_gate(registry: &Registry) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -161,7 +161,7 @@ pub fn behind_a_gate(registry: &Registry) -> String {
     format!("registry=127.0.0.1:{port}/team/cache")
 }
 
-/// The way to a registry over a connection with this latency. Gives `--cache`.
+/// Returns the value of `--cache` for a registry over a connection with this latency.
 pub fn over_a_slow_line(registry: &Registry, latency: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -190,7 +190,7 @@ pub fn over_a_slow_line(registry: &Registry, latency: Duration) -> String {
     format!("registry=127.0.0.1:{port}/team/cache")
 }
 
-/// Passes on what comes, until the gate is shut; then nothing, with the connection left open.
+/// Forwards data until the gate is closed; then forwards nothing and leaves the connection open.
 fn pass(mut from: TcpStream, mut to: TcpStream, shut: &AtomicBool) {
     let mut bytes = [0; 16384];
     loop {

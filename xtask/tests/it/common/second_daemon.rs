@@ -1,4 +1,4 @@
-//! A second machine for tests: what fails in bringing it about fails the test.
+//! A second machine for tests. A failure to start it fails the test.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -7,11 +7,12 @@ use xtask::testing::bench::machine;
 
 use super::{Project, base_of};
 
-/// A daemon of a test's own; ends with it, and its folders with it.
+/// A daemon for one test. It and its directories are removed on drop.
 pub struct SecondDaemon(machine::SecondDaemon);
 
 impl SecondDaemon {
-    /// Starts one that keeps images in containerd, as `--provision` sets it up, and waits until it answers.
+    /// Starts one that keeps images in containerd, as `--provision` configures it, and waits for
+    /// its answer.
     pub fn start() -> Self {
         Self::start_with(machine::CONTAINERD_STORE)
     }
@@ -21,39 +22,40 @@ impl SecondDaemon {
         Self(machine::SecondDaemon::start(config).expect("a second daemon"))
     }
 
-    /// One that has the base image of a project, and the project, which builds there from now on.
+    /// Starts one that has the base image of a project. The returned project builds there from now
+    /// on.
     pub fn of(project: Project) -> (Self, Project) {
         Self::start().with(project)
     }
 
-    /// The same with this one.
+    /// Makes the project build on this daemon, which gets its base image.
     pub fn with(self, project: Project) -> (Self, Project) {
         self.receive(&base_of(&project));
         let project = project.env("DOCKER_HOST", &self.host());
         (self, project)
     }
 
-    /// Its address, for DOCKER_HOST.
+    /// Returns its address for DOCKER_HOST.
     pub fn host(&self) -> String {
         self.0.host()
     }
 
-    /// A file of its folder.
+    /// Returns the path of a file in its directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path(name)
     }
 
-    /// The client, speaking to this daemon.
+    /// Runs the client against this daemon.
     pub fn docker(&self, args: &[&str]) -> Output {
         self.0.docker(args).expect("docker runs")
     }
 
-    /// Gives it an image of the first daemon.
+    /// Loads an image of the first daemon.
     pub fn receive(&self, image: &str) {
         self.0.receive(image).expect("an image moves");
     }
 
-    /// Ends it as a power cut would, and starts another on the same data.
+    /// Stops it as a power failure would, and starts another one on the same data.
     pub fn crash_and_restart(&mut self) {
         self.0.crash_and_restart().expect("it comes back");
     }

@@ -1,4 +1,5 @@
-//! A terminal that tells what it shows: Debian's tmux, as it is installed or as `cargo xtask test --provision` unpacked it.
+//! A terminal whose screen can be read: Debian's tmux, either installed or unpacked by
+//! `cargo xtask test --provision`.
 
 use std::fmt::Write;
 use std::fs;
@@ -8,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::Project;
 
-/// One window of a server of the test's own, which ends with it.
+/// One window of a tmux server for the test, which stops on drop.
 pub struct Terminal {
     dir: tempfile::TempDir,
-    /// What was shown, for people.
+    /// The recorded screens, for people.
     recording: String,
 }
 
@@ -25,18 +26,18 @@ fn tools() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-tools")
 }
 
-/// Folders with the libraries of what was unpacked.
+/// Returns the directories with the libraries of the unpacked packages.
 fn libraries() -> String {
-    let folders = fs::read_dir(tools().join("usr/lib")).into_iter().flatten().flatten();
-    folders.map(|folder| folder.path().display().to_string()).collect::<Vec<_>>().join(":")
+    let dirs = fs::read_dir(tools().join("usr/lib")).into_iter().flatten().flatten();
+    dirs.map(|dir| dir.path().display().to_string()).collect::<Vec<_>>().join(":")
 }
 
 impl Terminal {
-    /// A window of that size, in which a screenful was printed before, as in any that is in use. The binary runs there with these arguments; it
-    /// says `ended with CODE` then.
+    /// Opens a window of this size with a screenful of earlier output, as in real use. Runs the
+    /// binary there with these arguments, then prints `ended with CODE`.
     pub fn start(project: &Project, args: &[&str], (columns, lines): (u16, u16)) -> Self {
         let dir =
-            tempfile::Builder::new().prefix("terminal-").tempdir_in("/tmp").expect("a temporary folder");
+            tempfile::Builder::new().prefix("terminal-").tempdir_in("/tmp").expect("a temporary directory");
         let terminal = Self { dir, recording: String::new() };
         let command = project.command(args);
         let env = command.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
@@ -74,7 +75,7 @@ impl Terminal {
         assert!(status.expect("tmux runs").success());
     }
 
-    /// Types.
+    /// Sends keys.
     pub fn keys(&self, keys: &[&str]) {
         let status = self.tmux(&["send-keys"]).args(keys).status();
         assert!(status.expect("tmux runs").success());
@@ -86,18 +87,18 @@ impl Terminal {
         text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
-    /// What is on the screen; a line that was broken for want of columns is one line.
+    /// Returns the screen. A line that was wrapped at the last column is one line.
     pub fn screen(&self) -> Vec<String> {
         self.capture(&[])
     }
 
-    /// The same with all that scrolled away.
+    /// Returns the screen with all lines that scrolled away.
     pub fn all(&self) -> Vec<String> {
         self.capture(&["-S", "-"])
     }
 
-    /// Waits until the screen changes. A terminal that is resized while something is drawn shows parts of that twice, as nobody can help; right after
-    /// a drawing the next one is a second away.
+    /// Waits until the screen changes. A terminal that is resized during a redraw shows parts
+    /// twice, which cannot be avoided. Right after a redraw the next one is a second away.
     pub fn await_change(&self) {
         let before = self.screen();
         while self.screen() == before {
@@ -105,7 +106,7 @@ impl Terminal {
         }
     }
 
-    /// The screen, as soon as it is as wanted.
+    /// Waits until the screen satisfies the predicate, and returns it.
     #[track_caller]
     pub fn wait(&mut self, what: &str, is_it: impl Fn(&[String]) -> bool) -> Vec<String> {
         let begun = Instant::now();
@@ -124,7 +125,7 @@ impl Terminal {
         }
     }
 
-    /// Writes what was shown to `target/progress/NAME`.
+    /// Writes the recorded screens to `target/progress/NAME`.
     pub fn keep(&self, name: &str) {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/progress");
         fs::create_dir_all(&dir).expect("made");

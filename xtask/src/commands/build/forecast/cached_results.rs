@@ -12,12 +12,14 @@ use crate::record::steps::StepOutcome;
 use crate::redact::Redactor;
 use crate::store::entry::Entry;
 
-/// Records younger than this may be the engine's own for a build that runs or has just ended, and go with it (seen up to 5 s after it).
+/// Records younger than this may be the engine's own for a build that runs or has just ended, and
+/// go with it (seen up to 5 s after it).
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// Those of steps' results that were there at a time, short.
 pub(super) fn ids(records: &[disk_usage::Record], time: Timestamp) -> Vec<String> {
-    // A result that no image needed yet is its step's mutable record; one beside it is there as long as somebody looks at the result.
+    // A result that no image needed yet is its step's mutable record; one beside it is there as
+    // long as somebody looks at the result.
     let mutable = records.iter().filter(|record| record.kind == "regular" && record.mutable);
     let unfinished: BTreeSet<&str> = mutable.map(|record| record.description.as_str()).collect();
     // Of a context there is one more for a while.
@@ -35,8 +37,8 @@ pub(super) fn ids(records: &[disk_usage::Record], time: Timestamp) -> Vec<String
     ids
 }
 
-/// Whether a record of the builder is the result of a step: made by its command at the time at which it ran last. Of one that never ran
-/// here nothing tells when.
+/// Whether a record of the builder is the result of a step: made by its command at the time at
+/// which it ran last. Of one that never ran here nothing tells when.
 pub(super) fn made(
     record: &disk_usage::Record,
     step: &GraphStep,
@@ -94,7 +96,7 @@ mod tests {
             record("young", "regular", false, 950, "[app 3/3] COPY b /"),
             record("context", "regular", false, 0, "local source for context"),
             record("unfinished", "regular", true, 0, "mount / from exec /bin/sh -c make"),
-            record("beside-it", "regular", false, 0, "mount / from exec /bin/sh -c make"),
+            record("next-to-it", "regular", false, 0, "mount / from exec /bin/sh -c make"),
             record("mount", "exec.cachemount", true, 0, "cached mount /x from exec /bin/sh -c make"),
         ];
         assert_eq!(ids(&records, at(1000)), ["a234567", "c234567"]);

@@ -1,4 +1,5 @@
-//! What a build is made of and what it will cost, found in a thread beside the build's own start, which waits for none of it.
+//! What a build is made of and what it will cost, found in a thread beside the build's own start,
+//! which waits for none of it.
 
 mod cached_results;
 mod step_outcomes;
@@ -35,8 +36,8 @@ use crate::redact::Redactor;
 use crate::session::Session;
 pub(super) use step_outcomes::StepOutcomes;
 
-/// A build of which all should be cached, and that is over sooner, had all it needed. What its builder holds is not asked for then: that
-/// takes as long, and some of its time.
+/// A build of which all should be cached, and that is over sooner, had all it needed. What its
+/// builder holds is not asked for then: that takes as long, and some of its time.
 const SOON: Duration = Duration::from_millis(800);
 
 /// What is asked in the thread, all its own.
@@ -94,8 +95,8 @@ impl ForecastTask {
             redactor: session.redactor.clone(),
             build: (!options.dry_run).then_some(heard),
         };
-        let told = Arc::clone(&forecast_slot);
-        let thread = std::thread::spawn(move || question.answer(&told));
+        let slot = Arc::clone(&forecast_slot);
+        let thread = std::thread::spawn(move || question.answer(&slot));
         Self { forecast_slot, thread, build }
     }
 
@@ -107,7 +108,7 @@ impl ForecastTask {
 }
 
 impl ForecastQuery {
-    fn answer(mut self, told: &SharedForecast) -> ForecastResult {
+    fn answer(mut self, slot: &SharedForecast) -> ForecastResult {
         let begun = Instant::now();
         // Beside no build it takes no time from one.
         let early = self.build.is_none().then(|| {
@@ -134,10 +135,10 @@ impl ForecastQuery {
             ForecastResult { graph, files, past, before, records: Vec::new(), forecast: Forecast::default() };
         let stored = self.read.iter().filter_map(|dir| cached_results::stored(dir)).flatten().collect();
         let records = match early {
-            Some(thread) => thread.join().unwrap_or_else(|_| bail!("the question came to nothing")).map(Some),
+            Some(thread) => thread.join().unwrap_or_else(|_| bail!("the query failed")).map(Some),
             None => {
                 found.forecast = self.forecast(&found, &stored, None);
-                let _ = told.provisional.set(found.forecast.clone());
+                let _ = slot.provisional.set(found.forecast.clone());
                 let mut steps = found.forecast.steps.iter();
                 let is_cached = steps.all(|step| step.forecast.state == PredictedState::Cached);
                 self.records(if is_cached { SOON.saturating_sub(begun.elapsed()) } else { Duration::ZERO })
@@ -152,11 +153,12 @@ impl ForecastQuery {
             found.records = cached_results::ids(records, self.begun);
         }
         found.forecast = self.forecast(&found, &stored, records.as_deref());
-        let _ = told.confirmed.set(found.forecast.clone());
+        let _ = slot.confirmed.set(found.forecast.clone());
         found
     }
 
-    /// What the builder holds, asked for after a while; nothing where the build is over before it has said so.
+    /// What the builder holds, asked for after a while; nothing where the build is over before it
+    /// has said so.
     fn records(&self, patience: Duration) -> Result<Option<Vec<disk_usage::Record>>> {
         let is_on = |patience: Duration| {
             self.build
@@ -171,7 +173,8 @@ impl ForecastQuery {
         })
     }
 
-    /// What is foreseen with these records in the builder; where it was not asked, it is taken to have dropped nothing.
+    /// What is foreseen with these records in the builder; where it was not asked, it is taken to
+    /// have dropped nothing.
     fn forecast(
         &self,
         found: &ForecastResult,
@@ -201,9 +204,10 @@ impl ForecastQuery {
         forecast::forecast(&known, found.files.clone())
     }
 
-    /// The images that stages start from: their layers, and what a step inherits of their configuration (an image that has
-    /// just another label is the same, measured). A builder that sees the daemon's images takes them from there; of others
-    /// only the registry knows, and the name stands for it.
+    /// The images that stages start from: their layers, and what a step inherits of their
+    /// configuration (an image that has just another label is the same, measured). A builder that
+    /// sees the daemon's images takes them from there; of others only the registry knows, and the
+    /// name stands for it.
     fn images(&self) -> BTreeMap<String, KnownImage> {
         let names: Vec<String> = graph::images(&self.targets).into_iter().collect();
         if names.is_empty() || !self.engine.capabilities().sees_local_images {

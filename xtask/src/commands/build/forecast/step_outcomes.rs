@@ -13,7 +13,8 @@ use crate::record::Record;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::text::round;
 
-/// What was foreseen of a build's steps and what came of them; nothing where that could not be found out.
+/// What was foreseen of a build's steps and what came of them; nothing where that could not be
+/// found out.
 pub(in crate::commands) struct StepOutcomes {
     found: Option<(ForecastResult, Vec<StepOutcome>)>,
 }

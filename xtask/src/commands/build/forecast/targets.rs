@@ -1,4 +1,5 @@
-//! The targets of a build as they are handed to BuildKit: the declaration, and what the plan adds to it.
+//! The targets of a build as they are handed to BuildKit: the declaration, and what the plan adds
+//! to it.
 
 use std::collections::BTreeMap;
 use std::path::Path;

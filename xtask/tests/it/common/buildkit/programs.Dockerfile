@@ -1,4 +1,5 @@
-# BuildKit's programs on a machine without Go: Debian's Go fetches the one that go.mod wants.
+# BuildKit's programs for a machine without Go. Debian's Go downloads the version that go.mod
+# requires.
 ARG BASE_IMAGE=debian:13-slim
 FROM ${BASE_IMAGE} AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends golang-go && rm -rf /var/lib/apt/lists/*
