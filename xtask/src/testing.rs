@@ -84,6 +84,11 @@ pub mod plan {
         pub use crate::plan::registry_state::RegistryState;
     }
 }
+pub mod process {
+    pub mod retry {
+        pub use crate::process::retry::{read, retry};
+    }
+}
 pub mod project {
     pub mod ignore {
         pub use crate::project::ignore::{Ignore, Matched};

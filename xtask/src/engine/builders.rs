@@ -17,7 +17,7 @@ use xshell::cmd;
 use super::facts::client_config;
 use super::inspect;
 use crate::host::Host;
-use crate::process::query;
+use crate::process::{query, retry};
 use crate::session::Session;
 
 /// buildx asks every node of a builder; one that is down costs its own limit.
@@ -99,7 +99,8 @@ pub(crate) fn instances(host: &Host) -> PathBuf {
 /// say that nobody does, and then without the address.
 pub(crate) fn check_reachable(endpoint: &str) -> Result<()> {
     if let Some(path) = endpoint.strip_prefix("unix://") {
-        UnixStream::connect(path)?;
+        #[expect(clippy::disallowed_methods, reason = "with a retry")]
+        retry::retry(|| UnixStream::connect(path))?;
     } else if let Some(address) = endpoint.strip_prefix("tcp://") {
         let mut last = None;
         for address in address.to_socket_addrs().with_context(|| "the name is not known")? {

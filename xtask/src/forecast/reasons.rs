@@ -1,5 +1,7 @@
 //! Why a step ran, or will: what it is made of now against what it was made of before.
 
+mod upstream;
+
 use std::collections::BTreeMap;
 
 use crate::outcome::{Cause, CauseKind};
@@ -36,7 +38,10 @@ impl Compared<'_> {
         if let Some(parent) = self.parent(step, ran) {
             return parent;
         }
-        if is_known { dropped() } else { Cause { kind: CauseKind::Unknown, detail: String::new() } }
+        if is_known {
+            return dropped();
+        }
+        self.upstream(at).unwrap_or(Cause { kind: CauseKind::Unknown, detail: String::new() })
     }
 
     fn without_past(&self, step: &GraphStep, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
@@ -65,6 +70,10 @@ pub(crate) fn counterpart<'a>(
     at: usize,
     before: &'a [GraphStep],
 ) -> Option<&'a GraphStep> {
+    counterpart_index(now, at, before).map(|index| &before[index])
+}
+
+fn counterpart_index(now: &[GraphStep], at: usize, before: &[GraphStep]) -> Option<usize> {
     let step = &now[at];
     let place = |steps: &[GraphStep], at: usize| {
         steps[..at].iter().filter(|one| one.target == step.target && one.stage == step.stage).count()
@@ -86,7 +95,7 @@ pub(crate) fn counterpart<'a>(
             };
             own().find(|(index, old)| place(before, *index) == place(now, at) && is_gone(old))
         })
-        .map(|(_, old)| old)
+        .map(|(index, _)| index)
 }
 
 /// What is different about a step itself, what counts most first.

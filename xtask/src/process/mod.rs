@@ -2,6 +2,7 @@
 //! streams.
 
 pub(crate) mod query;
+pub(crate) mod retry;
 pub(crate) mod root;
 pub(crate) mod signals;
 pub(crate) mod stdio;

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
-use crate::process::signals;
+use crate::process::{retry, signals};
 use crate::text::output;
 
 /// How long a full pipe on stderr is waited for.
@@ -103,7 +103,7 @@ pub(crate) fn stdin() -> Stdin {
 /// Fails once the user asks to stop, and where stdin cannot be read.
 fn read_line() -> io::Result<String> {
     let (mut line, mut byte) = (Vec::new(), [0]);
-    while Stdin.read(&mut byte)? == 1 && byte[0] != b'\n' {
+    while retry::read(&mut Stdin, &mut byte)? == 1 && byte[0] != b'\n' {
         line.push(byte[0]);
     }
     Ok(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned())
@@ -162,7 +162,7 @@ impl Read for Stdin {
         if !wait(stdin.as_fd(), PollFlags::IN, None)? {
             return Err(stopped());
         }
-        Ok(rustix::io::retry_on_intr(|| rustix::io::read(stdin.as_fd(), &mut *buffer))?)
+        retry::retry(|| Ok(rustix::io::read(stdin.as_fd(), &mut *buffer)?))
     }
 }
 
@@ -252,7 +252,7 @@ mod tests {
         state.write(writer.as_fd(), b"skipped\n", Duration::from_secs(3600));
         assert_eq!(state.skipped, 2, "a stalled pipe is not waited for");
         let mut taken = vec![0; 1 << 20];
-        let size = reader.read(&mut taken).expect("read");
+        let size = retry::read(&mut reader, &mut taken).expect("read");
         assert!(taken[..size].iter().all(|byte| *byte == b'x'));
         state.write(writer.as_fd(), b"next\n", Duration::from_millis(1));
         drop(writer);

@@ -91,6 +91,23 @@ fn excludes_are_relative_to_each_source() {
     }
 }
 
+/// BuildKit compares a link at the context's top by the content that it leads to, excludes or not.
+#[test]
+fn a_link_at_the_top_of_a_filtered_context_is_followed() {
+    let dir = context(&["a.txt", "sub/deep/c.txt"]);
+    let dir = dir.path();
+    let filtered = || digest(dir, "", &["."], &["**/deep/*"]);
+    let included = || selected(dir, "", &["*-link"], &[], true).digest.full;
+    let without = filtered();
+    write(dir, "sub/deep/c.txt", "excluded");
+    assert_eq!(filtered(), without);
+    symlink("/sub/deep", dir.join("deep-link")).expect("linked");
+    let before = (filtered(), included());
+    write(dir, "sub/deep/c.txt", "behind the link");
+    assert_ne!(filtered(), before.0);
+    assert_ne!(included(), before.1);
+}
+
 #[test]
 fn parents_take_what_a_pattern_includes() {
     let files = ["package.json", "a/package.json", "a/b/package.json", "a/b/other", "x/y/z/package.json"];

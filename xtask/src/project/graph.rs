@@ -94,6 +94,17 @@ impl GraphStep {
     }
 }
 
+/// The keys of the steps whose results are layers on an image: each starts from one at last.
+pub(crate) fn on_images(graph: &[GraphStep]) -> BTreeSet<&str> {
+    let mut on_image = Vec::with_capacity(graph.len());
+    // Parents come first in a graph.
+    for step in graph {
+        let is_on = step.parts.contains_key("base") || step.parents.iter().any(|parent| on_image[*parent]);
+        on_image.push(is_on);
+    }
+    graph.iter().zip(on_image).filter(|(_, is_on)| *is_on).map(|(step, _)| step.key.as_str()).collect()
+}
+
 /// An image that the builder has.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KnownImage {
@@ -196,4 +207,24 @@ pub(crate) fn images(targets: &[TargetFacts]) -> BTreeSet<String> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_on_an_image_are_told_from_those_on_scratch() {
+        let step = |key: &str, parents: &[usize], draws: &[usize]| GraphStep {
+            key: key.into(),
+            parents: parents.to_vec(),
+            draws: draws.to_vec(),
+            ..GraphStep::default()
+        };
+        let mut graph = vec![step("first", &[], &[]), step("second", &[0], &[]), step("linked", &[], &[])];
+        graph.extend([step("merged", &[1, 2], &[]), step("copied", &[], &[3]), step("after", &[4], &[])]);
+        graph[0].parts.insert("base".into(), "debian".into());
+        let found: Vec<&str> = on_images(&graph).into_iter().collect();
+        assert_eq!(found, ["first", "merged", "second"]);
+    }
 }

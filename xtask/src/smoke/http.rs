@@ -1,13 +1,13 @@
 //! A client for what the checks must see exactly: heads with 1xx before the answer, and when the
 //! first byte came. One request a connection, no TLS, no redirects; `httparse` reads the heads.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::process::signals;
+use crate::process::{retry, signals};
 
 /// How long a wait is blind to Ctrl-C.
 const BLINK: Duration = Duration::from_millis(200);
@@ -125,7 +125,7 @@ fn read(stream: &mut TcpStream, deadline: Instant, sent: Instant) -> Result<(Vec
         if Instant::now() > deadline {
             bail!("the answer did not end within the time limit; so far {} bytes", bytes.len());
         }
-        match stream.read(&mut buffer) {
+        match retry::read(stream, &mut buffer) {
             Ok(0) => return Ok((bytes, first_byte)),
             Ok(count) => {
                 if bytes.is_empty() {
@@ -213,6 +213,13 @@ fn unchunk(mut bytes: &[u8]) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, mpsc};
+
+    use rustix::process::{Pid, Signal, kill_process};
+    use signal_hook::consts::SIGUSR2;
+
     use super::*;
 
     #[test]
@@ -222,6 +229,35 @@ mod tests {
         let (early, head, body) = parse(bytes).unwrap();
         assert_eq!((early.len(), early[0].status, early[0].header("link")), (1, 103, Some("</a>")));
         assert_eq!((head.status, body.as_slice()), (200, b"ok".as_slice()));
+    }
+
+    /// A signal interrupts a read that has a timeout, whatever its handler asks for.
+    #[test]
+    fn signals_do_not_end_the_wait_for_an_answer() {
+        let is_handled = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGUSR2, Arc::clone(&is_handled)).expect("a handler");
+        let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = server.local_addr().expect("an address").to_string();
+        let (sender, threads) = mpsc::channel();
+        let asking = std::thread::spawn(move || {
+            sender.send(std::fs::read_link("/proc/thread-self").expect("Linux has it")).expect("sent");
+            send(&address, &Request::get("/"), Duration::from_secs(60))
+        });
+        let thread = threads.recv().expect("a thread");
+        let thread = thread.file_name().and_then(|name| name.to_str()?.parse().ok()).expect("its id");
+        let (mut connection, _) = server.accept().expect("a connection");
+        for _ in 0..100 {
+            // The kernel prefers the thread that the id names.
+            kill_process(Pid::from_raw(thread).expect("an id"), Signal::USR2).expect("it waits");
+            let begun = Instant::now();
+            while !is_handled.swap(false, Ordering::SeqCst) {
+                assert!(begun.elapsed() < Duration::from_secs(60), "the signal is not handled");
+                std::thread::yield_now();
+            }
+        }
+        connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("written");
+        drop(connection);
+        assert_eq!(asking.join().expect("an end").expect("an answer").text(), "ok");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::Result;
 
 use super::stage;
+use crate::process::retry;
 
 const SCRIPT: &str = include_str!("php/relay.php");
 
@@ -90,10 +91,9 @@ fn carry(connection: &TcpStream, mut child: Child) -> io::Result<()> {
 fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut buffer = [0; 64 * 1024];
     loop {
-        match from.read(&mut buffer) {
+        match retry::read(from, &mut buffer) {
             Ok(0) => return Ok(()),
             Ok(count) => to.write_all(&buffer[..count]).and_then(|()| to.flush())?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }

@@ -84,6 +84,9 @@ fn the_capability_says_what_is_forgotten_after_a_prune() {
             let text = format!("FROM {base}\nRUN echo {name}-{builder} >/name\n");
             project.write(&format!("{name}/Dockerfile"), &text);
         }
+        // Nothing of it is a layer on an image but what its last step reads.
+        let text = format!("FROM {base} AS base\nRUN echo below-{builder} >/name\nFROM scratch\n");
+        project.write("scratch/Dockerfile", &(text + "COPY --from=base /name /name\n"));
         let cached = |name: &str| {
             let mut build = vec!["buildx", "--builder", builder, "build", "--progress", "plain", name];
             build.extend(["--output", "type=cacheonly"]);
@@ -96,6 +99,7 @@ fn the_capability_says_what_is_forgotten_after_a_prune() {
             text.contains(&format!("{} CACHED", step.expect("its number")))
         };
         assert!(!cached("pruned") && !cached("other") && cached("other"), "{builder}");
+        assert!(!cached("scratch") && cached("scratch"), "{builder}");
         let sh = xshell::Shell::new().expect("a directory");
         sh.set_var("DOCKER_HOST", second.host());
         sh.set_var("DOCKER_CONFIG", project.path("home/.docker"));
@@ -116,6 +120,7 @@ fn the_capability_says_what_is_forgotten_after_a_prune() {
         }
         let forgets = engine(driver).capabilities().forgets_results_after_prune;
         assert_eq!(!cached("other"), forgets, "{builder}");
+        assert!(cached("scratch"), "{builder}");
     }
     project.run(&["builder", "down", "team"]).succeeds();
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::common::{Project, Run};
 use serde_json::Value;
+use xtask::testing::process::retry;
 
 const IMAGE: &str = "durango/frankenphp:latest";
 
@@ -216,7 +217,8 @@ fn a_remote_engine_publishes_no_port_and_the_image_is_still_tested() {
     let endpoint = format!("tcp://{}", listener.local_addr().expect("an address"));
     std::thread::spawn(move || {
         for client in listener.incoming().flatten() {
-            let engine = UnixStream::connect(&path).expect("an engine");
+            #[expect(clippy::disallowed_methods, reason = "with a retry")]
+            let engine = retry::retry(|| UnixStream::connect(&path)).expect("an engine");
             let (mut from, mut to) =
                 (client.try_clone().expect("a socket"), engine.try_clone().expect("a socket"));
             std::thread::spawn(move || {

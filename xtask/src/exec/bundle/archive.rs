@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::process::signals;
+use crate::process::{retry, signals};
 
 /// The most bytes that a JSON document of an image may have. BuildKit's and containerd's own bound
 /// is 4 MiB.
@@ -242,7 +242,7 @@ impl<R: Read> Read for Hashed<R> {
         if signals::interrupted() {
             return Err(io::Error::other("interrupted"));
         }
-        let count = self.from.read(buffer)?;
+        let count = retry::read(&mut self.from, buffer)?;
         self.hash.write_all(&buffer[..count])?;
         Ok(count)
     }

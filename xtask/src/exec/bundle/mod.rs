@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-use crate::process::signals;
+use crate::process::{retry, signals};
 use crate::store::layout_check::Blob;
 
 /// Where a bundle is.
@@ -34,7 +34,8 @@ fn pass(blob: &Blob, from: &mut dyn Read, mut on: impl FnMut(&[u8]) -> std::io::
     let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
     loop {
         signals::check()?;
-        let count = from.read(&mut buffer).with_context(|| format!("failed to read `{}`", blob.digest))?;
+        let count =
+            retry::read(from, &mut buffer).with_context(|| format!("failed to read `{}`", blob.digest))?;
         if count == 0 {
             break;
         }

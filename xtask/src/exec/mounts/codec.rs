@@ -13,6 +13,8 @@ use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use ruzstd::encoding::{CompressionLevel, compress};
 
+use crate::process::retry;
+
 /// The tool, where this machine has it.
 const TOOL: &str = "zstd";
 
@@ -54,7 +56,7 @@ struct ToolReader {
 
 impl Read for ToolReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.stdout.read(buffer)?;
+        let bytes = retry::read(&mut self.stdout, buffer)?;
         if bytes == 0 && !buffer.is_empty() && !self.child.wait()?.success() {
             return Err(io::Error::other("it is not valid zstd data"));
         }
@@ -97,7 +99,7 @@ impl BuiltInReader {
 impl Read for BuiltInReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let bytes = self.decoder.read(buffer)?;
+            let bytes = retry::read(&mut self.decoder, buffer)?;
             if bytes > 0 || buffer.is_empty() {
                 return Ok(bytes);
             }

@@ -19,6 +19,7 @@ use super::incoming::{Incoming, Piece};
 use super::outgoing::Outgoing;
 use crate::plan::mounts::dockerfile;
 use crate::plan::mounts::transfer::{Loopback, Transfer};
+use crate::process::retry;
 
 /// How long a RUN may take to say what it wants.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -286,7 +287,7 @@ struct Counted<'a, R> {
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.reader.read(buffer)?;
+        let bytes = retry::read(&mut self.reader, buffer)?;
         self.carried.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(bytes)
     }

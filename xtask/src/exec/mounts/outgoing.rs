@@ -13,6 +13,7 @@ use super::codec;
 use super::incoming::read_list;
 use super::pack::PackReader;
 use crate::plan::mounts::PlannedMount;
+use crate::process::retry;
 use crate::store::layout_check;
 use crate::store::mount::MountEntry;
 use crate::store::mount_list::{Content, FileKind, FileTime, MountList};
@@ -150,7 +151,7 @@ struct Tee<'a> {
 
 impl Read for Tee<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.source.read(buffer)?;
+        let bytes = retry::read(&mut self.source, buffer)?;
         self.writer.write_all(&buffer[..bytes])?;
         self.bytes += bytes as u64;
         Ok(bytes)

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use anyhow::{Context, Result, bail};
 use tar::{EntryType, Header};
 
+use crate::process::retry;
 use crate::store::mount_list::FileTime;
 
 /// Records of one file that are longer than this are refused.
@@ -84,7 +85,7 @@ impl<R: Read> PackReader<R> {
             let block = header.as_mut_bytes();
             let mut filled = 0;
             while filled < block.len() {
-                match self.source.read(&mut block[filled..])? {
+                match retry::read(&mut self.source, &mut block[filled..])? {
                     0 if filled == 0 => return Ok(None),
                     0 => bail!("a pack is truncated"),
                     bytes => filled += bytes,
@@ -168,7 +169,7 @@ impl<R: Read> PackReader<R> {
 
 impl<R: Read> Read for PackReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.source.by_ref().take(self.left).read(buffer)?;
+        let bytes = retry::read(&mut self.source.by_ref().take(self.left), buffer)?;
         if bytes == 0 && self.left > 0 && !buffer.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

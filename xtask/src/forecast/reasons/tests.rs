@@ -97,3 +97,34 @@ fn an_inserted_step_leaves_the_others_their_counterparts() {
     let edited = [step("a", "RUN one", &[], &[]), step("a", "RUN 2", &[], &[])];
     assert_eq!(counterpart(&edited, 1, &before).map(|old| old.text.as_str()), Some("RUN two"));
 }
+
+#[test]
+fn what_changed_before_a_step_is_named_though_none_of_it_runs() {
+    let chain = |texts: &[&str]| -> Vec<GraphStep> {
+        let mut key = String::new();
+        let steps = texts.iter().enumerate().map(|(at, text)| {
+            key += text;
+            let parents = at.checked_sub(1).into_iter().collect();
+            GraphStep { parents, key: key.clone(), ..step("a", text, &[], &[]) }
+        });
+        steps.collect()
+    };
+    let before = chain(&["COPY a", "COPY b", "RUN c", "RUN d"]);
+    let cause = |now: &[GraphStep], at: usize| {
+        let cause = Compared { now, before: Some(&before) }.cause(at, &|_| false, false);
+        format!("{:?}: {}", cause.kind, cause.detail)
+    };
+    let removed = chain(&["COPY a", "RUN c", "RUN d"]);
+    assert_eq!(cause(&removed, 1), "Instruction: `COPY b` before it is gone");
+    assert_eq!(cause(&removed, 2), "Instruction: `COPY b` before it is gone");
+    let swapped = chain(&["COPY b", "COPY a", "RUN c", "RUN d"]);
+    assert_eq!(cause(&swapped, 2), "Instruction: it follows `COPY a` now, `COPY b` before");
+    assert_eq!(cause(&swapped, 0), "Instruction: nothing is before it now");
+    let inserted = chain(&["COPY a", "COPY b", "COPY n", "RUN c", "RUN d"]);
+    assert_eq!(cause(&inserted, 3), "Instruction: `COPY n` before it is new");
+    // A file that is back as it was before the last build.
+    let mut back = chain(&["COPY a", "COPY b", "RUN c", "RUN d"]);
+    back[1].files = vec![Input { path: "b".into(), state: "644:1".into() }];
+    back.iter_mut().skip(1).for_each(|step| step.key += "back");
+    assert_eq!(cause(&back, 3), "File: a: COPY b: b is new");
+}

@@ -74,8 +74,18 @@ impl Selection<'_> {
             fixed
         } else {
             let path = if path == "/" { String::new() } else { path.clone() };
-            if let Some(start) = self.tree.resolve(&path, false) {
-                self.filter(&filters, &start, &path, "", &mut Vec::new(), &mut found);
+            let start = self.tree.resolve(&path, false);
+            match start {
+                Some(start) if path.is_empty() => {
+                    // The context itself is no entry: links at its top are followed.
+                    for child in self.tree.children(&start).iter() {
+                        let base = child.name();
+                        let name = format!("/{base}");
+                        self.filter(&filters, child, &name, base, &mut Vec::new(), &mut found);
+                    }
+                }
+                Some(start) => self.filter(&filters, &start, &path, "", &mut Vec::new(), &mut found),
+                None => {}
             }
             path
         };

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use xtask::testing::process::retry;
+
 use super::Project;
 
 const PINNED: &str = "v0.34.2";
@@ -37,8 +39,7 @@ pub fn programs() -> PathBuf {
     }
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../target/test-buildkit/{PINNED}"));
     fs::create_dir_all(&dir).expect("a directory");
-    let lock = File::create(dir.join("lock")).expect("a lock");
-    lock.lock().expect("locked");
+    let _lock = lock(&dir);
     if !["buildkitd", "buildctl"].iter().all(|name| dir.join(name).is_file()) {
         // Built in a separate directory, so that a killed build leaves nothing that looks complete.
         let staging = dir.join("staging");
@@ -56,6 +57,14 @@ pub fn programs() -> PathBuf {
         }
     }
     fs::canonicalize(dir).expect("a directory")
+}
+
+/// Waits until no other test builds the programs or the image.
+#[expect(clippy::disallowed_methods, reason = "a build of another test takes as long as it takes")]
+fn lock(dir: &Path) -> File {
+    let file = File::create(dir.join("lock")).expect("a lock");
+    retry::retry(|| file.lock()).expect("locked");
+    file
 }
 
 fn by_go(to: &Path, flags: &str) -> Command {
@@ -91,8 +100,7 @@ fn by_docker(host: &xtask::testing::host::Host, to: &Path, flags: &str) -> Comma
 pub fn image(project: &Project) -> String {
     let programs = programs();
     let name = format!("{IMAGE}:{}", version());
-    let lock = File::create(programs.join("lock")).expect("a lock");
-    lock.lock().expect("locked");
+    let _lock = lock(&programs);
     if !docker(&["image", "inspect", &name]) {
         let mut build = Command::new("docker");
         build.args(["build", "--tag", &name, "--build-arg"]);

@@ -2,13 +2,15 @@
 //! HTTP. This module also has servers that are not registries.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use xtask::testing::process::retry;
 
 /// A registry. It and its data are removed on drop.
 pub struct Registry {
@@ -176,7 +178,7 @@ pub fn over_a_slow_line(registry: &Registry, latency: Duration) -> String {
                 std::thread::spawn(move || {
                     let mut bytes = [0; 65536];
                     loop {
-                        let count = from.read(&mut bytes).unwrap_or(0);
+                        let count = retry::read(&mut from, &mut bytes).unwrap_or(0);
                         std::thread::sleep(latency);
                         if count == 0 || to.write_all(&bytes[..count]).is_err() {
                             let _ = to.shutdown(std::net::Shutdown::Write);
@@ -194,7 +196,7 @@ pub fn over_a_slow_line(registry: &Registry, latency: Duration) -> String {
 fn pass(mut from: TcpStream, mut to: TcpStream, shut: &AtomicBool) {
     let mut bytes = [0; 16384];
     loop {
-        let count = from.read(&mut bytes).unwrap_or(0);
+        let count = retry::read(&mut from, &mut bytes).unwrap_or(0);
         if bytes[..count].starts_with(b"POST ") {
             shut.store(true, Ordering::SeqCst);
         }
@@ -210,7 +212,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, shut: &AtomicBool) {
 
 fn reply(mut connection: TcpStream, answer: &str) {
     let mut request = [0; 4096];
-    if connection.read(&mut request).is_ok() {
+    if retry::read(&mut connection, &mut request).is_ok() {
         let length = answer.len();
         let _ = write!(
             connection,

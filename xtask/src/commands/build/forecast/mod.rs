@@ -183,7 +183,9 @@ impl ForecastQuery {
     ) -> Forecast {
         let forgets = self.engine.capabilities().forgets_results_after_prune;
         let forgotten = forgets.then(|| steps::forgotten(&found.past, &found.records)).flatten();
+        let on_images = graph::on_images(&found.graph);
         let holds = |step: &GraphStep, ran: Option<&StepOutcome>| {
+            let forgotten = forgotten.filter(|_| on_images.contains(step.key.as_str()));
             let is_later = |build: &str| {
                 let mut later = found.past.iter().take_while(|past| past.build.as_str() > build);
                 later.any(|past| past.has(&step.key))

@@ -1,0 +1,63 @@
+//! Reasons that lie before a step: it is what it was, but follows from something else, and nothing
+//! of that runs because its result is there.
+
+use std::collections::BTreeSet;
+
+use super::{Compared, counterpart_index, differences};
+use crate::outcome::{Cause, CauseKind};
+use crate::project::graph::GraphStep;
+
+impl Compared<'_> {
+    /// What changed before a step, the nearest first.
+    pub(super) fn upstream(&self, at: usize) -> Option<Cause> {
+        let before = self.before?;
+        let mut seen = BTreeSet::from([at]);
+        let mut next = std::collections::VecDeque::from([at]);
+        while let Some(at) = next.pop_front() {
+            if let Some(cause) = self.predecessor(at, before) {
+                return Some(cause);
+            }
+            for needed in self.now[at].needs().filter(|needed| seen.insert(*needed)) {
+                let step = &self.now[needed];
+                let Some(old) = counterpart_index(self.now, needed, before) else {
+                    let detail = format!("`{}` before it is new", step.text);
+                    return Some(Cause { kind: CauseKind::Instruction, detail });
+                };
+                if let Some(own) = differences(&before[old], step).into_iter().next() {
+                    let detail = format!("{}: {}: {}", step.stage, step.text, own.detail);
+                    return Some(Cause { kind: own.kind, detail });
+                }
+                if before[old].key != step.key {
+                    next.push_back(needed);
+                }
+            }
+        }
+        None
+    }
+
+    /// A step whose predecessor is another instruction than before.
+    fn predecessor(&self, at: usize, before: &[GraphStep]) -> Option<Cause> {
+        let step = &self.now[at];
+        let old = &before[counterpart_index(self.now, at, before)?];
+        let last = |graph: &'_ [GraphStep], step: &GraphStep| {
+            let last = step.parents.last().map(|parent| &graph[*parent])?;
+            Some((last.stage.clone(), last.text.clone()))
+        };
+        let (now, then) = (last(self.now, step), last(before, old));
+        if now == then {
+            return None;
+        }
+        let is_in = |graph: &[GraphStep], one: &(String, String)| {
+            let same = |step: &&GraphStep| (&step.stage, &step.text) == (&one.0, &one.1);
+            graph.iter().filter(same).any(|found| found.target == step.target)
+        };
+        let detail = match (now, then) {
+            (_, Some(then)) if !is_in(self.now, &then) => format!("`{}` before it is gone", then.1),
+            (Some(now), _) if !is_in(before, &now) => format!("`{}` before it is new", now.1),
+            (Some(now), Some(then)) => format!("it follows `{}` now, `{}` before", now.1, then.1),
+            (Some(now), None) => format!("it follows `{}` now", now.1),
+            (None, _) => "nothing is before it now".to_owned(),
+        };
+        Some(Cause { kind: CauseKind::Instruction, detail })
+    }
+}
