@@ -13,9 +13,9 @@ use super::{IDLE_TIMEOUT, TransferContext, codec};
 use crate::exec::bake::{self, Call};
 use crate::exec::idle_timeout::IdleTimeout;
 use crate::exec::steps;
-use crate::plan::mounts::PlannedMount;
 use crate::plan::mounts::dockerfile;
 use crate::plan::mounts::transfer::Transfer;
+use crate::plan::mounts::{Direction, PlannedMount};
 use crate::progress::Watcher;
 use crate::progress::bake_outcome::BakeOutcome;
 use crate::store::layout_check::{self, Blob};
@@ -111,8 +111,12 @@ pub(super) fn bring(
             (Some(held), None) => {
                 let names = (0..dockerfile::streams(held.bytes)).map(|at| format!("stream-{at}.zst"));
                 let writers = names.map(|name| codec::writer(&dir.join(name))).collect::<Result<Vec<_>>>()?;
-                for writer in Incoming::open(&mount.dir, held, now)?.write(writers)? {
+                let incoming = Incoming::open(&mount.dir, held, now)?;
+                for writer in incoming.write(writers)? {
                     writer.finish()?;
+                }
+                if transfer.way == Direction::Fill {
+                    fs::write(dir.join("directories"), incoming.directories())?;
                 }
             }
             (None, None) => {}

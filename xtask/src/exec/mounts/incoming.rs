@@ -74,6 +74,12 @@ impl Incoming {
         receivers
     }
 
+    /// Returns the records of all directories.
+    pub(super) fn directories(&self) -> Vec<u8> {
+        let directories = self.list.0.iter().filter(|(_, file)| file.kind == FileKind::Directory);
+        MountList(directories.map(|(path, file)| (path.clone(), file.clone())).collect()).to_bytes()
+    }
+
     /// Writes all of it.
     pub(super) fn write<W: Write>(&self, sinks: Vec<W>) -> Result<Vec<W>> {
         let builders = sinks.into_iter().map(|sink| (0, Builder::new(sink))).collect();

@@ -1,6 +1,7 @@
 //! Packs, sound and hostile ones, to the tar that is unpacked.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use sha2::{Digest, Sha256};
@@ -215,4 +216,38 @@ fn what_gnu_tar_packs_comes_back() {
         cmp -s ../in/long long && [ \"$(tail -c 600 holes | tr -d '\\0')\" = end ]";
     let output = Command::new("bash").args(["-c", compare, "x", &root]).output().expect("bash runs");
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn directories_get_their_modes_and_times_to_the_nanosecond() {
+    let records = [
+        "d 711 0 0 0 0 981173106.123456789 .",
+        "d 755 0 0 0 0 5 ./a b",
+        "d 755 0 0 0 0 5 ./gone",
+        "d 755 0 0 0 0 5 ./replaced",
+        "f 644 0 0 3 1 7 ./a b/x",
+    ];
+    let saved = Saved::new(&records, &[]);
+    let incoming = Incoming::open(saved.dir.path(), &saved.entry, 0).expect("valid");
+    let mount = saved.dir.path().join("m");
+    fs::create_dir_all(mount.join("a b")).expect("made");
+    fs::write(mount.join("a b/x"), "abc").expect("written");
+    fs::write(mount.join("replaced"), "newer").expect("written");
+    // The records' owner is the one that runs the test.
+    let owner = fs::metadata(&mount).map(|meta| format!(" {} {} 0 0 ", meta.uid(), meta.gid()));
+    let input =
+        String::from_utf8(incoming.directories()).expect("text").replace(" 0 0 0 0 ", &owner.expect("there"));
+    let list = saved.dir.path().join("list");
+    fs::write(&list, input).expect("written");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/transfer/set-directories");
+    let stdin = fs::File::open(&list).expect("there");
+    let output =
+        Command::new("perl").arg(script).current_dir(&mount).stdin(stdin).output().expect("perl runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let of = |name: &str| {
+        let meta = fs::symlink_metadata(mount.join(name)).expect("there");
+        (meta.mode() & 0o7777, meta.mtime(), meta.mtime_nsec())
+    };
+    assert_eq!((of(""), of("a b")), ((0o711, 981_173_106, 123_456_789), (0o755, 5, 0)));
+    assert!(of("a b/x").1 > 7 && of("replaced").1 > 5, "files are as they were");
 }

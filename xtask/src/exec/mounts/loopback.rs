@@ -197,7 +197,8 @@ impl Desk {
         let mut writer = stream;
         writer.write_all(self.address.answer.as_bytes())?;
         match (verb, name) {
-            ("get", "names") => self.send_names(number, &mut writer),
+            ("get", "names") => self.send_whole(&self.names(number)?, &mut writer),
+            ("get", "directories") => self.send_whole(&self.directories(number)?, &mut writer),
             ("get", _) => self.send_stream(number, usize::from(name == "stream-1"), &mut writer),
             _ => {
                 // Listing and packing take as long as they take.
@@ -223,21 +224,31 @@ impl Desk {
         }
     }
 
-    fn send_names(&self, number: usize, to: &mut impl Write) -> Result<()> {
-        let names = self.wait(|state| state.outgoing.get(&number).map(Outgoing::names))?;
-        for piece in names.chunks(1 << 18).chain([&[][..]]) {
-            self.send(piece, to)?;
-        }
-        Ok(())
+    fn names(&self, number: usize) -> Result<Vec<u8>> {
+        self.wait(|state| state.outgoing.get(&number).map(Outgoing::names))
+    }
+
+    fn directories(&self, number: usize) -> Result<Vec<u8>> {
+        self.wait(|state| (!state.unread.contains(&number)).then_some(()))?;
+        Ok(self.incoming(number)?.0.directories())
+    }
+
+    fn send_whole(&self, bytes: &[u8], to: &mut impl Write) -> Result<()> {
+        bytes.chunks(1 << 18).chain([&[][..]]).try_for_each(|piece| self.send(piece, to))
+    }
+
+    /// Opens what the store holds of an item, and says in how many tars it is sent.
+    fn incoming(&self, number: usize) -> Result<(Incoming, usize)> {
+        let mount = &self.transfer.items[number];
+        let held = mount.held.as_ref().context("the store does not have it")?;
+        Ok((Incoming::open(&mount.dir, held, self.now)?, dockerfile::streams(held.bytes)))
     }
 
     fn send_stream(&self, number: usize, stream: usize, to: &mut impl Write) -> Result<()> {
-        let mount = &self.transfer.items[number];
-        let held = mount.held.as_ref().context("the store does not have it")?;
         let begin = |state: &mut Shared| -> Result<Receiver<Piece>> {
             if !state.streams.contains_key(&(number, stream)) {
-                let incoming = Incoming::open(&mount.dir, held, self.now)?;
-                let streams = incoming.begin(dockerfile::streams(held.bytes)).into_iter().enumerate();
+                let (incoming, streams) = self.incoming(number)?;
+                let streams = incoming.begin(streams).into_iter().enumerate();
                 state.streams.extend(streams.map(|(at, receiver)| ((number, at), receiver)));
             }
             state.streams.remove(&(number, stream)).context("there is no such tar")

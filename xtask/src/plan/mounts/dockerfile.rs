@@ -38,6 +38,7 @@ pub(super) fn scripts(dir: &Path) -> Vec<(PathBuf, String)> {
         ("take-out", include_str!("../../store/transfer/take-out")),
         ("put-back", include_str!("../../store/transfer/put-back")),
         ("carry", include_str!("../../store/transfer/carry")),
+        ("set-directories", include_str!("../../store/transfer/set-directories")),
         ("confine", include_str!("../../store/transfer/confine")),
     ];
     scripts.into_iter().map(|(name, text)| (dir.join(SCRIPTS).join(name), text.to_owned())).collect()

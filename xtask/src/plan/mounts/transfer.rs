@@ -78,7 +78,8 @@ impl Transfer {
         let known: &[&str] = match (self.way, verb) {
             (Direction::Save, "put") => &["list", "pack"],
             (Direction::Save, "get") => &["names"],
-            (Direction::Restore | Direction::Fill, "get") => &["stream-0", "stream-1"],
+            (Direction::Restore, "get") => &["stream-0", "stream-1"],
+            (Direction::Fill, "get") => &["stream-0", "stream-1", "directories"],
             _ => &[],
         };
         number < self.items.len() && known.contains(&name)
