@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::{Project, Run};
+use crate::common::{Project, Run, lock};
 use serde_json::Value;
 
 const COMPOSE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../builder/compose.yaml");
@@ -123,6 +123,7 @@ fn the_base_image_is_built_once_and_then_cached() {
 #[ignore = "needs an engine"]
 fn the_runtime_image_is_small_and_compose_serves_the_page() {
     let project = Project::new(&[]);
+    let _image = lock::runtime_image_changes();
     let built = report(&project.run(&["frankenphp", "--json", "--no-save"]));
     assert_eq!(built["targets"][0]["image"], "durango/frankenphp:latest");
     let plan = project.run(&["plan", "frankenphp"]).stdout;

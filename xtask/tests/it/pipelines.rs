@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::common::Run;
+use crate::common::{Run, lock};
 use serde_json::Value;
 use xtask::testing::cli::parse;
 
@@ -268,6 +268,7 @@ impl Drop for Day {
 #[ignore = "needs an engine"]
 fn the_first_day_ends_with_a_page() {
     let store = tempfile::tempdir().expect("a directory");
+    let _image = lock::runtime_image_changes();
     let day = Day { store, project: format!("durango-test-{}", std::process::id()) };
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
-use crate::common::{Project, Run};
+use crate::common::{Project, Run, lock};
 use serde_json::Value;
 use xtask::testing::process::retry;
 
@@ -24,6 +24,7 @@ struct Derived(String);
 impl Derived {
     /// `change` is an instruction for `docker commit`. `file` is a path and its text.
     fn new(change: &str, file: Option<(&str, &str)>) -> Self {
+        let _image = lock::runtime_image();
         let container = docker(&["create", IMAGE]);
         if let Some((path, text)) = file {
             let dir = tempfile::tempdir().expect("a directory");
@@ -45,6 +46,7 @@ impl Drop for Derived {
 
 fn smoke(args: &[&str]) -> (Value, Run) {
     let all: Vec<&str> = ["smoke", "--json", "-v"].into_iter().chain(args.iter().copied()).collect();
+    let _image = lock::runtime_image();
     let run = Project::new(&[]).run(&all);
     assert_nothing_is_left(&run.stderr);
     let json =
@@ -147,6 +149,7 @@ fn the_real_image_passes() {
 fn an_image_without_opcache_fails_for_opcache_alone() {
     let ini = "/etc/frankenphp/php.ini.d/00-shared-objects.ini";
     let show = format!("echo file_get_contents('{ini}');");
+    let _image = lock::runtime_image();
     let shipped = docker(&["run", "--rm", IMAGE, "frankenphp", "php-cli", "-r", &show]);
     let rest: String =
         shipped.lines().filter(|line| !line.contains("opcache")).map(|line| format!("{line}\n")).collect();
@@ -235,6 +238,7 @@ fn a_remote_engine_publishes_no_port_and_the_image_is_still_tested() {
     let checks = ["page", "large-body", "sessions", "worker-restart"];
     let only: Vec<&str> = checks.iter().flat_map(|name| ["--only", name]).collect();
     let project = Project::new(&[]).env("DOCKER_HOST", &endpoint);
+    let _image = lock::runtime_image();
     let run = project.run(&[&["smoke", "--json", "-v"], &only[..]].concat());
     run.succeeds();
     let json: Value = serde_json::from_str(&run.stdout).expect("one document");
@@ -283,6 +287,7 @@ fn two_parallel_runs_are_independent() {
 #[ignore = "needs an engine"]
 fn ctrl_c_leaves_nothing_behind() {
     let project = Project::new(&[]);
+    let _image = lock::runtime_image();
     let mut child =
         project.command(&["smoke", "-v"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("runs");
     let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines().map_while(Result::ok);

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use xtask::testing::process::retry;
-
-use super::Project;
+use super::{Project, lock};
 
 const PINNED: &str = "v0.34.2";
 /// A directory with `buildkitd` and `buildctl` to test instead of the pinned ones.
@@ -39,7 +37,7 @@ pub fn programs() -> PathBuf {
     }
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../target/test-buildkit/{PINNED}"));
     fs::create_dir_all(&dir).expect("a directory");
-    let _lock = lock(&dir);
+    let _lock = lock::exclusive(&dir.join("lock"));
     if !["buildkitd", "buildctl"].iter().all(|name| dir.join(name).is_file()) {
         // Built in a separate directory, so that a killed build leaves nothing that looks complete.
         let staging = dir.join("staging");
@@ -57,14 +55,6 @@ pub fn programs() -> PathBuf {
         }
     }
     fs::canonicalize(dir).expect("a directory")
-}
-
-/// Waits until no other test builds the programs or the image.
-#[expect(clippy::disallowed_methods, reason = "a build of another test takes as long as it takes")]
-fn lock(dir: &Path) -> File {
-    let file = File::create(dir.join("lock")).expect("a lock");
-    retry::retry(|| file.lock()).expect("locked");
-    file
 }
 
 fn by_go(to: &Path, flags: &str) -> Command {
@@ -100,7 +90,7 @@ fn by_docker(host: &xtask::testing::host::Host, to: &Path, flags: &str) -> Comma
 pub fn image(project: &Project) -> String {
     let programs = programs();
     let name = format!("{IMAGE}:{}", version());
-    let _lock = lock(&programs);
+    let _lock = lock::exclusive(&programs.join("lock"));
     if !docker(&["image", "inspect", &name]) {
         let mut build = Command::new("docker");
         build.args(["build", "--tag", &name, "--build-arg"]);

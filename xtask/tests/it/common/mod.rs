@@ -4,6 +4,7 @@
 
 pub mod browser;
 pub mod buildkit;
+pub mod lock;
 pub mod mirror;
 pub mod outcome;
 pub mod registry;
