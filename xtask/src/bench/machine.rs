@@ -1,6 +1,5 @@
-//! A second machine: another `dockerd` beside the first, with its own data, its own socket and its
-//! own bridge. With `--bridge none` it would take the first one's `docker0` away. For the benchmark
-//! and the tests.
+//! A second machine: another `dockerd` on this one, with its own data, socket and bridge. With
+//! `--bridge none` it would remove the first one's `docker0`. For the benchmark and the tests.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -25,7 +24,8 @@ pub const CONTAINERD_STORE: &str =
 pub struct SecondDaemon {
     dir: tempfile::TempDir,
     env: Vec<(&'static str, String)>,
-    bridge: String,
+    /// `None` for a machine without any network.
+    bridge: Option<String>,
     child: Child,
 }
 
@@ -33,6 +33,12 @@ impl SecondDaemon {
     /// Starts one with this `daemon.json` and waits until it answers.
     pub fn start(config: &str) -> Result<Self> {
         Self::start_as(config, None)
+    }
+
+    /// Starts one that reaches nothing, not even this machine: in a network namespace of its own,
+    /// with a bridge that leads nowhere.
+    pub fn start_offline(config: &str) -> Result<Self> {
+        Self::start_on(false, config, None, &mut |_| Ok(()))
     }
 
     /// Starts one with the programs of a leg; without, with those of the PATH.
@@ -46,13 +52,22 @@ impl SecondDaemon {
         programs: Option<&Programs>,
         prepare: &mut dyn FnMut(&Path) -> Result<()>,
     ) -> Result<Self> {
+        Self::start_on(true, config, programs, prepare)
+    }
+
+    fn start_on(
+        has_network: bool,
+        config: &str,
+        programs: Option<&Programs>,
+        prepare: &mut dyn FnMut(&Path) -> Result<()>,
+    ) -> Result<Self> {
         // Short, since a socket's path may have 107 bytes.
         let dir = tempfile::Builder::new().prefix("dd-").tempdir_in("/tmp")?;
         fs::write(dir.path().join("daemon.json"), config)?;
         let env = programs.map(|programs| environment(programs, dir.path())).transpose()?.unwrap_or_default();
         prepare(&dir.path().join("data"))?;
-        let bridge = make_bridge()?;
-        let child = spawn(dir.path(), &env, &bridge)?;
+        let bridge = has_network.then(make_bridge).transpose()?;
+        let child = spawn(dir.path(), &env, bridge.as_deref())?;
         let daemon = Self { dir, env, bridge, child };
         daemon.wait()?;
         Ok(daemon)
@@ -114,7 +129,7 @@ impl SecondDaemon {
 
     /// Starts another on the data of one that has ended.
     pub(crate) fn restart(&mut self) -> Result<()> {
-        self.child = spawn(self.dir.path(), &self.env, &self.bridge)?;
+        self.child = spawn(self.dir.path(), &self.env, self.bridge.as_deref())?;
         self.wait()
     }
 
@@ -145,7 +160,9 @@ impl Drop for SecondDaemon {
             std::thread::sleep(Duration::from_millis(100));
         }
         unmount_below(self.dir.path());
-        bridging_docker(&["network", "rm", &self.bridge]);
+        if let Some(bridge) = &self.bridge {
+            bridging_docker(&["network", "rm", bridge]);
+        }
     }
 }
 
@@ -201,16 +218,26 @@ fn bridging_docker(args: &[&str]) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-fn spawn(dir: &Path, env: &[(&'static str, String)], bridge: &str) -> Result<Child> {
+fn spawn(dir: &Path, env: &[(&'static str, String)], bridge: Option<&str>) -> Result<Child> {
     let file = |name: &str| dir.join(name).display().to_string();
     let log = File::options().create(true).append(true).open(dir.join("log"))?;
-    let mut command = Command::new("dockerd");
+    let mut command = Command::new(if bridge.is_some() { "dockerd" } else { "unshare" });
+    if bridge.is_none() {
+        command.args(["--net", "--", "dockerd"]);
+    }
     command.envs(env.iter().cloned());
     command.args(["--config-file", &file("daemon.json"), "--data-root", &file("data")]);
     command.args(["--exec-root", &file("exec"), "--pidfile", &file("docker.pid")]);
+<<<<<<< HEAD
     command.args(["--host", &format!("unix://{}", file("docker.sock")), "--bridge", bridge]);
     // The first daemon masquerades what its bridge carries; a second one setting up rules would
     // wipe the first one's.
+=======
+    command.args(["--host", &format!("unix://{}", file("docker.sock"))]);
+    // In a namespace of its own it makes the default bridge.
+    command.args(bridge.iter().flat_map(|bridge| ["--bridge", bridge]));
+    // The first daemon masquerades what its bridge carries; a second one setting up rules would wipe the first one's.
+>>>>>>> 1ba31d3 (tests: save and restore mounts on engines without a network)
     command.args(["--iptables=false", "--ip6tables=false"]);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().context("failed to start `dockerd`")

@@ -29,6 +29,11 @@ struct Away {
 impl Away {
     /// `steps` returns the Dockerfile's steps for a salt, which is part of all ids.
     fn new(name: &'static str, steps: impl Fn(&str) -> String) -> Self {
+        Self::on(SecondDaemon::start, name, steps)
+    }
+
+    /// The same with engines of one kind.
+    fn on(start: fn() -> SecondDaemon, name: &'static str, steps: impl Fn(&str) -> String) -> Self {
         let salt = format!("{name}-{}", std::process::id());
         let file = format!(
             "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS seed\nRUN mkdir -m 777 /seed && echo seed >/seed/lines\n\
@@ -37,10 +42,10 @@ impl Away {
         );
         let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
         let project = Project::new(&[("compose.yaml", &compose), ("Dockerfile", &file)]);
-        let (home, project) = SecondDaemon::of(project);
+        let (home, project) = start().with(project);
         let base = crate::common::base_of(&project);
         build(&project, "home");
-        let (daemon, project) = SecondDaemon::of(project);
+        let (daemon, project) = start().with(project);
         drop(home);
         Self { daemon, project, name, salt, base }
     }
@@ -94,7 +99,19 @@ fn build(project: &Project, edit: &str) -> Value {
 #[test]
 #[ignore = "needs an engine"]
 fn short_steps_begin_with_their_mounts() {
-    let away = Away::new("short", |salt| {
+    warm_in_each_round(SecondDaemon::start, "short");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn short_steps_without_a_network_begin_with_their_mounts() {
+    warm_in_each_round(SecondDaemon::start_offline, "short-offline");
+}
+
+/// Builds a project with five mounts in short steps on a machine that forgot everything. The mounts
+/// were saved on another machine.
+fn warm_in_each_round(start: fn() -> SecondDaemon, name: &'static str) {
+    let away = Away::on(start, name, |salt| {
         (0..5).map(|number| step(number, &format!("id={salt}-{number}"))).collect()
     });
     // One round proves the behavior; more rounds measure it.
@@ -110,6 +127,7 @@ fn short_steps_begin_with_their_mounts() {
         warm += (0..5).filter(is_warm).count();
         let restored = report["cache"]["mounts"].as_array().expect("mounts");
         assert!(restored.iter().all(|mount| mount["restored"] == true), "{report}");
+        assert_eq!(report["warnings"].to_string().matches("cache mount").count(), 0, "{report}");
         assert_eq!(away.mounts().values().sum::<usize>(), 5, "none is orphaned: {:?}", away.mounts());
     }
     eprintln!("warm mounts: {warm} of {}", 5 * rounds);

@@ -17,6 +17,11 @@ impl SecondDaemon {
         Self::start_with(machine::CONTAINERD_STORE)
     }
 
+    /// Starts one that reaches no network.
+    pub fn start_offline() -> Self {
+        Self(machine::SecondDaemon::start_offline(machine::CONTAINERD_STORE).expect("a second daemon"))
+    }
+
     /// Starts one with this `daemon.json`.
     pub fn start_with(config: &str) -> Self {
         Self(machine::SecondDaemon::start(config).expect("a second daemon"))
