@@ -228,16 +228,11 @@ fn spawn(dir: &Path, env: &[(&'static str, String)], bridge: Option<&str>) -> Re
     command.envs(env.iter().cloned());
     command.args(["--config-file", &file("daemon.json"), "--data-root", &file("data")]);
     command.args(["--exec-root", &file("exec"), "--pidfile", &file("docker.pid")]);
-<<<<<<< HEAD
-    command.args(["--host", &format!("unix://{}", file("docker.sock")), "--bridge", bridge]);
+    command.args(["--host", &format!("unix://{}", file("docker.sock"))]);
+    // In a namespace of its own, the daemon makes the default bridge.
+    command.args(bridge.iter().flat_map(|bridge| ["--bridge", bridge]));
     // The first daemon masquerades what its bridge carries; a second one setting up rules would
     // wipe the first one's.
-=======
-    command.args(["--host", &format!("unix://{}", file("docker.sock"))]);
-    // In a namespace of its own it makes the default bridge.
-    command.args(bridge.iter().flat_map(|bridge| ["--bridge", bridge]));
-    // The first daemon masquerades what its bridge carries; a second one setting up rules would wipe the first one's.
->>>>>>> 1ba31d3 (tests: save and restore mounts on engines without a network)
     command.args(["--iptables=false", "--ip6tables=false"]);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().context("failed to start `dockerd`")

@@ -15,8 +15,9 @@ use crate::common::{Project, Run, files};
 /// Returns a project with two steps. `salt` separates its steps from those of other tests.
 fn project(name: &str, image: &str) -> Project {
     let salt = format!("{name}-{}-{:?}", std::process::id(), std::time::SystemTime::now());
-    let dockerfile =
-        format!("ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\n# {salt}\nCOPY a.txt /a\nRUN cp /a /b; echo {salt}\n");
+    let dockerfile = format!(
+        "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}}\n# {salt}\nCOPY a.txt /a\nRUN cp /a /b; echo {salt}\n"
+    );
     let project = Project::new(&[
         (
             "compose.yaml",
@@ -170,7 +171,7 @@ fn a_store_is_private_after_builds_of_every_kind() {
     umask(&build).succeeds();
     project.write(
         "Dockerfile",
-        "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY a.txt /a\nRUN --mount=type=cache,id=private,target=/c date >/c/x\n",
+        "ARG BASE_IMAGE=debian:13-slim\nFROM ${BASE_IMAGE}\nCOPY a.txt /a\nRUN --mount=type=cache,id=private,target=/c date >/c/x\n",
     );
     umask(&build).succeeds();
     umask(&[&build[..], &["--no-cache"]].concat()).succeeds();
@@ -191,7 +192,10 @@ fn a_store_is_private_after_builds_of_every_kind() {
 #[ignore = "needs an engine"]
 fn a_long_build_makes_no_other_build_fail() {
     let long = project("long", &image("long"));
-    long.write("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY a.txt /a\nRUN sleep 600\n");
+    long.write(
+        "Dockerfile",
+        "ARG BASE_IMAGE=debian:13-slim\nFROM ${BASE_IMAGE}\nCOPY a.txt /a\nRUN sleep 600\n",
+    );
     let mut child = long
         .command(&["build", "--file", "compose.yaml", "app"])
         .stdout(Stdio::null())
