@@ -110,6 +110,7 @@ fn short_steps_without_a_network_begin_with_their_mounts() {
 
 /// Builds a project with five mounts in short steps on a machine that forgot everything. The mounts
 /// were saved on another machine.
+#[expect(clippy::print_stderr, reason = "the measurement")]
 fn warm_in_each_round(start: fn() -> SecondDaemon, name: &'static str) {
     let away = Away::on(start, name, |salt| {
         (0..5).map(|number| step(number, &format!("id={salt}-{number}"))).collect()
