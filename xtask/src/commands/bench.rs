@@ -1,5 +1,7 @@
 //! `bench`: rebuilds of a copy of the images beside plain buildx, as ratios of one run.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::args::Parsed;
@@ -23,7 +25,10 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     };
     let (minutes, seed) = (number("--minutes")?, number("--seed")?.unwrap_or(1));
     if let Some((_, names)) = parsed.free.split_first().filter(|(first, _)| *first == CHAOS) {
-        return chaos(session, &ChaosOptions { minutes, seed, names: names.to_vec() });
+        return chaos(
+            session,
+            &ChaosOptions { minutes, seed, registry: registry(session), names: names.to_vec() },
+        );
     }
     if minutes.is_some() {
         return Err(usage(format!("`--minutes` is an option of `bench {CHAOS}` alone")));
@@ -55,7 +60,7 @@ fn chaos(session: &Session, options: &ChaosOptions) -> Result<u8> {
         let near = suggestion(unknown, known.iter().map(String::as_str));
         return Err(usage(format!("unknown fault `{unknown}`{near}\nthe faults: {}", known.join(", "))));
     }
-    let tallies = Bench::new(session)?.chaos(options)?;
+    let tallies = chaos::run(options)?;
     if session.globals.json {
         let document = serde_json::json!({"schema": json::SCHEMA, "seed": options.seed, "faults": tallies});
         outln!("{}", json::line(&document)?);
@@ -63,4 +68,10 @@ fn chaos(session: &Session, options: &ChaosOptions) -> Result<u8> {
         out!("{}", chaos::table(&tallies, options.seed));
     }
     Ok(u8::from(tallies.iter().any(|tally| !tally.failures.is_empty())))
+}
+
+/// Debian's `docker-registry`: installed, or unpacked for the tests.
+fn registry(session: &Session) -> Option<PathBuf> {
+    let unpacked = session.layout.test_tools().join("usr/bin/docker-registry");
+    session.host.which("docker-registry").or_else(|| unpacked.is_file().then_some(unpacked))
 }
