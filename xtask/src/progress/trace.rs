@@ -45,8 +45,11 @@ pub struct VertexState {
     partial: String,
     /// Whether its output is within a private key.
     in_key: bool,
-    /// When the builder began to look for its result, where that counts as a run of its own.
-    lookup: Option<Timestamp>,
+    /// When the builder began to look for its result, by target, where that counts as a run of its
+    /// own: a vertex that targets share is looked up for each.
+    lookups: BTreeMap<String, Timestamp>,
+    /// Whether it ran after that.
+    has_run: bool,
 }
 
 impl VertexState {
@@ -77,18 +80,19 @@ impl VertexState {
     /// Whether BuildKit only looks for the result of a step that takes none of another step's: a
     /// WORKDIR at the top of a stage from scratch. That counts as a run in every build. A step that
     /// runs begins a second time.
-    fn looks_up(&mut self, vertex: &Vertex) -> bool {
+    fn looks_up(&mut self, vertex: &Vertex, target: &str) -> bool {
         let is_workdir = |label: &StepName| label.instruction.starts_with("WORKDIR ");
         if !self.inputs.is_empty() || !self.label.as_ref().is_some_and(is_workdir) {
             return false;
         }
         let Some(started) = vertex.started else { return false };
-        if *self.lookup.get_or_insert(started) == started {
+        if *self.lookups.entry(target.to_owned()).or_insert(started) == started {
             return true;
         }
-        if self.started == self.lookup {
+        if self.started.is_some_and(|started| self.lookups.values().any(|lookup| *lookup == started)) {
             (self.started, self.completed, self.cached) = (None, None, false);
         }
+        self.has_run = true;
         false
     }
 
@@ -193,6 +197,7 @@ impl Trace {
             let name = self.redactor.text(&vertex.name).into_owned();
             VertexState { name, shown, label: parts, ..VertexState::default() }
         });
+        let under = target.clone().unwrap_or_default();
         // A vertex that two targets share comes under both their names.
         if let Some(target) = target.filter(|target| !state.targets.contains(target)) {
             state.targets.push(target);
@@ -203,7 +208,10 @@ impl Trace {
         if !vertex.inputs.is_empty() {
             state.inputs.clone_from(&vertex.inputs);
         }
-        let is_lookup = state.looks_up(vertex);
+        let is_lookup = state.looks_up(vertex, &under);
+        if is_lookup && state.has_run {
+            return;
+        }
         if vertex.started.is_some() && state.started.is_none() {
             state.started = vertex.started;
             if !vertex.cached && !is_lookup {

@@ -163,6 +163,25 @@ fn a_step_that_takes_nothing_is_looked_up_in_every_build() {
 }
 
 #[test]
+fn a_step_that_takes_nothing_is_looked_up_for_every_target_that_shares_it() {
+    let vertex = |target: &str, started: &str| {
+        let (name, hour) = (format!("[{target} s 1/2] WORKDIR /w"), "2026-11-26T13:00:0");
+        let times = format!(r#""started":"{hour}{started}Z","completed":"{hour}{started}1Z""#);
+        chunk(&format!(r#"{{"vertexes":[{{"digest":"d","name":"{name}",{times}}}]}}"#))
+    };
+    let traced = |events: &[(&str, &str)]| {
+        let mut trace = Trace::new(&names(&["a", "b"]));
+        events.iter().for_each(|(target, started)| drop(trace.apply(&vertex(target, started))));
+        trace.vertices["d"].cached
+    };
+    assert!(traced(&[("a", "0.1"), ("b", "0.2"), ("b", "0.2"), ("a", "0.1")]), "two lookups");
+    assert!(!traced(&[("a", "0.1"), ("a", "0.3")]));
+    assert!(!traced(&[("a", "0.1"), ("b", "0.2"), ("a", "0.3"), ("b", "0.3")]));
+    assert!(!traced(&[("a", "0.1"), ("a", "0.3"), ("b", "0.4")]), "b finds what a has made");
+    assert!(!traced(&[("b", "0.3"), ("a", "0.1"), ("a", "0.3")]), "b came later");
+}
+
+#[test]
 fn what_an_add_fetches_is_no_step() {
     let mut trace = Trace::new(&names(&["a"]));
     trace.apply(&chunk(
