@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Many(usize),
     /// A context of so many files: what planning and recording take.
     Large(usize),
+    /// An unchanged build with so many ignored files, as a multiple of the same without them.
+    Ignored(usize),
     /// Thirty edits of a project: what was foreseen against what came.
     Edits,
     /// Random edits of random projects: what was forecast against what BuildKit did.
@@ -88,5 +90,6 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "edits", kind: Kind::Edits, limit: 1.0 },
     Case { name: "forecast", kind: Kind::Forecast, limit: 1.0 },
     Case { name: "20000-files", kind: Kind::Large(20_000), limit: 1.0 },
+    Case { name: "300000-ignored", kind: Kind::Ignored(300_000), limit: 1.2 },
     Case { name: "fifty", kind: Kind::Many(50), limit: 1.0 },
 ];

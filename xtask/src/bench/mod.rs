@@ -8,6 +8,7 @@ mod copy;
 mod edits;
 mod fifty;
 mod forecast;
+mod ignored;
 mod large;
 pub(crate) mod machine;
 mod mounts;
@@ -71,10 +72,18 @@ impl Bench {
         for case in of(|kind| matches!(kind, Kind::Large(_))) {
             rows.extend(row::said(self.large(case)?));
         }
+        for case in of(|kind| matches!(kind, Kind::Ignored(_))) {
+            rows.extend(row::said(self.ignored(case)?));
+        }
         for case in of(|kind| matches!(kind, Kind::Many(_))) {
             rows.extend(row::said(self.many(case)?));
         }
         Ok(rows)
+    }
+
+    /// Runs the faults of the chaos harness.
+    pub(crate) fn chaos(&self, options: &chaos::ChaosOptions) -> Result<Vec<chaos::Tally>> {
+        chaos::run(&self.copy.base_image(&self.here)?, options)
     }
 
     fn scratch(&self, name: &str) -> PathBuf {

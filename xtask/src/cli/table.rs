@@ -34,7 +34,7 @@ const TEST: &[Opt] = &[
 const BENCH: &[Opt] = &[
     value("--edits", "N", "random edits of the case `forecast` (default 200)"),
     value("--seed", "S", "the seed of these edits, or of the faults of `chaos` [1]"),
-    value("--minutes", "N", "the time that the faults of `chaos` share [each its full count]"),
+    value("--minutes", "N", "the time that `forecast` or `chaos` takes [each its full count]"),
 ];
 
 const PLAN: &[Opt] = &[

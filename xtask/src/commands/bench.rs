@@ -1,7 +1,5 @@
 //! `bench`: rebuilds of a copy of the images beside plain buildx, as ratios of one run.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
 use crate::args::Parsed;
@@ -16,6 +14,8 @@ use crate::text::suggestion;
 
 /// The word for the chaos harness in place of a case.
 const CHAOS: &str = "chaos";
+/// The case that takes as long as one lets it.
+const FORECAST: &str = "forecast";
 
 /// Runs `bench`.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
@@ -25,13 +25,11 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     };
     let (minutes, seed) = (number("--minutes")?, number("--seed")?.unwrap_or(1));
     if let Some((_, names)) = parsed.free.split_first().filter(|(first, _)| *first == CHAOS) {
-        return chaos(
-            session,
-            &ChaosOptions { minutes, seed, registry: registry(session), names: names.to_vec() },
-        );
+        return chaos(session, &ChaosOptions { minutes, seed, names: names.to_vec() });
     }
-    if minutes.is_some() {
-        return Err(usage(format!("`--minutes` is an option of `bench {CHAOS}` alone")));
+    if minutes.is_some() && !parsed.free.iter().any(|name| name == FORECAST) {
+        let words = format!("`--minutes` is an option of `bench {CHAOS}` and `bench {FORECAST}` alone");
+        return Err(usage(words));
     }
     let known = || bench::CASES.iter().map(|case| case.name);
     if let Some(unknown) = parsed.free.iter().find(|name| !known().any(|case| case == *name)) {
@@ -40,7 +38,7 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         return Err(usage(format!("unknown case `{unknown}`{near}\nthe cases: {}", names.join(", "))));
     }
     let edits = usize::try_from(number("--edits")?.unwrap_or(200)).unwrap_or(usize::MAX);
-    let forecast = ForecastOptions { edits, seed };
+    let forecast = ForecastOptions { edits, minutes, seed };
     session.layout.require_images()?;
     let rows = Bench::new(session)?.run(&parsed.free, forecast)?;
     if session.globals.json {
@@ -60,7 +58,7 @@ fn chaos(session: &Session, options: &ChaosOptions) -> Result<u8> {
         let near = suggestion(unknown, known.iter().map(String::as_str));
         return Err(usage(format!("unknown fault `{unknown}`{near}\nthe faults: {}", known.join(", "))));
     }
-    let tallies = chaos::run(options)?;
+    let tallies = Bench::new(session)?.chaos(options)?;
     if session.globals.json {
         let document = serde_json::json!({"schema": json::SCHEMA, "seed": options.seed, "faults": tallies});
         outln!("{}", json::line(&document)?);
@@ -68,10 +66,4 @@ fn chaos(session: &Session, options: &ChaosOptions) -> Result<u8> {
         out!("{}", chaos::table(&tallies, options.seed));
     }
     Ok(u8::from(tallies.iter().any(|tally| !tally.failures.is_empty())))
-}
-
-/// Debian's `docker-registry`: installed, or unpacked for the tests.
-fn registry(session: &Session) -> Option<PathBuf> {
-    let unpacked = session.layout.test_tools().join("usr/bin/docker-registry");
-    session.host.which("docker-registry").or_else(|| unpacked.is_file().then_some(unpacked))
 }

@@ -3,16 +3,13 @@
 
 mod at_once;
 mod check;
-mod clock;
 mod damage;
 mod disk;
 mod engine_kill;
 mod full_disk;
 mod kill;
-mod registry;
 mod report;
 mod running;
-mod server;
 mod site;
 mod tally;
 
@@ -35,8 +32,6 @@ pub(crate) struct ChaosOptions {
     pub(crate) minutes: Option<u64>,
     /// The seed that all random choices follow from.
     pub(crate) seed: u64,
-    /// Debian's `docker-registry`, if it is installed.
-    pub(crate) registry: Option<PathBuf>,
     /// Only faults whose names begin with one of these; all if there are none.
     pub(crate) names: Vec<String>,
 }
@@ -80,10 +75,6 @@ fn faults(base: &str) -> Vec<Box<dyn Fault>> {
     for fault in engine_kill::all() {
         all.push(Box::new(fault));
     }
-    all.push(Box::<clock::Clock>::default());
-    for fault in registry::all() {
-        all.push(Box::new(fault));
-    }
     all.push(Box::new(full_disk::FullEngine::new(base)));
     all
 }
@@ -94,8 +85,7 @@ pub(crate) fn names() -> Vec<String> {
 }
 
 /// Runs the faults and returns a line for each.
-pub(crate) fn run(options: &ChaosOptions) -> Result<Vec<Tally>> {
-    let base = &site::base_image()?;
+pub(super) fn run(base: &str, options: &ChaosOptions) -> Result<Vec<Tally>> {
     let is_chosen = |name: &str| {
         options.names.is_empty() || options.names.iter().any(|own| name.starts_with(own.as_str()))
     };
@@ -103,7 +93,7 @@ pub(crate) fn run(options: &ChaosOptions) -> Result<Vec<Tally>> {
     faults.retain(|fault| is_chosen(&fault.name()));
     let began = Instant::now();
     let end = options.minutes.map(|minutes| began + Duration::from_secs(minutes * 60));
-    let mut place = Place { base: base.clone(), options, site: None };
+    let mut place = Place { base: base.to_owned(), seed: options.seed, site: None };
     let mut tallies = Vec::new();
     let count = faults.len();
     for (at, mut fault) in faults.into_iter().enumerate() {
@@ -117,19 +107,13 @@ pub(crate) fn run(options: &ChaosOptions) -> Result<Vec<Tally>> {
 }
 
 /// The site that all faults share. A fault that breaks something gets a new one.
-struct Place<'a> {
+struct Place {
     base: String,
-    options: &'a ChaosOptions,
+    seed: u64,
     site: Option<Site>,
 }
 
-impl Place<'_> {
-    fn site(&self, random: &mut Random) -> Result<Site> {
-        let mut site = Site::new(SecondDaemon::start(CONTAINERD_STORE)?, &self.base, random)?;
-        site.registry_program.clone_from(&self.options.registry);
-        Ok(site)
-    }
-
+impl Place {
     fn run(&mut self, fault: &mut dyn Fault, share: Option<Duration>) -> Result<Tally> {
         let mut tally = Tally::new(fault.name());
         errln!("{}", tally.name);
@@ -143,11 +127,11 @@ impl Place<'_> {
         };
         while !is_over(tally.tried()) {
             signals::check()?;
-            let seed = round_seed(self.options.seed, &tally.name, tally.tried());
+            let seed = round_seed(self.seed, &tally.name, tally.tried());
             let mut random = Random::new(seed);
             let mut site = match self.site.take() {
                 Some(site) => site,
-                None => self.site(&mut random)?,
+                None => Site::new(SecondDaemon::start(CONTAINERD_STORE)?, &self.base, &mut random)?,
             };
             match fault.round(&mut site, &mut random) {
                 Ok(Round::Done) => {

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::dockerfile::{Around, Flags, instruction};
+use super::dockerfile::Around;
 use super::files;
-use super::project::Target;
+use super::frontend::Frontend;
+use super::instruction::instruction;
+use super::target::Target;
 use crate::bench::random::Random;
 
 /// An edit that was made.
@@ -37,11 +39,12 @@ pub(super) fn edit(
     target: &mut Target,
     context: &Path,
     stamp: &str,
-    flags: Flags,
+    flags: Frontend,
     random: &mut Random,
 ) -> Result<Edit> {
     let made = |what: String, reasons: &'static [&'static str]| Ok(Edit { what, reasons });
-    match random.below(20) {
+    target.no_cache = false;
+    match random.below(28) {
         0..=8 => made(files::edit(context, stamp, random)?, &["file"]),
         9 | 10 => {
             let pattern = random.of(PATTERNS).to_owned();
@@ -70,6 +73,34 @@ pub(super) fn edit(
             target.has_own_ignore = !target.has_own_ignore;
             made("where the ignore file is".to_owned(), &["file"])
         }
+        16 => {
+            target.network = if target.network.is_none() { Some("none") } else { None };
+            made(format!("network {:?}", target.network), &["mount"])
+        }
+        17 => {
+            target.label = Some(stamp.to_owned());
+            made("a label of the image".to_owned(), &[])
+        }
+        18 => {
+            target.no_cache = true;
+            made("no-cache".to_owned(), &["fresh"])
+        }
+        19 => {
+            let count = target.model.stages.len();
+            target.stage = (!random.once_in(2)).then(|| format!("s{}", random.below(count)));
+            made(format!("the stage {:?}", target.stage), &["instruction", "file", "arg", "base", "mount"])
+        }
+        20 | 21 if target.contexts.contains_key("extra") => {
+            let extra = context.with_file_name(format!("{}-extra", target.name));
+            let name = random.of(&["x", "sub/y.txt", "new", "no.md"]);
+            files::write(&extra.join(name), &format!("{stamp}\n"))?;
+            made(format!("content of extra/{name}"), &["file"])
+        }
+        22 => {
+            let secret = context.with_file_name("secret");
+            files::write(&secret, stamp)?;
+            made("the secret".to_owned(), &[])
+        }
         15 => {
             let wanted = random.of(&["Dockerfile", "dockerfile", "other.Dockerfile"]);
             wanted.clone_into(&mut target.file);
@@ -83,12 +114,13 @@ pub(super) fn edit(
 }
 
 /// Changes the Dockerfile.
-fn dockerfile(target: &mut Target, context: &Path, flags: Flags, random: &mut Random) -> String {
+fn dockerfile(target: &mut Target, context: &Path, flags: Frontend, random: &mut Random) -> String {
     let index = random.below(target.model.stages.len());
+    let contexts: Vec<&'static str> = target.contexts.keys().copied().collect();
+    let files = files::list(context, false);
     let (before, rest) = target.model.stages.split_at_mut(index);
     let stage = &mut rest[0];
-    let around =
-        Around { files: files::list(context, false), flags, stages: before, has_shell: stage.has_shell };
+    let around = Around { files, flags, contexts: &contexts, stages: before, has_shell: stage.has_shell };
     // The first instruction sets the project apart.
     let at = 1 + random.below(stage.lines.len().saturating_sub(1));
     match random.below(5) {

@@ -42,6 +42,11 @@ pub(super) fn create(dir: &Path, salt: &str, random: &mut Random) -> Result<()> 
     }
     symlink("a.txt", dir.join("link"))?;
     symlink("/sub/deep", dir.join("deep-link"))?;
+    if random.once_in(3) {
+        fs::create_dir_all(dir.join("empty/inside"))?;
+        fs::hard_link(dir.join("a.txt"), dir.join("sub/hard.txt"))?;
+        drop(kind(&dir.join("sub/odd"), "sub/odd", random)?);
+    }
     archive(dir, salt)
 }
 
@@ -57,7 +62,7 @@ pub(super) fn archive(dir: &Path, content: &str) -> Result<()> {
     Ok(())
 }
 
-fn write(path: &Path, content: &str) -> Result<()> {
+pub(super) fn write(path: &Path, content: &str) -> Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -78,7 +83,7 @@ pub(super) fn edit(dir: &Path, stamp: &str, random: &mut Random) -> Result<Strin
     let name = random.of(&files).to_owned();
     let path = dir.join(&name);
     let is_file = path.symlink_metadata().is_ok_and(|meta| meta.is_file());
-    Ok(match random.below(11) {
+    Ok(match random.below(15) {
         0..=2 if is_file => {
             write(&path, &format!("{stamp}\n"))?;
             format!("content of {name}")
@@ -110,6 +115,35 @@ pub(super) fn edit(dir: &Path, stamp: &str, random: &mut Random) -> Result<Strin
             write(&dir.join(name), &format!("{stamp} new\n"))?;
             format!("{name} written")
         }
+        11 if is_file => {
+            let value = format!("{}", random.below(3));
+            rustix::fs::setxattr(&path, "user.odd", value.as_bytes(), rustix::fs::XattrFlags::empty())?;
+            format!("extended attribute of {name}")
+        }
+        12 => {
+            let empty = dir.join("empty").join(format!("e{}", random.below(3)));
+            if empty.is_dir() {
+                fs::remove_dir(&empty)?;
+            } else {
+                fs::create_dir_all(&empty)?;
+            }
+            "an empty directory".to_owned()
+        }
+        13 => {
+            let directories = list(dir, true);
+            let name = random.of(&directories).to_owned();
+            let other = format!("{name}2");
+            if !name.is_empty() && !dir.join(&other).exists() {
+                fs::rename(dir.join(&name), dir.join(&other))?;
+            }
+            format!("name of the directory {name}")
+        }
+        14 if is_file => {
+            let mode = random.of(&["0600", "0640", "2755", "4755", "1644"]);
+            let mode = u32::from_str_radix(mode, 8).unwrap_or(0o644);
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+            format!("mode {mode:o} of {name}")
+        }
         9 if is_file => {
             fs::File::options().append(true).open(&path)?.set_modified(std::time::SystemTime::now())?;
             format!("time of {name}")
@@ -123,7 +157,9 @@ pub(super) fn edit(dir: &Path, stamp: &str, random: &mut Random) -> Result<Strin
 
 /// Makes something else of a file.
 fn kind(path: &Path, name: &str, random: &mut Random) -> Result<String> {
-    fs::remove_file(path)?;
+    if path.symlink_metadata().is_ok() {
+        fs::remove_file(path)?;
+    }
     let what = match random.below(6) {
         0 => {
             mknodat(CWD, path, FileType::Fifo, 0o644.into(), 0)?;
@@ -143,7 +179,7 @@ fn kind(path: &Path, name: &str, random: &mut Random) -> Result<String> {
             "a directory"
         }
         4 => {
-            symlink("sub/a.txt", path)?;
+            symlink(random.of(&["/sub/a.txt", "/sub/a.txt", "a.txt"]), path)?;
             "a link"
         }
         _ => {

@@ -6,39 +6,50 @@ mod compare;
 mod dockerfile;
 mod edit;
 mod files;
+mod frontend;
+mod instruction;
 mod project;
-
+mod server;
 mod shrink;
+mod target;
+
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::cases::Case;
-use super::random::Random;
 use super::row::Unit;
 use super::{Bench, Row};
+use crate::bench::random::Random;
 use crate::process::signals;
 use crate::process::stdio::errln;
 use compare::{Outcome, compare};
-use dockerfile::Flags;
 use edit::{Edit, edit};
-use project::{Project, Target, copy_context};
+use frontend::Frontend;
+use project::{Project, copy_context};
+use server::Server;
+use target::Target;
 
 /// How much is tried.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForecastOptions {
     /// As many edits at least.
     pub edits: usize,
+    /// No new project is begun after so many minutes.
+    pub minutes: Option<u64>,
     /// What the choices follow from.
     pub seed: u64,
 }
 
 /// Targets of a project.
-const TARGETS: usize = 8;
+const TARGETS: usize = 16;
 /// Rounds of edits of one project.
 const ROUNDS: usize = 12;
 /// As many wrong edits are printed.
 const SHOWN: usize = 10;
+/// As often a round is built again without the edits that BuildKit refuses.
+const RETRIES: usize = 6;
 
 /// What came of all edits.
 #[derive(Default)]
@@ -62,19 +73,18 @@ impl Bench {
     /// Random edits until there are enough of them.
     pub(super) fn forecast(&self, case: &Case, options: ForecastOptions) -> Result<Vec<Row>> {
         let base = self.copy.base_image(&self.here)?;
-        let flags = flags(&base)?;
+        let server = Server::start()?;
+        let flags = Frontend::of(&base, &server)?;
         errln!("{}: {} edits, seed {}, {flags:?}", case.name, options.edits, options.seed);
         let mut totals = Totals::default();
         let mut number = options.seed;
-        while totals.edits < options.edits {
+        let begun = Instant::now();
+        let is_over = || options.minutes.is_some_and(|limit| begun.elapsed().as_secs() >= limit * 60);
+        while totals.edits < options.edits && !is_over() {
             let mut random = Random::new(number);
             number = number.wrapping_add(1);
             let mut project = Project::new(&base, TARGETS, flags, &mut random)?;
-            project.write()?;
-            let first = project.xtask("build")?;
-            if first["result"] != "built" {
-                errln!("  a project that does not build: {}", first["failure"]);
-                totals.refused += 1;
+            if !totals.is_built(&mut project, &base, flags, &mut random)? {
                 if totals.refused > 20 + options.edits / 4 {
                     bail!("most random projects do not build");
                 }
@@ -82,7 +92,10 @@ impl Bench {
             }
             for round in 0..ROUNDS {
                 signals::check()?;
-                totals.round(&mut project, round, flags, &mut random)?;
+                if is_over() {
+                    break;
+                }
+                totals.round(&mut project, (round, &server), flags, &mut random)?;
             }
             errln!(
                 "  {} edits, {} refused: {} steps, {} of {} right, {} open, {} ran in spite of `cached`, {} named differently",
@@ -100,16 +113,11 @@ impl Bench {
     }
 }
 
-/// The flags that the engine's frontend knows: it builds a file that has them.
-fn flags(base: &str) -> Result<Flags> {
-    let knows = |flag: &str| -> Result<bool> {
-        let mut project = Project::new(base, 1, Flags::default(), &mut Random::new(1))?;
-        project.targets[0].model.stages[0].lines = vec![format!("COPY {flag} a* /x/")];
-        project.targets[0].model.stages.truncate(1);
-        project.write()?;
-        Ok(project.xtask("build")?["result"] == "built")
-    };
-    Ok(Flags { exclude: knows("--exclude=x")?, parents: knows("--parents")? })
+/// The target that a failed build names: in its message, or in front of the step.
+fn failed(report: &Value) -> Option<&str> {
+    let text = |field: &str| report["failure"][field].as_str().unwrap_or_default();
+    let named = text("message").strip_prefix("target ").and_then(|rest| Some(rest.split_once(':')?.0));
+    named.or_else(|| text("step").strip_prefix('[')?.split(' ').next())
 }
 
 /// A target as it was before an edit.
@@ -120,14 +128,41 @@ struct Before {
 }
 
 impl Totals {
-    /// Edits every target, plans, builds and compares.
+    /// Builds a new project; a target that BuildKit refuses is made again.
+    fn is_built(
+        &mut self,
+        project: &mut Project,
+        base: &str,
+        flags: Frontend,
+        random: &mut Random,
+    ) -> Result<bool> {
+        for _ in 0..TARGETS {
+            project.write()?;
+            let report = project.xtask("build")?;
+            if report["result"] != "failed" {
+                return Ok(true);
+            }
+            self.refused += 1;
+            if !project.renew(failed(&report).unwrap_or_default(), base, flags, random) {
+                errln!("  a project that does not build: {}", report["failure"]["message"]);
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Edits every target, plans, builds and compares. What BuildKit refuses is taken back, and the
+    /// others are planned and built again after the build that failed.
     fn round(
         &mut self,
         project: &mut Project,
-        round: usize,
-        flags: Flags,
+        (round, server): (usize, &Server),
+        flags: Frontend,
         random: &mut Random,
     ) -> Result<()> {
+        if random.once_in(3) {
+            server.change();
+        }
         let mut before = Vec::new();
         for index in 0..project.targets.len() {
             let context = project.context(&project.targets[index].name);
@@ -138,15 +173,23 @@ impl Totals {
             let edit = edit(&mut project.targets[index], &context, &stamp, flags, random)?;
             before.push(Before { target, context: saved, edit });
         }
-        project.write()?;
-        let (plan, report) = (project.xtask("plan")?, project.xtask("build")?);
-        if report["result"] == "failed" {
-            return self.take_back(project, &before, &report);
+        for _ in 0..RETRIES {
+            project.write()?;
+            let (plan, report) = (project.xtask("plan")?, project.xtask("build")?);
+            if report["result"] != "failed" {
+                return self.compared(project, &before, &plan, &report);
+            }
+            self.take_back(project, &mut before, &report)?;
         }
-        for before in &before {
-            let outcome = compare(&before.target.name, &plan, &report);
+        errln!("  a round that does not build");
+        Ok(())
+    }
+
+    fn compared(&mut self, project: &Project, before: &[Before], plan: &Value, report: &Value) -> Result<()> {
+        for before in before {
+            let outcome = compare(&before.target.name, plan, report);
             self.add(&outcome, &before.edit);
-            if outcome.is_wrong() {
+            if outcome.is_wrong() || !outcome.early.is_empty() {
                 self.wrong += 1;
                 if self.wrong <= SHOWN {
                     errln!("wrong: {} ({})\n{outcome:#?}", before.target.name, before.edit.what);
@@ -158,21 +201,21 @@ impl Totals {
     }
 
     /// Takes the edits of a round back that BuildKit refused: of the target that failed, else all.
-    fn take_back(&mut self, project: &mut Project, before: &[Before], report: &Value) -> Result<()> {
-        self.refused += before.len();
-        let failed = report["failure"]["target"].as_str();
+    fn take_back(&mut self, project: &mut Project, before: &mut Vec<Before>, report: &Value) -> Result<()> {
+        let failed = failed(report);
         let is_known = before.iter().any(|one| Some(one.target.name.as_str()) == failed);
-        for before in before.iter().filter(|one| !is_known || Some(one.target.name.as_str()) == failed) {
+        let is_refused = |one: &Before| !is_known || Some(one.target.name.as_str()) == failed;
+        for before in before.iter().filter(|one| is_refused(one)) {
             let context = project.context(&before.target.name);
             std::fs::remove_dir_all(&context)?;
             copy_context(&before.context.path().join("context"), &context)?;
             if let Some(target) = project.targets.iter_mut().find(|one| one.name == before.target.name) {
                 target.clone_from(&before.target);
             }
+            self.refused += 1;
         }
-        project.write()?;
-        // What ran meanwhile is there for the next round.
-        project.xtask("build").map(drop)
+        before.retain(|one| !is_refused(one));
+        Ok(())
     }
 
     fn add(&mut self, outcome: &Outcome, edit: &Edit) {

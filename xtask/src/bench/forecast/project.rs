@@ -6,37 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::copy::run_for_json;
-use super::dockerfile::{Flags, Model};
+use super::dockerfile::Model;
 use super::files;
+use super::frontend::Frontend;
+use super::target::{Form, Target, declaration};
 use crate::bench::random::Random;
-
-/// A target and its context.
-#[derive(Debug, Clone)]
-pub(super) struct Target {
-    pub(super) name: String,
-    pub(super) model: Model,
-    /// Build arguments.
-    pub(super) args: BTreeMap<String, String>,
-    /// Size of `/dev/shm`, which is in the key of every RUN.
-    pub(super) shm_size: Option<u32>,
-    /// Lines of the ignore file.
-    pub(super) ignore: Vec<String>,
-    /// The Dockerfile's name; the ignore file of that name goes before the context's.
-    pub(super) file: String,
-    /// Whether the ignore file is the Dockerfile's own.
-    pub(super) has_own_ignore: bool,
-}
-
-/// The form of the declaration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Compose,
-    Hcl,
-    Json,
-}
 
 /// A project in a directory with a store of its own.
 pub(super) struct Project {
@@ -47,7 +24,7 @@ pub(super) struct Project {
 
 impl Project {
     /// Makes a project of `count` targets.
-    pub(super) fn new(base: &str, count: usize, flags: Flags, random: &mut Random) -> Result<Self> {
+    pub(super) fn new(base: &str, count: usize, flags: Frontend, random: &mut Random) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("durango-forecast-").tempdir()?;
         let salt =
             dir.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -58,8 +35,20 @@ impl Project {
             let context = dir.path().join(&name);
             fs::create_dir_all(&context)?;
             files::create(&context, &format!("{salt}-{index}"), random)?;
-            let model =
-                Model::new(base, &format!("{salt}-{index}"), &files::list(&context, false), flags, random);
+            let mut contexts = BTreeMap::new();
+            if random.once_in(2) {
+                let extra = dir.path().join(format!("{name}-extra"));
+                files::write(&extra.join("x"), &format!("x {salt}\n"))?;
+                files::write(&extra.join("sub/y.txt"), &format!("y {salt}\n"))?;
+                files::write(&extra.join(".dockerignore"), "*.md\n")?;
+                contexts.insert("extra", format!("{name}-extra"));
+            }
+            if index > 0 && random.once_in(4) {
+                contexts.insert("other", format!("target:t{}", random.below(index)));
+            }
+            let known: Vec<&'static str> = contexts.keys().copied().collect();
+            let files = files::list(&context, false);
+            let model = Model::new(base, &format!("{salt}-{index}"), (&files, &known), flags, random);
             let given: Vec<_> =
                 [("A", "one"), ("U", "0")].into_iter().filter(|_| !random.once_in(3)).collect();
             let file = random.of(&["Dockerfile", "Dockerfile", "dockerfile", "other.Dockerfile"]);
@@ -72,16 +61,32 @@ impl Project {
                 ignore,
                 file: file.to_owned(),
                 has_own_ignore: random.once_in(3),
+                contexts,
+                is_inline: form != Form::Hcl && random.once_in(6),
+                ..Target::default()
             });
         }
         Ok(Self { dir, form, targets })
     }
 
-    /// A project of one target with the files of another one.
-    pub(super) fn of(target: &Target, context: &Path, form: Form) -> Result<Self> {
+    /// Gives a target another Dockerfile; whether there is such a target.
+    pub(super) fn renew(&mut self, name: &str, base: &str, flags: Frontend, random: &mut Random) -> bool {
+        let salt = format!("{}-{}", self.dir.path().display(), random.below(usize::MAX)).replace('/', "");
+        let files = files::list(&self.context(name), false);
+        let Some(target) = self.targets.iter_mut().find(|target| target.name == name) else { return false };
+        let contexts: Vec<&'static str> = target.contexts.keys().copied().collect();
+        target.model = Model::new(base, &salt, (&files, &contexts), flags, random);
+        true
+    }
+
+    /// A project of one target with the files of another one, and the named context of `source`.
+    pub(super) fn of(target: &Target, context: &Path, source: &Self) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("durango-forecast-").tempdir()?;
         copy_context(context, &dir.path().join(&target.name))?;
-        Ok(Self { dir, form, targets: vec![target.clone()] })
+        if let Some(extra) = target.contexts.get("extra") {
+            copy_context(&source.context(extra), &dir.path().join(extra))?;
+        }
+        Ok(Self { dir, form: source.form, targets: vec![target.clone()] })
     }
 
     /// Makes the first instruction of each stage another one than in all other projects, so that
@@ -112,13 +117,19 @@ impl Project {
                 remove(&context.join(format!("{old}.dockerignore")))?;
             }
             remove(&context.join(".dockerignore"))?;
-            fs::write(context.join(&target.file), target.model.text())?;
-            let ignore = if target.has_own_ignore {
+            if !target.is_inline {
+                fs::write(context.join(&target.file), target.model.text())?;
+            }
+            let ignore = if target.has_own_ignore && !target.is_inline {
                 format!("{}.dockerignore", target.file)
             } else {
                 ".dockerignore".to_owned()
             };
             fs::write(context.join(ignore), target.ignore.join("\n") + "\n")?;
+        }
+        let secret = self.context("secret");
+        if !secret.exists() {
+            fs::write(secret, "first")?;
         }
         Ok(fs::write(self.declaration(), self.declared())?)
     }
@@ -133,66 +144,7 @@ impl Project {
 
     /// The declaration's text.
     pub(super) fn declared(&self) -> String {
-        match self.form {
-            Form::Compose => self.compose(),
-            Form::Hcl => self.hcl(),
-            Form::Json => self.json(),
-        }
-    }
-
-    fn compose(&self) -> String {
-        let mut text = "services:\n".to_owned();
-        for target in &self.targets {
-            let name = &target.name;
-            let _ = write!(
-                text,
-                "  {name}:\n    image: durango-forecast/{name}\n    build:\n      context: ./{name}\n"
-            );
-            if let Some(file) = target.declared_file() {
-                let _ = writeln!(text, "      dockerfile: {file}");
-            }
-            if let Some(size) = target.shm_size {
-                let _ = writeln!(text, "      shm_size: {size}m");
-            }
-            if !target.args.is_empty() {
-                text += "      args:\n";
-            }
-            for (name, value) in &target.args {
-                let _ = writeln!(text, "        {name}: {value:?}");
-            }
-        }
-        text
-    }
-
-    fn hcl(&self) -> String {
-        let mut text = String::new();
-        for target in &self.targets {
-            let _ = writeln!(text, "target {:?} {{\n  context = {:?}", target.name, target.name);
-            if let Some(file) = target.declared_file() {
-                let _ = writeln!(text, "  dockerfile = {file:?}");
-            }
-            if let Some(size) = target.shm_size {
-                let _ = writeln!(text, "  shm-size = \"{size}m\"");
-            }
-            let args = target.args.iter().map(|(name, value)| format!("    {name} = {value:?}\n"));
-            let _ = writeln!(text, "  args = {{\n{}  }}\n}}", args.collect::<String>());
-        }
-        text
-    }
-
-    fn json(&self) -> String {
-        let target = |target: &Target| {
-            let mut value = json!({"context": target.name, "args": target.args});
-            if let Some(file) = target.declared_file() {
-                value["dockerfile"] = file.into();
-            }
-            if let Some(size) = target.shm_size {
-                value["shm-size"] = format!("{size}m").into();
-            }
-            (target.name.clone(), value)
-        };
-        let targets: serde_json::Map<String, Value> = self.targets.iter().map(target).collect();
-        json!({ "target": targets }).to_string()
+        declaration(self.form, &self.targets)
     }
 
     /// Runs `plan` or `build`; its JSON, also of a build that failed.
@@ -220,13 +172,6 @@ impl Project {
             }
         }
         Ok(text)
-    }
-}
-
-impl Target {
-    /// The Dockerfile's name where the declaration has to say it.
-    fn declared_file(&self) -> Option<&str> {
-        Some(self.file.as_str()).filter(|file| *file != "Dockerfile" && *file != "dockerfile")
     }
 }
 

@@ -7,7 +7,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::compare::compare;
-use super::project::{Project, Target, copy_context};
+use super::project::{Project, copy_context};
+use super::target::Target;
 use super::{Before, files};
 use crate::process::signals;
 use crate::process::stdio::errln;
@@ -25,6 +26,10 @@ struct Pair {
 pub(super) fn print(project: &Project, before: &Before) -> Result<()> {
     let name = &before.target.name;
     let Some(after) = project.targets.iter().find(|target| target.name == *name) else { return Ok(()) };
+    if after.contexts.contains_key("other") {
+        errln!("{}", project.show()?);
+        return Ok(());
+    }
     let contexts = tempfile::Builder::new().prefix("durango-forecast-").tempdir()?;
     copy_context(&before.context.path().join("context"), &contexts.path().join("0"))?;
     copy_context(&project.context(name), &contexts.path().join("1"))?;
@@ -51,7 +56,7 @@ impl Pair {
     /// Builds what was before, then forecasts and builds what is after; the text of the case where
     /// that is wrong.
     fn is_wrong(&self, project: &Project) -> Result<Option<String>> {
-        let mut small = Project::of(&self.targets[0], &self.contexts.path().join("0"), project.form)?;
+        let mut small = Project::of(&self.targets[0], &self.contexts.path().join("0"), project)?;
         small.set_apart();
         small.write()?;
         if small.xtask("build")?["result"] == "failed" {
@@ -67,7 +72,8 @@ impl Pair {
         let (plan, report) = (small.xtask("plan")?, small.xtask("build")?);
         let outcome = compare(&self.targets[1].name, &plan, &report);
         text += &format!("AFTER\n{}{outcome:#?}", small.show()?);
-        Ok((report["result"] != "failed" && outcome.is_wrong()).then_some(text))
+        let is_wrong = outcome.is_wrong() || !outcome.early.is_empty();
+        Ok((report["result"] != "failed" && is_wrong).then_some(text))
     }
 
     /// The pair without its part of a number: a line of the Dockerfile, a line of the ignore file,

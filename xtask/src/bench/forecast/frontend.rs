@@ -1,0 +1,46 @@
+//! What the engine's frontend knows: a flag that it does not is an error there, and a file with it
+//! does not build.
+
+use anyhow::Result;
+
+use super::dockerfile::StageModel;
+use super::project::Project;
+use super::server::Server;
+use crate::bench::random::Random;
+
+/// Flags and forms that not every frontend knows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Frontend {
+    pub(super) exclude: bool,
+    pub(super) parents: bool,
+    pub(super) symbolic_mode: bool,
+    pub(super) unpack: bool,
+    pub(super) secret_variable: bool,
+    /// Whether the builder reaches this machine's server, on its port.
+    pub(super) port: Option<u16>,
+}
+
+impl Frontend {
+    /// Asks by building a file with each.
+    pub(super) fn of(base: &str, server: &Server) -> Result<Self> {
+        let knows = |from: &str, line: &str| -> Result<bool> {
+            let mut project = Project::new(base, 1, Self::default(), &mut Random::new(1))?;
+            let stage = StageModel { from: from.to_owned(), lines: vec![line.to_owned()], has_shell: false };
+            let target = &mut project.targets[0];
+            target.model.stages = vec![stage];
+            target.contexts.clear();
+            project.write()?;
+            // What an earlier run has built is cached.
+            Ok(project.xtask("build")?["result"] != "failed")
+        };
+        let add = format!("ADD http://127.0.0.1:{}/stays /u/", server.port);
+        Ok(Self {
+            exclude: knows("FROM scratch", "COPY --exclude=x a* /x/")?,
+            parents: knows("FROM scratch", "COPY --parents a* /x/")?,
+            symbolic_mode: knows("FROM scratch", "COPY --chmod=u+x a* /x/")?,
+            unpack: knows("FROM scratch", "ADD --unpack=false arch.tar /x/")?,
+            secret_variable: knows("FROM $BASE", "RUN --mount=type=secret,id=none,env=NONE :")?,
+            port: knows("FROM scratch", &add)?.then_some(server.port),
+        })
+    }
+}
