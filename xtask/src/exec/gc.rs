@@ -12,7 +12,6 @@ use super::steps;
 use crate::files;
 use crate::layout::Layout;
 use crate::plan::gc::{GcPlan, Removal};
-use crate::store::contents::ItemKind;
 use crate::store::lock::{self, Lock};
 
 /// Removes what is listed; the plan has what went then. The store is locked while things are
@@ -53,13 +52,8 @@ fn take(removal: &Removal, to: Option<&Path>) -> Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         meta => meta?,
     };
-    let owner = match removal.kind {
-        _ if meta.is_dir() => Some(path.as_path()),
-        // A file there belongs to nothing.
-        ItemKind::Tmp => None,
-        // A blob belongs to the entry whose directory it is in.
-        _ => path.ancestors().nth(3),
-    };
+    // A blob belongs to the entry whose directory it is in.
+    let owner = if meta.is_dir() { Some(path.as_path()) } else { path.ancestors().nth(3) };
     let claim = owner.map(lock::claim).transpose()?;
     if matches!(claim, Some(None)) {
         return Ok(false);
@@ -75,7 +69,7 @@ fn take(removal: &Removal, to: Option<&Path>) -> Result<bool> {
     }
     let parents = path.ancestors().skip(1).take(2);
     // The directory of a key or an image that has nothing more goes, too.
-    if removal.kind == ItemKind::Layers {
+    if removal.kind == crate::store::contents::ItemKind::Layers {
         parents.for_each(|dir| drop(fs::remove_dir(dir)));
     }
     Ok(true)

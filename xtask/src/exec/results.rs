@@ -94,6 +94,7 @@ mod tests {
             saved: Timestamp::from_second(second).expect("in range"),
             bytes: 2,
             steps: Vec::new(),
+            steps_any_mode: Vec::new(),
             id: word.to_owned(),
             after: Vec::new(),
         }

@@ -25,6 +25,15 @@ use crate::store::key::FORMAT;
 use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Holds;
 
+/// Keys of the steps whose results a target's layers are.
+#[derive(Debug, Default)]
+pub(crate) struct StepKeys {
+    /// Those that BuildKit has.
+    pub exact: Vec<String>,
+    /// The same without the modes that a checkout has by its umask.
+    pub any_mode: Vec<String>,
+}
+
 /// A save that was done.
 pub(crate) struct Saved {
     /// What was saved.
@@ -33,10 +42,13 @@ pub(crate) struct Saved {
     pub seconds: f64,
 }
 
-/// Whether a save is needed: not if a result of its key is this very image and nothing ran, nor if
-/// a registry served all.
-pub(crate) fn is_needed(save: &Save, digest: Option<&String>, anything_ran: bool) -> bool {
-    anything_ran || (!save.elsewhere && !digest.is_some_and(|digest| save.held.contains(digest)))
+/// Whether a save is needed: not if nothing ran and a registry served all, or a result of its key is
+/// this very image or has the layers of the same steps. An image's digest may change while no layer
+/// does: attestations have the build's time in them.
+pub(crate) fn is_needed(save: &Save, digest: Option<&String>, steps: &[String], anything_ran: bool) -> bool {
+    let is_held = digest.is_some_and(|digest| save.held.contains(digest));
+    let has_all = |held: &Vec<String>| !steps.is_empty() && steps.iter().all(|step| held.contains(step));
+    anything_ran || !(save.elsewhere || is_held || save.held_steps.iter().any(has_all))
 }
 
 /// Does one save, which is expected to take so many bytes within a budget. Beside the image's
@@ -44,7 +56,7 @@ pub(crate) fn is_needed(save: &Save, digest: Option<&String>, anything_ran: bool
 pub(crate) fn run(
     layout: &Layout,
     save: &Save,
-    (digest, steps): (Option<&String>, Vec<String>),
+    (digest, steps): (Option<&String>, StepKeys),
     log: &Log,
     now: Timestamp,
     (budget, expected): (&Budget, u64),
@@ -81,7 +93,8 @@ pub(crate) fn run(
         digest: digest.cloned(),
         saved: now,
         bytes: blobs.iter().map(|blob| blob.size).sum(),
-        steps,
+        steps: steps.exact,
+        steps_any_mode: steps.any_mode,
         id: format!("{:08x}{:08x}", build_id::random(), build_id::random()),
         after: Vec::new(),
     };
@@ -130,4 +143,27 @@ fn check_blobs(dir: &Path, blobs: &[Blob]) -> Result<()> {
         File::open(layout_check::blobs(dir).join(&blob.digest))?.sync_all()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::build::plan;
+    use crate::plan::options::BuildOptions;
+    use crate::plan::tests::facts;
+
+    #[test]
+    fn a_digest_that_changes_by_itself_causes_no_save() {
+        let mut save = plan(&facts(), &BuildOptions::default(), "id").saves.remove(0);
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        (save.held, save.held_steps, save.elsewhere) = (words("sha256:1"), vec![words("a b c")], false);
+        let (same, other) = (String::from("sha256:1"), String::from("sha256:2"));
+        assert!(!is_needed(&save, Some(&same), &[], false));
+        assert!(!is_needed(&save, Some(&other), &words("a c"), false), "another attestation");
+        assert!(is_needed(&save, Some(&other), &words("a d"), false), "a layer that it lacks");
+        assert!(is_needed(&save, Some(&other), &[], false), "steps that nobody knows");
+        assert!(is_needed(&save, Some(&same), &words("a b c"), true), "something ran");
+        save.elsewhere = true;
+        assert!(!is_needed(&save, None, &[], false));
+    }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::forecast::reasons::Compared;
-use crate::outcome::Cause;
+use crate::outcome::{Cause, CauseKind};
 use crate::progress::step_name::StepName;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::GraphStep;
@@ -97,6 +97,15 @@ impl Forecast {
     }
 }
 
+/// Keys of the steps whose layers the caches hold that a build reads.
+#[derive(Debug, Default)]
+pub(crate) struct StoredKeys {
+    /// Those that BuildKit has.
+    pub exact: BTreeSet<String>,
+    /// The same without the modes that a checkout has by its umask.
+    pub any_mode: BTreeSet<String>,
+}
+
 /// What forecasts are made of.
 pub(crate) struct ForecastInputs<'a> {
     /// The build's steps.
@@ -106,7 +115,7 @@ pub(crate) struct ForecastInputs<'a> {
     /// The graph of the newest of them with these targets.
     pub before: Option<&'a [GraphStep]>,
     /// Keys of steps that the caches hold that the build reads.
-    pub stored: &'a BTreeSet<String>,
+    pub stored: &'a StoredKeys,
     /// What the builder's steps share.
     pub processors: Processors,
     /// Whether the builder holds a step's result, given when it last ran.
@@ -120,7 +129,11 @@ pub(crate) fn forecast(known: &ForecastInputs<'_>, files: BTreeMap<String, Docke
     let may_run = |at: usize| states[at] != PredictedState::Cached;
     let compared = Compared { now: known.graph, before: known.before };
     let steps = known.graph.iter().enumerate().map(|(at, step)| {
-        let cause = may_run(at).then(|| compared.cause(at, &may_run, known.was_made(step)));
+        let cause = || {
+            let by_mode = known.differs_by_mode(at).then(umask);
+            by_mode.unwrap_or_else(|| compared.cause(at, &may_run, known.was_made(step)))
+        };
+        let cause = may_run(at).then(cause);
         StepForecast {
             target: step.target.clone(),
             stage: step.stage.clone(),
@@ -138,6 +151,13 @@ impl ForecastInputs<'_> {
         self.past.iter().flat_map(|past| &past.steps).filter(|step| step.is_done)
     }
 
+    /// Whether a step that was never built here is in the caches with other modes of its files.
+    fn differs_by_mode(&self, at: usize) -> bool {
+        let (step, stored) = (&self.graph[at], self.stored);
+        let is_new = self.before.is_none() && !stored.exact.contains(&step.key);
+        is_new && !step.files.is_empty() && stored.any_mode.contains(&step.any_mode)
+    }
+
     /// Whether this very result was made here before.
     pub(crate) fn was_made(&self, step: &GraphStep) -> bool {
         self.past.iter().any(|past| past.has(&step.key))
@@ -150,7 +170,7 @@ impl ForecastInputs<'_> {
     }
 
     fn is_there(&self, step: &GraphStep) -> bool {
-        if self.stored.contains(&step.key) {
+        if self.stored.exact.contains(&step.key) {
             return true;
         }
         if !self.was_made(step) {
@@ -161,16 +181,31 @@ impl ForecastInputs<'_> {
     }
 }
 
+/// The reason of a step whose files have other modes than elsewhere.
+fn umask() -> Cause {
+    let detail = "its files have other modes than where its layers were saved, as after a checkout with \
+                  another umask";
+    Cause { kind: CauseKind::File, detail: detail.to_owned() }
+}
+
 /// Goes from each result that is asked for to what it needs, as BuildKit does: below a step that is
 /// cached nothing is looked at, so that what the builder dropped there does not matter.
 fn states(known: &ForecastInputs<'_>) -> Vec<PredictedState> {
     let graph = known.graph;
     let mut states = vec![PredictedState::Cached; graph.len()];
+    // A step that nobody can foresee, or that runs in any case, is looked at also below a result that
+    // is there. What stands before comes first in a graph.
+    let mut may_change: Vec<bool> = Vec::with_capacity(graph.len());
+    for step in graph {
+        let follows = step.needs().any(|needed| may_change[needed]);
+        may_change.push(step.is_open || step.is_forced || follows);
+    }
     let is_needed_by_none = |at: usize| !graph.iter().any(|step| step.needs().any(|needed| needed == at));
     let mut next: Vec<usize> = (0..graph.len()).filter(|at| is_needed_by_none(*at)).collect();
     let mut seen = BTreeSet::new();
     while let Some(at) = next.pop() {
-        if !seen.insert(at) || (!graph[at].is_open && known.is_there(&graph[at])) {
+        let is_there = !may_change[at] && known.is_there(&graph[at]);
+        if !seen.insert(at) || is_there {
             continue;
         }
         states[at] = PredictedState::Runs;
@@ -178,7 +213,7 @@ fn states(known: &ForecastInputs<'_>) -> Vec<PredictedState> {
     }
     // What stands before comes first in a graph.
     for at in 0..graph.len() {
-        if states[at] == PredictedState::Runs && may_hit(known, &states, at) {
+        if states[at] == PredictedState::Runs && may_hit(known, &states, may_change[at], at) {
             states[at] = PredictedState::IfChanged;
         }
     }
@@ -186,12 +221,15 @@ fn states(known: &ForecastInputs<'_>) -> Vec<PredictedState> {
 }
 
 /// Whether a step runs only if what it reads from other stages comes out otherwise than before.
-fn may_hit(known: &ForecastInputs<'_>, states: &[PredictedState], at: usize) -> bool {
+fn may_hit(known: &ForecastInputs<'_>, states: &[PredictedState], may_change: bool, at: usize) -> bool {
     let step = &known.graph[at];
-    if step.is_open {
+    if step.is_forced {
+        return false;
+    }
+    if may_change {
         return known.was_made(step);
     }
-    let is_made = known.was_made(step) || known.stored.contains(&step.key);
+    let is_made = known.was_made(step) || known.stored.exact.contains(&step.key);
     let parent_may = step.parents.iter().all(|parent| states[*parent] != PredictedState::Runs);
     !is_made && parent_may && known.may_equal(step)
 }

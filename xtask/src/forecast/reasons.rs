@@ -22,6 +22,9 @@ impl Compared<'_> {
     /// very result was made before.
     pub(crate) fn cause(&self, at: usize, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
         let step = &self.now[at];
+        if step.is_forced {
+            return fresh();
+        }
         let Some(before) = self.before.filter(|before| !before.is_empty()) else {
             return self.without_past(step, ran, is_known);
         };

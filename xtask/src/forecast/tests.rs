@@ -49,7 +49,7 @@ fn past(graph: &[GraphStep], build: &str, ran: &[(usize, i64)], seconds: f64) ->
 type Holds<'a> = &'a dyn Fn(&GraphStep, Option<&StepOutcome>) -> bool;
 
 fn predict(now: &[GraphStep], past: &[BuildSteps], before: &[GraphStep], holds: Holds<'_>) -> Forecast {
-    let stored = BTreeSet::new();
+    let stored = StoredKeys::default();
     let known = ForecastInputs {
         graph: now,
         past,
@@ -117,4 +117,49 @@ fn what_lies_below_a_cached_step_may_be_gone() {
         "!!!="
     );
     assert_eq!(states(&predict(&one, std::slice::from_ref(&first), &one, &without(&["last"]))), "=!!=");
+}
+
+#[test]
+fn a_step_without_a_cache_runs_whatever_is_there() {
+    let mut now = graph("1");
+    let first = past(&now, "b1", &[(0, 8), (1, 1), (2, 4), (3, 2)], 9.0);
+    now.iter_mut().take(3).for_each(|step| step.is_forced = true);
+    let all = |_: &GraphStep, _: Option<&StepOutcome>| true;
+    let forecast = predict(&now, std::slice::from_ref(&first), &graph("1"), &all);
+    assert_eq!(states(&forecast), "!!!=");
+    let cause = forecast.steps[2].cause.as_ref().expect("a reason");
+    assert_eq!(cause.kind, crate::outcome::CauseKind::Fresh);
+}
+
+#[test]
+fn another_umask_is_named_where_the_store_has_the_step_with_other_modes() {
+    let mut now = graph("664:1");
+    now[0].any_mode = "any".into();
+    let key = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<BTreeSet<_>>();
+    let stored = StoredKeys { exact: key(&["made-644:1"]), any_mode: key(&["any"]) };
+    let known = ForecastInputs {
+        graph: &now,
+        past: &[],
+        before: None,
+        stored: &stored,
+        processors: Processors(8),
+        holds: &|_, _| true,
+    };
+    let forecast = forecast(&known, BTreeMap::new());
+    let cause = forecast.steps[0].cause.as_ref().expect("it runs");
+    assert!(cause.detail.contains("another umask"), "{cause:?}");
+    let other = StoredKeys { exact: key(&["made-644:1"]), any_mode: key(&["other"]) };
+    let forecast = super::forecast(&ForecastInputs { stored: &other, ..known }, BTreeMap::new());
+    assert!(!forecast.steps[0].cause.as_ref().expect("it runs").detail.contains("umask"));
+}
+
+#[test]
+fn what_follows_an_address_may_run_though_its_result_is_there() {
+    let mut now = graph("1");
+    now[0].is_open = true;
+    let first = past(&now, "b1", &[(0, 8), (1, 1), (2, 4), (3, 2)], 9.0);
+    let all = |_: &GraphStep, _: Option<&StepOutcome>| true;
+    assert_eq!(states(&predict(&now, std::slice::from_ref(&first), &now, &all)), "???=");
+    now[2].key = "edited".into();
+    assert_eq!(states(&predict(&now, std::slice::from_ref(&first), &now, &all)), "??!=");
 }

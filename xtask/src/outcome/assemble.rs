@@ -110,6 +110,11 @@ fn work(trace: &Trace) -> impl Iterator<Item = (&str, &VertexState, &StepName)> 
 
 /// All steps; a vertex that several targets share comes once under each.
 pub(crate) fn steps(trace: &Trace) -> Vec<StepReport> {
+    steps_of(trace, &|_, _| true)
+}
+
+/// The steps that are a target's own.
+pub(crate) fn steps_of(trace: &Trace, is_own: &dyn Fn(&VertexState, &str) -> bool) -> Vec<StepReport> {
     let origin = trace.origin();
     let step = |state: &VertexState, label: &StepName, target: &String| StepReport {
         target: target.clone(),
@@ -123,7 +128,8 @@ pub(crate) fn steps(trace: &Trace) -> Vec<StepReport> {
     };
     let (mut digests, mut steps) = (Vec::new(), Vec::new());
     for (digest, state, label) in work(trace) {
-        steps.extend(state.targets.iter().map(|target| step(state, label, target)));
+        let own = state.targets.iter().filter(|target| is_own(state, target));
+        steps.extend(own.map(|target| step(state, label, target)));
         digests.resize(steps.len(), digest);
     }
     let needs = needs::of(trace, &digests, &steps);

@@ -18,6 +18,7 @@ use crate::error::usage;
 use crate::project::dockerfile::Inputs;
 use crate::project::dockerfile::selector::{StepSelector, with_arguments};
 use crate::project::dockerfile::source::DockerfileSource;
+use crate::project::overrides::is_for;
 use crate::step::Step;
 use crate::store::fresh::{FreshFile, Nonce, Remembered, Spot};
 use crate::text::{size, suggestion};
@@ -148,7 +149,9 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions) -> Fresh {
     for (name, known) in &facts.fresh {
         fresh.warnings.extend(known.warning.clone());
         let mut remembered = known.file.platforms.get(&known.platform).cloned().unwrap_or_default();
-        if ask(&mut remembered, known, options.no_cache, &facts.nonce) {
+        let declared = fresh.declared(facts, options, name);
+        let is_asked = ask(&mut remembered, known, options.no_cache || declared.all, &facts.nonce);
+        if declared.ask(&mut remembered, known, &facts.nonce) || is_asked {
             fresh.warnings.extend(known.path.is_none().then(|| NOT_REMEMBERED.to_owned()));
             if let Some(path) = &known.path {
                 let file = files.entry(path).or_insert_with(|| known.file.clone());
@@ -228,7 +231,47 @@ pub(crate) fn shm_size(targets: &[FreshTarget], target: &str) -> Option<u64> {
     targets.iter().find(|known| known.target == target)?.shm_size
 }
 
+/// What a declaration says of its cache, in place of `--no-cache` and `--fresh`.
+#[derive(Default)]
+struct Declared<'a> {
+    all: bool,
+    stages: &'a [String],
+}
+
+/// The name of no stage: bake takes an empty list of `no-cache-filter` for all stages.
+const NO_STAGE: &str = "durango-no-stage";
+
+impl Declared<'_> {
+    /// Adds the stages that are to run again; whether there are any.
+    fn ask(&self, remembered: &mut Remembered, known: &FreshFacts, nonce: &Nonce) -> bool {
+        let stages = self.stages.iter().map(|stage| stage.to_ascii_lowercase());
+        let has_commands = |stage: &String| {
+            let source = known.source.as_ref();
+            source.is_some_and(|source| !source.file.insertions(stage, None, &known.inputs).is_empty())
+        };
+        let stages: Vec<String> = stages.filter(has_commands).collect();
+        for stage in &stages {
+            let spot = Spot { stage: stage.clone(), instruction: None, nonce: nonce.clone() };
+            remembered.set_spot(spot);
+        }
+        !stages.is_empty()
+    }
+}
+
 impl Fresh {
+    /// Takes over `no-cache` and `no-cache-filter` of a declaration: BuildKit's own would empty cache
+    /// mounts, and run in the save again. With `--set` they are bake's.
+    fn declared<'a>(&mut self, facts: &'a BuildFacts, options: &BuildOptions, name: &str) -> Declared<'a> {
+        let Some(target) = facts.declaration.targets.get(name) else { return Declared::default() };
+        let is_set = |key: &str| options.sets.iter().any(|set| is_for(set, key, name));
+        let has_source = facts.fresh.get(name).is_some_and(|known| known.source.is_some());
+        let all = target.no_cache == Some(true) && !is_set("no-cache");
+        let has_stages = has_source && !target.no_cache_filter.is_empty() && !is_set("no-cache-filter");
+        self.sets.extend(all.then(|| format!("{name}.no-cache=false")));
+        self.sets.extend(has_stages.then(|| format!("{name}.no-cache-filter={NO_STAGE}")));
+        Declared { all, stages: if has_stages { &target.no_cache_filter } else { &[] } }
+    }
+
     /// The copy has its file's own name, which errors show.
     fn copy(&mut self, scratch: &Path, target: &str, path: &Path, text: &str, ignore: Option<&str>) {
         let Some(name) = path.file_name() else { return };

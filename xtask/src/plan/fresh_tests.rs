@@ -175,3 +175,21 @@ fn sizes_as_docker_writes_them() {
         assert_eq!(size::parse_memory(text), expected, "{text}");
     }
 }
+
+#[test]
+fn a_declared_no_cache_runs_again_and_spares_mounts_and_saves() {
+    let mut facts = with_fresh();
+    facts.declaration.targets.get_mut("app").expect("declared").no_cache = Some(true);
+    let filter = vec!["Tools".to_owned(), "gone".to_owned()];
+    facts.declaration.targets.get_mut("base").expect("declared").no_cache_filter = filter;
+    let plan = whole(&facts, &BuildOptions::default(), "id");
+    for line in std::iter::once(&plan.bake).chain(plan.saves.iter().map(|save| &save.command)) {
+        let line = line.to_shell();
+        assert!(line.contains("app.no-cache=false") && line.contains("app.shm-size=67108871"), "{line}");
+        assert!(line.contains("base.no-cache-filter=durango-no-stage"), "{line}");
+    }
+    assert!(plan.dockerfiles["base"].contains("ARG DURANGO_FRESH=7\nRUN make tools"));
+    let sets = vec!["*.no-cache=true".to_owned()];
+    let given = whole(&facts, &BuildOptions { sets, ..BuildOptions::default() }, "id").bake.to_shell();
+    assert!(given.contains("'*.no-cache=true'") && !given.contains("app.no-cache=false"), "{given}");
+}

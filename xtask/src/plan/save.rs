@@ -23,6 +23,9 @@ pub(crate) struct Save {
     pub key: Key,
     /// Digests of the images that the results of this key hold now.
     pub held: Vec<String>,
+    /// Keys of the steps whose layers those results have, a list each.
+    #[serde(skip)]
+    pub held_steps: Vec<Vec<String>>,
     /// Whether a registry has this key: copying layers that nobody here needed, whole toolchains
     /// among them, would fetch all of them first.
     pub elsewhere: bool,
@@ -70,7 +73,8 @@ fn save(facts: &BuildFacts, common: &Command, name: &str, stored: &Stored) -> Sa
         platform: stored.platform.clone(),
         key: stored.key.clone(),
         elsewhere: facts.registries.iter().any(|held| held.has_exact(name)),
-        held: exact.filter_map(|generation| generation.entry.digest.clone()).collect(),
+        held: exact.clone().filter_map(|generation| generation.entry.digest.clone()).collect(),
+        held_steps: exact.map(|generation| generation.entry.steps.clone()).collect(),
         staging,
         results: stored.results.clone(),
         seeds: facts.seeds.clone(),

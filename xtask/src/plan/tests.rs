@@ -65,6 +65,7 @@ fn generation(key: &Key, second: i64) -> Generation {
         saved: Timestamp::from_second(second).expect("in range"),
         bytes: 1,
         steps: Vec::new(),
+        steps_any_mode: Vec::new(),
         id: second.to_string(),
         after: Vec::new(),
     };

@@ -79,7 +79,11 @@ impl Contexts {
         let parts: Vec<ContentDigest> =
             selectors.iter().map(|selector| selection.select(selector, excludes)).collect();
         let join = |side: fn(&ContentDigest) -> &str| parts.iter().map(side).collect::<Vec<_>>().join(" ");
-        let digest = ContentDigest { full: join(|one| &one.full), plain: join(|one| &one.plain) };
+        let digest = ContentDigest {
+            full: join(|one| &one.full),
+            plain: join(|one| &one.plain),
+            any_mode: join(|one| &one.any_mode),
+        };
         let taken: BTreeMap<String, Taken> =
             selection.taken.into_iter().map(|one| (one.input.path.clone(), one)).collect();
         let mut tops: BTreeMap<String, u64> = BTreeMap::new();

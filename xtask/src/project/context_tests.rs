@@ -91,6 +91,27 @@ fn excludes_are_relative_to_each_source() {
     }
 }
 
+#[test]
+fn the_modes_of_a_umask_differ_from_other_changes() {
+    let dir = context(&["a.txt", "sub/b.txt"]);
+    let dir = dir.path();
+    let any_mode = || selected(dir, "", &["."], &[], false).digest.any_mode;
+    for file in ["a.txt", "sub/b.txt"] {
+        set_mode(&dir.join(file), 0o644);
+    }
+    let before = (digest(dir, "", &["."], &[]), any_mode());
+    set_mode(&dir.join("a.txt"), 0o664);
+    set_mode(&dir.join("sub/b.txt"), 0o664);
+    set_mode(&dir.join("sub"), 0o775);
+    assert_ne!(digest(dir, "", &["."], &[]), before.0);
+    assert_eq!(any_mode(), before.1);
+    set_mode(&dir.join("a.txt"), 0o775);
+    assert_ne!(any_mode(), before.1, "executable now");
+    set_mode(&dir.join("a.txt"), 0o664);
+    write(dir, "a.txt", "another");
+    assert_ne!(any_mode(), before.1);
+}
+
 /// BuildKit compares a link at the context's top by the content that it leads to, excludes or not.
 #[test]
 fn a_link_at_the_top_of_a_filtered_context_is_followed() {

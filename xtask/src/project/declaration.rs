@@ -78,6 +78,10 @@ pub(crate) struct Target {
     pub output: Vec<serde_json::Value>,
     /// Attestations, in either form; `disabled=true` turns one off.
     pub attest: Vec<serde_json::Value>,
+    /// Whether all of its steps run in every build.
+    pub no_cache: Option<bool>,
+    /// Stages whose steps run in every build.
+    pub no_cache_filter: Vec<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -114,7 +118,7 @@ pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The name of the cached answers. The number changes with the fields of [`Target`], which an old
 /// answer lacks.
-const MEMO: &str = "bake-8";
+const MEMO: &str = "bake-9";
 
 /// Reads the declaration with the user's overrides applied.
 pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declaration> {

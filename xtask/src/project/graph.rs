@@ -27,6 +27,8 @@ pub(crate) struct TargetFacts {
     pub contexts: BTreeMap<String, ImagePlace>,
     /// Additional inputs of each of its RUNs: network, `/dev/shm`, limits.
     pub run: BTreeMap<String, String>,
+    /// The stages whose steps run whatever is there, all where the list is empty.
+    pub ignores_cache: Option<Vec<String>>,
 }
 
 /// The kind of a context.
@@ -53,6 +55,9 @@ pub(crate) struct GraphStep {
     pub key: String,
     /// The digest without the content of other stages.
     pub soft: String,
+    /// The same as `key`, but for modes of files that a checkout has by its umask.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub any_mode: String,
     /// Its inputs by name, with secrets redacted.
     pub parts: BTreeMap<String, String>,
     /// The files of contexts that it reads.
@@ -73,6 +78,9 @@ pub(crate) struct GraphStep {
     /// Whether it reads content that is unknown in advance: a URL.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_open: bool,
+    /// Whether it runs whatever is there: BuildKit's own `--no-cache`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_forced: bool,
 }
 
 impl GraphStep {
@@ -214,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layers_on_an_image_are_told_from_those_on_scratch() {
+    fn layers_on_an_image_differ_from_those_on_scratch() {
         let step = |key: &str, parents: &[usize], draws: &[usize]| GraphStep {
             key: key.into(),
             parents: parents.to_vec(),

@@ -68,6 +68,11 @@ pub(crate) fn is_match(pattern: &str, target: &str) -> bool {
     pattern == target || Glob::new(pattern).is_some_and(|glob| glob.matches(target))
 }
 
+/// Whether a `--set` has this key for this target.
+pub(crate) fn is_for(set: &str, key: &str, target: &str) -> bool {
+    setting(set).is_some_and(|setting| setting.key == key && is_match(setting.pattern, target))
+}
+
 /// Returns whether the value of a `--set` must not be in a command: an argument, or a value that
 /// may contain a secret. `ps` shows commands to every user of the machine.
 pub(crate) fn is_by_variable(set: &str) -> bool {

@@ -4,6 +4,7 @@
 pub(crate) mod find;
 pub(crate) mod killed;
 pub(crate) mod log;
+pub(crate) mod own_steps;
 pub(crate) mod read;
 pub(crate) mod steps;
 

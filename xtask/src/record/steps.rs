@@ -8,8 +8,10 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::own_steps::is_own;
 use crate::layout::Layout;
-use crate::progress::trace::Trace;
+use crate::progress::trace::{Trace, VertexState};
+
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{GraphStep, find};
 use crate::store::entry::subdirectories;
@@ -35,6 +37,25 @@ pub(crate) struct BuildSteps {
     /// Records of steps' results that the builder held when it began: the first letters of their
     /// ids, sorted.
     pub records: Vec<String>,
+    /// The others, which may go or have another kind at any time: they are not lost while they are
+    /// there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passing: Vec<String>,
+}
+
+/// Ids of a builder's records, short and sorted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordIds<'a> {
+    /// Results that stay.
+    pub settled: &'a [String],
+    /// All others.
+    pub passing: &'a [String],
+}
+
+impl RecordIds<'_> {
+    fn has(self, id: &String) -> bool {
+        self.settled.binary_search(id).is_ok() || self.passing.binary_search(id).is_ok()
+    }
 }
 
 impl BuildSteps {
@@ -53,7 +74,7 @@ impl BuildSteps {
 /// `past` has the newest first, `now` the records that are there. Not every build has asked for
 /// them: what was lost is noticed by the next that did. A record counts that two builds found,
 /// where there were two: the engine has some of its own for as long as it looks at a result.
-pub(crate) fn forgotten<'a>(past: &'a [BuildSteps], now: &[String]) -> Option<&'a str> {
+pub(crate) fn forgotten<'a>(past: &'a [BuildSteps], now: RecordIds<'_>) -> Option<&'a str> {
     let mut later = now;
     // The newest build before those records were read.
     let mut newest = past.first()?;
@@ -62,13 +83,12 @@ pub(crate) fn forgotten<'a>(past: &'a [BuildSteps], now: &[String]) -> Option<&'
     for (number, (at, build)) in asked.iter().enumerate() {
         let older = asked.get(number + 1).map(|(_, older)| &older.records);
         let is_lost = |record: &String| {
-            later.binary_search(record).is_err()
-                && older.is_none_or(|older| older.binary_search(record).is_ok())
+            !later.has(record) && older.is_none_or(|older| older.binary_search(record).is_ok())
         };
-        if !later.is_empty() && build.records.iter().any(is_lost) {
+        if !later.settled.is_empty() && build.records.iter().any(is_lost) {
             return Some(&newest.build);
         }
-        later = &build.records;
+        later = RecordIds { settled: &build.records, passing: &build.passing };
         newest = past.get(at + 1)?;
     }
     None
@@ -136,12 +156,12 @@ pub(crate) fn matched<'a>(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
     trace: &'a Trace,
-) -> Vec<(usize, &'a crate::progress::trace::VertexState)> {
-    let mut found: Vec<(usize, &crate::progress::trace::VertexState)> = Vec::new();
+) -> Vec<(usize, &'a VertexState)> {
+    let mut found: Vec<(usize, &VertexState)> = Vec::new();
     for digest in &trace.order {
         let state = &trace.vertices[digest];
         let Some(label) = state.label.as_ref().filter(|_| !state.is_internal()) else { continue };
-        for target in &state.targets {
+        for target in state.targets.iter().filter(|target| is_own(graph, files, state, target)) {
             let Some(first) = find(graph, files, target, (&label.stage, &label.instruction)) else {
                 continue;
             };
@@ -196,17 +216,34 @@ mod tests {
             records: words(records),
             ..BuildSteps::default()
         };
+        fn now(settled: &[String]) -> RecordIds<'_> {
+            RecordIds { settled, passing: &[] }
+        }
         let all = [past("b3", "a c d"), past("b2", "a b c d"), past("b1", "a b")];
-        assert_eq!(forgotten(&all, &words("a c d e")), Some("b2"), "between the second and the third");
-        assert_eq!(forgotten(&all, &words("a c")), Some("b3"));
-        assert_eq!(forgotten(&all[1..], &words("a b c")), None, "only one build found it");
-        assert_eq!(forgotten(&all[2..], &words("a c")), Some("b1"), "there was only one");
-        assert_eq!(forgotten(&all[1..], &[]), None, "a builder that says nothing");
+        assert_eq!(forgotten(&all, now(&words("a c d e"))), Some("b2"), "between the second and the third");
+        assert_eq!(forgotten(&all, now(&words("a c"))), Some("b3"));
+        assert_eq!(forgotten(&all[1..], now(&words("a b c"))), None, "only one build found it");
+        assert_eq!(forgotten(&all[2..], now(&words("a c"))), Some("b1"), "there was only one");
+        assert_eq!(forgotten(&all[1..], now(&[])), None, "a builder that says nothing");
         let all = [past("b4", "a c"), past("b3", ""), past("b2", "a b"), past("b1", "a b")];
         assert_eq!(
-            forgotten(&all, &words("a c")),
+            forgotten(&all, now(&words("a c"))),
             Some("b3"),
             "one that did not ask may be before it or after"
         );
+    }
+    #[test]
+    fn a_record_that_became_another_kind_is_not_lost() {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let past = |build: &str, records: &str, passing: &str| BuildSteps {
+            build: build.into(),
+            records: words(records),
+            passing: words(passing),
+            ..BuildSteps::default()
+        };
+        let all = [past("b2", "a c", "b"), past("b1", "a b c", "")];
+        let (settled, passing) = (words("a"), words("b c"));
+        assert_eq!(forgotten(&all, RecordIds { settled: &settled, passing: &passing }), None);
+        assert_eq!(forgotten(&all, RecordIds { settled: &settled, passing: &[] }), Some("b2"));
     }
 }

@@ -34,6 +34,9 @@ pub(crate) struct Entry {
     /// The forecast keys of the build's steps.
     #[serde(default)]
     pub steps: Vec<String>,
+    /// The same without the modes that a checkout has by its umask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps_any_mode: Vec<String>,
     /// A unique id across all stores.
     #[serde(default)]
     pub id: String,

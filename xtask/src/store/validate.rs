@@ -51,7 +51,9 @@ impl Validate for Entry {
         }
         bytes(self.bytes)?;
         count(self.steps.len())?;
-        self.steps.iter().try_for_each(|step| name("a step's key", step))?;
+        count(self.steps_any_mode.len())?;
+        let steps = self.steps.iter().chain(&self.steps_any_mode);
+        steps.into_iter().try_for_each(|step| name("a step's key", step))?;
         count(self.after.len())?;
         self.after
             .iter()
@@ -260,6 +262,7 @@ mod tests {
             saved: at(5),
             bytes: 7,
             steps: vec!["c".repeat(64)],
+            steps_any_mode: Vec::new(),
             id: "0123456789abcdef".into(),
             after: vec!["fedcba9876543210".into()],
         }

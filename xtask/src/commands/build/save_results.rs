@@ -13,6 +13,7 @@ use crate::engine::disk_usage::{self, Which};
 use crate::engine::registry::timeout as registry_timeout;
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, TransferContext, TransferResult};
+use crate::exec::save::StepKeys;
 use crate::exec::{push, registry, save, steps};
 use crate::live;
 use crate::outcome::{BuildReport, MountReport, assemble};
@@ -52,8 +53,9 @@ pub(in crate::commands) fn keep(
     };
     for save in &plan.saves {
         let digest = digest(report, &save.target);
-        if save::is_needed(save, digest.as_ref(), assemble::ran(trace, &save.target)) {
-            let made = (digest.as_ref(), outcomes.keys(&save.target));
+        let keys = outcomes.keys(&save.target);
+        if save::is_needed(save, digest.as_ref(), &keys.exact, assemble::ran(trace, &save.target)) {
+            let made = (digest.as_ref(), keys);
             save_one(session, plan, save, made, record, report)?;
         }
     }
@@ -208,7 +210,7 @@ fn save_one(
     session: &Session,
     plan: &Plan,
     save: &Save,
-    made: (Option<&String>, Vec<String>),
+    made: (Option<&String>, StepKeys),
     record: &Record,
     report: &mut BuildReport,
 ) -> Result<()> {

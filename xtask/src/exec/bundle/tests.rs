@@ -64,6 +64,7 @@ impl Made {
             saved: at(second),
             bytes: blobs.iter().map(|blob| blob.size).sum(),
             steps: Vec::new(),
+            steps_any_mode: Vec::new(),
             id: second.to_string(),
             after: (second > 100).then(|| "100".to_owned()).into_iter().collect(),
         };

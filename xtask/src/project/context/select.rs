@@ -26,6 +26,8 @@ pub(in crate::project) struct ContentDigest {
     pub(in crate::project) full: String,
     /// The digest of what BuildKit certainly notices.
     pub(in crate::project) plain: String,
+    /// All of it but the modes that a checkout has by its umask.
+    pub(in crate::project) any_mode: String,
 }
 
 pub(super) struct Selection<'a> {
@@ -102,12 +104,12 @@ impl Selection<'_> {
 
     fn below(&mut self, entry: &Entry, name: &str, hashes: &mut Hashes) {
         let state = self.take(entry);
-        hashes.add(name, &state, state::noticed(&state));
+        hashes.add(name, &state);
         for child in self.tree.children(entry).iter() {
             self.below(child, child.name(), hashes);
         }
         // The end of a directory.
-        hashes.add("/", "", "");
+        hashes.add("/", "");
     }
 
     /// Adds an entry and returns its state. The context's own mode does not count.
@@ -182,10 +184,10 @@ impl Selection<'_> {
             let counted = if is_itself { "" } else { short };
             if is_followed {
                 let target = self.whole(&name);
-                hashes.add(counted, &target.full, &target.plain);
+                hashes.add_each(counted, [&target.full, &target.plain, &target.any_mode]);
             } else {
                 let state = self.take(&entry);
-                hashes.add(counted, &state, state::noticed(&state));
+                hashes.add(counted, &state);
             }
         }
         hashes.digest()
@@ -218,17 +220,22 @@ impl Filters {
 struct Hashes {
     full: Sha256,
     plain: Sha256,
+    any_mode: Sha256,
 }
 
 impl Hashes {
-    fn add(&mut self, name: &str, full: &str, plain: &str) {
-        for (hash, state) in [(&mut self.full, full), (&mut self.plain, plain)] {
+    fn add(&mut self, name: &str, state: &str) {
+        self.add_each(name, [state, state::noticed(state), &state::any_mode(state)]);
+    }
+
+    fn add_each(&mut self, name: &str, states: [&str; 3]) {
+        for (hash, state) in [&mut self.full, &mut self.plain, &mut self.any_mode].into_iter().zip(states) {
             hash.update(format!("{name}\0{state}\0"));
         }
     }
 
     fn digest(self) -> ContentDigest {
-        ContentDigest { full: short(self.full), plain: short(self.plain) }
+        ContentDigest { full: short(self.full), plain: short(self.plain), any_mode: short(self.any_mode) }
     }
 }
 

@@ -48,6 +48,19 @@ pub(super) fn noticed(state: &str) -> &str {
     if state.ends_with('/') { "/" } else { state }
 }
 
+/// A state without the modes that depend on the umask of a checkout: Git keeps no more than whether
+/// a file is executable.
+pub(super) fn any_mode(state: &str) -> String {
+    let state = noticed(state);
+    match state.split_once(':') {
+        Some((mode, digest)) if u32::from_str_radix(mode, 8).is_ok_and(|mode| mode & 0o7000 == 0) => {
+            let is_executable = u32::from_str_radix(mode, 8).is_ok_and(|mode| mode & 0o100 != 0);
+            format!("{}:{digest}", if is_executable { "x" } else { "-" })
+        }
+        _ => state.to_owned(),
+    }
+}
+
 /// Returns a digest of the extended attributes that BuildKit compares, or an empty text.
 fn attributes(path: &Path) -> String {
     let mut names = vec![0_u8; 4096];

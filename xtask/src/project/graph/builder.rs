@@ -39,6 +39,7 @@ struct End {
     steps: Vec<usize>,
     key: String,
     soft: String,
+    any_mode: String,
     image: Option<String>,
 }
 
@@ -63,9 +64,7 @@ impl<'a> Builder<'a> {
         }
         let facts: &'a TargetFacts = &self.targets[target];
         let mut end = match facts.file.base(stage, &facts.inputs) {
-            Base::Scratch => {
-                End { steps: Vec::new(), key: "scratch".into(), soft: "scratch".into(), image: None }
-            }
+            Base::Scratch => End { image: None, ..image("scratch") },
             Base::Stage(base) => self.end(target, base),
             Base::Foreign(name) => self.named(target, &name),
         };
@@ -117,16 +116,22 @@ impl<'a> Builder<'a> {
         if step.keyword == "RUN" {
             made.parts.extend(facts.run.clone());
         }
+        let is_in = |stages: &Vec<String>| {
+            stages.is_empty() || stages.iter().any(|stage| stage.eq_ignore_ascii_case(&made.stage))
+        };
+        made.is_forced = facts.ignores_cache.as_ref().is_some_and(is_in);
         if let Some(image) = &before.image {
             made.parts.insert("base".into(), image.clone());
         }
-        let (mut hard, mut soft) = (Vec::new(), Vec::new());
+        let (mut hard, mut soft, mut any_mode) = (Vec::new(), Vec::new(), Vec::new());
         for read in &step.reads {
             let (end, content) = self.read(target, read, &mut made);
             hard.push(content.full);
             soft.push(content.plain);
+            any_mode.push(content.any_mode);
             if let Some(end) = end {
                 hard.push(end.key);
+                any_mode.push(end.any_mode);
                 soft.push(end.image.unwrap_or_default());
                 made.draws.extend(end.steps);
             }
@@ -135,6 +140,7 @@ impl<'a> Builder<'a> {
         // A linked step is made independently of its parents, and its layer is put on top of them.
         let under = |before: &str| if step.is_linked { String::new() } else { before.to_owned() };
         made.key = hash([own.clone(), under(&before.key)].into_iter().chain(hard));
+        made.any_mode = hash([own.clone(), under(&before.any_mode)].into_iter().chain(any_mode));
         made.soft = hash([own, under(&before.soft)].into_iter().chain(soft));
         let above = |before: &str, key: &str| {
             if step.is_linked {
@@ -147,6 +153,7 @@ impl<'a> Builder<'a> {
         let end = End {
             key: above(&before.key, &made.key),
             soft: above(&before.soft, &made.soft),
+            any_mode: above(&before.any_mode, &made.any_mode),
             steps: below.into_iter().chain([self.steps.len()]).collect(),
             image: None,
         };
@@ -187,7 +194,7 @@ impl<'a> Builder<'a> {
                 );
                 // If the paths are unknown, a change may be outside of them.
                 let plain = if read.is_open { String::new() } else { digest.plain };
-                (None, ContentDigest { full: digest.full, plain })
+                (None, ContentDigest { plain, ..digest })
             }
             Some(ImagePlace::Elsewhere(source)) if name.is_empty() => {
                 made.is_open = true;
@@ -206,7 +213,14 @@ impl<'a> Builder<'a> {
 }
 
 fn image(name: &str) -> End {
-    End { steps: Vec::new(), key: name.to_owned(), soft: name.to_owned(), image: Some(name.to_owned()) }
+    let name = name.to_owned();
+    End {
+        steps: Vec::new(),
+        key: name.clone(),
+        soft: name.clone(),
+        any_mode: name.clone(),
+        image: Some(name),
+    }
 }
 
 /// Returns a step's own digest: without content, and without the steps that it is based on or reads

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::disk_usage;
+use crate::forecast::StoredKeys;
 use crate::project::graph::GraphStep;
 use crate::record::steps::StepOutcome;
 use crate::redact::Redactor;
@@ -16,8 +17,9 @@ use crate::store::entry::Entry;
 /// go with it (seen up to 5 s after it).
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// Those of steps' results that were there at a time, short.
-pub(super) fn ids(records: &[disk_usage::Record], time: Timestamp) -> Vec<String> {
+/// Ids of records, short and sorted: of steps' results that were there at a time and stay, and of all
+/// others.
+pub(super) fn ids(records: &[disk_usage::Record], time: Timestamp) -> (Vec<String>, Vec<String>) {
     // A result that no image needed yet is its step's mutable record; one beside it is there as
     // long as somebody looks at the result.
     let mutable = records.iter().filter(|record| record.kind == "regular" && record.mutable);
@@ -31,10 +33,15 @@ pub(super) fn ids(records: &[disk_usage::Record], time: Timestamp) -> Vec<String
     };
     let is_older =
         |record: &&disk_usage::Record| record.created.is_none_or(|created| created + SETTLED < time);
-    let results = records.iter().filter(is_result).filter(is_older);
-    let mut ids: Vec<String> = results.map(|record| record.id.chars().take(7).collect()).collect();
-    ids.sort();
-    ids
+    let (settled, passing): (Vec<_>, Vec<_>) =
+        records.iter().partition(|record| is_result(record) && is_older(record));
+    let short = |records: Vec<&disk_usage::Record>| {
+        let mut ids: Vec<String> =
+            records.into_iter().map(|record| record.id.chars().take(7).collect()).collect();
+        ids.sort();
+        ids
+    };
+    (short(settled), short(passing))
 }
 
 /// Whether a record of the builder is the result of a step: made by its command at the time at
@@ -67,10 +74,13 @@ pub(super) fn made(
     fits && ran.and_then(|ran| ran.ran).is_none_or(within)
 }
 
-/// Keys of the steps whose layers a generation of the store has.
-pub(super) fn stored(dir: &Path) -> Option<BTreeSet<String>> {
-    let entry: Entry = serde_json::from_slice(&std::fs::read(dir.join("entry.json")).ok()?).ok()?;
-    Some(entry.steps.into_iter().collect())
+/// Takes in the keys of the steps whose layers a generation of the store has.
+pub(super) fn add_stored(dir: &Path, stored: &mut StoredKeys) {
+    let entry = std::fs::read(dir.join("entry.json")).ok();
+    if let Some(entry) = entry.and_then(|text| serde_json::from_slice::<Entry>(&text).ok()) {
+        stored.exact.extend(entry.steps);
+        stored.any_mode.extend(entry.steps_any_mode);
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +109,8 @@ mod tests {
             record("next-to-it", "regular", false, 0, "mount / from exec /bin/sh -c make"),
             record("mount", "exec.cachemount", true, 0, "cached mount /x from exec /bin/sh -c make"),
         ];
-        assert_eq!(ids(&records, at(1000)), ["a234567", "c234567"]);
+        let (settled, passing) = ids(&records, at(1000));
+        assert_eq!(settled, ["a234567", "c234567"]);
+        assert_eq!(passing.len(), 5);
     }
 }

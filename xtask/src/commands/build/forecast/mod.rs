@@ -5,7 +5,7 @@ mod cached_results;
 mod step_outcomes;
 mod targets;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -21,7 +21,7 @@ use xshell::{Shell, cmd};
 use crate::engine::{Engine, disk_usage};
 use crate::forecast;
 use crate::forecast::processors::Processors;
-use crate::forecast::{Forecast, ForecastInputs, PredictedState};
+use crate::forecast::{Forecast, ForecastInputs, PredictedState, StoredKeys};
 use crate::layout::Layout;
 use crate::live::SharedForecast;
 use crate::memo::Memo;
@@ -31,7 +31,7 @@ use crate::process::query;
 use crate::project::context::Digests;
 use crate::project::dockerfile::{Dockerfile, ImageConfig};
 use crate::project::graph::{self, GraphStep, KnownImage, TargetFacts};
-use crate::record::steps::{self, BuildSteps, StepOutcome};
+use crate::record::steps::{self, BuildSteps, RecordIds, StepOutcome};
 use crate::redact::Redactor;
 use crate::session::Session;
 pub(super) use step_outcomes::StepOutcomes;
@@ -67,6 +67,8 @@ pub(super) struct ForecastResult {
     pub before: Option<Vec<GraphStep>>,
     /// Records of steps' results that the builder held.
     records: Vec<String>,
+    /// Its other records.
+    passing: Vec<String>,
     /// What is foreseen.
     pub forecast: Forecast,
 }
@@ -131,9 +133,17 @@ impl ForecastQuery {
         let before =
             steps::newest_with(&past, &targets).and_then(|past| steps::graph(&self.layout, &past.build));
         let files = self.targets.iter().map(|target| (target.name.clone(), target.file.clone())).collect();
-        let mut found =
-            ForecastResult { graph, files, past, before, records: Vec::new(), forecast: Forecast::default() };
-        let stored = self.read.iter().filter_map(|dir| cached_results::stored(dir)).flatten().collect();
+        let mut found = ForecastResult {
+            graph,
+            files,
+            past,
+            before,
+            records: Vec::new(),
+            passing: Vec::new(),
+            forecast: Forecast::default(),
+        };
+        let mut stored = StoredKeys::default();
+        self.read.iter().for_each(|dir| cached_results::add_stored(dir, &mut stored));
         let records = match early {
             Some(thread) => thread.join().unwrap_or_else(|_| bail!("the query failed")).map(Some),
             None => {
@@ -150,7 +160,7 @@ impl ForecastQuery {
             answered => answered.ok().flatten(),
         };
         if let Some(records) = &records {
-            found.records = cached_results::ids(records, self.begun);
+            (found.records, found.passing) = cached_results::ids(records, self.begun);
         }
         found.forecast = self.forecast(&found, &stored, records.as_deref());
         let _ = slot.confirmed.set(found.forecast.clone());
@@ -178,11 +188,12 @@ impl ForecastQuery {
     fn forecast(
         &self,
         found: &ForecastResult,
-        stored: &BTreeSet<String>,
+        stored: &StoredKeys,
         records: Option<&[disk_usage::Record]>,
     ) -> Forecast {
         let forgets = self.engine.capabilities().forgets_results_after_prune;
-        let forgotten = forgets.then(|| steps::forgotten(&found.past, &found.records)).flatten();
+        let now = RecordIds { settled: &found.records, passing: &found.passing };
+        let forgotten = forgets.then(|| steps::forgotten(&found.past, now)).flatten();
         let on_images = graph::on_images(&found.graph);
         let holds = |step: &GraphStep, ran: Option<&StepOutcome>| {
             let forgotten = forgotten.filter(|_| on_images.contains(step.key.as_str()));

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::{ForecastResult, ForecastTask};
+use crate::exec::save::StepKeys;
 use crate::forecast::reasons::Compared;
-use crate::outcome::{BuildReport, BuildResult};
+use crate::outcome::{BuildReport, BuildResult, assemble};
 use crate::plan::build::Plan;
-use crate::progress::trace::Trace;
-use crate::project::graph;
+use crate::progress::trace::{Trace, VertexState};
+use crate::project::graph::{self, GraphStep};
 use crate::record::Record;
+use crate::record::own_steps::is_own;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::text::round;
 
@@ -31,6 +33,8 @@ impl StepOutcomes {
         let begun = Instant::now();
         let found = forecast_task.end().map(|found| {
             let outcomes = steps::outcomes(&found.graph, &found.files, trace);
+            let own = |state: &VertexState, target: &str| is_own(&found.graph, &found.files, state, target);
+            report.steps = assemble::steps_of(trace, &own);
             found.explain(&outcomes, report);
             found.record(record, plan, &outcomes, report);
             (found, outcomes)
@@ -40,8 +44,8 @@ impl StepOutcomes {
     }
 
     /// Keys of the steps whose results a target's layers are.
-    pub(in crate::commands) fn keys(&self, target: &str) -> Vec<String> {
-        self.found.as_ref().map_or_else(Vec::new, |(found, outcomes)| found.keys(target, outcomes))
+    pub(in crate::commands) fn keys(&self, target: &str) -> StepKeys {
+        self.found.as_ref().map_or_else(StepKeys::default, |(found, outcomes)| found.keys(target, outcomes))
     }
 }
 
@@ -64,7 +68,7 @@ impl ForecastResult {
     }
 
     /// Keys of the steps whose results a target's layers are.
-    fn keys(&self, target: &str, done: &[StepOutcome]) -> Vec<String> {
+    fn keys(&self, target: &str, done: &[StepOutcome]) -> StepKeys {
         let mut next: Vec<usize> =
             (0..self.graph.len()).filter(|at| self.graph[*at].target == target).collect();
         let mut found = BTreeSet::new();
@@ -74,7 +78,11 @@ impl ForecastResult {
             }
         }
         let is_done = |at: &usize| done.get(*at).is_some_and(|step| step.is_done);
-        found.into_iter().filter(is_done).map(|at| self.graph[at].key.clone()).collect()
+        let steps: Vec<&GraphStep> = found.into_iter().filter(is_done).map(|at| &self.graph[at]).collect();
+        StepKeys {
+            exact: steps.iter().map(|step| step.key.clone()).collect(),
+            any_mode: steps.iter().map(|step| step.any_mode.clone()).collect(),
+        }
     }
 
     /// Leaves it for later builds.
@@ -87,6 +95,7 @@ impl ForecastResult {
             is_good: matches!(report.result, BuildResult::Built | BuildResult::Cached),
             steps: done.to_vec(),
             records: self.records.clone(),
+            passing: self.passing.clone(),
             ..BuildSteps::default()
         };
         record.steps(&past, &self.graph);

@@ -10,6 +10,7 @@ use crate::plan::{bake_args, fresh};
 use crate::project::dockerfile::{Dockerfile, mounts};
 use crate::project::graph::{ImagePlace, TargetFacts};
 use crate::project::inputs;
+use crate::project::overrides::is_for;
 
 /// All of them but those whose Dockerfile is elsewhere.
 pub(super) fn targets(facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> Vec<TargetFacts> {
@@ -45,12 +46,17 @@ fn target(facts: &BuildFacts, options: &BuildOptions, plan: &Plan, name: &str) -
     let contexts = std::iter::once(main)
         .chain(named)
         .map(|(context, source)| (context.to_ascii_lowercase(), place(facts, name, context, source)));
+    let is_set = |key: &str| options.sets.iter().any(|set| is_for(set, key, name));
+    let is_forced = declared.no_cache == Some(true) && is_set("no-cache");
+    let stages = || Some(declared.no_cache_filter.clone()).filter(|_| is_set("no-cache-filter"));
+    let ignores_cache = if is_forced { Some(Vec::new()) } else { stages().filter(|all| !all.is_empty()) };
     Some(TargetFacts {
         name: name.to_owned(),
         file,
         inputs: mounts::inputs(&declared, &platform, &facts.engine.platform),
         contexts: contexts.collect(),
         run,
+        ignores_cache,
     })
 }
 
