@@ -1,7 +1,7 @@
 //! The records of a builder's build cache, from `docker buildx du`: as JSON where buildx offers it
 //! (since 0.28), as text elsewhere.
 
-mod parse;
+pub(crate) mod parse;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

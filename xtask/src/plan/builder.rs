@@ -112,7 +112,8 @@ impl BuilderSpec {
 /// BuildKit's configuration. Sizes stand under the names of versions before and since 0.17; each
 /// reads the one it knows.
 pub(crate) fn config(size: u64) -> String {
-    let bytes = size * 1_000_000_000;
+    // TOML has no larger number.
+    let bytes = size.saturating_mul(1_000_000_000).min(i64::MAX.unsigned_abs());
     let rule = |all: bool, filters: &str| {
         format!(
             "    [[worker.oci.gcpolicy]]\n      all = {all}\n{filters}      keepBytes = {bytes}\n      maxUsedSpace = {bytes}\n"

@@ -103,41 +103,57 @@ pub(crate) enum Item {
 /// Reads a stream item by item and holds one item at a time.
 pub(crate) struct Decoder<R> {
     input: R,
+    /// The lines so far of a value.
     value: String,
+    /// The line that showed that the value before it has no end.
+    ahead: Option<String>,
 }
 
 impl<R: BufRead> Decoder<R> {
     /// Decodes what `input` gives.
     pub(crate) fn new(input: R) -> Self {
-        Self { input, value: String::new() }
+        Self { input, value: String::new(), ahead: None }
     }
 
     /// The next item with its raw text; `None` at the end.
     pub(crate) fn next_item(&mut self) -> std::io::Result<Option<(Item, String)>> {
         loop {
-            let mut bytes = Vec::new();
-            if self.input.read_until(b'\n', &mut bytes)? == 0 {
+            let Some(line) = self.line()? else {
                 let rest = std::mem::take(&mut self.value);
                 return Ok((!rest.is_empty()).then(|| (Item::Text(rest.clone()), rest)));
-            }
-            let line = String::from_utf8_lossy(&bytes);
-            if self.value.is_empty() && !line.starts_with('{') {
+            };
+            let (begins, ends) = (line.starts_with('{'), line.starts_with('}'));
+            if self.value.is_empty() && !begins {
                 let text = line.trim_end().to_owned();
                 return Ok(Some((Item::Text(text.clone()), text)));
             }
+            if !self.value.is_empty() && begins {
+                self.ahead = Some(line);
+                let cut = std::mem::take(&mut self.value);
+                return Ok(Some((Item::Text(cut.clone()), cut)));
+            }
             self.value.push_str(&line);
-            if !line.starts_with('}') && !line.starts_with('{') {
+            if !begins && !ends {
                 continue;
             }
             if let Ok(chunk) = serde_json::from_str(&self.value) {
                 return Ok(Some((Item::Chunk(chunk), std::mem::take(&mut self.value))));
             }
             // The end of a value that is none: it is said, not lost.
-            if line.starts_with('}') {
+            if ends {
                 let text = std::mem::take(&mut self.value);
                 return Ok(Some((Item::Text(text.clone()), text)));
             }
         }
+    }
+
+    fn line(&mut self) -> std::io::Result<Option<String>> {
+        if let Some(line) = self.ahead.take() {
+            return Ok(Some(line));
+        }
+        let mut bytes = Vec::new();
+        let count = self.input.read_until(b'\n', &mut bytes)?;
+        Ok((count > 0).then(|| String::from_utf8_lossy(&bytes).into_owned()))
     }
 }
 
@@ -196,5 +212,7 @@ ERROR: failed to solve
     #[test]
     fn a_stream_that_is_cut_keeps_its_rest() {
         assert!(matches!(items("{\n  \"vertexes\": [").as_slice(), [Item::Text(_)]));
+        let cut = items("{\n  \"vertexes\": [\n{\"logs\":[]}\n{\n  \"logs\": []\n}\n");
+        assert!(matches!(cut.as_slice(), [Item::Text(_), Item::Chunk(_), Item::Chunk(_)]), "{cut:?}");
     }
 }

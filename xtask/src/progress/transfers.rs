@@ -49,11 +49,11 @@ impl Transfers {
         let of_bytes = || self.0.iter().filter(|transfer| transfer.current > 0 || transfer.total > 0);
         of_bytes().next()?;
         let known = of_bytes().all(|transfer| transfer.total > 0 || transfer.is_over);
-        let total = of_bytes().map(|transfer| transfer.total.max(transfer.current)).sum();
-        Some(Bytes {
-            current: of_bytes().map(|transfer| transfer.current).sum(),
-            total: known.then_some(total),
-        })
+        let sum = |bytes: &dyn Fn(&Transfer) -> u64| {
+            of_bytes().fold(0, |sum: u64, transfer| sum.saturating_add(bytes(transfer)))
+        };
+        let total = sum(&|transfer| transfer.total.max(transfer.current));
+        Some(Bytes { current: sum(&|transfer| transfer.current), total: known.then_some(total) })
     }
 
     /// Whether something is still on its way.

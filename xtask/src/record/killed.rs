@@ -19,7 +19,7 @@ use crate::text::{one_line, without_mount_flags};
 /// As much of a plan as is told.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Plan {
+pub(crate) struct Plan {
     targets: Vec<Target>,
     warnings: Vec<String>,
 }
@@ -63,7 +63,7 @@ pub(crate) fn report(dir: &Path, id: &str) -> BuildReport {
 }
 
 /// Steps that ended, and the names of those that had begun.
-fn steps(log: &str, targets: &[String]) -> (Vec<StepReport>, Vec<String>) {
+pub(crate) fn steps(log: &str, targets: &[String]) -> (Vec<StepReport>, Vec<String>) {
     let mut steps: Vec<StepReport> = Vec::new();
     let mut running: BTreeMap<&str, StepName> = BTreeMap::new();
     let is_step = |label: &StepName| !label.instruction.starts_with("FROM ") && !is_own_stage(&label.stage);

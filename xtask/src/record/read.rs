@@ -92,7 +92,7 @@ fn outcome(dir: &Path) -> Option<RecordState> {
     })
 }
 
-fn parse(text: &[u8]) -> Result<BuildReport, String> {
+pub(crate) fn parse(text: &[u8]) -> Result<BuildReport, String> {
     let value: Value = serde_json::from_slice(text).map_err(|error| format!("it is not JSON: {error}"))?;
     match value["schema"].as_u64() {
         Some(schema) if schema > u64::from(SCHEMA) => {

@@ -88,10 +88,14 @@ impl Redactor {
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.json(item)),
             Value::Object(fields) => {
-                let odd: Vec<String> = fields.keys().filter(|name| name.contains("://")).cloned().collect();
-                for name in odd {
+                let redacted = |name: &String| match self.text(name) {
+                    Cow::Owned(redacted) => Some((name.clone(), redacted)),
+                    Cow::Borrowed(_) => None,
+                };
+                let names: Vec<(String, String)> = fields.keys().filter_map(redacted).collect();
+                for (name, redacted) in names {
                     if let Some(field) = fields.remove(&name) {
-                        fields.insert(self.text(&name).into_owned(), field);
+                        fields.insert(redacted, field);
                     }
                 }
                 for (name, field) in fields {

@@ -37,4 +37,7 @@ fn documents_are_redacted_in_every_field() {
     let parts =
         serde_json::json!({"arg dbPassword": "***", "env A_TOKEN": "(hidden ab12)", "arg COLOR": "red"});
     assert_eq!((&plan["parts"], &plan["key"]), (&parts, &"0123456789ab".into()));
+    let mut names = serde_json::json!({"a hunter22": 1, "https://u:some-word@host": {"hunter22": "x"}});
+    redactor.json(&mut names);
+    assert_eq!(names, serde_json::json!({"a ***": 1, "https://***@host": {"***": "x"}}));
 }

@@ -27,7 +27,7 @@ struct JsonRecord {
 }
 
 /// Reads `du --format json`: a JSON object a line, no line where the builder holds nothing.
-pub(super) fn json(answer: &str) -> Result<Vec<Record>> {
+pub(crate) fn json(answer: &str) -> Result<Vec<Record>> {
     answer.lines().filter(|line| !line.trim().is_empty()).map(json_record).collect()
 }
 
@@ -48,7 +48,7 @@ fn json_record(line: &str) -> Result<Record> {
 /// Reads `du --verbose`. Buildx pads the fields with tabs before 0.28 and with blanks since. A
 /// description has the lines of its command, empty ones among them, so a record ends where the next
 /// one begins.
-pub(super) fn text(answer: &str) -> Result<Vec<Record>> {
+pub(crate) fn text(answer: &str) -> Result<Vec<Record>> {
     let lines: Vec<&str> = answer.lines().collect();
     let mut blocks: Vec<Vec<&str>> = Vec::new();
     for (at, line) in lines.iter().enumerate() {

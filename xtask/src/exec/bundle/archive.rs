@@ -58,7 +58,7 @@ type Files = BTreeMap<String, (u64, u64)>;
 ///
 /// Fails where the archive has another form than `docker save` of Docker 25 or newer gives, where
 /// it holds another image or another name, and where a blob has another digest than its name says.
-pub(super) fn rewrite(from: &Path, name: &str, to: &mut File) -> Result<()> {
+pub(crate) fn rewrite(from: &Path, name: &str, to: &mut File) -> Result<()> {
     let mut source = File::open(from)?;
     let files = list(&mut source)?;
     let index: Index = document(&mut source, &files, "index.json")?;

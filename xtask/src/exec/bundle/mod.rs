@@ -1,6 +1,6 @@
 //! Bundles: the store's content on its way to another machine, as a tar or a folder.
 
-mod archive;
+pub(crate) mod archive;
 pub(crate) mod base;
 pub(crate) mod read;
 pub(crate) mod stage;
@@ -29,7 +29,11 @@ pub(crate) enum BundlePlace {
 }
 
 /// Reads just one blob, hands each part on, and checks its size and digest on the way.
-fn pass(blob: &Blob, from: &mut dyn Read, mut on: impl FnMut(&[u8]) -> std::io::Result<()>) -> Result<()> {
+pub(crate) fn pass(
+    blob: &Blob,
+    from: &mut dyn Read,
+    mut on: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> Result<()> {
     let mut buffer = vec![0; 1 << 18];
     let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
     loop {

@@ -54,7 +54,7 @@ pub(crate) enum Taken<'a> {
     File(&'a Path),
 }
 
-fn read_tar(
+pub(crate) fn read_tar(
     from: impl Read,
     first: &mut dyn FnMut(&Bundle) -> Result<bool>,
     take: &mut dyn FnMut(&Blob, Taken<'_>) -> Result<()>,
@@ -63,7 +63,11 @@ fn read_tar(
     // Raw: long names and other extensions, which no bundle has, are not followed.
     let mut entries = archive.entries()?.raw(true);
     let mut entry = match entries.next() {
-        Some(Ok(entry)) if *entry.path_bytes() == *HEAD.as_bytes() => entry,
+        Some(Ok(entry)) if *entry.path_bytes() == *HEAD.as_bytes() => {
+            let is_file = entry.header().entry_type() == tar::EntryType::Regular;
+            ensure!(is_file, "not a bundle: its `{HEAD}` is not a regular file");
+            entry
+        }
         Some(Ok(entry)) => bail!(
             "not a bundle: its first file is `{}` instead of `{HEAD}`",
             String::from_utf8_lossy(&entry.path_bytes()).escape_default()
@@ -95,8 +99,11 @@ fn read_directory(
     first: &mut dyn FnMut(&Bundle) -> Result<bool>,
     take: &mut dyn FnMut(&Blob, Taken<'_>) -> Result<()>,
 ) -> Result<Bundle> {
-    let mut file = File::open(dir.join(HEAD)).context("not a bundle: `bundle.json` is missing")?;
-    let size = file.metadata()?.len();
+    let path = dir.join(HEAD);
+    let meta = fs::symlink_metadata(&path).context("not a bundle: `bundle.json` is missing")?;
+    // Opening a named pipe would wait for whoever writes to it.
+    ensure!(meta.is_file(), "not a bundle: its `{HEAD}` is not a regular file");
+    let (mut file, size) = (File::open(&path)?, meta.len());
     let bundle = Bundle::parse(&head(&mut file, size)?)?;
     if !first(&bundle)? {
         return Ok(bundle);

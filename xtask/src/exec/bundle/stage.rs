@@ -1,7 +1,7 @@
 //! What was received of a bundle: checked while it is copied into the store's scratch space,
 //! renamed into place when all is sound.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -159,17 +159,46 @@ impl ImportStage {
     }
 }
 
-/// The order in which results came to be: by what they came after, else by their times.
-fn oldest_first(bundle: &Bundle) -> Vec<usize> {
+/// The order in which results came to be: by what they came after, else by their times. Its cost
+/// grows with what the entries name, however they name each other.
+pub(crate) fn oldest_first(bundle: &Bundle) -> Vec<usize> {
     let entry = |at: usize| &bundle.images[at].entry;
-    let mut left: Vec<usize> = (0..bundle.images.len()).collect();
-    left.sort_by_key(|at| entry(*at).saved);
+    let mut by_time: Vec<usize> = (0..bundle.images.len()).collect();
+    by_time.sort_by_key(|at| entry(*at).saved);
+    // Entries of one id are one result.
+    let (mut results, mut by_id) = (Vec::<Vec<usize>>::new(), HashMap::new());
+    for at in by_time {
+        let id = entry(at).id.as_str();
+        let known = by_id.get(id).copied().filter(|_| !id.is_empty());
+        let result = known.unwrap_or_else(|| {
+            by_id.insert(id, results.len());
+            results.push(Vec::new());
+            results.len() - 1
+        });
+        results[result].push(at);
+    }
+    let (mut waits_for, mut followers) = (vec![0_usize; results.len()], vec![Vec::new(); results.len()]);
+    for (result, entries) in results.iter().enumerate() {
+        let ids = entries.iter().flat_map(|at| &entry(*at).after).filter(|id| !id.is_empty());
+        let earlier: BTreeSet<usize> = ids.filter_map(|id| by_id.get(id.as_str()).copied()).collect();
+        for earlier in earlier.into_iter().filter(|earlier| *earlier != result) {
+            waits_for[result] += 1;
+            followers[earlier].push(result);
+        }
+    }
+    let mut left: BTreeSet<usize> = (0..results.len()).collect();
+    let mut ready: BTreeSet<usize> = left.iter().copied().filter(|result| waits_for[*result] == 0).collect();
     let mut order = Vec::new();
-    while !left.is_empty() {
-        let comes_after = |at: usize| left.iter().any(|other| entry(at).after.contains(&entry(*other).id));
-        // Entries that claim to come after each other have no order.
-        let next = left.iter().position(|at| !comes_after(*at)).unwrap_or(0);
-        order.push(left.remove(next));
+    // Entries that claim to come after each other have no order.
+    while let Some(next) = ready.pop_first().or_else(|| left.first().copied()) {
+        left.remove(&next);
+        order.extend(&results[next]);
+        for follower in &followers[next] {
+            waits_for[*follower] -= 1;
+            if waits_for[*follower] == 0 && left.contains(follower) {
+                ready.insert(*follower);
+            }
+        }
     }
     order
 }

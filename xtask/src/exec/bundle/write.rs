@@ -132,7 +132,7 @@ fn remove_leftovers(dir: &Path, name: &str) {
     }
 }
 
-pub(super) fn tar(bundle: &Bundle, out: impl Write, source: impl Fn(&Blob) -> Result<File>) -> Result<()> {
+pub(crate) fn tar(bundle: &Bundle, out: impl Write, source: impl Fn(&Blob) -> Result<File>) -> Result<()> {
     let mut builder = tar::Builder::new(out);
     let head = bundle.head()?;
     builder.append(&header(HEAD, head.len() as u64)?, head.as_slice())?;

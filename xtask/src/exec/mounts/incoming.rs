@@ -28,7 +28,7 @@ const WAITING: usize = 8;
 pub(super) type Piece = Vec<u8>;
 
 /// What is written into a mount.
-pub(super) struct Incoming {
+pub(crate) struct Incoming {
     list: MountList,
     /// Packs, newest first.
     packs: Vec<PathBuf>,
@@ -56,8 +56,13 @@ impl Incoming {
         // goes on as if the mount had never been away.
         let is_go = list.0.contains_key(&b"./trim.txt"[..]);
         let moved_on = if is_go { (now - entry.saved.as_second()).max(0) } else { 0 };
+        Ok(Self { packs, ..Self::new(list, limit, moved_on) })
+    }
+
+    /// What a list stands for, without packs.
+    pub(crate) fn new(list: MountList, limit: u64, moved_on: i64) -> Self {
         let is_touched = list.is_touched();
-        Ok(Self { list, packs, limit, moved_on, is_touched })
+        Self { list, packs: Vec::new(), limit, moved_on, is_touched }
     }
 
     /// Begins to write, into as many tars as there are to be.
@@ -82,12 +87,21 @@ impl Incoming {
 
     /// Writes all of it.
     pub(super) fn write<W: Write>(&self, sinks: Vec<W>) -> Result<Vec<W>> {
+        self.write_packs(sinks, self.packs.iter().map(|pack| codec::reader(pack)))
+    }
+
+    /// Writes what these packs deliver, the newest one first.
+    pub(crate) fn write_packs<W: Write, R: Read>(
+        &self,
+        sinks: Vec<W>,
+        packs: impl Iterator<Item = Result<R>>,
+    ) -> Result<Vec<W>> {
         let builders = sinks.into_iter().map(|sink| (0, Builder::new(sink))).collect();
         let mut out = Out { incoming: self, builders, written: BTreeMap::new() };
         out.directories()?;
         let mut left = self.limit;
-        for pack in &self.packs {
-            let mut reader = PackReader::new(codec::reader(pack)?.take(left));
+        for pack in packs {
+            let mut reader = PackReader::new(pack?.take(left));
             out.pack(&mut reader)?;
             left = reader.into_inner().limit();
             if left == 0 {

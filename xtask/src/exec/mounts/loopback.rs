@@ -38,7 +38,7 @@ const LARGEST_LIST: u64 = 512 << 20;
 const MOST: usize = 64;
 
 /// A port that answers nobody yet.
-pub(super) struct Listening {
+pub(crate) struct Listening {
     listener: TcpListener,
     address: Loopback,
 }
@@ -46,7 +46,7 @@ pub(super) struct Listening {
 impl Listening {
     /// Opens one, with words that nobody can guess: other users of this machine reach the port as
     /// well.
-    pub(super) fn open() -> Result<Self> {
+    pub(crate) fn open() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let mut random = [0; 32];
         File::open("/dev/urandom")?.read_exact(&mut random)?;
@@ -57,13 +57,13 @@ impl Listening {
     }
 
     /// What the RUNs need to know.
-    pub(super) fn address(&self) -> &Loopback {
+    pub(crate) fn address(&self) -> &Loopback {
         &self.address
     }
 
     /// Answers until what this gives is dropped. What the items of these numbers read waits for
     /// [`Serving::pass`]. `now` is the time in seconds since 1970.
-    pub(super) fn serve(self, transfer: &Transfer, unread: BTreeSet<usize>, now: i64) -> Result<Serving> {
+    pub(crate) fn serve(self, transfer: &Transfer, unread: BTreeSet<usize>, now: i64) -> Result<Serving> {
         let at = self.listener.local_addr()?;
         let desk = Arc::new(Desk {
             address: self.address,
@@ -81,7 +81,7 @@ impl Listening {
 }
 
 /// Ends with this value: nothing is read or written for anybody after that.
-pub(super) struct Serving {
+pub(crate) struct Serving {
     at: SocketAddr,
     desk: Arc<Desk>,
     thread: Option<JoinHandle<()>>,
@@ -89,18 +89,18 @@ pub(super) struct Serving {
 
 impl Serving {
     /// How many bytes were carried so far.
-    pub(super) fn carried(&self) -> &Arc<AtomicU64> {
+    pub(crate) fn carried(&self) -> &Arc<AtomicU64> {
         &self.desk.carried
     }
 
     /// What the item reads is what it was when it was saved.
-    pub(super) fn pass(&self, number: usize) {
+    pub(crate) fn pass(&self, number: usize) {
         hold(&self.desk.state).unread.remove(&number);
         self.desk.changed.notify_all();
     }
 
     /// Ends, and gives what arrived.
-    pub(super) fn arrived(mut self) -> BTreeMap<usize, Outgoing> {
+    pub(crate) fn arrived(mut self) -> BTreeMap<usize, Outgoing> {
         self.end();
         std::mem::take(&mut hold(&self.desk.state).outgoing)
     }

@@ -4,10 +4,10 @@
 mod arrived;
 mod call;
 mod codec;
-mod incoming;
-mod loopback;
+pub(crate) mod incoming;
+pub(crate) mod loopback;
 mod outgoing;
-mod pack;
+pub(crate) mod pack;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

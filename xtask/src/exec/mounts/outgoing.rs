@@ -19,7 +19,7 @@ use crate::store::mount::MountEntry;
 use crate::store::mount_list::{Content, FileKind, FileTime, MountList};
 
 /// A mount that is being saved.
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     /// What it holds.
     list: MountList,
     /// What a pack must have.
@@ -35,20 +35,20 @@ pub(super) struct Outgoing {
 }
 
 /// What is kept of a mount.
-pub(super) struct Kept {
+pub(crate) struct Kept {
     /// Its files; nothing where there is nothing to keep.
-    pub(super) list: Option<MountList>,
+    pub(crate) list: Option<MountList>,
     /// The save that a new pack is added to.
-    pub(super) previous: Option<MountEntry>,
+    pub(crate) previous: Option<MountEntry>,
     /// Whether nothing has changed since then.
-    pub(super) is_same: bool,
+    pub(crate) is_same: bool,
     /// What is not kept, for people.
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Outgoing {
     /// Reads a list as it arrives. Records of files that are not saved begin with an `o`.
-    pub(super) fn new(mount: &PlannedMount, bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn new(mount: &PlannedMount, bytes: &[u8]) -> Result<Self> {
         let is_other = |record: &&[u8]| record.starts_with(b"o ");
         let records = || bytes.split(|byte| *byte == 0).filter(|record| !record.is_empty());
         let plain: Vec<u8> = records()
@@ -72,12 +72,12 @@ impl Outgoing {
     }
 
     /// Names of what is to be packed, each with a NUL at its end.
-    pub(super) fn names(&self) -> Vec<u8> {
+    pub(crate) fn names(&self) -> Vec<u8> {
         self.names.iter().flat_map(|name| name.iter().copied().chain([0])).collect()
     }
 
     /// Receives the pack; gives how many bytes came.
-    pub(super) fn receive(&mut self, source: &mut dyn Read, path: &Path) -> Result<u64> {
+    pub(crate) fn receive(&mut self, source: &mut dyn Read, path: &Path) -> Result<u64> {
         let tee = Tee { source, writer: codec::writer(path)?, bytes: 0 };
         let mut pack = PackReader::new(tee);
         while let Some(packed) = pack.next()? {
@@ -92,7 +92,7 @@ impl Outgoing {
     }
 
     /// Takes the pack from a file that BuildKit brought.
-    pub(super) fn receive_file(&mut self, path: &Path) -> Result<()> {
+    pub(crate) fn receive_file(&mut self, path: &Path) -> Result<()> {
         let raw = path.with_extension("raw");
         fs::rename(path, &raw)?;
         self.receive(&mut fs::File::open(&raw)?, path)?;
@@ -101,7 +101,7 @@ impl Outgoing {
 
     /// What is kept in the end. A file that was removed or changed while it was packed is in no
     /// list, so that the next save packs it.
-    pub(super) fn keep(mut self) -> Kept {
+    pub(crate) fn keep(mut self) -> Kept {
         for name in &self.names {
             let is_as_listed = match (self.list.0.get(name), self.packed.get(name)) {
                 (Some(file), Some(Some((size, time)))) => {

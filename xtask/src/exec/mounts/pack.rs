@@ -4,7 +4,7 @@
 
 use std::io::{self, Read};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tar::{EntryType, Header};
 
 use crate::process::retry;
@@ -12,6 +12,9 @@ use crate::store::mount_list::FileTime;
 
 /// Records of one file that are longer than this are refused.
 const LONGEST: u64 = 1 << 20;
+
+/// No file is larger, in bytes: 1 EiB. Sums of such sizes do not overflow.
+const LARGEST: u64 = 1 << 60;
 
 /// Bytes of a header, and what contents are filled up to.
 const BLOCK: u64 = 512;
@@ -21,27 +24,27 @@ const ATTRIBUTE: &str = "SCHILY.xattr.";
 
 /// What a pack says of a file.
 #[derive(Debug)]
-pub(super) struct Packed {
+pub(crate) struct Packed {
     /// Its path as lists have it.
-    pub(super) path: Vec<u8>,
+    pub(crate) path: Vec<u8>,
     /// What it is.
-    pub(super) kind: EntryType,
+    pub(crate) kind: EntryType,
     /// Its size, which for a sparse file is not that of its contents in the pack.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Bytes of its contents in the pack.
-    pub(super) stored: u64,
+    pub(crate) stored: u64,
     /// When it was changed.
-    pub(super) time: Option<FileTime>,
+    pub(crate) time: Option<FileTime>,
     /// Where a link leads, or the first name of a file that has several.
-    pub(super) link: Option<Vec<u8>>,
+    pub(crate) link: Option<Vec<u8>>,
     /// Whether the contents begin with a map of where they belong.
-    pub(super) is_sparse: bool,
+    pub(crate) is_sparse: bool,
     /// Attributes by name.
-    pub(super) attributes: Vec<(String, Vec<u8>)>,
+    pub(crate) attributes: Vec<(String, Vec<u8>)>,
 }
 
 /// Reads a pack from its start to its end.
-pub(super) struct PackReader<R> {
+pub(crate) struct PackReader<R> {
     source: R,
     /// What is left of the file that was read last, with what fills it up.
     left: u64,
@@ -49,16 +52,16 @@ pub(super) struct PackReader<R> {
 }
 
 impl<R: Read> PackReader<R> {
-    pub(super) fn new(source: R) -> Self {
+    pub(crate) fn new(source: R) -> Self {
         Self { source, left: 0, padding: 0 }
     }
 
-    pub(super) fn into_inner(self) -> R {
+    pub(crate) fn into_inner(self) -> R {
         self.source
     }
 
     /// The next file; its contents are read from this reader.
-    pub(super) fn next(&mut self) -> Result<Option<Packed>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Packed>> {
         let (mut records, mut long) = (Vec::new(), [None, None]);
         loop {
             let rest = self.left + self.padding;
@@ -68,6 +71,7 @@ impl<R: Read> PackReader<R> {
             (self.left, self.padding) = (0, 0);
             let Some(header) = self.header()? else { return Ok(None) };
             let size = header.entry_size().context("a pack is not valid")?;
+            check_size(size)?;
             match header.entry_type() {
                 EntryType::XHeader => records = parse_records(&self.text(size)?)?,
                 EntryType::GNULongName => long[0] = Some(self.text(size)?),
@@ -139,7 +143,10 @@ impl<R: Read> PackReader<R> {
             match key.as_str() {
                 "path" => packed.path = value,
                 "linkpath" => packed.link = Some(value),
-                "size" => packed.stored = number().context("a pack has a size that is not valid")?,
+                "size" => {
+                    packed.stored = number().context("a pack has a size that is not valid")?;
+                    check_size(packed.stored)?;
+                }
                 "mtime" => packed.time = std::str::from_utf8(&value).ok().and_then(FileTime::parse),
                 "GNU.sparse.name" => (packed.path, packed.is_sparse) = (value, true),
                 "GNU.sparse.realsize" => real_size = number(),
@@ -176,6 +183,11 @@ impl<R: Read> Read for PackReader<R> {
         self.left -= bytes as u64;
         Ok(bytes)
     }
+}
+
+fn check_size(size: u64) -> Result<()> {
+    ensure!(size <= LARGEST, "a pack has a file of {size} bytes");
+    Ok(())
 }
 
 fn padding(size: u64) -> u64 {

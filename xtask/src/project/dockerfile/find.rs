@@ -46,7 +46,8 @@ impl Stage {
 impl Instruction {
     /// Returns its text with the keyword in upper case.
     fn label(&self) -> String {
-        format!("{}{}", self.keyword, &self.text[self.keyword.len().min(self.text.len())..])
+        let rest = self.text.find(char::is_whitespace).map_or("", |at| &self.text[at..]);
+        format!("{}{rest}", super::encoding::shown(&self.keyword))
     }
 
     /// Returns the amount of this instruction's literal text in a normalized step name, or `None`

@@ -47,7 +47,7 @@ pub(super) fn instructions(text: &str) -> Vec<Instruction> {
             logical.push_str(&part);
             more = again;
         }
-        let Some(mut instruction) = instruction(logical.trim(), number, escape) else { continue };
+        let Some(mut instruction) = instruction(logical.trim(), (number, false), escape) else { continue };
         for mut document in heredocs(&instruction, escape) {
             for (_, line) in lines.by_ref() {
                 let bare = without_end(line);
@@ -85,15 +85,17 @@ fn continued(line: &str, escape: char) -> (String, bool) {
     }
 }
 
-/// Parses an instruction, and the inner instruction of an ONBUILD.
-fn instruction(text: &str, line: usize, escape: char) -> Option<Instruction> {
+/// Takes an instruction apart; that of an ONBUILD is inside it.
+fn instruction(text: &str, (line, is_inner): (usize, bool), escape: char) -> Option<Instruction> {
     let (keyword, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     if keyword.is_empty() {
         return None;
     }
     let keyword = keyword.to_ascii_uppercase();
     let (flags, rest) = flags(rest.trim(), escape);
-    let inner = (keyword == "ONBUILD").then(|| instruction(rest, line, escape)).flatten().map(Box::new);
+    // BuildKit refuses an ONBUILD of an ONBUILD.
+    let has_inner = keyword == "ONBUILD" && !is_inner;
+    let inner = has_inner.then(|| instruction(rest, (line, true), escape)).flatten().map(Box::new);
     Some(Instruction {
         keyword,
         text: shown(text),

@@ -56,6 +56,8 @@ impl Lexer {
             lexer: self,
             chars: text.chars().collect(),
             at: 0,
+            depth: 0,
+            left: LONGEST,
             value,
             unknown: BTreeSet::new(),
             used: BTreeSet::new(),
@@ -72,10 +74,23 @@ pub(super) fn expand(text: &str, escape: char, value: &dyn Fn(&str) -> Value) ->
     expanded.unwrap_or_else(|| Expanded { text: text.to_owned(), ..Expanded::default() })
 }
 
+/// The most bytes of values in one text. A value that exceeds it is unknown: values that hold each
+/// other double with each line.
+const LONGEST: usize = 64 << 10;
+/// The most bytes of a value that patterns are matched with, which takes time quadratic in them. A
+/// longer one is unknown.
+const LONGEST_MATCHED: usize = 4 << 10;
+/// The most braces within braces. BuildKit takes more, and nobody writes them.
+const DEEPEST: usize = 50;
+
 struct Run<'a> {
     lexer: Lexer,
     chars: Vec<char>,
     at: usize,
+    /// How many braces are open.
+    depth: usize,
+    /// How many bytes of values may still be put in.
+    left: usize,
     value: &'a dyn Fn(&str) -> Value,
     unknown: BTreeSet<String>,
     used: BTreeSet<String>,
@@ -185,6 +200,13 @@ impl Run<'_> {
     }
 
     fn braced(&mut self) -> Option<String> {
+        self.depth += 1;
+        let found = if self.depth > DEEPEST { None } else { self.parameter() };
+        self.depth -= 1;
+        found
+    }
+
+    fn parameter(&mut self) -> Option<String> {
         if matches!(self.peek()?, '{' | '}' | ':') {
             return None;
         }
@@ -233,8 +255,9 @@ impl Run<'_> {
     fn trimmed(&mut self, name: &str, operator: char) -> Option<String> {
         let word = self.until(Some('}'), true)?;
         let value = match self.get(name) {
-            Value::Set(value) => value,
+            Value::Set(value) if value.len() <= LONGEST_MATCHED => value,
             Value::Unset if !self.lexer.keeps_unset => String::new(),
+            Value::Set(_) => return Some(self.unmatched(name)),
             _ => return Some(format!("${{{name}{operator}{word}}}")),
         };
         let (is_longest, pattern) =
@@ -253,15 +276,28 @@ impl Run<'_> {
         let pattern = self.until(Some('/'), true)?;
         let replacement = self.until(Some('}'), true)?;
         let value = match self.get(name) {
-            Value::Set(value) => value,
+            Value::Set(value) if value.len() <= LONGEST_MATCHED => value,
             Value::Unset if !self.lexer.keeps_unset => String::new(),
+            Value::Set(_) => return Some(self.unmatched(name)),
             _ => return Some(format!("${{{name}/{pattern}/{replacement}}}")),
         };
         Some(ShellPattern::new(&pattern)?.replace(&value, &replacement, is_all))
     }
 
+    /// What is written for a value that is too long for a pattern.
+    fn unmatched(&mut self, name: &str) -> String {
+        self.unknown.insert(name.to_owned());
+        format!("${{{name}}}")
+    }
+
     fn get(&mut self, name: &str) -> Value {
-        let value = (self.value)(name);
+        let mut value = (self.value)(name);
+        if let Value::Set(text) = &value {
+            match self.left.checked_sub(text.len()) {
+                Some(left) => self.left = left,
+                None => value = Value::Unknown,
+            }
+        }
         self.used.insert(name.to_owned());
         if value == Value::Unknown {
             self.unknown.insert(name.to_owned());

@@ -29,16 +29,17 @@ impl ShellPattern {
 
     /// Returns a text without the shortest or longest matching prefix.
     pub(super) fn without_prefix<'a>(&self, text: &'a str, is_longest: bool) -> &'a str {
-        let mut fitting = ends(text).filter(|end| self.fits(&text[..*end]));
+        let mut fitting = self.fitting(text).into_iter();
         let end = if is_longest { fitting.next_back() } else { fitting.next() };
         &text[end.unwrap_or_default()..]
     }
 
     /// Returns a text without the shortest or longest matching suffix.
     pub(super) fn without_suffix<'a>(&self, text: &'a str, is_longest: bool) -> &'a str {
-        let mut fitting = ends(text).filter(|start| self.fits(&text[*start..]));
-        let start = if is_longest { fitting.next() } else { fitting.next_back() };
-        &text[..start.unwrap_or(text.len())]
+        let reversed = Self(self.0.iter().rev().copied().collect());
+        let mut fitting = reversed.fitting(&text.chars().rev().collect::<String>()).into_iter();
+        let length = if is_longest { fitting.next_back() } else { fitting.next() };
+        &text[..text.len() - length.unwrap_or_default()]
     }
 
     /// Replaces the first match or all matches in a text. Matches are the longest ones.
@@ -47,8 +48,8 @@ impl ShellPattern {
         while at <= text.len() {
             let rest = &text[at..];
             let step = rest.chars().next().map_or(1, char::len_utf8);
-            let found = ends(rest).rfind(|end| self.fits(&rest[..*end]));
-            // An empty match right after another match does not count.
+            let found = self.fitting(rest).pop();
+            // An empty match right after another one does not count.
             let Some(length) = found.filter(|length| *length > 0 || last != Some(at)) else {
                 at += step;
                 continue;
@@ -66,13 +67,16 @@ impl ShellPattern {
         out
     }
 
-    /// Returns whether a whole text matches, in time linear in both.
-    fn fits(&self, text: &str) -> bool {
+    /// The lengths of the beginnings of a text that fit, the shortest first. Takes time linear in
+    /// the pattern and in the part of the text that may still fit.
+    fn fitting(&self, text: &str) -> Vec<usize> {
         let mut at = vec![false; self.0.len() + 1];
         at[0] = true;
         self.skip_any(&mut at);
-        for c in text.chars() {
-            let mut next = vec![false; at.len()];
+        let (mut found, mut next) = (Vec::new(), at.clone());
+        for (start, c) in text.char_indices() {
+            found.extend(at[self.0.len()].then_some(start));
+            next.fill(false);
             for (index, token) in self.0.iter().enumerate().filter(|(index, _)| at[*index]) {
                 match token {
                     Token::Any if c != '\n' => next[index] = true,
@@ -81,10 +85,14 @@ impl ShellPattern {
                     _ => {}
                 }
             }
-            at = next;
+            if !next.contains(&true) {
+                return found;
+            }
+            std::mem::swap(&mut at, &mut next);
             self.skip_any(&mut at);
         }
-        at[self.0.len()]
+        found.extend(at[self.0.len()].then_some(text.len()));
+        found
     }
 
     fn skip_any(&self, at: &mut [bool]) {
@@ -92,9 +100,4 @@ impl ShellPattern {
             at[index + 1] |= at[index];
         }
     }
-}
-
-/// Returns every position between two characters, with the start and the end.
-fn ends(text: &str) -> impl DoubleEndedIterator<Item = usize> {
-    text.char_indices().map(|(at, _)| at).chain(std::iter::once(text.len()))
 }

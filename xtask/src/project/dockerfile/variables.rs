@@ -79,6 +79,8 @@ pub(super) struct Scope {
     variables: BTreeMap<String, Value>,
     /// Their names, in the order of their last change.
     order: Vec<String>,
+    /// Bytes of the values.
+    bytes: usize,
     /// Whether an unknown image may set variables.
     foreign: bool,
     /// The current directory; unknown after a foreign image until an absolute WORKDIR.
@@ -86,6 +88,10 @@ pub(super) struct Scope {
     /// The values of USER and SHELL.
     settings: BTreeMap<&'static str, String>,
 }
+
+/// The most bytes of all variables of a step. A value that exceeds it is unknown: each step has a
+/// copy.
+const LONGEST_VALUES: usize = 128 << 10;
 
 impl Scope {
     /// Returns the state of a variable.
@@ -178,6 +184,15 @@ impl Scope {
     fn set_variable(&mut self, name: String, value: Value) {
         self.order.retain(|known| *known != name);
         self.order.push(name.clone());
+        let bytes = |value: Option<&Value>| match value {
+            Some(Value::Set(text)) => text.len(),
+            _ => 0,
+        };
+        // What BuildKit sets by itself is not counted.
+        let others = self.bytes.saturating_sub(bytes(self.variables.get(&name)));
+        let fits = others + bytes(Some(&value)) <= LONGEST_VALUES;
+        let value = if fits { value } else { Value::Unknown };
+        self.bytes = others + bytes(Some(&value));
         self.variables.insert(name, value);
     }
 
@@ -278,21 +293,44 @@ impl Dockerfile {
         inputs: &Inputs,
         visit: &mut dyn FnMut(&Instruction, &Scope),
     ) -> Scope {
-        let mut scope = match self.base(stage, inputs) {
-            Base::Scratch => {
-                Scope::on(&ImageConfig { workdir: Some(String::new()), ..ImageConfig::default() })
-            }
+        // The stages that this one stands on, the lowest first.
+        let mut stages = vec![stage];
+        let mut base = self.base(stage, inputs);
+        while let Base::Stage(below) = base {
+            stages.insert(0, below);
+            base = self.base(below, inputs);
+        }
+        let mut scope = match base {
             Base::Foreign(name) => match inputs.images.get(&name) {
                 Some(image) => Scope::on(image),
                 None => Scope { foreign: true, ..Scope::default() },
             },
-            Base::Stage(base) => self.walk(base, inputs, &mut |_, _| {}).inherited(),
+            Base::Scratch | Base::Stage(_) => {
+                Scope::on(&ImageConfig { workdir: Some(String::new()), ..ImageConfig::default() })
+            }
         };
         let globals = self.globals(inputs);
+        for below in stages.iter().copied().filter(|below| *below != stage) {
+            self.walk_one(below, inputs, &globals, &mut scope, &mut |_, _| {});
+            scope = scope.inherited();
+        }
+        self.walk_one(stage, inputs, &globals, &mut scope, visit);
+        scope
+    }
+
+    /// Goes through the instructions of one stage.
+    fn walk_one(
+        &self,
+        stage: usize,
+        inputs: &Inputs,
+        globals: &BTreeMap<String, Value>,
+        scope: &mut Scope,
+        visit: &mut dyn FnMut(&Instruction, &Scope),
+    ) {
         for instruction in self.effective(stage, inputs) {
-            visit(instruction, &scope);
+            visit(instruction, scope);
             match instruction.keyword.as_str() {
-                "ARG" => self.argument(instruction, inputs, &globals, &mut scope),
+                "ARG" => self.argument(instruction, inputs, globals, scope),
                 "ENV" => {
                     let before = scope.clone();
                     for (name, value) in pairs(&instruction.rest, self.escape) {
@@ -311,7 +349,6 @@ impl Dockerfile {
                 _ => {}
             }
         }
-        scope
     }
 }
 

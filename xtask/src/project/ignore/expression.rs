@@ -30,7 +30,7 @@ pub(super) fn alternatives(expression: &str) -> Option<Vec<Vec<Item>>> {
             '$' => items.push(Item::End),
             '.' => {
                 parser.take("*")?;
-                items.push(Item::Many(Class::all_but('\n')));
+                items.push(Item::many(Class::all_but('\n')));
                 is_atom = false;
             }
             '(' => {
@@ -41,11 +41,11 @@ pub(super) fn alternatives(expression: &str) -> Option<Vec<Vec<Item>>> {
             '[' => {
                 let class = parser.class()?;
                 let is_many = parser.take("*").is_some();
-                items.push(if is_many { Item::Many(class) } else { Item::One(class) });
+                items.push(if is_many { Item::many(class) } else { Item::one(class) });
                 is_atom = !is_many;
             }
             '\\' => items.push(parser.escape()?),
-            _ => items.push(Item::One(Class::one(c))),
+            _ => items.push(Item::one(Class::one(c))),
         }
     }
     Some(found)
@@ -108,8 +108,8 @@ impl Parser<'_> {
             'b' => self.next().map(|_| Item::Boundary(true)),
             'B' => self.next().map(|_| Item::Boundary(false)),
             _ => match self.perl_class() {
-                Some((ranges, is_negated)) => Some(Item::One(Class { ranges, is_negated })),
-                None => Some(Item::One(Class::one(self.character()?))),
+                Some((ranges, is_negated)) => Some(Item::one(Class { ranges, is_negated })),
+                None => Some(Item::one(Class::one(self.character()?))),
             },
         }
     }

@@ -42,10 +42,11 @@ impl Pattern {
     pub(super) fn matches(&self, path: &str) -> Result<bool, BadPattern> {
         match &self.kind {
             Kind::Exact => Ok(path == self.text),
-            Kind::Prefix(length) => Ok(path.starts_with(&self.text[..*length])),
+            // As bytes: Go cuts two bytes off a pattern that begins with a byte order mark.
+            Kind::Prefix(length) => Ok(path.as_bytes().starts_with(&self.text.as_bytes()[..*length])),
             Kind::Suffix => {
-                let suffix = &self.text[2..];
-                Ok(path.ends_with(suffix) || suffix.strip_prefix('/') == Some(path))
+                let (path, suffix) = (path.as_bytes(), &self.text.as_bytes()[2..]);
+                Ok(path.ends_with(suffix) || suffix.strip_prefix(b"/") == Some(path))
             }
             Kind::Program(program) => Ok(program.matches(path)),
             Kind::Invalid => Err(BadPattern),

@@ -2,6 +2,8 @@
 //! `.*`, `(.*/)?`, `{2,3}` and alternatives. They run in time linear in the path, for every
 //! pattern.
 
+use std::sync::Arc;
+
 use super::expression::{alternatives, glob_class};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,8 +16,8 @@ pub(super) struct Program {
 /// A step of an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Item {
-    One(Class),
-    Many(Class),
+    One(Arc<Class>),
+    Many(Arc<Class>),
     /// Jumps over the next item, or goes to it.
     Maybe,
     /// `.*/`
@@ -26,6 +28,16 @@ pub(super) enum Item {
     Boundary(bool),
     /// The end of an alternative.
     Match,
+}
+
+impl Item {
+    pub(super) fn one(class: Class) -> Self {
+        Self::One(Arc::new(class))
+    }
+
+    pub(super) fn many(class: Class) -> Self {
+        Self::Many(Arc::new(class))
+    }
 }
 
 /// A set of characters.
@@ -68,19 +80,19 @@ impl Program {
         while let Some(c) = rest.chars().next() {
             rest = &rest[c.len_utf8()..];
             match c {
-                '*' => items.push(Item::Many(Class::all_but('/'))),
-                '?' => items.push(Item::One(Class::all_but('/'))),
+                '*' => items.push(Item::many(Class::all_but('/'))),
+                '?' => items.push(Item::one(Class::all_but('/'))),
                 '\\' => {
                     let next = rest.chars().next()?;
                     rest = &rest[next.len_utf8()..];
-                    items.push(Item::One(Class::one(next)));
+                    items.push(Item::one(Class::one(next)));
                 }
                 '[' => {
                     let (class, after) = glob_class(rest)?;
                     rest = after;
-                    items.push(Item::One(class));
+                    items.push(Item::one(class));
                 }
-                _ => items.push(Item::One(Class::one(c))),
+                _ => items.push(Item::one(Class::one(c))),
             }
         }
         items.push(Item::End);
@@ -160,25 +172,26 @@ impl Run<'_> {
     }
 
     fn enter(&mut self, index: usize, before: Option<char>, after: Option<char>) {
-        if std::mem::replace(&mut self.seen[index], self.round) == self.round {
-            return;
-        }
         let is_word = |c: Option<char>| c.is_some_and(|c| c == '_' || c.is_ascii_alphanumeric());
-        match &self.program.items[index] {
-            Item::Match => self.found = true,
-            Item::Many(_) => {
-                self.at.push(index);
-                self.enter(index + 1, before, after);
+        // Expressions have thousands of items that may be jumped over, so this does not recurse.
+        let mut open = vec![index];
+        while let Some(index) = open.pop() {
+            if std::mem::replace(&mut self.seen[index], self.round) == self.round {
+                continue;
             }
-            Item::Maybe => {
-                self.enter(index + 1, before, after);
-                self.enter(index + 2, before, after);
+            match &self.program.items[index] {
+                Item::Match => self.found = true,
+                Item::Many(_) => {
+                    self.at.push(index);
+                    open.push(index + 1);
+                }
+                Item::Maybe => open.extend([index + 2, index + 1]),
+                Item::Start if before.is_some() => {}
+                Item::End if after.is_some() => {}
+                Item::Boundary(wanted) if (is_word(before) != is_word(after)) != *wanted => {}
+                Item::Start | Item::End | Item::Boundary(_) => open.push(index + 1),
+                Item::One(_) | Item::UpToSlash => self.at.push(index),
             }
-            Item::Start if before.is_some() => {}
-            Item::End if after.is_some() => {}
-            Item::Boundary(wanted) if (is_word(before) != is_word(after)) != *wanted => {}
-            Item::Start | Item::End | Item::Boundary(_) => self.enter(index + 1, before, after),
-            Item::One(_) | Item::UpToSlash => self.at.push(index),
         }
     }
 }
