@@ -17,6 +17,8 @@ mod error;
 mod exec;
 mod files;
 mod forecast;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod host;
 mod json;
 mod layout;

@@ -51,6 +51,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("cli", "redact error host layout args session text process commands"),
     ("lib", ""),
     ("testing", "*"),
+    ("fuzz", "*"),
 ];
 
 /// The rooms that may write files or start processes, each with the purpose.
@@ -65,6 +66,7 @@ const WRITERS: &[(&str, &str)] = &[
     ("record", "the history of builds"),
     ("exec", "steps and builds"),
     ("smoke", "containers and their files"),
+    ("fuzz", "files of a target, without a test's guard"),
     ("bench", "a copy of the project and second machines"),
     ("commands", "scratch directories, bundles, cargo"),
 ];
