@@ -113,7 +113,7 @@ fn wrong_arguments_fail_before_anything_is_done() {
 }
 
 /// Writes a bundle whose description is `bundle`: compact JSON with its fields in order.
-fn write_bundle(path: &Path, bundle: &str, blobs: &[&[u8]]) {
+pub(crate) fn write_bundle(path: &Path, bundle: &str, blobs: &[&[u8]]) {
     let mut archive = tar::Builder::new(File::create(path).expect("a file"));
     let mut append = |name: &str, data: &[u8]| {
         let mut header = tar::Header::new_ustar();
@@ -126,7 +126,7 @@ fn write_bundle(path: &Path, bundle: &str, blobs: &[&[u8]]) {
     blobs.iter().for_each(|blob| append(&format!("blobs/sha256/{}", digest(blob)), blob));
 }
 
-fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 

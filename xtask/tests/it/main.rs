@@ -10,6 +10,7 @@ mod budget;
 mod builders;
 mod builds;
 mod bundle;
+mod bundle_hostile;
 mod clear;
 mod cli;
 mod declared;
@@ -47,6 +48,7 @@ mod smoke;
 mod store;
 mod store_shared;
 mod text;
+mod users_view;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -81,6 +81,7 @@ const TOPICS: [&[&str]; 2] = [
     &[
         "budget",
         "bundle",
+        "bundle_hostile",
         "clear",
         "engine_daemon",
         "mounts_in_use",

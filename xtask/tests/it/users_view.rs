@@ -1,0 +1,121 @@
+//! What a user sees where the machine does not do as it should: an engine that hangs, a home
+//! directory that cannot be written.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::common::{COMPOSE, Project, files, run_as_nobody, skip};
+
+/// Limits the time of a failing test.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Every command that asks an engine, outside of this workspace.
+const COMMANDS: &[&[&str]] = &[
+    &["build", "app", "--file", "compose.yaml"],
+    &["plan", "app", "--file", "compose.yaml"],
+    &["cache", "du"],
+    &["cache", "export", "--to", "bundle.tar"],
+    &["cache", "clear", "builder", "--yes"],
+    &["builder", "status"],
+    &["builder", "up"],
+    &["builder", "down"],
+    &["smoke", "durango-test/none"],
+    &["outdated", "durango-test/none"],
+    &["doctor"],
+];
+
+/// A project whose `docker` never answers; each call leaves a file.
+fn stalled() -> Project {
+    let project = Project::new(&[
+        ("compose.yaml", COMPOSE),
+        ("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN true\n"),
+        ("script", "#!/bin/sh\n: >\"$0.called\"\nexec sleep 1000\n"),
+    ]);
+    fs::create_dir(project.path("bin")).expect("made");
+    // Copied by another process: a test that starts a program just now would share a descriptor
+    // that is open for writing, and a program in such a file cannot run.
+    let mut copy = Command::new("install");
+    copy.args(["-m", "755"]).args([project.path("script"), project.path("bin/docker")]);
+    assert!(copy.status().expect("install runs").success());
+    let path = format!("{}:/usr/bin:/bin", project.path("bin").display());
+    project.env("PATH", &path)
+}
+
+/// Waits for what `done` gives, which `child` may also end without.
+fn wait<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = done() {
+            return value;
+        }
+        assert!(started.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn ctrl_c_ends_each_command_that_waits_for_an_engine() {
+    for args in COMMANDS {
+        let project = stalled();
+        let called = project.path("bin/docker.called");
+        let mut command = project.command(args);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        let early = wait(&format!("{args:?} asks no engine"), || {
+            let ended = child.try_wait().expect("asked");
+            (called.exists() || ended.is_some()).then_some(ended)
+        });
+        if let Some(status) = early {
+            let said = child.wait_with_output().expect("it ended").stderr;
+            panic!("{args:?} ends before it asks ({status}): {}", String::from_utf8_lossy(&said));
+        }
+        kill_process(Pid::from_child(&child), Signal::INT).expect("sent");
+        let status = wait(&format!("{args:?} hangs"), || child.try_wait().expect("asked"));
+        let said = child.wait_with_output().expect("it ended").stderr;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert_eq!(status.code(), Some(130), "{args:?}: {said}");
+        assert!(said.contains("interrupted") && !said.contains("panicked"), "{args:?}: {said}");
+        let bin = project.path("bin");
+        wait(&format!("{args:?} leaves a process"), || asleep(&bin).is_empty().then_some(()));
+    }
+}
+
+/// The calls of this `docker` that still run.
+fn asleep(bin: &Path) -> Vec<PathBuf> {
+    let processes = fs::read_dir("/proc").expect("proc").flatten();
+    let has_path = |path: &Path| {
+        let environment = fs::read(path.join("environ")).unwrap_or_default();
+        let line = fs::read(path.join("cmdline")).unwrap_or_default();
+        line.starts_with(b"sleep\0")
+            && String::from_utf8_lossy(&environment).contains(&*bin.to_string_lossy())
+    };
+    processes.map(|entry| entry.path()).filter(|path| has_path(path)).collect()
+}
+
+#[test]
+fn a_home_that_cannot_be_written_costs_no_command_its_answer() {
+    let project = Project::new(&[]);
+    let home = project.path("closed");
+    fs::create_dir(&home).expect("made");
+    fs::set_permissions(&home, Permissions::from_mode(0o555)).expect("closed");
+    let project = project.env("HOME", &home.display().to_string());
+    let table: &[(&[&str], i32, &str)] = &[
+        (&["history"], 0, ""),
+        (&["cache", "ls"], 0, ""),
+        (&["cache", "verify"], 0, ""),
+        (&["doctor"], 1, ""),
+        (&["cache", "gc"], 0, ""),
+        (&["setup"], 1, "closed/"),
+    ];
+    for (args, code, said) in table {
+        let Some(run) = run_as_nobody(&project, args) else { return skip("needs root") };
+        assert_eq!(run.code, *code, "{args:?}: {}", run.all());
+        assert!(run.all().contains(said) && !run.all().contains("panicked"), "{args:?}: {}", run.all());
+    }
+    assert!(files(&home).is_empty(), "nothing was written");
+}
