@@ -65,7 +65,11 @@ pub(crate) const fn value(name: &'static str, value: &'static str, help: &'stati
 pub(crate) const GLOBAL: &[Opt] = &[
     switch("--json", "one JSON document on stdout, everything else on stderr"),
     value("--cache-dir", "DIR", "the store [DURANGO_CACHE_DIR, else ~/.cache/durango-builder]"),
-    value("--builder", "NAME", "the buildx builder [DURANGO_BUILDER, BUILDX_BUILDER, else the current one]"),
+    value(
+        "--builder",
+        "BUILDER",
+        "the buildx builder [DURANGO_BUILDER, BUILDX_BUILDER, else the current one]",
+    ),
     value("--progress", "MODE", "auto, plain, quiet or rawjson [auto]"),
     value("--color", "WHEN", "auto, always or never [auto; NO_COLOR]"),
     Opt { name: "--verbose", short: Some("-v"), value: None, help: "show each command that is run" },

@@ -22,7 +22,7 @@ pub mod cli {
         pub use crate::cli::parse::command_line;
     }
     pub mod table {
-        pub use crate::cli::table::COMMANDS;
+        pub use crate::cli::table::{COMMANDS, all};
     }
 }
 pub mod commands {

@@ -1,8 +1,9 @@
-//! The command line: one table of commands ([`table`]), from which come parsing, help, dispatch and
-//! the README's list.
+//! The command line: one table of commands ([`table`]) for parsing, help and dispatch.
 
 pub(crate) mod help;
+mod options;
 pub(crate) mod parse;
+mod subcommands;
 pub(crate) mod table;
 
 use std::ffi::OsString;
@@ -20,8 +21,8 @@ use crate::session::Globals;
 use crate::session::Session;
 use crate::text::output;
 
-/// Parses and runs a command line. Whether `--json` was given comes beside the result, so that
-/// errors can follow it.
+/// Parses and runs a command line. Returns whether `--json` was given, too, so that errors can
+/// follow it.
 pub(crate) fn run(args: Vec<OsString>, host: Host) -> (bool, Result<u8>) {
     let json = args.iter().any(|arg| arg == "--json");
     (json, dispatch(args, host))
@@ -32,19 +33,23 @@ fn dispatch(args: Vec<OsString>, host: Host) -> Result<u8> {
     redactor.learn_variables(&host.env);
     output::protect(&redactor);
     let wants_help = args.is_empty() || args.iter().any(|arg| arg == "--help" || arg == "-h");
-    let name = args.iter().filter_map(|arg| arg.to_str()).find(|arg| table::find(arg).is_some());
     if wants_help || args.first().is_some_and(|arg| arg == "help") {
-        out!("{}", name.and_then(table::find).map_or_else(help::overview, help::command));
+        let topic = parse::help_topic(args)?;
+        out!("{}", topic.map_or_else(help::overview, |topic| help::command(&topic.path, topic.command)));
         return Ok(0);
     }
     let (command, parsed) = parse::command_line(args)?;
-    let globals = Globals::from_parsed(&parsed)?;
+    let session = session(host, Globals::from_parsed(&parsed)?, redactor)?;
+    let run = command.run.ok_or_else(|| error::usage(help::command(command.name, command)))?;
+    run(&session, &parsed).map_err(|error| error::redacted(&error, &session.redactor))
+}
+
+fn session(host: Host, globals: Globals, redactor: Redactor) -> Result<Session> {
     let layout = Layout::find(&host, globals.cache_dir.as_deref())?;
     let sh = Shell::new()
         .map_err(|source| error::usage(format!("failed to read the current directory: {source}")))?;
-    let session = Session { sh, host, layout, globals, redactor };
-    (command.run)(&session, &parsed).map_err(|error| error::redacted(&error, &session.redactor))
+    Ok(Session { sh, host, layout, globals, redactor })
 }
 
-/// What a command's function looks like; it gives the exit code.
+/// The function of a command. Returns the exit code.
 pub(crate) type Run = fn(&Session, &Parsed) -> Result<u8>;

@@ -1,4 +1,4 @@
-//! `bench`: rebuilds of a copy of the images beside plain buildx, as ratios of one run.
+//! `bench`: rebuilds of a copy of the images next to plain buildx, as ratios of one run.
 
 use anyhow::Result;
 
@@ -12,24 +12,22 @@ use crate::process::stdio::{out, outln};
 use crate::session::Session;
 use crate::text::suggestion;
 
-/// The word for the chaos harness in place of a case.
-const CHAOS: &str = "chaos";
 /// The case that takes as long as one lets it.
 const FORECAST: &str = "forecast";
 
-/// Runs `bench`.
-pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
-    let number = |name: &str| match parsed.one(name)? {
+/// The number that an option gives.
+fn number(parsed: &Parsed, name: &str) -> Result<Option<u64>> {
+    match parsed.one(name)? {
         Some(text) => text.parse().map(Some).map_err(|_| usage(format!("`{name} {text}` is not a number"))),
         None => Ok(None),
-    };
-    let (minutes, seed) = (number("--minutes")?, number("--seed")?.unwrap_or(1));
-    if let Some((_, names)) = parsed.free.split_first().filter(|(first, _)| *first == CHAOS) {
-        return chaos(session, &ChaosOptions { minutes, seed, names: names.to_vec() });
     }
+}
+
+/// Runs `bench`.
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let (minutes, seed) = (number(parsed, "--minutes")?, number(parsed, "--seed")?.unwrap_or(1));
     if minutes.is_some() && !parsed.free.iter().any(|name| name == FORECAST) {
-        let words = format!("`--minutes` is an option of `bench {CHAOS}` and `bench {FORECAST}` alone");
-        return Err(usage(words));
+        return Err(usage(format!("`--minutes` is for `bench {FORECAST}` and `bench chaos` alone")));
     }
     let known = || bench::CASES.iter().map(|case| case.name);
     if let Some(unknown) = parsed.free.iter().find(|name| !known().any(|case| case == *name)) {
@@ -37,7 +35,7 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         let near = suggestion(unknown, known());
         return Err(usage(format!("unknown case `{unknown}`{near}\nthe cases: {}", names.join(", "))));
     }
-    let edits = usize::try_from(number("--edits")?.unwrap_or(200)).unwrap_or(usize::MAX);
+    let edits = usize::try_from(number(parsed, "--edits")?.unwrap_or(200)).unwrap_or(usize::MAX);
     let forecast = ForecastOptions { edits, minutes, seed };
     session.layout.require_images()?;
     let rows = Bench::new(session)?.run(&parsed.free, forecast)?;
@@ -49,9 +47,12 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     Ok(u8::from(rows.iter().any(|row| !row.within)))
 }
 
-/// `bench chaos [FAULT...]`: faults of all kinds on a private engine. 1 where a condition did not
+/// Runs `bench chaos`: faults of all kinds on a private engine. Returns 1 if a condition did not
 /// hold.
-fn chaos(session: &Session, options: &ChaosOptions) -> Result<u8> {
+pub(crate) fn chaos(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let minutes = number(parsed, "--minutes")?;
+    let seed = number(parsed, "--seed")?.unwrap_or(1);
+    let options = &ChaosOptions { minutes, seed, names: parsed.free.clone() };
     let known = chaos::names();
     let is_known = |name: &&String| known.iter().any(|fault| fault.starts_with(name.as_str()));
     if let Some(unknown) = options.names.iter().find(|name| !is_known(name)) {

@@ -24,25 +24,10 @@ use crate::step::Step;
 /// The engine answers such questions in milliseconds.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs `builder`.
-pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
-    let name = parsed.free.get(1).map(String::as_str);
-    if let Some(extra) = parsed.free.get(2) {
-        return Err(usage(format!("`builder` does not take the argument `{extra}`\none builder at a time")));
-    }
-    match parsed.free.first().map(String::as_str) {
-        Some("up") => up(session, parsed, &named(session, name)?),
-        Some("status") => status(session, &named(session, name)?),
-        Some("down") => down(session, parsed, &named(session, name)?),
-        other => {
-            Err(usage(format!("unknown `builder {}`\nuse up, status or down", other.unwrap_or_default())))
-        }
-    }
-}
-
-/// The builder that is meant: the one named, else `--builder`, else the one that builds use, else
+/// The builder that is meant: the argument, else `--builder`, else the one that builds use, else
 /// [`NAME`].
-fn named(session: &Session, name: Option<&str>) -> Result<String> {
+fn named(session: &Session, parsed: &Parsed) -> Result<String> {
+    let name = parsed.free.first().map(String::as_str);
     let known = || engine_facts::chosen_builder(session).unwrap_or_else(|| NAME.into());
     let name = name.or(session.globals.builder.as_deref()).map_or_else(known, str::to_lowercase);
     let is_good = name.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -55,7 +40,9 @@ fn named(session: &Session, name: Option<&str>) -> Result<String> {
     Ok(name)
 }
 
-fn up(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
+/// Runs `builder up`.
+pub(crate) fn up(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let name = &named(session, parsed)?;
     let made = made(session, name);
     let spec = builder_options::spec(session, parsed, name, made.as_ref())?;
     engine_facts::check(session).map_err(Problem::into_error)?;
@@ -89,7 +76,9 @@ fn up(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
     Ok(0)
 }
 
-fn down(session: &Session, parsed: &Parsed, name: &str) -> Result<u8> {
+/// Runs `builder down`.
+pub(crate) fn down(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let name = &named(session, parsed)?;
     let purge = parsed.flag("--purge");
     engine_facts::check(session).map_err(Problem::into_error)?;
     let made = made(session, name);
@@ -130,7 +119,9 @@ fn confirm(session: &Session, name: &str, facts: &BuilderFacts) -> Result<()> {
     Ok(())
 }
 
-fn status(session: &Session, name: &str) -> Result<u8> {
+/// Runs `builder status`.
+pub(crate) fn status(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let name = &named(session, parsed)?;
     engine_facts::check(session).map_err(Problem::into_error)?;
     let mut report = BuilderReport::new(name, builders::read(session, name)?);
     report.made_by_xtask = made(session, name).is_some();

@@ -15,27 +15,9 @@ use crate::report::{history, store};
 use crate::session::Session;
 use crate::store::contents::{Contents, ItemKind};
 use crate::store::entry;
-use crate::text::suggestion;
 
 /// Runs `history`.
-pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
-    match parsed.free.split_first() {
-        None => list(session, parsed),
-        Some((word, ids)) if word == "rm" => remove(session, parsed, ids),
-        Some((word, _)) => {
-            let near = suggestion(word, std::iter::once("rm"));
-            Err(usage(format!(
-                "unknown `history {word}`{near}\nuse `history rm`, or `cargo xtask report {word}` to show \
-                 one build"
-            )))
-        }
-    }
-}
-
-fn list(session: &Session, parsed: &Parsed) -> Result<u8> {
-    if let Some(option) = ["--all", "--yes", "--dry-run"].into_iter().find(|option| parsed.flag(option)) {
-        return Err(usage(format!("`history` does not take `{option}`\nit is for: history rm")));
-    }
+pub(crate) fn list(session: &Session, _: &Parsed) -> Result<u8> {
     let builds = read::all(&session.layout);
     let (rows, trends) = (history::rows(&builds), history::trends(&builds));
     if session.globals.json {
@@ -46,7 +28,9 @@ fn list(session: &Session, parsed: &Parsed) -> Result<u8> {
     Ok(0)
 }
 
-fn remove(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
+/// Runs `history rm`.
+pub(crate) fn rm(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let words = &parsed.free;
     let all = parsed.flag("--all");
     if all != words.is_empty() {
         return Err(usage("`history rm` needs builds or --all\nfor example: cargo xtask history rm latest"));

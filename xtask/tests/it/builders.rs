@@ -149,7 +149,7 @@ fn impossible_requests_fail_at_once() {
         .fails(2, &["file `none.pem` not found"]);
     up(&["a b"]).fails(2, &["is not a valid builder name"]);
     up(&["--size", "lots"]).fails(2, &["`--size lots` is not a size of a builder"]);
-    project.run(&["builder", "sideways"]).fails(2, &["use up, status or down"]);
+    project.run(&["builder", "sideways"]).fails(2, &["the subcommands of `builder`: up, status, down"]);
     project.run(&["builder", "down", "default"]).fails(2, &["xtask did not create"]);
     project.build(&["app", "--builder", "nobody"]).1.fails(2, &["builder `nobody` not found"]);
 }

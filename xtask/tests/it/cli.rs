@@ -13,24 +13,45 @@ fn help_comes_from_the_table_on_stdout() {
             .iter()
             .for_each(|command| assert!(run.stdout.contains(command.summary), "{}", run.all()));
     }
-    for command in table::COMMANDS {
-        let run = project.run(&[command.name, "--help"]);
+    for (path, command) in table::all() {
+        let words: Vec<&str> = path.split(' ').collect();
+        let run = project.run(&[&words[..], &["--help"]].concat());
         run.succeeds();
-        let options = command.options.iter().copied().flatten();
-        options.for_each(|opt| assert!(run.stdout.contains(opt.name), "{} lacks {}", command.name, opt.name));
+        assert_eq!(project.run(&[&["help"], &words[..]].concat()).stdout, run.stdout);
+        command
+            .own_options()
+            .for_each(|opt| assert!(run.stdout.contains(opt.name), "{path} lacks {}", opt.name));
+        let subcommands = command.subcommands.iter();
+        subcommands.for_each(|sub| assert!(run.stdout.contains(sub.summary), "{path} lacks {}", sub.name));
+    }
+}
+
+/// The help of one subcommand has the options of no other.
+#[test]
+fn help_of_a_subcommand_has_its_own_options_alone() {
+    let project = Project::new(&[]);
+    for (args, has, lacks) in [
+        (["cache", "gc"], &["--budget", "--keep"][..], &["--to", "--yes", "--platform"][..]),
+        (["cache", "export"], &["--to", "[IMAGE...]"], &["--from", "--budget"]),
+        (["builder", "up"], &["--endpoint", "[BUILDER]"], &["--purge"]),
+        (["builder", "down"], &["--purge"], &["--endpoint", "--image"]),
+        (["history", "rm"], &["--all", "[BUILD...]"], &["--against"]),
+    ] {
+        let help = project.run(&[&args[..], &["--help"]].concat()).stdout;
+        for word in has {
+            assert!(help.contains(word), "{args:?} lacks {word}: {help}");
+        }
+        for word in lacks {
+            assert!(!help.contains(word), "{args:?} has {word}: {help}");
+        }
     }
 }
 
 #[test]
-fn the_table_is_sound() {
-    for (index, command) in table::COMMANDS.iter().enumerate() {
-        assert!(
-            table::COMMANDS[..index].iter().all(|other| other.name != command.name),
-            "{} twice",
-            command.name
-        );
-        assert!(command.example.starts_with(command.name), "the example of {}", command.name);
-        assert!(!command.summary.ends_with('.') && !command.summary.is_empty());
+fn help_of_an_unknown_command_is_an_error() {
+    let project = Project::new(&[]);
+    for args in [&["bild", "--help"][..], &["help", "bild"]] {
+        project.run(args).fails(2, &["unknown command `bild`", "did you mean `build`"]);
     }
 }
 
@@ -52,6 +73,10 @@ fn wrong_arguments_end_with_2_and_one_error() {
         (&["base-build", "extra"], &["does not take the argument `extra`"]),
         (&["smoke", "a", "b"], &["does not take the argument `b`"]),
         (&["build"], &["`build` needs TARGET"]),
+        (&["cache", "gcc"], &["unknown command `cache gcc`", "did you mean `gc`"]),
+        (&["cache", "gc", "--yes"], &["`cache gc` does not take `--yes`", "it is for: cache clear"]),
+        (&["builder"], &["`builder` needs a subcommand: up, status, down"]),
+        (&["builder", "up", "a", "b"], &["`builder up` does not take the argument `b`"]),
         (&["build", "app", "--file"], &["`--file` needs FILE"]),
         (&["base-build", "--progress", "loud"], &["`--progress loud` is unknown"]),
         (&["base-build", "--builder", "a", "--builder", "b"], &["duplicate option `--builder`"]),

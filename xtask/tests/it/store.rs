@@ -122,7 +122,7 @@ fn wrong_arguments_are_errors() {
         (&["cache", "gc", "--older-than", "x"], "`--older-than x` is not a number"),
         (&["cache", "clear", "layer"], "did you mean `layers`?"),
         (&["cache", "clear", "layers"], "add --yes"),
-        (&["cache", "clear", "--yes"], "needs the kinds to clear"),
+        (&["cache", "clear", "--yes"], "`cache clear` needs KIND"),
         (&["cache", "lss"], "did you mean `ls`?"),
         (&["cache", "ls", "--budget", "1"], "`cache ls` does not take `--budget`"),
     ];

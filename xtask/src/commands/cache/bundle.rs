@@ -36,9 +36,9 @@ use crate::store::{fresh, layout_check, mount};
 use crate::text::size::show as human;
 
 /// `cache export --to PLACE [IMAGE...]`.
-pub(super) fn export(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
+pub(crate) fn export(session: &Session, parsed: &Parsed) -> Result<u8> {
     let (started, dry_run) = (Instant::now(), parsed.flag("--dry-run"));
-    let to = place(session, parsed, "--to")?;
+    let to = place(session, parsed, "export", "--to")?;
     if to == BundlePlace::Pipe && session.globals.json && !dry_run {
         return Err(usage("`--to -` and `--json` both write to stdout\nname a file, or leave out --json"));
     }
@@ -54,7 +54,7 @@ pub(super) fn export(session: &Session, parsed: &Parsed, words: &[String]) -> Re
     let platform = platform(session);
     let (stock, warnings) = stock(session);
     warnings.iter().for_each(|warning| errln!("warning: {warning}"));
-    let wanted = wanted(session, parsed, words, &stock, &platform)?;
+    let wanted = wanted(session, parsed, &stock, &platform)?;
     let mut plan = bundle::plan(&stock, &wanted, base::held(session), &platform, session.host.now)?;
     if dry_run {
         let bytes = plan.bytes();
@@ -96,9 +96,9 @@ fn finish(
 }
 
 /// `cache import --from PLACE`.
-pub(super) fn import(session: &Session, parsed: &Parsed, _: &[String]) -> Result<u8> {
+pub(crate) fn import(session: &Session, parsed: &Parsed) -> Result<u8> {
     let started = Instant::now();
-    let from = place(session, parsed, "--from")?;
+    let from = place(session, parsed, "import", "--from")?;
     if from == BundlePlace::Pipe && std::io::stdin().is_terminal() {
         return Err(usage(
             "failed to import: stdin is a terminal\nname a file, or pipe the bundle: ssh HOST ... | cargo \
@@ -162,9 +162,8 @@ fn declared(session: &Session, options: &BuildOptions) -> Result<Declaration> {
 }
 
 /// `-`, a folder, or a file: one that is there, or a name that ends with `.tar`.
-fn place(session: &Session, parsed: &Parsed, option: &str) -> Result<BundlePlace> {
+fn place(session: &Session, parsed: &Parsed, sub: &str, option: &str) -> Result<BundlePlace> {
     let Some(text) = parsed.one(option)?.filter(|text| !text.is_empty()) else {
-        let sub = &parsed.free[0];
         return Err(usage(format!(
             "`cache {sub}` needs {option}\nfor example: cargo xtask cache {sub} {option} cache.tar"
         )));
@@ -225,14 +224,8 @@ fn layers(dir: &Path) -> Result<Layers> {
 
 /// What the words mean by the declaration, where that can be read: names of its targets, else of
 /// images.
-fn wanted(
-    session: &Session,
-    parsed: &Parsed,
-    words: &[String],
-    stock: &Stock,
-    platform: &str,
-) -> Result<Wanted> {
-    let mut wanted = Wanted { images: words.to_vec(), ..Wanted::default() };
+fn wanted(session: &Session, parsed: &Parsed, stock: &Stock, platform: &str) -> Result<Wanted> {
+    let mut wanted = Wanted { images: parsed.free.clone(), ..Wanted::default() };
     let options = BuildOptions::new(session, parsed, Vec::new())?;
     let declaration = match declared(session, &options) {
         Ok(declaration) => declaration,

@@ -21,7 +21,8 @@ use crate::store::key::Key;
 
 /// Runs `cache key`; without a target, of all that are declared. It needs buildx to read the
 /// declaration, and no engine.
-pub(super) fn run(session: &Session, parsed: &Parsed, targets: &[String]) -> Result<u8> {
+pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let targets = &parsed.free;
     let options = BuildOptions::new(session, parsed, targets.to_vec())?;
     check_files(&options.files)?;
     let env = secrets::read(&session.host).paths();

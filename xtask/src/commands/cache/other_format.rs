@@ -18,7 +18,7 @@ use crate::store::lock::Lock;
 use crate::store::version;
 
 /// Removes everything that a store of that format holds.
-pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String], text: &str) -> Result<u8> {
+pub(super) fn clear(session: &Session, parsed: &Parsed, text: &str) -> Result<u8> {
     let layout = &session.layout;
     let Ok(format) = text.parse::<u32>() else {
         return Err(usage(format!(
@@ -26,7 +26,7 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String], text: 
             FORMAT + 1
         )));
     };
-    if words != ["all"] {
+    if parsed.free != ["all"] {
         return Err(usage("`--format` needs `all`\nrun: cargo xtask cache clear all --format N"));
     }
     let there = version::format(layout);

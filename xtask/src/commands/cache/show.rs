@@ -18,7 +18,7 @@ use crate::store::policy::Policy;
 use crate::store::{entry, mount};
 
 /// `cache ls`.
-pub(super) fn ls(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
+pub(crate) fn ls(session: &Session, _: &Parsed) -> Result<u8> {
     check(session)?;
     let now = session.host.now;
     let (generations, damaged) = entry::generations(&session.layout);
@@ -65,7 +65,7 @@ pub(super) fn ls(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
 }
 
 /// `cache du`: the builder's records and the store in one table.
-pub(super) fn du(session: &Session, _: &Parsed, _: &[String]) -> Result<u8> {
+pub(crate) fn du(session: &Session, _: &Parsed) -> Result<u8> {
     let policy = Policy::of(&session.host)?;
     check(session)?;
     let held = facts::read(session)

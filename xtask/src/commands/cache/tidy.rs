@@ -20,7 +20,7 @@ use crate::store::{damage, entry};
 use crate::text::suggestion;
 
 /// `cache verify`: 1 if an entry is damaged, or cannot be checked.
-pub(super) fn verify(session: &Session, parsed: &Parsed, _: &[String]) -> Result<u8> {
+pub(crate) fn verify(session: &Session, parsed: &Parsed) -> Result<u8> {
     check(session)?;
     let verified = damage::verify(&session.layout);
     let dry_run = parsed.flag("--dry-run");
@@ -38,7 +38,7 @@ pub(super) fn verify(session: &Session, parsed: &Parsed, _: &[String]) -> Result
 }
 
 /// `cache gc`.
-pub(super) fn gc(session: &Session, parsed: &Parsed, _: &[String]) -> Result<u8> {
+pub(crate) fn gc(session: &Session, parsed: &Parsed) -> Result<u8> {
     let given = [parsed.one("--budget")?, parsed.one("--older-than")?, parsed.one("--keep")?];
     let policy = Policy::of(&session.host)?.with(given)?;
     let is_there = check(session)?;
@@ -87,9 +87,10 @@ const KINDS: &[(&str, &[ItemKind], bool)] = &[
 ];
 
 /// `cache clear KIND...`.
-pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String]) -> Result<u8> {
+pub(crate) fn clear(session: &Session, parsed: &Parsed) -> Result<u8> {
+    let words = &parsed.free;
     if let Some(format) = parsed.one("--format")? {
-        return other_format::clear(session, parsed, words, &format);
+        return other_format::clear(session, parsed, &format);
     }
     let (kinds, builder) = kinds(words)?;
     let dry_run = parsed.flag("--dry-run");
@@ -131,16 +132,17 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, words: &[String]) -> Res
     Ok(0)
 }
 
+/// The words that `cache clear` knows.
+pub(in crate::commands) fn kind_names() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(name, ..)| *name)
+}
+
 fn kinds(words: &[String]) -> Result<(Vec<ItemKind>, bool)> {
-    let names = || KINDS.iter().map(|(name, ..)| *name);
-    let all = names().collect::<Vec<_>>().join(", ");
-    if words.is_empty() {
-        return Err(usage(format!("`cache clear` needs the kinds to clear\none or more of {all}")));
-    }
+    let all = kind_names().collect::<Vec<_>>().join(", ");
     let (mut kinds, mut builder) = (Vec::<ItemKind>::new(), false);
     for word in words {
         let Some((_, of, also)) = KINDS.iter().find(|(name, ..)| name == word) else {
-            let near = suggestion(word, names());
+            let near = suggestion(word, kind_names());
             return Err(usage(format!(
                 "unknown kind `{word}` for `cache clear`{near}\none or more of {all}"
             )));
