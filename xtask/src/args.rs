@@ -29,6 +29,12 @@ impl Parsed {
         self.switches.iter().copied().chain(self.values.iter().map(|(name, _)| *name))
     }
 
+    /// The values of one option alone.
+    pub(crate) fn only(&self, name: &str) -> Self {
+        let values = self.values.iter().filter(|(known, _)| *known == name).cloned().collect();
+        Self { values, ..Self::default() }
+    }
+
     /// The value of an option that may be given once.
     pub fn one(&self, name: &str) -> Result<Option<String>> {
         let mut values = self.many(name);

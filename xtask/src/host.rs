@@ -23,6 +23,8 @@ pub struct Host {
     pub account_home: Option<PathBuf>,
     /// Current folder.
     pub cwd: PathBuf,
+    /// The running program.
+    pub exe: Option<PathBuf>,
     /// When the run started.
     pub now: Timestamp,
     /// Whether stdout is a terminal.
@@ -61,6 +63,7 @@ impl Host {
             path: std::env::var_os("PATH").unwrap_or_default(),
             account_home: std::env::home_dir().filter(|home| home.is_absolute()),
             cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            exe: std::env::current_exe().ok(),
             now: Timestamp::now(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
             stderr_is_terminal: std::io::stderr().is_terminal(),

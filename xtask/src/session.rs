@@ -46,6 +46,17 @@ pub enum Progress {
     RawJson,
 }
 
+/// The words of `--progress`.
+pub(crate) const PROGRESS_MODES: &[(&str, Progress)] = &[
+    ("auto", Progress::Auto),
+    ("plain", Progress::Plain),
+    ("quiet", Progress::Quiet),
+    ("rawjson", Progress::RawJson),
+];
+
+/// The words of `--color`.
+pub(crate) const COLOR_MODES: [&str; 3] = ["auto", "always", "never"];
+
 /// The global options.
 #[derive(Debug, Clone)]
 pub struct Globals {
@@ -68,14 +79,11 @@ impl Globals {
     pub fn from_parsed(parsed: &Parsed) -> Result<Self> {
         let progress = match parsed.one("--progress")?.as_deref() {
             None if parsed.flag("--quiet") => Progress::Quiet,
-            None | Some("auto") => Progress::Auto,
-            Some("plain") => Progress::Plain,
-            Some("quiet") => Progress::Quiet,
-            Some("rawjson") => Progress::RawJson,
-            Some(other) => {
-                return Err(usage(format!(
-                    "`--progress {other}` is unknown\nuse auto, plain, quiet or rawjson"
-                )));
+            None => Progress::Auto,
+            Some(word) => {
+                let known = PROGRESS_MODES.iter().find(|(known, _)| *known == word);
+                let unknown = || format!("`--progress {word}` is unknown\nuse auto, plain, quiet or rawjson");
+                known.map(|(_, progress)| *progress).ok_or_else(|| usage(unknown()))?
             }
         };
         let color = match parsed.one("--color")?.as_deref() {

@@ -21,6 +21,9 @@ pub mod cli {
     pub mod parse {
         pub use crate::cli::parse::command_line;
     }
+    pub mod reference {
+        pub use crate::cli::reference::page;
+    }
     pub mod table {
         pub use crate::cli::table::{COMMANDS, all};
     }

@@ -1,10 +1,17 @@
-//! The command line: one table of commands ([`table`]) for parsing, help and dispatch.
+//! The command line: one table of commands ([`table`]) for parsing, help, dispatch, completions,
+//! the man page and the reference.
 
+mod complete;
+mod documents;
 pub(crate) mod help;
+pub(crate) mod man;
+mod manual;
 mod options;
 pub(crate) mod parse;
+pub(crate) mod reference;
 mod subcommands;
 pub(crate) mod table;
+mod values;
 
 use std::ffi::OsString;
 
@@ -32,6 +39,11 @@ fn dispatch(args: Vec<OsString>, host: Host) -> Result<u8> {
     let redactor = Redactor::default();
     redactor.learn_variables(&host.env);
     output::protect(&redactor);
+    if args.first().is_some_and(|arg| arg == complete::COMMAND) {
+        let line = complete::Line::of(&args[1..]);
+        let globals = Globals::from_parsed(&line.options().only("--cache-dir"))?;
+        return Ok(line.answer(&session(host, globals, redactor)?));
+    }
     let wants_help = args.is_empty() || args.iter().any(|arg| arg == "--help" || arg == "-h");
     if wants_help || args.first().is_some_and(|arg| arg == "help") {
         let topic = parse::help_topic(args)?;

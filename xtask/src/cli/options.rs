@@ -110,4 +110,6 @@ pub(super) const REPORT: &[Opt] = &[
 
 pub(super) const SETUP: &[Opt] = &[switch("--undo", "restore the files, byte for byte")];
 
+pub(super) const MAN: &[Opt] = &[switch("--markdown", "the page docs/reference/cli.md instead")];
+
 pub(super) const PINS: &[Opt] = &[switch("--update", "use the newest available versions")];

@@ -1,8 +1,9 @@
 //! THE table of commands: name, arguments, options, help and function of each.
 
 use super::Run;
+use super::documents;
 use super::options::{
-    APP, BENCH, DRY_RUN, EXPLAIN, FILE, PINS, PLAN, PROVISION, REPORT, SETUP, SMOKE, TARGETS, TEST,
+    APP, BENCH, DRY_RUN, EXPLAIN, FILE, MAN, PINS, PLAN, PROVISION, REPORT, SETUP, SMOKE, TARGETS, TEST,
 };
 use super::subcommands;
 use crate::args::Opt;
@@ -121,11 +122,11 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "setup",
         args: "",
-        summary: "turn BuildKit on permanently in the shell and the daemon, or undo that",
+        summary: "turn BuildKit on permanently, install completions and the man page, or undo that",
         example: "setup --undo",
         options: &[DRY_RUN, SETUP],
         subcommands: &[],
-        run: Some(commands::setup::run),
+        run: Some(documents::setup),
     },
     Command {
         name: "pins",
@@ -171,6 +172,24 @@ pub const COMMANDS: &[Command] = &[
         options: &[PROVISION, TEST],
         subcommands: &[],
         run: Some(commands::test::run),
+    },
+    Command {
+        name: "completions",
+        args: "SHELL",
+        summary: "print the completion script of bash, zsh or fish, which `setup` installs",
+        example: "completions bash",
+        options: &[],
+        subcommands: &[],
+        run: Some(documents::completions),
+    },
+    Command {
+        name: "man",
+        args: "",
+        summary: "print the man page, which `setup` installs",
+        example: "man",
+        options: &[MAN],
+        subcommands: &[],
+        run: Some(documents::man),
     },
 ];
 

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod builder;
 pub(crate) mod cache;
+pub(crate) mod candidates;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod history;

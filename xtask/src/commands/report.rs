@@ -34,6 +34,11 @@ const FORMATS: &[(&str, &[&str], Format)] = &[
     ("html", &["html", "htm"], Format::Html),
 ];
 
+/// The words of `--format`.
+pub(super) fn formats() -> impl Iterator<Item = &'static str> {
+    FORMATS.iter().map(|(word, ..)| *word)
+}
+
 /// Runs `report`.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let output = parsed.one("--output")?.filter(|file| file != "-");
@@ -56,7 +61,7 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
 
 /// The form that is named, else that of `--json`, else that of the file's name.
 fn format(word: Option<&str>, json: bool, file: Option<&str>) -> Result<Format> {
-    let words = || FORMATS.iter().map(|(word, ..)| *word).collect::<Vec<_>>().join(", ");
+    let words = || formats().collect::<Vec<_>>().join(", ");
     let named = word.map(|word| {
         let found = FORMATS.iter().find(|(known, ..)| *known == word);
         found.ok_or_else(|| usage(format!("unknown format `{word}` for `--format`\nuse one of {}", words())))

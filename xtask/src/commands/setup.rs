@@ -1,4 +1,5 @@
-//! `setup`: BuildKit on for good, in the shell and in the daemon; `--undo` takes it back.
+//! `setup`: BuildKit on permanently, in the shell and in the daemon, completions and the man page;
+//! `--undo` reverses it.
 
 use anyhow::Result;
 
@@ -11,9 +12,10 @@ use crate::setup;
 use crate::setup::Changes;
 use crate::step::{Action, Step};
 
-/// Runs `setup`.
-pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
-    let changes = if parsed.flag("--undo") { setup::undo(session)? } else { setup::changes(session)? };
+/// Runs `setup` with the text of the man page.
+pub(crate) fn run(session: &Session, parsed: &Parsed, man_page: &str) -> Result<u8> {
+    let changes =
+        if parsed.flag("--undo") { setup::undo(session)? } else { setup::changes(session, man_page)? };
     let is_dry = parsed.flag("--dry-run");
     if !is_dry {
         steps::run(&changes.steps, session.globals.verbose)?;

@@ -59,6 +59,15 @@ fn end_now() -> ! {
     std::process::exit(error::INTERRUPTED.into());
 }
 
+/// Ends this process and its children with an exit code, unless it has ended by then.
+pub(crate) fn end_after(limit: Duration, code: u8) {
+    std::thread::spawn(move || {
+        std::thread::sleep(limit);
+        children().iter().for_each(|child| child.send(Signal::KILL));
+        std::process::exit(code.into());
+    });
+}
+
 fn children() -> MutexGuard<'static, BTreeSet<Group>> {
     CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
 }

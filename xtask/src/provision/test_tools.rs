@@ -1,49 +1,70 @@
-//! What the tests need beside an engine: Debian's registry, and a terminal that tells what it
-//! shows. They are unpacked below `target/` and not installed, since a registry, installed, would
-//! start as a service of the developer's machine.
+//! What the tests need besides an engine: Debian's registry, a terminal whose screen can be read, and
+//! the shells that complete `cargo xtask`. They are unpacked below `target/` and not installed: an
+//! installed registry would start as a service of the developer's machine.
+
+use std::path::Path;
 
 use crate::host::Host;
 use crate::layout::Layout;
 use crate::process::root::Root;
 use crate::step::{Command, Step};
 
-/// A program, which is in a package of its name.
+/// A package that the tests use.
 struct Tool {
-    program: &'static str,
-    what: &'static str,
-    /// Beginnings of the names of packages with its libraries; their ends differ from one Debian to
-    /// the next.
-    libraries: &'static [&'static str],
+    package: &'static str,
+    purpose: &'static str,
+    /// The file that shows that the package is installed or unpacked.
+    file: &'static str,
+    /// Beginnings of the names of packages that it depends on; their ends differ from one Debian
+    /// release to the next.
+    needs: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 2] = [
-    Tool { program: "docker-registry", what: "a registry", libraries: &[] },
-    Tool { program: "tmux", what: "a terminal", libraries: &["libevent-core", "libutempter"] },
+const TOOLS: [Tool; 5] = [
+    Tool { package: "docker-registry", purpose: "a registry", file: "usr/bin/docker-registry", needs: &[] },
+    Tool {
+        package: "tmux",
+        purpose: "a terminal",
+        file: "usr/bin/tmux",
+        needs: &["libevent-core", "libutempter"],
+    },
+    Tool { package: "zsh", purpose: "zsh", file: "usr/bin/zsh", needs: &["zsh-common"] },
+    Tool { package: "fish", purpose: "fish", file: "usr/bin/fish", needs: &["fish-common", "libpcre2-32"] },
+    Tool {
+        package: "bash-completion",
+        purpose: "completions of bash",
+        file: "usr/share/bash-completion/bash_completion",
+        needs: &[],
+    },
 ];
 
 impl Tool {
-    /// Fetches the packages into the current folder and unpacks them there.
+    /// Fetches the packages into the current directory and unpacks them there.
     fn script(&self) -> String {
-        let program = self.program;
-        let libraries: Vec<String> = self
-            .libraries
+        let package = self.package;
+        let needs: Vec<String> = self
+            .needs
             .iter()
-            .map(|name| format!("$(apt-cache depends {program} | sed -n 's/^[ |]*Depends: \\({name}.*\\)/\\1/p' | head -n 1)"))
+            .map(|name| format!("$(apt-cache depends {package} | sed -n 's/^[ |]*Depends: \\({name}.*\\)/\\1/p' | head -n 1)"))
             .collect();
         format!(
-            "set -e; mkdir -p deb-{program}; cd deb-{program}; apt-get -qq download {program} {}; \
+            "set -e; mkdir -p deb-{package}; cd deb-{package}; apt-get -qq download {package} {}; \
              for file in *.deb; do dpkg-deb -x \"$file\" ..; done",
-            libraries.join(" ")
+            needs.join(" ")
         )
+    }
+
+    /// Whether it is installed, as the package has it or anywhere on the PATH, or unpacked.
+    fn is_there(&self, host: &Host, unpacked: &Path) -> bool {
+        let is_program = self.file.starts_with("usr/bin/") && host.which(self.package).is_some();
+        is_program || [Path::new("/"), unpacked].iter().any(|root| root.join(self.file).is_file())
     }
 }
 
-/// The steps that bring them; none where they are there, or where there is no apt to bring them.
+/// Returns the steps that fetch the missing tools; none where there is no apt.
 pub(crate) fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
     let dir = layout.test_tools();
-    let is_there =
-        |tool: &&Tool| host.which(tool.program).is_some() || dir.join("usr/bin").join(tool.program).is_file();
-    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !is_there(tool)).collect();
+    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !tool.is_there(host, &dir)).collect();
     if missing.is_empty() || host.which("apt-get").is_none() {
         return Vec::new();
     }
@@ -52,7 +73,7 @@ pub(crate) fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
     let update = (host.is_root || root.is_sudo()).then(|| Step::run("", update));
     let make = Command::new(["mkdir", "-p", &dir.display().to_string()]);
     let fetch = |tool: &&Tool| {
-        let why = format!("fetching {} for the tests", tool.what);
+        let why = format!("fetching {} for the tests", tool.purpose);
         Step::run(why, Command::new(["sh", "-c", &tool.script()]).cwd(&dir))
     };
     [Some(Step::run("", make)), update].into_iter().flatten().chain(missing.iter().map(fetch)).collect()

@@ -2,6 +2,7 @@
 //! ([`daemon`]). Twice is the same as once, and undoing leaves every file byte for byte as it was,
 //! but for what the user changed since.
 
+pub(crate) mod completions;
 pub(crate) mod daemon;
 pub(crate) mod shell;
 
@@ -13,8 +14,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{Access, access};
 
+use completions::Shell;
+
+use crate::host::Host;
 use crate::session::Session;
-use crate::step::Step;
+use crate::step::{Action, Step};
 
 /// What is to be done and what the user should know about it.
 #[derive(Debug, Default)]
@@ -25,25 +29,81 @@ pub(crate) struct Changes {
     pub notes: Vec<String>,
 }
 
-/// What turns BuildKit on.
-pub(crate) fn changes(session: &Session) -> Result<Changes> {
-    let files = shell::read(&session.host)?;
+/// Returns what turns BuildKit on and installs completions and the man page.
+pub(crate) fn changes(session: &Session, man_page: &str) -> Result<Changes> {
+    let host = &session.host;
+    let files = shell::read(host)?;
     let daemon = daemon::DaemonFacts::read(session)?;
-    let mut changes = Changes { steps: shell::setup(&files)?, notes: Vec::new() };
+    let data = data_dir(host)?;
+    let mut changes = Changes::default();
+    let program = host.exe.as_deref();
+    for start in &files {
+        let script = program.and_then(|program| completions::script(start.shell, program));
+        if let Some(text) = script {
+            changes.write(&script_file(&data, start.shell), &text)?;
+        }
+    }
+    let script = |shell: Shell| {
+        let path = script_file(&data, shell);
+        (program.is_some() && shell != Shell::Posix).then_some(path)
+    };
+    changes.steps.extend(shell::setup(&files, &script)?);
     if !changes.steps.is_empty() {
-        changes.notes.push("new shells have it".into());
+        changes.notes.push("new shells have BuildKit on and complete `cargo xtask`".into());
+    }
+    if host.which("man").is_some() && changes.write(&man_file(&data), man_page)? {
+        changes.notes.push("`man cargo-xtask` is installed".into());
     }
     daemon::setup(&daemon, &mut changes)?;
     Ok(changes)
 }
 
-/// What takes it back.
+/// Returns what reverses [`changes`].
 pub(crate) fn undo(session: &Session) -> Result<Changes> {
-    let files = shell::read(&session.host)?;
+    let host = &session.host;
+    let files = shell::read(host)?;
     let daemon = daemon::DaemonFacts::read(session)?;
+    let data = data_dir(host)?;
     let mut changes = Changes { steps: shell::undo(&files)?, notes: Vec::new() };
+    // The block goes first, so that no shell looks for a script that is gone.
+    let ours = [script_file(&data, Shell::Bash).with_file_name(""), man_file(&data)];
+    for path in ours.into_iter().filter(|path| path.exists()) {
+        let why = format!("removing {}", path.display());
+        changes.steps.push(Step { why, action: Action::Remove { path } });
+    }
     daemon::undo(&daemon, &mut changes)?;
     Ok(changes)
+}
+
+/// Where the user's programs keep data.
+fn data_dir(host: &Host) -> Result<PathBuf> {
+    let own = host.var("XDG_DATA_HOME").map(|dir| host.absolute(dir));
+    own.map_or_else(|| Ok(host.required_home()?.join(".local/share")), Ok)
+}
+
+fn script_file(data: &Path, shell: Shell) -> PathBuf {
+    data.join("durango-builder/completions").join(format!("cargo-xtask.{}", shell.name()))
+}
+
+fn man_file(data: &Path) -> PathBuf {
+    data.join("man/man1/cargo-xtask.1")
+}
+
+impl Changes {
+    /// Adds a step that writes a file of ours, unless it is written. Returns whether it was added.
+    fn write(&mut self, path: &Path, text: &str) -> Result<bool> {
+        let file = TextFile::read(path)?;
+        if file.text.as_deref() == Some(text) {
+            return Ok(false);
+        }
+        shell::check_writable(&file)?;
+        let why = format!("writing {}", file.path.display());
+        let content = text.to_owned();
+        // Nothing secret, but long: a dry run does not show it.
+        let action = Action::Write { path: file.path, content, mode: 0o644, secret: true };
+        self.steps.push(Step { why, action });
+        Ok(true)
+    }
 }
 
 /// A file of text as it is.

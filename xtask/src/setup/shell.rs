@@ -1,11 +1,13 @@
-//! The marked block in the shells' files. Its first line tells how the file was before, so that
+//! The marked block in the shells' files. Its first line says how the file was before, so that
 //! nothing else has to be kept.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
 use super::TextFile;
+use super::completions::Shell;
 use crate::host::Host;
 use crate::step::{Action, Step};
 
@@ -15,62 +17,97 @@ const END: &str = "# <<< durango-builder setup <<<";
 const OPEN_END: &str = " (the line above had no end)";
 /// There was no file.
 const NEW_FILE: &str = " (new file)";
-const ABOUT: &str = "# BuildKit for plain docker and compose. `cargo xtask setup --undo` removes this block.";
+const ABOUT: &str = "# BuildKit for plain docker and compose, and the completion of `cargo xtask`.\n\
+    # `cargo xtask setup --undo` removes this block.";
 const VARIABLES: [&str; 2] = ["DOCKER_BUILDKIT", "COMPOSE_DOCKER_CLI_BUILD"];
 
-/// The files that the user's shells read, as far as they are there; where none is, the one that the
-/// user's shell would.
-pub(crate) fn read(host: &Host) -> Result<Vec<TextFile>> {
-    let names = candidates(host, host.required_home()?);
-    let there: Vec<&PathBuf> = names.iter().filter(|path| path.exists() || path.is_symlink()).collect();
-    if there.is_empty() {
-        return Ok(vec![TextFile::read(&preferred(host, &names))?]);
+/// A file that a shell reads when it starts.
+#[derive(Debug, Clone)]
+pub(crate) struct StartFile {
+    pub(crate) shell: Shell,
+    pub(crate) file: TextFile,
+}
+
+/// Returns the existing files that the user's shells read; if none exists, the one that the user's
+/// shell would read.
+pub(crate) fn read(host: &Host) -> Result<Vec<StartFile>> {
+    let mut candidates = candidates(host, host.required_home()?);
+    if !candidates.iter().any(|(_, path)| is_there(path)) {
+        let program = Path::new(host.var("SHELL").unwrap_or_default()).file_name().unwrap_or_default();
+        let own = program.to_str().and_then(Shell::parse).unwrap_or(Shell::Posix);
+        candidates.retain(|(shell, _)| *shell == own);
+    } else {
+        candidates.retain(|(_, path)| is_there(path));
     }
-    let mut files = there.into_iter().map(|path| TextFile::read(path)).collect::<Result<Vec<_>>>()?;
+    let read = |(shell, path): (Shell, PathBuf)| Ok(StartFile { shell, file: TextFile::read(&path)? });
+    let mut files = candidates.into_iter().map(read).collect::<Result<Vec<_>>>()?;
     let mut seen = std::collections::BTreeSet::new();
-    files.retain(|file| seen.insert(file.path.clone()));
+    files.retain(|start| seen.insert(start.file.path.clone()));
     Ok(files)
 }
 
-fn candidates(host: &Host, home: &Path) -> Vec<PathBuf> {
-    let config = host.var("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
-    let zsh = host.var("ZDOTDIR").map_or_else(|| home.to_path_buf(), PathBuf::from);
-    vec![home.join(".bashrc"), zsh.join(".zshrc"), config.join("fish/config.fish"), home.join(".profile")]
+fn is_there(path: &Path) -> bool {
+    path.exists() || path.is_symlink()
 }
 
-fn preferred(host: &Host, candidates: &[PathBuf]) -> PathBuf {
-    let shell = Path::new(host.var("SHELL").unwrap_or_default()).file_name().unwrap_or_default();
-    let index = match shell.to_str() {
-        Some("bash") => 0,
-        Some("zsh") => 1,
-        Some("fish") => 2,
-        _ => 3,
-    };
-    candidates[index].clone()
+fn candidates(host: &Host, home: &Path) -> Vec<(Shell, PathBuf)> {
+    let config = host.var("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
+    let zsh = host.var("ZDOTDIR").map_or_else(|| home.to_path_buf(), PathBuf::from);
+    vec![
+        (Shell::Bash, home.join(".bashrc")),
+        (Shell::Zsh, zsh.join(".zshrc")),
+        (Shell::Fish, config.join("fish/config.fish")),
+        (Shell::Posix, home.join(".profile")),
+    ]
 }
 
 /// Whether any shell of this user has the block.
 pub(crate) fn is_set_up(host: &Host) -> bool {
     let has_block = |path: &PathBuf| std::fs::read_to_string(path).is_ok_and(|text| has_block(&text));
-    host.home().is_some_and(|home| candidates(host, home).iter().any(has_block))
+    host.home().is_some_and(|home| candidates(host, home).iter().any(|(_, path)| has_block(path)))
+}
+
+/// A text as one word of a shell.
+pub(super) fn quoted(shell: Shell, text: &str) -> String {
+    match shell {
+        Shell::Fish => format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")),
+        Shell::Bash | Shell::Zsh | Shell::Posix => format!("'{}'", text.replace('\'', "'\\''")),
+    }
 }
 
 fn has_block(text: &str) -> bool {
     text.lines().any(|line| line.starts_with(BEGIN))
 }
 
-/// Adds the block where it is missing.
-pub(crate) fn setup(files: &[TextFile]) -> Result<Vec<Step>> {
+/// Adds the block where it is missing, and replaces that of an earlier version. `script` is the file
+/// with the completions of a shell.
+pub(crate) fn setup(files: &[StartFile], script: &dyn Fn(Shell) -> Option<PathBuf>) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
-    for file in files.iter().filter(|file| !has_block(file.text.as_deref().unwrap_or_default())) {
+    for StartFile { shell, file } in files {
+        let text = file.text.as_deref().unwrap_or_default();
+        let lines = lines(*shell, script(*shell).as_deref());
+        let path = file.path.clone();
+        let action = match first_block(text) {
+            Ok(None) => Action::Append { path, content: block(file, &lines) },
+            Ok(Some(old)) => {
+                let first = text[old.clone()].lines().next().unwrap_or_default();
+                let new = format!("{first}\n{lines}{END}");
+                if text[old.clone()] == new {
+                    continue;
+                }
+                let content = format!("{}{new}{}", &text[..old.start], &text[old.end..]);
+                // The rest is the user's and may hold anything: it is not shown.
+                Action::Write { path, content, mode: file.mode, secret: true }
+            }
+            Err(error) => bail!("failed to set up `{}`: {error}", file.path.display()),
+        };
         check_writable(file)?;
-        let action = Action::Append { path: file.path.clone(), content: block(file) };
         steps.push(Step { why: format!("turning on BuildKit in {}", file.path.display()), action });
     }
     Ok(steps)
 }
 
-fn check_writable(file: &TextFile) -> Result<()> {
+pub(super) fn check_writable(file: &TextFile) -> Result<()> {
     if !file.writable {
         bail!(
             "failed to change `{}`: it is read-only for this user\nnothing was changed; make it writable \
@@ -83,25 +120,38 @@ fn check_writable(file: &TextFile) -> Result<()> {
 
 /// The block with what goes before it. Lines end as shells want them, whatever the rest of the file
 /// does.
-fn block(file: &TextFile) -> String {
+fn block(file: &TextFile, lines: &str) -> String {
     let (before, how) = match file.text.as_deref() {
         None => ("", NEW_FILE),
         Some(text) if text.is_empty() || text.ends_with('\n') => ("", ""),
         Some(_) => ("\n", OPEN_END),
     };
-    let is_fish = file.path.extension().is_some_and(|extension| extension == "fish");
-    let set = |name| if is_fish { format!("set -gx {name} 1\n") } else { format!("export {name}=1\n") };
-    let lines: String = VARIABLES.map(set).concat();
-    format!("{before}{BEGIN}{how} >>>\n{ABOUT}\n{lines}{END}\n")
+    format!("{before}{BEGIN}{how} >>>\n{lines}{END}\n")
 }
 
-/// Takes the block out again.
-pub(crate) fn undo(files: &[TextFile]) -> Result<Vec<Step>> {
+/// The lines between the first and the last of a block.
+fn lines(shell: Shell, script: Option<&Path>) -> String {
+    let is_fish = shell == Shell::Fish;
+    let set = |name| if is_fish { format!("set -gx {name} 1\n") } else { format!("export {name}=1\n") };
+    let variables: String = VARIABLES.map(set).concat();
+    let source = script.map(|path| {
+        let path = quoted(shell, &path.to_string_lossy());
+        if is_fish {
+            format!("if test -r {path}; source {path}; end\n")
+        } else {
+            format!("if [ -r {path} ]; then . {path}; fi\n")
+        }
+    });
+    format!("{ABOUT}\n{variables}{}", source.unwrap_or_default())
+}
+
+/// Removes the block.
+pub(crate) fn undo(files: &[StartFile]) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
-    for file in files {
+    for StartFile { file, .. } in files {
         let Some(text) = file.text.as_deref().filter(|text| has_block(text)) else { continue };
         check_writable(file)?;
-        let why = format!("removing BuildKit from {}", file.path.display());
+        let why = format!("removing the block from {}", file.path.display());
         let action = match without_block(text) {
             Ok(Some(content)) => {
                 // The rest is the user's and may hold anything: it is not shown.
@@ -119,10 +169,7 @@ pub(crate) fn undo(files: &[TextFile]) -> Result<Vec<Step>> {
 fn without_block(text: &str) -> Result<Option<String>> {
     let mut rest = text.to_owned();
     let mut was_new = false;
-    while let Some(start) = line_start(&rest, BEGIN) {
-        let Some(end) = line_start(&rest[start..], END).map(|at| start + at + END.len()) else {
-            bail!("the block of `setup` has no end\nremove the lines from `{BEGIN}` on yourself");
-        };
+    while let Some(Range { start, end }) = first_block(&rest)? {
         let first = rest[start..].lines().next().unwrap_or_default();
         was_new |= first.contains(NEW_FILE);
         let after = &rest[end..];
@@ -136,6 +183,15 @@ fn without_block(text: &str) -> Result<Option<String>> {
     Ok((!(was_new && rest.is_empty())).then_some(rest))
 }
 
+/// Where the first block is, without the line end after it.
+fn first_block(text: &str) -> Result<Option<Range<usize>>> {
+    let Some(start) = line_start(text, BEGIN) else { return Ok(None) };
+    match line_start(&text[start..], END).map(|at| start + at + END.len()) {
+        Some(end) => Ok(Some(start..end)),
+        None => bail!("the block of `setup` has no end\nremove the lines from `{BEGIN}` on yourself"),
+    }
+}
+
 /// Where a line begins that starts with these words.
 fn line_start(text: &str, words: &str) -> Option<usize> {
     text.match_indices(words).map(|(at, _)| at).find(|at| *at == 0 || text.as_bytes()[at - 1] == b'\n')
@@ -145,13 +201,29 @@ fn line_start(text: &str, words: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn file(name: &str, text: Option<&str>) -> TextFile {
-        TextFile { path: name.into(), text: text.map(str::to_owned), mode: 0o600, writable: true }
+    fn start(name: &str, text: Option<&str>) -> StartFile {
+        let shell = match name {
+            ".zshrc" => Shell::Zsh,
+            "config.fish" => Shell::Fish,
+            ".profile" => Shell::Posix,
+            _ => Shell::Bash,
+        };
+        let text = text.map(str::to_owned);
+        StartFile { shell, file: TextFile { path: name.into(), text, mode: 0o600, writable: true } }
+    }
+
+    fn script(shell: Shell) -> Option<PathBuf> {
+        (shell != Shell::Posix).then(|| "/data/x's".into())
     }
 
     /// The text after setup.
     fn done(name: &str, text: Option<&str>) -> String {
-        text.unwrap_or_default().to_owned() + &block(&file(name, text))
+        let steps = setup(&[start(name, text)], &script).expect("set up");
+        match steps.first().map(|step| &step.action) {
+            Some(Action::Append { content, .. }) => text.unwrap_or_default().to_owned() + content,
+            Some(Action::Write { content, .. }) => content.clone(),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -174,29 +246,50 @@ mod tests {
     }
 
     #[test]
-    fn a_block_without_an_end_is_left_to_the_user() {
+    fn a_block_without_an_end_is_for_the_user_to_fix() {
         let broken = done(".bashrc", Some("a\n")).replace(END, "");
-        let steps = undo(&[file(".bashrc", Some(&broken))]);
-        assert!(steps.expect_err("refused").to_string().contains("has no end"));
+        for steps in
+            [undo(&[start(".bashrc", Some(&broken))]), setup(&[start(".bashrc", Some(&broken))], &script)]
+        {
+            assert!(steps.expect_err("refused").to_string().contains("has no end"));
+        }
     }
 
     #[test]
     fn twice_is_the_same_as_once() {
         let text = done(".bashrc", Some("a\n"));
-        assert!(setup(&[file(".bashrc", Some(&text))]).expect("nothing to do").is_empty());
-        assert!(undo(&[file(".bashrc", Some("a\n"))]).expect("nothing to do").is_empty());
+        assert!(setup(&[start(".bashrc", Some(&text))], &script).expect("nothing to do").is_empty());
+        assert!(undo(&[start(".bashrc", Some("a\n"))]).expect("nothing to do").is_empty());
     }
 
     #[test]
-    fn each_shell_is_spoken_to_in_its_language() {
-        assert!(done("config.fish", None).contains("\nset -gx DOCKER_BUILDKIT 1\n"));
-        assert!(done(".profile", None).contains("\nexport DOCKER_BUILDKIT=1\n"));
+    fn the_block_of_an_earlier_version_is_replaced_in_its_place() {
+        for before in [Some("a"), None] {
+            let new = format!("{}last\n", done(".bashrc", before));
+            let completion = "if [ -r '/data/x'\\''s' ]; then . '/data/x'\\''s'; fi\n";
+            let old = new.replace(completion, "");
+            assert_ne!(new, old);
+            assert_eq!(done(".bashrc", Some(&old)), new);
+            let undone = without_block(&new).expect("whole").expect("the user's line");
+            assert_eq!(undone, before.map_or(String::new(), |text| format!("{text}\n")) + "last\n");
+        }
+    }
+
+    #[test]
+    fn each_shell_reads_its_own_language() {
+        let fish = done("config.fish", None);
+        assert!(fish.contains("\nset -gx DOCKER_BUILDKIT 1\n"), "{fish}");
+        assert!(fish.contains("\nif test -r '/data/x\\'s'; source '/data/x\\'s'; end\n"), "{fish}");
+        let profile = done(".profile", None);
+        assert!(profile.contains("\nexport DOCKER_BUILDKIT=1\n") && !profile.contains("/data"), "{profile}");
     }
 
     #[test]
     fn one_read_only_file_stops_it_all() {
-        let locked = TextFile { writable: false, ..file(".zshrc", Some("")) };
-        let error = setup(&[file(".bashrc", Some("")), locked]).expect_err("refused").to_string();
+        let mut locked = start(".zshrc", Some(""));
+        locked.file.writable = false;
+        let steps = setup(&[start(".bashrc", Some("")), locked], &script);
+        let error = steps.expect_err("refused").to_string();
         assert!(error.contains("`.zshrc`: it is read-only"), "{error}");
     }
 }

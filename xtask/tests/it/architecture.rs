@@ -48,7 +48,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("smoke", "error session json process engine"),
     ("bench", "layout session text process engine"),
     ("commands", "*"),
-    ("cli", "redact error host layout args session text process commands"),
+    ("cli", "redact error host layout args session text process setup commands"),
     ("lib", ""),
     ("testing", "*"),
     ("fuzz", "*"),

@@ -13,6 +13,7 @@ mod bundle;
 mod bundle_hostile;
 mod clear;
 mod cli;
+mod completions;
 mod declared;
 mod docs;
 mod doctor;

@@ -99,8 +99,18 @@ const TOPICS: [&[&str]; 2] = [
 /// Topics that need an engine and are the same on every one: the real images and the pipelines,
 /// which take long, and what looks at the machine's own engine.
 #[doc(hidden)]
-pub const SAME_EVERYWHERE: [&str; 9] =
-    ["adopting", "docs", "doctor", "engine_base", "images", "pins", "pipelines", "setup", "smoke"];
+pub const SAME_EVERYWHERE: [&str; 10] = [
+    "adopting",
+    "completions",
+    "docs",
+    "doctor",
+    "engine_base",
+    "images",
+    "pins",
+    "pipelines",
+    "setup",
+    "smoke",
+];
 
 impl Leg {
     /// The topics of the integration tests that run on this leg; `None` for all tests.

@@ -22,12 +22,20 @@ impl Drop for Terminal {
     }
 }
 
-fn tools() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-tools")
+/// Where `cargo xtask test --provision` unpacks packages.
+pub fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-tools").canonicalize().unwrap_or_default()
+}
+
+/// Finds a program that is installed or unpacked.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let unpacked = ["usr/bin", "bin"].map(|dir| tools().join(dir).join(name));
+    let unpacked = unpacked.into_iter().find(|path| path.is_file());
+    xtask::testing::host::Host::read().which(name).or(unpacked)
 }
 
 /// Returns the directories with the libraries of the unpacked packages.
-fn libraries() -> String {
+pub fn libraries() -> String {
     let dirs = fs::read_dir(tools().join("usr/lib")).into_iter().flatten().flatten();
     dirs.map(|dir| dir.path().display().to_string()).collect::<Vec<_>>().join(":")
 }
@@ -35,11 +43,15 @@ fn libraries() -> String {
 impl Terminal {
     /// Opens a window of this size with a screenful of earlier output, as in real use. Runs the
     /// binary there with these arguments, then prints `ended with CODE`.
-    pub fn start(project: &Project, args: &[&str], (columns, lines): (u16, u16)) -> Self {
+    pub fn start(project: &Project, args: &[&str], size: (u16, u16)) -> Self {
+        Self::run(project, &project.command(args), size)
+    }
+
+    /// The same with any command.
+    pub fn run(project: &Project, command: &Command, (columns, lines): (u16, u16)) -> Self {
         let dir =
             tempfile::Builder::new().prefix("terminal-").tempdir_in("/tmp").expect("a temporary directory");
         let terminal = Self { dir, recording: String::new() };
-        let command = project.command(args);
         let env = command.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
         let mut words = vec!["env".to_owned(), "-i".to_owned(), "TERM=screen".to_owned()];
         words.extend(env.map(|(name, value)| format!("{name}={value}")));

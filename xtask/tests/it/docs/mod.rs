@@ -48,6 +48,18 @@ fn links_lead_somewhere() {
     }
 }
 
+/// The page is made from the table, by `cargo xtask man --markdown`.
+#[test]
+fn the_reference_is_the_table() {
+    let page = fs::read_to_string(root().join("docs/reference/cli.md")).expect("a page");
+    let made = xtask::testing::cli::reference::page();
+    let differs = page.lines().zip(made.lines()).find(|(page, made)| page != made);
+    assert!(
+        page == made,
+        "run: cargo xtask man --markdown > docs/reference/cli.md\nthe first difference: {differs:?}"
+    );
+}
+
 /// The text of the module that a path of a test names: below `tests/it/`, else in the crate.
 fn module_of(path: &[&str]) -> Option<String> {
     let joined = path.join("/");
