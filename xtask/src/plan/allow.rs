@@ -1,8 +1,8 @@
-//! What a declaration that is not ours may reach on this machine. buildx has a check of its own
-//! from 0.20 on, but none with the progress that xtask reads (`rawjson`, seen in 0.29 and in its
-//! sources of 2026), and none before. So the check is made here, by the same rules, for every
-//! buildx: below the declaration's directory and the current one all is allowed; elsewhere what the
-//! user names.
+//! Checks which paths of this machine a foreign declaration uses. buildx has its own check since
+//! 0.20, but not with the progress format that xtask reads (`rawjson`, seen in 0.29 and in its
+//! sources of 2026), and earlier versions have none. So xtask checks by the same rules with every
+//! buildx: everything below the declaration's directory and the current one is allowed, other paths
+//! only if the user names them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,22 +18,22 @@ use crate::project::overrides::setting;
 use crate::project::secrets::Secrets;
 use crate::project::{Declaration, Target};
 
-/// Rights that have no path.
+/// Rights without a path.
 const PLAIN: &[&str] = &["network.host", "security.insecure", "ssh"];
 
-/// A right that something asks for.
+/// A right that a declaration asks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Right {
-    /// To read below a path.
+    /// Reading below a path.
     Read(PathBuf),
-    /// To write below a path.
+    /// Writing below a path.
     Write(PathBuf),
-    /// One of [`PLAIN`], or what only buildx knows.
+    /// One of [`PLAIN`], or one that only buildx knows.
     Other(String),
 }
 
 impl Right {
-    /// Reads `--allow`, as bake has it; paths start at the user's directory.
+    /// Parses `--allow`, as in bake. Paths are relative to the user's directory.
     pub(crate) fn parse(text: &str, host: &Host) -> Result<Vec<Self>> {
         let path = |path: &str| if path == "*" { PathBuf::from("/") } else { host.absolute(path) };
         let rights = match text.split_once('=') {
@@ -52,7 +52,7 @@ impl Right {
         Ok(rights)
     }
 
-    /// As `--allow` has it.
+    /// Returns the value for `--allow`.
     pub(crate) fn to_option(&self) -> String {
         match self {
             Self::Read(path) => format!("fs.read={}", path.display()),
@@ -61,7 +61,7 @@ impl Right {
         }
     }
 
-    /// With the path that its own leads to.
+    /// Resolves the links of its path.
     fn resolved(self) -> Self {
         match self {
             Self::Read(path) => Self::Read(resolve(&path)),
@@ -70,7 +70,7 @@ impl Right {
         }
     }
 
-    /// Whether it comes with another one.
+    /// Returns whether another right includes it.
     fn is_in(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Read(path), Self::Read(of)) | (Self::Write(path), Self::Write(of)) => {
@@ -82,7 +82,7 @@ impl Right {
     }
 }
 
-/// What the user grants: by `--allow`, and by naming it in another option.
+/// Returns the rights that the user grants, with `--allow` and with paths in other options.
 pub(crate) fn granted(
     declaration: &Declaration,
     options: &BuildOptions,
@@ -97,7 +97,7 @@ pub(crate) fn granted(
         rights.extend([Right::Read(host.cwd.clone()), Right::Write(host.cwd.clone())]);
     }
     rights.extend(options.app.clone().map(Right::Read));
-    // A list of certificates is no secret; `.netrc` is one.
+    // A list of certificates is not secret; `.netrc` is.
     rights.extend(given.ca_bundle.clone().map(Right::Read));
     for spec in &options.secrets {
         secret(dir, spec, &mut rights);
@@ -119,14 +119,15 @@ pub(crate) fn granted(
     rights
 }
 
-/// Refuses a declaration that asks for more than the user grants, with the options that grant it.
+/// Refuses a declaration that asks for more than the user grants, and names the options to grant
+/// it.
 pub(crate) fn check(declaration: &Declaration, names: &[String], granted: &[Right]) -> Result<()> {
     let mut lacking: BTreeSet<(Right, &str)> = BTreeSet::new();
     for name in names {
         let asked = asked(declaration, &declaration.targets[name]).into_iter();
         let is_lacking = |right: &Right| !granted.iter().any(|grant| right.is_in(grant));
         let asked: Vec<Right> = asked.filter(is_lacking).collect();
-        // What comes with another right needs no word of its own.
+        // A right that another one includes is not listed.
         let is_own = |right: &&Right| !asked.iter().any(|other| other != *right && right.is_in(other));
         lacking.extend(asked.iter().filter(is_own).map(|right| (right.clone(), name.as_str())));
     }
@@ -152,7 +153,7 @@ pub(crate) fn check(declaration: &Declaration, names: &[String], granted: &[Righ
     )))
 }
 
-/// What a target asks for.
+/// Returns the rights that a target asks for.
 fn asked(declaration: &Declaration, target: &Target) -> BTreeSet<Right> {
     let dir = &declaration.dir;
     let context = target.context.as_deref().unwrap_or(".");
@@ -175,7 +176,7 @@ fn asked(declaration: &Declaration, target: &Target) -> BTreeSet<Right> {
     rights.into_iter().map(Right::resolved).collect()
 }
 
-/// The directory that a context is; nothing for one elsewhere.
+/// Returns the directory of a context, or `None` for a remote one.
 fn source(dir: &Path, source: &str) -> Option<PathBuf> {
     if let Some(layout) = source.strip_prefix("oci-layout://") {
         let end =
@@ -193,7 +194,7 @@ fn secret(dir: &Path, spec: &str, rights: &mut Vec<Right>) {
     rights.extend(paths.filter(|path| path != Path::new("/dev/null")).map(Right::Read));
 }
 
-/// `default`, `id=PATH,PATH` or an object with `paths`.
+/// Parses `default`, `id=PATH,PATH` or an object with `paths`.
 fn ssh(dir: &Path, spec: &Value, rights: &mut Vec<Right>) {
     let paths: Vec<String> = match spec {
         Value::Object(fields) => match fields.get("paths") {
@@ -212,7 +213,7 @@ fn ssh(dir: &Path, spec: &Value, rights: &mut Vec<Right>) {
     rights.extend(paths.iter().map(|path| Right::Read(dir.join(path))));
 }
 
-/// Where a cache or an output is on this machine; one that is only a path is a directory.
+/// Returns the path of a cache or an output on this machine. A plain path is a directory.
 fn place(dir: &Path, value: &Value, fields: &[&str]) -> Option<PathBuf> {
     let text = to_csv(value);
     let mut pairs = text.split(',').filter_map(|field| field.trim_matches('"').split_once('='));
@@ -221,7 +222,7 @@ fn place(dir: &Path, value: &Value, fields: &[&str]) -> Option<PathBuf> {
     found.or_else(bare).filter(|at| !at.is_empty() && at != "-").map(|at| dir.join(at))
 }
 
-/// Where a path leads: links of what exists are followed, `..` of what does not is taken literally.
+/// Resolves a path: follows existing links, and takes `..` of missing parts literally.
 fn resolve(path: &Path) -> PathBuf {
     for base in path.ancestors() {
         if let Ok(real) = base.canonicalize() {

@@ -1,6 +1,6 @@
-//! Build arguments, and other settings that hold a secret, by way of variables: `ps` shows the
-//! arguments of a process to every user of the machine. A second file for bake names a
-//! variable for each value, and the process of buildx is given the variables.
+//! Passes build arguments and other settings that may contain a secret through variables, because
+//! `ps` shows the arguments of a process to every user of the machine. A second file for bake names
+//! a variable for each value, and the buildx process gets the variables.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use crate::project::overrides::{LISTS, NAMED, Setting, is_by_variable, setting};
 use crate::redact::is_secret;
 use crate::step::{Command, Step};
 
-/// Settings by way of variables.
+/// Settings that are passed through variables.
 #[derive(Debug, Default)]
 pub(super) struct Arguments {
-    /// The file and its content, which names variables alone.
+    /// The file and its content, which has only names of variables.
     file: Option<(PathBuf, String)>,
     env: BTreeMap<String, String>,
     secret_env: BTreeMap<String, String>,
 }
 
 impl Arguments {
-    /// Those of a build's `--set`s, in a file below `scratch`.
+    /// Collects those of a build's `--set`s. The file is below `scratch`.
     pub(super) fn of(declaration: &Declaration, sets: &[String], scratch: &Path) -> Self {
         let (mut all, mut targets, mut variables) = (Self::default(), Map::new(), Map::new());
         for setting in sets.iter().filter(|set| is_by_variable(set)).filter_map(|set| setting(set)) {
@@ -43,13 +43,13 @@ impl Arguments {
         all
     }
 
-    /// The step that writes the file.
+    /// Returns the step that writes the file.
     pub(super) fn prepare(&self) -> Option<Step> {
         let (path, content) = self.file.as_ref()?;
         Some(Step::write("", path.clone(), content.clone()))
     }
 
-    /// A call of bake with them.
+    /// Adds them to a call of bake.
     pub(super) fn apply(&self, command: Command) -> Command {
         let Some((path, _)) = &self.file else { return command };
         let mut command = command.args(["-f", &path.display().to_string()]);
@@ -59,9 +59,9 @@ impl Arguments {
     }
 }
 
-/// Sets one value of a target, as bake's files have it.
+/// Sets one value of a target, in the form of a bake file.
 fn place(target: &mut Value, setting: &Setting<'_>, value: &str) {
-    // bake reads `${` and `%{` in JSON as its own, in names as well.
+    // bake interpolates `${` and `%{` in JSON, in names as well.
     let name = setting.name.replace("${", "$${").replace("%{", "%%{");
     let field = &mut target[setting.key];
     match setting.key {

@@ -1,5 +1,5 @@
-//! The calls of `docker buildx bake`: what the build and its saves share, and what is the build's
-//! own.
+//! The calls of `docker buildx bake`: the common part of the build and its saves, and the build's
+//! own part.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,15 +16,15 @@ use crate::project::overrides::{self, is_by_variable};
 use crate::project::{Target, packages};
 use crate::step::Command;
 
-/// The build's own call.
+/// Returns the build's own call.
 pub(crate) fn bake(facts: &BuildFacts, options: &BuildOptions, common: &Command, metadata: &Path) -> Command {
     let mut bake = common.clone().args(["--metadata-file", &metadata.display().to_string()]);
     bake.inherits_stdout = options.writes_stdout();
     bake.args(output_sets(facts, options)).args(facts.names.iter().cloned())
 }
 
-/// What the build and each save share, so that a save finds all of the build's work: files,
-/// builder, contexts, arguments, caches to read.
+/// Returns the common part of the build and each save: files, builder, contexts, arguments, caches
+/// to read. With the same values a save finds all results of the build.
 pub(crate) fn common(
     facts: &BuildFacts,
     options: &BuildOptions,
@@ -42,8 +42,8 @@ pub(crate) fn common(
         sets.extend(target_sets(facts, options, &target.name, declared));
         if !target.read.is_empty() || !target.remote.is_empty() {
             let from = |source: String| format!("{}.cache-from={source}", target.name);
-            // A cache whose declaration holds a secret is read where no other one is: `--set` would
-            // show it to other users.
+            // A cache whose declaration contains a secret is only read if there is no other:
+            // `--set` would show it to other users.
             let declared = declared.cache_from.iter().map(to_csv).map(from);
             sets.extend(declared.filter(|set| !is_by_variable(set)));
             sets.extend(target.read.iter().map(|dir| local_cache("src", dir)).map(from));
@@ -71,7 +71,8 @@ pub(crate) fn without_results(command: &Command, dirs: &[&Path]) -> Command {
     Command { argv, ..command.clone() }
 }
 
-/// A call of bake with the declaration's files, and what is set by way of variables.
+/// Returns a call of bake with the declaration's files and the settings that are passed through
+/// variables.
 pub(crate) fn bare(facts: &BuildFacts, options: &BuildOptions) -> Command {
     let mut command = Command::new(["docker", "buildx", "--builder", &facts.engine.builder, "bake"]);
     for file in &facts.declaration.files {
@@ -83,7 +84,7 @@ pub(crate) fn bare(facts: &BuildFacts, options: &BuildOptions) -> Command {
     Arguments::of(&facts.declaration, &options.sets, &facts.scratch).apply(command)
 }
 
-/// Settings of the build of one target beside the declaration, as (KEY, VALUE).
+/// Returns the settings of one target's build in addition to the declaration, as (KEY, VALUE).
 pub(crate) fn owner_sets(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Vec<(String, String)> {
     let by_variable = options.sets.iter().filter(|set| is_by_variable(set));
     let mut all: Vec<_> = by_variable.filter_map(|set| for_owner(set, name)).collect();
@@ -91,8 +92,8 @@ pub(crate) fn owner_sets(facts: &BuildFacts, options: &BuildOptions, name: &str)
     all
 }
 
-/// The same without those that [`bare`] has by way of variables: for a call whose target inherits
-/// from this one.
+/// Returns them without those that [`bare`] passes through variables, for a call whose target
+/// inherits from this one.
 pub(crate) fn transfer_sets(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Vec<(String, String)> {
     let mut own = target_sets(facts, options, name, &facts.declaration.targets[name]);
     own.extend(facts.packages.get(name).map(|versions| format!("{name}.args.{}={versions}", packages::ARG)));
@@ -107,7 +108,7 @@ fn for_owner(set: &str, name: &str) -> Option<(String, String)> {
     is_for.then(|| (key.trim_end_matches('+').to_owned(), value.to_owned()))
 }
 
-/// What stands in for an image that the builder does not see.
+/// Returns the replacement for an image that the builder doesn't see.
 pub(crate) fn tools_context(facts: &BuildFacts, base: &Base) -> Option<String> {
     (base.local && !facts.engine.capabilities().sees_local_images).then(|| oci_layout(facts, base))
 }
@@ -118,9 +119,9 @@ fn oci_layout(facts: &BuildFacts, base: &Base) -> String {
     format!("oci-layout://{}:{tag}", dir.display())
 }
 
-/// BuildKit on; no attestations unless asked for (with the default provenance each cached build has
-/// another digest, measured). From 0.20 on bake asks about paths outside its directory: our own
-/// declaration names such, and needs no grant.
+/// Turns BuildKit on, and attestations off unless requested: with the default provenance each
+/// cached build has a different digest (measured). From 0.20 on, bake asks about paths outside its
+/// directory. Our own declaration has such paths and needs no permission.
 fn environment(facts: &BuildFacts) -> BTreeMap<String, String> {
     let mut fixed = vec![("DOCKER_BUILDKIT", "1"), ("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")];
     if facts.granted.is_none() {
@@ -131,11 +132,11 @@ fn environment(facts: &BuildFacts) -> BTreeMap<String, String> {
     env
 }
 
-/// The oldest buildx whose bake knows rights to paths.
+/// The oldest buildx whose bake supports rights to paths.
 const KNOWS_ALLOW: Version = Version(0, 18);
 
-/// What bake is allowed for a declaration that is not ours: what the user grants, and the build's
-/// own files.
+/// Returns the `--allow` options for a foreign declaration: the user's rights, and the build's own
+/// files.
 fn allowed(facts: &BuildFacts) -> Vec<String> {
     let Some(granted) = facts.granted.as_ref().filter(|_| facts.engine.buildx >= KNOWS_ALLOW) else {
         return Vec::new();
@@ -149,7 +150,7 @@ fn allowed(facts: &BuildFacts) -> Vec<String> {
     rights.into_iter().flat_map(|right| ["--allow".to_owned(), right]).collect()
 }
 
-/// What one target needs beside the declaration.
+/// Returns the settings of one target in addition to the declaration.
 fn target_sets(facts: &BuildFacts, options: &BuildOptions, name: &str, declared: &Target) -> Vec<String> {
     let links =
         facts.declaration.links(declared).filter(|(_, owner)| facts.names.iter().any(|other| other == owner));
@@ -171,7 +172,7 @@ fn target_sets(facts: &BuildFacts, options: &BuildOptions, name: &str, declared:
     sets
 }
 
-/// The base image in place of the declared one.
+/// Returns the settings that replace the declared base image.
 pub(crate) fn base_sets(facts: &BuildFacts, name: &str) -> Vec<String> {
     let declared = &facts.declaration.targets[name];
     let mut sets = Vec::new();
@@ -184,24 +185,24 @@ pub(crate) fn base_sets(facts: &BuildFacts, name: &str) -> Vec<String> {
     sets
 }
 
-/// Whether a `--set` says where a result goes, or that what there is does not count: a save has a
-/// place of its own, and finds all of the build's work.
+/// Returns whether a `--set` is for the build only: it sets an output or ignores the cache. A save
+/// has its own output, and reuses all results of the build.
 fn is_builds_own(set: &str) -> bool {
     says_output(set) || ["cache-to", "tags", "no-cache", "no-cache-filter"].contains(&key_of(set))
 }
 
-/// Whether a `--set` says where a result goes.
+/// Returns whether a `--set` sets an output.
 fn says_output(set: &str) -> bool {
     ["output", "push", "load"].contains(&key_of(set))
 }
 
-/// The setting that a `--set` is about: `args` of `app.args.VERSION+=1`.
+/// Returns the key of a `--set`: `args` of `app.args.VERSION+=1`.
 fn key_of(set: &str) -> &str {
     let field = set.split('=').next().unwrap_or_default();
     field.split('.').nth(1).unwrap_or_default().trim_end_matches('+')
 }
 
-/// Tags and outputs, which a save leaves out.
+/// Returns tags and outputs, which a save leaves out.
 fn output_sets(facts: &BuildFacts, options: &BuildOptions) -> Vec<String> {
     let main = &facts.names[0];
     let tags = options.tags.iter().map(|tag| format!("{main}.tags={tag}"));
@@ -212,8 +213,8 @@ fn output_sets(facts: &BuildFacts, options: &BuildOptions) -> Vec<String> {
         .filter(is_unnamed)
         .filter_map(|name| Some(format!("{name}.tags={}", facts.declaration.compose_names.get(name)?)));
     let outputs = options.outputs.iter().map(|output| format!("{main}.output={output}"));
-    // bake's own --push would push what the requested targets build upon as well, to wherever its
-    // name points.
+    // bake's own --push would also push the targets that the requested ones are based on, under any
+    // name that they have.
     let pushed = facts.names.iter().take(facts.requested).filter(|_| options.push);
     let types = if facts.engine.capabilities().uses_oci_media_types { ",oci-mediatypes=true" } else { "" };
     let pushed = pushed.map(|name| format!("{name}.output=type=image,push=true{types}"));
@@ -224,35 +225,37 @@ fn output_sets(facts: &BuildFacts, options: &BuildOptions) -> Vec<String> {
     all.flat_map(|set| ["--set".to_owned(), set]).collect()
 }
 
-/// Targets whose result nobody gave a place.
+/// Returns targets without an output.
 fn unplaced<'a>(facts: &'a BuildFacts, options: &'a BuildOptions) -> impl Iterator<Item = &'a String> {
     let placed_by_set = options.sets.iter().any(|set| says_output(set));
     let placed = if options.push { facts.requested } else { usize::from(!options.outputs.is_empty()) };
-    // Other drivers would only load what the requested images build on, next to an image that goes
-    // elsewhere.
+    // Other drivers would only load the base targets of the requested images, next to an image that
+    // goes to another output.
     let count =
         if placed > 0 && facts.engine.driver != Driver::Docker { facts.requested } else { usize::MAX };
     let declared = |name: &&String| !facts.declaration.targets[*name].output.is_empty();
     facts.names.iter().take(count).skip(placed).filter(move |name| !placed_by_set && !declared(name))
 }
 
-/// Where such a result goes: to the engine, where users expect it. `None` leaves it to buildx.
+/// Returns the default output: the engine, where users expect the image. `None` leaves it to
+/// buildx.
 fn default_output(facts: &BuildFacts, name: &str) -> Option<&'static str> {
     if facts.engine.driver == Driver::Docker {
-        // Docker's own media types have none for zstd, which layers of a store are; `docker commit`
-        // refuses them.
+        // Docker's own media types have none for zstd, the compression of layers in a store.
+        // `docker commit` refuses such images.
         return facts.engine.capabilities().uses_oci_media_types.then_some("type=image,oci-mediatypes=true");
     }
     can_load(facts, &facts.declaration.targets[name]).then_some("type=docker")
 }
 
-/// Whether the engine can hold a result of another driver. Its classic store has no manifest lists,
-/// which several platforms and attestations make, and buildx refuses the whole build then.
+/// Returns whether the engine can load a result of another driver. Its classic store has no
+/// manifest lists, which several platforms and attestations need, and buildx then refuses the whole
+/// build.
 fn can_load(facts: &BuildFacts, target: &Target) -> bool {
     !facts.engine.capabilities().classic_image_store || !target.makes_manifest_list()
 }
 
-/// Warns of results that stay in the builder.
+/// Warns about results that stay in the builder.
 pub(crate) fn unloaded(facts: &BuildFacts, options: &BuildOptions) -> Option<String> {
     let is_elsewhere = facts.engine.driver != Driver::Docker;
     let names = unplaced(facts, options)
@@ -269,7 +272,7 @@ pub(crate) fn unloaded(facts: &BuildFacts, options: &BuildOptions) -> Option<Str
     })
 }
 
-/// `type=local` with a folder, quoted where a comma or a quote would end the field.
+/// Returns `type=local` with a directory, quoted if a comma or a quote would end the field.
 pub(crate) fn local_cache(field: &str, dir: &Path) -> String {
     let value = format!("{field}={}", dir.display());
     let quoted = value.contains([',', '"']);
@@ -277,7 +280,7 @@ pub(crate) fn local_cache(field: &str, dir: &Path) -> String {
     format!("type=local,{value}")
 }
 
-/// A setting that newer versions of bake print as an object, in the form that `--set` takes.
+/// Returns a setting for `--set`. Newer versions of bake print it as an object.
 pub(crate) fn to_csv(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
@@ -306,7 +309,7 @@ mod tests {
                 .map(|name| line.contains(&format!("'{name}.output=type=image,oci-mediatypes=true'")))
         };
         assert_eq!(kept(&|_, _| {}), [true, true]);
-        // Where somebody said where it goes, it goes there alone.
+        // An explicit output is the only one.
         assert_eq!(kept(&|_, options| options.outputs.push("type=local,dest=x".into())), [false, true]);
         assert_eq!(kept(&|_, options| options.sets.push("*.output=type=cacheonly".into())), [false, false]);
         let declare = |facts: &mut BuildFacts| {
@@ -314,8 +317,8 @@ mod tests {
             base.output.push("type=cacheonly".into());
         };
         assert_eq!(kept(&|facts, _| declare(facts)), [true, false]);
-        // Another driver loads into the engine, which asks it for these types by itself; the
-        // classic store has its own.
+        // Another driver loads into the engine, which asks it for these types. The classic store
+        // has its own.
         assert_eq!(kept(&|facts, _| facts.engine.driver = Driver::Remote), [false, false]);
         assert_eq!(kept(&|facts, _| facts.engine.containerd_store = false), [false, false]);
     }
@@ -342,8 +345,8 @@ mod tests {
         let (loads, warnings) = loaded(&|facts, _| several(facts));
         assert_eq!((loads, warnings.len()), ([false, true], 1));
         assert!(warnings[0].contains("`app`") && !warnings[0].contains("`base`"), "{warnings:?}");
-        // The containerd store holds manifest lists, and a result that goes elsewhere is not
-        // missed.
+        // The containerd store supports manifest lists, and a result with another output needs no
+        // warning.
         let containerd = loaded(&|facts, _| {
             several(facts);
             facts.engine.containerd_store = true;
@@ -354,7 +357,7 @@ mod tests {
             options.push = true;
         });
         assert_eq!(pushed, ([false, false], vec![]));
-        // An output that one target declares says nothing of the others.
+        // An output of one target has no effect on the others.
         let declared = loaded(&|facts, _| {
             let base = facts.declaration.targets.get_mut("base").expect("a target");
             base.output.push("type=cacheonly".into());

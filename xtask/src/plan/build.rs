@@ -1,4 +1,4 @@
-//! From facts and options to the plan of a build.
+//! Makes the plan of a build from facts and options.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -29,43 +29,43 @@ use crate::store::key::Key;
 use crate::store::mount::SavedMount;
 use crate::store::policy::{Policy, RESULTS};
 
-/// Everything that a plan is made of.
+/// The input of a plan.
 pub(crate) struct BuildFacts {
     /// The engine and its builder.
     pub engine: Engine,
     /// The declaration, with the user's overrides.
     pub declaration: Declaration,
-    /// The targets to build, requested ones first, then those they build upon.
+    /// The targets to build, requested ones first, then their base targets.
     pub names: Vec<String>,
-    /// How many of them were requested.
+    /// The number of requested ones.
     pub requested: usize,
-    /// The base image in place of the pinned one, and the steps that bring it about.
+    /// The base image in place of the pinned one, and the steps that provide it.
     pub base: Option<Base>,
-    /// What the host lends.
+    /// The host's settings.
     pub secrets: Secrets,
-    /// What the store holds for each target that has a Dockerfile here.
+    /// The store's results for each target with a local Dockerfile.
     pub stored: BTreeMap<String, Stored>,
-    /// Saved mounts that are damaged.
+    /// Damaged saved mounts.
     pub damaged: Vec<Damaged>,
-    /// Blob folders that a new generation can share with.
+    /// Directories whose blobs a new generation can share.
     pub seeds: Vec<PathBuf>,
-    /// What registries hold, in the order in which they serve.
+    /// The content of registries, in their order of precedence.
     pub registries: Vec<RegistryState>,
-    /// What was run again of each target, and what is to be.
+    /// For each target, the steps that were or will be run again.
     pub fresh: BTreeMap<String, FreshFacts>,
     /// The versions of Debian packages by target, as the argument `PACKAGES` has them.
     pub packages: BTreeMap<String, String>,
-    /// What sets the steps that this build runs again apart.
+    /// The nonce for steps that this build runs again.
     pub nonce: Nonce,
-    /// What the store holds of cache mounts, and what is damaged of it.
+    /// The saved cache mounts, and the damaged ones.
     pub saved_mounts: (Vec<SavedMount>, Vec<String>),
-    /// Where the store keeps them.
+    /// The directory of saved mounts.
     pub mounts_dir: PathBuf,
-    /// An image with the tools that pack and unpack; nothing where none can be had.
+    /// An image with the tools for transfers, if there is one.
     pub tools: Option<Base>,
-    /// A folder of this build's own; removed at its end.
+    /// A temporary directory of this build, removed at its end.
     pub scratch: PathBuf,
-    /// What the user grants a declaration that is not ours; nothing for our own.
+    /// The user's rights for a foreign declaration; `None` for our own.
     pub(crate) granted: Option<Vec<Right>>,
 }
 
@@ -76,83 +76,79 @@ pub(crate) struct Stored {
     pub image: String,
     /// Platforms, joined by commas.
     pub platform: String,
-    /// Key of its Dockerfile.
+    /// The key of its Dockerfile.
     pub key: Key,
-    /// The directory of its key's results, whether or not there is one yet.
+    /// The directory of its key's results, which may not exist yet.
     pub results: PathBuf,
-    /// What is there.
+    /// The existing results.
     pub found: Found,
 }
 
-/// A plan: shown by `plan` and `--dry-run`, executed as it stands, kept in the record.
+/// A plan. `plan` and `--dry-run` print it, a build executes it unchanged, and the record stores
+/// it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Plan {
-    /// Version of the document.
+    /// The version of the document.
     pub schema: u32,
     /// The build's id.
     pub build: String,
-    /// The builder.
     pub builder: String,
-    /// Its platform.
+    /// The builder's platform.
     pub platform: String,
-    /// What is built.
     pub targets: Vec<PlannedTarget>,
     /// Steps before the build.
     pub prepare: Vec<Step>,
     /// The build: one call of `docker buildx bake`.
     pub bake: Command,
-    /// The same without registries, for where one promised layers that it does not deliver: that
-    /// ends a build (measured), and a cache must not.
+    /// The build without registries. A registry that doesn't deliver a listed layer ends a build
+    /// (measured), and a cache must not do that.
     pub without_registries: Option<Command>,
-    /// A folder of this build's own; removed at its end.
+    /// A temporary directory of this build, removed at its end.
     pub scratch: PathBuf,
-    /// Where bake writes the digests.
+    /// The file to which bake writes the digests.
     pub metadata: PathBuf,
-    /// Saves, each done where the store lacks the result.
+    /// Saves, each done if the store lacks the result.
     pub saves: Vec<Save>,
-    /// Pushes to registries, each done where something ran or the registry lacks the key.
+    /// Pushes to registries, each done if a step ran or the registry lacks the key.
     pub pushes: Vec<Push>,
-    /// Steps that run again and keep their cache mounts, now or since an earlier build.
+    /// Steps that run again and keep their cache mounts, in this build or since an earlier one.
     pub fresh: Vec<FreshTarget>,
-    /// Dockerfiles with what that adds, by target.
+    /// Dockerfiles with the additions for these steps, by target.
     #[serde(skip)]
     pub dockerfiles: BTreeMap<String, String>,
-    /// What the store remembers of that, once the build is good.
+    /// Steps that record them in the store after a successful build.
     pub remember: Vec<Step>,
-    /// Cache mounts: put back where a step is about to run and the builder lacks them, taken out
-    /// where a step ran.
+    /// Cache mounts: restored before a step runs if the builder lacks them, saved after a step ran.
     pub mounts: MountPlan,
-    /// Whether mounts are taken out.
+    /// Whether mounts are saved.
     pub saves_mounts: bool,
-    /// Steps after the build, whatever came of it.
+    /// Steps after the build, whatever its result.
     pub cleanup: Vec<Step>,
-    /// What goes to the quarantine first.
+    /// Damaged entries that are moved to the quarantine first.
     pub damaged: Vec<Damaged>,
-    /// What the store keeps.
+    /// The limits of the store.
     pub policy: Policy,
-    /// What the user should know.
     pub warnings: Vec<String>,
 }
 
 /// One target of a plan.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct PlannedTarget {
-    /// Its name.
     pub name: String,
     /// Its image, as its first tag.
     pub image: Option<String>,
-    /// Whether the user asked for it; else another builds upon it.
+    /// Whether the user requested it. Otherwise another target is based on it.
     pub requested: bool,
-    /// The key of its Dockerfile, in full.
+    /// The full key of its Dockerfile.
     pub key: Option<Key>,
-    /// Cache folders that BuildKit is shown, best first.
+    /// Cache directories that BuildKit reads, best first.
     pub read: Vec<PathBuf>,
-    /// What BuildKit is shown in registries, after those.
+    /// Caches in registries that BuildKit reads after those.
     pub remote: Vec<RegistryRead>,
 }
 
-/// How many results of other keys BuildKit is shown: each costs the builder the reading of its
-/// configuration, and the newest nearly always has what there is.
+/// The number of results of other keys that BuildKit reads. The builder reads the configuration of
+/// each, and the newest one nearly always has all layers.
 const FALLBACKS: usize = 2;
 
 /// Makes the plan.
@@ -163,7 +159,7 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> P
     warnings.extend(options.unsaved.clone());
     warnings.extend(facts.stored.values().flat_map(|stored| stored.found.warnings.clone()));
     let damaged = damaged(facts);
-    // Of mounts it is said where they are read.
+    // The reader of mounts has already reported damaged ones.
     warnings.extend(damaged.iter().filter(|item| item.kind == ItemKind::Layers).map(Damaged::warning));
     let fresh = fresh::plan(facts, options);
     warnings.extend(fresh.warnings.iter().cloned());
@@ -228,12 +224,13 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> P
     }
 }
 
-/// Mounts go to registries through the store, also where that is left out for layers.
+/// Returns whether mounts are saved. They are pushed to registries from the store, even if it is
+/// ignored for layers.
 fn saves_mounts(facts: &BuildFacts, options: &BuildOptions) -> bool {
     !options.no_save && (options.caches.local || facts.registries.iter().any(RegistryState::takes_pushes))
 }
 
-/// What was found damaged; two targets may have one image.
+/// Returns the damaged entries without duplicates, because two targets may have one image.
 fn damaged(facts: &BuildFacts) -> Vec<Damaged> {
     let layers = facts.stored.values().flat_map(|stored| &stored.found.damaged);
     let mut all: Vec<Damaged> = layers.chain(&facts.damaged).cloned().collect();
@@ -255,7 +252,7 @@ fn planned(facts: &BuildFacts, options: &BuildOptions, index: usize, name: &str)
     }
 }
 
-/// The results of the exact key first, then the newest of other keys of the same image and
+/// Returns the results of the exact key first, then the newest of other keys of the same image and
 /// platform.
 pub(super) fn reading_order(stored: &Stored) -> Vec<PathBuf> {
     let (exact, others): (Vec<_>, Vec<_>) =
@@ -270,8 +267,8 @@ pub(super) fn reading_order(stored: &Stored) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Brings the base image about and to the builder; where nothing is built upon it, cache mounts may
-/// still need its tools.
+/// Returns the steps that provide the base image for the builder. If nothing is based on it, cache
+/// mounts may still need its tools.
 fn prepare(facts: &BuildFacts, needs_tools: bool) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some(base) = facts.base.as_ref().or(facts.tools.as_ref().filter(|_| needs_tools)) {
@@ -284,8 +281,7 @@ fn prepare(facts: &BuildFacts, needs_tools: bool) -> Vec<Step> {
     steps
 }
 
-/// Lays the base image out for a builder that does not see it, and keeps the layout for later
-/// builds.
+/// Exports the base image for a builder that doesn't see it, and keeps the layout for later builds.
 fn lay_out(base: &Base, scratch: &Path) -> Vec<Step> {
     let (dir, tar) = (scratch.join("base"), scratch.join("base.tar"));
     let words = |path: &Path| path.display().to_string();
@@ -303,7 +299,7 @@ fn lay_out(base: &Base, scratch: &Path) -> Vec<Step> {
 }
 
 impl Plan {
-    /// Every step as the lines that a shell would run, in order.
+    /// Returns every step as shell lines, in order.
     pub(crate) fn to_shell(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.prepare.iter().map(Step::to_shell).collect();
         lines.push(self.bake.to_shell());

@@ -1,6 +1,6 @@
-//! Persistent builders: what `builder up` and `builder down` do, from how a builder was asked for,
-//! how it was made and how it is. Its garbage collection removes layers before cache mounts; a
-//! policy of its own replaces all of BuildKit's defaults, the newer of which drop cache mounts
+//! Persistent builders: the steps of `builder up` and `builder down`, from the requested settings,
+//! the recorded settings, and the current state. Its garbage collection removes layers before cache
+//! mounts. This policy replaces BuildKit's defaults, which in newer versions remove cache mounts
 //! after 48 idle hours.
 
 use std::collections::BTreeMap;
@@ -13,59 +13,57 @@ use crate::error::usage;
 use crate::layout::Layout;
 use crate::step::{Command, Step};
 
-/// The builder that is meant where none is named.
+/// The default name.
 pub(crate) const NAME: &str = "durango";
-/// What BuildKit comes in, as with buildx itself.
+/// The default image of BuildKit, as in buildx.
 pub(crate) const IMAGE: &str = "moby/buildkit:buildx-stable-1";
 
-/// How a builder is made.
+/// The settings of a builder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BuilderSpec {
-    /// Its name.
     pub name: String,
-    /// Where BuildKit runs.
+    /// The place of BuildKit.
     pub place: BuilderPlace,
-    /// Further options of the driver.
+    /// More options of the driver.
     pub options: BTreeMap<String, String>,
 }
 
-/// Where a builder's BuildKit runs.
+/// The place where a builder's BuildKit runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum BuilderPlace {
     /// In a container of this machine's engine.
     Container {
-        /// Its image.
         image: String,
-        /// How large its cache may grow, in GB.
+        /// The maximum size of its cache in GB.
         size: u64,
     },
-    /// Somewhere else, where others care for it; certificates are among the options.
+    /// On another machine, managed by others. Certificates are among the options.
     Remote {
-        /// As `tcp://buildkit.example:1234`.
+        /// An address such as `tcp://buildkit.example:1234`.
         endpoint: String,
     },
 }
 
-/// What is so.
+/// The current state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BuilderFacts {
-    /// The builder of that name, whoever made it.
+    /// The builder with this name, created by any program.
     pub instance: Option<Instance>,
-    /// How `builder up` made it before.
+    /// The settings with which `builder up` created it.
     pub made: Option<BuilderSpec>,
-    /// Whether builds use it where none is named.
+    /// Whether it is the default for builds.
     pub is_chosen: bool,
     /// Whether the engine has the image.
     pub has_image: bool,
-    /// Whether the configuration file is there as it should be.
+    /// Whether the configuration file exists with the right content.
     pub has_config: bool,
     /// Whether the engine has the volume of its cache.
     pub has_volume: bool,
 }
 
 impl BuilderPlace {
-    /// Its name among buildx's drivers.
+    /// Returns the name of its buildx driver.
     pub(crate) fn driver(&self) -> &'static str {
         match self {
             Self::Container { .. } => "docker-container",
@@ -75,7 +73,7 @@ impl BuilderPlace {
 }
 
 impl BuilderSpec {
-    /// Options of the driver, as buildx keeps them.
+    /// Returns options of the driver in the form that buildx stores.
     fn driver_options(&self) -> BTreeMap<String, String> {
         let mut options = self.options.clone();
         if let BuilderPlace::Container { image, .. } = &self.place {
@@ -84,7 +82,7 @@ impl BuilderSpec {
         options
     }
 
-    /// What goes into `buildkitd.toml`; only a container's is ours to say.
+    /// Returns the content of `buildkitd.toml`, for a container only.
     pub(crate) fn config(&self) -> Option<String> {
         match self.place {
             BuilderPlace::Container { size, .. } => Some(config(size)),
@@ -92,7 +90,7 @@ impl BuilderSpec {
         }
     }
 
-    /// Whether buildx has it as it should be, up or not.
+    /// Returns whether buildx has these settings, whether or not the builder runs.
     fn matches(&self, instance: &Instance) -> bool {
         let same_place = match &self.place {
             BuilderPlace::Container { .. } => true,
@@ -109,8 +107,8 @@ impl BuilderSpec {
     }
 }
 
-/// BuildKit's configuration. Sizes stand under the names of versions before and since 0.17; each
-/// reads the one it knows.
+/// Returns BuildKit's configuration. It has sizes under the names of versions before and since
+/// 0.17; each reads the ones that it knows.
 pub(crate) fn config(size: u64) -> String {
     // TOML has no larger number.
     let bytes = size.saturating_mul(1_000_000_000).min(i64::MAX.unsigned_abs());
@@ -127,13 +125,13 @@ pub(crate) fn config(size: u64) -> String {
     )
 }
 
-/// The settings of a TOML file whatever its layout: buildx writes it anew, without comments. `None`
-/// where it is no TOML.
+/// Returns the settings of a TOML file in any layout, because buildx rewrites it without comments.
+/// Returns `None` for invalid TOML.
 fn settings(toml: &str) -> Option<serde_json::Value> {
     basic_toml::from_str(toml).ok()
 }
 
-/// The steps that make a builder as it is asked for, or mend it; none where it is so.
+/// Returns the steps that create or repair a builder; none if it is as requested.
 pub(crate) fn up(spec: &BuilderSpec, facts: &BuilderFacts, layout: &Layout) -> Result<Vec<Step>> {
     let name = &spec.name;
     let mut steps = Vec::new();
@@ -174,7 +172,7 @@ pub(crate) fn up(spec: &BuilderSpec, facts: &BuilderFacts, layout: &Layout) -> R
     Ok(steps)
 }
 
-/// Fetches the image first, so that what cannot be had is told before anything is changed.
+/// Pulls the image first, so that a missing image is reported before anything is changed.
 fn pull(spec: &BuilderSpec, facts: &BuilderFacts) -> Option<Step> {
     match &spec.place {
         BuilderPlace::Container { image, .. } if !facts.has_image => {
@@ -218,7 +216,7 @@ fn foreign(spec: &BuilderSpec, instance: &Instance) -> anyhow::Error {
     ))
 }
 
-/// The steps that remove a builder; `purge` takes its cache, too. None where nothing is left of it.
+/// Returns the steps that remove a builder, and with `purge` its cache; none if nothing is left.
 pub(crate) fn down(name: &str, facts: &BuilderFacts, layout: &Layout, purge: bool) -> Result<Vec<Step>> {
     let Some(made) = &facts.made else {
         return match &facts.instance {
@@ -250,7 +248,7 @@ fn volume(name: &str, facts: &BuilderFacts, purge: bool) -> Option<Step> {
     (purge && facts.has_volume).then(|| Step::run(format!("removing the cache of `{name}`"), command))
 }
 
-/// What the volume with a builder's cache is called.
+/// Returns the name of the volume with a builder's cache.
 pub(crate) fn volume_name(name: &str) -> String {
     format!("buildx_buildkit_{name}0_state")
 }

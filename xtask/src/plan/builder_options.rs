@@ -1,5 +1,4 @@
-//! What `builder up` is asked for: its options, and for those that are not given what it was told
-//! before.
+//! The options of `builder up`. A missing option keeps the recorded setting.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +11,16 @@ use crate::error::usage;
 use crate::session::Session;
 use crate::text::size;
 
-/// Bytes of a GB, in which a builder's size is told.
+/// The number of bytes in a GB, the unit of a builder's size.
 const GB: u64 = 1_000_000_000;
 
-/// A builder of this machine that nothing more is said about.
+/// Returns a builder on this machine with default settings.
 pub(crate) fn default(name: &str) -> BuilderSpec {
     let place = BuilderPlace::Container { image: IMAGE.to_owned(), size: SIZE };
     BuilderSpec { name: name.to_owned(), place, options: BTreeMap::new() }
 }
 
-/// What is asked for; what is not said stays as it was made.
+/// Returns the requested settings. A missing option keeps the recorded setting.
 pub(crate) fn spec(
     session: &Session,
     parsed: &Parsed,
@@ -46,7 +45,7 @@ pub(crate) fn spec(
     Ok(BuilderSpec { name: name.to_owned(), place, options })
 }
 
-/// Files that a remote BuildKit is shown, by the names of the driver's options.
+/// Returns the certificate files for a remote BuildKit, by the names of the driver's options.
 fn certificates(session: &Session, parsed: &Parsed) -> Result<BTreeMap<String, String>> {
     let mut options = BTreeMap::new();
     for option in ["--cacert", "--cert", "--key"] {
@@ -99,7 +98,7 @@ fn remote(endpoint: String) -> Result<BuilderPlace> {
     )))
 }
 
-/// `40GB`, or `40` for short; whole GB, of which a builder needs one.
+/// Parses `40GB`, or `40` for short: whole GB, at least one.
 fn gigabytes(text: &str) -> Result<u64> {
     let bytes = match text.parse::<u64>() {
         Ok(number) => number.checked_mul(GB),

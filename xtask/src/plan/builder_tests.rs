@@ -1,4 +1,4 @@
-//! What `builder up` and `builder down` do about each state of a builder.
+//! The steps of `builder up` and `builder down` for each state of a builder.
 
 use crate::error::exit_code;
 use crate::plan::builder::*;
@@ -13,7 +13,7 @@ fn remote(endpoint: &str) -> BuilderSpec {
     BuilderSpec { name: "team".into(), place: BuilderPlace::Remote { endpoint: endpoint.into() }, options }
 }
 
-/// What buildx makes of a specification: the file anew, with other blanks and no comments.
+/// Returns a specification as buildx prints it: the file with other spaces and without comments.
 fn instance(spec: &BuilderSpec, is_up: bool) -> Instance {
     let config = spec.config().map(|text| {
         let kept = text.lines().filter(|line| !line.starts_with('#'));
@@ -94,7 +94,7 @@ fn each_damage_is_repaired_and_the_cache_stays() {
     other.options.insert("image".into(), "old".into());
     let other = BuilderFacts { instance: Some(other), has_image: false, ..healthy(&spec()) };
     let steps = up_lines(&spec(), &other);
-    assert!(steps[0].starts_with("docker pull"), "what cannot be had is told first: {steps:?}");
+    assert!(steps[0].starts_with("docker pull"), "a missing image is reported first: {steps:?}");
     assert_eq!(steps[1..], ["docker buildx rm --keep-state durango", CREATE]);
     let moved = BuilderFacts {
         instance: Some(instance(&remote("tcp://old:1"), true)),
@@ -112,7 +112,7 @@ fn a_configuration_is_compared_by_its_settings_not_by_its_lines() {
     };
     let ours = config(40);
     assert!(matches(&ours) && matches(&ours.replace('"', "'").replace(" = ", "=")));
-    // The same lines in other tables: here cache mounts would go first.
+    // The same lines in other tables: here cache mounts would be removed first.
     let (all, filters) = ("all = false", "      filters = [\"type!=exec.cachemount\"]\n");
     let swapped = ours.replace(filters, "").replace("all = true\n", &format!("all = true\n{filters}"));
     let swapped_all =
@@ -132,7 +132,7 @@ fn somebody_elses_builder_is_left_alone() {
         "{error}"
     );
     assert_eq!(exit_code(&error), 2);
-    // Not even one of ours becomes another kind: that would leave its cache to nobody.
+    // An existing builder is not changed to another driver, because its cache would be lost.
     let ours = healthy(&BuilderSpec { name: "team".into(), ..spec() });
     up(&remote("tcp://a:1"), &ours, &layout()).expect_err("another driver");
     let error = down("durango", &other, &layout(), true).expect_err("not ours");

@@ -1,5 +1,5 @@
-//! What goes into a bundle: of each image and platform the newest generation and the exact ones,
-//! the cache mounts that its Dockerfile uses, the base image, and what was run again.
+//! The content of a bundle: for each image and platform the newest generation and the exact ones,
+//! the cache mounts of its Dockerfile, the base image, and the steps that were run again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,25 +17,25 @@ use crate::store::layout_check::blobs;
 use crate::store::mount::SavedMount;
 use crate::text::size::show as human;
 
-/// What the store has.
+/// The content of the store.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stock {
-    /// Sound generations and where they are.
+    /// Valid generations and their directories.
     pub layers: Vec<(PathBuf, Layers)>,
-    /// Sound mounts.
+    /// Valid mounts.
     pub mounts: Vec<SavedMount>,
-    /// What was run again.
+    /// The steps that were run again.
     pub fresh: Vec<FreshFile>,
 }
 
-/// What is asked for.
+/// The requested content.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
-    /// Images; all where none is named.
+    /// Images; empty for all.
     pub images: Vec<String>,
-    /// Keys of the Dockerfiles as they are now.
+    /// The current keys of the Dockerfiles.
     pub exact: BTreeSet<Key>,
-    /// Mounts; all where that is not known.
+    /// Mounts; `None` for all if they are unknown.
     pub mounts: Option<Vec<MountIdentity>>,
 }
 
@@ -44,25 +44,24 @@ pub(crate) struct Wanted {
 pub(crate) struct HeldBase {
     /// The engine's id of it.
     pub id: String,
-    /// About what it takes, in bytes.
+    /// Its approximate size in bytes.
     pub bytes: u64,
 }
 
-/// A bundle that is to be made.
+/// The plan of an export.
 #[derive(Debug, Clone)]
 pub(crate) struct Export {
-    /// What it says; its base image is added when that is saved.
+    /// Its description. The base image is added when it is exported.
     pub bundle: Bundle,
-    /// Where the blobs are, by digest.
+    /// The paths of the blobs by digest.
     pub sources: BTreeMap<String, PathBuf>,
-    /// The base image.
     pub base: Option<HeldBase>,
 }
 
-/// Chooses.
+/// Selects the content.
 ///
 /// # Errors
-/// Where an image is asked for that the store does not hold, or there is nothing to travel.
+/// Fails if the store lacks a requested image or has nothing to export.
 pub(crate) fn plan(
     stock: &Stock,
     wanted: &Wanted,
@@ -122,19 +121,19 @@ pub(crate) fn plan(
     Ok(Export { bundle, sources, base })
 }
 
-/// Numbers tell which result of an image is newer; the time does between stores.
+/// Numbers give the order of an image's results; between stores, the time does.
 fn age(dir: &Path, layers: &Layers) -> (Option<u64>, Timestamp) {
     (entry::place(dir).map(|place| place.number), layers.entry.saved)
 }
 
 impl Export {
-    /// About what the bundle will take, in bytes.
+    /// Returns the approximate size of the bundle in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bundle.bytes() + self.base.as_ref().map_or(0, |base| base.bytes)
     }
 }
 
-/// A line for each part of a bundle.
+/// Returns a line for each part of a bundle.
 pub(crate) fn text(bundle: &Bundle) -> String {
     let images = bundle.images.iter().map(|layers| {
         let entry = &layers.entry;
@@ -150,7 +149,7 @@ pub(crate) fn text(bundle: &Bundle) -> String {
     images.chain(mounts).chain(base).collect()
 }
 
-/// The parts of a bundle as a JSON document has them.
+/// Returns the parts of a bundle in the form of a JSON document.
 pub(crate) fn json(bundle: &Bundle) -> Value {
     let image = |layers: &Layers| {
         let entry = &layers.entry;

@@ -1,6 +1,5 @@
-//! The caches of a build: the store on this machine and registries, as `--cache` and
-//! `DURANGO_CACHE` name them. The store is always among them and always first, being the nearest,
-//! unless `none` leaves it out.
+//! The caches of a build: the local store and registries, as `--cache` and `DURANGO_CACHE` name
+//! them. The store is always first, because it is the nearest. `none` excludes it.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -9,35 +8,35 @@ use sha2::{Digest, Sha256};
 use crate::error::usage;
 use crate::store::key::Key;
 
-/// Where a build looks and saves.
+/// The caches that a build reads and writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caches {
     /// Whether the store is used.
     pub local: bool,
-    /// Registries in the order in which they are asked: the first that has a thing serves it.
+    /// Registries in their order of precedence.
     pub registries: Vec<Registry>,
 }
 
-/// A repository in a registry that holds layers, and cache mounts beside them.
+/// A repository in a registry with layers and cache mounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Registry {
-    /// Its name without a tag, as `registry.example/team/cache`.
+    /// Its name without a tag, such as `registry.example/team/cache`.
     pub reference: String,
     /// Whether it is never written.
     pub read_only: bool,
-    /// What is saved there.
+    /// Which layers are pushed.
     pub mode: Mode,
-    /// Whether cache mounts go there and come from there, beside layers.
+    /// Whether cache mounts are pushed and pulled, in addition to layers.
     pub has_mounts: bool,
 }
 
-/// Which layers an export holds, as BuildKit's `mode=` has it.
+/// The layers of an export, as in BuildKit's `mode=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Those of every stage.
+    /// The layers of every stage.
     Max,
-    /// Those of the result.
+    /// The layers of the result.
     Min,
 }
 
@@ -48,8 +47,7 @@ impl Default for Caches {
 }
 
 impl Caches {
-    /// Reads what was given; `variable` stands in where no option was, with its caches parted by
-    /// spaces.
+    /// Parses the options. Without an option uses `variable`, whose caches are separated by spaces.
     pub fn parse(options: &[String], variable: Option<&str>) -> Result<Self> {
         let (name, specs): (_, Vec<&str>) = if options.is_empty() {
             ("DURANGO_CACHE=", variable.unwrap_or_default().split_whitespace().collect())
@@ -85,7 +83,7 @@ impl Caches {
     }
 }
 
-/// `REF[,ro][,layers][,mode=max|min]`; what is wrong with it otherwise.
+/// Parses `REF[,ro][,layers][,mode=max|min]`. The error describes the fault.
 fn registry(text: &str) -> Result<Registry, String> {
     let mut parts = text.split(',');
     let reference = parts.next().unwrap_or_default().trim_end_matches('/').to_owned();
@@ -105,7 +103,7 @@ fn registry(text: &str) -> Result<Registry, String> {
     Ok(registry)
 }
 
-/// A repository's name without tag and digest.
+/// Checks a repository's name, which has no tag and digest.
 fn check(reference: &str) -> Result<(), String> {
     let example = "for example: registry=registry.example/team/cache";
     let (host, path) = reference.split_once('/').unwrap_or(("", reference));
@@ -125,17 +123,18 @@ fn check(reference: &str) -> Result<(), String> {
 }
 
 impl Registry {
-    /// Where the layers of exactly this Dockerfile are.
+    /// Returns the reference of the layers of exactly this Dockerfile.
     pub fn exact(&self, image: &str, key: &Key) -> String {
         self.tag(&[&plain(image, 80), key.short()])
     }
 
-    /// Where the layers that were pushed last for this image and platform are, whatever their key.
+    /// Returns the reference of the last pushed layers of this image and platform, with any key.
     pub fn newest(&self, image: &str, platform: &str) -> String {
         self.tag(&[&plain(image, 80), &plain(platform, 40)])
     }
 
-    /// Where a cache mount is; `slug` is [`crate::project::mount::MountIdentity::slug`].
+    /// Returns the reference of a cache mount. `slug` is
+    /// [`crate::project::mount::MountIdentity::slug`].
     pub fn mount(&self, slug: &str, platform: &str) -> String {
         self.tag(&["mounts", &plain(slug, 64), &plain(platform, 40)])
     }
@@ -144,8 +143,8 @@ impl Registry {
         format!("{}:{}", self.reference, parts.join("-"))
     }
 
-    /// The value of `cache-to` for one of its tags. An image manifest is what most registries take:
-    /// an index of layers is refused by some.
+    /// Returns the value of `cache-to` for one of its tags. Most registries accept an image
+    /// manifest; some refuse an index of layers.
     pub fn cache_to(&self, reference: &str) -> String {
         let mode = match self.mode {
             Mode::Max => "max",
@@ -157,8 +156,8 @@ impl Registry {
     }
 }
 
-/// A text as a tag takes it: 128 letters, digits, `_`, `.` and `-`, the first no `.` or `-`. One
-/// that is too long ends in its digest.
+/// Returns a text in the form of a tag: 128 letters, digits, `_`, `.` and `-`, not starting with
+/// `.` or `-`. A text that is too long ends in its digest.
 fn plain(text: &str, width: usize) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' };
     let plain: String = text.chars().map(allowed).collect();

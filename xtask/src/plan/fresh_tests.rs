@@ -32,7 +32,7 @@ pub(crate) fn with_fresh() -> BuildFacts {
     BuildFacts { fresh: both.map(|(name, facts)| (name.to_owned(), facts)).into(), ..facts() }
 }
 
-/// What the steps write, by path.
+/// Returns the files that the steps write, by path.
 fn written(steps: &[Step]) -> BTreeMap<String, String> {
     let write = |step: &Step| match &step.action {
         Action::Write { path, content, .. } => Some((path.display().to_string(), content.clone())),

@@ -1,5 +1,5 @@
-//! What goes from the store, and why: from its contents, the policy and the clock to a list. What
-//! was listed is what goes.
+//! Decides which entries are removed from the store, and why: from its contents, the policy, and
+//! the clock. Exactly the listed entries are removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,54 +11,53 @@ use crate::files::Seen;
 use crate::store::contents::{Contents, Item, ItemKind, ItemState, Node};
 use crate::store::policy::{Policy, QUARANTINE_DAYS, RESULTS};
 
-/// So many records of builds stay until nothing else is left to go.
+/// The number of build records that are removed last.
 const RECORDS: usize = 10;
 
-/// What is asked of a plan.
+/// The input of a plan.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
-    /// The policy.
     pub policy: Policy,
-    /// Bytes that are to be free below the budget.
+    /// Bytes to keep free below the budget.
     pub room: u64,
-    /// What stays, whatever its age.
+    /// Paths that are kept, whatever their age.
     pub protect: Vec<PathBuf>,
 }
 
-/// One thing that goes.
+/// One entry to remove.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct Removal {
-    /// What it is.
+    /// Its kind.
     pub kind: ItemKind,
-    /// Its name for people.
+    /// Its display name.
     pub name: String,
-    /// Where.
+    /// Its path.
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// What its going frees, in bytes: what it shares with others goes with the last of them.
+    /// The bytes that its removal frees. Shared files are freed with the last entry that has them.
     pub bytes: u64,
-    /// The entry that it was chosen by.
+    /// The entry when it was selected.
     #[serde(skip)]
     pub(crate) seen: Seen,
 }
 
-/// The list.
+/// The planned removals.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct GcPlan {
-    /// What goes, in this order.
+    /// The entries to remove, in this order.
     pub removals: Vec<Removal>,
-    /// What the store takes before, in bytes.
+    /// The size of the store before, in bytes.
     pub before: u64,
-    /// What it takes after, in bytes.
+    /// Its size after, in bytes.
     pub after: u64,
-    /// Bytes that are still too many after all.
+    /// Bytes above the budget that remain.
     pub short: u64,
 }
 
-/// Makes the list. First what nobody can use, then what is old by the policy, then generations
-/// beyond those that stay, then, while the store is too large, what was of no use for the longest
-/// time. Where room is asked for and cannot be had, nothing goes for it.
+/// Makes the list: first unusable entries, then old ones by the policy, then superseded
+/// generations, then, while the store is too large, the least recently used ones. If the requested
+/// space cannot be freed, nothing is removed for it.
 pub(crate) fn plan(contents: &Contents, request: &Request, now: Timestamp) -> GcPlan {
     let mut picked = Picked { shares: contents.shares(), removals: Vec::new(), left: contents.bytes() };
     let before = picked.left;
@@ -91,12 +90,12 @@ pub(crate) fn plan(contents: &Contents, request: &Request, now: Timestamp) -> Gc
     GcPlan { removals: picked.removals, before, after: picked.left, short }
 }
 
-/// The list that takes everything of some kinds, but for what is a running build's.
+/// Returns the list of all entries of some kinds, except those of running builds.
 pub(crate) fn clear(contents: &Contents, kinds: &[ItemKind]) -> GcPlan {
     all_of(contents, kinds.iter().flat_map(|kind| contents.of(*kind)), "cleared")
 }
 
-/// The list that takes the records of builds, but for one that runs.
+/// Returns the list of all build records, except those of running builds.
 pub(crate) fn forget(contents: &Contents, ids: &[String]) -> GcPlan {
     all_of(
         contents,
@@ -114,7 +113,7 @@ fn all_of<'a>(contents: &'a Contents, items: impl Iterator<Item = &'a Item>, rea
     GcPlan { removals: picked.removals, before, after: picked.left, short: 0 }
 }
 
-/// What goes as soon as anything does.
+/// Returns why an entry is always removed.
 fn garbage(item: &Item, now: Timestamp) -> Option<String> {
     match &item.state {
         ItemState::Orphan(why) => Some((*why).to_owned()),
@@ -125,7 +124,7 @@ fn garbage(item: &Item, now: Timestamp) -> Option<String> {
     }
 }
 
-/// Whole days since it was of use.
+/// Returns the whole days since its last use.
 fn idle(item: &Item, now: Timestamp) -> i64 {
     now.duration_since(item.used).max(SignedDuration::ZERO).as_hours() / 24
 }
@@ -134,8 +133,8 @@ fn is_by_age(kind: ItemKind) -> bool {
     matches!(kind, ItemKind::Layers | ItemKind::Mounts | ItemKind::Builds | ItemKind::Bases)
 }
 
-/// Results beyond the newest of their Dockerfile, and those of Dockerfiles beyond the newest of
-/// their image and platform.
+/// Returns superseded results of each Dockerfile, and results of superseded Dockerfiles of each
+/// image and platform.
 fn beyond(contents: &Contents, keep: usize) -> Vec<(&Item, String)> {
     let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
     for item in contents.of(ItemKind::Layers).filter(|item| item.state == ItemState::Sound) {
@@ -167,8 +166,8 @@ fn beyond(contents: &Contents, keep: usize) -> Vec<(&Item, String)> {
     old
 }
 
-/// Takes from the store what it needs to lose to be as small as `wanted`. What turns out to be
-/// needless stays after all.
+/// Selects entries until the store is as small as `wanted`, then drops unnecessary ones from the
+/// selection.
 fn pressure(items: &[&Item], picked: &mut Picked, wanted: u64, contents: &Contents) {
     let records: BTreeSet<_> = {
         let mut builds: Vec<_> = items.iter().filter(|item| item.kind == ItemKind::Builds).collect();
@@ -193,7 +192,7 @@ fn pressure(items: &[&Item], picked: &mut Picked, wanted: u64, contents: &Conten
         };
         picked.take(item, reason);
     }
-    // The newest first: one large item may have made the small ones before it needless.
+    // The newest first: one large entry may make the selected small ones before it unnecessary.
     let mut index = picked.removals.len();
     while index > first {
         index -= 1;
@@ -227,7 +226,7 @@ impl Picked {
         self.removals.push(Removal { kind, name, path, reason, bytes, seen });
     }
 
-    /// Frees what only this item had.
+    /// Frees the files that only this item had.
     fn release(&mut self, item: &Item) -> u64 {
         let mut bytes = 0;
         for node in item.nodes.iter().collect::<BTreeSet<_>>() {
@@ -251,7 +250,7 @@ impl Picked {
         self.count_again(contents);
     }
 
-    /// What each frees depends on those before it.
+    /// The freed bytes of each entry depend on those before it.
     fn count_again(&mut self, contents: &Contents) {
         self.shares = contents.shares();
         self.left = contents.bytes();

@@ -4,7 +4,7 @@ fn at(day: i64) -> Timestamp {
     Timestamp::from_second(1_780_000_000 + day * 86_400).expect("in range")
 }
 
-/// An item of so many bytes of its own, of an image, saved and used on a day.
+/// Returns an item with this many bytes of its own, saved and used on a day.
 fn item(kind: ItemKind, name: &str, day: i64, bytes: u64) -> Item {
     let inode = name.bytes().fold(7, |sum, byte| sum * 131 + u64::from(byte));
     Item {

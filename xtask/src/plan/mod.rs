@@ -1,5 +1,5 @@
-//! The plan: what will be done and why, resolved and serialisable. Pure: made of facts, executed as
-//! it stands.
+//! The plan: the steps of a build with their reasons, resolved and serializable. Pure: made from
+//! facts, executed unchanged.
 
 pub(crate) mod allow;
 mod arguments;

@@ -1,12 +1,11 @@
 
-# What `cargo xtask pins --update` asks: which versions are the newest that can really be had. It is
-# put after builder/base-build.Dockerfile, so that the answer comes from the very mirror, keys and
-# Go that a build would use.
+# The query of `cargo xtask pins --update` for the newest available versions. It is appended to
+# builder/base-build.Dockerfile, so that the answer comes from the mirror, keys and Go of a build.
 
 FROM debian AS newest-debian
 COPY build-static.sh pins.env /builder/
 COPY lib/common.sh lib/apt.sh lib/pins.sh /builder/lib/
-# Another one in each call: what was true an hour ago is no answer.
+# A different one in each call, because an answer from an hour ago is outdated.
 ARG NONCE
 ARG HELD
 RUN --mount=type=cache,id=durango-apt-archives,target=/var/cache/apt/archives,sharing=locked \
@@ -18,8 +17,8 @@ here=/builder
 source $here/lib/common.sh
 source $here/lib/pins.sh
 
-# The stage `pins` knows which package is behind which pin; here it takes the newest in place of the
-# pinned version.
+# The stage `pins` knows the package of each pin. Here it takes the newest version instead of the
+# pinned one.
 apt_lists() { apt_update; }
 resolve() {
     local version pinned
@@ -67,8 +66,8 @@ caddy=github.com/caddyserver/caddy/v2
 held() { [[ " $HELD " == *" $1 "* ]]; }
 current() { go list -m -f '{{.Version}}' "$1"; }
 
-# raise NAME MODULE [OTHER@VERSION] : to the newest release that this Go can build and that leaves
-# the other where it is.
+# raise NAME MODULE [OTHER@VERSION] : raises it to the newest release that this Go can build and
+# that doesn't change the other one.
 raise() {
     local name=$1 module=$2 before releases version
     shift 2

@@ -1,4 +1,4 @@
-//! A build's options, from words to what they mean.
+//! Resolves the options of a build.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::project::{overrides, typed_paths};
 use crate::session::Session;
 use crate::store::policy::Policy;
 
-/// What the user asked a build to be.
+/// The resolved options of a build.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BuildOptions {
     /// Targets or groups, as typed.
@@ -23,13 +23,13 @@ pub(crate) struct BuildOptions {
     pub files: Vec<PathBuf>,
     /// `--set` values for bake: the user's own, build arguments and platforms.
     pub sets: Vec<String>,
-    /// `--tag`: names in place of the declared.
+    /// `--tag`: names that replace the declared ones.
     pub tags: Vec<String>,
     /// `--output`.
     pub outputs: Vec<String>,
     /// `--allow`.
     pub(crate) allow: Vec<Right>,
-    /// `--secret`, beside the declared ones.
+    /// `--secret`, in addition to the declared ones.
     pub secrets: Vec<String>,
     /// `--app`: the application, absolute.
     pub app: Option<PathBuf>,
@@ -43,15 +43,15 @@ pub(crate) struct BuildOptions {
     pub no_cache: bool,
     /// `--fresh`: stages or steps, as typed.
     pub fresh: Vec<String>,
-    /// `--mounts`: which cache mounts travel.
+    /// `--mounts`: the cache mounts to save and restore.
     pub mounts: MountFilter,
     /// `--no-save`.
     pub no_save: bool,
     /// `--push`.
     pub push: bool,
-    /// What the store keeps.
+    /// The limits of the store.
     pub policy: Policy,
-    /// Why nothing can be written to the store, where that is so.
+    /// Why the store is not writable, if so.
     pub unsaved: Option<String>,
     /// `--cache`, else `DURANGO_CACHE`.
     pub caches: Caches,
@@ -119,19 +119,19 @@ impl BuildOptions {
 }
 
 impl BuildOptions {
-    /// Whether the build writes an archive to stdout.
+    /// Returns whether the build writes an archive to stdout.
     pub(crate) fn writes_stdout(&self) -> bool {
         writes_stdout(&self.outputs, &self.sets)
     }
 
-    /// The sets that may change what is declared. Tags may not: a target that builds upon another's
-    /// image knows it by its declared name.
+    /// Returns the sets that may change the declaration. Tags may not: a target based on another's
+    /// image refers to it by its declared name.
     pub(crate) fn declaring_sets(&self) -> Vec<String> {
         self.sets.iter().filter(|set| tags_set(set).is_none()).cloned().collect()
     }
 
-    /// The first tag that the user chose for a target; `is_main` for the one that `--tag` speaks
-    /// of.
+    /// Returns the first tag that the user chose for a target. `is_main` marks the target of
+    /// `--tag`.
     pub(crate) fn chosen_tag(&self, name: &str, is_main: bool) -> Option<&str> {
         let by_set = |set: &&String| tags_set(set).is_some_and(|target| target == name || target == "*");
         let of_main = self.tags.first().filter(|_| is_main);
@@ -139,7 +139,7 @@ impl BuildOptions {
     }
 }
 
-/// `--output`, with paths from the current directory.
+/// Returns `--output` with absolute paths.
 fn outputs(session: &Session, parsed: &Parsed, sets: &[String]) -> Result<Vec<String>> {
     let cwd = &session.host.cwd;
     let outputs: Vec<String> =
@@ -165,12 +165,12 @@ fn writes_stdout(outputs: &[String], sets: &[String]) -> bool {
     outputs.iter().any(|spec| typed_paths::is_stdout(spec)) || sets.iter().any(by_set)
 }
 
-/// The target whose tags a `--set` sets.
+/// Returns the target whose tags a `--set` sets.
 fn tags_set(set: &str) -> Option<&str> {
     set.split_once('=')?.0.strip_suffix(".tags")
 }
 
-/// `OS/ARCH` or `OS/ARCH/VARIANT`.
+/// Checks `OS/ARCH` or `OS/ARCH/VARIANT`.
 fn platform_name(text: &str) -> Result<&str> {
     let parts: Vec<&str> = text.split('/').collect();
     let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());

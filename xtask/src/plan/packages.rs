@@ -1,5 +1,5 @@
-//! The question which versions of packages the mirror has: one call of bake that builds a target's
-//! stage `packages` and puts its file into a directory of ours. Pure.
+//! The query for the versions of packages in the mirror: one call of bake that builds a target's
+//! stage `packages` and exports its file to a temporary directory. Pure.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use crate::project::overrides::is_by_variable;
 use crate::project::packages::{ARG, STAGE};
 use crate::step::{Command, Step};
 
-/// A bake file with the answers, for every call of a build: the lists are too long for command
-/// lines that people read. Nothing where there is no answer.
+/// Returns a bake file with the answers for every call of a build, because the lists are too long
+/// for readable command lines. Returns `None` without an answer.
 pub(crate) fn file(facts: &BuildFacts) -> Option<(PathBuf, Step)> {
     if facts.packages.is_empty() {
         return None;
@@ -26,7 +26,7 @@ pub(crate) fn file(facts: &BuildFacts) -> Option<(PathBuf, Step)> {
     Some((path.clone(), Step::write("", path, text)))
 }
 
-/// The call, and what comes before it. Another `nonce` makes BuildKit ask the mirror again.
+/// Returns the call and its preparation. A different `nonce` makes BuildKit ask the mirror again.
 pub(crate) fn question(
     facts: &BuildFacts,
     options: &BuildOptions,
@@ -41,7 +41,7 @@ pub(crate) fn question(
         ("tags", String::new()),
     ];
     let own = own.map(|(key, value)| format!("{name}.{key}={value}"));
-    // The targets that this one is built on are left out: the stage needs none of them.
+    // The base targets of this one are left out, because the stage doesn't need them.
     let given = options.declaring_sets().into_iter().filter(|set| !is_by_variable(set));
     let sets = given.chain(bake_args::base_sets(facts, name)).chain(own);
     let command = bake_args::bare(facts, options)

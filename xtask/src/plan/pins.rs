@@ -1,4 +1,4 @@
-//! The plan of `pins --update`: first what a builder is asked, then what its answer changes. Pure.
+//! The plan of `pins --update`: first the query, then the changes from its answer. Pure.
 
 use std::path::Path;
 
@@ -12,62 +12,57 @@ use crate::layout::Layout;
 use crate::project::pins::{self, Pin, Pins};
 use crate::step::Step;
 
-/// The target whose declaration the question borrows: its base image, arguments and secrets.
+/// The target whose base image, arguments and secrets the query uses.
 const TARGET: &str = "frankenphp-base-builder";
-/// Stages after those of the base image; the last one holds the answer.
+/// Stages after those of the base image. The last one has the answer.
 const STAGES: &str = include_str!("newest.Dockerfile");
 
-/// What was learnt.
+/// The answer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Newest {
     /// The newest versions by name of their pin.
     pub pins: Pins,
-    /// `go.mod` and `go.sum` for them, where FrankenPHP or Caddy move.
+    /// `go.mod` and `go.sum` for them, if FrankenPHP or Caddy change.
     pub go: Option<[String; 2]>,
-    /// `NAME: reason` for each pin whose newest version nobody would tell.
+    /// `NAME: reason` for each pin whose newest version is unknown.
     pub unknown: Vec<String>,
 }
 
-/// What an update does.
+/// The changes of an update.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Update {
-    /// Version of the document.
+    /// The version of the document.
     pub schema: u32,
-    /// All pins as they will be.
+    /// All pins after the update.
     pub pins: Pins,
-    /// Those that move.
+    /// The pins that change.
     pub changes: Vec<Change>,
-    /// Those that are held.
+    /// The pins that are held.
     pub held: Vec<HeldPin>,
-    /// The files that are written.
+    /// The steps that write the files.
     pub steps: Vec<Step>,
-    /// What the user should know.
     pub warnings: Vec<String>,
 }
 
-/// One pin that moves.
+/// One changed pin.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub(crate) struct Change {
-    /// The pin.
     pub name: String,
-    /// The version it had.
+    /// The old version.
     pub from: String,
-    /// The version it gets.
+    /// The new version.
     pub to: String,
 }
 
-/// One pin that stays because its file says so.
+/// One pin that its file excludes from updates.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub(crate) struct HeldPin {
-    /// The pin.
     pub name: String,
-    /// The version it keeps.
     pub version: String,
-    /// Why.
     pub reason: String,
 }
 
-/// The pins that are held.
+/// Returns the pins that are held.
 pub(crate) fn held(pins: &[Pin]) -> Vec<HeldPin> {
     let hold = |pin: &Pin| {
         let reason = pin.hold.clone()?;
@@ -76,7 +71,8 @@ pub(crate) fn held(pins: &[Pin]) -> Vec<HeldPin> {
     pins.iter().filter_map(hold).collect()
 }
 
-/// The build that asks: the Dockerfile of the base image with stages of ours, its result a folder.
+/// Returns the build of the query: the Dockerfile of the base image with additional stages,
+/// exported to a directory.
 pub(crate) fn question(layout: &Layout, scratch: &Path, held: &[HeldPin], nonce: &str) -> BuildOptions {
     let names: Vec<&str> = held.iter().map(|pin| pin.name.as_str()).collect();
     let set = |field: &str, value: &str| format!("{TARGET}.{field}={value}");
@@ -96,7 +92,7 @@ pub(crate) fn question(layout: &Layout, scratch: &Path, held: &[HeldPin], nonce:
     }
 }
 
-/// The step that writes the question's Dockerfile.
+/// Returns the step that writes the query's Dockerfile.
 pub(crate) fn write_question(scratch: &Path, dockerfile: &str) -> Step {
     Step::write(
         "",
@@ -105,7 +101,7 @@ pub(crate) fn write_question(scratch: &Path, dockerfile: &str) -> Step {
     )
 }
 
-/// What the answer changes.
+/// Returns the changes from the answer.
 pub(crate) fn update(layout: &Layout, text: &str, newest: &Newest) -> Result<Update> {
     let old = pins::parse_list(text)?;
     let changes: Vec<Change> = old.iter().filter_map(|pin| change(pin, newest)).collect();

@@ -1,5 +1,5 @@
-//! The plan of a push: layers into a registry, by calls of their own like a save, so that neither a
-//! slow nor a broken registry touches the build.
+//! The plan of a push: layers to a registry, by separate calls like a save, so that a slow or
+//! broken registry doesn't affect the build.
 
 use std::path::PathBuf;
 
@@ -11,35 +11,31 @@ use super::registry_state::RegistryState;
 use crate::step::Command;
 use crate::store::key::Key;
 
-/// One target's layers, into one registry.
+/// The layers of one target for one registry.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Push {
-    /// The target.
     pub target: String,
     /// Its image in the store.
     pub image: String,
-    /// Its key.
     pub key: Key,
-    /// Where to.
     pub registry: Registry,
     /// The tag of exactly this key.
     pub reference: String,
-    /// Results of the store that BuildKit is shown.
+    /// Results of the store that BuildKit reads.
     pub read: Vec<PathBuf>,
-    /// Whether the registry answered and has nothing under that tag.
+    /// Whether the registry answered and lacks this tag.
     pub lacking: bool,
-    /// The builder, which is also who asks the registry.
+    /// The builder, which also queries the registry.
     pub builder: String,
     /// Exports the layers to the exact tag.
     pub exact: Command,
-    /// Exports them once more to the tag of the newest: all blobs are there by then, which takes
-    /// 0.3 s. Both tags in one call upload everything twice, side by side (measured), and copying a
-    /// tag with `imagetools` wraps it into an index, which is no shape of a cache.
+    /// Exports them again to the tag of the newest result. All blobs are there by then, so it takes
+    /// 0.3 s. Both tags in one call upload everything twice in parallel (measured). Copying a tag
+    /// with `imagetools` wraps it in an index, which is not a valid cache.
     pub newest: Command,
 }
 
-/// The push of each target to each registry that may be written; those that others build upon come
-/// first.
+/// Plans the push of each target to each writable registry. Base targets come first.
 pub(crate) fn plan(facts: &BuildFacts, common: &Command) -> Vec<Push> {
     let writable: Vec<&RegistryState> = facts.registries.iter().filter(|held| held.takes_pushes()).collect();
     let targets = facts.names.iter().rev().filter_map(|name| Some((name, facts.stored.get(name)?)));
@@ -70,7 +66,7 @@ fn push(facts: &BuildFacts, common: &Command, held: &RegistryState, name: &str, 
 }
 
 impl Push {
-    /// What happens where something ran or the registry lacks the key.
+    /// Returns the commands that run if a step ran or the registry lacks the key.
     pub(crate) fn to_shell(&self) -> Vec<String> {
         let when = if self.lacking {
             format!("# `{}` is not there yet:", self.reference)

@@ -1,5 +1,5 @@
-//! What registries hold, as facts of a plan: what is read there, what may be written, what the user
-//! is told of those that are of no use.
+//! The content of registries as facts of a plan: the caches to read, the caches to write, and the
+//! warnings about unusable ones.
 
 use std::collections::BTreeMap;
 
@@ -8,49 +8,49 @@ use serde::Serialize;
 use super::caches::Registry;
 use crate::engine::registry::RegistryAnswer;
 
-/// What a registry said before the build.
+/// The state of a registry before the build.
 #[derive(Debug, Clone)]
 pub struct RegistryState {
     /// The registry.
     pub registry: Registry,
-    /// What it holds for each target, or why it is left out.
+    /// Its content for each target, or why it is skipped.
     pub said: Result<BTreeMap<String, Tags>, RegistryAnswer>,
 }
 
-/// What a registry holds for one target, as digests of manifests.
+/// The content of a registry for one target, as digests of manifests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tags {
     /// Under the key of its Dockerfile.
     pub exact: Option<Tag>,
-    /// What was pushed last, whatever its key.
+    /// The last push, with any key.
     pub newest: Option<Tag>,
 }
 
-/// A tag and what it stands for.
+/// A tag and its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag {
-    /// The whole reference.
+    /// The full reference.
     pub reference: String,
-    /// Digest of its manifest.
+    /// The digest of its manifest.
     pub digest: String,
 }
 
-/// Layers in a registry that BuildKit is shown.
+/// Layers in a registry that BuildKit reads.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct RegistryRead {
-    /// The whole reference.
+    /// The full reference.
     pub reference: String,
 }
 
 impl RegistryRead {
-    /// The value of `cache-from`.
+    /// Returns the value of `cache-from`.
     pub fn cache_from(&self) -> String {
         format!("type=registry,ref={}", self.reference)
     }
 }
 
 impl RegistryState {
-    /// The exact key first, then what was pushed last, where that is another one.
+    /// Returns the exact key first, then the last push if it is a different one.
     pub fn reads(&self, target: &str) -> Vec<RegistryRead> {
         let Some(tags) = self.tags(target) else { return Vec::new() };
         let digest = tags.exact.as_ref().map(|tag| &tag.digest);
@@ -58,18 +58,18 @@ impl RegistryState {
         tags.exact.iter().chain(newest).map(|tag| RegistryRead { reference: tag.reference.clone() }).collect()
     }
 
-    /// Whether it holds a result of exactly this Dockerfile.
+    /// Returns whether it has a result of exactly this Dockerfile.
     pub fn has_exact(&self, target: &str) -> bool {
         self.tags(target).is_some_and(|tags| tags.exact.is_some())
     }
 
-    /// Whether a push is worth trying. A registry that refuses to be read may only lack the
-    /// repository, which some make with the first push and refuse until then.
+    /// Returns whether to try a push. A registry that refuses a read may only lack the repository:
+    /// some create it with the first push and refuse until then.
     pub fn takes_pushes(&self) -> bool {
         !self.registry.read_only && matches!(self.said, Ok(_) | Err(RegistryAnswer::Denied(_)))
     }
 
-    /// Why it is left out, with the remedy.
+    /// Returns why it is skipped, and how to fix it.
     pub fn warning(&self) -> Option<String> {
         let name = &self.registry.reference;
         Some(match self.said.as_ref().err()? {

@@ -1,4 +1,4 @@
-//! Facts to plan, without an engine.
+//! From facts to a plan, without an engine.
 
 use std::collections::BTreeMap;
 
@@ -221,7 +221,7 @@ fn a_base_that_is_laid_out_in_the_store_is_not_laid_out_again() {
     assert_eq!(steps[3..], ["rm -rf /store/bases/0", "mv -T /store/tmp/id/base /store/bases/1"]);
 }
 
-/// A registry that answered: what it has for `app`, as digests of the exact and the newest tag.
+/// Returns a registry that answered, with the digests of the exact and the newest tag for `app`.
 fn registry(name: &str, read_only: bool, exact: Option<&str>, newest: Option<&str>) -> RegistryState {
     let tag = |kind: &str, digest: Option<&str>| {
         Some(Tag { reference: format!("{name}/c:{kind}"), digest: digest?.into() })
@@ -254,12 +254,12 @@ fn registries_are_read_after_the_store_in_their_order_and_nothing_is_read_twice(
         .map(|text| line.find(text).unwrap_or_else(|| panic!("{text}: {line}")))
         .into();
     assert!(places.is_sorted(), "{line}");
-    // What a build falls back to when one of them does not deliver.
+    // The fallback of a build if one of them fails to deliver.
     let again = plan.without_registries.as_ref().expect("another call").to_shell();
     assert!(again.contains("src=/store/20") && !again.contains("type=registry"), "{again}");
     assert!(plan.warnings.iter().any(|warning| warning.contains("gone/c") && warning.contains("it is down")));
     assert!(plan.pushes.is_empty(), "none of them may be written");
-    // The save repeats what was read, and is not needed where a registry served all.
+    // The save repeats the caches, and is unnecessary if a registry had everything.
     let save = plan.saves.iter().find(|save| save.target == "app").expect("a save");
     assert!(save.elsewhere && save.command.to_shell().contains("a/c:exact"));
 }
@@ -280,8 +280,8 @@ fn pushes_go_to_what_may_be_written_once_for_each_tag() {
         .iter()
         .map(|push| (push.target.as_str(), push.registry.reference.as_str(), push.lacking))
         .collect();
-    // The base, which the first registry was not asked about, comes first; a registry that refuses
-    // is tried only where something ran.
+    // The base target, about which the first registry was not asked, comes first. A registry that
+    // refuses is tried only if a step ran.
     let of_base = [("base", "own/c", true), ("base", "empty/c", true), ("base", "refuses/c", false)];
     let of_app = [("app", "own/c", false), ("app", "empty/c", true), ("app", "refuses/c", false)];
     assert_eq!(to, [of_base, of_app].concat());

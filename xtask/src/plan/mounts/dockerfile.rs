@@ -1,5 +1,5 @@
 //! The Dockerfile of a transfer of cache mounts: a stage with tools, one with a RUN for each mount,
-//! and one that holds the results of several.
+//! and one that combines the results of several.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -7,32 +7,32 @@ use std::path::{Path, PathBuf};
 use super::transfer::{Part, Transfer};
 use super::{Direction, PlannedMount};
 
-/// The tools image has all that the scripts need, in Debian's smallest variant, so nothing is ever
-/// installed. The directory is where the loader of some architectures is, and bound on all.
+/// The tools image has everything that the scripts need, in Debian's smallest variant, so nothing
+/// is ever installed. Some architectures have the loader in this directory, which is bound on all.
 const TOOLS: &str = "RUN --network=none mkdir -p /lib64\n";
 
-/// The tools are bound into an empty stage, and cannot be written there. What a RUN leaves there is
-/// all of the layer, which is exported as it stands.
+/// The tools are bind mounts in an empty stage, which is read-only. The layer has exactly the files
+/// that a RUN writes, and is exported unchanged.
 const BOUND: &[&str] = &["bin", "lib", "lib64", "usr"];
 
-/// The secret that leads to xtask, and where it is mounted.
+/// The secret with the address of xtask, and its path.
 pub(super) const LOOPBACK: &str = "durango-loopback";
 const LOOPBACK_FILE: &str = "/durango/loopback";
 
-/// Where a RUN leaves what BuildKit takes away, a folder an item: an empty one where xtask is
+/// The directory with the output of a RUN, with a subdirectory per item. It is empty if xtask is
 /// reached over the loopback interface.
 pub(super) const OUT: &str = "/durango/out";
 
-/// What the scripts need of the image is below these; a mount there would hide it, and where it
-/// stands is of no account for what it is.
+/// The directories of the image that the scripts need. A mount there would hide them, and the
+/// target is not part of a mount's identity.
 const KEPT: &[&str] =
     &["bin", "sbin", "lib", "lib32", "lib64", "usr", "etc", "durango", "dev", "proc", "sys"];
 
-/// The folder of the scripts, beside those of the items: a context of its own would be a second one
-/// to send.
+/// The directory of the scripts, next to those of the items. A separate context would be a second
+/// transfer.
 const SCRIPTS: &str = "scripts";
 
-/// The scripts, for what a call reads in `dir`.
+/// Returns the scripts as files of a call in `dir`.
 pub(super) fn scripts(dir: &Path) -> Vec<(PathBuf, String)> {
     let scripts = [
         ("take-out", include_str!("../../store/transfer/take-out")),
@@ -44,7 +44,7 @@ pub(super) fn scripts(dir: &Path) -> Vec<(PathBuf, String)> {
     scripts.into_iter().map(|(name, text)| (dir.join(SCRIPTS).join(name), text.to_owned())).collect()
 }
 
-/// The stages that move the items of these numbers, after whatever stands before them.
+/// Returns the stages that transfer the items of these numbers, which follow any other stages.
 pub(super) fn stages(transfer: &Transfer, tools: &str, numbers: &[usize]) -> String {
     let mut text = format!("FROM {tools} AS durango-tools\n{TOOLS}");
     for number in numbers {
@@ -59,8 +59,8 @@ pub(super) fn stages(transfer: &Transfer, tools: &str, numbers: &[usize]) -> Str
     text
 }
 
-/// The stage that holds what they leave: with a single one its own, since a copy would be a second
-/// one to write.
+/// Returns the stage with their output. For a single item it is its own stage, because a copy would
+/// be written again.
 pub(super) fn result(numbers: &[usize]) -> String {
     match numbers {
         [number] => format!("durango-{number}"),
@@ -95,7 +95,7 @@ fn stage(text: &mut String, transfer: &Transfer, number: usize) {
     mounts
         .extend(BOUND.iter().map(|dir| format!("type=bind,from=durango-tools,source=/{dir},target=/{dir}")));
     let mounts: String = mounts.iter().map(|mount| format!(" --mount={mount}")).collect();
-    // A network of its own takes the engine longer to make than all the rest of the container.
+    // The engine needs longer to create a network than for the rest of the container.
     let network = if transfer.loopback.is_some() { "host" } else { "none" };
     let _ = writeln!(
         text,
@@ -104,15 +104,15 @@ fn stage(text: &mut String, transfer: &Transfer, number: usize) {
     );
 }
 
-/// A mount larger than this is unpacked by two processes side by side.
+/// A larger mount is unpacked by two processes in parallel.
 const TWO_FROM: u64 = 1 << 26;
 
-/// How many tars a mount of this size is restored from.
+/// Returns the number of tars from which a mount of this size is restored.
 pub(crate) fn streams(bytes: u64) -> usize {
     if bytes > TWO_FROM { 2 } else { 1 }
 }
 
-/// The options of the mount, exactly as they are declared.
+/// Returns the options of the mount, exactly as declared.
 fn cache(mount: &PlannedMount, target: &str) -> String {
     let identity = &mount.identity;
     let mut options = vec![
@@ -135,7 +135,7 @@ fn place(target: &str) -> String {
     let first = target.trim_start_matches('/').split('/').next().unwrap_or_default();
     if first.is_empty() || KEPT.contains(&first) { "/durango/mount".to_owned() } else { target.to_owned() }
 }
-/// Whether a stage is one of a transfer's, and none of a Dockerfile's.
+/// Returns whether a stage belongs to a transfer and not to a Dockerfile.
 pub(crate) fn is_own_stage(stage: &str) -> bool {
     let of_transfer = |rest: &str| ["tools", "result"].contains(&rest) || rest.parse::<u32>().is_ok();
     stage.strip_prefix("durango-").is_some_and(of_transfer)

@@ -1,5 +1,5 @@
-//! The cache mounts of a build: which of them the store holds, and the call that takes some out or
-//! puts some back. Which ones is known when steps run; what is done with each is planned here.
+//! The cache mounts of a build: those in the store, and the call that saves or restores some. The
+//! mounts are known when steps run; the work for each is planned here.
 
 pub(crate) mod dockerfile;
 pub(crate) mod oci;
@@ -20,56 +20,55 @@ use crate::project::mount::{MountIdentity, Sharing};
 use crate::step::Command;
 use crate::store::mount::MountEntry;
 
-/// A cache mount of the build that may travel.
+/// A cache mount of the build that may be saved.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedMount {
-    /// Its folder in the store.
+    /// Its directory in the store.
     pub dir: PathBuf,
-    /// What it is.
+    /// Its identity in BuildKit.
     pub identity: MountIdentity,
     /// Its declared sharing, which every access repeats.
     pub sharing: Sharing,
-    /// Where it is mounted.
+    /// Its target.
     pub target: String,
     /// Whether it may leave this machine.
     pub is_shared: bool,
-    /// What the store holds of it for the builder's platform.
+    /// Its entry in the store for the builder's platform.
     pub held: Option<MountEntry>,
     /// The steps that use it.
     #[serde(skip)]
     pub uses: Vec<Use>,
 }
 
-/// What every transfer of a build needs.
+/// The common data of a build's transfers.
 #[derive(Debug, Clone, Default)]
 pub struct TransferTemplate {
-    /// A call of bake without targets, with the declaration's files and nothing set.
+    /// A call of bake with the declaration's files, without targets and settings.
     pub bake: Command,
     /// The builder.
     pub builder: String,
-    /// Whether its RUNs may reach this machine's loopback interface.
+    /// Whether its RUNs may use this machine's loopback interface.
     pub loopback: bool,
-    /// The image whose tools pack and unpack, and the context that stands in for it where the
-    /// builder does not see it.
+    /// The image with the tools, and the context that replaces it if the builder doesn't see it.
     pub tools: (String, Option<String>),
-    /// Owners of `from=` mounts: their Dockerfile and what else their build is told.
+    /// Owners of `from=` mounts: their Dockerfile and the settings of their build.
     pub owners: BTreeMap<String, Owner>,
-    /// A folder of this build's own on the store's file system.
+    /// A temporary directory of this build on the store's file system.
     pub scratch: PathBuf,
 }
 
 /// The owner of a `from=` mount, whose stages are needed to reach it.
 #[derive(Debug, Clone, Default)]
 pub struct Owner {
-    /// Text of its Dockerfile.
+    /// The text of its Dockerfile.
     pub dockerfile: String,
-    /// Text of the `.dockerignore` that goes with that very file.
+    /// The text of the `.dockerignore` for this Dockerfile.
     pub dockerignore: Option<String>,
-    /// `--set`s of its build as (KEY, VALUE).
+    /// The `--set`s of its build as (KEY, VALUE).
     pub sets: Vec<(String, String)>,
 }
 
-/// Which way.
+/// The direction of a transfer.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
@@ -77,28 +76,28 @@ pub enum Direction {
     Save,
     /// From the store to the builder.
     Restore,
-    /// The same, where the mount is empty.
+    /// From the store to the builder, if the mount is empty.
     Fill,
 }
 
 impl Direction {
-    /// Whether it leads into the builder.
+    /// Returns whether it leads to the builder.
     pub fn is_in(self) -> bool {
         self != Self::Save
     }
 }
 
-/// How much garbage buildx may gather while it carries packs: by Go's own measure it spends a good
-/// part of its time on counting it, and it stayed below 160 MB so (seen in three runs).
+/// Go's GC setting for buildx during transfers. With Go's default it spends much of its time on
+/// garbage collection. With this value it stayed below 160 MB (seen in three runs).
 const GARBAGE: &str = "400";
 
-/// A chain of packs this long is packed anew.
+/// A chain of this many packs is replaced by a single one.
 const MOST_PACKS: usize = 8;
 
 impl PlannedMount {
-    /// What a new pack adds to; nothing where the whole mount is packed anew: the packs are many,
-    /// or the later ones as large as the first, so that about half of what is stored is out of
-    /// date.
+    /// Returns the entry that a new pack extends. Returns `None` if the whole mount is packed
+    /// again: there are many packs, or the later ones are as large as the first, so about half of
+    /// the stored data is outdated.
     pub fn previous(&self) -> Option<&MountEntry> {
         self.held.as_ref().filter(|held| {
             let sizes: Vec<u64> = held.packs.iter().map(|pack| pack.size).collect();
@@ -107,7 +106,7 @@ impl PlannedMount {
         })
     }
 
-    /// Whether its options can be written down again: BuildKit's syntax has no way for every
+    /// Returns whether its options can be written: BuildKit's syntax doesn't support every
     /// character.
     pub fn is_writable(&self) -> bool {
         let odd = |text: &str| text.chars().any(|c| c.is_whitespace() || ",\"'$\\".contains(c));
@@ -116,33 +115,34 @@ impl PlannedMount {
         !odd(&identity.id) && !odd(&self.target) && !optional.map(String::as_str).any(odd)
     }
 
-    /// Whether BuildKit tells it from others by more than its id.
+    /// Returns whether its identity has more than the id.
     fn has_options(&self) -> bool {
         let identity = &self.identity;
         identity.from.is_some() || identity.uid.is_some() || identity.gid.is_some() || identity.mode.is_some()
     }
 
-    /// Whether a record of the builder may be this mount. Which options a mount has, a record does
-    /// not tell.
+    /// Returns whether a record of the builder may be this mount. A record doesn't show the options
+    /// of a mount.
     pub fn may_be(&self, record: &Record) -> bool {
         record.mount_id() == Some(&self.builder_id()) && record.has_parent == self.has_options()
     }
 
-    /// Whether no record tells them apart.
+    /// Returns whether records can't distinguish them.
     pub fn is_like(&self, other: &Self) -> bool {
         self.builder_id() == other.builder_id() && self.has_options() == other.has_options()
     }
 
-    /// BuildKit's own key of it: namespace and id.
+    /// Returns BuildKit's own key of it: namespace and id.
     pub fn builder_id(&self) -> String {
         format!("{}/{}", self.identity.namespace, self.identity.id)
     }
 }
 
 impl TransferTemplate {
-    /// The call that moves these mounts but for those in `left`, which keep their numbers: what a
-    /// call before did is cached then. Mounts that only another build's stages reach go by BuildKit
-    /// alone: a network for all of them would make those stages run again.
+    /// Returns the call that transfers these mounts except those in `left`. They keep their
+    /// numbers, so the work of an earlier call is cached. Mounts that need stages of another build
+    /// are transferred by BuildKit only: a network for all of them would make those stages run
+    /// again.
     pub fn transfer(
         &self,
         (way, part): (Direction, Part),

@@ -1,4 +1,4 @@
-//! Which cache mounts a build uses, which of them travel, and which step uses which.
+//! The cache mounts of a build, those that are saved, and the steps that use them.
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,18 @@ use crate::project::dockerfile::mounts::{UsedMount, of_build};
 use crate::project::dockerfile::{CacheMount, Dockerfile, Inputs};
 use crate::text::size::show;
 
-/// Which mounts travel, as `--mounts` and `DURANGO_MOUNTS` have it.
+/// The selection of `--mounts` and `DURANGO_MOUNTS`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MountFilter {
-    /// These alone; all where none is named.
+    /// Only these; empty for all.
     only: Vec<String>,
     /// Never these.
     never: Vec<String>,
-    /// None at all.
     none: bool,
 }
 
 impl MountFilter {
-    /// Reads `all`, `none`, or ids with commas between them, those with a `-` in front left out.
+    /// Parses `all`, `none`, or comma-separated ids. An id with a leading `-` is excluded.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut choice = Self::default();
         for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
@@ -49,7 +48,7 @@ impl MountFilter {
         Ok(choice)
     }
 
-    /// No mount travels.
+    /// Selects no mount.
     pub(crate) fn none() -> Self {
         Self { none: true, ..Self::default() }
     }
@@ -59,12 +58,13 @@ impl MountFilter {
         !self.none && !self.never.iter().any(is) && (self.only.is_empty() || self.only.iter().any(is))
     }
 
-    /// Whether a mount may leave this machine: a path is the same in every project.
+    /// Returns whether a mount may leave this machine. An id that is a path is the same in every
+    /// project.
     fn shares(&self, mount: &CacheMount) -> bool {
         mount.has_id || self.only.contains(&mount.identity.id)
     }
 
-    /// What is named and is no mount of the build.
+    /// Returns the named ids that are not mounts of the build.
     fn unknown(&self, mounts: &[UsedMount]) -> Vec<String> {
         let is_known = |id: &&String| mounts.iter().any(|used| used.mount.identity.id == **id);
         let unknown = self.only.iter().chain(&self.never).filter(|id| !is_known(id));
@@ -75,23 +75,22 @@ impl MountFilter {
 /// The cache mounts of a build.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct MountPlan {
-    /// Those that travel, in the order in which they were found.
+    /// Those that are saved, in the order in which they were found.
     pub mounts: Vec<PlannedMount>,
-    /// What registries hold, who may have mounts as well.
+    /// The content of registries, which may have mounts as well.
     #[serde(skip)]
     pub registries: Vec<RegistryState>,
-    /// What moves them; nothing where no image has the tools.
+    /// The template of transfers; `None` without an image with the tools.
     #[serde(skip)]
     pub carrier: Option<TransferTemplate>,
-    /// Dockerfiles by target, with what the target adds.
+    /// Dockerfiles by target, with the target's inputs.
     #[serde(skip)]
     files: BTreeMap<String, (Dockerfile, Inputs)>,
-    /// What the user should know.
     #[serde(skip)]
     pub warnings: Vec<String>,
 }
 
-/// Plans them.
+/// Plans the mounts.
 pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, fresh: &Fresh) -> MountPlan {
     let parse = |(name, fresh): (&String, &crate::plan::fresh::FreshFacts)| {
         Some((name.clone(), (fresh.source.as_ref()?.file.clone(), fresh.inputs.clone())))
@@ -145,7 +144,7 @@ fn carrier(
     let owner = |name: &str| {
         let source = facts.fresh.get(name)?.source.as_ref()?;
         let mut sets = bake_args::transfer_sets(facts, options, name);
-        // The stage as the build has it: another run of it is another mount.
+        // The stage as in the build: a different RUN of it is a different mount.
         sets.extend(shm_size(&fresh.targets, name).map(|bytes| ("shm-size".to_owned(), bytes.to_string())));
         let dockerfile = fresh.texts.get(name).unwrap_or(&source.text).clone();
         Some((name.to_owned(), Owner { dockerfile, dockerignore: source.ignore.clone(), sets }))
@@ -161,7 +160,7 @@ fn carrier(
 }
 
 impl MountPlan {
-    /// What may be done with each, which is known when steps run.
+    /// Returns the possible transfers of each mount. They depend on the steps that run.
     pub(crate) fn to_shell(&self, is_saved: bool) -> Vec<String> {
         let lines = self.mounts.iter().filter(|_| self.carrier.is_some()).map(|mount| {
             let id = &mount.identity.id;
@@ -179,12 +178,13 @@ impl MountPlan {
         lines.collect()
     }
 
-    /// How many mounts of the build look like this one to who asks the builder, itself included.
+    /// Returns the number of mounts of the build that the builder's records can't distinguish from
+    /// this one, including itself.
     pub(crate) fn alike(&self, at: usize) -> usize {
         self.mounts.iter().filter(|mount| mount.is_like(&self.mounts[at])).count()
     }
 
-    /// The mounts of a step, by their place in the plan.
+    /// Returns the mounts of a step by their index in the plan.
     pub(crate) fn of_step(&self, targets: &[String], label: &StepName) -> Vec<usize> {
         let uses = |mount: &PlannedMount| {
             mount.uses.iter().any(|user| {
@@ -199,7 +199,7 @@ impl MountPlan {
         (0..self.mounts.len()).filter(|at| uses(&self.mounts[*at])).collect()
     }
 
-    /// The mounts of the stages that are built upon the step's own, which will run when it runs.
+    /// Returns the mounts of the stages based on the step's own, which run when it runs.
     pub(crate) fn dependents(&self, targets: &[String], label: &StepName) -> Vec<usize> {
         let above = |(target, stage): (&String, &str)| {
             self.files.get(target).is_some_and(|(file, inputs)| file.starts_from(stage, &label.stage, inputs))

@@ -1,4 +1,4 @@
-//! Mounts to the call that moves them, without an engine.
+//! From mounts to the call that transfers them, without an engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 

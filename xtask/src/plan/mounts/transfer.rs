@@ -1,4 +1,4 @@
-//! One call that moves cache mounts, and where its files are.
+//! One call that transfers cache mounts, and the paths of its files.
 
 use std::path::PathBuf;
 
@@ -6,36 +6,37 @@ use super::dockerfile;
 use super::{Direction, PlannedMount};
 use crate::step::Command;
 
-/// Where RUNs of this machine's own daemon reach xtask.
+/// The address of xtask for RUNs of this machine's own daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loopback {
-    /// Port of the loopback interface.
+    /// The port of the loopback interface.
     pub port: u16,
-    /// What has to be said there first.
+    /// The text that a client sends first.
     pub token: String,
-    /// What xtask answers first: after its end, somebody else may have its port.
+    /// The first answer of xtask. After its end, another program may get its port.
     pub answer: String,
 }
 
-/// What a RUN that saves does. Only over the loopback interface can it ask in between.
+/// The work of a RUN that saves. It can ask xtask in between only over the loopback interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Lists what the mount holds, and packs what it is asked for.
+    /// Lists the files of the mount, and packs the requested ones.
     Whole,
-    /// Lists alone.
+    /// Only lists.
     List,
-    /// Packs alone.
+    /// Only packs.
     Pack,
 }
 
-/// One call that moves some mounts, one RUN each: two locked ones in one RUN deadlock (measured).
+/// One call that transfers some mounts, with one RUN each: two locked mounts in one RUN deadlock
+/// (measured).
 #[derive(Debug, Clone)]
 pub struct Transfer {
-    /// Which way.
+    /// The direction.
     pub way: Direction,
-    /// What RUNs do that save.
+    /// The work of RUNs that save.
     pub part: Part,
-    /// What is moved; the stage of each is `durango-N`.
+    /// The mounts; the stage of each is `durango-N`.
     pub items: Vec<PlannedMount>,
     /// Files of the call.
     pub files: Vec<(PathBuf, String)>,
@@ -43,37 +44,37 @@ pub struct Transfer {
     pub targets: Vec<String>,
     /// The call.
     pub command: Command,
-    /// What is in no other call: it makes each RUN run and names what the call leaves in the
-    /// builder.
+    /// A text that no other call has. It makes each RUN run, and names the remains of the call in
+    /// the builder.
     pub nonce: String,
-    /// Its folder.
+    /// Its directory.
     pub dir: PathBuf,
-    /// Where its RUNs get and leave all but the scripts; BuildKit carries it where there is none.
+    /// The address for the input and output of its RUNs. Without it BuildKit transfers them.
     pub loopback: Option<Loopback>,
 }
 
 impl Transfer {
-    /// A context with nothing in it.
+    /// Returns an empty context.
     pub fn empty(&self) -> PathBuf {
         self.dir.join("empty")
     }
 
-    /// Where a stage's results arrive.
+    /// Returns the output directory of the stages.
     pub fn out(&self) -> PathBuf {
         self.dir.join("out")
     }
 
-    /// Where the result of one item arrives.
+    /// Returns the output directory of one item.
     pub fn result(&self, number: usize) -> PathBuf {
         self.out().join(dockerfile::OUT.trim_start_matches('/')).join(number.to_string())
     }
 
-    /// What the RUN of one item reads.
+    /// Returns the input directory of one item.
     pub fn input(&self, number: usize) -> PathBuf {
         self.dir.join("in").join(number.to_string())
     }
 
-    /// Whether the RUN of an item may ask for this.
+    /// Returns whether the RUN of an item may make this request.
     pub fn may(&self, verb: &str, number: usize, name: &str) -> bool {
         let known: &[&str] = match (self.way, verb) {
             (Direction::Save, "put") => &["list", "pack"],
@@ -85,7 +86,7 @@ impl Transfer {
         number < self.items.len() && known.contains(&name)
     }
 
-    /// Whether BuildKit brings something for each item.
+    /// Returns whether BuildKit provides input for each item.
     pub fn has_input(&self) -> bool {
         self.loopback.is_none() && (self.way.is_in() || self.part == Part::Pack)
     }

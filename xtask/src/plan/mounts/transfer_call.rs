@@ -1,5 +1,5 @@
-//! How buildx is told of a transfer: by bake, which has the declaration's targets to inherit from,
-//! or by a plain build, which every buildx can allow the loopback interface.
+//! The buildx calls of a transfer: with bake, which can inherit from the declaration's targets, or
+//! with a plain build, for which every buildx can allow the loopback interface.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,18 +11,18 @@ use super::transfer::Transfer;
 use super::{Direction, Owner, TransferTemplate};
 use crate::step::Command;
 
-/// Where buildx finds what RUNs need to reach xtask.
+/// The variable with the address of xtask.
 const SECRET: &str = "DURANGO_LOOPBACK";
 
 /// The mounts that one build reaches.
 pub(super) struct Target<'a> {
-    /// Its name, and its Dockerfile's.
+    /// The name of the target and its Dockerfile.
     pub(super) name: String,
-    /// Whose stages come first.
+    /// The owner whose stages come first.
     pub(super) owner: Option<(&'a str, &'a Owner)>,
     /// BUILDKIT_CACHE_MOUNT_NS.
     pub(super) namespace: &'a str,
-    /// What is built.
+    /// The stage to build.
     pub(super) stage: String,
 }
 
@@ -34,7 +34,7 @@ impl Target<'_> {
 }
 
 impl TransferTemplate {
-    /// One call of bake for all of them.
+    /// Makes one call of bake for all of them.
     pub(super) fn bake(&self, transfer: &mut Transfer, targets: &[Target<'_>]) -> Command {
         let file = transfer.dir.join("bake.json");
         let mut command = self.bake.clone().args(["-f", &text(&file)]);
@@ -49,7 +49,7 @@ impl TransferTemplate {
         command.args(transfer.targets.iter().cloned())
     }
 
-    /// All by itself, or as the owner's target has it.
+    /// Returns a target, either independent or based on the owner's target.
     fn bake_target(&self, transfer: &Transfer, target: &Target<'_>) -> Value {
         let output = match transfer.way {
             Direction::Save => format!("type=local,dest={}", transfer.out().display()),
@@ -68,7 +68,7 @@ impl TransferTemplate {
         document
     }
 
-    /// A plain build, whose RUNs leave nothing for BuildKit to carry.
+    /// Makes a plain build, whose RUNs have no output for BuildKit.
     pub(super) fn build(&self, transfer: &Transfer, target: &Target<'_>) -> Command {
         let mut command = Command::new(["docker", "buildx", "--builder", &self.builder, "build"])
             .args(["--progress", "rawjson", "--provenance=false", "--allow", "network.host"])
