@@ -1,5 +1,5 @@
-//! One call of `docker buildx bake`: its progress goes to a watcher and into a log, its digests
-//! come back.
+//! One call of `docker buildx bake`: its progress goes to a watcher and a log, its digests are
+//! returned.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -23,20 +23,19 @@ use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::step::Command;
 
-/// A call to be made.
+/// A call of bake.
 pub(crate) struct Call<'a> {
-    /// The command.
     pub command: &'a Command,
-    /// The targets it names.
+    /// The targets that it names.
     pub targets: &'a [String],
-    /// The whole output of steps goes here as well.
+    /// The log, which also gets the full output of steps.
     pub log: &'a Log,
-    /// Ends the call early where it says so.
+    /// Ends the call early when it returns true.
     pub stop: &'a dyn Fn(&Trace) -> bool,
 }
 
-/// Makes a call that writes into a place with a bound: it is stopped as soon as `is_full` says so,
-/// asked a few times a second.
+/// Makes a call that writes to a directory with a limit. Stops it as soon as `is_full` returns
+/// true; asks several times per second.
 pub(crate) fn run_bounded(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
@@ -45,8 +44,8 @@ pub(crate) fn run_bounded(
     run_with(call, watcher, None, Some(is_full))
 }
 
-/// Makes a call until `is_enough` says so, asked a few times a second; [`BakeOutcome::full`] says
-/// whether it did.
+/// Makes a call until `is_enough` returns true; asks several times per second.
+/// [`BakeOutcome::full`] says whether it did.
 pub(crate) fn run_until(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
@@ -55,7 +54,7 @@ pub(crate) fn run_until(
     to_its_end(call, watcher, None, Some(is_enough))
 }
 
-/// Makes a call that may wait for somebody who never answers.
+/// Makes a call that may wait for a server that never answers.
 pub(crate) fn run_watched(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
@@ -64,12 +63,12 @@ pub(crate) fn run_watched(
     run_with(call, watcher, stall, None)
 }
 
-/// Makes an export again that failed for what passes, for this long: of the results of a step, one
-/// of which a registry has lost, BuildKit takes another one each time (one of up to twelve tries
-/// was good, 0.3 s each).
+/// The time during which an export is retried after a temporary failure. If a registry has lost one
+/// of several results of a step, BuildKit chooses another one each time (one of up to twelve
+/// attempts succeeded, 0.3 s each).
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Makes an export, as often as that mends it.
+/// Makes an export, and retries it if that may help.
 pub(crate) fn retry_export(export: &mut dyn FnMut() -> Result<BakeOutcome>) -> Result<BakeOutcome> {
     let begun = Instant::now();
     loop {
@@ -80,7 +79,7 @@ pub(crate) fn retry_export(export: &mut dyn FnMut() -> Result<BakeOutcome>) -> R
     }
 }
 
-/// Makes a call that may do both. Ctrl-C stops bake and gives an error.
+/// Makes a call with both. Ctrl-C stops bake and returns an error.
 pub(super) fn run_with(
     call: &Call<'_>,
     watcher: &mut dyn Watcher,
@@ -101,7 +100,7 @@ fn to_its_end(
     let started = Instant::now();
     call.log.open();
     let mut process = steps::process(call.command);
-    // A group of its own: Ctrl-C on the terminal reaches xtask, which passes it on once.
+    // A separate process group: Ctrl-C on the terminal reaches xtask, which passes it on once.
     let stdout = if call.command.inherits_stdout { Stdio::inherit() } else { Stdio::null() };
     process.stdout(stdout).stderr(Stdio::piped()).process_group(0);
     let child = process.spawn().with_context(|| format!("failed to run `{}`", call.command.to_shell()))?;
@@ -123,7 +122,7 @@ fn to_its_end(
         scope.spawn(|| supervisor.run());
         let stream = Decoder::new(BufReader::new(stderr));
         follow(stream, call, &mut ended, watcher, &supervisor)?;
-        // The supervisor goes on: a child may close its stderr and stay.
+        // The supervisor continues, because a child may close its stderr and keep running.
         loop {
             match child.try_wait()? {
                 Some(status) => return Ok(status),
@@ -172,7 +171,7 @@ fn follow(
     Ok(())
 }
 
-/// The digests of images, by target, from bake's metadata file.
+/// Reads the digests of images, by target, from bake's metadata file.
 pub(crate) fn digests(metadata: &Path) -> BTreeMap<String, String> {
     let bytes = std::fs::read(metadata).unwrap_or_default();
     let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Keeping the store within its budget: room is made before something is saved, what is being
-//! written is watched, and what the policy does not keep goes afterwards.
+//! Keeps the store within its budget: frees space before a save, watches a running save, and
+//! applies the policy afterwards.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -24,13 +24,13 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget of a store by a policy.
+    /// Creates the budget of a store from a policy.
     pub fn new(layout: &Layout, policy: &Policy, now: Timestamp) -> Self {
         Self { layout: layout.clone(), policy: policy.clone(), now }
     }
 
-    /// Makes room for so many bytes: `protect` stays if that is possible at all. An error if there
-    /// is no room to be had; nothing valid is gone then. What builds hold stays.
+    /// Frees space for this many bytes, and keeps `protect` if possible. Fails if the space cannot
+    /// be freed, without removing a valid entry. Entries that builds hold are kept.
     pub fn room_for(&self, bytes: u64, protect: &[PathBuf]) -> Result<()> {
         let bytes = with_slack(bytes);
         let request = |protect: &[PathBuf]| Request {
@@ -59,8 +59,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Removes what the policy does not keep; gives what went. What builds hold stays until the
-    /// next time.
+    /// Removes entries by the policy and returns the removed ones. Entries that builds hold are
+    /// kept until the next time.
     pub fn enforce(&self) -> Result<GcPlan> {
         let contents = Contents::read(&self.layout);
         gc::seal(&self.layout, &contents.exposed);
@@ -71,8 +71,8 @@ impl Budget {
         Ok(plan)
     }
 
-    /// Something to ask while a directory of the store is being written, which is expected to take
-    /// so many bytes more.
+    /// Returns a meter for a directory of the store that is being written and is expected to need
+    /// this many more bytes.
     pub fn meter(&self, expected: u64, dir: &Path) -> Meter<'_> {
         let begun = contents::measure(&self.layout);
         let own = contents::measure_dir(dir);
@@ -80,7 +80,7 @@ impl Budget {
         Meter { budget: self, dir: dir.to_path_buf(), begun: own, expected, looked: Mutex::new(looked) }
     }
 
-    /// What the store may take, in bytes.
+    /// Returns the maximum size of the store in bytes.
     pub fn bytes(&self) -> u64 {
         self.policy.budget
     }
@@ -94,37 +94,37 @@ impl Budget {
     }
 }
 
-/// What is expected is never met to the byte, and has folders and lists around it.
+/// Adds a margin to an expected size for inaccuracy, directories and lists.
 fn with_slack(bytes: u64) -> u64 {
     bytes + bytes / 16 + (256 << 10)
 }
 
-/// Says when the store is about to be too large. Looks at the directory that is being written; the
-/// whole store, which takes long, only once that has grown by an eighth of what is left, since
-/// other builds may write as well.
+/// Reports when the store is about to exceed its budget. Measures the directory that is being
+/// written. Measures the whole store, which takes longer, only after the directory has grown by an
+/// eighth of the remaining space, because other builds may write as well.
 pub struct Meter<'a> {
     budget: &'a Budget,
     dir: PathBuf,
-    /// What the directory took at first, in bytes.
+    /// The initial size of the directory in bytes.
     begun: u64,
     expected: u64,
     looked: Mutex<Looked>,
 }
 
-/// What was measured last, in bytes.
+/// The last measured sizes in bytes.
 #[derive(Debug, Clone, Copy)]
 struct Looked {
-    /// The whole store, when it was looked at.
+    /// The size of the store at its last measurement.
     total: u64,
-    /// The directory at that time.
+    /// The size of the directory at that time.
     own: u64,
-    /// The directory when it was looked at last.
+    /// The last size of the directory.
     last: u64,
 }
 
 impl Meter<'_> {
-    /// Whether the store is too large, or will be the next time this is asked, going on as since
-    /// the last time. Room was made for what was expected, so that much may come in one go.
+    /// Returns whether the store is too large, or will be at the next call if it keeps growing at
+    /// this rate. Space was freed for the expected size, so that may be written at once.
     pub fn is_full(&self) -> bool {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let (own, budget) = (contents::measure_dir(&self.dir), self.budget.policy.budget);
@@ -138,7 +138,7 @@ impl Meter<'_> {
         now > budget || (now + grown > budget && own.saturating_sub(self.begun) > with_slack(self.expected))
     }
 
-    /// The error of what was stopped for that.
+    /// Returns an error if the call was stopped for this reason.
     pub fn check(&self, stopped: bool) -> Result<()> {
         if stopped {
             bail!(

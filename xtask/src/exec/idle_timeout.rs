@@ -1,33 +1,33 @@
-//! Ending a call that waits for somebody who never answers: BuildKit says nothing while one layer
-//! is on its way, and nothing either when nobody takes it.
+//! Ends a call that waits for a server that never answers. BuildKit prints nothing while it
+//! transfers one layer, even if the server doesn't read it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// When a call that says nothing is taken for dead.
+/// When a silent call counts as dead.
 #[derive(Clone, Copy)]
 pub(crate) struct IdleTimeout<'a> {
-    /// Silence of this length is looked into.
+    /// The length of silence after which it is checked.
     pub after: Duration,
-    /// Whether whoever the call waits for is gone, given how long the silence has lasted.
+    /// Returns whether the server is gone, for the length of the silence.
     pub is_gone: &'a (dyn Fn(Duration) -> bool + Sync),
 }
 
-/// When a call said something last.
+/// The time of a call's last output.
 pub(crate) struct LastOutput(Mutex<Instant>);
 
 impl LastOutput {
-    /// Now, since it begins.
+    /// Starts now.
     pub(crate) fn begin() -> Self {
         Self(Mutex::new(Instant::now()))
     }
 
-    /// It said something.
+    /// Records an output.
     pub(crate) fn now(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// How long ago that was.
+    /// Returns the time since the last output.
     pub(crate) fn silence(&self) -> Duration {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
@@ -49,7 +49,7 @@ mod tests {
         fn event(&mut self, _trace: &Trace, _event: &Event) {}
     }
 
-    /// A call that prints a line and then nothing more for an hour, watched.
+    /// Watches a call that prints a line and then nothing for an hour.
     fn silent(is_gone: &(dyn Fn(Duration) -> bool + Sync), seconds: &str) -> BakeOutcome {
         let command = Command::new(["sh", "-c", &format!("echo here >&2; exec sleep {seconds}")]);
         let file = tempfile::NamedTempFile::new().expect("a log");

@@ -1,5 +1,4 @@
-//! The only room that changes the world: runs steps and builds, decodes their progress, passes
-//! signals on.
+//! The only room that changes the world: runs steps and builds, and passes signals on.
 
 pub(crate) mod bake;
 pub(crate) mod budget;

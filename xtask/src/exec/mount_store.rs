@@ -1,4 +1,4 @@
-//! Writing saved cache mounts into the store.
+//! Writes saved cache mounts to the store.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::store::layout_check;
 use crate::store::lock::{self, Lock};
 use crate::store::mount::{self, MountEntry};
 
-/// A hard link, or a copy where the file system has none.
+/// Makes a hard link, or a copy if the file system has none.
 pub(super) fn link(from: &Path, to: &Path) -> Result<()> {
     if to.exists() || fs::hard_link(from, to).is_ok() {
         return Ok(());
@@ -21,9 +21,9 @@ pub(super) fn link(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Moves blobs into the mount's directory; the renaming of `entry.json` is what makes them count,
-/// and what it does not name goes. `base` is what the new packs add to: if the store holds another
-/// save by now, they fit nothing.
+/// Moves blobs to the mount's directory. They take effect when `entry.json` is renamed, and unnamed
+/// blobs are removed. `base` is the entry that the new packs extend: they don't fit if the store
+/// has another save by now.
 pub(crate) fn commit(
     layout: &Layout,
     from: &Path,
@@ -42,7 +42,7 @@ pub(crate) fn commit(
     steps::remove(from)
 }
 
-/// Waits until the disk has what is new of a mount.
+/// Waits until the new files of a mount are on the disk.
 pub(super) fn sync(from: &Path, entry: &MountEntry) -> Result<()> {
     for blob in entry.blobs() {
         if let Ok(file) = File::open(layout_check::blobs(from).join(&blob.digest)) {
@@ -52,8 +52,8 @@ pub(super) fn sync(from: &Path, entry: &MountEntry) -> Result<()> {
     Ok(())
 }
 
-/// The moving itself, for who holds the store's lock. Blobs that a restore may be reading stay for
-/// `gc`.
+/// Moves the files. The caller has the store's lock. Blobs that a restore may be reading are left
+/// to `gc`.
 pub(super) fn move_in(from: &Path, dir: &Path, entry: &MountEntry) -> Result<()> {
     let blobs = layout_check::blobs(dir);
     files::make_dir(&blobs)?;

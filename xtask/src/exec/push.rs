@@ -1,5 +1,5 @@
-//! Pushing layers to a registry: two exports of a build that is cached by then. What fails here is
-//! a warning, and a registry that stops answering holds nobody up.
+//! Pushes layers to a registry: two exports of a build that is cached by then. A failure is a
+//! warning, and a registry that stops answering delays nothing.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,19 +16,18 @@ use crate::record::log::Log;
 use crate::step::Command;
 use crate::store::lock::Holds;
 
-/// BuildKit says nothing while one layer is on its way. After this long, and every so long from
-/// then on, the registry is asked whether it is still there.
+/// BuildKit prints nothing while it transfers a layer. After this time, and at the same interval
+/// from then on, xtask checks that the registry answers.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
-/// One layer that takes longer is given up, whatever the registry says.
+/// The maximum time for one layer, even if the registry answers.
 const LONGEST: Duration = Duration::from_secs(1200);
 
-/// Whether a push is needed: where one of the target's steps ran, or the registry has nothing under
-/// its key.
+/// Returns whether a push is needed: one of the target's steps ran, or the registry lacks its key.
 pub(crate) fn is_needed(push: &Push, anything_ran: bool) -> bool {
     anything_ran || push.lacking
 }
 
-/// Does one push; gives the seconds it took.
+/// Does one push and returns its time in seconds.
 pub(crate) fn run(push: &Push, timeout: Duration, log: &Log, watcher: &mut dyn Watcher) -> Result<f64> {
     let started = Instant::now();
     let _held = Holds::of(push.read.iter().map(PathBuf::as_path));
@@ -38,8 +37,8 @@ pub(crate) fn run(push: &Push, timeout: Duration, log: &Log, watcher: &mut dyn W
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// Whether a registry that was silent is gone: asked, it does not answer in time, or it has been
-/// silent for too long.
+/// Returns whether a silent registry is gone: it doesn't answer in time, or it has been silent for
+/// too long.
 pub(crate) fn gone<'a>(
     builder: &'a str,
     reference: &'a str,
@@ -75,7 +74,7 @@ fn export(
     Ok(())
 }
 
-/// The line of bake's output that says why: the last one that is not about how to see more.
+/// Returns the line of bake's output with the reason: the last one that is not about more details.
 pub(crate) fn reason(text: &[String]) -> &str {
     let line = text.iter().rev().find(|line| line.starts_with("ERROR: ")).or(text.last());
     line.map_or("no reason given", |line| {

@@ -1,5 +1,5 @@
-//! Cache mounts in registries: fetched into the store and published from it. One mount's trouble is
-//! a warning and leaves the store and the registry as they were.
+//! Cache mounts in registries: pulled to the store and pushed from it. A failure of one mount is a
+//! warning, and leaves the store and the registry unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -27,25 +27,25 @@ use crate::store::lock;
 use crate::store::mount::{self, MountEntry, SavedMount};
 use crate::store::mount_image::{self, RemoteMount};
 
-/// What both directions need.
+/// The environment of both directions.
 pub struct Transport<'a> {
     /// The store.
     pub layout: &'a Layout,
     /// The builder.
     pub builder: &'a str,
-    /// A folder of this build's own on the store's file system.
+    /// A temporary directory of this build on the store's file system.
     pub scratch: &'a Path,
-    /// How long a registry may take for an answer.
+    /// The timeout for an answer of a registry.
     pub timeout: Duration,
     /// The log of the build.
     pub log: &'a Log,
-    /// What the store may take.
+    /// The limit of the store.
     pub budget: &'a Budget,
-    /// Variables for docker beside this process's own, as DOCKER_HOST.
+    /// Variables for docker in addition to this process's own, such as DOCKER_HOST.
     pub env: &'a BTreeMap<String, String>,
 }
 
-/// Fetches mounts into the store; gives those that are there now, and a warning for each other.
+/// Pulls mounts to the store. Returns those that are there now, and a warning for each other one.
 pub fn fetch_mounts(
     transport: &Transport<'_>,
     mounts: &[RemoteMount],
@@ -65,9 +65,8 @@ pub fn fetch_mounts(
     Ok((fetched, warnings))
 }
 
-/// Publishes mounts of the store to a registry; gives the references that were written, and a
-/// warning where one could not be. The registry that failed it would fail the next one after as
-/// long a wait.
+/// Pushes mounts of the store to a registry. Returns the written references, and a warning at the
+/// first failure: after a failure the next mount would wait just as long.
 pub fn publish_mounts(
     transport: &Transport<'_>,
     registry: &Registry,
@@ -102,7 +101,7 @@ fn publish(
     let reference = registry.mount(&slug, &mount.entry.platform);
     let held = registry::document(transport.builder, &reference, Wanted::Config, transport.timeout);
     let held = held.and_then(|config| mount_image::entry(&config).ok());
-    // What somebody else saved later stays.
+    // A newer save of another machine is kept.
     if held.is_some_and(|held| held.manifest == mount.entry.manifest || held.saved > mount.entry.saved) {
         return Ok(None);
     }
@@ -114,7 +113,7 @@ fn publish(
     Ok(Some(reference))
 }
 
-/// The mount as an OCI layout: links to its blobs, and the documents around them.
+/// Writes the mount as an OCI layout: links to its blobs, with the documents.
 fn lay_out(way: &OciTransfer, mount: &SavedMount) -> Result<()> {
     let blobs = layout_check::blobs(&way.layout);
     fs::create_dir_all(&blobs).with_context(|| format!("failed to create `{}`", blobs.display()))?;
@@ -148,7 +147,7 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
         had.insert(blob.digest.clone());
     }
     write_dockerfile(&way, &mount.reference)?;
-    // What a registry says of sizes may be wrong: what arrives is measured all the same.
+    // The sizes that a registry reports may be wrong, so the received data is measured.
     let expected = mount.entry.blobs().filter(|blob| !had.contains(&blob.digest)).map(|blob| blob.size);
     let expected = expected.fold(0, u64::saturating_add);
     transport.budget.room_for(expected, std::slice::from_ref(&dir))?;
@@ -160,7 +159,7 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
     entry.saved = entry.saved.min(Timestamp::now());
     let is_new = |blob: &&Blob| !had.contains(&blob.digest);
     entry.blobs().filter(is_new).try_for_each(|blob| layout_check::verify(&way.layout, blob))?;
-    // What somebody saved here later stays, and so does another platform's.
+    // A newer save of this machine is kept, and so is one of another platform.
     let there = mount::read(&dir).ok();
     match &there {
         Some(there) if there.platform != entry.platform => bail!("the store has it for {}", there.platform),
@@ -172,7 +171,8 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
     Ok(SavedMount { dir, entry })
 }
 
-/// The entry of what arrived, which may be newer than what was asked about; never another mount.
+/// Returns the received entry, which may be newer than the requested one but is never another
+/// mount.
 fn arrived(dir: &Path, wanted: &RemoteMount) -> Result<MountEntry> {
     let file = |path: &Path| fs::read_to_string(path).context("the pulled content is not an OCI layout");
     let blob = |digest: &serde_json::Value| -> Result<String> {
@@ -191,8 +191,7 @@ fn arrived(dir: &Path, wanted: &RemoteMount) -> Result<MountEntry> {
     Ok(entry)
 }
 
-/// One call of buildx, with the patience of a push; gives whether it was ended because `is_full`
-/// said so.
+/// Makes one call of buildx with the timeouts of a push. Returns whether `is_full` ended it.
 fn call(
     transport: &Transport<'_>,
     command: Command,

@@ -1,5 +1,5 @@
-//! Adding results to the store: each gets a number of its own, so that none replaces another. The
-//! oldest of a key go.
+//! Adds results to the store. Each gets a separate number, so that none replaces another. The
+//! oldest results of a key are removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::store::lock::{self, Lock};
 use crate::store::policy::RESULTS;
 use crate::store::used;
 
-/// Adds the result in a scratch directory; gives its entry as it was written. Readers see all of it
+/// Adds the result in a scratch directory and returns its final entry. Readers see either all of it
 /// or nothing.
 pub(super) fn add(layout: &Layout, dir: &Path, entry: Entry) -> Result<Entry> {
     files::make_dir(&layout.all_layers())?;
@@ -25,12 +25,12 @@ pub(super) fn add(layout: &Layout, dir: &Path, entry: Entry) -> Result<Entry> {
         place(layout, dir, &entry)?;
         take_old(layout, dir, &entry)
     };
-    // Nobody waits while blobs are removed.
+    // Removed outside the lock, so that no other process waits.
     old.iter().try_for_each(|old| steps::remove(old))?;
     Ok(entry)
 }
 
-/// Puts a result into its place. The caller has the store's lock.
+/// Moves a result to its place. The caller has the store's lock.
 pub(super) fn place(layout: &Layout, dir: &Path, entry: &Entry) -> Result<PathBuf> {
     let results = layout.results(&entry.image, &entry.key.0);
     files::make_dir(&results).with_context(|| format!("failed to create `{}`", results.display()))?;
@@ -41,16 +41,16 @@ pub(super) fn place(layout: &Layout, dir: &Path, entry: &Entry) -> Result<PathBu
     Ok(place)
 }
 
-/// Sound results of an entry's key and platform, newest first.
+/// Returns valid results of an entry's key and platform, newest first.
 pub(super) fn known(layout: &Layout, entry: &Entry) -> Vec<(PathBuf, Entry)> {
     let found = entry::find(layout, &entry.image, &entry.platform).generations;
     let own = found.into_iter().filter(|other| other.entry.key == entry.key);
     own.map(|generation| (generation.dir, generation.entry)).collect()
 }
 
-/// Takes away what a new result makes needless: the same image under an older number, and what is
-/// beyond the newest few. Gives where it is then. What somebody holds stays until the next save or
-/// the next `gc`. The caller has the store's lock.
+/// Moves away results that a new one makes unnecessary: the same image with an older number, and
+/// superseded ones. Returns their new paths. Held ones are kept until the next save or `gc`. The
+/// caller has the store's lock.
 fn take_old(layout: &Layout, dir: &Path, entry: &Entry) -> Vec<PathBuf> {
     let mut gone = Vec::new();
     let known = known(layout, entry);
@@ -79,7 +79,7 @@ mod tests {
     use crate::store::layout_check::tests::layout_of;
     use crate::store::lock::hold;
 
-    /// A digest that a word stands for.
+    /// Returns a digest for a word.
     fn digest(word: &str) -> String {
         format!("sha256:{:x}", Sha256::digest(word))
     }
@@ -125,7 +125,7 @@ mod tests {
         store.save("main", 10);
         store.save("branch", 20);
         assert_eq!(store.ids(), ["branch", "main"]);
-        // A clock that was wrong decides nothing.
+        // A wrong clock has no effect.
         store.save("past", -1_000_000);
         assert_eq!(store.ids(), ["past", "branch", "main"]);
         store.save("branch", 30);

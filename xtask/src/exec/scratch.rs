@@ -17,7 +17,7 @@ use crate::process::stdio::errln;
 use crate::store::lock;
 use crate::store::owner::Owner;
 
-/// A scratch directory; removed when it is dropped.
+/// A scratch directory, removed on drop.
 pub(crate) struct Scratch {
     id: String,
     dir: PathBuf,
@@ -25,8 +25,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a directory that is nobody else's, with an id of its own. `what` tells people what it
-    /// was for.
+    /// Creates a directory with a unique id. `what` names its purpose.
     pub(crate) fn new(layout: &Layout, now: Timestamp, what: &str) -> Result<Self> {
         let made = loop {
             let id = build_id::new_id(now, random());
@@ -39,18 +38,17 @@ impl Scratch {
         };
         let (id, dir) =
             made.with_context(|| format!("failed to create a directory in `{}`", layout.tmp().display()))?;
-        // Without a lock, the owner tells; without an owner, the age does.
+        // Without a lock, the owner decides; without an owner, the age does.
         let held = lock::hold(&dir);
         let _ = Owner::this().write(&dir);
         Ok(Self { id, dir, _held: held })
     }
 
-    /// Its id, which no other run has.
+    /// Returns its unique id.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
-    /// Where it is.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }

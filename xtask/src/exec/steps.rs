@@ -1,4 +1,4 @@
-//! Running the steps of a plan, one after the other.
+//! Runs the steps of a plan, one after the other.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Write};
@@ -16,11 +16,11 @@ use crate::process::stdio::errln;
 use crate::project::dockerfile::encode;
 use crate::step::{Action, Command, Step};
 
-/// How long one question whether something is ready may take.
+/// The timeout of one check whether something is ready.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs steps in their order and stops at the first that fails. With `verbose` each is shown and
-/// commands print as they run.
+/// Runs steps in their order and stops at the first failure. With `verbose` prints each step and
+/// the output of commands.
 pub fn run(steps: &[Step], verbose: bool) -> Result<()> {
     for step in steps {
         signals::check()?;
@@ -34,8 +34,7 @@ pub fn run(steps: &[Step], verbose: bool) -> Result<()> {
     Ok(())
 }
 
-/// Runs the steps that clear up, whatever came before: also after Ctrl-C, and each whether or not
-/// another failed.
+/// Runs all cleanup steps, also after Ctrl-C and after a failure of another one.
 pub(crate) fn clean(steps: &[Step]) {
     for step in steps {
         if let Err(error) = run_one(&step.action, false) {
@@ -56,7 +55,7 @@ fn run_one(action: &Action, verbose: bool) -> Result<()> {
     }
 }
 
-/// The process of a command, with nothing on its stdin.
+/// Returns the process of a command, with an empty stdin.
 pub(crate) fn process(command: &Command) -> process::Command {
     let mut process = process::Command::new(&command.argv[0]);
     process.args(&command.argv[1..]).envs(&command.env).envs(&command.secret_env).stdin(Stdio::null());
@@ -72,7 +71,7 @@ fn run_command(command: &Command, verbose: bool) -> Result<()> {
     let mut output = tempfile::tempfile()?;
     let mut shown = None;
     if verbose {
-        // Through a pipe: a child that writes to a stderr that nobody reads would end or hang.
+        // Through a pipe: a child whose stderr is closed or not read would end or hang.
         let (reader, writer) = io::pipe()?;
         process.stdout(writer.try_clone()?).stderr(writer);
         let (sender, is_over) = mpsc::channel();
@@ -85,12 +84,12 @@ fn run_command(command: &Command, verbose: bool) -> Result<()> {
         process.stdout(output.try_clone()?).stderr(output.try_clone()?);
     }
     let mut child = supervise(&mut process, command).with_context(|| format!("failed to run `{line}`"))?;
-    // Its ends of the pipe would keep the reader waiting.
+    // Its ends of the pipe would block the reader.
     drop(process);
     let status = child.wait()?;
     drop(child);
     if let Some(is_over) = shown {
-        // A daemon that it left running keeps the pipe open.
+        // A daemon that it started keeps the pipe open.
         let _ = is_over.recv_timeout(Duration::from_secs(1));
     }
     if !status.success() {
@@ -99,7 +98,7 @@ fn run_command(command: &Command, verbose: bool) -> Result<()> {
     Ok(())
 }
 
-/// Prints what a command prints, line by line: it may be anything.
+/// Prints the output of a command, line by line, in a safe form.
 fn pass_on(reader: &io::PipeReader) {
     let (mut reader, mut line) = (io::BufReader::new(reader), Vec::new());
     while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
@@ -108,9 +107,9 @@ fn pass_on(reader: &io::PipeReader) {
     }
 }
 
-/// Starts a child that ends with this process. It leads a process group, so that Ctrl-C reaches it
-/// once, by way of this process; but `sudo` asks for its password on the terminal, which only the
-/// group in the foreground may read.
+/// Starts a child that ends with this process. It leads a process group, so that this process
+/// passes Ctrl-C to it once. `sudo` asks for its password on the terminal, which only the
+/// foreground group may read.
 fn supervise(process: &mut process::Command, command: &Command) -> io::Result<Supervised> {
     if command.argv[0] == "sudo" {
         return process.spawn().map(Supervised::new);
@@ -118,7 +117,7 @@ fn supervise(process: &mut process::Command, command: &Command) -> io::Result<Su
     process.process_group(0).spawn().map(Supervised::leader)
 }
 
-/// The last lines of what a command printed, each on a line of its own.
+/// Returns the last lines of a command's output.
 fn tail(output: &mut File, lines: usize) -> Result<String> {
     use std::io::{Read, Seek};
     let mut text = Vec::new();
@@ -155,7 +154,7 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
     }
 }
 
-/// Asks once. A daemon that hangs gives no answer at all, which is a no.
+/// Checks once. A hanging daemon doesn't answer, which means no.
 fn is_ready(ready: &Command) -> bool {
     let mut process = process(ready);
     let Ok(mut child) = supervise(process.stdout(Stdio::null()).stderr(Stdio::null()), ready) else {
@@ -187,13 +186,13 @@ fn wait(ready: &Command, seconds: u64) -> Result<()> {
 fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     let written = || -> io::Result<()> {
-        // A private file may need private directories; any other is for a place that others use.
+        // A private file may need private directories; any other file is for others to read.
         if mode & 0o077 == 0 {
             files::make_dir(dir)?;
         } else {
             fs::create_dir_all(dir)?;
         }
-        // A copy of a Dockerfile may hold bytes that are no UTF-8.
+        // A copy of a Dockerfile may have bytes that are not UTF-8.
         files::write_as(path, &encode(content), mode, Durability::Synced)
     };
     written().with_context(|| format!("failed to write `{}`", path.display()))
@@ -222,7 +221,7 @@ fn place(from: &Path, to: &Path) -> Result<()> {
     placed().with_context(|| format!("failed to move `{}` to `{}`", from.display(), to.display()))
 }
 
-/// Removes a file or folder, if it is there.
+/// Removes a file or directory if it exists.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     fs_extra::remove_items(&[path]).with_context(|| format!("failed to remove `{}`", path.display()))
 }

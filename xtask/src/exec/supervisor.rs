@@ -1,5 +1,5 @@
-//! The thread that looks after a running call of bake while its stream is read: it passes an
-//! interrupt on, and ends a call that waits for nobody or whose directory is full.
+//! The thread that supervises a running call of bake while its output is read. It passes an
+//! interrupt on, and ends a call that hangs or whose directory is full.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,20 +9,20 @@ use rustix::process::Signal;
 use super::idle_timeout::{IdleTimeout, LastOutput};
 use crate::process::signals;
 
-/// How often the supervisor looks at the clock and at interrupts.
+/// The interval of checks for the time and interrupts.
 const TICK: Duration = Duration::from_millis(20);
-/// How often it asks whether the directory is full.
+/// The interval of checks for a full directory.
 const FULL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a running call is watched for, and what came of it.
+/// The conditions and the result of the supervision.
 pub(super) struct Supervisor<'a> {
     /// Sends a signal to the call's processes.
     pub send: Box<dyn Fn(Signal) + Send + Sync>,
     /// Set when the call has ended.
     pub is_over: AtomicBool,
-    /// When the call printed something last.
+    /// The time of the last output.
     pub last_heard: LastOutput,
-    /// Whether the call was ended because it waited for nobody.
+    /// Whether the call was ended because it hung.
     pub has_stalled: AtomicBool,
     /// Whether the call was ended because its directory was full.
     pub was_full: AtomicBool,
@@ -30,7 +30,7 @@ pub(super) struct Supervisor<'a> {
     is_full: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
-/// Ends the supervisor's thread when it is dropped.
+/// Ends the supervisor's thread on drop.
 pub(super) struct OverGuard<'a>(pub &'a AtomicBool);
 
 impl Drop for OverGuard<'_> {
@@ -56,7 +56,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Watches until the call is over.
+    /// Supervises until the call is over.
     pub(super) fn run(&self) {
         let (mut interrupted, mut looked_for_stall, mut looked_for_room) =
             (None, Instant::now(), Instant::now());

@@ -1,7 +1,7 @@
-//! A `docker save` archive, read strictly and written anew. `docker load` takes every name that an
-//! archive has, and parsers disagree on what an odd archive holds; so the engine gets only what was
-//! written here: one image under one name, and the blobs that it refers to, each with the digest
-//! that it is named by.
+//! Reads a `docker save` archive strictly and writes it again. `docker load` accepts every name in
+//! an archive, and parsers disagree about unusual archives. So the engine only gets an archive
+//! written here: one image with one name, and the blobs that it refers to, each with the digest in
+//! its name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -15,17 +15,17 @@ use sha2::{Digest, Sha256};
 
 use crate::process::{retry, signals};
 
-/// The most bytes that a JSON document of an image may have. BuildKit's and containerd's own bound
+/// The maximum size of a JSON document of an image in bytes. The limit of BuildKit and containerd
 /// is 4 MiB.
 const LARGEST_DOCUMENT: u64 = 4 << 20;
-/// The most files that an archive may have. An image has at most 127 layers.
+/// The maximum number of files in an archive. An image has at most 127 layers.
 const MOST_FILES: usize = 1000;
 const INDEX_TYPES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 const MANIFEST_TYPES: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 
-/// A reference to a blob, as images have them.
+/// A reference to a blob in an image.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Descriptor {
@@ -49,7 +49,7 @@ struct Manifest {
     layers: Vec<Descriptor>,
 }
 
-/// Where an archive's files are, by name: offset and size in bytes.
+/// The files of an archive by name: offset and size in bytes.
 type Files = BTreeMap<String, (u64, u64)>;
 
 /// Writes the image `name` of the archive `from` to `to`.
@@ -104,8 +104,8 @@ fn append(archive: &mut tar::Builder<&mut File>, name: &str, size: u64, data: im
     Ok(())
 }
 
-/// Lists the files of an archive. Anything that two parsers may read differently is an error:
-/// extended headers, links, a directory with a size, a name that occurs twice or is not clean.
+/// Lists the files of an archive. Everything that two parsers may read differently is an error:
+/// extended headers, links, a directory with a size, a name that is not unique or not normalized.
 fn list(source: &mut File) -> Result<Files> {
     let mut archive = tar::Archive::new(source);
     let mut files = Files::new();
@@ -164,11 +164,11 @@ fn document<T: for<'a> Deserialize<'a>>(source: &mut File, files: &Files, name: 
     serde_json::from_slice(&bytes).with_context(|| format!("failed to read `{name}` in its base image"))
 }
 
-/// What an image refers to.
+/// The blobs that an image refers to.
 struct Walk {
     source: File,
     files: Files,
-    /// Digests of the blobs that were reached.
+    /// Digests of the reached blobs.
     blobs: BTreeSet<String>,
     /// Configuration and layers of each manifest.
     images: Vec<(Descriptor, Vec<Descriptor>)>,
@@ -217,7 +217,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Copies the blobs that were reached, and checks each against its digest.
+    /// Copies the reached blobs, and checks each against its digest.
     fn copy(&mut self, archive: &mut tar::Builder<&mut File>) -> Result<()> {
         for digest in std::mem::take(&mut self.blobs) {
             let name = blob_name(&digest);
@@ -231,7 +231,7 @@ impl Walk {
     }
 }
 
-/// Hashes what is read through it.
+/// Hashes the data that is read through it.
 struct Hashed<R> {
     from: R,
     hash: Sha256,
@@ -262,7 +262,7 @@ mod tests {
         json!({"mediaType": kind, "digest": digest(text), "size": text.len()})
     }
 
-    /// The entries of a sound archive: name, content, type.
+    /// Returns the entries of a valid archive: name, content, type.
     fn sound() -> Vec<(String, String, tar::EntryType)> {
         let (config, layer) = ("{}", "layer");
         let manifest =

@@ -1,4 +1,4 @@
-//! The bootstrapped base image, out of one engine and into another.
+//! Exports the bootstrapped base image from an engine, and loads it into another one.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::store::layout_check::Blob;
 
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The image in the engine; nothing where it has none, or where there is no engine.
+/// Returns the image in the engine, or `None` if it is missing or there is no engine.
 pub(crate) fn held(session: &Session) -> Option<HeldBase> {
     session.host.which("docker")?;
     let sh = &session.sh;
@@ -31,7 +31,7 @@ pub(crate) fn held(session: &Session) -> Option<HeldBase> {
     Some(HeldBase { id: id.to_owned(), bytes: bytes.parse().ok()? })
 }
 
-/// Writes it into a file of the scratch directory.
+/// Saves it to a file in the scratch directory.
 pub(crate) fn save(session: &Session, held: &HeldBase, scratch: &Path) -> Result<(BaseImage, PathBuf)> {
     let [saved, path] = ["saved.tar", "base.tar"].map(|name| scratch.join(name));
     let command = Command::new(["docker", "save", "--output", &saved.to_string_lossy(), TAG]);
@@ -44,11 +44,11 @@ pub(crate) fn save(session: &Session, held: &HeldBase, scratch: &Path) -> Result
     Ok((BaseImage { image: TAG.into(), id: held.id.clone(), blob }, path))
 }
 
-/// Loads it where the engine has another one or none. Returns whether it did.
+/// Loads it if the engine has a different one or none. Returns whether it did.
 ///
 /// # Errors
 ///
-/// Fails where the archive is not sound; then the engine is as it was.
+/// Fails if the archive is not valid. The engine is unchanged then.
 pub(crate) fn load(session: &Session, base: &BaseImage, path: &Path) -> Result<bool> {
     if held(session).is_some_and(|held| held.id == base.id) {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! Bundles: the store's content on its way to another machine, as a tar or a folder.
+//! Bundles: the content of the store for another machine, as a tar or a directory.
 
 pub(crate) mod archive;
 pub(crate) mod base;
@@ -17,12 +17,12 @@ use sha2::{Digest, Sha256};
 use crate::process::{retry, signals};
 use crate::store::layout_check::Blob;
 
-/// Where a bundle is.
+/// The place of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BundlePlace {
-    /// A folder with the files as they are.
+    /// A directory with the files.
     Dir(PathBuf),
-    /// One tar.
+    /// A tar file.
     File(PathBuf),
     /// A tar on stdin or stdout.
     Pipe,

@@ -1,4 +1,4 @@
-//! Reading a bundle in one pass, and taking it in.
+//! Reads a bundle in one pass, and imports it.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -18,19 +18,19 @@ use crate::store::bundle::{Bundle, HEAD, LONGEST_HEAD};
 use crate::store::layout_check::{self, Blob};
 use crate::text::size;
 
-/// What an import came to.
+/// The result of an import.
 #[derive(Debug, Default)]
 pub(crate) struct Imported {
-    /// Parts that the store has as new or newer already.
+    /// Parts of which the store already has the same or a newer version.
     pub kept: Vec<String>,
     /// Whether the base image was loaded into the engine.
     pub loaded: bool,
 }
 
-/// Opens a bundle and hands its description to `first`, then each blob to `take`, in order.
+/// Opens a bundle and passes its description to `first`, then each blob to `take`, in order.
 ///
 /// # Errors
-/// What is wrong with the bundle; `first` and `take` stop it with theirs.
+/// Describes the fault of the bundle. An error of `first` or `take` ends the read.
 pub(crate) fn read(
     from: &BundlePlace,
     first: &mut dyn FnMut(&Bundle) -> Result<bool>,
@@ -46,7 +46,7 @@ pub(crate) fn read(
     }
 }
 
-/// A blob that comes: through a stream, or as a file.
+/// A received blob: a stream or a file.
 pub(crate) enum Taken<'a> {
     /// To be read.
     Stream(&'a mut dyn Read),
@@ -128,11 +128,11 @@ fn head(from: &mut dyn Read, size: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Takes a bundle in. `here` is the builder's platform, `scratch` a folder in the store.
+/// Imports a bundle. `here` is the builder's platform, `scratch` a directory in the store.
 ///
 /// # Errors
-/// Where the bundle is not sound or not for here, or its base image cannot be loaded; then the
-/// store is as it was.
+/// Fails if the bundle is not valid or for another platform, or if its base image cannot be loaded.
+/// The store is unchanged then.
 pub(crate) fn import(
     session: &Session,
     from: &BundlePlace,
@@ -144,7 +144,7 @@ pub(crate) fn import(
     import_with(&session.layout, from, here, budget, scratch, session.host.now, &load)
 }
 
-/// The same with another way to load the base image.
+/// Imports with a replacement for loading the base image.
 pub(super) fn import_with(
     layout: &Layout,
     from: &BundlePlace,

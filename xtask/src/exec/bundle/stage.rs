@@ -1,5 +1,5 @@
-//! What was received of a bundle: checked while it is copied into the store's scratch space,
-//! renamed into place when all is sound.
+//! The staging of an import: parts of a bundle are checked while they are copied to a scratch
+//! directory, and renamed into place when all are valid.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
@@ -25,7 +25,7 @@ use crate::store::lock::Lock;
 use crate::store::mount;
 use crate::store::used;
 
-/// What was received so far: a scratch folder in the store.
+/// The parts received so far, in a scratch directory of the store.
 pub(crate) struct ImportStage {
     dir: PathBuf,
     /// Blobs that the store has.
@@ -33,7 +33,7 @@ pub(crate) struct ImportStage {
 }
 
 impl ImportStage {
-    /// An empty one in that folder.
+    /// Creates an empty one in this directory.
     pub(crate) fn new(layout: &Layout, dir: &Path) -> Result<Self> {
         let blobs = layout_check::blobs(dir);
         files::make_dir(&blobs).with_context(|| format!("failed to create `{}`", blobs.display()))?;
@@ -49,7 +49,8 @@ impl ImportStage {
         layout_check::blobs(&self.dir).join(digest)
     }
 
-    /// Takes a blob in: checked always, written only where the store has not the very same.
+    /// Receives a blob. Always checks it, and writes it only if the store doesn't have the same
+    /// one.
     pub(crate) fn take(&self, blob: &Blob, from: Taken<'_>) -> Result<()> {
         let path = self.blob(&blob.digest);
         let has_size = |known: &&PathBuf| fs::metadata(known).is_ok_and(|meta| meta.len() == blob.size);
@@ -63,7 +64,7 @@ impl ImportStage {
         match from {
             Taken::Stream(stream) => write(blob, stream, &path),
             Taken::File(file) => {
-                // One that nobody may write, not even we, stays what it is; all others are copied.
+                // A read-only file cannot change, so it is linked; all others are copied.
                 let meta = fs::metadata(file)?;
                 let is_fixed = meta.mode() & 0o277 == 0 && meta.uid() == rustix::process::geteuid().as_raw();
                 if is_fixed && fs::hard_link(file, &path).is_ok() {
@@ -74,7 +75,7 @@ impl ImportStage {
         }
     }
 
-    /// A blob that the store has damaged is not taken for the bundle's: both are read side by side.
+    /// Reads both in parallel, so that a damaged blob of the store does not replace the bundle's.
     fn compare(blob: &Blob, stream: &mut dyn Read, known: &Path) -> Result<()> {
         let (mut own, mut buffer) = (File::open(known)?, Vec::new());
         pass(blob, stream, |part| {
@@ -90,7 +91,7 @@ impl ImportStage {
         })
     }
 
-    /// Makes the subdirectories of every part, and checks that each is what a build can be shown.
+    /// Creates the directories of all parts, and checks that builds can use them.
     pub(crate) fn assemble(&self, bundle: &Bundle) -> Result<()> {
         for (at, layers) in bundle.images.iter().enumerate() {
             let dir = self.part("layers", at);
@@ -120,13 +121,13 @@ impl ImportStage {
         Ok(())
     }
 
-    /// Loads the base image where the engine lacks it.
+    /// Loads the base image if the engine lacks it.
     pub(crate) fn load_base(&self, session: &Session, bundle: &Bundle) -> Result<bool> {
         let Some(image) = &bundle.base else { return Ok(false) };
         base::load(session, image, &self.blob(&image.blob.digest))
     }
 
-    /// Puts every part into the store that is newer than what it has; names those that are not.
+    /// Moves all parts to the store that are newer than its own. Returns the names of the others.
     pub(crate) fn swap(&self, layout: &Layout, bundle: &Bundle) -> Result<Vec<String>> {
         let mut kept = Vec::new();
         let _lock = Lock::exclusive(layout)?;
@@ -138,8 +139,8 @@ impl ImportStage {
                 used::mark_used(place);
                 continue;
             }
-            // It counts as of use now, or the budget would take what was saved long ago elsewhere
-            // before anybody built with it.
+            // It counts as used now, or the budget would remove old entries of another machine
+            // before any build used them.
             results::place(layout, &self.part("layers", at), entry)?;
         }
         for (at, mount) in bundle.mounts.iter().enumerate() {
@@ -215,7 +216,7 @@ fn merge(layout: &Layout, fresh: &FreshFile) -> Result<()> {
     Ok(files::write(&path, &serde_json::to_vec_pretty(&own)?, Durability::Synced)?)
 }
 
-/// A generation as BuildKit will read it, with just the blobs that it names.
+/// Checks a generation as BuildKit will read it, with exactly the blobs that it names.
 fn check(dir: &Path, layers: &Layers) -> Result<()> {
     let shape: BTreeSet<Blob> = layout_check::shape(dir)?.into_iter().collect();
     ensure!(shape == layers.blobs.iter().cloned().collect(), "it lists other blobs than it has");

@@ -1,5 +1,5 @@
-//! Bundles that are damaged, cut, foreign, newer or from elsewhere: each is refused, or gives the
-//! very same store.
+//! Bundles that are damaged, truncated, foreign, newer or from other machines. Each is refused, or
+//! gives exactly the same store.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -120,7 +120,7 @@ fn import(layout: &Layout, from: &BundlePlace) -> Result<Vec<String>> {
     done.map(|(_, imported)| imported.kept)
 }
 
-/// Every file below a folder with its content.
+/// Returns every file below a directory with its content.
 fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = walkdir::WalkDir::new(dir).into_iter().flatten().filter(|entry| entry.file_type().is_file());
     files
@@ -158,7 +158,7 @@ fn a_bundle_as_a_tar_and_as_a_directory_gives_the_same_store_and_newer_entries_s
     let (other, layout) = store();
     import(&layout, &BundlePlace::Dir(directory.clone())).expect("sound");
     assert_eq!(content(other.path()), first);
-    // What was read is the bundle's own no more: its folder may go, or change.
+    // An import is independent of the bundle's directory, which may be removed or changed.
     fs::remove_dir_all(directory).expect("removed");
     assert_eq!(content(other.path()), first);
 }

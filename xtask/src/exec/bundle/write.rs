@@ -1,4 +1,4 @@
-//! Writing a bundle: staging its place, then renamed into it. Every blob is checked on its way out.
+//! Writes a bundle next to its place, then renames it. Checks every blob while it is read.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -18,7 +18,7 @@ use crate::store::contents::is_held;
 use crate::store::layout_check::{self, Blob};
 use crate::store::lock::{Holds, hold};
 
-/// Refuses a place that holds something else than a bundle, before anything is done.
+/// Refuses a place with other content than a bundle, before anything is done.
 pub(crate) fn check_place(to: &BundlePlace) -> Result<()> {
     match to {
         BundlePlace::Dir(dir) if dir.is_dir() => {
@@ -43,11 +43,11 @@ pub(crate) fn check_place(to: &BundlePlace) -> Result<()> {
     Ok(())
 }
 
-/// Makes the bundle; gives it as it was written.
+/// Exports the bundle and returns its final description.
 ///
 /// # Errors
-/// Where something cannot be read or written, or a blob in the store is damaged; then the place is
-/// as it was.
+/// Fails if something cannot be read or written, or if a blob in the store is damaged. The place is
+/// unchanged then.
 pub(crate) fn export(session: &Session, export: &Export, to: &BundlePlace, scratch: &Path) -> Result<Bundle> {
     // A blob is in `blobs/sha256` of its entry.
     let _held = Holds::of(export.sources.values().filter_map(|blob| blob.ancestors().nth(3)));
@@ -90,7 +90,7 @@ pub(crate) fn export(session: &Session, export: &Export, to: &BundlePlace, scrat
     Ok(bundle)
 }
 
-/// The directory of a bundle, made if it is missing, and the bundle's name.
+/// Returns the directory of a bundle, which is created if needed, and the bundle's name.
 fn parts(path: &Path) -> Result<(PathBuf, String)> {
     let Some(name) = path.file_name() else { bail!("`{}` has no file name", path.display()) };
     let parent = path.parent().unwrap_or(Path::new("/"));
@@ -98,24 +98,24 @@ fn parts(path: &Path) -> Result<(PathBuf, String)> {
     Ok((parent.to_path_buf(), name.to_string_lossy().into_owned()))
 }
 
-/// Names what is being written, staging its place: nobody can guess the rest of it.
+/// Returns the name of an unfinished bundle, with an unguessable suffix.
 fn prefix(name: &str) -> tempfile::Builder<'_, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(name).suffix(PARTIAL);
     builder
 }
 
-/// Behind the names of what is being written.
+/// The suffix of unfinished bundles.
 const PARTIAL: &str = ".durango-partial";
 
-/// A file of our own for a bundle, locked while this process lives.
+/// Creates a file for a bundle, locked while this process lives.
 fn temporary(dir: &Path, name: &str) -> Result<tempfile::NamedTempFile> {
     let temporary = prefix(name).tempfile_in(dir)?;
     let _ = temporary.as_file().try_lock();
     Ok(temporary)
 }
 
-/// Removes what exports to the same place left that were killed: nobody holds it.
+/// Removes the remains of killed exports to the same place, which no process holds.
 fn remove_leftovers(dir: &Path, name: &str) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let other = entry.file_name().to_string_lossy().into_owned();
@@ -174,7 +174,7 @@ pub(super) fn directory(
     Ok(files::write(&dir.join(HEAD), &bundle.head()?, Durability::Synced)?)
 }
 
-/// The old folder goes once the new one is in its place.
+/// The old directory is removed after the new one is in its place.
 fn replace(staging: &Path, dir: &Path) -> Result<()> {
     let old = staging.with_extension("old");
     if dir.exists() {

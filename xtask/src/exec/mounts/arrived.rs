@@ -1,4 +1,4 @@
-//! What a transfer brought out of the builder, and into the store.
+//! Moves the output of a transfer to the store.
 
 use std::fs;
 
@@ -12,16 +12,15 @@ use crate::store::key::FORMAT;
 use crate::store::layout_check::{self, Blob};
 use crate::store::mount::MountEntry;
 
-/// What came of the save of one mount.
+/// The result of the save of one mount.
 pub(super) struct Arrived {
-    /// Its entry in the store with the bytes that are new; nothing for a mount with nothing to
-    /// keep.
+    /// Its entry in the store with the number of new bytes; `None` for an empty mount.
     pub(super) entry: Option<(MountEntry, u64)>,
-    /// What is not kept, for people.
+    /// Warnings about files that are not saved.
     pub(super) warnings: Vec<String>,
 }
 
-/// Moves what one item left into the store.
+/// Moves the output of one item to the store.
 pub(super) fn arrived(
     site: &TransferContext<'_>,
     transfer: &Transfer,

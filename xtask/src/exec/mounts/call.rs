@@ -1,4 +1,4 @@
-//! One call of a transfer: its files, the packs that are read beside it, and what it said.
+//! One call of a transfer: its files, the packs that are read in parallel, and its output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,8 +22,8 @@ use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Holds;
 use crate::store::mount::MountEntry;
 
-/// Restores, and verifies the packs while the engine gets ready. Each mount that is whole goes to
-/// `pass`; the call is ended as soon as one is found damaged.
+/// Restores, and verifies the packs while the engine starts. Passes each intact mount to `pass`.
+/// Ends the call as soon as one is found damaged.
 pub(super) fn call_and_verify(
     site: &TransferContext<'_>,
     transfer: &Transfer,
@@ -49,19 +49,18 @@ pub(super) fn call_and_verify(
     })
 }
 
-/// Keeps what the store holds of mounts where it is.
+/// Holds the entries of mounts in the store.
 pub(super) fn hold(mounts: &[PlannedMount]) -> Holds {
     Holds::of(mounts.iter().filter(|mount| mount.held.is_some()).map(|mount| mount.dir.as_path()))
 }
 
-/// Checks what the store holds of a mount.
+/// Checks every blob of a mount in the store.
 pub(super) fn each_blob(mount: &PlannedMount, check: fn(&Path, &Blob) -> Result<()>) -> Result<()> {
     let mut blobs = mount.held.iter().flat_map(MountEntry::blobs);
     blobs.try_for_each(|blob| check(&mount.dir, blob))
 }
 
-/// Mounts, but for those in `left`, that are not what they were, with what is to be said; they are
-/// not put back.
+/// Returns damaged mounts, except those in `left`, with their warnings. They are not restored.
 pub(super) fn damaged(
     (mounts, left): (&[PlannedMount], &BTreeSet<usize>),
     check: &dyn Fn(usize, &PlannedMount) -> Result<()>,
@@ -82,7 +81,7 @@ pub(super) fn damaged(
     Ok(moved.filter_map(said).collect())
 }
 
-/// Writes the call's files; what a call before left half done goes.
+/// Writes the call's files, and removes unfinished output of an earlier call.
 pub(super) fn prepare(transfer: &Transfer) -> Result<()> {
     steps::remove(&transfer.dir)?;
     fs::create_dir_all(transfer.empty())?;
@@ -93,7 +92,7 @@ pub(super) fn prepare(transfer: &Transfer) -> Result<()> {
     Ok(())
 }
 
-/// Writes what BuildKit brings to the RUNs.
+/// Writes the files that BuildKit transfers to the RUNs.
 pub(super) fn bring(
     transfer: &Transfer,
     left: &BTreeSet<usize>,
@@ -137,7 +136,8 @@ pub(super) fn call(
     bake::run_with(&call, watcher, Some(stall), Some(is_full))
 }
 
-/// Items whose RUN said nothing: BuildKit calls a RUN started that waits for its mount.
+/// Returns items whose RUN printed nothing. BuildKit reports a RUN as started while it waits for
+/// its mount.
 pub(super) fn silent(ended: &BakeOutcome, items: usize) -> BTreeSet<usize> {
     let spoke = |number: &usize| {
         let stage = format!("durango-{number}");
@@ -150,7 +150,7 @@ pub(super) fn silent(ended: &BakeOutcome, items: usize) -> BTreeSet<usize> {
     (0..items).filter(|number| !spoke(number)).collect()
 }
 
-/// Mounts that the builder turned out to have.
+/// Returns mounts that the builder turned out to have.
 pub(super) fn had(ended: &BakeOutcome, items: usize) -> BTreeSet<usize> {
     let has = |number: &usize| {
         let stage = format!("durango-{number}");

@@ -1,4 +1,4 @@
-//! Packs, sound and hostile ones, to the tar that is unpacked.
+//! Valid and hostile packs, and the tars that are unpacked.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +18,7 @@ struct Saved {
 }
 
 impl Saved {
-    /// From the list's records and the packs, oldest first.
+    /// Creates it from the list's records and the packs, oldest first.
     fn new(records: &[&str], packs: &[Vec<u8>]) -> Self {
         let list: Vec<u8> = records.iter().flat_map(|record| record.bytes().chain([0])).collect();
         Self::of(&list, packs)
@@ -50,7 +50,7 @@ impl Saved {
         Self { dir, entry }
     }
 
-    /// What is unpacked from it, as GNU tar lists it.
+    /// Returns the unpacked files, as GNU tar lists them.
     fn listed(&self, now: i64, streams: usize) -> Result<Vec<String>> {
         let incoming = Incoming::open(self.dir.path(), &self.entry, now)?;
         let mut lines = Vec::new();
@@ -70,7 +70,7 @@ impl Saved {
     }
 }
 
-/// A tar with one file after another: path, kind, mode, link, contents.
+/// Returns a tar with these files: path, type, mode, link, contents.
 fn tar(files: &[(&str, EntryType, u32, &str, &[u8])]) -> Vec<u8> {
     let mut builder = Builder::new(Vec::new());
     for (path, kind, mode, link, contents) in files {
@@ -191,8 +191,8 @@ fn times_of_a_go_cache_move_on_and_those_of_others_stay() {
     assert!(listed[0].contains("1970-01-01 00:00:05"), "{listed:?}");
 }
 
-/// What GNU tar packs as a save does is what comes out, names with line breaks, holes and
-/// attributes included.
+/// Files that GNU tar packs as in a save are restored unchanged, including names with line breaks,
+/// holes and attributes.
 #[test]
 fn what_gnu_tar_packs_comes_back() {
     let dir = tempfile::tempdir().expect("a directory");

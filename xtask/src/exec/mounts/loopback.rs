@@ -1,7 +1,7 @@
-//! The files of a transfer for the RUNs of this machine's own daemon, over the loopback interface.
-//! What BuildKit has for it, contexts and an exporter, takes as long as packing and unpacking
-//! themselves (measured, 264 MB: 1.1 to 1.9 s), one after the other, and leaves a copy of every
-//! pack in the builder. The other end is `cache/transfer/carry`.
+//! Serves the files of a transfer to the RUNs of this machine's own daemon, over the loopback
+//! interface. BuildKit's own way, contexts and an exporter, takes as long as packing and unpacking
+//! (measured, 264 MB: 1.1 to 1.9 s), runs one after the other, and leaves a copy of every pack in
+//! the builder. The client is `store/transfer/carry`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -21,20 +21,19 @@ use crate::plan::mounts::dockerfile;
 use crate::plan::mounts::transfer::{Loopback, Transfer};
 use crate::process::retry;
 
-/// How long a RUN may take to say what it wants.
+/// The timeout for the request of a RUN.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a RUN may take to read what it asked for: one that unpacks onto a slow disk takes its
-/// time.
+/// The timeout for a RUN to read its input, which is long because it may unpack to a slow disk.
 const SLOWEST: Duration = Duration::from_secs(300);
 
-/// No request is as long.
+/// The maximum length of a request.
 const LONGEST: u64 = 500;
 
-/// A list of files larger than this is refused.
+/// The maximum size of a list of files.
 const LARGEST_LIST: u64 = 512 << 20;
 
-/// More at once than any transfer needs.
+/// The maximum number of connections, more than any transfer needs.
 const MOST: usize = 64;
 
 /// A port that answers nobody yet.
@@ -61,7 +60,7 @@ impl Listening {
         &self.address
     }
 
-    /// Answers until what this gives is dropped. What the items of these numbers read waits for
+    /// Answers until the returned value is dropped. The input of these items waits for
     /// [`Serving::pass`]. `now` is the time in seconds since 1970.
     pub(crate) fn serve(self, transfer: &Transfer, unread: BTreeSet<usize>, now: i64) -> Result<Serving> {
         let at = self.listener.local_addr()?;
@@ -111,7 +110,7 @@ impl Serving {
             let _ = stream.shutdown(Shutdown::Both);
         }
         self.desk.changed.notify_all();
-        // The thread that accepts sees it with the next connection.
+        // The accepting thread notices the end with the next connection.
         let _ = TcpStream::connect(self.at);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -129,16 +128,16 @@ fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What connections share.
+/// The common state of connections.
 #[derive(Default)]
 struct Shared {
     /// Items whose packs are not verified yet.
     unread: BTreeSet<usize>,
-    /// Connections that are open, to be ended with the transfer.
+    /// Open connections, which end with the transfer.
     open: BTreeMap<u64, TcpStream>,
     /// Mounts that are being saved.
     outgoing: BTreeMap<usize, Outgoing>,
-    /// Tars that are being restored from, by item and number.
+    /// Tars that are being restored, by item and number.
     streams: BTreeMap<(usize, usize), Receiver<Piece>>,
 }
 
@@ -161,7 +160,7 @@ impl Desk {
                 if self.is_over.load(Ordering::Relaxed) {
                     return;
                 }
-                // One that failed, or that is one too many, says nothing about the next one.
+                // A failed or surplus connection has no effect on the next one.
                 let Ok((stream, _)) = accepted else {
                     drop(state);
                     std::thread::sleep(Duration::from_millis(10));
@@ -173,7 +172,7 @@ impl Desk {
                 }
                 state.open.insert(number, other);
                 scope.spawn(move || {
-                    // A RUN that does not get what it wants ends with an error.
+                    // A RUN without an answer ends with an error.
                     let _ = self.answer(&stream);
                     let _ = stream.shutdown(Shutdown::Both);
                     hold(&self.state).open.remove(&number);
@@ -201,7 +200,7 @@ impl Desk {
             ("get", "directories") => self.send_whole(&self.directories(number)?, &mut writer),
             ("get", _) => self.send_stream(number, usize::from(name == "stream-1"), &mut writer),
             _ => {
-                // Listing and packing take as long as they take.
+                // Listing and packing have no time limit.
                 stream.set_read_timeout(None)?;
                 let mut reader = Counted { reader, carried: &self.carried };
                 let bytes = self.receive(number, name, &mut reader)?;
@@ -210,7 +209,7 @@ impl Desk {
         }
     }
 
-    /// Waits until there is something to give.
+    /// Waits until there is a value.
     fn wait<T>(&self, mut find: impl FnMut(&mut Shared) -> Option<T>) -> Result<T> {
         let mut state = hold(&self.state);
         loop {

@@ -1,11 +1,11 @@
-//! The files of a transfer, asked for as a RUN does.
+//! The files of a transfer, requested as a RUN does.
 
 use crate::exec::mounts::loopback::*;
 use crate::plan::mounts::transfer::Part;
 use crate::plan::mounts::{Direction, PlannedMount, TransferTemplate};
 use crate::project::mount::{MountIdentity, Sharing};
 
-/// A transfer of one mount.
+/// Returns a transfer of one mount.
 fn transfer(dir: &std::path::Path, way: Direction) -> Transfer {
     let mount = PlannedMount {
         dir: dir.join("mount"),
@@ -20,7 +20,7 @@ fn transfer(dir: &std::path::Path, way: Direction) -> Transfer {
     carrier.transfer((way, Part::Whole), &[mount], &[].into(), "n", None)
 }
 
-/// Serves it, and says where.
+/// Serves it, and returns the address.
 fn serve(transfer: &Transfer, unread: &[usize]) -> (Serving, Loopback) {
     let listening = Listening::open().expect("a port");
     let at = listening.address().clone();
@@ -28,7 +28,7 @@ fn serve(transfer: &Transfer, unread: &[usize]) -> (Serving, Loopback) {
     (serving, at)
 }
 
-/// Says something and gives the answer.
+/// Sends a request and returns the answer.
 fn ask(at: &Loopback, said: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, at.port)).expect("somebody listens");
     stream.write_all(said).expect("said");
@@ -104,7 +104,7 @@ fn connections_without_a_token_keep_nobody_out() {
     let transfer = transfer(dir.path(), Direction::Save);
     let (serving, at) = serve(&transfer, &[]);
     let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, at.port)).expect("somebody listens");
-    // They are closed as soon as they have said something wrong, and so are their descriptors.
+    // Connections are closed after an invalid request, and so are their descriptors.
     for _ in 0..3 * MOST {
         let mut stream = connect();
         stream.write_all(b"x\n").expect("said");

@@ -1,5 +1,5 @@
-//! Moving cache mounts between the builder and the store. One mount's trouble leaves the store and
-//! the builder as they were.
+//! Transfers cache mounts between the builder and the store. A failure of one mount leaves the
+//! store and the builder unchanged.
 
 mod arrived;
 mod call;
@@ -34,54 +34,53 @@ use crate::record::log::Log;
 use crate::store::layout_check;
 use crate::store::mount::MountEntry;
 
-/// Who holds a lock for longer than this is not waited for; whoever works says so every five
-/// seconds.
+/// The timeout for a lock. A working process sends output every five seconds.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where a transfer happens.
+/// The environment of a transfer.
 pub struct TransferContext<'a> {
     /// The store.
     pub layout: &'a Layout,
     /// The log of the build.
     pub log: &'a Log,
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
     /// The platform of the builder.
     pub platform: &'a str,
-    /// What the store may take.
+    /// The limit of the store.
     pub budget: &'a Budget,
-    /// How many bytes what is taken out is expected to take.
+    /// The expected number of saved bytes.
     pub expected: u64,
 }
 
-/// What became of the mounts of one transfer.
+/// The result of one transfer.
 #[derive(Debug, Default)]
 pub struct TransferResult {
-    /// Mounts that were put back, or whose save is the newest there can be, with the bytes of new
+    /// Mounts that were restored, or whose save is up to date, with the number of bytes of new
     /// packs.
     pub done: Vec<(MountEntry, u64)>,
-    /// What did not work, for people.
+    /// The failures.
     pub warnings: Vec<String>,
-    /// How long all of it took.
+    /// The total time.
     pub seconds: f64,
 }
 
 impl TransferResult {
-    /// Takes in what another transfer of the same build did.
+    /// Adds the result of another transfer of the same build.
     pub fn add(&mut self, other: Self) {
         self.done.extend(other.done);
         self.warnings.extend(other.warnings);
         self.seconds += other.seconds;
     }
 
-    /// Takes mounts out of a transfer, with what is to be said of each.
+    /// Removes mounts from a transfer, with their warnings.
     fn leave(&mut self, mounts: BTreeMap<usize, String>, left: &mut BTreeSet<usize>) {
         left.extend(mounts.keys());
         self.warnings.extend(mounts.into_values());
     }
 }
 
-/// Moves mounts. What goes wrong is in the warnings; an error is Ctrl-C alone.
+/// Transfers mounts. Failures become warnings; only Ctrl-C is an error.
 pub fn run(
     site: &TransferContext<'_>,
     carrier: &TransferTemplate,
@@ -90,7 +89,7 @@ pub fn run(
     watcher: &mut dyn Watcher,
 ) -> Result<TransferResult> {
     let started = Instant::now();
-    // Another one for each transfer: one build may have several.
+    // A separate one for each transfer, because a build may have several.
     let nonce = format!("{:x}-{:x}", Timestamp::now().as_nanosecond(), std::process::id());
     let mut moved = TransferResult::default();
     let result = MountTransfer { site, carrier, way, mounts, nonce }.run(watcher, &mut moved);
@@ -152,8 +151,8 @@ impl MountTransfer<'_> {
             } else if ended.success {
                 break (transfer, ended);
             } else if transfer.loopback.is_some() {
-                // Its containers are in a network of their own, or it forbids them any other:
-                // BuildKit's way is open to all.
+                // Its containers are in a separate network, or it forbids them any other.
+                // BuildKit's way always works.
                 by_loopback = false;
             } else {
                 bail!("{}", reason(&ended));
@@ -185,7 +184,7 @@ impl MountTransfer<'_> {
         }
     }
 
-    /// One call, with the mounts that it found damaged.
+    /// Makes one call, and returns the mounts that it found damaged.
     fn call(
         &self,
         transfer: &Transfer,
@@ -222,7 +221,7 @@ impl MountTransfer<'_> {
         Ok((ended, BTreeMap::new()))
     }
 
-    /// Takes what BuildKit brought out.
+    /// Collects the output that BuildKit exported.
     fn collect(
         &self,
         transfer: &Transfer,
@@ -241,7 +240,7 @@ impl MountTransfer<'_> {
         Ok(())
     }
 
-    /// Skips mounts that the builder does not give; gives what is to be said.
+    /// Skips mounts that the builder doesn't release, and returns the warnings.
     fn leave_blocked(&self, ended: &BakeOutcome, left: &mut BTreeSet<usize>) -> Result<Vec<String>> {
         let silent = silent(ended, self.mounts.len());
         let blocked: Vec<usize> = silent.into_iter().filter(|number| left.insert(*number)).collect();
@@ -264,8 +263,8 @@ impl MountTransfer<'_> {
     }
 }
 
-/// Private mounts that a build is using now: whoever asks for one of those gets another, empty one,
-/// which builds would find later.
+/// Returns private mounts that a build is using now. An access to one of those would create
+/// another, empty mount, which later builds would find.
 fn in_use(
     carrier: &TransferTemplate,
     mounts: &[PlannedMount],

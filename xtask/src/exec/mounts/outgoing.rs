@@ -1,5 +1,5 @@
-//! What a save receives from the builder: the list of a mount's files, and a pack of those that the
-//! store lacks. The list that is kept has exactly what packs have.
+//! The output of a save: the list of a mount's files, and a pack of those that the store lacks. The
+//! stored list has exactly the files of the packs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,15 +22,15 @@ use crate::store::mount_list::{Content, FileKind, FileTime, MountList};
 pub(crate) struct Outgoing {
     /// What it holds.
     list: MountList,
-    /// What a pack must have.
+    /// The required names of a pack.
     names: BTreeSet<Vec<u8>>,
-    /// What the pack is added to.
+    /// The entry that the pack extends.
     previous: Option<(MountEntry, MountList)>,
-    /// What the pack has, with sizes and times.
+    /// The files of the pack, with sizes and times.
     packed: BTreeMap<Vec<u8>, Option<(u64, Option<FileTime>)>>,
-    /// Files that are not saved, such as devices.
+    /// The number of files that are not saved, such as devices.
     others: u64,
-    /// Files with attributes that give rights.
+    /// The number of files with attributes that grant rights.
     entitled: u64,
 }
 
@@ -56,7 +56,7 @@ impl Outgoing {
             .flat_map(|record| record.iter().copied().chain([0]))
             .collect();
         let list = MountList::parse(&plain)?;
-        // Where the list of before cannot be read, the whole mount is packed.
+        // If the previous list cannot be read, the whole mount is packed.
         let read = |entry: &MountEntry| {
             read_list(&layout_check::blobs(&mount.dir).join(&entry.manifest.digest)).ok()
         };
@@ -142,7 +142,7 @@ impl Outgoing {
     }
 }
 
-/// Reads, and compresses what it reads.
+/// Reads and compresses at the same time.
 struct Tee<'a> {
     source: &'a mut dyn Read,
     writer: codec::Writer,

@@ -1,6 +1,6 @@
-//! Reading packs, which are tars as GNU tar writes them: file by file, with the records that stand
-//! before a file. Names may hold line breaks, sizes may be in a record, several tars may follow
-//! each other.
+//! Reads packs, which are tars in the format of GNU tar: file by file, with the records before each
+//! file. Names may have line breaks, a record may have the size, and several tars may follow each
+//! other.
 
 use std::io::{self, Read};
 
@@ -10,7 +10,7 @@ use tar::{EntryType, Header};
 use crate::process::retry;
 use crate::store::mount_list::FileTime;
 
-/// Records of one file that are longer than this are refused.
+/// The maximum size of the records of one file.
 const LONGEST: u64 = 1 << 20;
 
 /// No file is larger, in bytes: 1 EiB. Sums of such sizes do not overflow.
@@ -19,10 +19,10 @@ const LARGEST: u64 = 1 << 60;
 /// Bytes of a header, and what contents are filled up to.
 const BLOCK: u64 = 512;
 
-/// Where the attributes of a file are, by name.
+/// The prefix of attribute names in records.
 const ATTRIBUTE: &str = "SCHILY.xattr.";
 
-/// What a pack says of a file.
+/// A file of a pack.
 #[derive(Debug)]
 pub(crate) struct Packed {
     /// Its path as lists have it.
@@ -46,7 +46,7 @@ pub(crate) struct Packed {
 /// Reads a pack from its start to its end.
 pub(crate) struct PackReader<R> {
     source: R,
-    /// What is left of the file that was read last, with what fills it up.
+    /// The unread rest of the last file, with its padding.
     left: u64,
     padding: u64,
 }
@@ -82,7 +82,7 @@ impl<R: Read> PackReader<R> {
         }
     }
 
-    /// The next header that is not empty; several tars have empty ones between them.
+    /// Returns the next header that is not empty. There are empty ones between several tars.
     fn header(&mut self) -> Result<Option<Header>> {
         let mut header = Header::new_old();
         loop {
@@ -107,7 +107,7 @@ impl<R: Read> PackReader<R> {
         Ok(Some(header))
     }
 
-    /// A short text in the place of contents.
+    /// Reads a short text in place of contents.
     fn text(&mut self, size: u64) -> Result<Vec<u8>> {
         if size > LONGEST {
             bail!("a pack has a name of {size} bytes");
@@ -167,7 +167,7 @@ impl<R: Read> PackReader<R> {
         if packed.kind == EntryType::Link {
             packed.link = packed.link.map(|link| plain(&link));
         }
-        // What has no contents that count may have some all the same.
+        // A file without relevant contents may still have some.
         let filled = if has_contents { packed.stored } else { size };
         (self.left, self.padding) = (filled, padding(filled));
         Ok(packed)
@@ -194,7 +194,7 @@ fn padding(size: u64) -> u64 {
     size.next_multiple_of(BLOCK) - size
 }
 
-/// `LENGTH KEY=VALUE` and a line break, again and again. Values may hold line breaks.
+/// Parses repeated `LENGTH KEY=VALUE` lines. Values may have line breaks.
 fn parse_records(mut text: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
     let mut records = Vec::new();
     while !text.is_empty() {
@@ -213,7 +213,7 @@ fn parse_records(mut text: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(records)
 }
 
-/// A path as lists have it.
+/// Returns a path in the form of lists.
 fn plain(path: &[u8]) -> Vec<u8> {
     let path = path.strip_suffix(b"/").unwrap_or(path);
     if path == b"." || path.starts_with(b"./") { path.to_vec() } else { [b"./", path].concat() }
