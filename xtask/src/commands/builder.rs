@@ -21,7 +21,7 @@ use crate::report::builder::{BuilderReport, mounts};
 use crate::session::Session;
 use crate::step::Step;
 
-/// The engine answers such questions in milliseconds.
+/// The engine answers such queries in milliseconds.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The builder that is meant: the argument, else `--builder`, else the one that builds use, else
@@ -102,7 +102,7 @@ pub(crate) fn down(session: &Session, parsed: &Parsed) -> Result<u8> {
     Ok(0)
 }
 
-/// Shows what a purge takes and asks; off a terminal that is an error.
+/// Lists what a purge removes and asks for confirmation. Without a terminal that is an error.
 fn confirm(session: &Session, name: &str, facts: &BuilderFacts) -> Result<()> {
     let mut report = BuilderReport::new(name, facts.instance.clone());
     fill(session, &mut report);
@@ -136,7 +136,7 @@ pub(crate) fn status(session: &Session, parsed: &Parsed) -> Result<u8> {
     Ok(u8::from(!report.instance.is_some_and(|instance| instance.is_up)))
 }
 
-/// What it holds, where it is up.
+/// Adds the content of a running builder.
 fn fill(session: &Session, report: &mut BuilderReport) {
     if !report.instance.as_ref().is_some_and(|instance| instance.is_up) {
         return;

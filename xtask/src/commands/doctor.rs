@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong on this machine; with `--provision`, after mending what it can.
+//! `doctor`: diagnoses this machine; with `--provision`, installs what is missing first.
 
 use anyhow::Result;
 
@@ -13,7 +13,6 @@ use crate::provision;
 use crate::session::Session;
 use crate::step::Step;
 
-/// Runs `doctor`.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     if parsed.flag("--provision") {
         let steps = provision::steps(session)?;
@@ -32,7 +31,7 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     Ok(u8::from(doctor::worst(&checks) == CheckState::Fail))
 }
 
-/// The steps of a dry run.
+/// Prints the steps of a dry run.
 fn show(session: &Session, steps: &[Step]) {
     if session.globals.json {
         outln!("{}", serde_json::json!({"schema": SCHEMA, "provision": steps}));

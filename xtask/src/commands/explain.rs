@@ -12,8 +12,8 @@ use crate::record::{find, read};
 use crate::report;
 use crate::session::Session;
 
-/// `explain [BUILD] [--against BUILD]`: the last build against the one before it of the same
-/// targets.
+/// Runs `explain [BUILD] [--against BUILD]`, by default for the last build and the one before it of
+/// the same targets.
 pub(crate) fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
     let builds = read::all(&session.layout);
     let find = |word: &str| find::find(&builds, word).map(|build| build.id.clone()).map_err(usage);

@@ -1,4 +1,4 @@
-//! `history`: builds so far, and `history rm`.
+//! `history`: recorded builds, and `history rm`.
 
 use anyhow::{Result, bail};
 use serde_json::json;
@@ -63,7 +63,7 @@ pub(crate) fn rm(session: &Session, parsed: &Parsed) -> Result<u8> {
     Ok(0)
 }
 
-/// The ids that the words mean; one that runs keeps its record.
+/// Returns the ids for the arguments. A running build keeps its record.
 fn named(session: &Session, words: &[String]) -> Result<Vec<String>> {
     let builds = read::all(&session.layout);
     let id = |word: &String| {

@@ -1,6 +1,5 @@
-//! `outdated`: the Debian packages of an image for which the mirror has another version, asked
-//! inside the image, so with its own sources and keys. Exits with 1 where one is a security
-//! update.
+//! `outdated`: the Debian packages of an image for which the mirror has another version. The query
+//! runs inside the image, with its own sources and keys. Exits with 1 if one is a security update.
 
 use std::time::Duration;
 
@@ -22,11 +21,11 @@ use crate::smoke::docker::Docker;
 use crate::step::Step;
 use crate::store::fresh::FreshFile;
 
-/// How long one command of the engine may take.
+/// The timeout of one engine command.
 const LIMIT: Duration = Duration::from_secs(30);
-/// How long the mirror may take.
+/// The timeout of the mirror.
 const MIRROR: Duration = Duration::from_secs(120);
-/// Where the host's authorities are put, for a mirror behind a proxy.
+/// The path of the host's certificates, for a mirror behind a proxy.
 const AUTHORITIES: &str = "/durango-authorities.pem";
 const SCRIPT: &str = r#"set -eu
 export LC_ALL=C
@@ -48,7 +47,6 @@ struct Update {
     security: bool,
 }
 
-/// Runs `outdated`.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let image = &smoke::image_of(session, parsed.free.first(), "outdated")?;
     if session.host.which("docker").is_none() {
@@ -75,7 +73,7 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     Ok(u8::from(security > 0))
 }
 
-/// A container of the image, removed with this value.
+/// A container of the image, removed on drop.
 struct Container<'a> {
     docker: &'a Docker<'a>,
     name: String,
@@ -105,7 +103,7 @@ fn ask(session: &Session, docker: &Docker<'_>, image: &str) -> Result<QueryOutpu
     docker.ask(&["start", "--attach", &container.name], MIRROR)
 }
 
-/// Why there is no answer: never the exit code of an answer.
+/// Returns why there is no answer. It never becomes the exit code of an answer.
 fn refusal(image: &str, answer: &QueryOutput) -> anyhow::Error {
     let words = answer.stderr.trim();
     if words.contains("No such image") {
@@ -132,7 +130,7 @@ fn refusal(image: &str, answer: &QueryOutput) -> anyhow::Error {
     ))
 }
 
-/// Reads the list that `apt list --upgradable` prints.
+/// Parses the output of `apt list --upgradable`.
 fn parse(list: &str) -> Result<Vec<Update>> {
     let mut updates = Vec::new();
     for line in list.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("Listing")) {
@@ -144,7 +142,7 @@ fn parse(list: &str) -> Result<Vec<Update>> {
     Ok(updates)
 }
 
-/// Reads a line such as `libfoo/stable-security 1+deb13u1 amd64 [upgradable from: 1]`.
+/// Parses a line such as `libfoo/stable-security 1+deb13u1 amd64 [upgradable from: 1]`.
 fn update(line: &str) -> Option<Update> {
     let (new, from) = line.split_once(" [upgradable from: ")?;
     let (package, rest) = new.split_once('/')?;
@@ -160,7 +158,7 @@ fn update(line: &str) -> Option<Update> {
     })
 }
 
-/// The list for people.
+/// Returns the list as text.
 fn text(image: &str, updates: &[Update]) -> String {
     let mut text = String::new();
     for Update { package, from, to, suite, .. } in updates {
@@ -178,9 +176,9 @@ fn text(image: &str, updates: &[Update]) -> String {
     text
 }
 
-/// The next build of the image asks for versions again, although a day isn't over.
+/// Makes the next build of the image ask for versions again before the day is over.
 fn ask_again(session: &Session, image: &str) {
-    // The store knows an image by its name without the tag.
+    // The store has the image under its name without the tag.
     let name = project_name::repository(image);
     let (mut file, _) = FreshFile::read(&session.layout, name);
     let mut is_known = false;

@@ -1,4 +1,4 @@
-//! `pins`: the pinned versions; with `--update` a builder is asked for the newest, and the files
+//! `pins`: the pinned versions. With `--update` a builder looks for the newest ones, and the files
 //! are rewritten.
 
 use std::fs;
@@ -26,7 +26,6 @@ use crate::record::log::Log;
 use crate::report;
 use crate::session::Session;
 
-/// Runs `pins`.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     if parsed.flag("--update") {
         session.layout.require_images()?;
@@ -70,7 +69,7 @@ fn update(session: &Session, list: &[Pin], dry_run: bool) -> Result<u8> {
     Ok(0)
 }
 
-/// Asks a builder. Nothing of the host is changed by that, so that a dry run asks, too.
+/// Asks a builder. This changes nothing on the host, so a dry run asks, too.
 fn ask(session: &Session, held: &[HeldPin]) -> Result<Newest> {
     let engine = engine_facts::read(session).map_err(|problem| problem.into_error())?;
     let id = build_id::new_id(session.host.now, random());
@@ -99,8 +98,8 @@ fn build(session: &Session, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// What the build left: what Debian has, what Go's proxy has, and go.mod with go.sum where they
-/// change.
+/// Reads the results of the query: Debian's versions, those of Go's proxy, and a changed go.mod
+/// with go.sum.
 fn read(dir: &Path) -> Result<Newest> {
     let file = |name: &str| {
         fs::read_to_string(dir.join(name)).with_context(|| format!("failed to read the answer's `{name}`"))

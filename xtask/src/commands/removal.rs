@@ -1,4 +1,4 @@
-//! What is removed for good: it is shown, asked for, and then exactly what was shown goes.
+//! Permanent removals: shows the list, asks, and then removes exactly that.
 
 use std::io::{self, IsTerminal};
 
@@ -11,7 +11,7 @@ use crate::plan::gc::GcPlan;
 use crate::process::stdio;
 use crate::session::Session;
 
-/// Told before anything is listed: a command that asks needs somebody to answer.
+/// Checks before anything is listed that the command can ask for confirmation.
 pub(super) fn check(session: &Session, parsed: &Parsed, command: &str) -> Result<()> {
     let asks = io::stdin().is_terminal() && session.host.stderr_is_terminal && !session.globals.json;
     if asks || parsed.flag("--dry-run") || parsed.flag("--yes") {
@@ -23,7 +23,7 @@ pub(super) fn check(session: &Session, parsed: &Parsed, command: &str) -> Result
     )))
 }
 
-/// Whether what was shown is to go.
+/// Returns whether to remove the listed entries.
 pub(super) fn wanted(parsed: &Parsed, question: &str) -> Result<bool> {
     if parsed.flag("--dry-run") || parsed.flag("--yes") {
         return Ok(!parsed.flag("--dry-run"));
@@ -31,12 +31,12 @@ pub(super) fn wanted(parsed: &Parsed, question: &str) -> Result<bool> {
     Ok(stdio::confirm(question)?)
 }
 
-/// Removes what was shown, as far as it is still the same.
+/// Removes the listed entries that are unchanged.
 pub(super) fn run(session: &Session, plan: &mut GcPlan, list: &dyn Fn() -> GcPlan) -> Result<()> {
     if plan.removals.is_empty() {
         return Ok(());
     }
-    // What was saved anew since it was shown was not shown.
+    // An entry that was saved again since then was not shown.
     let now = list();
     plan.removals.retain(|removal| now.removals.contains(removal));
     gc::run(&session.layout, plan, session.host.now)

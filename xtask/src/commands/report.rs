@@ -1,4 +1,4 @@
-//! `report [BUILD]`: one build as text, JSON, Markdown or a page; and the summary of a CI's job
+//! `report [BUILD]`: one build as text, JSON, Markdown or an HTML page, and the summary of a CI job
 //! after each build.
 
 use anyhow::{Result, bail};
@@ -17,7 +17,7 @@ use crate::report::{detail, html, markdown};
 use crate::session::Session;
 use crate::step::{Action, Step};
 
-/// In which form.
+/// The format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Text,
@@ -26,7 +26,7 @@ enum Format {
     Html,
 }
 
-/// Each form with its word and the ends of its files.
+/// Each format with its name and its file extensions.
 const FORMATS: &[(&str, &[&str], Format)] = &[
     ("text", &["txt"], Format::Text),
     ("json", &["json"], Format::Json),
@@ -59,7 +59,7 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     Ok(0)
 }
 
-/// The form that is named, else that of `--json`, else that of the file's name.
+/// Returns the named format, else that of `--json`, else that of the file's name.
 fn format(word: Option<&str>, json: bool, file: Option<&str>) -> Result<Format> {
     let words = || formats().collect::<Vec<_>>().join(", ");
     let named = word.map(|word| {
@@ -77,7 +77,7 @@ fn format(word: Option<&str>, json: bool, file: Option<&str>) -> Result<Format> 
     Ok(named.unwrap_or_else(|| if json { Format::Json } else { of_file() }))
 }
 
-/// The report of a build, or why there is none to be told.
+/// Returns the report of a build, or why there is none.
 fn outcome_of(build: &Past) -> Result<&BuildReport> {
     let (id, log) = (&build.id, build.log());
     match &build.state {
@@ -98,7 +98,7 @@ fn render(story: &ReportView<'_>, format: Format) -> Result<String> {
     })
 }
 
-/// The outcome as it was printed, and what is worked out from it.
+/// Returns the outcome as it was printed, with derived values.
 fn document(story: &ReportView<'_>) -> Result<String> {
     let timeline = &story.timeline;
     let critical: Vec<usize> = timeline.critical.iter().map(|row| timeline.rows[*row].index).collect();
@@ -113,7 +113,7 @@ fn document(story: &ReportView<'_>) -> Result<String> {
     json::line(&document)
 }
 
-/// Adds the build to the summary of the CI's job, where that offers one (GitHub's do).
+/// Adds the build to the summary of the CI job, if the CI has one (GitHub).
 pub(super) fn summarize(session: &Session, report: &BuildReport) {
     let Some(path) = session.host.var("GITHUB_STEP_SUMMARY") else { return };
     let builds = read::all(&session.layout);

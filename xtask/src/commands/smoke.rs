@@ -1,4 +1,4 @@
-//! `smoke`: proves a built image, one line a check.
+//! `smoke`: tests a built image, one line per check.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use crate::smoke;
 use crate::smoke::Options;
 use crate::smoke::report::{Outcome, ProofState};
 
-/// Runs `smoke`; 1 where a check failed.
+/// Runs `smoke`. Returns 1 if a check failed.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let options = Options {
         image: smoke::image_of(session, parsed.free.first(), "smoke")?,

@@ -1,5 +1,5 @@
-//! Saved results whose damage makes a build fail. BuildKit reads a blob only when a later step
-//! needs its content, so that damage shows in the middle of a build.
+//! Finds damaged saved results that make a build fail. BuildKit reads a blob only when a later step
+//! needs its content, so the damage shows in the middle of a build.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use crate::plan::build::Plan;
 use crate::progress::bake_outcome::BakeOutcome;
 use crate::store::damage::{self, Damaged};
 
-/// Returns the damaged ones of the results that a failed build was shown. Reading them all takes
-/// seconds, so a command of a step that failed by itself is not a reason to look.
+/// Returns the damaged results among those that a failed build read. A full check takes seconds, so
+/// it is skipped if the command of a step failed.
 pub(super) fn find(plan: &Plan, ended: &BakeOutcome) -> Vec<Damaged> {
     if !ended.may_be_damage() {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! The facts of a build, gathered only where its plan needs them.
+//! The facts of a build, collected only if its plan needs them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::store::key::Key;
 use crate::store::lock::Holds;
 use crate::store::{damage, entry, mount};
 
-/// Gathers them all.
+/// Collects all facts.
 pub(crate) fn facts(
     session: &Session,
     options: &BuildOptions,
@@ -69,7 +69,7 @@ pub(crate) fn facts(
         Some((name.clone(), stored(session, options, &engine, &declaration, name, source)))
     });
     let stored: BTreeMap<_, _> = stored.collect();
-    // Registries are asked while the base image is looked for.
+    // Registries are queried during the search for the base image.
     let asked = registries::ask(session, options, &engine, &stored);
     let base = base_image(session, options, &engine, &declaration, &names)?;
     let damaged = if options.caches.local { damage::mounts(&session.layout) } else { Vec::new() };
@@ -108,8 +108,7 @@ pub(crate) fn facts(
     })
 }
 
-/// Holds the results that BuildKit is shown; those that were removed since they were found are not
-/// shown.
+/// Holds the results that BuildKit will read, and drops those that were removed meanwhile.
 pub(super) fn hold(session: &Session, facts: &mut BuildFacts) -> Holds {
     let found = facts.stored.values_mut().map(|stored| &mut stored.found.generations);
     let mut held = Holds::default();
@@ -117,7 +116,7 @@ pub(super) fn hold(session: &Session, facts: &mut BuildFacts) -> Holds {
     held
 }
 
-/// Some options speak of one image.
+/// Checks options that are for one image only.
 fn check_single(options: &BuildOptions, requested: &[String], declaration: &Declaration) -> Result<()> {
     let single = [("--tag", &options.tags), ("--output", &options.outputs)];
     if let Some((option, _)) = single.iter().find(|(_, values)| !values.is_empty() && requested.len() != 1) {
@@ -133,8 +132,8 @@ fn check_single(options: &BuildOptions, requested: &[String], declaration: &Decl
     Ok(())
 }
 
-/// Checks the application that goes into the image: `--app`, or what our own declaration names.
-/// A context named `app` of somebody else's declaration may be anything.
+/// Checks the application in the image: `--app`, or the one in our own declaration. A context named
+/// `app` of a foreign declaration may be anything.
 fn check_app(
     session: &Session,
     options: &BuildOptions,
@@ -151,8 +150,8 @@ fn check_app(
     dirs.into_iter().try_for_each(|dir| app::check(&dir, store))
 }
 
-/// The base image that xtask makes where no registry answers: the pinned one, and the default in a
-/// workspace without pins.
+/// Returns the base image that xtask makes if no registry answers: the pinned one, or the default
+/// in a workspace without pins.
 fn pinned(session: &Session) -> Result<Option<String>> {
     let pins = session.layout.pins();
     if pins.is_file() {
@@ -162,7 +161,7 @@ fn pinned(session: &Session) -> Result<Option<String>> {
     }
 }
 
-/// What stands in for the pinned base image, where a target builds upon that.
+/// Returns the replacement of the pinned base image if a target is based on that.
 fn base_image(
     session: &Session,
     options: &BuildOptions,
@@ -178,7 +177,7 @@ fn base_image(
     Ok(Some(base_image::choose(session, options.provision, engine, &pinned)?))
 }
 
-/// The image that a target makes, as the store names it, and its platforms, joined by commas.
+/// Returns the store's name of a target's image, and its platforms, joined by commas.
 fn image(session: &Session, engine: &Engine, declaration: &Declaration, name: &str) -> (String, String) {
     let image = store_name(declaration, name, session.host.var("COMPOSE_PROJECT_NAME"));
     let target = &declaration.targets[name];
@@ -186,7 +185,7 @@ fn image(session: &Session, engine: &Engine, declaration: &Declaration, name: &s
     (image, if native { engine.platform.clone() } else { target.platforms.join(",") })
 }
 
-/// The Dockerfiles by target, each read once: the key and the plan speak of the same text.
+/// Reads the Dockerfiles by target, each once, so that the key and the plan use the same text.
 fn sources(declaration: &Declaration, names: &[String]) -> BTreeMap<String, Arc<DockerfileSource>> {
     let source = |name: &String| DockerfileSource::read(declaration, &declaration.targets[name]);
     names.iter().filter_map(|name| Some((name.clone(), Arc::new(source(name)?)))).collect()
@@ -210,8 +209,8 @@ fn fresh(
     FreshFacts { platform, path, file, warning, source, inputs, chosen: Vec::new() }
 }
 
-/// Where no target builds upon the pinned base image, it may still be there, and has the tools that
-/// pack cache mounts. It is not made for that.
+/// Returns the pinned base image for its tools even if no target is based on it. It is not made
+/// only for that.
 fn tools(session: &Session, engine: &Engine) -> Result<Option<Base>> {
     let pinned = pinned(session)?.unwrap_or_else(|| defaults::PINNED.to_owned());
     base_image::there(session, engine, &pinned)

@@ -1,5 +1,5 @@
-//! The secrets of a build, known before anything of it is shown: what it is given as secrets, its
-//! arguments, the environment.
+//! The secrets of a build, known before anything is printed: its secrets, its arguments, the
+//! environment.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use crate::project::Declaration;
 use crate::project::secrets::Secrets;
 use crate::redact::{Redactor, is_secret};
 
-/// BuildKit takes no larger secret.
+/// The maximum size of a secret in BuildKit.
 const LARGEST: u64 = 512 * 1024;
 
-/// Learns what the options hold, before the declaration can be read.
+/// Learns the secrets in the options, before the declaration is read.
 pub(super) fn learn_options(redactor: &Redactor, options: &BuildOptions) {
     for (field, value) in options.sets.iter().filter_map(|set| set.split_once('=')) {
         let name = field.trim_end_matches('+').splitn(3, '.').nth(2);
@@ -21,7 +21,7 @@ pub(super) fn learn_options(redactor: &Redactor, options: &BuildOptions) {
     }
 }
 
-/// Learns what the declaration, the options and the host hold.
+/// Learns the secrets in the declaration, the options and the host's settings.
 pub(super) fn learn(
     redactor: &Redactor,
     declaration: &Declaration,
@@ -53,7 +53,7 @@ fn learn_argument(redactor: &Redactor, name: &str, value: &str) {
     }
 }
 
-/// The secret of one `id=...,src=...` or `id=...,env=...`.
+/// Learns the secret of one `id=...,src=...` or `id=...,env=...`.
 fn learn_secret(redactor: &Redactor, spec: &str, dir: &Path, host: &Host) {
     for (name, value) in spec.split(',').filter_map(|field| field.split_once('=')) {
         let content = match name {
@@ -66,15 +66,15 @@ fn learn_secret(redactor: &Redactor, spec: &str, dir: &Path, host: &Host) {
     }
 }
 
-/// How Go modules are fetched: names of proxies and private hosts are shown when something fails,
-/// passwords are not.
+/// Learns the passwords in Go's settings. Names of proxies and private hosts may be shown.
 fn learn_go(redactor: &Redactor, settings: &str) {
     let auth = settings.lines().filter_map(|line| line.strip_prefix("GOAUTH="));
     auth.flat_map(str::split_whitespace).for_each(|word| redactor.learn(word));
     redactor.learn_users(settings);
 }
 
-/// What a file holds that is small enough for a secret and no list of certificates.
+/// Returns the content of a file that is small enough for a secret and is not a list of
+/// certificates.
 fn content(path: &Path) -> Option<String> {
     let meta = std::fs::metadata(path).ok().filter(|meta| meta.is_file() && meta.len() <= LARGEST)?;
     let bytes = std::fs::read(path).ok().filter(|_| meta.len() > 0)?;

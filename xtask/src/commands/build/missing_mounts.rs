@@ -1,7 +1,7 @@
-//! Which cache mounts a running build needs and its builder lacks. The builder is asked when a step
-//! with mounts starts, about what is being used alone, and about all of its mounts once the call
-//! has ended for that: a build in which none runs pays nothing, and nothing is asked beside one
-//! that a step may lose its mount by (`disk_usage::Which`).
+//! Finds the cache mounts that a running build needs and its builder lacks. The builder is asked
+//! when a step with mounts starts, only about records in use, and about all of its mounts after the
+//! call has ended for that. So a build without such a step costs nothing, and no query makes a step
+//! lose its mount (`disk_usage::Which`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,36 +18,35 @@ use crate::progress::trace::{Trace, VertexState};
 use crate::session::Session;
 use crate::store::mount_image::RemoteMount;
 
-/// A mount that the builder lacks, and the registry that has it where the store has not.
+/// A mount that the builder lacks, and the registry that has it if the store doesn't.
 pub(in crate::commands) struct MissingMount {
-    /// The mount.
     pub mount: PlannedMount,
-    /// Where it is to be fetched from.
+    /// The registry's copy.
     pub remote: Option<RemoteMount>,
 }
 
-/// Watches all calls of one build. Each mount is looked at once, but for one whose step was over
-/// before the builder answered.
+/// Watches all calls of one build. Checks each mount once, or again if its step was over before the
+/// builder answered.
 pub(in crate::commands) struct MountMonitor<'a> {
     plan: &'a Plan,
     seen: Mutex<Seen>,
 }
 
-/// What was seen so far.
+/// The state so far.
 #[derive(Default)]
 struct Seen {
-    /// Mounts that were looked at.
+    /// Checked mounts.
     asked: BTreeSet<usize>,
-    /// Those that steps got anew while the builder was not asked for others.
+    /// Mounts that steps created while the builder was not asked about others.
     made: BTreeSet<usize>,
-    /// When the first call began: what it began to fill is lacking for all later ones.
+    /// The start of the first call. Mounts that it created are missing for all later ones.
     begun: Option<Timestamp>,
-    /// How many steps of the call had started when it was looked at last.
+    /// The number of started steps at the last check.
     started: usize,
 }
 
 impl<'a> MountMonitor<'a> {
-    /// Of a build that is about to begin.
+    /// Creates the monitor of a build that is about to start.
     pub(in crate::commands) fn new(plan: &'a Plan) -> Self {
         Self { plan, seen: Mutex::default() }
     }
@@ -56,13 +55,12 @@ impl<'a> MountMonitor<'a> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These mounts are there.
+    /// Marks these mounts as present.
     pub(in crate::commands) fn settle(&self, mounts: impl IntoIterator<Item = usize>) {
         self.seen().asked.extend(mounts);
     }
 
-    /// Mounts of steps that run now and that were not looked at before. It is called for each
-    /// event, and asks nobody.
+    /// Returns unchecked mounts of running steps. It is called for each event, and makes no query.
     pub(in crate::commands) fn look(&self, trace: &Trace) -> BTreeSet<usize> {
         let mut seen = self.seen();
         seen.begun = seen.begun.or_else(|| trace.begun());
@@ -75,13 +73,13 @@ impl<'a> MountMonitor<'a> {
         own.filter(|at| seen.asked.insert(*at)).collect()
     }
 
-    /// Whether the steps that use these mounts lack what can be had; one that is over already was
-    /// not worth it.
+    /// Returns whether the steps that use these mounts lack available ones. A step that is already
+    /// over doesn't count.
     pub(in crate::commands) fn is_lacking(&self, session: &Session, new: &BTreeSet<usize>) -> bool {
         let mut made = Vec::new();
         for (at, ages) in self.ask(session, Which::InUse, new) {
             if ages.is_empty() {
-                // That step is over; the next one with this mount asks again.
+                // That step is over. The next one with this mount asks again.
                 self.seen().asked.remove(&at);
             } else if !ages.contains(&true) {
                 made.push(at);
@@ -92,8 +90,8 @@ impl<'a> MountMonitor<'a> {
         can_be_had
     }
 
-    /// What the builder lacks when the call has ended for that: of those steps, of others that had
-    /// begun as well, and of the stages that are built upon theirs.
+    /// Returns the mounts that the builder lacks after the call has ended for that: those of these
+    /// steps, of other started ones, and of the stages based on them.
     pub(in crate::commands) fn lacking(&self, session: &Session, trace: &Trace) -> Vec<MissingMount> {
         let plan = &self.plan.mounts;
         let wanted = {
@@ -114,7 +112,7 @@ impl<'a> MountMonitor<'a> {
         self.sources(session, &lacking)
     }
 
-    /// Asks about mounts that may be had, and gives what [`ages`] says of them.
+    /// Asks about available mounts and returns the result of [`ages`].
     fn ask(&self, session: &Session, which: Which, wanted: &BTreeSet<usize>) -> Vec<(usize, Vec<bool>)> {
         let plan = &self.plan.mounts;
         let may_be_had = |at: &usize| plan.mounts[*at].held.is_some() || !plan.registries.is_empty();
@@ -124,13 +122,13 @@ impl<'a> MountMonitor<'a> {
         }
         match disk_usage::read(&session.sh, &self.plan.builder, which) {
             Ok(records) => ages(plan, &records, self.seen().begun, &wanted),
-            // A builder that does not say what it holds keeps what it has.
+            // If the builder's records are unknown, nothing is restored.
             Err(_) => Vec::new(),
         }
     }
 
-    /// Where each of them can be had: the store, else the first registry that has it. Those that
-    /// cannot be had are left out.
+    /// Returns the source of each mount: the store, else the first registry that has it. Skips
+    /// unavailable ones.
     fn sources(&self, session: &Session, wanted: &[usize]) -> Vec<MissingMount> {
         let plan = &self.plan.mounts;
         let slug = |at: usize| plan.mounts[at].identity.slug();
@@ -152,14 +150,14 @@ impl<'a> MountMonitor<'a> {
     }
 }
 
-/// Steps with a RUN that have begun and were not cached.
+/// Returns started RUN steps that were not cached.
 fn running(trace: &Trace) -> impl Iterator<Item = (&VertexState, &StepName)> {
     trace.steps().filter(|(state, label)| state.started.is_some() && !state.cached && label.is_run())
 }
 
-/// Of each mount that is wanted, whether the records of it are older than the build: a builder
-/// lacks one of which it has no older record. Nothing where it does not name its mounts: what is
-/// there must not be overwritten by what is older.
+/// Returns for each mount whether its records are older than the build. The builder lacks a mount
+/// without an older record. Returns nothing if the builder doesn't name its mounts, because newer
+/// content must not be overwritten.
 fn ages(
     plan: &MountPlan,
     records: &[Record],

@@ -48,12 +48,12 @@ const BASE: &str = "frankenphp-base-builder";
 /// The target of `frankenphp`.
 const RUNTIME: &str = "frankenphp";
 
-/// `base-build`.
+/// Runs `base-build`.
 pub(crate) fn base_build(session: &Session, parsed: &Parsed) -> Result<u8> {
     build_image(session, parsed, BASE)
 }
 
-/// `frankenphp`.
+/// Runs `frankenphp`.
 pub(crate) fn frankenphp(session: &Session, parsed: &Parsed) -> Result<u8> {
     build_image(session, parsed, RUNTIME)
 }
@@ -66,12 +66,12 @@ fn build_image(session: &Session, parsed: &Parsed, target: &str) -> Result<u8> {
     build_targets(session, &BuildOptions::new(session, parsed, vec![target.into()])?)
 }
 
-/// `build TARGET...`.
+/// Runs `build TARGET...`.
 pub(crate) fn build(session: &Session, parsed: &Parsed) -> Result<u8> {
     build_targets(session, &BuildOptions::new(session, parsed, parsed.free.clone())?)
 }
 
-/// `plan TARGET...`; who types the command `base-build` for its target is understood.
+/// Runs `plan TARGET...`. Accepts the command `base-build` in place of its target.
 pub(crate) fn plan(session: &Session, parsed: &Parsed) -> Result<u8> {
     let target = |word: &String| if word == "base-build" { BASE.to_owned() } else { word.clone() };
     let options = BuildOptions::new(session, parsed, parsed.free.iter().map(target).collect())?;
@@ -97,7 +97,7 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
         Err(problem) if options.dry_run => return without_engine(session, options, problem, missing),
         Err(problem) => return Err(problem.into_error()),
     };
-    // A dry run makes nothing, and needs an id only for what it shows.
+    // A dry run creates nothing, and needs an id only for its output.
     let scratch =
         (!options.dry_run).then(|| Scratch::new(&session.layout, session.host.now, "")).transpose()?;
     let id = scratch
@@ -116,7 +116,7 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
     execute(session, &plan, forecast_task, held)
 }
 
-/// `plan` and `--dry-run`.
+/// Runs `plan` and `--dry-run`.
 fn show(session: &Session, missing: &[Step], plan: &Plan, found: Option<&ForecastResult>) -> Result<u8> {
     let forecast = found.map(|found| &found.forecast);
     if session.globals.json {
@@ -129,8 +129,8 @@ fn show(session: &Session, missing: &[Step], plan: &Plan, found: Option<&Forecas
     Ok(0)
 }
 
-/// A dry run where nothing can be asked: the steps that would mend that, and the call as far as it
-/// is known.
+/// Runs a dry run without an engine: prints the steps that would install it, and the known part of
+/// the call.
 fn without_engine(
     session: &Session,
     options: &BuildOptions,
@@ -182,7 +182,7 @@ fn execute(session: &Session, plan: &Plan, forecast_task: ForecastTask, held: Ho
     Ok(0)
 }
 
-/// Writes the outcome into the record; a record that can't be written costs one warning.
+/// Writes the outcome to the record. A failure costs one warning.
 fn close(session: &Session, record: &Record, report: &mut BuildReport) {
     let before = record.problem();
     report.warnings.extend(before.clone());
@@ -195,7 +195,7 @@ fn close(session: &Session, record: &Record, report: &mut BuildReport) {
     }
 }
 
-/// The report, whatever came of the build, and what ended it where that is not the report's to say.
+/// Builds and saves. Returns the report of any outcome, and an error that is not part of it.
 fn build_and_keep(
     session: &Session,
     plan: &Plan,
@@ -211,8 +211,8 @@ fn build_and_keep(
             return (assemble::broken(plan, begun.elapsed(), failure, signals::interrupted()), Err(error));
         }
     };
-    // Each save holds what it reads. A result that this build was shown may have to make room for a
-    // new one.
+    // Each save holds its own input. A result that this build read may have to be removed for a new
+    // one.
     drop(held);
     store_upkeep::quarantine(session, &built.damaged);
     let ended = &built.ended;

@@ -1,6 +1,5 @@
-//! Asks for the versions of Debian packages, at most once a day, and remembers the answer with
-//! the other facts about an image. Without an answer the last one stays, so that nothing
-//! changes.
+//! Asks for the versions of Debian packages at most once a day, and stores the answer with the
+//! other facts about an image. Without an answer the last one is used, so that nothing changes.
 
 use std::fs;
 use std::time::Duration;
@@ -21,15 +20,15 @@ use crate::session::Session;
 use crate::step::Step;
 use crate::store::fresh::Packages;
 
-/// How long an answer holds.
+/// The lifetime of an answer.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// After this long a mirror that gave no answer is asked again.
+/// The delay before a mirror without an answer is asked again.
 const PAUSE: SignedDuration = SignedDuration::from_hours(1);
-/// How long the answer may take: on a new machine the packages are downloaded.
+/// The timeout for the answer. On a new machine the packages are downloaded.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Gives each target that installs packages the versions that are known, asking for those that are
-/// older than a day.
+/// Adds the known versions to each target that installs packages. Asks for those that are older
+/// than a day.
 pub(super) fn resolve(session: &Session, options: &BuildOptions, facts: &mut BuildFacts) -> Result<()> {
     for name in facts.names.clone() {
         let Some(fresh) = facts.fresh.get(&name) else { continue };
@@ -38,7 +37,7 @@ pub(super) fn resolve(session: &Session, options: &BuildOptions, facts: &mut Bui
             continue;
         }
         let known = fresh.file.platforms.get(&fresh.platform).and_then(|known| known.packages.clone());
-        // What an import brought is checked like the mirror's own answer.
+        // Imported versions are checked like the mirror's own answer.
         let known = known.filter(|known| packages::is_value(&known.versions));
         let answer = current(session, options, facts, &name, known)?;
         if let Some(answer) = answer {
@@ -48,7 +47,7 @@ pub(super) fn resolve(session: &Session, options: &BuildOptions, facts: &mut Bui
     Ok(())
 }
 
-/// The versions to build with.
+/// Returns the versions to build with.
 fn current(
     session: &Session,
     options: &BuildOptions,
@@ -60,7 +59,7 @@ fn current(
     if !known.as_ref().is_none_or(|known| known.is_due(now)) {
         return Ok(known);
     }
-    // Without its base image the stage cannot be built yet: the next build asks.
+    // Without its base image the stage cannot be built yet. The next build asks.
     if facts.base.as_ref().is_some_and(|base| !base.steps.is_empty()) {
         return Ok(known);
     }
@@ -90,7 +89,7 @@ fn unasked(known: &Packages, why: &str) -> String {
     format!("using the versions of Debian packages of {day}; {why}")
 }
 
-/// Asks in a scratch directory of its own: a plan has none, and a build's has to stay empty.
+/// Asks in a separate scratch directory: a plan has none, and a build's must stay empty.
 fn ask(session: &Session, options: &BuildOptions, facts: &mut BuildFacts, name: &str) -> Result<String> {
     let scratch = Scratch::new(&session.layout, session.host.now, "packages")?;
     let own = std::mem::replace(&mut facts.scratch, scratch.dir().to_path_buf());
@@ -116,20 +115,19 @@ fn ask_builder(session: &Session, options: &BuildOptions, facts: &BuildFacts, na
     if !answer.success {
         return Err(anyhow!("{}", reason(&answer.stderr)));
     }
-    // A version that is listed without a file is said, or the next build would be the first to
-    // know.
+    // A version without a file is reported, or the next build would be the first to notice.
     lines(&answer.stderr, "WARNING: packages:").for_each(|line| errln!("warning: {line}"));
     packages::value(&text.context("failed to read the answer")?)
 }
 
-/// The message of the script, or the last line of the builder.
+/// Returns the message of the script, or the last line of the builder.
 fn reason(output: &str) -> String {
     let own = lines(output, "ERROR: ").next();
     own.or_else(|| output.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned))
         .unwrap_or_default()
 }
 
-/// The lines of the log that begin with these words after the builder's prefix.
+/// Returns the log lines that begin with these words after the builder's prefix.
 fn lines<'a>(output: &'a str, words: &'a str) -> impl Iterator<Item = String> + 'a {
     output.lines().filter_map(move |line| {
         let (prefix, rest) = line.split_once(words)?;
@@ -138,8 +136,7 @@ fn lines<'a>(output: &'a str, words: &'a str) -> impl Iterator<Item = String> + 
     })
 }
 
-/// Puts the answer with what else is remembered of the image. Where that fails, the next build
-/// asks.
+/// Stores the answer with the other facts about the image. After a failure the next build asks.
 fn remember(facts: &mut BuildFacts, name: &str, answer: &Packages) {
     let Some(fresh) = facts.fresh.get_mut(name) else { return };
     fresh.file.platforms.entry(fresh.platform.clone()).or_default().packages = Some(answer.clone());
@@ -149,7 +146,7 @@ fn remember(facts: &mut BuildFacts, name: &str, answer: &Packages) {
 }
 
 impl Packages {
-    /// Whether the mirror is to be asked; also where a clock was wrong.
+    /// Returns whether to ask the mirror, also after a wrong clock.
     fn is_due(&self, now: Timestamp) -> bool {
         now >= self.next || self.asked > now || self.next > now + DAY
     }

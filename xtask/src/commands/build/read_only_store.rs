@@ -1,5 +1,5 @@
-//! A store that can't be written, or that a newer version wrote: builds read it as far as possible,
-//! and write the files of the run to a temporary directory.
+//! A store that can't be written, or that a newer version wrote. Builds read it as far as possible,
+//! and write their files to a temporary directory.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,16 +12,16 @@ use crate::session::Session;
 use crate::store::entry;
 use crate::store::lock;
 
-/// Bytes that a store must have room for: a record of a build, and an entry.
+/// Required free space in a store in bytes: for a build record and an entry.
 const PROBE: usize = 64 << 10;
-/// Directories for temporary files, if `$TMPDIR` or `/tmp` can't be written.
+/// Alternatives if `$TMPDIR` and `/tmp` can't be written.
 const TEMPORARY: [&str; 3] = ["/var/tmp", "/dev/shm", "/run"];
 
 /// The directory that a run writes to in place of the store.
 pub(in crate::commands) struct Aside {
-    /// The session, with its files there.
+    /// The session with its files there.
     pub session: Session,
-    /// Why the store is not written, for people.
+    /// Why the store can't be written.
     pub reason: String,
     /// Removed with the run.
     _dir: TempDir,
@@ -42,7 +42,7 @@ pub(in crate::commands) fn needed(session: &Session) -> Result<Option<Aside>> {
     Ok(Some(Aside { session, reason, _dir: dir }))
 }
 
-/// Makes a temporary directory on the first file system that has room for the files of a run.
+/// Creates a temporary directory on the first file system with space for the files of a run.
 fn temporary() -> io::Result<TempDir> {
     let places = std::iter::once(std::env::temp_dir()).chain(TEMPORARY.map(PathBuf::from));
     let make = |place: &Path| {
@@ -75,7 +75,7 @@ fn reason(layout: &Layout) -> Option<String> {
     ))
 }
 
-/// Returns the error of writing a file to a directory, or to the nearest one above it that exists.
+/// Returns the error of writing a file to a directory, or to its nearest existing parent.
 fn refusal(dir: &Path) -> Option<String> {
     let there = dir.ancestors().find(|dir| dir.exists())?;
     if !there.is_dir() {

@@ -1,4 +1,4 @@
-//! What the registries of a build hold, asked all at once while other facts are gathered.
+//! Queries all registries of a build in parallel while other facts are collected.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use crate::plan::registry_state::{RegistryState, Tag, Tags};
 use crate::session::Session;
 use crate::store::mount_image::{self, RemoteMount};
 
-/// A registry that is being asked.
+/// A running query of a registry.
 pub(crate) struct Asked<'a> {
     registry: &'a Registry,
     targets: Vec<String>,
-    /// Two a target: exact and newest.
+    /// Two per target: exact and newest.
     references: Vec<String>,
     question: RegistryQuery<'a>,
 }
 
-/// Asks them all for the tags of all targets. With `--no-cache` nothing is read, and whoever runs
-/// every step pushes all.
+/// Queries all registries for the tags of all targets. With `--no-cache` nothing is read, and all
+/// targets are pushed.
 pub(crate) fn ask<'a>(
     session: &'a Session,
     options: &'a BuildOptions,
@@ -42,7 +42,7 @@ pub(crate) fn ask<'a>(
 }
 
 impl Asked<'_> {
-    /// Waits for the answers, which are bounded.
+    /// Waits for the answers, which have a timeout.
     pub(crate) fn answers(self) -> RegistryState {
         let said = self.question.answers().map(|documents| tags(&self.targets, &self.references, &documents));
         RegistryState { registry: self.registry.clone(), said }
@@ -58,9 +58,9 @@ fn tags(targets: &[String], references: &[String], documents: &[Option<String>])
     targets.iter().enumerate().map(|(at, target)| (target.clone(), tags(at))).collect()
 }
 
-/// Which of these cache mounts the registries have: the first that has one serves it. `wanted` are
-/// slugs of [`crate::project::mount::MountIdentity`] with the platform each was filled on. A
-/// registry that gave no layers, or has layers alone, is not asked.
+/// Returns which of these cache mounts the registries have. The first registry with a mount is
+/// used. `wanted` has slugs of [`crate::project::mount::MountIdentity`] with the platform of each
+/// mount. A registry that failed to answer for layers, or has only layers, is not asked.
 pub fn mounts<'a>(
     session: &'a Session,
     builder: &'a str,

@@ -1,6 +1,6 @@
-//! Cache mounts that are restored before the build begins, so that a step of any length starts with
-//! its mount: those of the steps that the forecast says will or may run. What a forecast cannot
-//! know is left to the watch of the running build ([`super::missing_mounts`]).
+//! Restores cache mounts before the build starts, so that every step starts with its mount: those
+//! of the steps that, by the forecast, will or may run. The watch of the running build
+//! ([`super::missing_mounts`]) handles what a forecast cannot know.
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -18,25 +18,25 @@ use crate::process::signals;
 use crate::process::stdio::errln;
 use crate::session::Session;
 
-/// How long a build waits for its forecast: one that reads gigabytes of contexts for the first time
-/// takes longer, and is not worth it.
+/// The timeout for the forecast. One that reads gigabytes of contexts for the first time takes
+/// longer, and is not worth the wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long it waits for another build that restores mounts.
+/// The timeout for another build that restores mounts.
 const LONGEST_TURN: Duration = Duration::from_secs(120);
 
-/// What is restored ahead, as places in the plan.
+/// The mounts to restore, as indexes in the plan.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ahead {
-    /// Mounts that the builder certainly lacks, and that are never empty, since they begin as a
+    /// Mounts that the builder certainly lacks and that are never empty, because they begin as a
     /// copy.
     pub(super) seeded: Vec<usize>,
-    /// Mounts that it seems to lack: they are restored where they turn out to be empty.
+    /// Mounts that it seems to lack. They are restored if they turn out to be empty.
     pub(super) empty: Vec<usize>,
 }
 
-/// Finds what is to be restored, and keeps other builds from restoring the same. The builder is
-/// asked only where a step with a mount of the store will run.
+/// Finds the mounts to restore, and prevents other builds from restoring the same ones. Asks the
+/// builder only if a step with a mount of the store will run.
 pub(super) fn find(
     session: &Session,
     plan: &Plan,
@@ -58,8 +58,8 @@ pub(super) fn find(
         return Ok(None);
     }
     let turn = turn(&session.layout)?;
-    // While a builder measures a mount, a step that begins gets another one: so its mounts are
-    // asked for only while no other build uses any.
+    // While a builder measures a mount, a step that begins gets another one. So its mounts are
+    // queried only while no other build uses any.
     let ask = |which| disk_usage::read(&session.sh, &plan.builder, which);
     let Ok(used) = ask(Which::InUse) else { return Ok(None) };
     let is_busy = used.iter().any(|record| record.kind == "exec.cachemount");
@@ -67,8 +67,8 @@ pub(super) fn find(
     Ok(Some((choose(mounts, &wanted, &used, held.as_deref()), turn)))
 }
 
-/// Waits for another build of this machine that restores mounts: it may be restoring these. The
-/// turn ends with what this gives.
+/// Waits for another build of this machine that restores mounts, which may be the same ones. The
+/// turn ends when the returned value is dropped.
 fn turn(layout: &Layout) -> Result<Option<File>> {
     let Ok(dir) = File::open(layout.all_mounts()) else { return Ok(None) };
     let begun = Instant::now();
@@ -77,7 +77,7 @@ fn turn(layout: &Layout) -> Result<Option<File>> {
         match dir.try_lock() {
             Ok(()) => return Ok(Some(dir)),
             Err(TryLockError::WouldBlock) if begun.elapsed() < LONGEST_TURN => {}
-            // Where directories have no locks, builds go side by side.
+            // On a file system without locks, builds don't wait for each other.
             Err(_) => return Ok(None),
         }
         if !is_said && begun.elapsed() > Duration::from_secs(1) {
@@ -89,8 +89,8 @@ fn turn(layout: &Layout) -> Result<Option<File>> {
     }
 }
 
-/// Mounts of the store that steps will or may need. Of a target whose layers a registry has, no
-/// forecast knows which steps will run.
+/// Returns mounts of the store that steps will or may need. The forecast doesn't know which steps
+/// of a target run if a registry has its layers.
 fn wanted(plan: &MountPlan, forecast: &Forecast) -> BTreeSet<usize> {
     let runs = |target: &str, stage: &str, instruction: &str| {
         forecast.steps.iter().any(|step| {
@@ -109,8 +109,8 @@ fn wanted(plan: &MountPlan, forecast: &Forecast) -> BTreeSet<usize> {
     (0..plan.mounts.len()).filter(is_wanted).collect()
 }
 
-/// Chooses by what the builder says: records that are in use, and all of its mounts where it could
-/// be asked.
+/// Selects mounts by the builder's records: those in use, and all of its mounts if they could be
+/// queried.
 fn choose(plan: &MountPlan, wanted: &BTreeSet<usize>, used: &[Record], held: Option<&[Record]>) -> Ahead {
     let mut ahead = Ahead::default();
     let is_nameless = |record: &Record| record.kind == "exec.cachemount" && record.mount_id().is_none();
@@ -127,7 +127,7 @@ fn choose(plan: &MountPlan, wanted: &BTreeSet<usize>, used: &[Record], held: Opt
             _ if is_used => {}
             Some(0) if is_seeded => ahead.seeded.push(at),
             _ if is_seeded => {}
-            // With other options it is another mount, which a record does not tell.
+            // With other options it is another mount, which a record doesn't show.
             Some(found) if found >= plan.alike(at) => {}
             _ => ahead.empty.push(at),
         }

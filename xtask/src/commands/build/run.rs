@@ -1,5 +1,5 @@
-//! A plan's one call of bake, made again where that mends it: cache mounts are put back when a step
-//! is about to run that lacks them, and what a registry or the engine lost is done without.
+//! Makes a plan's call of bake, and repeats it if that helps: to restore cache mounts that a step
+//! needs, and without results that a registry or the engine lost.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -35,12 +35,12 @@ use crate::session::Session;
 use crate::step::Command;
 use crate::store::damage::Damaged;
 
-/// Said where a build is made again without registries.
+/// The message of a repeated build without registries.
 const UNDELIVERED: &str =
     "a registry does not deliver layers that its cache lists; building without registries";
 
-/// How long is waited after each race of the engine. What two builds got into each other's way over
-/// may stay so until the other one is over.
+/// The pauses after each race of the engine. A conflict of two builds may last until the other one
+/// is over.
 const RACES: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_secs(2),
@@ -49,17 +49,17 @@ const RACES: [Duration; 5] = [
     Duration::from_secs(30),
 ];
 
-/// A build that came to its end, and the cache mounts that were put back for it.
+/// A completed build, and the cache mounts that were restored for it.
 pub(in crate::commands) struct Built {
-    /// How it ended, all its calls together.
+    /// The outcome of all calls together.
     pub ended: BakeOutcome,
-    /// What was put back.
+    /// The restored mounts.
     pub put_back: TransferResult,
-    /// Results that the build was shown and that are damaged.
+    /// Damaged results that the build read.
     pub damaged: Vec<Damaged>,
 }
 
-/// Prepares and makes the call, with its output in `log`. After Ctrl-C it gives what happened until
+/// Prepares and makes the call, with its output in `log`. After Ctrl-C returns what happened until
 /// then.
 pub(in crate::commands) fn bake(
     session: &Session,
@@ -103,8 +103,8 @@ pub(in crate::commands) fn bake(
     Ok(Built { ended, put_back, damaged })
 }
 
-/// Makes a call after one that failed. Steps that completed in the failed call were run by this
-/// build, and its time counts.
+/// Makes a call after a failed one. Steps that completed in the failed call count as run by this
+/// build, and so does its time.
 fn retry(
     ended: &mut BakeOutcome,
     started: Instant,
@@ -116,7 +116,7 @@ fn retry(
     Ok(())
 }
 
-/// Ctrl-C ends it.
+/// Waits. Ctrl-C ends it.
 fn pause_for(pause: Duration) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < pause {
@@ -126,7 +126,7 @@ fn pause_for(pause: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Where cache mounts are moved to and from.
+/// Returns the environment for transfers of cache mounts.
 pub(in crate::commands) fn site<'a>(
     session: &'a Session,
     plan: &'a Plan,
@@ -148,9 +148,9 @@ struct Run<'a> {
     plan: &'a Plan,
     log: &'a Log,
     names: Vec<String>,
-    /// One for all calls of the build.
+    /// The watcher of all calls.
     watcher: RefCell<Box<dyn Watcher>>,
-    /// What is expected of it.
+    /// The forecast, when it is known.
     forecast_slot: &'a SharedForecast,
 }
 
@@ -159,7 +159,7 @@ impl Run<'_> {
         self.call_until(command, stop, &|| false)
     }
 
-    /// A call that is ended as soon as `is_enough` says so.
+    /// Makes a call that ends as soon as `is_enough` returns true.
     fn call_until(
         &self,
         command: &Command,
@@ -173,9 +173,9 @@ impl Run<'_> {
         bake::run_until(&call, &mut **self.watcher.borrow_mut(), is_enough)
     }
 
-    /// Restores what steps will need before they begin. A step that begins all the same without a
-    /// mount that can be had stops the build, which goes on once the mount is restored: what ran
-    /// before is cached by then, and counted as what it was.
+    /// Restores mounts before steps need them. A step that still begins without an available mount
+    /// stops the build, which continues after the restore: finished steps are cached by then, and
+    /// count with their first result.
     fn with_mounts(&self) -> Result<(BakeOutcome, TransferResult)> {
         let started = Instant::now();
         let lookout = MountMonitor::new(self.plan);
@@ -199,8 +199,8 @@ impl Run<'_> {
         }
     }
 
-    /// The call, while a thread asks the builder about mounts of steps that begin: the stream of
-    /// events waits for nobody.
+    /// Makes the call while a thread asks the builder about mounts of starting steps, so that the
+    /// event stream never waits.
     fn call_and_look(&self, lookout: &MountMonitor<'_>) -> Result<BakeOutcome> {
         let asking = Session {
             sh: Shell::new()?,
@@ -239,7 +239,7 @@ impl Run<'_> {
             let mounts: Vec<PlannedMount> =
                 places.iter().map(|at| self.plan.mounts.mounts[*at].clone()).collect();
             self.restore(way, &mounts, put_back)?;
-            // A mount that was refused stays refused: another attempt would only stop the build.
+            // A refused mount is not tried again, because that would only stop the build.
             lookout.settle(places);
         }
         Ok(())
@@ -266,7 +266,7 @@ impl Run<'_> {
         }
     }
 
-    /// Brings into the store what a registry has; gives all that is there then.
+    /// Pulls mounts from registries to the store. Returns all that are there then.
     fn fetch(&self, lacking: Vec<MissingMount>, put_back: &mut TransferResult) -> Result<Vec<PlannedMount>> {
         let (env, started) = (BTreeMap::new(), Instant::now());
         let budget = store_upkeep::budget(self.session, self.plan);
@@ -290,7 +290,7 @@ impl Run<'_> {
     }
 }
 
-/// How mounts go to registries and come from there.
+/// Returns the environment for pushes and pulls of mounts.
 pub(in crate::commands) fn transport<'a>(
     session: &'a Session,
     plan: &'a Plan,

@@ -1,5 +1,5 @@
-//! After the build: what is kept of it, by the store and by registries. What fails here costs a
-//! warning, never the build.
+//! Saves the results of a build to the store and registries. A failure costs a warning, never the
+//! build.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -31,7 +31,7 @@ use crate::store::mount::{MountEntry, SavedMount};
 use crate::store::used;
 use crate::text;
 
-/// Keeps what a build that succeeded came to.
+/// Saves the results of a successful build.
 pub(in crate::commands) fn keep(
     session: &Session,
     plan: &Plan,
@@ -40,8 +40,7 @@ pub(in crate::commands) fn keep(
     record: &Record,
     report: &mut BuildReport,
 ) -> Result<()> {
-    // A build that finds the results from before is worse than none that is saved, so this comes
-    // first.
+    // A build that uses the results from before is worse than an unsaved one, so this comes first.
     if let Err(error) = steps::run(&plan.remember, session.globals.verbose) {
         let why = "failed to record which steps were run again: the next build may use the results from \
          before";
@@ -60,7 +59,7 @@ pub(in crate::commands) fn keep(
         }
     }
     let needed = |push: &&Push| push::is_needed(push, assemble::ran(trace, &push.target));
-    // A registry that failed one target would fail the next one after as long a wait.
+    // After a failure of a registry, the next target would wait just as long.
     let mut failed = BTreeSet::new();
     for push in plan.pushes.iter().filter(needed) {
         let to = &push.registry.reference;
@@ -75,8 +74,8 @@ pub(in crate::commands) fn keep(
     Ok(())
 }
 
-/// The mounts of steps that ran, and those that the store lacks where it or a registry has just
-/// been given the layers.
+/// Saves the mounts of steps that ran, and those that the store lacks if it or a registry has just
+/// received the layers.
 fn take_out(
     session: &Session,
     plan: &Plan,
@@ -125,8 +124,8 @@ fn take_out(
     Ok(moved.done.into_iter().map(|(entry, _)| entry).collect())
 }
 
-/// What new packs may take: of a mount that is packed as a whole what it took before, else half of
-/// what the builder says it has.
+/// Returns the expected size of new packs: the last size of a mount that is packed completely, else
+/// half of the size in the builder.
 fn expected(session: &Session, plan: &Plan, mounts: &[PlannedMount], budget: &Budget) -> u64 {
     let new: Vec<&PlannedMount> = mounts.iter().filter(|mount| mount.held.is_none()).collect();
     let again =
@@ -142,8 +141,8 @@ fn expected(session: &Session, plan: &Plan, mounts: &[PlannedMount], budget: &Bu
     (known + unknown).min(budget.bytes() / 2)
 }
 
-/// Mounts that were saved go to each registry that takes pushes, and with the first layers of a
-/// registry all that the store has.
+/// Pushes saved mounts to each writable registry, and all mounts of the store with the first layers
+/// of a registry.
 fn publish(
     session: &Session,
     plan: &Plan,
@@ -184,7 +183,7 @@ fn publish(
     Ok(())
 }
 
-/// Each mount once.
+/// Returns each mount once.
 fn mount_reports(put_back: &TransferResult, taken_out: &TransferResult) -> Vec<MountReport> {
     let report = |restored: bool| {
         move |(entry, new): &(crate::store::mount::MountEntry, u64)| MountReport {
@@ -205,7 +204,7 @@ fn mount_reports(put_back: &TransferResult, taken_out: &TransferResult) -> Vec<M
     all
 }
 
-/// A save that fails costs a warning, never the build; Ctrl-C ends it as it ends all else.
+/// Does one save. A failure costs a warning, never the build. Ctrl-C ends it.
 fn save_one(
     session: &Session,
     plan: &Plan,
@@ -241,13 +240,13 @@ fn save_one(
     Ok(())
 }
 
-/// The name of the image in the engine.
+/// Returns the name of the image in the engine.
 fn tag_of<'a>(plan: &'a Plan, save: &'a Save) -> &'a str {
     let target = plan.targets.iter().find(|target| target.name == save.target);
     target.and_then(|target| target.image.as_deref()).unwrap_or(&save.image)
 }
 
-/// A push that fails costs a warning as well; whether it did not.
+/// Does one push. A failure costs a warning. Returns whether it succeeded.
 fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildReport) -> Result<bool> {
     if !session.globals.json {
         errln!("pushing the layers of {} to {}", push.image, push.reference);
@@ -273,7 +272,7 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
     }
 }
 
-/// Says a warning and keeps it in the report.
+/// Prints a warning and adds it to the report.
 pub(in crate::commands) fn warn(session: &Session, report: &mut BuildReport, warning: &str) {
     let warning = session.redactor.text(warning).into_owned();
     if !session.globals.json {

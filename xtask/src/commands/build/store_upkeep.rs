@@ -1,5 +1,5 @@
-//! A build and the store's upkeep: what is damaged goes out of the way before, what the policy does
-//! not keep goes after.
+//! The upkeep of the store around a build: damaged entries are moved away before it, and the policy
+//! is applied after it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::store::damage::Damaged;
 use crate::store::entry;
 use crate::store::{quarantine, used};
 
-/// Asking for an image's size takes 25 ms.
+/// The query for an image's size takes 25 ms.
 const UPKEEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Moves damaged entries out of the way, as far as possible: the build does not use them anyway.
+/// Quarantines damaged entries as far as possible. The build doesn't use them anyway.
 pub(in crate::commands) fn quarantine(session: &Session, damaged: &[Damaged]) {
     if session.layout.aside.is_some() {
         return;
@@ -29,7 +29,7 @@ pub(in crate::commands) fn quarantine(session: &Session, damaged: &[Damaged]) {
     }
 }
 
-/// What the policy does not keep goes, at the end of a build.
+/// Applies the policy at the end of a build.
 pub(in crate::commands) fn settle(session: &Session, plan: &Plan) {
     if session.layout.aside.is_some() {
         return;
@@ -41,13 +41,13 @@ pub(in crate::commands) fn settle(session: &Session, plan: &Plan) {
     }
 }
 
-/// What the store may take.
+/// Returns the limit of the store.
 pub(in crate::commands) fn budget(session: &Session, plan: &Plan) -> Budget {
     Budget::new(&session.layout, &plan.policy, session.host.now)
 }
 
-/// What the first generation of an image may take: the image twice, for the stages that it is made
-/// of, and no more than a quarter of the budget, since this is a guess.
+/// Estimates the size of an image's first generation: twice the image, for its stages, but at most
+/// a quarter of the budget.
 pub(in crate::commands) fn guess(session: &Session, image: &str, budget: &Budget) -> u64 {
     let size = "{{.Size}}";
     let question = cmd!(session.sh, "docker image inspect --format {size} {image}");
@@ -56,7 +56,7 @@ pub(in crate::commands) fn guess(session: &Session, image: &str, budget: &Budget
     size.saturating_mul(2).min(budget.bytes() / 4)
 }
 
-/// Notes which results were of use: those of the exact key, else all that BuildKit was shown.
+/// Marks the used results: those of the exact key, else all that BuildKit read.
 pub(in crate::commands) fn touch(plan: &Plan) {
     for target in &plan.targets {
         let is_exact =

@@ -1,4 +1,4 @@
-//! Cache mounts that a builder holds and that are the declaration's own.
+//! The declaration's own cache mounts in a builder.
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,18 @@ use crate::report::store::Ours;
 use crate::session::Session;
 use crate::step::{Command, Step};
 
-/// What goes from a builder, and what does not, with the reason.
+/// The records to remove from a builder, and the others with the reasons.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    /// The builder.
     pub(super) builder: String,
-    /// What goes.
+    /// The records to remove.
     pub(super) records: Vec<Ours>,
-    /// What stays, and why.
+    /// The skipped ones, with the reasons.
     pub(super) notes: Vec<String>,
 }
 
 impl Records {
-    /// One step a record, by its very id.
+    /// Returns one step per record, by its id.
     pub(super) fn steps(&self) -> Vec<Step> {
         let step = |record: &Ours| {
             let filter = format!("id={}", record.id);
@@ -41,8 +40,8 @@ impl Records {
     }
 }
 
-/// The records of the declaration's cache mounts. Those without an `id=` of their own are every
-/// project's that mounts the same folder, so they stay.
+/// Returns the records of the declaration's cache mounts. Mounts without an explicit `id=` are
+/// shared by all projects with the same target, so they are kept.
 pub(super) fn ours(session: &Session, parsed: &Parsed) -> Result<Records> {
     let options = BuildOptions::new(session, parsed, Vec::new())?;
     check_files(&options.files)?;

@@ -148,7 +148,7 @@ fn document(bundle: &Bundle, more: &Value) -> Value {
     document
 }
 
-/// A store of another format is left alone.
+/// Refuses a store of another format.
 fn refuse_foreign(session: &Session) -> Result<()> {
     entry::foreign_format(&session.layout).map_or(Ok(()), |warning| bail!("{warning}"))
 }
@@ -187,12 +187,12 @@ fn show(place: &BundlePlace) -> String {
     }
 }
 
-/// The builder's platform; where there is no engine, this machine's.
+/// Returns the builder's platform; without an engine, this machine's.
 fn platform(session: &Session) -> String {
     engine_facts::read(session).map_or_else(|_| platform::native(), |engine| engine.platform)
 }
 
-/// What the store has, and what of it is damaged.
+/// Returns the content of the store, and its damaged entries.
 fn stock(session: &Session) -> (Stock, Vec<String>) {
     let layout = &session.layout;
     let (mounts, mut warnings) = mount::all(layout);
@@ -222,7 +222,7 @@ fn layers(dir: &Path) -> Result<Layers> {
     Ok(Layers { entry, index: text("index.json")?, layout: text("oci-layout")?, blobs })
 }
 
-/// What the words mean by the declaration, where that can be read: names of its targets, else of
+/// Resolves the arguments: names of the declaration's targets if it can be read, else names of
 /// images.
 fn wanted(session: &Session, parsed: &Parsed, stock: &Stock, platform: &str) -> Result<Wanted> {
     let mut wanted = Wanted { images: parsed.free.clone(), ..Wanted::default() };
@@ -264,7 +264,7 @@ fn wanted(session: &Session, parsed: &Parsed, stock: &Stock, platform: &str) -> 
     Ok(wanted)
 }
 
-/// The cache mounts of these targets, and of those that they build upon.
+/// Returns the cache mounts of these targets, and of their base targets.
 fn used(declaration: &Declaration, mut names: Vec<String>, platform: &str) -> Vec<MountIdentity> {
     add_linked(declaration, &mut names);
     let file = |name: &String| {

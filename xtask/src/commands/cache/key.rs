@@ -1,6 +1,5 @@
-//! `cache key`: under which key a CI's own cache action keeps the store, and by which prefixes it
-//! finds an older one. Such caches never overwrite a key, so it ends in a digest of everything that
-//! is built from.
+//! `cache key`: the key for a CI's cache of the store, and the prefixes for older ones. Such caches
+//! never overwrite a key, so it ends in a digest of all inputs.
 
 use anyhow::Result;
 use sha2::{Digest, Sha256};
@@ -19,7 +18,7 @@ use crate::project::secrets;
 use crate::session::Session;
 use crate::store::key::Key;
 
-/// Runs `cache key`; without a target, of all that are declared. It needs buildx to read the
+/// Runs `cache key`, without a target for all declared ones. It needs buildx to read the
 /// declaration, and no engine.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let targets = &parsed.free;

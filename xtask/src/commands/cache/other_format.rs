@@ -1,5 +1,5 @@
-//! `cache clear all --format N`: frees a store that another version of xtask wrote, and that this
-//! one does not use.
+//! `cache clear all --format N`: removes a store of another version of xtask, which this one
+//! doesn't use.
 
 use anyhow::Result;
 
@@ -64,7 +64,7 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, text: &str) -> Result<u8
     if goes {
         let _lock = Lock::of_any_format(layout)?;
         plan.removals.iter().try_for_each(|removal| steps::remove(&removal.path))?;
-        // The last one, so that a run that was killed can be repeated.
+        // The last one, so that a killed run can be repeated.
         steps::remove(&layout.version_file())?;
     }
     if session.globals.json {

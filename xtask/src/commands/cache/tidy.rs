@@ -1,4 +1,4 @@
-//! `cache verify`, `gc` and `clear`: each makes its list, shows it, and then does exactly that.
+//! `cache verify`, `gc` and `clear`: each makes a list, shows it, and then does exactly that.
 
 use anyhow::{Result, bail};
 
@@ -47,7 +47,7 @@ pub(crate) fn gc(session: &Session, parsed: &Parsed) -> Result<u8> {
     if parsed.flag("--dry-run") || !is_there {
         return show(session, &list(), true);
     }
-    // What builds came to hold since the list was made stays, and is not shown.
+    // Entries that builds have held since the list was made are kept, and not shown.
     let mut plan = list();
     executing::run(&session.layout, &mut plan, session.host.now)?;
     show(session, &plan, false)
@@ -65,7 +65,7 @@ fn show(session: &Session, plan: &GcPlan, dry_run: bool) -> Result<u8> {
     Ok(0)
 }
 
-/// What `clear` takes, by its word.
+/// The arguments of `clear`.
 const KINDS: &[(&str, &[ItemKind], bool)] = &[
     ("layers", &[ItemKind::Layers], false),
     ("mounts", &[ItemKind::Mounts], false),
@@ -100,7 +100,7 @@ pub(crate) fn clear(session: &Session, parsed: &Parsed) -> Result<u8> {
     let mut plan = list();
     let records = match builder.then(|| ours(session, parsed)) {
         None => Records::default(),
-        // Who clears everything clears what there is.
+        // Clearing everything succeeds with what exists.
         Some(Err(error)) if !words.iter().any(|word| word == "builder") => Records {
             notes: vec![format!("failed to clear the builder's cache: {error:#}")],
             ..Records::default()
@@ -157,7 +157,7 @@ fn kinds(words: &[String]) -> Result<(Vec<ItemKind>, bool)> {
     Ok((kinds, builder))
 }
 
-/// Whether there is a store; one of another format is an error.
+/// Returns whether there is a store. One of another format is an error.
 pub(super) fn check(session: &Session) -> Result<bool> {
     if let Some(foreign) = entry::foreign_format(&session.layout) {
         bail!(foreign);

@@ -1,5 +1,5 @@
-//! The targets of a build as they are handed to BuildKit: the declaration, and what the plan adds
-//! to it.
+//! The targets of a build as they are passed to BuildKit: the declaration, with the plan's
+//! additions.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,12 +12,12 @@ use crate::project::graph::{ImagePlace, TargetFacts};
 use crate::project::inputs;
 use crate::project::overrides::is_for;
 
-/// All of them but those whose Dockerfile is elsewhere.
+/// Returns all targets with a local Dockerfile.
 pub(super) fn targets(facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> Vec<TargetFacts> {
     facts.names.iter().filter_map(|name| target(facts, options, plan, name)).collect()
 }
 
-/// A target as it is handed to BuildKit; nothing where its Dockerfile is elsewhere.
+/// Returns a target as it is passed to BuildKit, or `None` if its Dockerfile is remote.
 fn target(facts: &BuildFacts, options: &BuildOptions, plan: &Plan, name: &str) -> Option<TargetFacts> {
     let mut declared = facts.declaration.targets[name].clone();
     for (key, value) in bake_args::owner_sets(facts, options, name) {
@@ -76,7 +76,7 @@ fn place(facts: &BuildFacts, target: &str, context: &str, source: &str) -> Image
     ImagePlace::Directory(dir, ignore)
 }
 
-/// The digest of an image that is laid out in `DIR:TAG`.
+/// Returns the digest of an image in the layout `DIR:TAG`.
 fn laid_out(source: &str) -> Option<String> {
     let dir = source.rsplit_once(':').map_or(source, |(dir, _)| dir);
     let index: serde_json::Value =
@@ -91,7 +91,7 @@ mod tests {
     use crate::plan::fresh::choose;
     use crate::plan::fresh::tests::with_fresh;
 
-    /// No file of these facts is on this machine: nothing is read again.
+    /// No file of these facts is on this machine, so nothing can be read again.
     #[test]
     fn forecast_takes_the_dockerfiles_that_the_plan_was_made_of() {
         let mut facts = with_fresh();
