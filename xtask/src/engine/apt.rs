@@ -1,6 +1,5 @@
-//! Where apt takes packages from on this machine, in both notations: one-line `.list` and deb822
-//! `.sources`. What we add to a machine or put into a base image comes from the mirror that already
-//! works here, not from one of our choosing.
+//! The package sources of apt on this machine, in both formats: one-line `.list` and deb822
+//! `.sources`. New packages come from the mirror that already works here.
 
 use std::fs;
 use std::path::Path;
@@ -12,15 +11,15 @@ use super::os::Distribution;
 pub(crate) struct Source {
     /// Its first address.
     pub uri: String,
-    /// Its suites, as `trixie`, `trixie-updates`.
+    /// Its suites, such as `trixie`, `trixie-updates`.
     pub suites: Vec<String>,
-    /// Its components, as `main`.
+    /// Its components, such as `main`.
     pub components: Vec<String>,
-    /// A keyring's path, or a whole key over several lines.
+    /// The path of a keyring, or a whole key on several lines.
     pub signed_by: Option<String>,
 }
 
-/// All sources that are in use below a folder that is laid out like `/etc/apt`.
+/// Reads all enabled sources below a directory with the layout of `/etc/apt`.
 pub(crate) fn read(etc_apt: &Path) -> Vec<Source> {
     let mut paths = vec![etc_apt.join("sources.list")];
     let parts = fs::read_dir(etc_apt.join("sources.list.d")).into_iter().flatten().flatten();
@@ -34,7 +33,7 @@ pub(crate) fn read(etc_apt: &Path) -> Vec<Source> {
     paths.iter().filter_map(|path| parse(path)).flatten().collect()
 }
 
-/// Reads the one-line notation.
+/// Parses the one-line format.
 pub(crate) fn parse_list(text: &str) -> Vec<Source> {
     text.lines().filter_map(parse_line).collect()
 }
@@ -55,7 +54,7 @@ fn parse_line(line: &str) -> Option<Source> {
     })
 }
 
-/// Reads deb822 paragraphs.
+/// Parses deb822 paragraphs.
 pub(crate) fn parse_sources(text: &str) -> Vec<Source> {
     let mut paragraphs = vec![String::new()];
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -82,7 +81,7 @@ fn parse_paragraph(text: &str) -> Option<Source> {
     })
 }
 
-/// A field's value with its continuation lines.
+/// Returns a field's value with its continuation lines.
 fn field(text: &str, name: &str) -> Option<String> {
     let mut lines = text
         .lines()
@@ -92,13 +91,13 @@ fn field(text: &str, name: &str) -> Option<String> {
     Some(more.fold(first, |value, line| value + "\n" + line).trim().to_owned())
 }
 
-/// The source of Debian's own packages on this machine: on Debian, the one with this release's main
-/// suite.
+/// Returns the source of Debian's own packages on this machine: on Debian, the one with this
+/// release's main suite.
 pub(crate) fn debian_main<'a>(sources: &'a [Source], distribution: &Distribution) -> Option<&'a Source> {
     find(sources, distribution, &|codename| vec![codename.to_owned()])
 }
 
-/// The source of Debian's security updates on this machine.
+/// Returns the source of Debian's security updates on this machine.
 pub(crate) fn debian_security<'a>(sources: &'a [Source], distribution: &Distribution) -> Option<&'a Source> {
     find(sources, distribution, &|codename| vec![format!("{codename}-security"), "stable-security".into()])
 }

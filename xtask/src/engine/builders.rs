@@ -1,5 +1,5 @@
-//! What buildx knows of one builder: how it was made, from the file that buildx keeps, and how it
-//! is, from what it says.
+//! The state of one builder: its settings from the file that buildx keeps, and its status from
+//! buildx's output.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,37 +20,36 @@ use crate::host::Host;
 use crate::process::{query, retry};
 use crate::session::Session;
 
-/// buildx asks every node of a builder; one that is down costs its own limit.
+/// buildx asks every node of a builder. One that is down takes the full timeout.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
-/// A BuildKit that takes longer to accept a connection is down for us.
+/// A BuildKit that takes longer to accept a connection counts as down.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A builder as buildx has it.
+/// A builder of buildx.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Instance {
-    /// Its name.
     #[serde(skip)]
     pub name: String,
     /// Its driver, as buildx writes it.
     pub driver: String,
-    /// Where its first node is.
+    /// The address of its first node.
     pub endpoint: String,
-    /// Options of its driver, as `image=...`.
+    /// Options of its driver, such as `image=...`.
     pub options: BTreeMap<String, String>,
-    /// Its `buildkitd.toml`, as buildx wrote it anew.
+    /// Its `buildkitd.toml`, as buildx rewrote it.
     #[serde(skip)]
     pub config: Option<String>,
     /// Whether BuildKit answers.
     pub is_up: bool,
-    /// In words of buildx: `running`, `stopped`, `inactive`.
+    /// The status from buildx: `running`, `stopped`, `inactive`.
     pub status: String,
-    /// Version of BuildKit, where it is up.
+    /// The version of BuildKit, if it runs.
     pub version: Option<String>,
-    /// Rules of its garbage collection, where it is up: a line each.
+    /// The rules of its garbage collection, one line each, if it runs.
     pub policy: Vec<String>,
 }
 
-/// Looks a builder up; `None` where there is none of that name.
+/// Reads a builder. Returns `None` if it doesn't exist.
 pub(crate) fn read(session: &Session, name: &str) -> Result<Option<Instance>> {
     let sh = &session.sh;
     let answer = query::query(cmd!(sh, "docker buildx inspect {name}"), QUERY_TIMEOUT)?;
@@ -70,7 +69,7 @@ pub(crate) fn read(session: &Session, name: &str) -> Result<Option<Instance>> {
     Ok(Some(instance))
 }
 
-/// What buildx keeps of a builder's first node.
+/// The first node of a builder in buildx's file.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Node {
@@ -89,14 +88,14 @@ fn kept(host: &Host, name: &str) -> Option<Node> {
     serde_json::from_slice::<InstanceFile>(&file).ok()?.nodes.into_iter().next()
 }
 
-/// Where buildx keeps its builders.
+/// Returns the directory of buildx's builders.
 pub(crate) fn instances(host: &Host) -> PathBuf {
     let own = host.var("BUILDX_CONFIG").map(|dir| host.absolute(dir));
     own.unwrap_or_else(|| client_config(host).join("buildx")).join("instances")
 }
 
-/// Whether somebody accepts connections at a remote BuildKit's address; buildx itself takes 20 s to
-/// say that nobody does, and then without the address.
+/// Checks that a remote BuildKit accepts connections. buildx takes 20 s to report a failure, and
+/// then without the address.
 pub(crate) fn check_reachable(endpoint: &str) -> Result<()> {
     if let Some(path) = endpoint.strip_prefix("unix://") {
         #[expect(clippy::disallowed_methods, reason = "with a retry")]
@@ -111,7 +110,7 @@ pub(crate) fn check_reachable(endpoint: &str) -> Result<()> {
         }
         return Err(last.map_or_else(|| anyhow::anyhow!("the name has no address"), Into::into));
     }
-    // Others, as ssh:// and docker-container://, are buildx's own matter.
+    // buildx handles other schemes, such as ssh:// and docker-container://.
     Ok(())
 }
 

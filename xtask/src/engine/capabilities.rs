@@ -1,25 +1,25 @@
-//! What engines differ in, by name, so that no call site compares versions.
+//! The differences between engines, by name, so that no caller compares versions.
 //!
-//! What follows from the driver and the image store is here. What else differs is asked for where
-//! it matters: JSON of the disk usage ([`super::disk_usage`]), escapes in what bake prints
+//! The capabilities here follow from the driver and the image store. Other differences are detected
+//! where they matter: JSON of the disk usage ([`super::disk_usage`]), escapes in bake's output
 //! (`project::templates`), rules of the garbage collection ([`super::gc_limits`]), `service:`
-//! contexts, which an old bake prints as they are (`Declaration::links`).
+//! contexts, which an old bake prints unchanged (`Declaration::links`).
 
 use serde::Serialize;
 
 use super::{Driver, Engine};
 
-/// What an engine and its builder do.
+/// The capabilities of an engine and its builder.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The daemon keeps images in its own store, which holds no lists of manifests: no image of
-    /// several platforms and none with attestations.
+    /// The daemon keeps images in its classic store, which has no manifest lists: no multi-platform
+    /// images, and none with attestations.
     pub classic_image_store: bool,
-    /// Writes a cache to a local directory: every driver but `docker` on the classic store.
+    /// Writes a cache to a local directory: every driver except `docker` with the classic store.
     pub supports_local_cache_export: bool,
-    /// Makes images of OCI's media types, of which one is for zstd: the same ones.
+    /// Makes images with OCI media types, one of which is for zstd. The same drivers.
     pub uses_oci_media_types: bool,
-    /// Builds on images of the daemon: the `docker` driver alone.
+    /// Builds on images of the daemon: only the `docker` driver.
     pub sees_local_images: bool,
     /// Runs every step whose result is a layer on a base image again once one record was removed, by
     /// a prune or by its own garbage collection: the BuildKit inside the daemon (measured, Docker
@@ -29,7 +29,7 @@ pub struct Capabilities {
 }
 
 impl Engine {
-    /// What this engine does.
+    /// Returns the capabilities of this engine.
     pub fn capabilities(&self) -> Capabilities {
         let is_docker = self.driver == Driver::Docker;
         let is_classic = !self.containerd_store;

@@ -1,5 +1,5 @@
-//! The daemon's configuration: features switched on and the build cache's limit set, in the text as
-//! the user wrote it, so that every other byte stays.
+//! Edits the daemon's configuration: turns on features and sets the build cache's limit in the
+//! user's text, without changing any other byte.
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -7,15 +7,15 @@ use serde_json::Value;
 use super::json_text::{insert_first, value_of, without_member};
 use crate::defaults::SIZE;
 
-/// Keeps images in containerd: without it the `docker` driver cannot export a cache to a directory.
+/// Keeps images in containerd. Without it the `docker` driver cannot export a cache to a directory.
 pub(crate) const CONTAINERD_STORE: &str = "containerd-snapshotter";
 /// BuildKit for clients that ask the daemon whether to use it.
 pub(crate) const BUILDKIT: &str = "buildkit";
 
-/// Where the daemon looks for its configuration.
+/// The path of the daemon's configuration.
 pub(crate) const PATH: &str = "/etc/docker/daemon.json";
 
-/// The configuration as a value; an empty file is an empty one, as for the daemon.
+/// Parses the configuration. An empty file is an empty object, as for the daemon.
 pub(crate) fn parse(text: &str) -> Result<Value> {
     let text = text.trim_start_matches('\u{feff}');
     let value = if text.trim().is_empty() { Ok(serde_json::json!({})) } else { serde_json::from_str(text) };
@@ -26,23 +26,23 @@ pub(crate) fn parse(text: &str) -> Result<Value> {
     }
 }
 
-/// What the configuration says about a feature.
+/// Returns the setting of a feature.
 pub(crate) fn feature(config: &Value, name: &str) -> Option<bool> {
     config.get("features")?.get(name)?.as_bool()
 }
 
-/// What is to be set in the configuration.
+/// The settings to make.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings<'a> {
-    /// Features that are to be on.
+    /// Features to turn on.
     pub features: &'a [&'a str],
-    /// Whether the build cache is to have the limit of [`limit`], where the user has set none.
+    /// Whether to set the limit of [`limit`] if the user has set none.
     pub limit: bool,
 }
 
-/// The limit of the build cache: as large as that of a builder of `builder up`, and layers go
-/// before cache mounts. Rules of its own replace the engine's, which drop cache mounts after 48
-/// idle hours. `keepStorage` is the one name that all versions know.
+/// Returns the limit of the build cache: the same as for a builder of `builder up`, with layers
+/// removed before cache mounts. These rules replace the engine's, which remove cache mounts after
+/// 48 idle hours. `keepStorage` is the only name that all versions support.
 pub(crate) fn limit() -> Value {
     let keep = format!("{SIZE}GB");
     serde_json::json!({"enabled": true, "policy": [
@@ -51,12 +51,12 @@ pub(crate) fn limit() -> Value {
     ]})
 }
 
-/// Whether somebody has decided about the build cache's limit.
+/// Returns whether the configuration has a limit of the build cache.
 pub(crate) fn has_limit(config: &Value) -> bool {
     config.get("builder").is_some_and(|builder| builder.get("gc").is_some() || !builder.is_object())
 }
 
-/// The text with these settings; `None` where it has them already.
+/// Returns the text with these settings, or `None` if it already has them.
 pub fn with(text: &str, settings: Settings<'_>) -> Result<Option<String>> {
     let mut wanted = parse(text)?;
     let mut new = if text.trim().is_empty() { "{}\n".to_owned() } else { text.to_owned() };
@@ -72,8 +72,8 @@ pub fn with(text: &str, settings: Settings<'_>) -> Result<Option<String>> {
     Ok((wanted != before).then(|| checked(new, &wanted)))
 }
 
-/// The text without the settings that `original` did not have; a feature that it had off is off
-/// again, and a limit that was changed since stays.
+/// Returns the text without the settings that `original` did not have. A feature that was off is
+/// off again, and a limit that was changed since is kept.
 pub(crate) fn without(text: &str, original: &str, settings: Settings<'_>) -> Result<String> {
     let (mut wanted, old) = (parse(text)?, parse(original)?);
     let mut new = text.to_owned();
@@ -100,18 +100,17 @@ pub(crate) fn without(text: &str, original: &str, settings: Settings<'_>) -> Res
     Ok(checked(new, &wanted))
 }
 
-/// Whether the limit is the one of [`limit`].
+/// Returns whether the limit is the one of [`limit`].
 pub(crate) fn has_our_limit(config: &Value) -> bool {
     config.get("builder").and_then(|builder| builder.get("gc")) == Some(&limit())
 }
 
-/// The scanner of the text is small; where it should ever disagree with the parser, formatting is
-/// what we give up.
+/// The scanner of the text is small. If it ever disagrees with the parser, the formatting is lost.
 fn checked(text: String, wanted: &Value) -> String {
     if parse(&text).ok().as_ref() == Some(wanted) { text } else { format!("{wanted:#}\n") }
 }
 
-/// Takes a member of an inner object out of both, the text and the value.
+/// Removes a member of an inner object from both the text and the value.
 fn without_inner(text: &str, wanted: &mut Value, outer: &str, name: &str) -> String {
     wanted.get_mut(outer).and_then(Value::as_object_mut).map(|map| map.remove(name));
     let inner = text.find('{').and_then(|brace| value_of(text, brace, outer));
@@ -223,7 +222,7 @@ mod tests {
             assert_eq!(with(&after, LIMIT).unwrap(), None, "{after}");
             let undone = without(&after, before, LIMIT).unwrap();
             assert_eq!(parse(&undone).unwrap(), parse(before).unwrap(), "{undone}");
-            // What the user made of it since is the user's.
+            // Later changes of the user are kept.
             let edited = after.replace("40GB", "90GB");
             assert_eq!(without(&edited, before, LIMIT).unwrap(), edited);
         }

@@ -1,5 +1,5 @@
-//! The records of a builder's build cache, from `docker buildx du`: as JSON where buildx offers it
-//! (since 0.28), as text elsewhere.
+//! The records of a builder's build cache, from `docker buildx du`: as JSON if buildx supports it
+//! (since 0.28), otherwise as text.
 
 pub(crate) mod parse;
 
@@ -12,92 +12,91 @@ use xshell::{Shell, cmd};
 
 use crate::process::query::{self, QueryOutput};
 
-/// It takes a quarter of a second (measured); a builder that is not there may take for ever.
+/// It takes a quarter of a second (measured). A missing builder may never answer.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One record of a builder's cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its id, which `prune --filter id=` takes.
+    /// Its id, for `prune --filter id=`.
     pub id: String,
-    /// When it was made, by the builder's clock.
+    /// Its creation time, by the builder's clock.
     pub created: Option<Timestamp>,
-    /// `regular`, `exec.cachemount`, `source.local` and the like.
+    /// `regular`, `exec.cachemount`, `source.local` and others.
     pub kind: String,
-    /// Its size in bytes, as exact as the client's rounding.
+    /// Its size in bytes, with the client's rounding.
     pub bytes: u64,
-    /// Whether it may still change: a cache mount, the work of a step that runs.
+    /// Whether it may still change: a cache mount, or the result of a running step.
     pub mutable: bool,
-    /// Whether nobody is using it.
+    /// Whether it is not in use.
     pub reclaimable: bool,
-    /// Whether it stands on another record. Of cache mounts, those do that have an owner, a mode or
-    /// a source.
+    /// Whether it has a parent record, as cache mounts with an owner, a mode or a source do.
     pub has_parent: bool,
-    /// What made it, as `cached mount /go/pkg/mod from exec ... with id "/durango-gomod"`.
+    /// Its origin, such as `cached mount /go/pkg/mod from exec ... with id "/durango-gomod"`.
     pub description: String,
 }
 
 impl Record {
-    /// For a cache mount: namespace and id with a slash between them, as BuildKit knows it.
+    /// Returns the identity of a cache mount in BuildKit: namespace and id, separated by a slash.
     pub fn mount_id(&self) -> Option<&str> {
         let (_, id) = self.description.strip_prefix("cached mount ")?.rsplit_once(" with id \"")?;
         id.strip_suffix('"')
     }
 
-    /// For a cache mount: where it was mounted when it was made.
+    /// Returns the target of a cache mount when it was created.
     pub fn mount_target(&self) -> Option<&str> {
         Some(self.description.strip_prefix("cached mount ")?.split_once(" from exec ")?.0)
     }
 }
 
-/// Which records are asked for. While BuildKit measures a cache mount that was written to since it
-/// was asked last, a step that begins gets another, empty one in its place (moby/buildkit#883;
-/// `cacheManager.DiskUsage` and `GetMutable`; measured, BuildKit 0.13: a mount of 2 GB was lost so
-/// in every second build). So beside a build nothing may be asked that makes it measure one.
+/// The requested records. While BuildKit measures a cache mount that was written since the last
+/// query, a step that begins gets another, empty mount (moby/buildkit#883; `cacheManager.DiskUsage`
+/// and `GetMutable`; measured, BuildKit 0.13: every second build lost a mount of 2 GB this way). So
+/// no query during a build may make it measure a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// All, with their sizes: not beside a build of our own.
+    /// All, with their sizes. Not during a build.
     All,
-    /// Cache mounts, with their sizes: not beside a build of our own.
+    /// Cache mounts, with their sizes. Not during a build.
     Mounts,
-    /// What steps have made.
+    /// Results of steps.
     Results,
-    /// What is being used; it is not measured.
+    /// Records in use, which are not measured.
     InUse,
 }
 
 impl Which {
-    /// What `--filter` is given, in containerd's syntax.
+    /// Returns the value of `--filter`, in containerd's syntax.
     fn filter(self) -> Option<&'static str> {
         match self {
             Self::All => None,
             Self::Mounts => Some("type=exec.cachemount"),
             Self::Results => Some("type=regular"),
-            // It is there, whatever its value.
+            // Matches if the field exists, whatever its value.
             Self::InUse => Some("inuse=\"\""),
         }
     }
 }
 
-/// Asks a builder for records. An empty list means that it holds none.
+/// Asks a builder for records. An empty list means that it has none.
 ///
 /// # Errors
 ///
-/// Fails where the builder does not answer, or where the answer cannot be read; the error shows how
-/// the answer begins.
+/// Fails if the builder doesn't answer, or if the answer cannot be read. The error shows the start
+/// of the answer.
 pub fn read(sh: &Shell, builder: &str, which: Which) -> Result<Vec<Record>> {
     read_while(sh, builder, which, &|| true).map(Option::unwrap_or_default)
 }
 
-/// The same as [`read`], given up with `None` as soon as `is_wanted` says no; it is asked again and
-/// again.
+/// Asks like [`read`]. Gives up with `None` as soon as `is_wanted` returns false; calls it
+/// repeatedly.
 pub(crate) fn read_while(
     sh: &Shell,
     builder: &str,
     which: Which,
     is_wanted: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<Record>>> {
-    // Buildx before 0.28 refuses `--format`. That is learned once a process.
+    // buildx before 0.28 refuses `--format`. A process learns this once.
     static ONLY_TEXT: AtomicBool = AtomicBool::new(false);
     let query = |format: &[&str]| -> Result<Option<QueryOutput>> {
         let filter = which.filter().into_iter().flat_map(|filter| ["--filter", filter]);

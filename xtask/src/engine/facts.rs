@@ -1,5 +1,5 @@
-//! Asking the engine what it is. The answers are remembered while the files they depend on stay the
-//! same: asking costs 90 ms, reading the memo one.
+//! Queries the engine. The answers are cached until the files that they depend on change: a query
+//! costs 90 ms, reading the memo 1 ms.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,11 +18,11 @@ use crate::memo;
 use crate::process::query;
 use crate::session::Session;
 
-/// No engine takes longer to answer; one that does is down for us.
+/// An engine that takes longer to answer counts as down.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The builder that the user named: `--builder`, DURANGO_BUILDER, BUILDX_BUILDER, else the one of
-/// `builder up`.
+/// Returns the builder that the user named: `--builder`, DURANGO_BUILDER, BUILDX_BUILDER, else the
+/// one of `builder up`.
 pub(crate) fn builder_name(session: &Session) -> Option<String> {
     let host = &session.host;
     let given = session.globals.builder.as_deref();
@@ -31,14 +31,14 @@ pub(crate) fn builder_name(session: &Session) -> Option<String> {
     named.map(str::to_owned).or_else(|| chosen_builder(session).filter(is_known))
 }
 
-/// The builder that `builder up` made last and `builder down` has not removed.
+/// Returns the last builder of `builder up` that `builder down` has not removed.
 pub(crate) fn chosen_builder(session: &Session) -> Option<String> {
     let text = std::fs::read_to_string(session.layout.chosen_builder()).ok()?;
     Some(text.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// Said where builds would use the builder of `builder up` and somebody else removed it, or the
-/// store came from another machine.
+/// Returns the warning for a builder of `builder up` that was removed otherwise, or belongs to a
+/// store of another machine.
 pub(crate) fn lost_builder(session: &Session) -> Option<String> {
     let mut variables = ["DURANGO_BUILDER", "BUILDX_BUILDER"].into_iter();
     if session.globals.builder.is_some() || variables.any(|name| session.host.var(name).is_some()) {
@@ -54,20 +54,20 @@ pub(crate) fn lost_builder(session: &Session) -> Option<String> {
     })
 }
 
-/// What `docker info` says, also where only the client answers.
+/// Returns the answer of `docker info`, which may be only the client's part.
 pub(crate) fn info(session: &Session) -> Option<Info> {
     session.host.which("docker")?;
     let sh = &session.sh;
     let answer = query::query(cmd!(sh, "docker info --format '{{json .}}'"), QUERY_TIMEOUT).ok()?;
     let mut info: Info = serde_json::from_str(&answer.stdout).ok()?;
-    // Some clients say beside the document why the daemon did not answer, others in it.
+    // Some clients report the daemon's failure on stderr, others in the document.
     if !info.is_up() && info.server_errors.is_empty() {
         info.server_errors.push(answer.stderr.trim().to_owned());
     }
     Some(info)
 }
 
-/// The engine, from memory where nothing it depends on has changed.
+/// Returns the engine, from the memo if nothing that it depends on has changed.
 pub(crate) fn read(session: &Session) -> Result<Engine, Problem> {
     let Some(docker) = session.host.which("docker") else { return Err(Problem::NoDocker) };
     let fingerprint = fingerprint(session, &docker);
@@ -88,7 +88,7 @@ pub(crate) fn read(session: &Session) -> Result<Engine, Problem> {
     Ok(engine)
 }
 
-/// Whether there is an engine at all, whatever builders it has.
+/// Checks that there is an engine, with any builder.
 pub(crate) fn check(session: &Session) -> Result<(), Problem> {
     if session.host.which("docker").is_none() {
         return Err(Problem::NoDocker);
@@ -98,7 +98,7 @@ pub(crate) fn check(session: &Session) -> Result<(), Problem> {
     usable(&answer.map_err(|error| Problem::DaemonDown(error.to_string()))?).map(|_| ())
 }
 
-/// What the engine says of itself, where it and its buildx will do.
+/// Returns the engine's answer if it and its buildx are supported.
 fn usable(info: &query::QueryOutput) -> Result<(Info, Version), Problem> {
     let parsed: Info = serde_json::from_str(&info.stdout).map_err(|_| unread(info))?;
     let buildx = parsed.buildx().ok_or(Problem::NoBuildx)?;
@@ -112,7 +112,7 @@ fn usable(info: &query::QueryOutput) -> Result<(Info, Version), Problem> {
     Ok((parsed, buildx))
 }
 
-/// Asks, whatever is remembered.
+/// Queries the engine without the memo.
 pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
     let sh = &session.sh;
     if session.host.which("docker").is_none() {
@@ -143,8 +143,8 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
         other => return Err(Problem::Other(format!("the driver `{other}` is unknown"))),
     };
     let builder = instance.name;
-    // Of all contexts of docker's, the others are of machines elsewhere, virtual ones, and daemons
-    // without root, in networks of their own.
+    // All other contexts of docker are remote machines, virtual machines, and rootless daemons in
+    // their own networks.
     let is_own = driver == Driver::Docker && builder == "default" && !parsed.is_rootless();
     Ok(Engine {
         buildx,
@@ -163,7 +163,8 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
     })
 }
 
-/// An answer that is not what Docker's client says: words alone, or a document of another kind.
+/// Returns an error for an answer that isn't from Docker's client: plain text, or another kind of
+/// document.
 fn unread(answer: &query::QueryOutput) -> Problem {
     match answer.stdout.trim().is_empty() {
         true => Problem::of_daemon(&answer.stderr),
@@ -171,14 +172,14 @@ fn unread(answer: &query::QueryOutput) -> Problem {
     }
 }
 
-/// The folder of the client's configuration.
+/// Returns the directory of the client's configuration.
 pub(crate) fn client_config(host: &Host) -> PathBuf {
     let default = || host.home().unwrap_or(Path::new("/")).join(".docker");
     host.var("DOCKER_CONFIG").map_or_else(default, |dir| host.absolute(dir))
 }
 
-/// Covers what the answers depend on: the client and its plugin, docker's configuration, the choice
-/// of builder, and the daemon's socket, which is made anew whenever it starts.
+/// Returns a digest of what the answers depend on: the client and its plugin, docker's
+/// configuration, the selected builder, and the daemon's socket, which is created at each start.
 fn fingerprint(session: &Session, docker: &Path) -> String {
     let host = &session.host;
     let mut hash = Sha256::new();
@@ -201,7 +202,7 @@ fn fingerprint(session: &Session, docker: &Path) -> String {
     for path in paths {
         hash.update(memo::stamp(&path));
     }
-    // buildx writes the name of its current builder anew at every call.
+    // buildx rewrites the name of its current builder at every call.
     for name in ["config.json", "buildx/current"] {
         hash.update(std::fs::read(config.join(name)).unwrap_or_default());
         hash.update([0]);

@@ -1,26 +1,24 @@
-//! How much build cache a builder keeps, by the rules of its garbage collection, and whether that
-//! is enough for the images. Docker 26's own builder has no rules and keeps everything; newer ones
-//! keep a part of the disk.
+//! The limits of a builder's garbage collection, and whether they suffice for the images. Docker
+//! 26's own builder has no rules and keeps everything; newer ones keep a part of the disk.
 
 use crate::text::size;
 
-/// What building both images leaves in a builder; with less, each build drops what the next one
-/// needs.
+/// The size of both images' build cache. With less, each build removes what the next one needs.
 pub(crate) const NEEDED: u64 = 10_000_000_000;
-/// What their cache mounts hold of that.
+/// The part of it in cache mounts.
 pub(crate) const NEEDED_MOUNTS: u64 = 2_000_000_000;
 
-/// A builder's limits in bytes; `None` where there is none.
+/// A builder's limits in bytes; `None` for no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct GcLimits {
-    /// All that it holds.
+    /// The limit of everything.
     pub all: Option<u64>,
-    /// Cache mounts that have not been used for a while: those that a rule of their own may drop.
+    /// The limit of cache mounts that were idle for a while, which a separate rule may remove.
     pub idle_mounts: Option<u64>,
 }
 
 impl GcLimits {
-    /// Reads the rules as [`super::builders::Instance::policy`] has them.
+    /// Parses the rules in [`super::builders::Instance::policy`].
     pub(crate) fn of(policy: &[String]) -> Self {
         let mut limits = Self::default();
         for rule in policy {
@@ -28,7 +26,7 @@ impl GcLimits {
             let value = |name: &str| fields.iter().find_map(|field| field.strip_prefix(name));
             let bytes = |name: &str| value(name).and_then(|text| size::parse(text.trim()));
             let names = ["keep bytes", "reserved space", "max used space"];
-            // The larger one counts: what is reserved stays, however much may be used.
+            // The larger one counts: the reserved space stays, whatever the maximum is.
             let limit = names.into_iter().filter_map(bytes).max();
             let smaller = |before: Option<u64>| before.into_iter().chain(limit).min();
             if value("filters").is_some_and(|filters| filters.contains("type==exec.cachemount")) {
@@ -40,9 +38,9 @@ impl GcLimits {
         limits
     }
 
-    /// What is too little, in words; `None` where all is enough.
+    /// Describes a limit that is too small, or returns `None`.
     pub(crate) fn lack(&self) -> Option<String> {
-        // What is needed is a rough figure; a tenth less is no reason to worry anybody.
+        // The required size is approximate, so a tenth less is acceptable.
         let show =
             |bytes: Option<u64>, needed: u64| bytes.filter(|bytes| *bytes < needed / 10 * 9).map(size::show);
         if let Some(kept) = show(self.all, NEEDED) {

@@ -1,10 +1,10 @@
-//! What `docker info` says of the engine and its client.
+//! The answer of `docker info` about the engine and its client.
 
 use serde::Deserialize;
 
 use super::Version;
 
-/// What `docker info --format '{{json .}}'` prints, as far as we read it.
+/// The relevant fields of `docker info --format '{{json .}}'`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Info {
@@ -49,7 +49,7 @@ pub(crate) struct Plugin {
 }
 
 impl Info {
-    /// Whether it runs without root, in a network of its own.
+    /// Returns whether it is rootless, in its own network.
     pub(super) fn is_rootless(&self) -> bool {
         self.security_options.iter().flatten().any(|option| option.contains("rootless"))
     }
@@ -58,27 +58,27 @@ impl Info {
         Version::parse(&self.plugin("buildx")?.version)
     }
 
-    /// Version of the client.
+    /// Returns the version of the client.
     pub(crate) fn client(&self) -> &str {
         &self.client_info.version
     }
 
-    /// A plugin that the client finds.
+    /// Returns a plugin of the client.
     pub(crate) fn plugin(&self, name: &str) -> Option<&Plugin> {
         self.client_info.plugins.as_deref()?.iter().find(|plugin| plugin.name == name)
     }
 
-    /// Whether the daemon answered.
+    /// Returns whether the daemon answered.
     pub(crate) fn is_up(&self) -> bool {
         !self.server_version.is_empty()
     }
 
-    /// Whether the daemon is there but not for this user.
+    /// Returns whether the daemon refuses this user.
     pub(crate) fn is_forbidden(&self) -> bool {
         self.server_errors.iter().any(|words| words.contains("permission denied"))
     }
 
-    /// The daemon says so in its driver status (moby 26:
+    /// The daemon reports this in its driver status (moby 26:
     /// `driver-type io.containerd.snapshotter.v1`).
     pub(crate) fn containerd_store(&self) -> bool {
         let status = self.driver_status.as_deref().unwrap_or_default();

@@ -1,15 +1,15 @@
-//! The answer of `docker buildx inspect`, which buildx gives as text alone.
+//! Parses `docker buildx inspect`, which buildx prints only as text.
 
 use anyhow::{Context, Result};
 
 use super::builders::Instance;
 use crate::process::query::unreadable;
 
-/// Reads what buildx prints of one builder, and of its first node where it has several.
+/// Parses buildx's output about one builder, and its first node if it has several.
 ///
 /// # Errors
 ///
-/// Fails where the name, the driver or the node is missing; the error shows how the answer begins.
+/// Fails if the name, the driver or the node is missing. The error shows the start of the answer.
 pub(crate) fn parse(text: &str) -> Result<Instance> {
     let (head, nodes) =
         text.split_once("\nNodes:\n").with_context(|| unreadable("docker buildx inspect", text))?;
@@ -22,7 +22,7 @@ pub(crate) fn parse(text: &str) -> Result<Instance> {
         driver: required("Driver")?,
         endpoint: field(node, "Endpoint").with_context(|| unreadable("docker buildx inspect", text))?,
         is_up: status == "running",
-        // Its spelling differs from one buildx to the next.
+        // Its spelling differs between versions of buildx.
         version: ["BuildKit version", "Buildkit version", "Buildkit"]
             .iter()
             .find_map(|name| field(node, name)),
@@ -32,13 +32,13 @@ pub(crate) fn parse(text: &str) -> Result<Instance> {
     })
 }
 
-/// The value of the first line `Name: value`.
+/// Returns the value of the first line `Name: value`.
 fn field(text: &str, name: &str) -> Option<String> {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// `GC Policy rule#0:` and the indented lines below it, as one line a rule.
+/// Joins `GC Policy rule#0:` and the indented lines below it to one line per rule.
 fn policy(text: &str) -> Vec<String> {
     let mut rules: Vec<String> = Vec::new();
     let mut inside = false;

@@ -1,10 +1,9 @@
-//! Edits to JSON as text, so that every byte that is not meant stays. They read no more than they
-//! must: whoever edits checks the result with a parser.
+//! Edits of JSON as text, which keep every other byte. They parse as little as possible, so the
+//! caller checks the result with a parser.
 
 use serde_json::Value;
 
-/// Takes out a member with the space before it and the comma that parted it from the next or the
-/// one before.
+/// Removes a member with the space before it and its comma.
 pub(crate) fn without_member(text: &str, brace: usize, name: &str) -> String {
     let Some((start, value)) = member(text, brace, name) else { return text.to_owned() };
     let mut values = serde_json::Deserializer::from_str(&text[value..]).into_iter::<Value>();
@@ -19,8 +18,8 @@ pub(crate) fn without_member(text: &str, brace: usize, name: &str) -> String {
     }
 }
 
-/// Puts a member first into the object whose brace is at `brace`; `close` goes before the brace of
-/// an empty one.
+/// Inserts a member at the start of the object whose brace is at `brace`. `close` goes before the
+/// closing brace of an empty object.
 pub(crate) fn insert_first(text: &str, brace: usize, member: &str, close: &str) -> String {
     let (head, rest) = text.split_at(brace + 1);
     let is_empty = rest.trim_start().starts_with('}');
@@ -31,7 +30,7 @@ pub(crate) fn insert_first(text: &str, brace: usize, member: &str, close: &str) 
     }
 }
 
-/// Where a member and its value begin, in the object whose brace is at `brace`.
+/// Returns the start of a member and of its value, in the object whose brace is at `brace`.
 fn member(text: &str, brace: usize, name: &str) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let (mut depth, mut at) = (0_usize, brace);
@@ -55,12 +54,12 @@ fn member(text: &str, brace: usize, name: &str) -> Option<(usize, usize)> {
     None
 }
 
-/// Where the value of a member begins.
+/// Returns the start of a member's value.
 pub(crate) fn value_of(text: &str, brace: usize, name: &str) -> Option<usize> {
     member(text, brace, name).map(|(_, value)| value)
 }
 
-/// One past the closing quote of the string that begins at `start`.
+/// Returns the position after the closing quote of the string that begins at `start`.
 fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     while at < bytes.len() {

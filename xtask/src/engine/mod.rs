@@ -1,5 +1,5 @@
-//! What runs the builds: Docker Engine, buildx and a builder; what they can do, what is wrong with
-//! them ([`problem`]), and how they are installed (`provision`).
+//! The engine of a build: Docker Engine, buildx and a builder. This room has their capabilities and
+//! their problems ([`problem`]); `provision` installs them.
 
 pub(crate) mod apt;
 pub(crate) mod builders;
@@ -19,28 +19,28 @@ pub(crate) mod registry;
 
 use serde::{Deserialize, Serialize};
 
-/// The engine and the builder as they are.
+/// The state of the engine and the builder.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Engine {
-    /// Version of the daemon, as `26.1.5+dfsg1`.
+    /// The version of the daemon, such as `26.1.5+dfsg1`.
     pub server: String,
-    /// Version of buildx.
+    /// The version of buildx.
     pub buildx: Version,
     /// The builder's name.
     pub builder: String,
-    /// What drives it.
+    /// The builder's driver.
     pub driver: Driver,
-    /// Where its first node is, as `tcp://buildkit.example:1234`.
+    /// The address of its first node, such as `tcp://buildkit.example:1234`.
     #[serde(default)]
     pub endpoint: String,
     /// Whether the daemon keeps its images in containerd.
     pub containerd_store: bool,
-    /// The daemon's platform, as `linux/amd64`.
+    /// The daemon's platform, such as `linux/amd64`.
     pub platform: String,
-    /// Processors that the builder's steps share; 0 for a builder elsewhere, of which nobody says.
+    /// The number of processors for the builder's steps; 0 if unknown, as for a remote builder.
     pub processors: u32,
-    /// Whether it looks like this machine's own daemon, whose containers may be given this
-    /// machine's loopback interface.
+    /// Whether it looks like this machine's own daemon, whose containers can use this machine's
+    /// loopback interface.
     pub loopback: bool,
 }
 
@@ -50,20 +50,20 @@ pub struct Engine {
 pub enum Driver {
     /// BuildKit inside the daemon.
     Docker,
-    /// BuildKit in a container of its own.
+    /// BuildKit in a container.
     DockerContainer,
-    /// BuildKit somewhere else.
+    /// BuildKit at another address.
     Remote,
     /// BuildKit in a cluster.
     Kubernetes,
 }
 
-/// A version as `MAJOR.MINOR`; all that decisions need.
+/// A version as `MAJOR.MINOR`, which is all that decisions need.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32);
 
 impl Version {
-    /// Reads `0.13.1+ds1`, `v0.29.1` and the like.
+    /// Parses `0.13.1+ds1`, `v0.29.1` and the like.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.trim().trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
         Some(Self(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
@@ -76,7 +76,7 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// The oldest buildx that is supported: that of Debian 13.
+/// The oldest supported buildx, from Debian 13.
 pub const OLDEST_BUILDX: Version = Version(0, 13);
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Which distribution this machine runs, from `os-release`: decides whether and how an engine can
-//! be installed.
+//! The distribution of this machine, from `os-release`. It decides whether and how an engine can be
+//! installed.
 
 use std::path::Path;
 
 use super::Version;
 
-/// The distribution, as far as installing an engine cares.
+/// The distribution, as far as the installation of an engine depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Distribution {
     /// Debian; testing and unstable have no version.
@@ -15,9 +15,8 @@ pub(crate) enum Distribution {
         /// `bookworm`, `trixie`.
         codename: String,
     },
-    /// Ubuntu.
     Ubuntu(Version),
-    /// Anything else, by the name it gives itself.
+    /// Another one, with its own name.
     Other(String),
 }
 
@@ -30,7 +29,7 @@ impl Distribution {
         Self::parse(&text.unwrap_or_default())
     }
 
-    /// Reads the text of an `os-release` file.
+    /// Parses an `os-release` file.
     pub(crate) fn parse(text: &str) -> Self {
         let field = |name: &str| {
             let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));

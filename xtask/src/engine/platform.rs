@@ -1,6 +1,6 @@
 //! Names of platforms, as Go and OCI write them.
 
-/// The architecture that a kernel calls so.
+/// Returns the architecture with this kernel name.
 pub(crate) fn go_architecture(kernel: &str) -> &str {
     match kernel {
         "x86_64" => "amd64",
@@ -9,7 +9,7 @@ pub(crate) fn go_architecture(kernel: &str) -> &str {
     }
 }
 
-/// The platform of this machine, for where no engine says its own.
+/// Returns the platform of this machine, if no engine reports its own.
 pub(crate) fn native() -> String {
     format!("linux/{}", go_architecture(std::env::consts::ARCH))
 }

@@ -1,49 +1,48 @@
-//! What can be wrong with an engine: one place for the words, so that a build and `doctor` say the
-//! same.
+//! The problems of an engine, in one place, so that a build and `doctor` use the same words.
 
 use super::{OLDEST_BUILDX, Version};
 
-/// Something that keeps a build from starting.
+/// A problem that prevents a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// No `docker` on the PATH.
+    /// `docker` is not on the PATH.
     NoDocker,
     /// `docker` has no buildx.
     NoBuildx,
     /// buildx is older than [`OLDEST_BUILDX`].
     OldBuildx(Version),
-    /// Nobody answers at the daemon's address; the engine's own words.
+    /// The daemon doesn't answer; the engine's message.
     DaemonDown(String),
-    /// The daemon's socket refuses this user; the engine's own words.
+    /// The daemon's socket refuses this user; the engine's message.
     NoPermission(String),
-    /// No builder of that name.
+    /// The builder doesn't exist.
     UnknownBuilder(String),
-    /// Nobody answers at a remote builder's address.
+    /// A remote builder doesn't answer.
     BuilderDown {
         /// The builder.
         name: String,
-        /// Where it should be.
+        /// Its address.
         endpoint: String,
-        /// Why not.
+        /// The reason.
         words: String,
     },
-    /// Anything else; the engine's own words.
+    /// Another problem; the engine's message.
     Other(String),
 }
 
 impl Problem {
-    /// Reads what the client says of a daemon that does not answer.
+    /// Classifies the client's message about a daemon that doesn't answer.
     pub fn of_daemon(words: &str) -> Self {
         let words = words.trim().trim_start_matches("ERROR: ").to_owned();
         if words.contains("permission denied") { Self::NoPermission(words) } else { Self::DaemonDown(words) }
     }
 
-    /// Whether `--provision` can mend it.
+    /// Returns whether `--provision` can fix it.
     pub fn can_provision(&self) -> bool {
         matches!(self, Self::NoDocker | Self::NoBuildx | Self::OldBuildx(_) | Self::DaemonDown(_))
     }
 
-    /// What is wrong, on one line.
+    /// Describes the problem on one line.
     pub fn what(&self) -> String {
         match self {
             Self::NoDocker => "`docker` is not on the PATH".into(),
@@ -61,7 +60,7 @@ impl Problem {
         }
     }
 
-    /// What to do about it.
+    /// Returns the advice.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::NoDocker | Self::NoBuildx | Self::OldBuildx(_) => {
@@ -86,7 +85,7 @@ impl Problem {
         }
     }
 
-    /// The error that ends a command.
+    /// Returns the error that ends a command.
     pub fn into_error(self) -> anyhow::Error {
         let text = format!("{}\n{}", self.what(), self.remedy());
         match self {

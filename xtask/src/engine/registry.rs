@@ -1,6 +1,5 @@
-//! Asking registries what they hold: by buildx, which takes credentials from docker's own
-//! configuration and goes the ways that BuildKit goes. Every question is bounded, a few are under
-//! way at once, and a registry that does not answer is left out.
+//! Queries registries with buildx, which has docker's credentials and BuildKit's connection. Every
+//! query has a timeout, a few run in parallel, and a registry that doesn't answer is skipped.
 
 mod queue;
 
@@ -17,50 +16,49 @@ use crate::process::query::{self, QueryOutput, RunningQuery};
 use crate::process::signals;
 use crate::session::Session;
 
-/// Names the seconds that one answer may take.
+/// The variable with the timeout in seconds.
 const VARIABLE: &str = "DURANGO_REGISTRY_TIMEOUT";
-/// A registry of which one answer takes longer is left out, where the environment names no other
-/// time.
+/// The default timeout of one answer.
 const TIMEOUT: Duration = Duration::from_secs(4);
-/// How long a registry that let us wait is not asked again: every build in between would wait as
-/// long for nothing.
+/// The time for which a silent registry is not asked again, because every build would wait for
+/// nothing.
 const REST: i64 = 120;
-/// Media type of a cache's configuration.
+/// The media type of a cache's configuration.
 const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
 
-/// What a registry said of one tag.
+/// The answer of a registry about one tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RegistryAnswer {
-    /// The tag is there, and this is its document.
+    /// The tag exists; its document.
     Has(String),
-    /// It answered, and has no such tag.
+    /// The tag doesn't exist.
     Empty,
-    /// It refused.
+    /// The registry refused.
     Denied(String),
-    /// It did not answer, or not sensibly.
+    /// It didn't answer, or not validly.
     Unreachable(String),
 }
 
-/// What is asked for.
+/// The requested document.
 #[derive(Debug, Clone, Copy)]
 pub enum Wanted {
-    /// The manifest as it stands.
+    /// The manifest unchanged.
     Manifest,
     /// The configuration of an image.
     Config,
 }
 
-/// How long one answer may take.
+/// Returns the timeout of one answer.
 pub(crate) fn timeout(session: &Session) -> Duration {
     check_timeout(&session.host).unwrap_or(TIMEOUT)
 }
 
-/// The same for who has not checked it yet.
+/// Returns the timeout, and checks it.
 ///
 /// # Errors
 ///
-/// Fails where DURANGO_REGISTRY_TIMEOUT is not a positive number of seconds.
+/// Fails if DURANGO_REGISTRY_TIMEOUT is not a positive number of seconds.
 pub(crate) fn check_timeout(host: &Host) -> anyhow::Result<Duration> {
     let Some(text) = host.var(VARIABLE) else { return Ok(TIMEOUT) };
     let seconds: Option<f64> = text.parse().ok().filter(|seconds| *seconds > 0.0 && *seconds <= 3600.0);
@@ -70,7 +68,7 @@ pub(crate) fn check_timeout(host: &Host) -> anyhow::Result<Duration> {
     seconds.map(Duration::from_secs_f64).ok_or_else(wrong)
 }
 
-/// Asks for several tags of one registry.
+/// A query for several tags of one registry.
 pub(crate) struct RegistryQuery<'a> {
     session: &'a Session,
     repository: &'a str,
@@ -79,7 +77,7 @@ pub(crate) struct RegistryQuery<'a> {
 }
 
 impl<'a> RegistryQuery<'a> {
-    /// Starts asking; the answers come with [`RegistryQuery::answers`].
+    /// Starts the query. [`RegistryQuery::answers`] returns the answers.
     pub(crate) fn start(
         session: &'a Session,
         builder: &str,
@@ -101,8 +99,8 @@ impl<'a> RegistryQuery<'a> {
         Self { session, repository, timeout, asked }
     }
 
-    /// Waits for them. The error is the reason to leave the registry out altogether; what was not
-    /// asked by then is not asked.
+    /// Waits for the answers. An error is the reason to skip the registry; the remaining tags are
+    /// not queried then.
     pub(crate) fn answers(self) -> Result<Vec<Option<String>>, RegistryAnswer> {
         let mut asked = self.asked?;
         let mut found = vec![None; asked.count()];
@@ -129,13 +127,13 @@ impl<'a> RegistryQuery<'a> {
     }
 }
 
-/// Whether a registry answers for a tag at all, now: it is empty or full, but there.
+/// Returns whether a registry answers now, with or without the tag.
 pub(crate) fn answers(builder: &str, reference: &str, timeout: Duration) -> bool {
     let asked = ask_for(builder, reference, Wanted::Manifest).and_then(|asking| asking.answer(timeout));
     asked.is_ok_and(|answer| matches!(read(&answer), RegistryAnswer::Has(_) | RegistryAnswer::Empty))
 }
 
-/// The document of one tag, or none.
+/// Returns the document of one tag, if it exists.
 pub fn document(builder: &str, reference: &str, wanted: Wanted, timeout: Duration) -> Option<String> {
     match read(&ask_for(builder, reference, wanted).ok()?.answer(timeout).ok()?) {
         RegistryAnswer::Has(document) => Some(document),
@@ -154,7 +152,7 @@ fn ask_for(builder: &str, reference: &str, wanted: Wanted) -> anyhow::Result<Run
     )
 }
 
-/// What an answer of buildx means; its words are those of a registry's error codes.
+/// Classifies buildx's answer by the registry's error codes.
 fn read(answer: &QueryOutput) -> RegistryAnswer {
     if answer.success {
         return RegistryAnswer::Has(answer.stdout.clone());
@@ -179,8 +177,8 @@ fn read(answer: &QueryOutput) -> RegistryAnswer {
     }
 }
 
-/// The digest of a cache's manifest, or nothing where the tag holds something else, which BuildKit
-/// must not be shown.
+/// Returns the digest of a cache's manifest, or `None` if the tag is something else, which BuildKit
+/// must not read.
 pub(crate) fn cache_digest(document: &str) -> Option<String> {
     use sha2::{Digest, Sha256};
     let manifest: serde_json::Value = serde_json::from_str(document).ok()?;
@@ -189,7 +187,7 @@ pub(crate) fn cache_digest(document: &str) -> Option<String> {
     is_cache.then(|| format!("sha256:{:x}", Sha256::digest(document)))
 }
 
-/// A registry that let us wait lately.
+/// Returns why a recently silent registry is not asked.
 fn resting(session: &Session, repository: &str) -> Option<RegistryAnswer> {
     let since: i64 = memo(session, repository).read()?;
     let ago = session.host.now.as_second() - since;

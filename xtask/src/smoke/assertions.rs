@@ -1,5 +1,5 @@
-//! What the pages of the checks must answer: pure functions from answers to a line about what was
-//! seen, or an error that says what was expected.
+//! The assertions about answers to the checks: pure functions from an answer to a line about it, or
+//! an error with the expectation.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::extensions::ExtensionFacts;
 use super::http::Response;
 
-/// The JSON of a page that must answer with 200.
+/// Returns the JSON of a page, which must have status 200.
 pub(crate) fn json(response: &Response) -> Result<Value> {
     let text = response.text();
     let start: String = text.chars().take(200).collect();
@@ -15,14 +15,14 @@ pub(crate) fn json(response: &Response) -> Result<Value> {
     serde_json::from_str(&text).with_context(|| format!("expected JSON, got `{start}`"))
 }
 
-/// What a check script says of itself.
+/// Returns the result of a check script.
 pub(crate) fn verdict(answer: &Value) -> Result<String> {
     let detail = answer["detail"].as_str().unwrap_or("no details from the script");
     ensure!(answer["ok"] == true, "{detail}");
     Ok(detail.to_owned())
 }
 
-/// A page.
+/// Checks a page.
 pub(crate) fn page(response: &Response) -> Result<String> {
     let text = response.text();
     ensure!(
@@ -33,7 +33,8 @@ pub(crate) fn page(response: &Response) -> Result<String> {
     Ok(format!("{text}, by {}", response.head.header("server").unwrap_or("a server without a name")))
 }
 
-/// The serving PHP: with threads, for the many that FrankenPHP serves with, and without debugging.
+/// Checks the serving PHP: thread-safe, because FrankenPHP serves with many threads, and not a
+/// debug build.
 pub(crate) fn php(seen: &Value) -> Result<String> {
     let version = seen["php"].as_str().context("expected a version of PHP, got none")?;
     ensure!(seen["sapi"] == "frankenphp", "expected the SAPI `frankenphp`, got {}", seen["sapi"]);
@@ -42,7 +43,7 @@ pub(crate) fn php(seen: &Value) -> Result<String> {
     Ok(format!("PHP {version}, thread-safe"))
 }
 
-/// The image's list of extensions against what PHP has loaded.
+/// Compares the image's list of extensions with those that PHP has loaded.
 pub(crate) fn extensions(facts: &ExtensionFacts) -> Result<String> {
     let missing: Vec<&str> =
         facts.listed.iter().map(String::as_str).filter(|name| !facts.has(name)).collect();
@@ -56,7 +57,7 @@ pub(crate) fn extensions(facts: &ExtensionFacts) -> Result<String> {
     })
 }
 
-/// `$_SERVER`, for `GET /server.php?a=1&b=%20x` with `X-Durango: ride`, served from `root`.
+/// Checks `$_SERVER` for `GET /server.php?a=1&b=%20x` with `X-Durango: ride`, served from `root`.
 pub(crate) fn server(seen: &Value, root: &str) -> Result<String> {
     let script = format!("{root}/server.php");
     let expected = [
@@ -79,14 +80,14 @@ pub(crate) fn server(seen: &Value, root: &str) -> Result<String> {
     Ok(format!("{} fields arrived unchanged, from {client}", expected.len()))
 }
 
-/// A body as PHP read it.
+/// Checks a body as PHP read it.
 pub(crate) fn body(seen: &Value, bytes: usize, sha256: &str) -> Result<String> {
     ensure!(seen["bytes"] == bytes, "expected {bytes} bytes, got {}", seen["bytes"]);
     ensure!(seen["sha256"] == sha256, "expected the SHA-256 {sha256}, got {}", seen["sha256"]);
     Ok(format!("{bytes} bytes arrived unchanged"))
 }
 
-/// The cookie that a first answer sets, to be sent back.
+/// Returns the cookie that a first answer sets.
 pub(crate) fn cookie(first: &Response) -> Result<String> {
     let cookie = first.head.header("set-cookie").and_then(|value| value.split(';').next());
     cookie
@@ -94,7 +95,7 @@ pub(crate) fn cookie(first: &Response) -> Result<String> {
         .with_context(|| format!("expected a Set-Cookie header, got none; {}", first.text()))
 }
 
-/// Two visits with one cookie, and one without.
+/// Checks two visits with one cookie, and one without.
 pub(crate) fn sessions(visits: [&Value; 3]) -> Result<String> {
     let [first, second, stranger] = visits;
     ensure!(first["visits"] == 1, "first visit: expected 1, got {first}");
@@ -103,7 +104,7 @@ pub(crate) fn sessions(visits: [&Value; 3]) -> Result<String> {
     Ok("cookie kept over two requests".into())
 }
 
-/// An uploaded file and a field extra it.
+/// Checks an uploaded file and an additional field.
 pub(crate) fn upload(seen: &Value, sha256: &str) -> Result<String> {
     let holds = seen["error"] == 0 && seen["uploaded"] == true && seen["name"] == "Ä b.bin";
     ensure!(holds && seen["field"] == "extra", "expected the file `Ä b.bin` and a field, got {seen}");
@@ -111,7 +112,7 @@ pub(crate) fn upload(seen: &Value, sha256: &str) -> Result<String> {
     Ok("a file and a field of multipart/form-data".into())
 }
 
-/// Hints before the answer, and not together with it: the page sleeps 300 ms in between.
+/// Checks that hints arrive before the answer: the page sleeps 300 ms in between.
 pub(crate) fn hints(response: &Response) -> Result<String> {
     let statuses: Vec<u16> = response.early.iter().map(|head| head.status).collect();
     let link = response.early.first().and_then(|head| head.header("link")).unwrap_or_default();
@@ -127,14 +128,14 @@ pub(crate) fn hints(response: &Response) -> Result<String> {
     Ok(format!("103 with its Link, {ahead} ms before the 200"))
 }
 
-/// A worker's counter, asked three times; then once more where it has started anew.
+/// Checks a worker's counter after three requests, and again if the worker restarted.
 pub(crate) fn rises(counts: &[u64]) -> Result<String> {
     let rising = counts.len() > 1 && counts.windows(2).all(|pair| pair[1] == pair[0] + 1);
     ensure!(rising, "expected a counter that increases by one per request, got {counts:?}");
     Ok(format!("its counter increased over {} requests: {counts:?}", counts.len()))
 }
 
-/// The counter before and after a restart.
+/// Checks the counter before and after a restart.
 pub(crate) fn restarted(before: u64, after: u64) -> Result<String> {
     ensure!(
         before > 1 && after == 1,
@@ -143,8 +144,8 @@ pub(crate) fn restarted(before: u64, after: u64) -> Result<String> {
     Ok(format!("the counter was {before}, and {after} after the restart"))
 }
 
-/// Settings that PHP's defaults have for development. Where a setting may be written in two ways,
-/// both are here.
+/// Settings for which PHP's defaults are for development. If a setting has two notations, both are
+/// here.
 const PRODUCTION: &[(&str, &[&str])] = &[
     ("zend.assertions", &["-1"]),
     ("variables_order", &["GPCS"]),
@@ -159,7 +160,7 @@ const PRODUCTION: &[(&str, &[&str])] = &[
     ("zend.exception_ignore_args", &["1", "On", "on"]),
 ];
 
-/// The settings of the serving PHP.
+/// Checks the settings of the serving PHP.
 pub(crate) fn production(seen: &Value) -> Result<String> {
     for (name, allowed) in PRODUCTION {
         let value = seen["settings"][name].as_str().unwrap_or_default();
@@ -170,11 +171,11 @@ pub(crate) fn production(seen: &Value) -> Result<String> {
     Ok(format!("{} settings", PRODUCTION.len()))
 }
 
-/// The addresses at which PHP code found the admin API.
+/// Checks the addresses at which PHP code found the admin API.
 pub(crate) fn admin(seen: &Value) -> Result<String> {
     let asked = seen["asked"].as_array().map(Vec::len).unwrap_or_default();
     let found = seen["admin"].as_array().context("expected a list of addresses, got none")?;
-    // The server itself listens on two ports: where none of them was asked, none was found.
+    // The server itself listens on two ports. If it tested none of them, it found none.
     ensure!(asked > 1, "expected the server's own addresses among the tested ones, got {}", seen["asked"]);
     ensure!(
         found.is_empty(),
@@ -184,7 +185,7 @@ pub(crate) fn admin(seen: &Value) -> Result<String> {
     Ok(format!("unreachable at {asked} addresses"))
 }
 
-/// The answer for a hidden file.
+/// Checks the answer for a hidden file.
 pub(crate) fn hidden(path: &str, response: &Response) -> Result<()> {
     let status = response.head.status;
     ensure!(status == 404, "{path}: expected 404, got {status}: {}", response.text());
@@ -192,14 +193,14 @@ pub(crate) fn hidden(path: &str, response: &Response) -> Result<()> {
     Ok(())
 }
 
-/// The one that sleeps is served, the one that waits too long is not.
+/// Checks that the sleeping request is served, and that the one that waits too long is not.
 pub(crate) fn busy(sleeper: u16, waiter: &Response) -> Result<String> {
     ensure!(sleeper == 200, "the request that occupies the thread: expected 200, got {sleeper}");
     ensure!(waiter.head.status == 503, "the request that waits: expected 503, got {}", waiter.head.status);
     Ok(format!("503 after {} ms of waiting", waiter.first_byte.as_millis()))
 }
 
-/// The user that serves.
+/// Checks the user of the server.
 pub(crate) fn user(seen: &Value, uid: u64) -> Result<String> {
     ensure!(seen["uid"] == uid, "expected user {uid}, got {}", seen["uid"]);
     ensure!(seen["writable"] == true, "the directory for temporary files is not writable for user {uid}");
@@ -210,7 +211,7 @@ pub(crate) fn user(seen: &Value, uid: u64) -> Result<String> {
     Ok(format!("user {uid} serves, writes temporary files and stores certificates"))
 }
 
-/// All that must be in a list.
+/// Checks that a list has all required entries.
 pub(crate) fn lists(text: &str, needed: &[&str]) -> Result<String> {
     let lines: Vec<&str> =
         text.lines().map(|line| line.split_whitespace().next().unwrap_or_default()).collect();
@@ -221,8 +222,7 @@ pub(crate) fn lists(text: &str, needed: &[&str]) -> Result<String> {
     Ok(format!("{} among {}", needed.join(", "), lines.len()))
 }
 
-/// The image's own page: whatever the application says, it is the server's answer and no error of
-/// it.
+/// Checks the image's own page: an answer of the application, and no error of the server.
 pub(crate) fn own_page(seen: &Value) -> Result<String> {
     let status = seen["status"].as_str().unwrap_or("no answer");
     let code: u16 = status.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);

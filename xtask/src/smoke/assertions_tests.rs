@@ -1,4 +1,4 @@
-//! Each judge passes what is right and fails what is not.
+//! Each assertion accepts a right answer and rejects a wrong one.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! THE table of checks: name, how the image is started for it, and what proves it. The extensions'
-//! checks are made from the image's own list ([`super::extensions`]).
+//! The table of checks: name, start of the image, and test. The checks of extensions come from the
+//! image's own list ([`super::extensions`]).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,37 +13,36 @@ use super::stage::NOBODY;
 use super::stage::Scenario::{self, AnyUser, Busy, Declared, Hardened, Root, Shipped, Web};
 use super::{command_line, extensions, requests, runtime};
 
-/// How long one request or command of a check may take.
+/// The timeout of one request or command.
 pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What a check found, where it did not fail.
+/// The result of a check that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Proven; what was seen.
+    /// Passed, with details.
     Ok(String),
-    /// Not asked of this image; why.
+    /// Skipped for this image, with the reason.
     Skip(String),
 }
 
-/// What a check is given.
+/// The input of a check.
 pub(crate) struct Scene<'a> {
-    /// The check's name.
     pub name: &'a str,
-    /// What the engine knows of the image.
+    /// The image's configuration in the engine.
     pub image: &'a Image,
-    /// The container, started as the check's stage says; none for [`Scenario::Declared`].
+    /// The container, started for the check's stage; `None` for [`Scenario::Declared`].
     pub container: Option<&'a Container<'a>>,
-    /// What PHP has loaded, once it was asked.
+    /// The loaded extensions of PHP, when known.
     pub facts: &'a extensions::ExtensionFacts,
 }
 
 impl Scene<'_> {
-    /// The container.
+    /// Returns the container.
     pub(crate) fn container(&self) -> Result<&Container<'_>> {
         self.container.ok_or_else(|| anyhow::anyhow!("no container was started"))
     }
 
-    /// Sends a request; where the server has died, its last words are the error.
+    /// Sends a request. If the server has died, its last output is the error.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response> {
         let container = self.container()?;
         http::send(&container.http, request, CHECK_TIMEOUT).map_err(|error| {
@@ -56,33 +55,30 @@ impl Scene<'_> {
     }
 }
 
-/// How a check is run.
+/// The function of a check.
 pub(crate) type Run = Box<dyn Fn(&Scene<'_>) -> Result<Verdict>>;
 
-/// One check.
 pub(crate) struct Check {
-    /// Its name, for `--only` and for the line.
+    /// Its name, for `--only` and the output.
     pub name: Cow<'static, str>,
-    /// How the image is started for it.
+    /// The start of the image for it.
     pub stage: Scenario,
-    /// What proves it.
     pub run: Run,
 }
 
 impl Check {
-    /// A check made at run time.
+    /// Creates a check at run time.
     pub(crate) fn owned(name: String, stage: Scenario, run: Run) -> Self {
         Self { name: name.into(), stage, run }
     }
 }
 
-/// A row of the table.
 type CheckRow = (&'static str, Scenario, Proof);
-/// What proves a row, and tells what it saw.
+/// The test of a row, which returns details.
 type Proof = fn(&Scene<'_>) -> Result<String>;
 
-/// The table, in the order of a run; `stop` ends the image as it is shipped, so it is that stage's
-/// last.
+/// The table, in the order of a run. `stop` ends the shipped image, so it is the last of that
+/// stage.
 const TABLE: &[CheckRow] = &[
     ("labels", Declared, |scene| scene.image.config.labels()),
     ("ports", Declared, |scene| scene.image.config.ports()),
@@ -131,7 +127,7 @@ const NEED: &[(&str, &str, Proof)] = &[
     ("authorities", "openssl", |scene| extensions::call(scene, "tls.php", "roots")),
 ];
 
-/// Every check that is known before PHP was asked for its extensions.
+/// Returns every check that is known before PHP lists its extensions.
 pub(crate) fn all() -> Vec<Check> {
     let table = TABLE.iter().map(|&(name, stage, run)| Check {
         name: name.into(),

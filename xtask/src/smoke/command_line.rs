@@ -1,5 +1,5 @@
-//! Checks of PHP's command line: the same script runs by `docker exec php` and in a served page,
-//! where applications start `PHP_BINARY` as well.
+//! Checks of PHP's command line. The same script runs with `docker exec php` and in a served page,
+//! because applications start `PHP_BINARY` as well.
 
 use anyhow::{Context, Result};
 
@@ -23,7 +23,7 @@ const NAMES: &[&str] = &[
     "php-child",
 ];
 
-/// One check for each of the script's.
+/// Returns one check for each of the script's.
 pub(super) fn checks() -> impl Iterator<Item = Check> {
     NAMES.iter().map(|name| Check {
         name: (*name).into(),

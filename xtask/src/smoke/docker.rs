@@ -1,5 +1,5 @@
-//! The engine as the checks use it: short commands with a time limit, containers that are gone at
-//! the end, and where their ports are reached.
+//! The engine for the checks: short commands with a timeout, containers that are removed at the
+//! end, and addresses of their ports.
 
 use std::process::Command;
 use std::time::Duration;
@@ -17,21 +17,20 @@ pub(crate) const DOCKER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The command line of the engine.
 pub(crate) struct Docker<'a> {
-    /// Runs it.
     pub sh: &'a Shell,
     /// Whether each command is shown.
     pub verbose: bool,
 }
 
 impl Docker<'_> {
-    /// Runs a command, whatever it answers; what Ctrl-C has ended is no answer.
+    /// Runs a command and returns any answer. Ctrl-C is an error.
     pub(crate) fn ask(&self, args: &[&str], limit: Duration) -> Result<QueryOutput> {
         let answer = self.ask_even_interrupted(args, limit);
         signals::check()?;
         answer
     }
 
-    /// The same after Ctrl-C, to clean up.
+    /// Runs a command even after Ctrl-C, to clean up.
     pub(crate) fn ask_even_interrupted(&self, args: &[&str], limit: Duration) -> Result<QueryOutput> {
         if self.verbose {
             errln!("$ docker {}", shell_words::join(args));
@@ -40,7 +39,7 @@ impl Docker<'_> {
         query::query(cmd!(sh, "docker {args...}"), limit)
     }
 
-    /// Runs a command that must succeed and gives its stdout.
+    /// Runs a command that must succeed, and returns its stdout.
     pub(crate) fn must(&self, args: &[&str], limit: Duration) -> Result<String> {
         let answer = self.ask(args, limit)?;
         if !answer.success {
@@ -50,18 +49,17 @@ impl Docker<'_> {
     }
 }
 
-/// How the ports of containers are reached. They are published on the loopback interface or not at
-/// all.
+/// The access to ports of containers. They are published on the loopback interface, or not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PortAccess {
-    /// The engine is on this machine: its loopback interface is ours.
+    /// The engine is on this machine, so its loopback interface is reachable.
     Published,
-    /// The engine is elsewhere: connections go through the engine.
+    /// The engine is on another machine: connections go through the engine.
     Relayed,
 }
 
 impl PortAccess {
-    /// Finds it from the engine's endpoint.
+    /// Returns the access for an endpoint of the engine.
     pub(crate) fn of(endpoint: &str) -> Result<Self> {
         let (scheme, rest) = endpoint.split_once("://").unwrap_or(("unix", endpoint));
         if matches!(scheme, "unix" | "npipe" | "fd") {
@@ -77,35 +75,33 @@ impl PortAccess {
     }
 }
 
-/// A container that is removed, with its volumes, when this value goes.
+/// A container that is removed on drop, with its volumes.
 pub(crate) struct Container<'a> {
     docker: &'a Docker<'a>,
-    /// Its name, random and ours.
+    /// Its random name.
     pub name: String,
-    /// `HOST:PORT` at which its port is reached.
+    /// The `HOST:PORT` of its port.
     pub http: String,
     keep: bool,
     relay: Option<Relay>,
 }
 
-/// What a container is made with.
+/// The settings of a container.
 pub(crate) struct Start<'a> {
-    /// Its name.
     pub name: String,
-    /// The image.
     pub image: &'a str,
     /// Arguments of `docker create` before the image.
     pub args: &'a [&'a str],
-    /// The port that its server listens on.
+    /// The port of its server.
     pub port: u16,
-    /// A folder on this machine and where its content goes.
+    /// A directory on this machine and the destination of its content.
     pub pages: Option<(&'a str, &'a str)>,
-    /// Whether it stays at the end.
+    /// Whether it is kept at the end.
     pub keep: bool,
 }
 
 impl<'a> Container<'a> {
-    /// Creates a container, puts its pages in, starts it, and finds its port.
+    /// Creates a container, copies its pages, starts it, and finds its port.
     pub(crate) fn start(docker: &'a Docker<'a>, access: PortAccess, start: &Start<'_>) -> Result<Self> {
         let mut container =
             Self { docker, name: start.name.clone(), http: String::new(), keep: start.keep, relay: None };
@@ -118,7 +114,7 @@ impl<'a> Container<'a> {
         create.push(start.image);
         docker.must(&create, DOCKER_TIMEOUT)?;
         if let Some((from, to)) = start.pages {
-            // Copied, not mounted: the engine need not see this machine's folders.
+            // Copied, not mounted, because the engine may not see this machine's directories.
             docker.must(&["cp", &format!("{from}/."), &format!("{}:{to}", start.name)], DOCKER_TIMEOUT)?;
         }
         docker.must(&["start", &start.name], DOCKER_TIMEOUT)?;
@@ -129,15 +125,15 @@ impl<'a> Container<'a> {
         Ok(container)
     }
 
-    /// The address of a published port. A container that ended at once has none; its last words
-    /// tell why.
+    /// Returns the address of a published port. A container that ended at once has none; its last
+    /// output is the reason.
     fn published(&self, port: u16) -> Result<String> {
         let answer = self.docker.ask(&["port", &self.name, &format!("{port}/tcp")], DOCKER_TIMEOUT)?;
         let port = answer.stdout.lines().find_map(port_of);
         port.map(|port| format!("127.0.0.1:{port}")).ok_or_else(|| self.exit_reason())
     }
 
-    /// The address of a relay to a port.
+    /// Returns the address of a relay to a port.
     fn relayed(&mut self, port: u16) -> Result<String> {
         let sh = self.docker.sh.clone();
         let command = move |args: &[&str]| Command::from(cmd!(sh, "docker {args...}"));
@@ -145,13 +141,13 @@ impl<'a> Container<'a> {
         Ok(relay.address())
     }
 
-    /// Runs a command inside.
+    /// Runs a command in the container.
     pub(crate) fn exec(&self, args: &[&str], limit: Duration) -> Result<QueryOutput> {
         let all: Vec<&str> = ["exec", &self.name].into_iter().chain(args.iter().copied()).collect();
         self.docker.ask(&all, limit)
     }
 
-    /// A command of the binary, which must succeed; gives its stdout.
+    /// Runs a command of the binary, which must succeed, and returns its stdout.
     pub(crate) fn frankenphp(&self, args: &[&str], limit: Duration) -> Result<String> {
         let all: Vec<&str> = ["frankenphp"].into_iter().chain(args.iter().copied()).collect();
         let answer = self.exec(&all, limit)?;
@@ -162,7 +158,7 @@ impl<'a> Container<'a> {
         bail!("`frankenphp {}` failed: {words}", shell_words::join(args))
     }
 
-    /// One field of `docker inspect`.
+    /// Returns one field of `docker inspect`.
     pub(crate) fn inspect(&self, format: &str) -> Result<String> {
         self.docker.must(&["container", "inspect", "--format", format, &self.name], DOCKER_TIMEOUT)
     }
@@ -177,12 +173,11 @@ impl<'a> Container<'a> {
         self.docker.must(&["stop", "-t", "10", &self.name], DOCKER_TIMEOUT).map(drop)
     }
 
-    /// Whether it runs.
     pub(crate) fn is_running(&self) -> bool {
         self.inspect("{{.State.Running}}").is_ok_and(|running| running == "true")
     }
 
-    /// Why it does not run: its exit code and its last words.
+    /// Returns why it doesn't run: its exit code and its last output.
     pub(crate) fn exit_reason(&self) -> anyhow::Error {
         let code = self.inspect("{{.State.ExitCode}}").unwrap_or_else(|_| "unknown".into());
         let logs = self.docker.ask(&["logs", "--tail", "5", &self.name], DOCKER_TIMEOUT);
@@ -193,10 +188,10 @@ impl<'a> Container<'a> {
 }
 
 impl Container<'_> {
-    /// Removes it; whether there was one.
+    /// Removes it. Returns whether it existed.
     fn removed(&self) -> bool {
         match self.docker.ask_even_interrupted(&["rm", "--force", "--volumes", &self.name], DOCKER_TIMEOUT) {
-            // With --force that is no failure to every version of the engine's command line.
+            // With --force, some versions of the command line don't report this as a failure.
             Ok(answer) if answer.stderr.contains("No such container") => {}
             Ok(answer) if answer.success => return true,
             _ => errln!("warning: failed to remove the container {0}\nrun: docker rm -f -v {0}", self.name),
@@ -213,14 +208,14 @@ impl Drop for Container<'_> {
             return;
         }
         if !self.removed() && signals::interrupted() {
-            // Ctrl-C ends a `docker create` as well, but what it asked for may still come about.
+            // Ctrl-C ends `docker create` as well, but the container may still be created.
             std::thread::sleep(Duration::from_millis(500));
             self.removed();
         }
     }
 }
 
-/// The port in a line of `docker port`, as `127.0.0.1:32768`.
+/// Returns the port in a line of `docker port`, such as `127.0.0.1:32768`.
 fn port_of(line: &str) -> Option<u16> {
     line.trim().rsplit_once(':')?.1.parse().ok()
 }

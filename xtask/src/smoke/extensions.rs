@@ -1,5 +1,5 @@
-//! Which extensions an image must have, by its own list, and how each is proven: by one call into
-//! it in a served page, or at least by being loaded.
+//! The extensions that an image must have by its own list, and their tests: a call in a served
+//! page, or at least that the extension is loaded.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -10,12 +10,12 @@ use super::docker::Container;
 use super::http::{self, Request};
 use super::stage::Scenario;
 
-/// The image's list, one name a line.
+/// The image's list, one name per line.
 pub(crate) const LIST: &str = "/usr/local/share/durango/extensions";
-/// What the link left out, as `NAME: WHY` lines.
+/// The extensions that this link excludes, as `NAME: REASON` lines.
 pub(crate) const LEFT_OUT: &str = "/usr/local/share/durango/left-out";
 
-/// Check scripts and the extensions that each calls into.
+/// Check scripts and the extensions that each calls.
 const SCRIPTS: &[(&str, &[&str])] = &[
     ("ext-opcache.php", &["opcache"]),
     ("ext-image.php", &["gd", "exif", "fileinfo"]),
@@ -50,19 +50,19 @@ const SCRIPTS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What the image says and what PHP says.
+/// The extensions according to the image and to PHP.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ExtensionFacts {
-    /// Names on the image's list; none where it has no list.
+    /// Names on the image's list; empty without a list.
     pub listed: Vec<String>,
-    /// Names left out, and why.
+    /// Excluded names, with the reasons.
     pub left_out: Vec<(String, String)>,
     /// Names that the serving PHP has loaded, in lower case.
     pub loaded: Vec<String>,
 }
 
 impl ExtensionFacts {
-    /// Reads the two files' text and the answer of `loaded.php`.
+    /// Parses the two files and the answer of `loaded.php`.
     pub(crate) fn read(list: &str, left_out: &str, loaded: &Value) -> Self {
         let names = loaded["extensions"].as_array().into_iter().flatten().filter_map(Value::as_str);
         Self {
@@ -76,7 +76,7 @@ impl ExtensionFacts {
         }
     }
 
-    /// Whether PHP has it.
+    /// Returns whether PHP has it.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.loaded.iter().any(|loaded| loaded == name)
     }
@@ -100,7 +100,7 @@ pub(crate) fn ask(container: &Container<'_>) -> Result<ExtensionFacts> {
     Ok(ExtensionFacts::read(&file(LIST)?, &file(LEFT_OUT)?, &loaded))
 }
 
-/// PHP's name of an extension, as lists and switches write it.
+/// Returns PHP's name of an extension, as lists and options write it.
 fn canonical(name: &str) -> String {
     match name.to_lowercase().as_str() {
         "zend opcache" => "opcache".into(),
@@ -108,21 +108,20 @@ fn canonical(name: &str) -> String {
     }
 }
 
-/// How one extension is dealt with.
+/// The test of one extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// A call by this script.
+    /// A call in this script.
     Script(&'static str),
-    /// It is loaded, and no script knows it.
+    /// It is loaded, and no script calls it.
     Loaded,
-    /// The list names it and PHP lacks it.
+    /// The list has it and PHP lacks it.
     Missing,
-    /// It is not in this image, for this reason.
+    /// It is not in this image, with the reason.
     Absent(String),
 }
 
-/// One proof for every extension that a script knows or the list names; what PHP has beyond a list
-/// is proven as well.
+/// Returns a test for every extension of a script or the list, and for all other loaded ones.
 pub(crate) fn plan(facts: &ExtensionFacts) -> Vec<(String, Proof)> {
     let mut plan: Vec<(String, Proof)> = Vec::new();
     for (script, names) in SCRIPTS {
@@ -144,7 +143,7 @@ pub(crate) fn plan(facts: &ExtensionFacts) -> Vec<(String, Proof)> {
     plan
 }
 
-/// The plan as checks.
+/// Returns the plan as checks.
 pub(crate) fn checks(facts: &ExtensionFacts) -> Vec<Check> {
     plan(facts)
         .into_iter()
@@ -163,8 +162,8 @@ fn prove(scene: &Scene<'_>, proof: &Proof) -> Result<Verdict> {
     }
 }
 
-/// One check of a script, in a served page. Every script is asked twice, so that what is compiled
-/// once and kept (opcache), or left behind by the first call, shows.
+/// Runs one check of a script in a served page. Every script runs twice, to test what the first
+/// call compiled (opcache) or left behind.
 pub(crate) fn call(scene: &Scene<'_>, script: &str, check: &str) -> Result<String> {
     let mut detail = String::new();
     for round in 1..=2 {

@@ -1,5 +1,6 @@
-//! A client for what the checks must see exactly: heads with 1xx before the answer, and when the
-//! first byte came. One request a connection, no TLS, no redirects; `httparse` reads the heads.
+//! An HTTP client that shows exactly what the checks need: heads with 1xx before the answer, and
+//! the time of the first byte. One request per connection, without TLS and redirects. `httparse`
+//! parses the heads.
 
 use std::io::{ErrorKind, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -9,29 +10,28 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::process::{retry, signals};
 
-/// How long a wait is blind to Ctrl-C.
+/// The interval of checks for Ctrl-C.
 const BLINK: Duration = Duration::from_millis(200);
-/// No page of ours is larger.
+/// The maximum size of an answer.
 const LARGEST: usize = 64 * 1024 * 1024;
 
-/// A request.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Request<'a> {
     /// Path and query.
     pub path: &'a str,
-    /// Headers beside `Host`, `Connection` and `Content-Length`.
+    /// Headers other than `Host`, `Connection` and `Content-Length`.
     pub headers: Vec<(&'a str, String)>,
-    /// Sent by POST where there is one, else it is a GET.
+    /// The body of a POST; `None` for a GET.
     pub body: Option<&'a [u8]>,
 }
 
 impl<'a> Request<'a> {
-    /// A GET without headers of its own.
+    /// Creates a GET without additional headers.
     pub(crate) fn get(path: &'a str) -> Self {
         Self { path, ..Self::default() }
     }
 
-    /// A POST.
+    /// Creates a POST.
     pub(crate) fn post(path: &'a str, body: &'a [u8]) -> Self {
         Self { path, body: Some(body), ..Self::default() }
     }
@@ -56,14 +56,13 @@ impl<'a> Request<'a> {
 /// A status and its headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// The status code.
     pub status: u16,
     /// Names as they were sent.
     pub headers: Vec<(String, String)>,
 }
 
 impl Head {
-    /// The first header of that name, in any case.
+    /// Returns the first header with this name, in any case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -72,14 +71,12 @@ impl Head {
     }
 }
 
-/// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Response {
     /// Heads with a 1xx status, in their order before the answer's own.
     pub early: Vec<Head>,
-    /// The answer's own head.
     pub head: Head,
-    /// The whole body, out of its chunks.
+    /// The decoded body.
     pub body: Vec<u8>,
     /// From the request's end to the first byte.
     pub first_byte: Duration,
@@ -88,7 +85,7 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// The body, for people.
+    /// Returns the body as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -102,7 +99,8 @@ pub(crate) fn send(address: &str, request: &Request<'_>, limit: Duration) -> Res
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(BLINK))?;
     stream.set_write_timeout(Some(limit))?;
-    // A server may refuse a body before it has read it: its answer tells more than the broken pipe.
+    // A server may refuse a body before it has read it. Its answer is more useful than the broken
+    // pipe.
     let head = request.head(address);
     let written =
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(request.body.unwrap_or_default()));
@@ -148,7 +146,7 @@ fn read(stream: &mut TcpStream, deadline: Instant, sent: Instant) -> Result<(Vec
 /// Early heads, the answer's head, its body.
 type Parts = (Vec<Head>, Head, Vec<u8>);
 
-/// Takes a connection's bytes apart.
+/// Parses the bytes of a connection.
 pub(crate) fn parse(mut bytes: &[u8]) -> Result<Parts> {
     if bytes.is_empty() {
         bail!("the connection was closed without an answer");

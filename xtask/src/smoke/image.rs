@@ -1,4 +1,4 @@
-//! The image's own declaration, read from the engine, and whether it follows the conventions of a
+//! The image's configuration, read from the engine, and whether it follows the conventions of a
 //! FrankenPHP image.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,17 +9,16 @@ use serde::Deserialize;
 use super::docker::{DOCKER_TIMEOUT, Docker};
 use crate::engine::problem::Problem;
 
-/// What `docker image inspect` tells, as far as it is judged.
+/// The relevant fields of `docker image inspect`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Image {
     /// Its digest in the engine.
     pub id: String,
-    /// How it runs.
     pub config: Config,
 }
 
-/// How an image runs.
+/// The configuration of an image.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Config {
@@ -39,13 +38,13 @@ struct Healthcheck {
     test: Vec<String>,
 }
 
-/// Ports of the convention: HTTP, HTTPS by TCP and by QUIC.
+/// Ports of the convention: HTTP, HTTPS over TCP and QUIC.
 const PORTS: [&str; 3] = ["80/tcp", "443/tcp", "443/udp"];
 /// The port of the admin API, which is not for other containers.
 const ADMIN: &str = "2019/tcp";
 /// The label of an image's title.
 const TITLE: &str = "org.opencontainers.image.title";
-/// What an image must tell about itself, after `org.opencontainers.image.`.
+/// Required labels after `org.opencontainers.image.`.
 const LABELS: [&str; 3] = ["title", "description", "licenses"];
 
 impl Image {
@@ -72,8 +71,8 @@ impl Image {
 }
 
 impl Config {
-    /// Whether the image runs FrankenPHP: its title, its command or its health check names it. A
-    /// faulty image is still one, so that its checks fail.
+    /// Returns whether the image runs FrankenPHP: its title, its command or its health check names
+    /// it. A faulty image still counts, so that its checks fail.
     pub(crate) fn is_frankenphp(&self) -> bool {
         let title = self.labels.iter().flatten().find(|(name, _)| *name == TITLE).map(|(_, title)| title);
         let health = self.healthcheck.iter().flat_map(|check| &check.test);
@@ -81,7 +80,7 @@ impl Config {
         words.into_iter().any(|word| word.to_lowercase().contains("frankenphp"))
     }
 
-    /// Judges the labels.
+    /// Checks the labels.
     pub(crate) fn labels(&self) -> Result<String> {
         let prefix = "org.opencontainers.image.";
         let all = self
@@ -97,7 +96,7 @@ impl Config {
         Ok(found.keys().copied().collect::<Vec<_>>().join(", "))
     }
 
-    /// Judges the ports.
+    /// Checks the ports.
     pub(crate) fn ports(&self) -> Result<String> {
         let found: BTreeSet<&str> =
             self.exposed_ports.iter().flatten().map(|(port, _)| port.as_str()).collect();
@@ -111,7 +110,7 @@ impl Config {
         Ok(found.into_iter().collect::<Vec<_>>().join(" "))
     }
 
-    /// Judges the user: a number, so that Kubernetes can tell that it isn't root without starting
+    /// Checks the user: a number, so that Kubernetes can tell that it isn't root without starting
     /// it.
     pub(crate) fn user(&self) -> Result<String> {
         let uid = self.user.split(':').next().unwrap_or_default();
@@ -121,7 +120,7 @@ impl Config {
         }
     }
 
-    /// Judges folders: where applications are put and where Caddy keeps its state.
+    /// Checks directories: that of applications and those of Caddy's state.
     pub(crate) fn directories(&self) -> Result<String> {
         let variable = |name: &str| {
             let line = self.env.iter().flatten().find_map(|line| line.strip_prefix(&format!("{name}=")));
@@ -137,7 +136,7 @@ impl Config {
         Ok(seen.join(", "))
     }
 
-    /// The arguments that the health check runs inside, shell or not.
+    /// Returns the arguments of the health check, with or without a shell.
     pub(crate) fn health_command(&self) -> Result<Vec<String>> {
         let test = self.healthcheck.as_ref().map(|check| check.test.as_slice()).unwrap_or_default();
         match test.split_first() {

@@ -1,7 +1,7 @@
-//! Proving a built image: it is started in each way that matters ([`stage`]), and a table of checks
-//! ([`checks`]) asks it over HTTP and by its commands. Each check has a time limit and so has the
-//! run; containers are gone at the end, whatever the end is. Limits: one platform, the engine's
-//! own; nothing is proven under load.
+//! Tests a built image. It is started in each relevant way ([`stage`]), and a table of checks
+//! ([`checks`]) tests it over HTTP and by its commands. Each check and the run have a timeout.
+//! Containers are always removed at the end. Limits: only the engine's own platform, and no load
+//! tests.
 
 pub(crate) mod assertions;
 pub(crate) mod checks;
@@ -35,9 +35,9 @@ use stage::{ROOT, STAGES, Scenario};
 
 /// The image of the declaration's target `frankenphp`.
 pub(crate) const DEFAULT_IMAGE: &str = "durango/frankenphp:latest";
-/// After this no check is begun, so that a run is over within three minutes.
+/// The time after which no check starts, so that a run ends within three minutes.
 const TOTAL: Duration = Duration::from_secs(130);
-/// How long a server may take until it answers.
+/// The timeout for a server's first answer.
 const READY: Duration = Duration::from_secs(30);
 
 /// Returns the image that a command names, or the one of this workspace's FrankenPHP declaration.
@@ -51,14 +51,12 @@ pub(crate) fn image_of(session: &Session, named: Option<&String>, command: &str)
     }
 }
 
-/// What is asked for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
-    /// The image.
     pub image: String,
-    /// Names of checks; all where there are none.
+    /// Names of checks; empty for all.
     pub only: Vec<String>,
-    /// Whether the containers stay.
+    /// Whether the containers are kept.
     pub keep: bool,
 }
 
@@ -68,7 +66,7 @@ impl Options {
     }
 }
 
-/// Proves an image; every outcome is shown as soon as it is there.
+/// Tests an image. Shows every outcome as soon as it is known.
 pub(crate) fn run(session: &Session, options: &Options, show: &mut dyn FnMut(&Outcome)) -> Result<Report> {
     if session.host.which("docker").is_none() {
         return Err(Problem::NoDocker.into_error());
@@ -101,8 +99,8 @@ pub(crate) fn run(session: &Session, options: &Options, show: &mut dyn FnMut(&Ou
     Ok(report)
 }
 
-/// `--only` with a name that no check has is a slip of the pen. Extensions are known once their
-/// server has started.
+/// A name in `--only` without a check is a typo. Extensions are known once their server has
+/// started.
 fn every_name_known(options: &Options, report: &Report) -> Result<()> {
     let unknown = |only: &&String| !report.checks.iter().any(|outcome| outcome.name == **only);
     match options.only.iter().find(unknown) {
@@ -113,7 +111,7 @@ fn every_name_known(options: &Options, report: &Report) -> Result<()> {
     }
 }
 
-/// A run under way.
+/// A run in progress.
 struct Run<'a> {
     docker: &'a Docker<'a>,
     image: &'a Image,
@@ -149,7 +147,7 @@ impl<'a> Run<'a> {
         self.checks(&checks, Some(&container), &facts)
     }
 
-    /// Names that no table knows are extensions', which are proven on the web stage.
+    /// Unknown names may be extensions, which are tested on the web stage.
     fn is_needed(&self, stage: Scenario, checks: &[Check]) -> bool {
         let all = checks::all();
         let is_extension = |only: &String| !all.iter().any(|check| check.name == *only);
@@ -157,7 +155,7 @@ impl<'a> Run<'a> {
             || (stage == Scenario::Web && self.options.only.iter().any(is_extension))
     }
 
-    /// Starts a container and waits until its server answers, whatever it answers.
+    /// Starts a container and waits until its server answers.
     fn start(&self, stage: Scenario) -> Result<Container<'a>> {
         let pages = self.pages.to_string_lossy();
         let run = self.pages.file_name().unwrap_or_default().to_string_lossy();
@@ -185,8 +183,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What PHP has and what the image says it has; recorded as a check, since all others of
-    /// extensions hang on it.
+    /// Reads the extensions of PHP and of the image's list. It is recorded as a check, because all
+    /// other checks of extensions depend on it.
     fn ask_extensions(&mut self, container: &Container<'_>) -> ExtensionFacts {
         let begun = Instant::now();
         let facts = extensions::ask(container);
@@ -214,7 +212,7 @@ impl<'a> Run<'a> {
             let begun = Instant::now();
             let scene = Scene { name: &check.name, image: self.image, container, facts };
             let verdict = self.in_time().and_then(|()| (check.run)(&scene));
-            // A command that Ctrl-C ended has proven nothing.
+            // A command that Ctrl-C ended proves nothing.
             signals::check()?;
             self.record(check.name.to_string(), begun, verdict);
         }

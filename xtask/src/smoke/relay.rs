@@ -1,6 +1,6 @@
-//! A way to a server whose ports cannot be reached from this machine, because the engine is behind
-//! TCP or SSH: each connection to an address of this machine is carried by one `docker exec`. So
-//! nothing is published on the network of the engine's machine.
+//! A relay to a server whose ports are not reachable from this machine, because the engine is
+//! behind TCP or SSH. Each connection to an address of this machine is forwarded by one
+//! `docker exec`, so nothing is published on the network of the engine's machine.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -24,7 +24,7 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Starts to listen for connections to `port` in the container. `command` gives a command of
+    /// Starts to listen for connections to `port` in the container. `command` returns a command of
     /// the engine with these arguments.
     pub(super) fn start(
         container: &str,
@@ -44,7 +44,7 @@ impl Relay {
                 }
                 let args = ["exec", "--interactive", &container, "frankenphp", "php-cli", "-r", &code];
                 let Ok(connection) = connection else { continue };
-                // A connection that cannot be carried is closed, which its request reports.
+                // A connection that cannot be forwarded is closed, which its request reports.
                 if let Ok(child) =
                     command(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
                 {
@@ -55,7 +55,7 @@ impl Relay {
         Ok(Self { address, is_over, thread: Some(thread) })
     }
 
-    /// The address on this machine, as `HOST:PORT`.
+    /// Returns the address on this machine, as `HOST:PORT`.
     pub(super) fn address(&self) -> String {
         self.address.to_string()
     }
@@ -72,7 +72,7 @@ impl Drop for Relay {
     }
 }
 
-/// Carries one connection both ways until the server or the client closes it.
+/// Forwards one connection both ways until the server or the client closes it.
 fn carry(connection: &TcpStream, mut child: Child) -> io::Result<()> {
     if let (Some(mut stdin), Ok(mut from)) = (child.stdin.take(), connection.try_clone()) {
         thread::spawn(move || copy(&mut from, &mut stdin));
@@ -82,12 +82,12 @@ fn carry(connection: &TcpStream, mut child: Child) -> io::Result<()> {
         let _ = copy(&mut stdout, &mut to);
     }
     let _ = connection.shutdown(Shutdown::Both);
-    // The server's answer is complete; what still runs in the container waits for nobody.
+    // The server's answer is complete, so the rest in the container may be killed.
     let _ = child.kill();
     child.wait().map(drop)
 }
 
-/// Copies until the end and hands each piece on at once: the checks look at when it arrives.
+/// Copies until the end, and passes each piece on at once: the checks measure its arrival.
 fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut buffer = [0; 64 * 1024];
     loop {
@@ -103,7 +103,7 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// `cat` in place of a container: what is sent comes back.
+    /// `cat` instead of a container: the sent data comes back.
     #[test]
     fn a_connection_is_carried_both_ways_and_the_end_frees_the_port() {
         let relay = Relay::start("none", 80, |args| {

@@ -1,4 +1,4 @@
-//! What the checks found, as lines for people and as one JSON document.
+//! The results of the checks as lines and as one JSON document.
 
 use std::time::Duration;
 
@@ -6,28 +6,28 @@ use serde::Serialize;
 
 use crate::json::SCHEMA;
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ProofState {
-    /// Proven.
+    /// Passed.
     Ok,
-    /// Disproven, or not to be had.
+    /// Failed, or not possible.
     Fail,
-    /// Not asked of this image.
+    /// Skipped for this image.
     Skip,
 }
 
-/// One check and what was seen.
+/// The result of one check.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Outcome {
     /// The check.
     pub name: String,
-    /// How it ended.
+    /// Its result.
     pub state: ProofState,
-    /// What was seen, or what was expected in its place.
+    /// Details, or the expectation.
     pub detail: String,
-    /// How long it took.
+    /// Its time.
     #[serde(serialize_with = "seconds")]
     pub seconds: Duration,
 }
@@ -37,7 +37,7 @@ fn seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok
 }
 
 impl Outcome {
-    /// The check's one line; what comes from the image cannot move the cursor or add lines.
+    /// Returns the line of a check. Text from the image cannot move the cursor or add lines.
     pub(crate) fn line(&self, color: bool) -> String {
         let detail: String =
             self.detail.trim().replace('\n', " | ").chars().filter(|c| !c.is_control()).collect();
@@ -66,12 +66,12 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Whether nothing failed of what was asked.
+    /// Returns whether no check failed.
     pub(crate) fn passed(&self) -> bool {
         self.count(ProofState::Fail) == 0 && !self.checks.is_empty()
     }
 
-    /// The last line.
+    /// Returns the last line.
     pub(crate) fn summary(&self) -> String {
         let result = if self.passed() { "passed" } else { "failed" };
         let (ok, fail, skip) =
@@ -83,7 +83,7 @@ impl Report {
         )
     }
 
-    /// What `--json` prints.
+    /// Returns the output of `--json`.
     pub(crate) fn json(&self) -> String {
         let result = if self.passed() { "passed" } else { "failed" };
         serde_json::json!({"schema": SCHEMA, "image": self.image, "result": result, "checks": self.checks})

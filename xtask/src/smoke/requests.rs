@@ -1,4 +1,4 @@
-//! Checks by HTTP requests from outside; [`assertions`] says what is right.
+//! Checks by HTTP requests from outside. [`assertions`] has the expectations.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -13,16 +13,16 @@ use super::http::Request;
 use super::stage::ROOT;
 use crate::process::signals;
 
-/// How long the server may take to read its configuration again.
+/// The timeout for the server to read its configuration again.
 const RELOAD: Duration = Duration::from_secs(15);
-/// More than the buffers on the way hold, and than PHP keeps in memory.
+/// More than all buffers hold, and than PHP keeps in memory.
 const LARGE: usize = 6 * 1024 * 1024;
 
 fn get_json(scene: &Scene<'_>, path: &str) -> Result<Value> {
     assertions::json(&scene.send(&Request::get(path))?)
 }
 
-/// Bytes that no compression and no repetition could make right by chance.
+/// Returns bytes that compression or repetition cannot reproduce by chance.
 fn noise(bytes: usize) -> Vec<u8> {
     let blocks = (0u64..).map(|n| Sha256::digest(n.to_le_bytes()));
     blocks.flatten().take(bytes).collect()
@@ -35,31 +35,31 @@ fn sha256(bytes: &[u8]) -> String {
     })
 }
 
-/// A page over HTTP.
+/// Requests a page over HTTP.
 pub(super) fn page(scene: &Scene<'_>) -> Result<String> {
     assertions::page(&scene.send(&Request::get("/hello.php"))?)
 }
 
-/// The serving PHP is thread-safe and no debug build.
+/// Checks that the serving PHP is thread-safe and not a debug build.
 pub(super) fn php(scene: &Scene<'_>) -> Result<String> {
     let seen = get_json(scene, "/loaded.php")?;
     assertions::php(&seen)
 }
 
-/// `$_SERVER`.
+/// Checks `$_SERVER`.
 pub(super) fn server_fields(scene: &Scene<'_>) -> Result<String> {
     let request = Request::get("/server.php?a=1&b=%20x").header("X-Durango", "ride");
     assertions::server(&assertions::json(&scene.send(&request)?)?, ROOT)
 }
 
-/// 6 MB of noise.
+/// Sends 6 MB of noise.
 pub(super) fn large_body(scene: &Scene<'_>) -> Result<String> {
     let bytes = noise(LARGE);
     let request = Request::post("/body.php", &bytes).header("Content-Type", "application/octet-stream");
     assertions::body(&assertions::json(&scene.send(&request)?)?, bytes.len(), &sha256(&bytes))
 }
 
-/// Two visits of one, and one of a stranger.
+/// Makes two visits with one cookie, and one without.
 pub(super) fn sessions(scene: &Scene<'_>) -> Result<String> {
     let first = scene.send(&Request::get("/session.php"))?;
     let visit = assertions::json(&first)?;
@@ -69,7 +69,7 @@ pub(super) fn sessions(scene: &Scene<'_>) -> Result<String> {
     assertions::sessions([&visit, &again, &stranger])
 }
 
-/// A file of noise and a field in one form.
+/// Sends a file of noise and a field in one form.
 pub(super) fn upload(scene: &Scene<'_>) -> Result<String> {
     let bytes = noise(300_000);
     let boundary = "----durango-smoke-boundary";
@@ -85,7 +85,7 @@ pub(super) fn upload(scene: &Scene<'_>) -> Result<String> {
     assertions::upload(&assertions::json(&answer)?, &sha256(&bytes))
 }
 
-/// 103 before the 200.
+/// Checks for a 103 before the 200.
 pub(super) fn early_hints(scene: &Scene<'_>) -> Result<String> {
     assertions::hints(&scene.send(&Request::get("/hints.php"))?)
 }
@@ -95,12 +95,12 @@ fn count(scene: &Scene<'_>) -> Result<u64> {
     seen["requests"].as_u64().with_context(|| format!("expected a count, got {seen}"))
 }
 
-/// One worker keeps its state over requests.
+/// Checks that one worker keeps its state between requests.
 pub(super) fn worker(scene: &Scene<'_>) -> Result<String> {
     assertions::rises(&[count(scene)?, count(scene)?, count(scene)?])
 }
 
-/// The signal for a reload restarts the workers, without the admin API.
+/// Checks that the signal for a reload restarts the workers, without the admin API.
 pub(super) fn worker_restart(scene: &Scene<'_>) -> Result<String> {
     count(scene)?;
     let before = count(scene)?;
@@ -109,7 +109,7 @@ pub(super) fn worker_restart(scene: &Scene<'_>) -> Result<String> {
     let begun = Instant::now();
     loop {
         signals::check()?;
-        // While the workers start again, a request may fail, or wait for a worker that is gone.
+        // While the workers restart, a request may fail, or wait for a worker that is gone.
         let answer =
             super::http::send(&container.http, &Request::get("/counter.php?n=1"), Duration::from_secs(2));
         let seen = answer.and_then(|answer| assertions::json(&answer));
@@ -122,17 +122,17 @@ pub(super) fn worker_restart(scene: &Scene<'_>) -> Result<String> {
     }
 }
 
-/// The settings for production are in effect.
+/// Checks the settings for production.
 pub(super) fn production(scene: &Scene<'_>) -> Result<String> {
     assertions::production(&get_json(scene, "/production.php")?)
 }
 
-/// PHP code finds no admin API.
+/// Checks that PHP code finds no admin API.
 pub(super) fn admin(scene: &Scene<'_>) -> Result<String> {
     assertions::admin(&get_json(scene, "/admin.php")?)
 }
 
-/// Hidden files don't exist for visitors, however they write the path.
+/// Checks that hidden files don't exist for visitors, for every notation of the path.
 pub(super) fn hidden_files(scene: &Scene<'_>) -> Result<String> {
     let hidden = [
         "/.hidden.php",
@@ -151,12 +151,12 @@ pub(super) fn hidden_files(scene: &Scene<'_>) -> Result<String> {
     Ok(format!("404 for {} paths; /.well-known is served", hidden.len()))
 }
 
-/// The expected user serves.
+/// Checks the user of the server.
 pub(super) fn user(scene: &Scene<'_>, uid: u64) -> Result<String> {
     assertions::user(&get_json(scene, "/process.php")?, uid)
 }
 
-/// One request holds the only thread, another waits in vain.
+/// Checks that one request occupies the only thread, and that another one times out.
 pub(super) fn busy(scene: &Scene<'_>) -> Result<String> {
     let address = &scene.container()?.http;
     let hold = || super::http::send(address, &Request::get("/sleep.php?ms=4000"), CHECK_TIMEOUT);

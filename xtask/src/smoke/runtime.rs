@@ -1,4 +1,4 @@
-//! Checks of the image as it is shipped: its commands, its health, its own page, its end.
+//! Checks of the shipped image: its commands, its health, its own page, its end.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use super::{assertions, stage};
 use crate::process::signals;
 
 const OWN_PAGE: &str = include_str!("php/own-page.php");
-/// Docker calls a container healthy after one good answer; the first is asked for after a second.
+/// The timeout for a healthy container. Docker needs one good answer, and asks after a second.
 const HEALTH: Duration = Duration::from_secs(20);
-/// Nothing is under way, so the end needs no grace.
+/// The timeout for the end of an idle container.
 const STOP: Duration = Duration::from_secs(5);
 
-/// The engine calls it healthy, by the image's own command.
+/// Checks that the engine reports it as healthy, with the image's own command.
 pub(super) fn healthy(scene: &Scene<'_>) -> Result<String> {
     let container = scene.container()?;
     scene.image.config.health_command()?;
@@ -38,7 +38,7 @@ pub(super) fn healthy(scene: &Scene<'_>) -> Result<String> {
     }
 }
 
-/// The health command by hand: what an orchestrator that reads it would run.
+/// Runs the health command, as an orchestrator would.
 pub(super) fn health_command(scene: &Scene<'_>) -> Result<String> {
     let argv = scene.image.config.health_command()?;
     let args: Vec<&str> = argv.iter().map(String::as_str).collect();
@@ -48,7 +48,7 @@ pub(super) fn health_command(scene: &Scene<'_>) -> Result<String> {
     Ok(format!("`{line}` exits with 0"))
 }
 
-/// `frankenphp version` names FrankenPHP, PHP and Caddy.
+/// Checks that `frankenphp version` names FrankenPHP, PHP and Caddy.
 pub(super) fn version(scene: &Scene<'_>) -> Result<String> {
     let version = scene.container()?.frankenphp(&["version"], CHECK_TIMEOUT)?.trim().to_owned();
     let missing: Vec<&str> =
@@ -57,7 +57,7 @@ pub(super) fn version(scene: &Scene<'_>) -> Result<String> {
     Ok(version)
 }
 
-/// `frankenphp build-info` names the modules it was built of.
+/// Checks that `frankenphp build-info` names its modules.
 pub(super) fn build_info(scene: &Scene<'_>) -> Result<String> {
     let info = scene.container()?.frankenphp(&["build-info"], CHECK_TIMEOUT)?;
     let version_of = |module: &str| {
@@ -73,13 +73,13 @@ pub(super) fn build_info(scene: &Scene<'_>) -> Result<String> {
     ))
 }
 
-/// `frankenphp list-modules` has both halves of FrankenPHP.
+/// Checks that `frankenphp list-modules` has both modules of FrankenPHP.
 pub(super) fn list_modules(scene: &Scene<'_>) -> Result<String> {
     let modules = scene.container()?.frankenphp(&["list-modules"], CHECK_TIMEOUT)?;
     assertions::lists(&modules, &["frankenphp", "http.handlers.php"])
 }
 
-/// `frankenphp php-cli -r` runs code and passes its exit code on.
+/// Checks that `frankenphp php-cli -r` runs code and returns its exit code.
 pub(super) fn php_cli(scene: &Scene<'_>) -> Result<String> {
     let container = scene.container()?;
     let seen = container
@@ -90,7 +90,7 @@ pub(super) fn php_cli(scene: &Scene<'_>) -> Result<String> {
     Ok(format!("{seen}; exit(7) fails"))
 }
 
-/// `php` is on the PATH and is PHP's own command line.
+/// Checks that `php` is on the PATH and is PHP's own command line.
 pub(super) fn php(scene: &Scene<'_>) -> Result<String> {
     let answer = scene.container()?.exec(&["php", "-v"], CHECK_TIMEOUT)?;
     let line = answer.stdout.lines().next().unwrap_or_default();
@@ -99,7 +99,7 @@ pub(super) fn php(scene: &Scene<'_>) -> Result<String> {
     Ok(line.to_owned())
 }
 
-/// The image's own page over HTTPS, its certificate verified.
+/// Requests the image's own page over verified HTTPS.
 pub(super) fn own_page(scene: &Scene<'_>) -> Result<String> {
     let printed = scene.container()?.frankenphp(&["php-cli", "-r", stage::code(OWN_PAGE)], CHECK_TIMEOUT)?;
     let answer = printed.lines().last().unwrap_or_default();
@@ -108,7 +108,7 @@ pub(super) fn own_page(scene: &Scene<'_>) -> Result<String> {
     assertions::own_page(&seen)
 }
 
-/// `docker stop` ends it soon and with exit code 0.
+/// Checks that `docker stop` ends it soon and with exit code 0.
 pub(super) fn stop(scene: &Scene<'_>) -> Result<String> {
     let container = scene.container()?;
     let started = Instant::now();

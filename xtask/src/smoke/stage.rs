@@ -1,4 +1,4 @@
-//! The ways an image is started to be proven, and the pages that are put into it.
+//! The ways to start an image for tests, and the pages for it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,22 +8,22 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-/// One way of starting the image.
+/// One way to start the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scenario {
-    /// Not at all: what the engine knows of it.
+    /// Not started: only its configuration.
     Declared,
-    /// As it is shipped, with no setting of ours.
+    /// As shipped, without additional settings.
     Shipped,
-    /// Our pages over HTTP and HTTPS, one of them a worker.
+    /// With the test pages over HTTP and HTTPS, one of them a worker.
     Web,
-    /// The same pages served by a user that the image doesn't know, as platforms choose one.
+    /// The same pages served by a user that the image doesn't know, as some platforms choose one.
     AnyUser,
     /// The same pages served by root.
     Root,
-    /// The same pages served with everything taken away that an engine can take away.
+    /// The same pages served with all privileges removed that an engine can remove.
     Hardened,
-    /// One thread, and little patience.
+    /// One thread, and a short timeout.
     Busy,
 }
 
@@ -38,7 +38,8 @@ pub(crate) const STAGES: [Scenario; 7] = [
     Scenario::Busy,
 ];
 
-/// Where our pages are inside; an application's own folder is left alone.
+/// The directory of the test pages in the container. The application's own directory is not
+/// changed.
 pub(crate) const ROOT: &str = "/durango-smoke";
 /// The user of [`Scenario::AnyUser`]: `nobody`, who owns nothing.
 pub(crate) const NOBODY: u64 = 65534;
@@ -47,7 +48,7 @@ const WEB: &str = "SERVER_NAME=:80, localhost";
 const PAGES: &str = "SERVER_ROOT=/durango-smoke";
 
 impl Scenario {
-    /// Its name in the containers' names and in messages.
+    /// Returns its name for containers and messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Declared => "image",
@@ -60,11 +61,11 @@ impl Scenario {
         }
     }
 
-    /// Arguments of `docker create`.
+    /// Returns arguments of `docker create`.
     pub(crate) fn args(self) -> &'static [&'static str] {
         match self {
             Self::Declared => &[],
-            // The image's own health command, asked every second in place of every half minute.
+            // The image's own health command, every second instead of every half minute.
             Self::Shipped => &["--health-interval", "1s", "--health-start-period", "0s"],
             Self::Web => &[
                 "--env",
@@ -91,8 +92,7 @@ impl Scenario {
             Self::Root => {
                 &["--user", "0:0", "--cap-drop", "ALL", "--env", "SERVER_NAME=:8080", "--env", PAGES]
             }
-            // The pages are in a volume, since nothing can be copied into a file system that is
-            // read-only.
+            // The pages are in a volume, because nothing can be copied to a read-only file system.
             Self::Hardened => &[
                 "--cap-drop",
                 "ALL",
@@ -119,12 +119,12 @@ impl Scenario {
         }
     }
 
-    /// Whether our pages are put in.
+    /// Returns whether the test pages are copied.
     pub(crate) fn has_pages(self) -> bool {
         !matches!(self, Self::Declared | Self::Shipped)
     }
 
-    /// The port that the server listens on: a high one where it may not need a privilege.
+    /// Returns the port of the server: a high one if it may have no privilege.
     pub(crate) fn port(self) -> u16 {
         match self {
             Self::Root | Self::Hardened => 8080,
@@ -132,7 +132,7 @@ impl Scenario {
         }
     }
 
-    /// The check that it starts at all.
+    /// Returns the name of the check that it starts.
     pub(crate) fn start(self) -> String {
         format!("start-{}", self.name())
     }
@@ -142,7 +142,7 @@ macro_rules! pages {
     ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!("php/", $name)))),*] };
 }
 
-/// The pages that are served.
+/// The served pages.
 const SERVED: &[(&str, &str)] = pages![
     "lib.php",
     "hello.php",
@@ -170,21 +170,21 @@ const SERVED: &[(&str, &str)] = pages![
     "ext-system.php",
 ];
 
-/// Copies of the page `hello.php` at paths that say whether the server shows hidden files.
+/// Copies of the page `hello.php` at paths that test whether the server shows hidden files.
 const COPIES: &[&str] = &[".hidden.php", ".well-known/hello.php", ".well-known/.hidden.php"];
 
-/// The text of a page.
+/// Returns the text of a page.
 pub(crate) fn page(name: &str) -> Option<&'static str> {
     SERVED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// A script for `php-cli -r`: the code after the opening tag.
+/// Returns a script for `php-cli -r`: the code after the opening tag.
 pub(crate) fn code(script: &'static str) -> &'static str {
     script.trim_start().trim_start_matches("<?php")
 }
 
-/// Writes the pages into a new folder whose random name is the run's. Everybody may read them, and
-/// they are a day old: opcache leaves a file alone that has just been written.
+/// Writes the pages to a new directory with a random name. Everybody may read them, and they are a
+/// day old, because opcache ignores new files.
 pub(crate) fn write_pages() -> Result<TempDir> {
     let dir = tempfile::Builder::new().prefix("durango-smoke-").tempdir()?;
     let written = || -> Result<()> {

@@ -1,5 +1,5 @@
-//! Both forms of `docker buildx du`: JSON with a record a line, and blocks of `Field: value` lines.
-//! A text that has neither form is an error, never an empty list.
+//! Parses both formats of `docker buildx du`: JSON with one record per line, and blocks of
+//! `Field: value` lines. A text in neither format is an error, never an empty list.
 
 use crate::text::size;
 use anyhow::{Context, Result, anyhow, bail};
@@ -45,8 +45,8 @@ fn json_record(line: &str) -> Result<Record> {
     })
 }
 
-/// Reads `du --verbose`. Buildx pads the fields with tabs before 0.28 and with blanks since. A
-/// description has the lines of its command, empty ones among them, so a record ends where the next
+/// Parses `du --verbose`. buildx pads the fields with tabs before 0.28 and with spaces since. A
+/// description has the lines of its command, including empty ones, so a record ends where the next
 /// one begins.
 pub(crate) fn text(answer: &str) -> Result<Vec<Record>> {
     let lines: Vec<&str> = answer.lines().collect();
@@ -64,8 +64,8 @@ pub(crate) fn text(answer: &str) -> Result<Vec<Record>> {
     blocks.iter().map(|block| text_record(block).with_context(|| unreadable(&block.join("\n")))).collect()
 }
 
-/// Tells a record's first line from a line of a command that looks like one: the fields that follow
-/// an id are known.
+/// Distinguishes a record's first line from a similar line of a command, by the known fields that
+/// follow an id.
 fn begins_record(line: &str, next: Option<&str>) -> bool {
     let has_id = field(line, "ID").is_some_and(|id| !id.is_empty() && !id.contains(char::is_whitespace));
     has_id
@@ -78,7 +78,7 @@ fn is_summary(line: &str) -> bool {
     ["Shared", "Private", "Reclaimable", "Total"].iter().any(|name| field(line, name).is_some())
 }
 
-/// The value of a line `Name: value`.
+/// Returns the value of a line `Name: value`.
 fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     line.strip_prefix(name)?.strip_prefix(':').map(str::trim)
 }
@@ -86,7 +86,7 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 fn text_record(block: &[&str]) -> Result<Record> {
     let is = |name: &'static str| move |line: &&str| field(line, name).is_some();
     let start = block.iter().position(is("Description"));
-    // A command may have lines that look like fields; the fields after it are the last ones with
+    // A command may have lines that look like fields. The fields after it are the last ones with
     // their names.
     let end = match start {
         Some(start) => {
@@ -117,7 +117,7 @@ fn unreadable(answer: &str) -> String {
     query::unreadable("docker buildx du", answer)
 }
 
-/// `2026-11-25 05:49:49.337580989 +0000 UTC`, as Go prints a time.
+/// Parses `2026-11-25 05:49:49.337580989 +0000 UTC`, as Go prints a time.
 fn time(text: &str) -> Option<Timestamp> {
     let mut words = text.split(' ');
     let (date, time, zone) = (words.next()?, words.next()?, words.next()?);
@@ -131,7 +131,7 @@ mod tests {
 
     /// Recorded from buildx 0.13.1, shortened.
     const TABS: &str = include_str!("recorded/0.13.1.txt");
-    /// Recorded from buildx 0.29.1, shortened; the same builder in both.
+    /// Recorded from buildx 0.29.1, shortened, with the same builder.
     const BLANKS: &str = include_str!("recorded/0.29.1.txt");
     const JSON: &str = include_str!("recorded/0.29.1.json");
 

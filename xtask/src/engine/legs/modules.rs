@@ -1,4 +1,4 @@
-//! buildx and BuildKit of the newest versions, built as Go modules.
+//! The newest versions of buildx and BuildKit, built as Go modules.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::step::{Command, Step};
 struct Module {
     path: &'static str,
     packages: &'static [&'static str],
-    /// The files that building leaves.
+    /// The files that the build creates.
     programs: &'static [&'static str],
 }
 
@@ -25,9 +25,9 @@ const MODULES: [Module; 2] = [
     },
 ];
 
-/// Builds packages of a module: as tools of a module of our own, since theirs have directives that
-/// `go install` refuses. The version is stamped as their own builds do; buildx without one is taken
-/// for an old one.
+/// Builds packages of a module as tools of a separate module, because their own modules have
+/// directives that `go install` refuses. The version is set as in their own builds; buildx without
+/// a version counts as old.
 const BUILD: &str = r#"module=$1 to=$2; shift 2
 rm -f go.mod go.sum; go mod init leg
 for package; do echo "$package@latest"; done | xargs go get -tool
@@ -37,12 +37,12 @@ go build -trimpath -buildvcs=false -ldflags "-s -w -X $module/version.Version=$v
 /// The client looks for this name.
 const PLUGIN: &str = r#"rm -rf "$2"; mv -T "$1/buildx" "$1/docker-buildx"; mv -T "$1" "$2""#;
 
-/// Whether all programs are there.
+/// Returns whether all programs exist.
 pub(super) fn are_in(bin: &Path) -> bool {
     ["docker-buildx", "buildkitd", "buildctl"].iter().all(|name| bin.join(name).is_file())
 }
 
-/// The steps that build them, with the Go of the PATH or the one unpacked in `go`.
+/// Returns the steps that build them, with the Go of the PATH or the one unpacked in `go`.
 pub(super) fn build(dir: &Path, bin: &Path, go: Option<&Path>) -> Vec<Step> {
     let new = dir.join("newest.new");
     let mut steps = vec![Step::remove("", &new)];
@@ -64,8 +64,8 @@ pub(super) fn build(dir: &Path, bin: &Path, go: Option<&Path>) -> Vec<Step> {
 }
 
 fn with_go(command: Command, go: Option<&Path>) -> Command {
-    // Debian's Go may be older than the one that a module wants, which Go then fetches like any
-    // module.
+    // Debian's Go may be older than the version that a module requires, which Go then downloads
+    // like a module.
     let command = command.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "auto").env("GOFLAGS", "-mod=mod");
     match go {
         Some(go) => command.env("PATH", format!("{}/usr/bin:/usr/bin:/bin", go.display())),

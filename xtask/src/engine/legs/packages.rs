@@ -1,14 +1,15 @@
-//! Packages of one Debian suite, fetched with an apt configuration of their own and unpacked, not
-//! installed.
+//! Packages of one Debian suite, downloaded with a separate apt configuration and unpacked without
+//! installation.
 
 use std::path::{Path, PathBuf};
 
 use crate::step::{Command, Step};
 
-/// The packages of an engine. runc is the machine's: a newer one may need a newer C library.
+/// The packages of an engine. runc is the machine's, because a newer one may need a newer C
+/// library.
 const ENGINE: [&str; 5] = ["docker.io", "docker-cli", "docker-buildx", "docker-compose", "containerd"];
 
-/// Unpacks every package of the current directory into a new directory, which then replaces the old
+/// Unpacks every package of the current directory to a new directory, which then replaces the old
 /// one.
 const UNPACK: &str = r#"rm -rf "$1.new"; for file in *.deb; do dpkg-deb -x "$file" "$1.new"; done; rm -rf "$1"; mv -T "$1.new" "$1""#;
 
@@ -17,18 +18,16 @@ const UNPACK: &str = r#"rm -rf "$1.new"; for file in *.deb; do dpkg-deb -x "$fil
 const GO: &str = r#"version=$(apt-cache -c "$1" depends golang-go | sed -n 's/^ *Depends: \(golang-[0-9.]*\)-go$/\1/p' | head -n 1)
 apt-get -qq -c "$1" download golang-go "$version-go" "$version-src""#;
 
-/// How apt reaches one suite, without reading or changing what is installed.
+/// The apt configuration of one suite, independent of installed packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Apt {
-    /// Its directory.
     pub(super) dir: PathBuf,
-    /// The suite.
     pub(super) suite: &'static str,
     /// The mirror.
     pub(super) uri: String,
     /// The keyring's path or the key.
     pub(super) signed_by: Option<String>,
-    /// Whether we are root, as whom apt would download as another user.
+    /// Whether this user is root. apt would then download as another user.
     pub(super) is_root: bool,
 }
 
@@ -37,13 +36,13 @@ impl Apt {
         self.dir.join(name).display().to_string()
     }
 
-    /// A paragraph of sources, as apt wants it.
+    /// Returns a paragraph of sources for apt.
     fn sources(&self) -> String {
         let key = self.signed_by.as_ref().map(|key| format!("Signed-By: {key}\n")).unwrap_or_default();
         format!("Types: deb\nURIs: {}\nSuites: {}\nComponents: main\n{key}", self.uri, self.suite)
     }
 
-    /// Given on the command line, a configuration file is read last.
+    /// On the command line, so that this configuration file is read last.
     fn config(&self) -> String {
         let dir = self.dir.display();
         let user = if self.is_root { "APT::Sandbox::User \"root\";\n" } else { "" };
@@ -55,7 +54,7 @@ impl Apt {
         )
     }
 
-    /// The steps that read the package lists.
+    /// Returns the steps that read the package lists.
     fn update(&self, why: &str) -> Vec<Step> {
         let dirs =
             ["state/lists/partial", "cache/archives/partial", "none", "debs"].map(|dir| self.file(dir));
@@ -79,7 +78,7 @@ impl Apt {
     }
 }
 
-/// The steps that unpack an engine.
+/// Returns the steps that unpack an engine.
 pub(super) fn engine(apt: &Apt, to: &Path) -> Vec<Step> {
     let config = apt.file("apt.conf");
     let fetch = ["apt-get", "-qq", "-c", &config, "download"].into_iter().chain(ENGINE);
@@ -88,7 +87,7 @@ pub(super) fn engine(apt: &Apt, to: &Path) -> Vec<Step> {
     steps
 }
 
-/// The steps that unpack Go.
+/// Returns the steps that unpack Go.
 pub(super) fn go(apt: &Apt, to: &Path) -> Vec<Step> {
     let mut steps = apt.update("fetching Go, which this machine lacks");
     steps.extend([apt.in_debs(["sh", "-ec", GO, "sh", &apt.file("apt.conf")]), apt.unpack(to)]);

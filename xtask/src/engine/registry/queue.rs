@@ -1,4 +1,4 @@
-//! Questions that are asked a few at a time: each is a process of buildx, which takes some 50 MB.
+//! Queries that run a few at a time, because each is a buildx process of about 50 MB.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -9,18 +9,18 @@ use anyhow::{Context, Result};
 
 use crate::process::query::{QueryOutput, RunningQuery};
 
-/// How many may be under way at once, over all registries of a build.
+/// The maximum number of parallel queries of all registries of a build.
 const AT_ONCE: usize = 8;
 
 static UNDER_WAY: Slots = Slots { taken: Mutex::new(0), freed: Condvar::new() };
 
-/// A counted right to have a process.
+/// A counting semaphore for processes.
 struct Slots {
     taken: Mutex<usize>,
     freed: Condvar,
 }
 
-/// One of the slots; free again when it is dropped.
+/// One of the slots, freed on drop.
 struct Slot<'a>(&'a Slots);
 
 impl Slots {
@@ -39,7 +39,7 @@ impl Drop for Slot<'_> {
     }
 }
 
-/// Questions under way and to come. Those that are left when it is dropped are stopped.
+/// Running and waiting queries. The rest is stopped on drop.
 pub(super) struct Asked {
     count: usize,
     given: usize,
@@ -48,8 +48,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Starts asking; `start` begins the question of that number, and each has `timeout` from then
-    /// on.
+    /// Starts the queries. `start` begins the query of that number, and each has `timeout` from
+    /// then on.
     pub(super) fn start(
         count: usize,
         timeout: Duration,
@@ -81,12 +81,12 @@ impl Asked {
         Self { count, given: 0, answers, stop }
     }
 
-    /// How many there are in all.
+    /// Returns the total number.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// Waits for the next answer, in the order in which they come; nothing after the last.
+    /// Waits for the next answer, in order of arrival; `None` after the last.
     pub(super) fn next(&mut self) -> Option<(usize, Result<QueryOutput>)> {
         if self.given == self.count {
             return None;
@@ -117,7 +117,7 @@ mod tests {
         query::start(cmd!(sh, "sh -c {script}").quiet())
     }
 
-    /// Each question leaves a file while it is under way, and counts them.
+    /// Each query has a file while it runs, and counts the files.
     #[test]
     fn a_few_are_asked_at_once_and_every_answer_comes_once() {
         let dir = tempfile::tempdir().expect("a directory");
@@ -143,7 +143,7 @@ mod tests {
     fn one_that_is_late_is_an_error_and_leaves_no_process() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("pid");
-        // docker starts its plugin as a process of its own, which must end as well.
+        // docker starts its plugin as a separate process, which must end as well.
         let script = format!("sleep 300 & echo $! >{}; wait", file.display());
         let mut asked = Asked::start(1, Duration::from_millis(500), move |_| asking(&script));
         let (_, answer) = asked.next().expect("the question ends");

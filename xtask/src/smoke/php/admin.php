@@ -1,10 +1,10 @@
 <?php
-// Looks for the admin API as the code of an application could: on every address that is listened
-// on here, and on the well-known port.
+// Looks for the admin API as the code of an application could: on every listening address, and on
+// the well-known port.
 
 require __DIR__ . '/lib.php';
 
-restore_error_handler(); // an address where nobody answers is no error here
+restore_error_handler(); // a closed address is not an error here
 
 $addresses = ['tcp://127.0.0.1:2019'];
 foreach (['tcp', 'tcp6'] as $table) {

@@ -1,4 +1,4 @@
 <?php
 
-// What a script that was started with arguments sees.
+// The view of a script that was started with arguments.
 echo json_encode(['argv' => $argv ?? null, 'sapi' => PHP_SAPI, 'binary' => PHP_BINARY, 'memory' => ini_get('memory_limit')]);

@@ -1,5 +1,5 @@
 <?php
-// PHP's command line as Composer, Laravel's scheduler, and Symfony's Process start it: by
+// PHP's command line as Composer, Laravel's scheduler, and Symfony's Process start it: with
 // PHP_BINARY and without a shell. The checks run twice, on the command line itself and in a served
 // page.
 

@@ -1,5 +1,5 @@
 <?php
-// A worker: what it keeps between requests rises, and is gone after a restart.
+// A worker whose state increases between requests, and is gone after a restart.
 
 $requests = 0;
 $handle = function () use (&$requests): void {

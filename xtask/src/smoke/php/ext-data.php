@@ -1,5 +1,5 @@
 <?php
-// Databases and stores: in memory where they can be, else a client that finds the door closed.
+// Databases and stores: in memory if possible, else a client whose connection is refused.
 
 require __DIR__ . '/lib.php';
 

@@ -1,6 +1,6 @@
 <?php
-// Pictures: drawn, written and read in each format, with text of the built-in font and of a
-// TrueType one.
+// Images: drawn, written and read in each format, with text in the built-in font and in a TrueType
+// font.
 
 require __DIR__ . '/lib.php';
 require __DIR__ . '/font.php';

@@ -1,5 +1,5 @@
 <?php
-// Asked twice: the second request must find this very file compiled.
+// Called twice: the second request must find this file compiled.
 
 require __DIR__ . '/lib.php';
 

@@ -10,7 +10,7 @@ answer([
         return 'process and system';
     },
     'pcntl' => function (): string {
-        // Nothing that forks: the server would be copied along with its threads.
+        // Nothing that forks, because the server would be copied with its threads.
         same('No such file or directory', pcntl_strerror(2), 'error 2');
         expect(is_int(pcntl_getpriority()), 'no priority');
         return 'errors and priority read';

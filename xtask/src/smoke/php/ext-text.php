@@ -57,6 +57,6 @@ answer([
     'tidy' => function (): string {
         $page = tidy_repair_string('<p>one<p>two', ['show-body-only' => true]);
         same(2, substr_count($page, '</p>'), 'closing tags');
-        return 'a page mended; tidy ' . tidy_get_release();
+        return 'a repaired page; tidy ' . tidy_get_release();
     },
 ]);

@@ -1,6 +1,6 @@
 <?php
-// A TrueType font with one glyph, a box, for images that carry no font: the least that FreeType
-// accepts.
+// The smallest TrueType font that FreeType accepts, for images without a font. Its one glyph is a
+// box.
 
 declare(strict_types=1);
 

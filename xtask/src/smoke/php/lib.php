@@ -1,6 +1,5 @@
 <?php
-// What the check scripts share. A check gives a line about what it saw, or throws what it did not
-// expect.
+// Helpers of the check scripts. A check returns a line with details, or throws.
 
 declare(strict_types=1);
 
@@ -53,7 +52,7 @@ function answer(array $checks): void
         $where = basename($thrown->getFile()) . ':' . $thrown->getLine();
         $answer = ['ok' => false, 'detail' => "{$thrown->getMessage()} ($where)"];
     }
-    // What a check calls may have set headers of its own, as SoapServer does.
+    // A check may have set headers, as SoapServer does.
     header_remove();
     json($answer);
 }

@@ -1,6 +1,6 @@
 <?php
 
-// Run by `php-cli -r` in the image as it is shipped: its own page, over HTTPS, verified.
+// Run by `php-cli -r` in the shipped image: its own page over verified HTTPS.
 $file = (getenv('XDG_DATA_HOME') ?: '/data') . '/caddy/pki/authorities/local/root.crt';
 for ($tries = 0; $tries < 50 && !is_file($file); $tries++) {
     usleep(100_000);

@@ -1,5 +1,5 @@
 <?php
-// Who serves: read from the kernel, for images without the posix extension.
+// The user of the server, read from the kernel for images without the posix extension.
 
 require __DIR__ . '/lib.php';
 

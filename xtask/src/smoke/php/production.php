@@ -1,5 +1,6 @@
 <?php
-// Settings that PHP's defaults have for development, and the image must have for production.
+// Settings for which PHP's defaults are for development, and which the image must have for
+// production.
 
 require __DIR__ . '/lib.php';
 

@@ -1,6 +1,6 @@
 <?php
-// Asks this image's own server over TLS, trusting the authority that Caddy made for itself and
-// nothing else.
+// Asks this image's own server over TLS, and trusts only the authority that Caddy created for
+// itself.
 
 require __DIR__ . '/lib.php';
 
@@ -56,13 +56,13 @@ answer([
     'roots' => function (): string {
         $places = openssl_get_cert_locations();
         $file = getenv($places['default_cert_file_env']) ?: $places['default_cert_file'];
-        $folder = getenv($places['default_cert_dir_env']) ?: $places['default_cert_dir'];
+        $directory = getenv($places['default_cert_dir_env']) ?: $places['default_cert_dir'];
         if (is_file($file)) {
             $count = substr_count(file_get_contents($file), 'BEGIN CERTIFICATE');
         } else {
-            $count = is_dir($folder) ? count(glob("$folder/*.[0-9]")) : 0;
+            $count = is_dir($directory) ? count(glob("$directory/*.[0-9]")) : 0;
         }
-        expect($count > 0, "found no authorities in `$file` and `$folder`: PHP cannot verify any server on the internet");
-        return "$count authorities in " . (is_file($file) ? $file : $folder);
+        expect($count > 0, "found no authorities in `$file` and `$directory`: PHP cannot verify any server on the internet");
+        return "$count authorities in " . (is_file($file) ? $file : $directory);
     },
 ]);
