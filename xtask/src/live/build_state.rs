@@ -1,5 +1,5 @@
-//! What is known of a build that runs, over all its calls, and what of it is to be shown now. Asks
-//! nobody for the time.
+//! The state of a running build over all its calls, and the part of it to show now. The time is
+//! passed in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -13,14 +13,14 @@ use crate::progress::step_name::StepName;
 use crate::progress::trace::{Event, Trace, VertexState};
 use crate::text::terminal;
 
-/// A step of a Dockerfile, and how far it is.
+/// A step of a Dockerfile, and its progress.
 struct ShownStep {
     targets: Vec<String>,
     label: StepName,
-    /// Its instruction, redacted as that of a forecast.
+    /// Its instruction, redacted as in a forecast.
     shown: String,
     began: Option<Instant>,
-    /// How long it ran, or nothing where it was there.
+    /// Its time, or `None` inside if it was cached.
     ended: Option<Option<f64>>,
 }
 
@@ -45,7 +45,7 @@ fn since(began: Instant, now: Instant) -> f64 {
     now.saturating_duration_since(began).as_secs_f64()
 }
 
-/// Something that runs and is worth a line.
+/// A running vertex that has a line.
 struct Running {
     digest: String,
     began: Instant,
@@ -53,24 +53,24 @@ struct Running {
     detail: String,
 }
 
-/// All that is known.
+/// The state of the build.
 pub(crate) struct BuildState {
     began: Instant,
-    /// Of this call, by digest.
+    /// Steps of this call, by digest.
     steps: BTreeMap<String, ShownStep>,
-    /// What ended in earlier calls.
+    /// Steps that ended in earlier calls.
     before: Vec<ShownStep>,
     running: Vec<Running>,
     past: EarlierSteps,
     counts: (usize, usize),
-    /// What was shown as remaining, and when.
+    /// The last shown remaining time, and when it was shown.
     remaining: Option<(Instant, f64)>,
-    /// The part that is done, and whether that is of the time or of the steps.
+    /// The completed part, and whether it is a part of the time or of the steps.
     part: (f64, bool),
 }
 
 impl BuildState {
-    /// Nothing is known yet.
+    /// Creates an empty state.
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             began: now,
@@ -84,7 +84,7 @@ impl BuildState {
         }
     }
 
-    /// Takes an event in. A line that is to stay comes back, where there is one.
+    /// Adds an event. Returns a line to keep on the screen, if there is one.
     pub(crate) fn take(&mut self, trace: &Trace, event: &Event, now: Instant) -> Option<Stays> {
         if !matches!(event, Event::Line(..)) {
             self.learn(trace, now);
@@ -109,7 +109,7 @@ impl BuildState {
         Some(Stays::Ended { mark: mark(state), text: format!("{:>8}  {heading}", outcome(state)) })
     }
 
-    /// Steps that became known, began or ended.
+    /// Updates steps that became known, started or ended.
     fn learn(&mut self, trace: &Trace, now: Instant) {
         for digest in &trace.order {
             let state = &trace.vertices[digest];
@@ -139,7 +139,7 @@ impl BuildState {
         self.running.retain(|row| trace.vertices.get(&row.digest).is_some_and(|state| state.is_running));
     }
 
-    /// The line of what runs.
+    /// Updates the line of a running vertex.
     fn refresh(&mut self, digest: &str, state: &VertexState, event: &Event, now: Instant) {
         let Some(heading) = heading(state).filter(|_| state.is_running) else { return };
         let at = self.running.iter().position(|row| row.digest == digest).unwrap_or_else(|| {
@@ -159,7 +159,7 @@ impl BuildState {
         }
     }
 
-    /// A call is over; another one may follow, in which what ended is found cached.
+    /// Ends a call. In the next one, finished steps are found cached.
     pub(crate) fn call_is_over(&mut self) {
         let ended = std::mem::take(&mut self.steps).into_values().filter(|step| step.ended.is_some());
         for step in ended {
@@ -172,7 +172,7 @@ impl BuildState {
         self.past.call_is_over();
     }
 
-    /// What is to be shown.
+    /// Returns the view to show.
     pub(crate) fn view(&mut self, forecast: Option<&Forecast>, now: Instant) -> BuildView {
         let elapsed = since(self.began, now);
         let rows = self.running.iter().map(|row| self.row(row, forecast, now)).collect();
@@ -192,7 +192,7 @@ impl BuildState {
         BuildView { elapsed, rows, done, all, part, remaining }
     }
 
-    /// A bar that goes back would say that something was lost.
+    /// Returns the completed part. It never decreases, because that would look like lost work.
     fn part(&mut self, elapsed: f64, remaining: Option<f64>, (done, all): (usize, usize)) -> f64 {
         let part = match remaining {
             Some(remaining) => (elapsed / (elapsed + remaining).max(0.001)).min(0.99),
@@ -207,8 +207,7 @@ impl BuildState {
     fn row(&self, row: &Running, forecast: Option<&Forecast>, now: Instant) -> ScreenRow {
         let step = self.steps.get(&row.digest);
         let predicted = step.and_then(|step| forecast?.of(&step.targets, &step.label));
-        // All clocks go on at the same moment, so there is one drawing a second where nothing else
-        // happens.
+        // All clocks advance at the same moment, so without events there is one redraw per second.
         let seconds = since(self.began, now).floor() - since(self.began, row.began).floor();
         ScreenRow {
             heading: row.heading.clone(),
@@ -218,7 +217,7 @@ impl BuildState {
         }
     }
 
-    /// Steps that count for the time that is left, each once.
+    /// Returns the steps for the remaining time, each once.
     fn predicted(&self, forecast: &Forecast, now: Instant) -> Vec<eta::TimedStep> {
         let mut seen = BTreeSet::new();
         let time = |step: &StepForecast| {
@@ -241,7 +240,7 @@ impl BuildState {
         }
     }
 
-    /// How many steps are done, of how many that are known.
+    /// Returns the number of completed and of known steps.
     fn count(&mut self) -> (usize, usize) {
         if !self.steps.is_empty() {
             let is_done = |step: &&ShownStep| step.ended.is_some() || self.past.has(&step.label);

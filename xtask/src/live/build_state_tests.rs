@@ -1,4 +1,4 @@
-//! Boards, from chunks of BuildKit's stream to views.
+//! Views of chunks of BuildKit's stream.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The display on a terminal: what runs with its time and its last output, and a bar for the whole.
-//! What ended scrolls away above. What is done beside a build, saving and putting back, has one
-//! line. A thread draws, so that clocks go on while BuildKit says nothing, and a step that prints
-//! much is drawn no more often than others.
+//! The live display on a terminal: running steps with their time and last output, and a bar for the
+//! whole build. Completed steps scroll away above. A save or restore has one line. A thread draws,
+//! so that clocks advance while BuildKit is silent, and a step with much output causes no more
+//! redraws than others.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,22 +20,21 @@ use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
 use crate::text::one_line;
 
-/// How often it is drawn.
+/// The interval of redraws.
 const TICK: Duration = Duration::from_millis(100);
-/// How long nothing is drawn after a change of size: while a window is dragged, a terminal may be
-/// ahead of what it tells (tmux 250 ms), and what is drawn for another width than it has cannot be
-/// taken back.
+/// The pause after a change of the terminal's size. While a window is resized, a terminal may be
+/// ahead of the reported size (tmux 250 ms), and output for another width cannot be removed.
 const STILL: Duration = Duration::from_millis(300);
-/// Where a terminal has lost its size, which it had at first.
+/// The size if a terminal no longer reports it.
 const USUAL: Size = Size { columns: 80, lines: 24 };
 
-/// Draws.
+/// Draws the display.
 pub(crate) struct LiveDisplay {
     screen: Arc<Mutex<Screen>>,
     ticker: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
-/// What is shown.
+/// The content of the display.
 enum Shown {
     Build(BuildState),
     SideTask(SideTask),
@@ -59,16 +58,16 @@ impl Shown {
     }
 }
 
-/// What the thread and the events share.
+/// The common state of the thread and the events.
 struct Screen {
     shown: Shown,
     painter: Painter,
-    /// Lines that are to stay.
+    /// Lines to keep above the display.
     above: Vec<String>,
     forecast_slot: SharedForecast,
     color: bool,
     size: Size,
-    /// When the size changed.
+    /// The time of the last change of the size.
     resized: Option<Instant>,
 }
 
@@ -84,7 +83,7 @@ impl Screen {
             if is_over { Vec::new() } else { self.shown.lines(&self.forecast_slot, size, self.color) };
         let above = std::mem::take(&mut self.above);
         if let Some(text) = self.painter.paint(&above, frame, size.columns) {
-            // What is foreign in it was filtered when it became a line.
+            // Foreign text was filtered when it became a line.
             let _ = stdio::stderr().write_all(text.as_bytes());
         }
     }
@@ -95,12 +94,12 @@ fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
 }
 
 impl LiveDisplay {
-    /// A build; nothing is drawn until something happens.
+    /// Creates the display of a build. It draws nothing before the first event.
     pub(crate) fn build(forecast_slot: SharedForecast, color: bool) -> Self {
         Self::new(Shown::Build(BuildState::new(Instant::now())), forecast_slot, color)
     }
 
-    /// What is done beside a build.
+    /// Creates the display of a side task.
     pub(crate) fn aside(what: &str, color: bool) -> Self {
         Self::new(Shown::SideTask(SideTask::new(what, Instant::now())), SharedForecast::default(), color)
     }
@@ -124,7 +123,7 @@ impl LiveDisplay {
         self.ticker = Some((over, thread));
     }
 
-    /// Nothing of it is left on the terminal.
+    /// Removes the display from the terminal.
     fn stop(&mut self) {
         let Some((over, thread)) = self.ticker.take() else { return };
         over.store(true, Ordering::Relaxed);
@@ -164,7 +163,7 @@ impl Watcher for LiveDisplay {
     }
 }
 
-/// A build that an error ends says so on a clean terminal.
+/// A failed build prints its error on a clean terminal.
 impl Drop for LiveDisplay {
     fn drop(&mut self) {
         self.stop();

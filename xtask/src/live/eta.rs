@@ -1,38 +1,35 @@
-//! How long a build still takes: from what was foreseen, corrected by what has happened since.
-//! Pure.
+//! The remaining time of a build: from the forecast, corrected by the progress. Pure.
 
-/// How far a step is.
+/// The progress of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum At {
-    /// It has not begun.
+    /// Not started.
     Waiting,
-    /// It has been running for so many seconds.
+    /// Running for this many seconds.
     Running(f64),
-    /// It ran for so many seconds.
+    /// Ran for this many seconds.
     Ran(f64),
-    /// It was there.
     Cached,
 }
 
-/// A step of which it is known how long it takes.
+/// A step with an expected time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct TimedStep {
-    /// What it takes, in seconds, as far as was foreseen.
+    /// Its expected time in seconds.
     pub expected: f64,
-    /// How far it is.
+    /// Its progress.
     pub at: At,
 }
 
-/// A machine is taken for slower or faster than it was by what this many seconds of work and more
-/// have shown.
+/// The number of seconds of work after which the speed of the machine is corrected.
 const PRIOR: f64 = 10.0;
 
-/// Seconds that are left of a build that was foreseen to take `whole` seconds and has been running
-/// for `elapsed`.
+/// Returns the remaining seconds of a build that was expected to take `whole` seconds and has been
+/// running for `elapsed`.
 ///
-/// Steps run side by side, so their times do not add up: what is left of them counts in proportion,
-/// as all of them together count for the whole. It is never less than what the longest running step
-/// still takes.
+/// Steps run in parallel, so their times don't add up. The remaining part counts in proportion to
+/// the total of all steps. The result is never less than the remaining time of the longest running
+/// step.
 pub(crate) fn remaining(whole: f64, elapsed: f64, steps: &[TimedStep]) -> f64 {
     let work: f64 = steps.iter().map(|step| step.expected).sum();
     if work <= 0.0 {
@@ -50,7 +47,7 @@ pub(crate) fn remaining(whole: f64, elapsed: f64, steps: &[TimedStep]) -> f64 {
     longest.max(all * whole / work)
 }
 
-/// How slow the machine is today: above 1, what has ended took longer than foreseen.
+/// Returns the slowness of the machine: above 1 if completed steps took longer than expected.
 fn pace(steps: &[TimedStep]) -> f64 {
     let ran = steps.iter().filter_map(|step| match step.at {
         At::Ran(seconds) => Some((seconds, step.expected)),
@@ -60,10 +57,10 @@ fn pace(steps: &[TimedStep]) -> f64 {
     (took / expected).clamp(0.5, 2.0)
 }
 
-/// Half of a correction is shown after so many seconds.
+/// The number of seconds after which half of a correction is shown.
 const HALF: f64 = 2.0;
 
-/// What is shown of it: counting down by itself, and drawn to what is known now, without a jump.
+/// Returns the displayed time, which counts down and approaches the known one without a jump.
 pub(crate) fn settled(shown: Option<f64>, passed: f64, known: f64) -> f64 {
     let Some(shown) = shown else { return known.max(0.0) };
     let counted = (shown - passed).max(0.0);

@@ -1,4 +1,4 @@
-//! What is foreseen, said before what comes of it.
+//! The forecast line, printed before the outcome.
 
 use super::SharedForecast;
 use crate::forecast::Forecast;
@@ -7,15 +7,15 @@ use crate::progress::trace::{Event, Trace};
 use crate::report::forecast;
 use crate::text::terminal;
 
-/// Says what is foreseen as soon as that is known. What tells of cached steps, and of the export
-/// after them, waits for that as long as no step runs.
+/// Prints the forecast as soon as it is known. Events of cached steps, and of the export after
+/// them, wait for it while no step runs.
 pub(super) struct ForecastHeader {
     shown: Box<dyn Watcher>,
     forecast_slot: SharedForecast,
     is_said: bool,
     /// Whether a step ran.
     did_run: bool,
-    /// What waits.
+    /// The waiting events.
     waiting: Vec<Event>,
 }
 
@@ -45,7 +45,7 @@ impl Watcher for ForecastHeader {
             _ => None,
         };
         self.did_run |= vertex.is_some_and(|vertex| !vertex.is_internal() && !vertex.cached);
-        // All steps are cached where an image is exported and none ran.
+        // All steps are cached if an image is exported and none ran.
         let waits = vertex.is_some_and(|vertex| vertex.cached || vertex.name.starts_with("exporting"));
         if waits && !self.is_said && !self.did_run {
             self.waiting.push(event.clone());
@@ -90,7 +90,7 @@ mod tests {
         }
     }
 
-    /// What is shown of a cached step and, where `second` says how it ended, another one.
+    /// Returns the text of a cached step, and with `second` that of another ended one.
     fn shown(forecast_slot: &SharedForecast, second: Option<String>) -> Vec<String> {
         let lines = Rc::new(RefCell::new(Vec::new()));
         let mut watcher =

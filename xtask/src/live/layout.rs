@@ -1,5 +1,5 @@
-//! What a terminal shows of a build that runs: a line for each running step, and a bar for the
-//! whole. From values to lines, none as wide as the terminal.
+//! The layout of a running build on a terminal: a line for each running step, and a bar for the
+//! whole build. From values to lines, all narrower than the terminal.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -7,52 +7,51 @@ use super::lines::paint;
 use crate::host::Size;
 use crate::text::clock;
 
-/// Something that runs.
+/// A running step.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ScreenRow {
     /// Its stage and instruction.
     pub heading: String,
-    /// How long it has been running.
+    /// The time since its start in seconds.
     pub seconds: f64,
-    /// How long it is expected to run.
+    /// The expected time.
     pub expected: Option<f64>,
-    /// Its last output, or the bytes that it moves.
+    /// Its last output, or the transferred bytes.
     pub detail: String,
 }
 
 /// A build at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct BuildView {
-    /// How long it has been running.
+    /// The time since its start in seconds.
     pub elapsed: f64,
-    /// What runs, in the order in which it began.
+    /// Running steps, in the order of their start.
     pub rows: Vec<ScreenRow>,
-    /// Steps that are done.
+    /// The number of completed steps.
     pub done: usize,
-    /// Steps that are known.
+    /// The number of known steps.
     pub all: usize,
-    /// How much of it is done, from 0 to 1: of its time where that is foreseen, else of its steps.
+    /// The completed part from 0 to 1: of the expected time if known, else of the steps.
     pub part: f64,
-    /// Seconds that it is foreseen to take still.
+    /// The expected remaining seconds.
     pub remaining: Option<f64>,
 }
 
-/// A line that stays when what it tells of is over.
+/// A line that is kept on the screen.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Stays {
-    /// A step, with its mark and that one's colour.
+    /// A step, with its mark and the color of the mark.
     Ended {
-        /// The mark.
         mark: (&'static str, &'static str),
-        /// What is said of the step.
+        /// The text of the step.
         text: String,
     },
-    /// A warning, which is shown whole.
+    /// A warning, shown completely.
     Warning(String),
 }
 
 impl Stays {
-    /// Its line.
+    /// Returns the line.
     pub(crate) fn line(&self, size: Size, color: bool) -> String {
         match self {
             Self::Ended { mark: (mark, code), text } => {
@@ -63,17 +62,17 @@ impl Stays {
     }
 }
 
-/// Below this width there is no room for expected times.
+/// The width below which expected times are left out.
 const NARROW: usize = 50;
-/// A detail of this width and less goes before its heading.
+/// The width up to which a detail has precedence over its heading.
 const SHORT: usize = 20;
-/// No bar is wider.
+/// The maximum width of the bar.
 const WIDEST_BAR: usize = 40;
-/// No bar is narrower, else there is none.
+/// The minimum width of the bar, below which there is none.
 const NARROWEST_BAR: usize = 8;
 
-/// The lines of a view. One column stays free, since a terminal may break a line that fills it; of
-/// its height, at least half.
+/// Returns the lines of a view. One column stays free, because a terminal may wrap a full line, and
+/// at least half of the height.
 pub(crate) fn lines(view: &BuildView, size: Size, color: bool) -> Vec<String> {
     let width = size.columns.saturating_sub(1);
     let most = (size.lines / 2).max(2) - 1;
@@ -88,12 +87,12 @@ pub(crate) fn lines(view: &BuildView, size: Size, color: bool) -> Vec<String> {
     lines
 }
 
-/// The line of something that is done beside a build.
+/// Returns the line of a side task.
 pub(crate) fn line(row: &ScreenRow, size: Size, color: bool) -> String {
     timed(row, size.columns.saturating_sub(1), false, color)
 }
 
-/// ` 0:12 of 0:40 php: RUN make | its last output`.
+/// Returns ` 0:12 of 0:40 php: RUN make | its last output`.
 fn timed(row: &ScreenRow, width: usize, has_expected: bool, color: bool) -> String {
     let mut time = format!("{:>5}", clock(row.seconds));
     if has_expected {
@@ -110,7 +109,7 @@ fn timed(row: &ScreenRow, width: usize, has_expected: bool, color: bool) -> Stri
     let rest = room.saturating_sub(detail + 3);
     let at_most = match detail {
         0 => room,
-        // Bytes are shown whole.
+        // Bytes are shown completely.
         1..=SHORT => rest.max(room / 3),
         _ => rest.max(room * 3 / 5),
     };
@@ -124,7 +123,7 @@ fn timed(row: &ScreenRow, width: usize, has_expected: bool, color: bool) -> Stri
     format!("{} {heading}{}", paint(&time, "1", color), paint(&detail, "2", color && !detail.is_empty()))
 }
 
-/// ` 1:12 [=======>       ] 45% about 1:30 left, 3 of 26 steps`.
+/// Returns ` 1:12 [=======>       ] 45% about 1:30 left, 3 of 26 steps`.
 fn whole(view: &BuildView, width: usize, color: bool) -> String {
     let time = format!("{:>5} ", clock(view.elapsed));
     let steps = match view.all {
@@ -143,7 +142,7 @@ fn whole(view: &BuildView, width: usize, color: bool) -> String {
     format!("{time}[{}]{rest}", paint(&bar(view.part, room), "36", color))
 }
 
-/// What is left, no more exact than it can be known.
+/// Returns the remaining time, rounded to its precision.
 fn ahead(seconds: f64) -> String {
     let step = if seconds >= 60.0 { 5.0 } else { 1.0 };
     let seconds = (seconds / step).round() * step;
@@ -162,7 +161,7 @@ fn bar(part: f64, width: usize) -> String {
     format!("{:<width$}", format!("{}{head}", "=".repeat(full)))
 }
 
-/// The beginning of a text, as many columns of it as there are.
+/// Truncates a text to this many columns.
 pub(crate) fn cut(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();

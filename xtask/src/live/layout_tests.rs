@@ -1,4 +1,4 @@
-//! Views at several widths.
+//! Views with several widths.
 
 use crate::live::layout::*;
 

@@ -1,4 +1,4 @@
-//! What is said of a step, however it is shown.
+//! The texts of a step, for every kind of display.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::progress::transfers::Bytes;
 use crate::text::size::show;
 use crate::text::{one_line, seconds, terminal, without_mount_flags};
 
-/// Fewer bytes than this are no news.
+/// The minimum number of bytes that is shown.
 const NEWS: u64 = 1_000_000;
 
-/// Where a step belongs: its stage, with its target where stages of two targets have no name.
+/// Returns the place of a step: its stage, with its target if stages of two targets have no name.
 pub(crate) fn place(label: &StepName) -> String {
     let place = match &label.target {
         Some(target) if label.stage.starts_with("stage-") => format!("{target} {}", label.stage),
@@ -22,13 +22,13 @@ pub(crate) fn place(label: &StepName) -> String {
     terminal::plain(&place)
 }
 
-/// What is in front of a step's output.
+/// Returns the prefix of a step's output.
 pub(crate) fn prefix(state: &VertexState) -> String {
     state.label.as_ref().map(place).unwrap_or_default()
 }
 
-/// Steps of Dockerfiles and exports; BuildKit's own errands are worth a line where they move
-/// something.
+/// Returns the heading of a step of a Dockerfile or an export. BuildKit's internal steps have one
+/// only if they transfer data.
 pub(crate) fn heading(state: &VertexState) -> Option<String> {
     let moves = || state.transfers.bytes().is_some_and(|bytes| bytes.current >= NEWS);
     match &state.label {
@@ -43,7 +43,7 @@ pub(crate) fn heading(state: &VertexState) -> Option<String> {
     }
 }
 
-/// `12.3 MB of 45.1 MB`.
+/// Returns `12.3 MB of 45.1 MB`.
 pub(crate) fn bytes(bytes: Bytes) -> String {
     match bytes.total {
         Some(total) if total > bytes.current => format!("{} of {}", show(bytes.current), show(total)),
@@ -51,7 +51,7 @@ pub(crate) fn bytes(bytes: Bytes) -> String {
     }
 }
 
-/// How a step ended: its time, and the bytes that it moved.
+/// Returns the result of a step: its time, and the transferred bytes.
 pub(crate) fn outcome(state: &VertexState) -> String {
     if state.has_failed() {
         return "failed".into();
@@ -68,7 +68,7 @@ pub(crate) fn outcome(state: &VertexState) -> String {
     }
 }
 
-/// One character for the same, and its colour.
+/// Returns the mark of the result, and its color.
 pub(crate) fn mark(state: &VertexState) -> (&'static str, &'static str) {
     match (state.error.is_empty(), state.cached) {
         (false, _) => ("✗", "31"),
@@ -77,13 +77,13 @@ pub(crate) fn mark(state: &VertexState) -> (&'static str, &'static str) {
     }
 }
 
-/// A text in a colour, where colours are wanted.
+/// Returns a text in a color, if colors are on.
 pub(crate) fn paint(text: &str, code: &str, color: bool) -> String {
     if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// Steps that an earlier call of the same build brought to an end, and when they began: where the
-/// next one finds them cached, or is told of that very run once more, it was said already.
+/// Steps that ended in an earlier call of the same build, and their start times. If the next call
+/// finds them cached, or replays the same run, it was printed already.
 #[derive(Debug, Default)]
 pub(crate) struct EarlierSteps {
     now: BTreeMap<StepName, Option<Timestamp>>,
@@ -91,25 +91,25 @@ pub(crate) struct EarlierSteps {
 }
 
 impl EarlierSteps {
-    /// A step ended.
+    /// Records the end of a step.
     pub(crate) fn ended(&mut self, state: &VertexState) {
         if let Some(label) = state.label.as_ref().filter(|_| state.error.is_empty()) {
             self.now.insert(label.clone(), state.started);
         }
     }
 
-    /// Whether what becomes of a step is news.
+    /// Returns whether an event of a step is new.
     pub(crate) fn is_news(&self, state: &VertexState) -> bool {
         let before = state.label.as_ref().and_then(|label| self.before.get(label));
         before.is_none_or(|began| !state.cached && *began != state.started)
     }
 
-    /// A call is over.
+    /// Ends a call.
     pub(crate) fn call_is_over(&mut self) {
         self.before.append(&mut self.now);
     }
 
-    /// Whether an earlier call brought it to an end.
+    /// Returns whether it ended in an earlier call.
     pub(crate) fn has(&self, label: &StepName) -> bool {
         self.before.contains_key(label)
     }
@@ -120,14 +120,14 @@ pub(crate) mod tests {
     use super::*;
     use crate::progress::trace::{Event, Trace};
 
-    /// A trace of one target `app`, and the events of these chunks.
+    /// Returns a trace of one target `app`, and the events of these chunks.
     pub(crate) fn events(trace: &mut Trace, chunks: &[&str]) -> Vec<Event> {
         let chunk =
             |json: &&str| serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"));
         chunks.iter().flat_map(|json| trace.apply(&chunk(json))).collect()
     }
 
-    /// A vertex that began at second `from`, and ended at second `to` where there is one.
+    /// Returns a vertex that started at second `from`, and ended at second `to` if there is one.
     pub(crate) fn vertex(digest: &str, name: &str, from: u32, to: Option<u32>) -> String {
         let to = to.map(|to| format!(r#","completed":"2026-11-22T12:00:{to:02}Z""#)).unwrap_or_default();
         format!(
@@ -135,7 +135,7 @@ pub(crate) mod tests {
         )
     }
 
-    /// What a vertex printed.
+    /// Returns an output of a vertex.
     pub(crate) fn log(digest: &str, text: &str) -> String {
         let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
         format!(r#"{{"logs":[{{"vertex":"{digest}","data":"{data}"}}]}}"#)

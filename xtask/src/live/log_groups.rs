@@ -1,6 +1,6 @@
-//! Plain lines for a CI that folds parts of its log, GitHub and GitLab. Folds stand one after the
-//! other, and steps run side by side: the step that began first is shown as it goes, the others
-//! wait with what they print, in a file where that is much. Nothing is left out.
+//! Plain lines for CIs with folds in their logs, GitHub and GitLab. Folds are sequential, and steps
+//! run in parallel: the step that started first is shown live, and the output of the others waits,
+//! in a file if it is large. All output is shown in the end.
 
 use std::collections::VecDeque;
 use std::io::{self, Seek, Write};
@@ -16,27 +16,27 @@ use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
 use crate::text::terminal;
 
-/// How much of a waiting step's output is kept in memory.
+/// The size of a waiting step's output in memory.
 const IN_MEMORY: usize = 256 * 1024;
 
-/// How a CI is told of a fold.
+/// The fold format of a CI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// `::group::`, closed at first.
+    /// `::group::`, collapsed at first.
     GitHub,
-    /// `section_start`, open at first where that is not asked for otherwise.
+    /// `section_start`, expanded by default.
     GitLab,
 }
 
 impl Style {
-    /// The style of the CI that this runs in.
+    /// Returns the format of the current CI.
     pub(crate) fn of(host: &Host) -> Option<Self> {
         let is = |name: &str| host.var(name) == Some("true");
         is("GITHUB_ACTIONS").then_some(Self::GitHub).or_else(|| is("GITLAB_CI").then_some(Self::GitLab))
     }
 }
 
-/// A fold's name and where it stands in time, for GitLab.
+/// A fold's name and times, for GitLab.
 struct Marks {
     style: Style,
     /// Names are unique in a job, which may have several builds.
@@ -68,18 +68,18 @@ impl Marks {
     }
 }
 
-/// How a step ended.
+/// The end of a step.
 struct End {
     at: i64,
     outcome: String,
     has_failed: bool,
-    /// Its last lines, where it failed.
+    /// Its last lines, if it failed.
     tail: Vec<String>,
 }
 
-/// A step with its output, waiting to be shown or being shown.
+/// A waiting or shown step with its output.
 struct Block {
-    /// The vertex; none where it is a line of its own.
+    /// The vertex; empty for a single line.
     digest: String,
     number: usize,
     heading: String,
@@ -100,7 +100,7 @@ pub(crate) struct LogGroups {
 }
 
 impl LogGroups {
-    /// Folds of that style; `now` is the time.
+    /// Creates folds in this format. `now` is the time.
     pub(crate) fn new(style: Style, color: bool, now: Timestamp) -> Self {
         let marks = Marks { style, first: now.as_second() };
         let (began, past) = (Instant::now(), EarlierSteps::default());
@@ -151,7 +151,7 @@ impl LogGroups {
         self.advance(out)
     }
 
-    /// A line of its own, in its turn.
+    /// Adds a single line in order.
     fn note(&mut self, line: String, now: i64) {
         let block = self.push("", line, now);
         block.end = Some(End { at: now, outcome: String::new(), has_failed: false, tail: Vec::new() });
@@ -170,8 +170,7 @@ impl LogGroups {
         }
     }
 
-    /// Shows what is to be shown by now: all that ended, in the order in which it began, and the
-    /// first that runs.
+    /// Shows all completed steps in the order of their start, and the first running one.
     fn advance(&mut self, out: &mut dyn Write) -> io::Result<()> {
         while let Some(mut block) = self.blocks.pop_front() {
             if block.digest.is_empty() {
@@ -191,7 +190,7 @@ impl LogGroups {
         Ok(())
     }
 
-    /// A failed step's lines are in no fold that is closed.
+    /// The lines of a failed step are not in a collapsed fold.
     fn finish(&self, block: &mut Block, out: &mut dyn Write) -> io::Result<()> {
         let Some(end) = block.end.take() else { return Ok(()) };
         let is_folded = block.is_open || !(end.has_failed || block.is_silent());
@@ -209,7 +208,7 @@ impl LogGroups {
         Ok(())
     }
 
-    /// The call is over: what never ended is shown as far as it came.
+    /// Ends a call and shows unfinished steps.
     fn close(&mut self, now: i64, out: &mut dyn Write) -> io::Result<()> {
         for block in self.blocks.iter_mut().filter(|block| block.end.is_none()) {
             let outcome = "stopped".to_owned();

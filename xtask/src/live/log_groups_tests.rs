@@ -1,4 +1,4 @@
-//! Folds, from chunks of BuildKit's stream to lines.
+//! Folds of chunks of BuildKit's stream.
 
 use crate::live::lines::tests::{events, log, vertex};
 use crate::live::log_groups::*;
@@ -57,7 +57,7 @@ fn a_failed_step_is_printed_again_below_its_fold() {
     let end = "  php | broken\n::endgroup::\nphp: RUN make: failed\n  | broken\n";
     let shown_there = shown(Style::GitHub, &chunks);
     assert!(shown_there.ends_with(end), "{shown_there}");
-    // GitLab's sections are open where nobody closes them.
+    // GitLab's sections are expanded unless they are collapsed explicitly.
     assert!(shown(Style::GitLab, &chunks).ends_with("\nphp: RUN make: failed\n"));
 }
 

@@ -1,6 +1,5 @@
-//! Showing a build while it runs, on stderr: drawn on a terminal ([`terminal`]), line by line
-//! elsewhere ([`plain`]), folded where a CI folds ([`log_groups`]). One watcher sees all the calls
-//! of a build.
+//! The display of a running build on stderr: drawn on a terminal ([`terminal`]), otherwise line by
+//! line ([`plain`]), with folds in a CI ([`log_groups`]). One watcher sees all calls of a build.
 
 pub(crate) mod build_state;
 pub(crate) mod display;
@@ -26,21 +25,21 @@ use crate::session::Session;
 use crate::text::output;
 use forecast_header::ForecastHeader;
 
-/// What is foreseen of the build; it comes while the build begins, or never.
+/// The forecast of the build, which arrives while the build starts, or never.
 pub(crate) type SharedForecast = Arc<ForecastSlot>;
 
-/// A forecast, and one that comes before it: asking what the builder holds takes as long as a build
-/// of which all is cached.
+/// A confirmed forecast, and a provisional one before it: the query of the builder takes as long as
+/// a build in which everything is cached.
 #[derive(Debug, Default)]
 pub(crate) struct ForecastSlot {
-    /// What is foreseen.
+    /// The confirmed forecast.
     pub confirmed: OnceLock<Forecast>,
-    /// The same if the builder has dropped nothing; a build that is over before, and ran no step,
-    /// has proven it.
+    /// The forecast if the builder has removed nothing. A build that ends before, without running a
+    /// step, confirms it.
     pub provisional: OnceLock<Forecast>,
 }
 
-/// The watcher that the options and the terminal ask for.
+/// Returns the watcher for the options and the terminal.
 pub(crate) fn watcher(session: &Session, forecast_slot: SharedForecast) -> Box<dyn Watcher> {
     let host = &session.host;
     let color = session.color(host.stderr_is_terminal);
@@ -58,8 +57,8 @@ pub(crate) fn watcher(session: &Session, forecast_slot: SharedForecast) -> Box<d
     Box::new(ForecastHeader::new(shown, forecast_slot))
 }
 
-/// For what is done beside a build, which was said in a line already: how long it takes, and its
-/// bytes, where a terminal can be drawn upon.
+/// Returns the watcher of a side task, which already has a line: shows its time and bytes on a
+/// terminal that can be drawn on.
 pub(crate) fn side_task(session: &Session, what: &str) -> Box<dyn Watcher> {
     let host = &session.host;
     match session.globals.progress {
@@ -70,14 +69,14 @@ pub(crate) fn side_task(session: &Session, what: &str) -> Box<dyn Watcher> {
     }
 }
 
-/// Shows nothing; also used where a call is no build of the user's.
+/// Shows nothing. Also used for calls that are not the user's build.
 pub struct Quiet;
 
 impl Watcher for Quiet {
     fn event(&mut self, _: &Trace, _: &Event) {}
 }
 
-/// Passes BuildKit's stream through, redacted.
+/// Passes BuildKit's stream on, redacted.
 struct RawJson(Redactor);
 
 impl Watcher for RawJson {

@@ -1,4 +1,4 @@
-//! A line when a step starts and ends, and its output in between, with its stage in front.
+//! Prints a line when a step starts and ends, and its output with the stage as prefix.
 
 use std::io::Write;
 
@@ -15,7 +15,7 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    /// Prints the steps' own colours, or none.
+    /// Prints the steps' own colors, or none.
     pub(crate) fn new(color: bool) -> Self {
         Self { color, past: EarlierSteps::default() }
     }

@@ -1,5 +1,5 @@
-//! Calls that are no build of the user's: layers and cache mounts that are saved, pushed, fetched
-//! and put back. One line, with all their bytes.
+//! Calls that are not the user's build: saved, pushed, pulled and restored layers and cache mounts.
+//! One line, with all their bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,22 +10,22 @@ use super::lines::bytes;
 use crate::progress::trace::{Event, Trace};
 use crate::progress::transfers::Bytes;
 
-/// What is known of it.
+/// The state of a side task.
 pub(crate) struct SideTask {
     what: String,
     began: Instant,
     detail: String,
-    /// Bytes on another way than BuildKit's, by now and in all.
+    /// Bytes that are not in BuildKit's stream: transferred and total.
     carried: Option<(Arc<AtomicU64>, Option<u64>)>,
 }
 
 impl SideTask {
-    /// It begins.
+    /// Starts the task.
     pub(crate) fn new(what: &str, now: Instant) -> Self {
         Self { what: what.to_owned(), began: now, detail: String::new(), carried: None }
     }
 
-    /// Takes an event in.
+    /// Adds an event.
     pub(crate) fn take(&mut self, trace: &Trace, event: &Event) {
         if !matches!(event, Event::Progress(_)) {
             return;
@@ -38,12 +38,12 @@ impl SideTask {
         }
     }
 
-    /// Bytes are counted there from now on.
+    /// Uses this counter of bytes from now on.
     pub(crate) fn carried(&mut self, bytes: Arc<AtomicU64>, total: Option<u64>) {
         self.carried = Some((bytes, total));
     }
 
-    /// What is shown.
+    /// Returns the line to show.
     pub(crate) fn row(&self, now: Instant) -> ScreenRow {
         let carried = self.carried.as_ref().map(|(now, total)| (now.load(Ordering::Relaxed), *total));
         let carried = carried.filter(|(current, _)| *current > 0);

@@ -1,5 +1,5 @@
-//! From lines to what a terminal is sent: the lines of before are written over, not wiped, so
-//! nothing flickers; other lines go above them and stay.
+//! Turns lines into terminal output. The previous lines are overwritten instead of cleared, so
+//! nothing flickers. Other lines are inserted above them.
 
 use std::fmt::Write;
 
@@ -7,17 +7,17 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::text::terminal;
 
-/// What stands on the terminal.
+/// The current content of the terminal.
 #[derive(Debug, Default)]
 pub(crate) struct Painter {
-    /// The width of each line that was drawn, and of the terminal then.
+    /// The width of each drawn line, and of the terminal at that time.
     drawn: (Vec<usize>, usize),
     last: Vec<String>,
 }
 
 impl Painter {
-    /// What makes the terminal, now so wide, show `frame` in place of the last one, with `above`
-    /// above it; nothing where it shows that.
+    /// Returns the output that makes a terminal of this width show `frame` in place of the last
+    /// one, with `above` above it; empty if it already does.
     pub(crate) fn paint(&mut self, above: &[String], frame: Vec<String>, columns: usize) -> Option<String> {
         let is_resized = self.drawn.1 != columns && !self.drawn.0.is_empty();
         if above.is_empty() && frame == self.last && !is_resized {
@@ -25,7 +25,7 @@ impl Painter {
         }
         let up = self.height(columns);
         let mut out = back(up);
-        // Lines that a narrower terminal broke must go as a whole.
+        // Lines that a narrower terminal wrapped must be removed completely.
         if is_resized {
             out.push_str(&wipe(up));
         }
@@ -33,27 +33,27 @@ impl Painter {
             let _ = write!(out, "{line}\x1b[K\r\n");
         }
         out.push_str(&wipe(up.saturating_sub(above.len() + frame.len())));
-        // Where somebody typed.
+        // Removes typed characters.
         out.push_str("\x1b[K");
         self.drawn = (frame.iter().map(|line| terminal::plain(line).width()).collect(), columns);
         self.last = frame;
         Some(out)
     }
 
-    /// How many lines the last frame takes now. Most terminals break lines that no longer fit when
-    /// they are made narrower.
+    /// Returns the current number of lines of the last frame. Most terminals wrap long lines when
+    /// they become narrower.
     fn height(&self, columns: usize) -> usize {
         self.drawn.0.iter().map(|width| width.div_ceil(columns.max(1)).max(1)).sum()
     }
 }
 
-/// To the beginning of the line so many lines above.
+/// Returns the sequence that moves up by this many lines.
 fn back(lines: usize) -> String {
     if lines > 0 { format!("\r\x1b[{lines}A") } else { "\r".into() }
 }
 
-/// Empties so many lines and stays at the first. One by one, since some terminals keep what
-/// `\x1b[J` empties from their first line on.
+/// Returns the sequence that clears this many lines and stays at the first. One by one, because
+/// some terminals keep the first line that `\x1b[J` clears.
 fn wipe(lines: usize) -> String {
     if lines > 0 { "\x1b[2K\x1b[B".repeat(lines) + &back(lines) } else { String::new() }
 }

@@ -1,4 +1,4 @@
-//! What `builder status` says of a builder.
+//! The output of `builder status`.
 
 use std::fmt::Write as _;
 
@@ -9,25 +9,24 @@ use crate::engine::disk_usage::Record;
 use crate::json::SCHEMA;
 use crate::text::size;
 
-/// A builder as it is. Its JSON is for other tools.
+/// The state of a builder. Its JSON is for other tools.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct BuilderReport {
-    /// Version of the document.
+    /// The version of the document.
     pub schema: u32,
-    /// Its name.
     pub name: String,
-    /// Whether `builder up` made it.
+    /// Whether `builder up` created it.
     pub made_by_xtask: bool,
-    /// Whether builds use it where none is named.
+    /// Whether it is the default for builds.
     pub chosen: bool,
-    /// As buildx has it; absent where there is none of that name.
+    /// Its state in buildx; missing if it doesn't exist.
     #[serde(flatten)]
     pub instance: Option<Instance>,
-    /// All that it holds, in bytes; absent where it is not up.
+    /// The size of its cache in bytes; missing if it doesn't run.
     pub bytes: Option<u64>,
     /// Its cache mounts, largest first.
     pub mounts: Vec<Mount>,
-    /// Why something could not be asked.
+    /// Failed queries.
     pub warnings: Vec<String>,
 }
 
@@ -36,13 +35,12 @@ pub(crate) struct BuilderReport {
 pub(crate) struct Mount {
     /// Namespace and id.
     pub id: String,
-    /// Where it was mounted when it was made.
+    /// Its target when it was created.
     pub target: String,
-    /// Its size.
     pub bytes: u64,
 }
 
-/// The cache mounts among a builder's records, largest first.
+/// Returns the cache mounts among a builder's records, largest first.
 pub(crate) fn mounts(records: &[Record]) -> Vec<Mount> {
     let mount = |record: &Record| {
         let id = record.mount_id()?.trim_start_matches('/').to_owned();
@@ -54,7 +52,7 @@ pub(crate) fn mounts(records: &[Record]) -> Vec<Mount> {
 }
 
 impl BuilderReport {
-    /// A builder and what it holds.
+    /// Creates the report of a builder.
     pub(crate) fn new(name: &str, instance: Option<Instance>) -> Self {
         Self {
             schema: SCHEMA,
@@ -68,7 +66,7 @@ impl BuilderReport {
         }
     }
 
-    /// For people.
+    /// Returns the report as text.
     pub(crate) fn text(&self) -> String {
         let name = &self.name;
         let Some(instance) = &self.instance else {

@@ -1,4 +1,4 @@
-//! A build beside the earlier ones of the same targets.
+//! Compares a build with earlier ones of the same targets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,26 +6,26 @@ use super::sparkline::{self, median};
 use crate::outcome::{BuildReport, BuildResult, MountReport, StepReport};
 use crate::text::seconds;
 
-/// So many earlier builds are looked at: what is older was another project.
+/// The number of compared builds. Older ones were of a different project.
 const LAST: usize = 20;
 
-/// What the earlier ones tell.
+/// The result of the comparison.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Comparison {
-    /// How many came to the same: built, or cached.
+    /// The number of builds with the same result: built, or cached.
     pub alike: usize,
-    /// How long those took, the middle of them.
+    /// The median of their times.
     pub median: Option<f64>,
-    /// How long all took that came to an end, this one last where it did.
+    /// The times of all completed builds, with this one last if it completed.
     pub times: Vec<f64>,
-    /// The one before: its id, its result, its time.
+    /// The previous build: its id, its result, its time.
     pub previous: Option<(String, BuildResult, f64)>,
     usual: BTreeMap<(String, String), f64>,
     sizes: BTreeMap<(String, String), u64>,
 }
 
 impl Comparison {
-    /// `builds` has every report, the oldest first; this one may be among them.
+    /// Compares a report. `builds` has every report, the oldest first, and may include this one.
     pub(crate) fn of<'a>(report: &BuildReport, builds: impl Iterator<Item = &'a BuildReport>) -> Self {
         let targets = targets(report);
         let mut earlier: Vec<&BuildReport> =
@@ -45,12 +45,12 @@ impl Comparison {
         }
     }
 
-    /// The times as bars; empty where there are not two.
+    /// Returns the times as bars; empty for fewer than two.
     pub(crate) fn line(&self) -> String {
         if self.times.len() > 1 { sparkline::line(&self.times) } else { String::new() }
     }
 
-    /// The bars in words.
+    /// Returns the bars in words.
     pub(crate) fn spoken(&self) -> String {
         let extreme = |pick: fn(f64, f64) -> f64| {
             self.times.iter().copied().reduce(pick).map_or(String::new(), seconds)
@@ -64,23 +64,23 @@ impl Comparison {
         )
     }
 
-    /// How long a step took when it ran before, the middle of those times.
+    /// Returns the median of a step's earlier times.
     pub(crate) fn usual(&self, step: &StepReport) -> Option<f64> {
         self.usual.get(&(step.stage.clone(), step.instruction.clone())).copied()
     }
 
-    /// What a mount had when a build last told.
+    /// Returns the last reported size of a mount.
     pub(crate) fn size_before(&self, mount: &MountReport) -> Option<u64> {
         self.sizes.get(&(mount.id.clone(), mount.target.clone())).copied()
     }
 }
 
-/// The names of a build's targets, whatever their order.
+/// Returns the sorted names of a build's targets.
 pub(crate) fn targets(report: &BuildReport) -> BTreeSet<&str> {
     report.targets.iter().map(|target| target.name.as_str()).collect()
 }
 
-/// Whether a build came to its images: how long another took says nothing.
+/// Returns whether a build completed. The time of another one is meaningless.
 pub(crate) fn is_done(report: &BuildReport) -> bool {
     matches!(report.result, BuildResult::Built | BuildResult::Cached)
 }

@@ -1,4 +1,4 @@
-//! One build on a terminal: what it came to, its steps on a line of time, why they ran, its mounts.
+//! One build on a terminal: its result, its steps on a time line, their reasons, its mounts.
 
 use std::fmt::Write;
 
@@ -7,12 +7,12 @@ use super::timeline::TimelineRow;
 use super::view::{ReportView, instruction};
 use crate::text::{one_line, seconds, terminal};
 
-/// How wide the line of time is, in characters.
+/// The width of the time line in characters.
 const BAR: usize = 24;
-/// How wide a step's text may be.
+/// The maximum width of a step's text.
 const TEXT: usize = 72;
 
-/// All of it.
+/// Returns the whole text.
 pub(crate) fn text(story: &ReportView<'_>) -> String {
     let mut text = format!("{}: {}\n", story.report.build, story.headline());
     let facts = story.facts();
@@ -65,7 +65,7 @@ fn step(story: &ReportView<'_>, row: &TimelineRow<'_>) -> String {
     format!("    {mark} {began:>9}  {:>9}  {usual:>9}  {bar}{label}", seconds(row.step.seconds))
 }
 
-/// A step's place on the line of time.
+/// Returns a step's bar on the time line.
 fn bar(row: &TimelineRow<'_>, span: f64) -> String {
     let Some((from, to)) = place(row, span) else { return "·".repeat(BAR) };
     #[expect(
@@ -80,7 +80,7 @@ fn bar(row: &TimelineRow<'_>, span: f64) -> String {
     format!("{}{}{}", "·".repeat(from), "━".repeat(to - from), "·".repeat(BAR - to))
 }
 
-/// Where a step begins and ends, as parts of the whole; nothing for one that did not run.
+/// Returns the start and the end of a step as parts of the whole, or `None` if it did not run.
 pub(crate) fn place(row: &TimelineRow<'_>, span: f64) -> Option<(f64, f64)> {
     let started = row.step.started.filter(|_| span > 0.0 && span.is_finite())?;
     let part = |time: f64| (time / span).clamp(0.0, 1.0);

@@ -1,4 +1,4 @@
-//! Why steps ran, for people: causes first, what followed from each below it.
+//! The reasons of steps as text, each with the steps that followed.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use crate::forecast::explain::{Explained, ExplainedStep};
 use crate::outcome::CauseKind;
 use crate::text::{one_line, seconds, without_mount_flags};
 
-/// A build explained, as the terminal shows it.
+/// Returns the text for a terminal.
 pub(crate) fn text(explained: &Explained) -> String {
     let mut text = String::new();
     let against =

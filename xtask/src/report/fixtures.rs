@@ -4,7 +4,7 @@ use crate::outcome::{
     BuildReport, BuildResult, CacheReport, Cause, CauseKind, MountReport, StepReport, TargetReport,
 };
 
-/// A report of everything that a report may have, hostile words among it.
+/// Returns a report with every field, and hostile text.
 pub(crate) fn report() -> BuildReport {
     let step = |target: &str,
                 stage: &str,

@@ -1,4 +1,4 @@
-//! A forecast for people: one line for a build, and step by step for `plan`.
+//! A forecast as text: one line for a build, and step by step for `plan`.
 
 use std::fmt::Write;
 
@@ -6,7 +6,8 @@ use crate::forecast::{ExpectedTime, Forecast, PredictedState, StepForecast};
 use crate::outcome::{Cause, CauseKind};
 use crate::text::{one_line, seconds, without_mount_flags};
 
-/// What a build says first: what will run and how long that takes, and why the first of it runs.
+/// Returns the first line of a build: the steps that will run, the expected time, and the first
+/// reason.
 pub(crate) fn head(forecast: &Forecast) -> Vec<String> {
     let of = |state: PredictedState| forecast.steps.iter().filter(move |step| step.forecast.state == state);
     let (runs, may) = (of(PredictedState::Runs).count(), of(PredictedState::IfChanged).count());
@@ -20,7 +21,7 @@ pub(crate) fn head(forecast: &Forecast) -> Vec<String> {
     std::iter::once(head).chain(first(forecast).map(because)).collect()
 }
 
-/// The first step that runs of itself.
+/// Returns the first step with a reason of its own.
 fn first(forecast: &Forecast) -> Option<&StepForecast> {
     let of_itself =
         |step: &&StepForecast| step.cause.as_ref().is_some_and(|cause| cause.kind != CauseKind::Parent);
@@ -37,7 +38,7 @@ fn because(step: &StepForecast) -> String {
     )
 }
 
-/// The reason, with its kind where the detail alone doesn't tell it.
+/// Returns the reason, with its kind if the detail doesn't imply it.
 fn words(cause: &Cause) -> String {
     let kind = match cause.kind {
         CauseKind::Parent => "follows ",
@@ -47,7 +48,7 @@ fn words(cause: &Cause) -> String {
     format!("{kind}{}", cause.detail)
 }
 
-/// A time with its spread, where that is worth telling.
+/// Returns a time, with its spread if it is relevant.
 pub(crate) fn time(expected: &ExpectedTime) -> String {
     let about = format!("about {}", seconds(expected.seconds));
     if expected.high - expected.low < 0.2 * expected.seconds.max(1.0) {
@@ -56,7 +57,7 @@ pub(crate) fn time(expected: &ExpectedTime) -> String {
     format!("{about} ({} to {})", seconds(expected.low), seconds(expected.high))
 }
 
-/// Every step that runs or may, its time and its cause.
+/// Returns every step that will or may run, with its time and its reason.
 pub(crate) fn text(forecast: &Forecast) -> String {
     let mut text = head(forecast).join("\n") + "\n";
     for step in forecast.steps.iter().filter(|step| step.forecast.state != PredictedState::Cached) {

@@ -1,24 +1,23 @@
-//! Words that every form of a report shares.
+//! Text helpers of all report formats.
 
 use jiff::Timestamp;
 
 use crate::text::size::show;
 
-/// A moment, in UTC as ids have it.
+/// Returns a time in UTC, in the form of ids.
 pub(crate) fn when(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// A piece of a sentence.
+/// A part of a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part<'a> {
-    /// Words.
     Words(&'a str),
-    /// What stood between ticks.
+    /// Text between backticks.
     Code(&'a str),
 }
 
-/// A sentence as words and code; one with an odd tick is words.
+/// Splits a sentence into words and code. With an odd number of backticks it is only words.
 pub(crate) fn parts(text: &str) -> Vec<Part<'_>> {
     let pieces: Vec<&str> = text.split('`').collect();
     if pieces.len().is_multiple_of(2) {
@@ -28,7 +27,7 @@ pub(crate) fn parts(text: &str) -> Vec<Part<'_>> {
     pieces.map(|(index, piece)| if index % 2 == 1 { Part::Code(piece) } else { Part::Words(piece) }).collect()
 }
 
-/// `+1.2 MB` or `-3 B`.
+/// Returns `+1.2 MB` or `-3 B`.
 pub(crate) fn growth(before: u64, now: u64) -> String {
     match now.cmp(&before) {
         std::cmp::Ordering::Equal => "as before".into(),

@@ -1,5 +1,5 @@
-//! Builds so far: a row each, the newest last where a terminal ends, and a line of bars for the
-//! times of each set of targets.
+//! The recorded builds: one row each, the newest last because a terminal ends there, and a line of
+//! bars for the times of each set of targets.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,49 +16,44 @@ use crate::record::read::{Past, RecordState};
 use crate::text::size::show;
 use crate::text::{one_line, seconds};
 
-/// So many bars a line has.
+/// The number of bars in a line.
 const BARS: usize = 30;
-/// How wide targets and reasons may be.
+/// The maximum width of targets and reasons.
 const TEXT: usize = 40;
 
 /// One build.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct HistoryRow {
-    /// Its id.
     pub id: String,
-    /// When it began.
+    /// The start time.
     pub began: Option<Timestamp>,
-    /// Its targets.
     pub targets: Vec<String>,
     /// `built`, `cached`, `failed`, `interrupted`, `running`, `unreadable`.
     pub result: &'static str,
     /// Why it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// How long it took.
     pub seconds: Option<f64>,
-    /// How many steps ran,
+    /// The number of steps that ran.
     pub ran: Option<usize>,
-    /// of how many.
+    /// The number of all steps.
     pub steps: Option<usize>,
-    /// The generation of layers that was saved.
+    /// The saved generation of layers.
     pub saved: Option<String>,
-    /// What was saved of cache mounts, in bytes.
+    /// The saved bytes of cache mounts.
     pub mounts_saved_bytes: u64,
 }
 
 /// The times of one set of targets.
 #[derive(Debug, Clone, Serialize, PartialEq)]
 pub(crate) struct Trend {
-    /// The targets.
     pub targets: Vec<String>,
-    /// Of those that came to an end, the oldest first.
+    /// The times of completed builds, the oldest first.
     pub seconds: Vec<f64>,
-    /// The one in the middle.
     pub median: Option<f64>,
 }
 
-/// The rows, in the order of `builds`.
+/// Returns the rows, in the order of `builds`.
 pub(crate) fn rows(builds: &[Past]) -> Vec<HistoryRow> {
     builds.iter().map(row).collect()
 }
@@ -101,7 +96,7 @@ fn targets(report: &BuildReport) -> Vec<String> {
     report.targets.iter().map(|target| target.name.clone()).collect()
 }
 
-/// A trend for each set of targets, by their names.
+/// Returns a trend for each set of targets, by their names.
 pub(crate) fn trends(builds: &[Past]) -> Vec<Trend> {
     let mut times: BTreeMap<Vec<String>, Vec<f64>> = BTreeMap::new();
     for report in builds.iter().filter_map(Past::report).filter(|report| is_done(report)) {
@@ -117,7 +112,7 @@ pub(crate) fn trends(builds: &[Past]) -> Vec<Trend> {
     times.into_iter().map(trend).collect()
 }
 
-/// Both as a terminal shows them.
+/// Returns both as text for a terminal.
 pub(crate) fn text(rows: &[HistoryRow], trends: &[Trend], now: Timestamp) -> String {
     if rows.is_empty() {
         return "no build is recorded here\n".into();
@@ -149,7 +144,7 @@ pub(crate) fn text(rows: &[HistoryRow], trends: &[Trend], now: Timestamp) -> Str
     text
 }
 
-/// `534c40353da7 + 12 MB`: layers, then mounts.
+/// Returns `534c40353da7 + 12 MB`: layers, then mounts.
 fn saved(row: &HistoryRow) -> String {
     let mounts = (row.mounts_saved_bytes > 0).then(|| format!("mounts {}", show(row.mounts_saved_bytes)));
     let layers = row.saved.as_ref().map(|_| "layers".to_owned());

@@ -1,4 +1,4 @@
-//! One build as Markdown: for the summary of a CI's job, a comment, a file.
+//! One build as Markdown: for the summary of a CI job, a comment, a file.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::view::{ReportView, instruction};
 use crate::outcome::BuildResult;
 use crate::text::{seconds, terminal};
 
-/// All of it.
+/// Returns the whole text.
 pub(crate) fn text(story: &ReportView<'_>) -> String {
     let targets: Vec<&str> = story.report.targets.iter().map(|target| target.name.as_str()).collect();
     let mark = match story.report.result {
@@ -32,7 +32,7 @@ pub(crate) fn text(story: &ReportView<'_>) -> String {
     text
 }
 
-/// References and paths are no words.
+/// References and paths are code.
 fn cell(name: &str, value: &str) -> String {
     if ["image", "cache read", "layers saved", "pushed"].contains(&name) {
         boxed(value)
@@ -45,7 +45,7 @@ fn failure(story: &ReportView<'_>, text: &mut String) {
     let Some(failure) = &story.report.failure else { return };
     let lines = failure.to_string();
     let lines: Vec<String> = lines.lines().map(terminal::plain).collect();
-    // A fence ends at one as long as itself.
+    // A fence must be longer than all in the text.
     let longest = lines.iter().map(|line| longest_run(line)).max().unwrap_or(0);
     let fence = "`".repeat(3.max(longest + 1));
     let _ = write!(text, "\n### Failure\n\n{fence}text\n{}\n{fence}\n", lines.join("\n"));
@@ -107,7 +107,7 @@ fn mounts(story: &ReportView<'_>, text: &mut String) {
     }
 }
 
-/// Words with what stands between ticks as code.
+/// Returns words, with text between backticks as code.
 fn rich(text: &str) -> String {
     let part = |part: Part<'_>| match part {
         Part::Words(words) => plain(words),
@@ -118,7 +118,7 @@ fn rich(text: &str) -> String {
     parts(&text).into_iter().map(part).collect()
 }
 
-/// Words that stay words: no emphasis, no link, no HTML, no cell of a table.
+/// Escapes words: no emphasis, link, HTML, or table cell.
 fn plain(text: &str) -> String {
     let text = terminal::plain(&text.replace('\n', " "));
     let mut out = String::with_capacity(text.len());
@@ -128,7 +128,7 @@ fn plain(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => out.extend(['\\', c]),
-            // `@name` would call somebody.
+            // `@name` would notify a user.
             '@' => out.push_str("&#64;"),
             c => out.push(c),
         }
@@ -136,12 +136,12 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// A span of code in a cell, where a bar would end it.
+/// Returns a code span in a table cell, where a `|` would end it.
 fn boxed(text: &str) -> String {
     code(text).replace('|', "\\|")
 }
 
-/// A span of code: within longer ticks than it has.
+/// Returns a code span, with more backticks than the text has.
 fn code(text: &str) -> String {
     let text = terminal::plain(&text.replace('\n', " "));
     if text.is_empty() {
@@ -152,7 +152,7 @@ fn code(text: &str) -> String {
     format!("{ticks}{space}{text}{space}{ticks}")
 }
 
-/// The longest run of ticks.
+/// Returns the length of the longest run of backticks.
 fn longest_run(text: &str) -> usize {
     text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
 }

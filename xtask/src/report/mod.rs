@@ -1,4 +1,4 @@
-//! Renders outcomes for people: text, Markdown and HTML.
+//! Renders outcomes as text, Markdown and HTML.
 
 pub(crate) mod builder;
 pub(crate) mod comparison;

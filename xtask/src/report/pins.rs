@@ -1,4 +1,4 @@
-//! The pins for people.
+//! The pins as text.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use crate::plan::pins::Update;
 use crate::project::pins::Pin;
 use crate::step::Action;
 
-/// One a line, in the order of their file.
+/// Returns one pin per line, in the order of their file.
 pub(crate) fn list(pins: &[Pin]) -> String {
     let mut text = String::new();
     for pin in pins {
@@ -16,7 +16,7 @@ pub(crate) fn list(pins: &[Pin]) -> String {
     text
 }
 
-/// What an update changes, or would.
+/// Returns the changes of an update.
 pub(crate) fn update(update: &Update, dry_run: bool) -> String {
     let mut text = String::new();
     for change in &update.changes {

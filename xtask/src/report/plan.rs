@@ -1,5 +1,4 @@
-//! A plan for people: what is built, what BuildKit is shown, then every step as the line that a
-//! shell would run.
+//! A plan as text: the targets, the caches to read, then every step as a shell line.
 
 use std::fmt::Write;
 
@@ -11,15 +10,14 @@ use crate::plan::build::Plan;
 /// The plan and its forecast, as `--json` prints them.
 #[derive(Serialize)]
 pub(crate) struct Document<'a> {
-    /// The plan.
     #[serde(flatten)]
     pub plan: &'a Plan,
-    /// What is foreseen; nothing where that could not be found out.
+    /// The forecast, if known.
     #[serde(flatten)]
     pub forecast: Option<&'a Forecast>,
 }
 
-/// The plan as `plan` and `--dry-run` show it.
+/// Returns the output of `plan` and `--dry-run`.
 pub(crate) fn text(plan: &Plan) -> String {
     let mut text = String::new();
     for target in &plan.targets {

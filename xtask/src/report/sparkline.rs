@@ -2,11 +2,11 @@
 
 /// From the lowest to the highest.
 const BARS: [char; 7] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇'];
-/// Times that differ by less than this factor are all the same to people.
+/// The factor below which times count as equal.
 const SAME: f64 = 2.0;
 
-/// One bar a number. Builds take from half a second to many minutes, so each bar is a factor, not a
-/// difference: on a line of differences one cold build would leave nothing of all others.
+/// Returns one bar per number on a logarithmic scale. Builds take from half a second to many
+/// minutes, and on a linear scale one cold build would hide all others.
 pub(crate) fn line(numbers: &[f64]) -> String {
     let logs: Vec<f64> = numbers.iter().map(|number| number.max(0.05).ln()).collect();
     let low = logs.iter().copied().fold(f64::INFINITY, f64::min);
@@ -25,7 +25,7 @@ pub(crate) fn line(numbers: &[f64]) -> String {
     logs.iter().map(bar).collect()
 }
 
-/// The number in the middle.
+/// Returns the median.
 pub(crate) fn median(numbers: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut numbers: Vec<f64> = numbers.into_iter().collect();
     numbers.sort_by(f64::total_cmp);

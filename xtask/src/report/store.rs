@@ -1,4 +1,4 @@
-//! The store in words: its contents, what it takes, what goes from it.
+//! The store as text: its contents, its size, the removed entries.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::store::contents::ItemKind;
 use crate::store::damage::Verified;
 use crate::text::size::show;
 
-/// One line of what went.
+/// Returns one line about the removed entries.
 pub(crate) fn gone(plan: &GcPlan) -> String {
     let names: Vec<&str> = plan.removals.iter().map(|removal| removal.name.as_str()).collect();
     let few = if names.len() > 3 {
@@ -21,7 +21,7 @@ pub(crate) fn gone(plan: &GcPlan) -> String {
     format!("the store: {few} removed, {} free", show(plan.before.saturating_sub(plan.after)))
 }
 
-/// The list of what goes, one line each, with a line of what that comes to.
+/// Returns the list of removed entries, one line each, with a total.
 pub(crate) fn list(plan: &GcPlan, done: bool) -> String {
     let mut text = String::new();
     for removal in &plan.removals {
@@ -46,7 +46,7 @@ pub(crate) fn list(plan: &GcPlan, done: bool) -> String {
     text
 }
 
-/// A kind in a word.
+/// Returns the name of a kind.
 pub(crate) fn word(kind: ItemKind) -> &'static str {
     match kind {
         ItemKind::Layers => "layers",
@@ -85,18 +85,17 @@ pub(crate) fn verified(verified: &Verified, places: &[std::path::PathBuf]) -> St
     text
 }
 
-/// A record of a builder that goes: a cache mount of the declaration's own.
+/// A builder's record to remove: a cache mount of the declaration.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Ours {
     /// The builder's id of it.
     pub id: String,
     /// Namespace and id of the mount.
     pub mount: String,
-    /// Its size in bytes.
     pub bytes: u64,
 }
 
-/// Records of a builder that go.
+/// Returns the list of a builder's records to remove.
 pub(crate) fn records(records: &[Ours]) -> String {
     let line = |record: &Ours| {
         format!("{:>9}  {:<10}  {} ({})\n", show(record.bytes), "builder", record.mount, record.id)
@@ -107,23 +106,19 @@ pub(crate) fn records(records: &[Ours]) -> String {
 /// One generation or mount, as `cache ls` lists it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct StoreRow {
-    /// What it is.
     pub kind: ItemKind,
     /// Image, or id and target of a mount.
     pub name: String,
-    /// Key, or what tells one identity from another.
+    /// Its key, or the part that distinguishes its identity.
     pub key: String,
-    /// Platform.
     pub platform: String,
-    /// When it was saved.
     pub saved: Timestamp,
-    /// Its size in bytes.
     pub bytes: u64,
     /// The image's digest, or that of the mount's list of files.
     pub digest: Option<String>,
 }
 
-/// The list in columns.
+/// Returns the list in columns.
 pub(crate) fn rows(rows: &[StoreRow], now: Timestamp) -> String {
     if rows.is_empty() {
         return "nothing is saved\n".into();
@@ -143,7 +138,7 @@ pub(crate) fn rows(rows: &[StoreRow], now: Timestamp) -> String {
     columns(&cells)
 }
 
-/// `5 s`, `12 min`, `3 h`, `9 d`.
+/// Returns `5 s`, `12 min`, `3 h`, `9 d`.
 pub(crate) fn age(seconds: i64) -> String {
     match seconds.max(0) {
         s @ 0..60 => format!("{s} s"),
@@ -176,12 +171,11 @@ impl Default for Table {
 }
 
 impl Table {
-    /// Adds a row.
     pub(crate) fn row(&mut self, place: &str, what: &str, count: usize, bytes: u64) {
         self.0.push([place.to_owned(), what.to_owned(), count.to_string(), show(bytes)]);
     }
 
-    /// All of it.
+    /// Returns the table as text.
     pub(crate) fn text(&self) -> String {
         columns(&self.0)
     }

@@ -1,4 +1,4 @@
-//! Reports for people.
+//! The report at the end of a build.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use crate::outcome::BuildReport;
 use crate::text::size::show;
 use crate::text::{one_line, seconds, terminal, without_mount_flags};
 
-/// The end of a build, as the terminal shows it.
+/// Returns the text for a terminal.
 pub(crate) fn build(report: &BuildReport) -> String {
     let mut text = String::new();
     let timeline = Timeline::of(&report.steps);
@@ -30,7 +30,7 @@ pub(crate) fn build(report: &BuildReport) -> String {
         let image = target.image.as_deref().unwrap_or(&target.name);
         let _ = writeln!(text, "  {}", terminal::plain(&format!("{image} {digest}")));
     }
-    // Those of the plan and of saves were said when they arose.
+    // Warnings of the plan and of saves were printed when they occurred.
     for warning in report.warnings.iter().filter(|warning| warning.starts_with("WARNING: ")) {
         let _ = writeln!(text, "  {}", terminal::plain(warning));
     }
@@ -62,7 +62,7 @@ pub(crate) fn build(report: &BuildReport) -> String {
     text
 }
 
-/// `3 of 31 steps ran`.
+/// Returns `3 of 31 steps ran`.
 pub(crate) fn steps(timeline: &Timeline<'_>) -> String {
     format!("{} of {} steps ran", timeline.ran(), timeline.rows.len())
 }

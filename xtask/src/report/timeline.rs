@@ -1,24 +1,24 @@
-//! A build's steps as people look at them: each once, by stage, in the order of time; with the
-//! chain that made the build as long as it was, and what follows from what.
+//! The steps of a build for display: each once, by stage, in the order of time, with the critical
+//! path and the dependencies.
 
 use std::collections::BTreeMap;
 
 use crate::outcome::{CauseKind, StepReport};
 
-/// A step, for people.
+/// A step for display.
 #[derive(Debug, Clone)]
 pub(crate) struct TimelineRow<'a> {
-    /// The step as the first of its targets has it,
+    /// The step of the first of its targets.
     pub step: &'a StepReport,
-    /// and its place in the report.
+    /// Its index in the report.
     pub index: usize,
-    /// All targets that it is in.
+    /// All targets that have it.
     pub targets: Vec<&'a str>,
-    /// Rows whose results it took.
+    /// Rows of its dependencies.
     pub needs: Vec<usize>,
     /// Whether it is on the critical path.
     pub is_critical: bool,
-    /// The row that it runs because of, where that is another one: the first cause of all.
+    /// The row with the original reason for its run, if it is another one.
     pub follows: Option<usize>,
 }
 
@@ -27,18 +27,17 @@ pub(crate) struct TimelineRow<'a> {
 pub(crate) struct Timeline<'a> {
     /// Each once, in the order of the report.
     pub rows: Vec<TimelineRow<'a>>,
-    /// Stages in the order in which BuildKit came to them, with their rows.
+    /// Stages in the order in which BuildKit reached them, with their rows.
     pub stages: Vec<(&'a str, Vec<usize>)>,
-    /// The rows of the critical path, first to last; none where a record does not tell what needs
-    /// what.
+    /// The rows of the critical path in order; empty if the record has no dependencies.
     pub critical: Vec<usize>,
-    /// When the last step ended, in seconds after the build began; nothing where a record does not
-    /// tell when steps began.
+    /// The end of the last step in seconds after the start of the build; `None` if the record has
+    /// no start times.
     pub span: Option<f64>,
 }
 
 impl<'a> Timeline<'a> {
-    /// Of a report's steps.
+    /// Creates the timeline of a report's steps.
     pub(crate) fn of(steps: &'a [StepReport]) -> Self {
         let mut rows = once_each(steps);
         let critical = critical(&rows);
@@ -50,17 +49,17 @@ impl<'a> Timeline<'a> {
         Self { stages: stages(&rows), critical, span, rows }
     }
 
-    /// How many steps ran.
+    /// Returns the number of steps that ran.
     pub(crate) fn ran(&self) -> usize {
         self.rows.iter().filter(|row| !row.step.cached).count()
     }
 
-    /// How long the critical path took, in seconds.
+    /// Returns the time of the critical path in seconds.
     pub(crate) fn critical_seconds(&self) -> f64 {
         self.critical.iter().map(|index| cost(&self.rows[*index])).fold(0.0, |sum, cost| sum + cost)
     }
 
-    /// Steps that ran for a reason of their own, with those that follow from each.
+    /// Returns steps with a reason of their own, each with the steps that followed.
     pub(crate) fn causes(&self) -> Vec<(usize, Vec<usize>)> {
         let ran = || (0..self.rows.len()).filter(|index| !self.rows[*index].step.cached);
         let first = ran().filter(|index| self.rows[*index].follows.is_none());
@@ -70,7 +69,7 @@ impl<'a> Timeline<'a> {
     }
 }
 
-/// Rows of steps: one that several targets share is one step.
+/// Returns rows of steps. One that several targets share has one row.
 fn once_each(steps: &[StepReport]) -> Vec<TimelineRow<'_>> {
     let mut places: BTreeMap<_, usize> = BTreeMap::new();
     let mut row_of = Vec::with_capacity(steps.len());
@@ -108,8 +107,8 @@ fn once_each(steps: &[StepReport]) -> Vec<TimelineRow<'_>> {
     rows
 }
 
-/// The chain of steps that took longest, first to last, as far as its steps ran: a build with cores
-/// without end would still take that long.
+/// Returns the slowest chain of steps that ran, in order: with unlimited cores the build would
+/// still take that long.
 pub(crate) fn critical(rows: &[TimelineRow<'_>]) -> Vec<usize> {
     if rows.iter().all(|row| row.needs.is_empty()) {
         return Vec::new();
@@ -124,22 +123,22 @@ pub(crate) fn critical(rows: &[TimelineRow<'_>]) -> Vec<usize> {
         }
     }
     let last = (0..rows.len()).max_by(|a, b| longest[*a].total_cmp(&longest[*b]));
-    // No chain is longer than there are steps, whatever a record says.
+    // Limited to the number of steps, because a record may be broken.
     let chain = std::iter::successors(last, |index| before[*index]).take(rows.len());
     let mut chain: Vec<usize> = chain.filter(|index| cost(&rows[*index]) > 0.0).collect();
     chain.reverse();
     chain
 }
 
-/// What a step took of this build's time, in seconds: of one that another build had begun, what was
-/// left of it.
+/// Returns the seconds of this build that a step took: for one that another build had started, the
+/// rest.
 fn cost(row: &TimelineRow<'_>) -> f64 {
     let left = row.step.started.map_or(row.step.seconds, |started| row.step.seconds + started.min(0.0));
     if row.step.cached { 0.0 } else { left.max(0.0) }
 }
 
-/// Rows after all that they need; those that need each other in a circle, which only a broken
-/// record has, are left out.
+/// Returns the rows in dependency order. Rows in a cycle, which only a broken record has, are left
+/// out.
 fn in_order(rows: &[TimelineRow<'_>]) -> Vec<usize> {
     let mut missing: Vec<usize> = rows.iter().map(|row| row.needs.len()).collect();
     let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); rows.len()];
@@ -160,8 +159,8 @@ fn in_order(rows: &[TimelineRow<'_>]) -> Vec<usize> {
     order
 }
 
-/// Of each step that runs because one before it did, the first of all such: the one with a cause of
-/// its own.
+/// Returns for each step that followed another one the original step, which has a reason of its
+/// own.
 fn follows(rows: &[TimelineRow<'_>]) -> Vec<Option<usize>> {
     let is_parent = |row: &TimelineRow<'_>| {
         !row.step.cached && row.step.cause.as_ref().is_some_and(|cause| cause.kind == CauseKind::Parent)
@@ -169,8 +168,7 @@ fn follows(rows: &[TimelineRow<'_>]) -> Vec<Option<usize>> {
     let mut roots: Vec<Option<usize>> = vec![None; rows.len()];
     for index in in_order(rows).into_iter().filter(|index| is_parent(&rows[*index])) {
         let ran = rows[index].needs.iter().copied().filter(|need| !rows[*need].step.cached);
-        // Of several that ran the one that is told: the last to end made it wait, and is as good as
-        // any.
+        // Of several dependencies that ran, the last to end delayed it.
         let end = |need: &usize| rows[*need].step.started.unwrap_or(0.0) + rows[*need].step.seconds;
         let parent = ran.max_by(|a, b| end(a).total_cmp(&end(b)));
         roots[index] = parent.map(|parent| roots[parent].unwrap_or(parent));

@@ -1,5 +1,5 @@
-//! What there is to tell of one build, in words that text, Markdown and HTML share: they differ in
-//! form alone.
+//! The content of a build's report, in words that text, Markdown and HTML share. They differ in
+//! format only.
 
 use jiff::Timestamp;
 
@@ -11,44 +11,40 @@ use crate::outcome::{BuildReport, BuildResult, CauseKind};
 use crate::text::size::show;
 use crate::text::{one_line, seconds, terminal, without_mount_flags};
 
-/// A build with all that is known around it.
+/// A build with its context.
 pub(crate) struct ReportView<'a> {
-    /// Its report.
     pub report: &'a BuildReport,
     /// Its steps.
     pub timeline: Timeline<'a>,
-    /// The builds before.
+    /// The comparison with earlier builds.
     pub against: Comparison,
-    /// When it began.
+    /// The start time.
     pub begun: Option<Timestamp>,
 }
 
-/// Why a step ran, and what ran because of it.
+/// The reason of a step, and the steps that followed.
 pub(crate) struct Why {
-    /// The step.
     pub step: String,
-    /// The cause.
+    /// The reason.
     pub cause: String,
-    /// Steps that follow from it.
+    /// Steps that followed.
     pub follow: Vec<String>,
 }
 
-/// A cache mount that travelled.
+/// A restored or saved cache mount.
 pub(crate) struct MountRow {
-    /// Its id.
     pub id: String,
-    /// Where it is mounted.
     pub target: String,
-    /// What it has now.
+    /// Its current size.
     pub size: String,
-    /// How much it grew since a build last told; nothing where none did.
+    /// Its growth since the last report, if there is one.
     pub growth: String,
-    /// Put back, saved, or both.
+    /// Restored, saved, or both.
     pub moved: String,
 }
 
 impl<'a> ReportView<'a> {
-    /// Of a report and of all others there are.
+    /// Creates the view of a report, with all other reports.
     pub(crate) fn of<'b>(
         report: &'a BuildReport,
         others: impl Iterator<Item = &'b BuildReport>,
@@ -57,7 +53,7 @@ impl<'a> ReportView<'a> {
         Self { report, timeline: Timeline::of(&report.steps), against: Comparison::of(report, others), begun }
     }
 
-    /// `built in 12 s: 3 of 26 steps ran`.
+    /// Returns `built in 12 s: 3 of 26 steps ran`.
     pub(crate) fn headline(&self) -> String {
         let verb = match self.report.result {
             BuildResult::Failed | BuildResult::Interrupted => "after",
@@ -67,7 +63,7 @@ impl<'a> ReportView<'a> {
         format!("{result} {verb} {time}: {}", summary::steps(&self.timeline))
     }
 
-    /// Whether a step is the one that failed.
+    /// Returns whether a step is the one that failed.
     pub(crate) fn is_failed(&self, row: &TimelineRow<'_>) -> bool {
         let failed = self.report.failure.as_ref().and_then(|failure| failure.step.as_deref());
         let parts = failed.and_then(|name| name.strip_prefix('[')?.split_once("] "));
@@ -78,7 +74,7 @@ impl<'a> ReportView<'a> {
         })
     }
 
-    /// What became of a step, in a word: no colour says it alone.
+    /// Returns the result of a step in a word, because a color alone is not enough.
     pub(crate) fn outcome(&self, row: &TimelineRow<'_>) -> &'static str {
         match (self.is_failed(row), row.step.cached) {
             (true, _) => "failed",
@@ -87,7 +83,7 @@ impl<'a> ReportView<'a> {
         }
     }
 
-    /// What can be said in a line each, with what it is.
+    /// Returns the facts with one line each, with their labels.
     pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
         let mut facts = Vec::new();
         facts.extend(self.begun.map(|begun| ("began", when(begun))));
@@ -126,7 +122,7 @@ impl<'a> ReportView<'a> {
             .then(|| format!("{time} of {whole}, in {steps} step{}", if steps == 1 { "" } else { "s" }))
     }
 
-    /// This build beside others of the same targets.
+    /// Returns the comparison with other builds of the same targets.
     fn other_builds(&self) -> Option<String> {
         let against = &self.against;
         let mut parts = Vec::new();
@@ -140,7 +136,7 @@ impl<'a> ReportView<'a> {
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
-    /// Steps that ran for a reason of their own; none where no reason is known.
+    /// Returns steps with a reason of their own; empty if no reason is known.
     pub(crate) fn causes(&self) -> Vec<Why> {
         let step = |index: &usize| name(&self.timeline.rows[*index]);
         let known = |index: &usize| {
@@ -162,7 +158,7 @@ impl<'a> ReportView<'a> {
         all.iter().map(why).collect()
     }
 
-    /// Cache mounts that travelled.
+    /// Returns restored or saved cache mounts.
     pub(crate) fn mounts(&self) -> Vec<MountRow> {
         let row = |mount: &crate::outcome::MountReport| {
             let saved = (mount.saved_bytes > 0).then(|| format!("{} saved", show(mount.saved_bytes)));
@@ -183,17 +179,17 @@ impl<'a> ReportView<'a> {
     }
 }
 
-/// `php: RUN make`, without what says nothing to a reader.
+/// Returns `php: RUN make`, without irrelevant parts.
 pub(crate) fn name(row: &TimelineRow<'_>) -> String {
     format!("{}: {}", row.step.stage, instruction(row))
 }
 
-/// A step's instruction, likewise.
+/// Returns a step's instruction, without irrelevant parts.
 pub(crate) fn instruction(row: &TimelineRow<'_>) -> String {
     one_line(&terminal::plain(&without_mount_flags(&row.step.instruction)), 160)
 }
 
-/// Why a step ran, in words; empty for one that did not.
+/// Returns the reason of a step in words; empty if it did not run.
 pub(crate) fn cause(row: &TimelineRow<'_>) -> String {
     let Some(cause) = row.step.cause.as_ref().filter(|_| !row.step.cached) else { return String::new() };
     let kind = match cause.kind {

@@ -1,5 +1,5 @@
-//! One build as a page: one file without anything from outside, without scripts, for a phone as for
-//! a wide screen, in the light and in the dark, by keyboard and to a screen reader.
+//! One build as an HTML page: a single file without external resources and scripts, for narrow and
+//! wide screens, light and dark, usable with a keyboard and a screen reader.
 
 mod palette;
 mod parts;
@@ -9,10 +9,10 @@ use std::fmt::{self, Display};
 use super::view::ReportView;
 use crate::text::terminal;
 
-/// The page's form.
+/// The style sheet.
 const STYLE: &str = include_str!("style.css");
 
-/// The whole page.
+/// Returns the page.
 pub(crate) fn page(story: &ReportView<'_>) -> String {
     let names: Vec<&str> = story.report.targets.iter().map(|target| target.name.as_str()).collect();
     let (names, headline) = (names.join(", "), story.headline());
@@ -45,8 +45,7 @@ pub(crate) fn page(story: &ReportView<'_>) -> String {
     )
 }
 
-/// A text that stays one, in an element and in an attribute: nothing in it is markup, nothing
-/// controls anything.
+/// Text that is safe in an element and in an attribute: without markup and control characters.
 struct Text<'a>(&'a str);
 
 impl Display for Text<'_> {
@@ -72,7 +71,7 @@ mod tests {
     use crate::outcome::{BuildReport, BuildResult};
     use crate::report::fixtures::report;
 
-    /// Tags in the order of the page, without their attributes; a void element has no end.
+    /// Returns the tags of the page in order, without attributes. A void element has no end tag.
     fn tags(page: &str) -> Vec<String> {
         let tags = page.split('<').skip(1).filter_map(|rest| rest.split(['>', ' ']).next());
         tags.filter(|tag| !["meta", "!DOCTYPE", "br", "col"].contains(tag)).map(str::to_owned).collect()

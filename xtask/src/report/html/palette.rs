@@ -1,9 +1,9 @@
-//! The colours of the page, in the light and in the dark. What is read has a contrast of 4.5 to
-//! what it stands on, and nothing is said by colour alone.
+//! The colors of the page, light and dark. Text has a contrast of at least 4.5 to its background,
+//! and color is never the only signal.
 
 use std::fmt::Write;
 
-/// Name, in the light, in the dark.
+/// Name, light color, dark color.
 const COLOURS: &[(&str, u32, u32)] = &[
     ("page", 0xff_ff_ff, 0x14_17_1a),
     ("text", 0x1b_1f_23, 0xe6_e8_ea),
@@ -18,7 +18,7 @@ const COLOURS: &[(&str, u32, u32)] = &[
     ("bad", 0xb4_1d_1d, 0xff_8f_85),
 ];
 
-/// The rules that name them.
+/// Returns the rules that define them.
 pub(super) fn css() -> String {
     let set = |is_dark: bool| {
         COLOURS.iter().fold(String::new(), |mut css, (name, light, dark)| {
@@ -37,7 +37,7 @@ pub(super) fn css() -> String {
 mod tests {
     use super::*;
 
-    /// Relative luminance, as WCAG 2 has it.
+    /// Returns the relative luminance, as in WCAG 2.
     fn luminance(colour: u32) -> f64 {
         let channel = |shift: u32| {
             let value = f64::from((colour >> shift) & 0xff) / 255.0;

@@ -1,4 +1,4 @@
-//! The sections of the page, each empty where there is nothing to tell.
+//! The sections of the page, each empty without content.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::report::timeline::TimelineRow;
 use crate::report::view::{ReportView, instruction};
 use crate::text::seconds;
 
-/// A sign beside the colour.
+/// Returns a sign next to the color.
 pub(super) fn mark(result: BuildResult) -> &'static str {
     match result {
         BuildResult::Built | BuildResult::Cached => "✓",
@@ -18,7 +18,7 @@ pub(super) fn mark(result: BuildResult) -> &'static str {
     }
 }
 
-/// A section with its heading.
+/// Returns a section with its heading.
 fn section(id: &str, heading: &str, content: &str) -> String {
     if content.is_empty() {
         return String::new();
@@ -113,7 +113,7 @@ fn step(story: &ReportView<'_>, row: &TimelineRow<'_>) -> String {
     )
 }
 
-/// Its place on the line of time; the numbers beside say the same.
+/// Returns the bar on the time line. The numbers next to it have the same values.
 fn bar(story: &ReportView<'_>, row: &TimelineRow<'_>) -> String {
     let Some((from, to)) = story.timeline.span.and_then(|span| place(row, span)) else {
         return String::new();
@@ -138,7 +138,7 @@ pub(super) fn causes(story: &ReportView<'_>) -> String {
     section("causes", "Why steps ran", &text)
 }
 
-/// Words with what stands between ticks as code.
+/// Returns words, with text between backticks as code.
 fn rich(text: &str) -> String {
     let part = |part: Part<'_>| match part {
         Part::Words(words) => Text(words).to_string(),
