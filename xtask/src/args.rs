@@ -1,30 +1,30 @@
-//! The arguments of a command: its options, as the table declares them, and what was given.
+//! The arguments of a command: its options from the table, and their values.
 
 use anyhow::Result;
 
 use crate::error::usage;
 
-/// A command's options and arguments, known to be in its table.
+/// A command's options and arguments, which its table allows.
 #[derive(Debug, Default)]
 pub struct Parsed {
     pub(crate) switches: Vec<&'static str>,
     pub(crate) values: Vec<(&'static str, String)>,
-    /// Free arguments in their order.
+    /// Arguments in order.
     pub free: Vec<String>,
 }
 
 impl Parsed {
-    /// Whether a switch was given.
+    /// Returns whether a switch was given.
     pub fn flag(&self, name: &str) -> bool {
         self.switches.contains(&name)
     }
 
-    /// Every value of an option, in order.
+    /// Returns every value of an option, in order.
     pub fn many(&self, name: &str) -> Vec<String> {
         self.values.iter().filter(|(known, _)| *known == name).map(|(_, value)| value.clone()).collect()
     }
 
-    /// Every option and switch that was given.
+    /// Returns every given option and switch.
     pub fn given(&self) -> impl Iterator<Item = &'static str> {
         self.switches.iter().copied().chain(self.values.iter().map(|(name, _)| *name))
     }
@@ -45,29 +45,29 @@ impl Parsed {
     }
 }
 
-/// One option.
+/// An option of a command.
 pub struct Opt {
-    /// Long name with its dashes.
+    /// The long name with its dashes.
     pub name: &'static str,
-    /// Short name with its dash.
+    /// The short name with its dash.
     pub short: Option<&'static str>,
-    /// Name of its value; a switch has none.
+    /// The name of its value; `None` for a switch.
     pub value: Option<&'static str>,
-    /// One line.
+    /// The help text, one line.
     pub help: &'static str,
 }
 
-/// A switch.
+/// Creates a switch.
 pub(crate) const fn switch(name: &'static str, help: &'static str) -> Opt {
     Opt { name, short: None, value: None, help }
 }
 
-/// An option with a value.
+/// Creates an option with a value.
 pub(crate) const fn value(name: &'static str, value: &'static str, help: &'static str) -> Opt {
     Opt { name, short: None, value: Some(value), help }
 }
 
-/// Options that every command takes.
+/// Options of every command.
 pub(crate) const GLOBAL: &[Opt] = &[
     switch("--json", "one JSON document on stdout, everything else on stderr"),
     value("--cache-dir", "DIR", "the store [DURANGO_CACHE_DIR, else ~/.cache/durango-builder]"),

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-/// A build's id: when it started and a random number, so that ids sort by time and two builds never
-/// share one.
+/// Returns a build's id: its start time and a random number, so that ids sort by time and are
+/// unique.
 pub(crate) fn new_id(now: Timestamp, random: u32) -> String {
     format!("{}-{random:08x}", now.strftime("%Y%m%d-%H%M%S"))
 }
 
-/// When a build started, by its id.
+/// Returns the start time of a build from its id.
 pub(crate) fn begun(id: &str) -> Option<Timestamp> {
     let time = DateTime::strptime("%Y%m%d-%H%M%S", id.get(..15)?).ok()?;
     Offset::UTC.to_timestamp(time).ok()

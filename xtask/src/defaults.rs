@@ -1,13 +1,13 @@
-//! Names and sizes that hold where nothing else is chosen.
+//! Default names and sizes.
 
-/// The image that pins.env names, where there is no pins.env.
+/// The pinned image if there is no pins.env.
 pub(crate) const PINNED: &str = "debian:13-slim";
 
-/// What a bootstrapped image is called.
+/// The name of a bootstrapped image.
 pub(crate) const TAG: &str = "durango/debian:trixie";
 
-/// Debian's keys, where Debian and Ubuntu keep them and the bootstrapped image will.
+/// The path of Debian's keys on Debian, on Ubuntu, and in the bootstrapped image.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// How large a builder's cache may grow, in GB.
+/// The maximum size of a builder's cache in GB.
 pub(crate) const SIZE: u64 = 40;

@@ -1,5 +1,4 @@
-//! Writing into the store: what is written is private to its owner, and there as a whole or not at
-//! all.
+//! Writes files of the store: private to their owner, and either complete or not at all.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -11,38 +10,37 @@ use walkdir::WalkDir;
 /// Permission bits that nothing in a store has: those of the group and of others.
 const SHARED: u32 = 0o077;
 
-/// Whether a write waits until the disk has it.
+/// Whether a write waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// A power cut after the write loses nothing. Costs some milliseconds.
+    /// A power failure after the write loses nothing. Costs some milliseconds.
     Synced,
-    /// A power cut may lose the file, which is made again.
+    /// A power failure may lose the file, which is made again.
     Quick,
 }
 
-/// Makes a directory and those above it that are missing, each for its owner alone, whatever the
-/// umask.
+/// Creates a directory and its missing parents, for its owner only, whatever the umask.
 pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-/// Makes a directory that must not exist yet, for its owner alone.
+/// Creates a directory that must not exist yet, for its owner only.
 pub(crate) fn make_new_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(dir)
 }
 
-/// Opens a file for reading and writing, and makes it for its owner alone if it is missing.
+/// Opens a file for reading and writing. Creates it for its owner only if it is missing.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
 }
 
-/// Opens a file for appending, and makes it for its owner alone if it is missing.
+/// Opens a file for appending. Creates it for its owner only if it is missing.
 pub(crate) fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
-/// Writes a file for its owner alone: readers see the content before or this one, never a part. On
-/// an error the content before stays.
+/// Writes a file for its owner only. Readers see the old content or this one, never a part. After
+/// an error the old content is unchanged.
 pub(crate) fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
     write_as(path, content, 0o600, durability)
 }
@@ -54,8 +52,8 @@ pub(crate) fn write_as(path: &Path, content: &[u8], mode: u32, durability: Durab
     temporary.write_all(content)?;
     temporary.as_file().set_permissions(Permissions::from_mode(mode))?;
     if let Ok(meta) = fs::metadata(path) {
-        // Root may replace another user's file, which stays that user's. Anybody else has nothing
-        // to keep.
+        // Root may replace another user's file, which stays that user's. Other users cannot change
+        // the owner.
         let _ = std::os::unix::fs::fchown(temporary.as_file(), Some(meta.uid()), Some(meta.gid()));
     }
     if durability == Durability::Synced {
@@ -68,14 +66,13 @@ pub(crate) fn write_as(path: &Path, content: &[u8], mode: u32, durability: Durab
     Ok(())
 }
 
-/// Renames a file or directory, and waits until the disk has the new name.
+/// Renames a file or directory, and waits until the new name is on the disk.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_dir(to.parent().unwrap_or(Path::new("/")))
 }
 
-/// Waits until the disk has the names in a directory. File systems that can't do that have nothing
-/// to wait for.
+/// Waits until the names in a directory are on the disk. Ignores file systems that can't do that.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     match File::open(dir)?.sync_all() {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
@@ -83,8 +80,8 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes the permissions of the group and of others from a directory and everything in it. Symbolic
-/// links are not followed.
+/// Removes the permissions of the group and of others from a directory and everything in it. Does
+/// not follow symbolic links.
 pub(crate) fn seal(dir: &Path) -> io::Result<()> {
     for entry in WalkDir::new(dir) {
         let entry = entry?;
@@ -95,13 +92,13 @@ pub(crate) fn seal(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the permissions of the group and of others from one file or directory.
+/// Removes the permissions of the group and of others from one file or directory.
 pub(crate) fn seal_one(path: &Path) -> io::Result<()> {
     let mode = fs::symlink_metadata(path)?.permissions().mode();
     fs::set_permissions(path, Permissions::from_mode(mode & 0o7700))
 }
 
-/// What a file was when it was looked at.
+/// The state of a file at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     path: PathBuf,
@@ -110,25 +107,25 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Looks at a file.
+    /// Reads the state of a file.
     pub(crate) fn now(path: PathBuf) -> Self {
         let meta = fs::metadata(&path).ok();
         let state = meta.map(|meta| (meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()));
         Self { path, state }
     }
 
-    /// Whether the file is still what it was.
+    /// Returns whether the file is unchanged.
     pub(crate) fn is_unchanged(&self) -> bool {
         *self == Self::now(self.path.clone())
     }
 }
 
-/// Whether the group or others have any permission on a file or directory.
+/// Returns whether the group or others have any permission on a file or directory.
 pub(crate) fn is_exposed(meta: &Metadata) -> bool {
     !meta.is_symlink() && meta.permissions().mode() & SHARED != 0
 }
 
-/// A warning about a store that belongs to another user or that others may write to.
+/// Returns a warning about a store that belongs to another user or is writable by others.
 pub(crate) fn exposure(store: &Path) -> Option<String> {
     let meta = fs::metadata(store).ok()?;
     let own = rustix::process::geteuid().as_raw();
@@ -149,8 +146,8 @@ pub(crate) fn exposure(store: &Path) -> Option<String> {
     })
 }
 
-/// The files and directories of a store that the group or others may use: programs that a build
-/// runs write them. A store that others may write to was shared on purpose, and stays as it is.
+/// Returns the files and directories of a store that the group or others may access: programs in
+/// builds write them. A store that others may write to is shared on purpose and not changed.
 pub(crate) fn exposed<'a>(store: &Path, paths: &'a [PathBuf]) -> impl Iterator<Item = &'a PathBuf> {
     let is_shared = fs::metadata(store).is_ok_and(|meta| meta.permissions().mode() & 0o022 != 0);
     let store = store.to_path_buf();

@@ -1,5 +1,5 @@
-//! The process's surroundings, read once at the start and passed on: nothing else asks for the
-//! clock, the environment or the terminal, so tests set them.
+//! The environment of the process, read once at the start and passed on. Nothing else reads the
+//! clock, the environment or the terminal, so tests can set them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,17 +11,17 @@ use jiff::Timestamp;
 
 use crate::error::usage;
 
-/// Environment, folders, terminal and clock of one run.
+/// Environment, directories, terminal and clock of one run.
 #[derive(Debug, Clone)]
 pub struct Host {
-    /// Environment variables; those that are not UTF-8 are left out.
+    /// Environment variables that are UTF-8.
     pub env: BTreeMap<String, String>,
     /// `$PATH`, which may name directories that are not UTF-8.
     pub path: OsString,
-    /// The user's home directory where `$HOME` is not set or not UTF-8: `$HOME`, else as the
-    /// account database has it.
+    /// The user's home directory if `$HOME` is not set or not UTF-8: `$HOME`, else from the account
+    /// database.
     pub account_home: Option<PathBuf>,
-    /// Current folder.
+    /// The current directory.
     pub cwd: PathBuf,
     /// The running program.
     pub exe: Option<PathBuf>,
@@ -29,23 +29,21 @@ pub struct Host {
     pub now: Timestamp,
     /// Whether stdout is a terminal.
     pub stdout_is_terminal: bool,
-    /// Whether stderr, where progress goes, is a terminal.
+    /// Whether stderr, which has the progress, is a terminal.
     pub stderr_is_terminal: bool,
     /// Whether the effective user is root.
     pub is_root: bool,
 }
 
-/// What a terminal shows, in characters.
+/// The size of a terminal in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size {
-    /// Characters in a line.
     pub columns: usize,
-    /// Lines.
     pub lines: usize,
 }
 
-/// The size of the terminal on stderr, which changes while a build runs; nothing where there is
-/// none, and where it does not know.
+/// Returns the size of the terminal on stderr, which may change during a build. Returns `None`
+/// without a terminal or if it has no size.
 pub(crate) fn stderr_size() -> Option<Size> {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
     let size = Size { columns: size.ws_col.into(), lines: size.ws_row.into() };
@@ -53,7 +51,7 @@ pub(crate) fn stderr_size() -> Option<Size> {
 }
 
 impl Host {
-    /// Reads the surroundings of this process.
+    /// Reads the environment of this process.
     pub fn read() -> Self {
         let env = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
@@ -71,40 +69,40 @@ impl Host {
         }
     }
 
-    /// A variable that is set and not empty.
+    /// Returns a variable that is set and not empty.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Whether the terminal on stderr can be drawn upon: it knows its size, moves its cursor, and
-    /// is no log of a CI.
+    /// Returns whether the terminal on stderr can be drawn on: it has a size, can move its cursor,
+    /// and is not a log of a CI.
     pub fn can_draw(&self) -> bool {
         let knows_how = self.var("TERM").is_some_and(|term| term != "dumb");
         let is_log = self.var("CI").is_some_and(|ci| ci != "false" && ci != "0");
         self.stderr_is_terminal && knows_how && !is_log && stderr_size().is_some()
     }
 
-    /// The user's home directory: `$HOME`, else as the account database has it. A user that exists
-    /// in a container by its number alone has none.
+    /// Returns the user's home directory: `$HOME`, else from the account database. A user in a
+    /// container that exists only as a number has none.
     pub fn home(&self) -> Option<&Path> {
         self.var("HOME").map(Path::new).or(self.account_home.as_deref())
     }
 
-    /// The home directory, for a command that cannot do without it.
+    /// Returns the home directory for a command that needs it.
     ///
     /// # Errors
     ///
-    /// Fails where there is none.
+    /// Fails if there is none.
     pub fn required_home(&self) -> Result<&Path> {
         self.home().ok_or_else(|| usage("failed to find the home directory: HOME is not set\nset HOME"))
     }
 
-    /// A path as the user gave it, made absolute.
+    /// Makes a path of the user absolute.
     pub fn absolute(&self, path: impl AsRef<Path>) -> PathBuf {
         self.cwd.join(path)
     }
 
-    /// The executable that a bare name stands for, by `$PATH`.
+    /// Returns the executable with this name on `$PATH`.
     pub fn which(&self, program: &str) -> Option<PathBuf> {
         std::env::split_paths(&self.path).map(|dir| dir.join(program)).find(|path| path.is_file())
     }

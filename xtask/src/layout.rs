@@ -1,5 +1,5 @@
-//! Every path, derived from the workspace's root and the cache directory. Nothing else joins names
-//! of directories.
+//! Every path, derived from the workspace's root and the cache directory. No other module joins
+//! directory names.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::error::usage;
 use crate::host::Host;
 
-/// Files that bake reads where no file is named, in its order.
+/// Files that bake reads by default, in its order.
 const DECLARATIONS: [&str; 6] = [
     "compose.yaml",
     "compose.yml",
@@ -22,7 +22,7 @@ const DECLARATIONS: [&str; 6] = [
 /// Names that only the root of a workspace has.
 const ROOT_MARKS: [&str; 2] = [".git", "Cargo.lock"];
 
-/// Where things are.
+/// The paths of a run.
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// The workspace's root.
@@ -30,8 +30,7 @@ pub struct Layout {
     /// The store: `--cache-dir`, `$DURANGO_CACHE_DIR`, `$XDG_CACHE_HOME/durango-builder` or
     /// `~/.cache/durango-builder`.
     pub store: PathBuf,
-    /// Where a run writes instead of the store, when that cannot be written or is not ours to
-    /// write.
+    /// The directory of a run in place of the store, if that is not writable.
     pub aside: Option<PathBuf>,
 }
 
@@ -58,17 +57,17 @@ impl Layout {
         Ok(Self::new(root.unwrap_or(compiled), store))
     }
 
-    /// A workspace and a store that is written.
+    /// Creates the layout of a workspace and a writable store.
     pub fn new(root: impl Into<PathBuf>, store: impl Into<PathBuf>) -> Self {
         Self { root: root.into(), store: store.into(), aside: None }
     }
 
-    /// Where a run writes what is its own: the store, or what stands in for it.
+    /// Returns the directory for a run's own files: the store or its replacement.
     fn own(&self) -> &Path {
         self.aside.as_ref().unwrap_or(&self.store)
     }
 
-    /// Whether the workspace has the FrankenPHP images.
+    /// Returns whether the workspace has the FrankenPHP images.
     pub(crate) fn has_images(&self) -> bool {
         has_images(&self.root)
     }
@@ -85,8 +84,8 @@ impl Layout {
         )))
     }
 
-    /// The files of the declaration where no file is named: that of the images, else the ones that
-    /// bake reads.
+    /// Returns the default files of the declaration: that of the images, else the ones that bake
+    /// reads.
     pub(crate) fn declaration(&self) -> Result<Vec<PathBuf>> {
         if self.has_images() {
             return Ok(vec![self.compose()]);
@@ -101,88 +100,87 @@ impl Layout {
         Ok(files)
     }
 
-    /// The declaration of both images.
+    /// Returns the declaration of both images.
     pub fn compose(&self) -> PathBuf {
         self.root.join("builder/compose.yaml")
     }
 
-    /// The folders that the images are built from.
+    /// Returns the directories that the images are built from.
     pub fn image_rooms() -> [&'static str; 2] {
         ["builder", "docker"]
     }
 
-    /// The pinned versions.
+    /// Returns the file of the pinned versions.
     pub fn pins(&self) -> PathBuf {
         self.root.join("builder/pins.env")
     }
 
-    /// Our own Go module, which pins FrankenPHP and Caddy.
+    /// Returns our own Go module, which pins FrankenPHP and Caddy.
     pub fn go_mod(&self) -> PathBuf {
         self.root.join("builder/frankenphp/go.mod")
     }
 
-    /// Programs of the tests' own, unpacked from packages.
+    /// Returns the directory of programs for tests, unpacked from packages.
     pub fn test_tools(&self) -> PathBuf {
         self.root.join("target/test-tools")
     }
 
-    /// Format number of the store.
+    /// Returns the file with the format number of the store.
     pub fn version_file(&self) -> PathBuf {
         self.store.join("VERSION")
     }
 
-    /// The store's kernel file lock.
+    /// Returns the store's lock file.
     pub fn lock_file(&self) -> PathBuf {
         self.store.join("lock")
     }
 
-    /// Results of one image, a directory a key; `/` and `:` in its name become `_`.
+    /// Returns the results of one image, a directory per key; `/` and `:` in its name become `_`.
     pub fn layers(&self, image: &str) -> PathBuf {
         self.store.join("layers").join(plain(image))
     }
 
-    /// What was asked to run again, one file an image.
+    /// Returns the records of steps that were run again, one file per image.
     pub fn all_fresh(&self) -> PathBuf {
         self.store.join("fresh")
     }
 
-    /// What was asked to run again of one image.
+    /// Returns the record of one image's steps that were run again.
     pub fn fresh(&self, image: &str) -> PathBuf {
         self.all_fresh().join(format!("{}.json", plain(image)))
     }
 
-    /// All results, one directory an image.
+    /// Returns all results, one directory per image.
     pub fn all_layers(&self) -> PathBuf {
         self.store.join("layers")
     }
 
-    /// The results of one key, a directory each, named by their numbers: an OCI layout and
-    /// `entry.json`.
+    /// Returns the results of one key, a numbered directory each: an OCI layout and `entry.json`.
     pub fn results(&self, image: &str, key: &str) -> PathBuf {
         self.layers(image).join(key)
     }
 
-    /// Saved cache mounts, one folder a mount.
+    /// Returns the saved cache mounts, one directory per mount.
     pub fn all_mounts(&self) -> PathBuf {
         self.store.join("mounts")
     }
 
-    /// Persistent builders that `builder up` made, one folder each, and which of them builds use.
+    /// Returns the persistent builders of `builder up`, one directory each, with the default one.
     pub fn builders(&self) -> PathBuf {
         self.store.join("builders")
     }
 
-    /// How one was made, as JSON.
+    /// Returns the settings of a builder as JSON.
     pub fn builder_spec(&self, name: &str) -> PathBuf {
         self.builders().join(name).join("builder.json")
     }
 
-    /// The configuration that its BuildKit was started with.
+    /// Returns the configuration of a builder's BuildKit.
     pub fn builder_config(&self, name: &str) -> PathBuf {
         self.builders().join(name).join("buildkitd.toml")
     }
 
-    /// The name of the one that builds use where none is named.
+    /// Returns the file with the name of the default builder.
     pub fn chosen_builder(&self) -> PathBuf {
         self.builders().join("chosen.txt")
     }
@@ -197,27 +195,28 @@ impl Layout {
         self.bases().join(plain(id))
     }
 
-    /// What was found damaged, one folder each with the reason beside.
+    /// Returns the quarantine: damaged entries, one directory each with the reason next to it.
     pub fn quarantine(&self) -> PathBuf {
         self.store.join("quarantine")
     }
 
-    /// Builds so far.
+    /// Returns the directory of recorded builds.
     pub fn builds(&self) -> PathBuf {
         self.own().join("builds")
     }
 
-    /// Plan, log and outcome of one build.
+    /// Returns the plan, log and outcome of one build.
     pub fn build(&self, id: &str) -> PathBuf {
         self.builds().join(id)
     }
 
-    /// Scratch space on the store's own file system, so that a rename can move out of it.
+    /// Returns the scratch directory on the store's own file system, so that a rename can move out
+    /// of it.
     pub fn tmp(&self) -> PathBuf {
         self.own().join("tmp")
     }
 
-    /// Answers of the engine that stay true while the files they depend on do.
+    /// Returns a cached answer of the engine, valid as long as the files that it depends on.
     pub fn memo(&self, name: &str) -> PathBuf {
         self.tmp().join("facts").join(name)
     }
@@ -240,10 +239,10 @@ fn has_mark(dir: &Path) -> bool {
     ROOT_MARKS.iter().any(|name| dir.join(name).exists())
 }
 
-/// Longest name of a file that is made of an image's name, in bytes: file systems take 255.
+/// The maximum length in bytes of a file name made from an image's name: file systems allow 255.
 const LONGEST_NAME: usize = 150;
 
-/// An image's name as a file's. One that is too long ends in its digest.
+/// Returns an image's name as a file name. One that is too long ends in its digest.
 fn plain(image: &str) -> String {
     let plain = image.replace(['/', ':', '@'], "_");
     if plain.len() <= LONGEST_NAME {

@@ -52,12 +52,12 @@ pub fn main() -> ExitCode {
     process::signals::install();
     let host = Host::read();
     let (json, result) = cli::run(std::env::args_os().skip(1).collect(), host);
-    // Whatever failed, or ended early, after the user asked to stop did so for that.
+    // Any failure or early end after an interrupt counts as an interrupt.
     let result = if process::signals::interrupted() { Err(error::interrupted()) } else { result };
     let code = result.unwrap_or_else(|error| {
         errln!("error: {error:#}");
         let code = error::exit_code(&error);
-        // A build that failed has printed its report.
+        // A failed build has printed its report.
         if json && code != error::BUILD_FAILED {
             outln!("{}", json::error(&error));
         }

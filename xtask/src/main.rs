@@ -1,4 +1,4 @@
-//! `cargo xtask`: everything is in the library, so that another workspace's own xtask can call it.
+//! `cargo xtask`. Everything is in the library, so that another workspace's xtask can call it.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! Remembered answers: a fact that cost time to find, valid while its fingerprint and an hour last.
-//! A memo is never needed: one that cannot be read or written is only slower.
+//! Cached answers: facts that take time to find, valid as long as their fingerprint and for an
+//! hour. A memo is never required: one that cannot be read or written only costs time.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,24 +12,23 @@ use serde::de::DeserializeOwned;
 use crate::files::{self, Durability};
 use crate::layout::Layout;
 
-/// Longer than a working spell at the desk, shorter than a day: what a fingerprint misses is found
-/// then.
+/// Longer than a work session and shorter than a day, to limit errors of a fingerprint.
 const LIFETIME: Duration = Duration::from_secs(3600);
-/// How many memos are kept: of many environments within the hour, the newest.
+/// The maximum number of memos; the newest are kept.
 const MOST: usize = 64;
 
-/// One remembered answer.
+/// One cached answer.
 pub(crate) struct Memo {
     path: PathBuf,
 }
 
 impl Memo {
-    /// The memo of a question, for the state of the world that `fingerprint` stands for.
+    /// Returns the memo of a query, for the state that `fingerprint` identifies.
     pub(crate) fn new(layout: &Layout, question: &str, fingerprint: &str) -> Self {
         Self { path: layout.memo(&format!("{question}-{}.json", &fingerprint[..16.min(fingerprint.len())])) }
     }
 
-    /// The answer, where one is remembered and young.
+    /// Reads the answer, if it is cached and valid.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Option<T> {
         let age = fs::metadata(&self.path).ok()?.modified().ok()?.elapsed().ok()?;
         if age > LIFETIME {
@@ -38,7 +37,7 @@ impl Memo {
         serde_json::from_slice(&fs::read(&self.path).ok()?).ok()
     }
 
-    /// Remembers an answer.
+    /// Caches an answer.
     pub(crate) fn write<T: Serialize>(&self, answer: &T) {
         let Some(dir) = self.path.parent() else { return };
         if let (Ok(()), Ok(json)) = (files::make_dir(dir), serde_json::to_vec(answer)) {
@@ -49,7 +48,7 @@ impl Memo {
 }
 
 /// Removes memos past their lifetime, the oldest beyond [`MOST`], and those that others may read,
-/// which an older version wrote. A memo that a wrong clock dated into the future counts as old.
+/// which an older version wrote. A memo with a time in the future counts as old.
 fn forget_old(dir: &Path) {
     let mut files = Vec::new();
     for file in fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -66,8 +65,8 @@ fn forget_old(dir: &Path) {
     }
 }
 
-/// Identity of a file or folder as its metadata tells it; changes whenever it is written or
-/// replaced.
+/// Returns the identity of a file or directory from its metadata. It changes with every write and
+/// replacement.
 pub(crate) fn stamp(path: &Path) -> String {
     match fs::metadata(path) {
         Ok(meta) => format!(

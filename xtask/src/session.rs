@@ -1,4 +1,4 @@
-//! What every command is given: the environment, the paths and the global options.
+//! The context of every command: the environment, the paths and the global options.
 
 use anyhow::Result;
 use xshell::Shell;
@@ -9,23 +9,22 @@ use crate::host::Host;
 use crate::layout::Layout;
 use crate::redact::Redactor;
 
-/// What every command is given.
+/// The context of every command.
 pub struct Session {
-    /// Runs short commands that only ask.
+    /// Runs short query commands.
     pub sh: Shell,
     /// Environment, terminal and clock.
     pub host: Host,
-    /// Where things are.
+    /// The paths.
     pub layout: Layout,
-    /// The options that every command has.
+    /// The options of every command.
     pub globals: Globals,
-    /// Redacts what is shown and kept.
+    /// Redacts output and files.
     pub redactor: Redactor,
 }
 
 impl Session {
-    /// Whether what goes to a terminal, or elsewhere, is coloured: `--color`, else `NO_COLOR`, else
-    /// as the terminal can.
+    /// Returns whether output is colored: by `--color`, else by `NO_COLOR`, else by the terminal.
     pub fn color(&self, is_terminal: bool) -> bool {
         let host = &self.host;
         let can = is_terminal && host.var("NO_COLOR").is_none() && host.var("TERM") != Some("dumb");
@@ -33,14 +32,14 @@ impl Session {
     }
 }
 
-/// How progress is shown.
+/// The display of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// A live display on a terminal, else plain lines.
     Auto,
     /// A line when a step starts and ends, and its output.
     Plain,
-    /// Nothing but errors and the result.
+    /// Only errors and the result.
     Quiet,
     /// BuildKit's own stream, on stderr.
     RawJson,
@@ -68,7 +67,7 @@ pub struct Globals {
     pub builder: Option<String>,
     /// `--progress`, or quiet with `-q`.
     pub progress: Progress,
-    /// `--color`: always, never, or as the terminal has it.
+    /// `--color`: always, never, or `None` for automatic.
     pub color: Option<bool>,
     /// `-v`.
     pub verbose: bool,

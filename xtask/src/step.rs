@@ -1,51 +1,51 @@
-//! A step: one change to the world, as data. A dry run prints the very values that a run executes.
+//! A step: one change to the world, as data. A dry run prints the same values that a run executes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// One step and why it is taken.
+/// One step and its purpose.
 #[derive(Debug, Clone, Serialize)]
 pub struct Step {
-    /// Why, for people; empty where the action says it.
+    /// The purpose for display; empty if the action is self-explanatory.
     pub why: String,
-    /// What.
+    /// The action.
     pub action: Action,
 }
 
-/// What a step does.
+/// The action of a step.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Action {
-    /// Runs a command to its end; its output goes to stderr with `-v`, else is shown only when it
-    /// fails.
+    /// Runs a command to its end. Its output goes to stderr with `-v`, and is otherwise shown only
+    /// after a failure.
     Run(Command),
-    /// Starts a command that goes on in the background in a session of its own, with its output in
-    /// `log`, and polls `ready` until it exits with 0 or `seconds` are over.
+    /// Starts a command in the background in its own session, with its output in `log`, and polls
+    /// `ready` until it exits with 0 or `seconds` are over.
     Start {
-        /// What is started.
+        /// The command.
         command: Command,
-        /// Where its output goes, appended.
+        /// The file to which its output is appended.
         log: PathBuf,
-        /// Exits with 0 once the command is of use.
+        /// Exits with 0 when the command is ready.
         ready: Command,
-        /// How long that may take.
+        /// The timeout.
         seconds: u64,
     },
     /// Polls `ready` until it exits with 0 or `seconds` are over.
     Wait {
-        /// Exits with 0 once what is waited for is there.
+        /// Exits with 0 when the wait is over.
         ready: Command,
-        /// How long that may take.
+        /// The timeout.
         seconds: u64,
     },
-    /// Writes a file, beside and then renamed; folders above it are made. `secret` content is never
-    /// shown.
+    /// Writes a temporary file and renames it. Creates parent directories. `secret` content is
+    /// never shown.
     Write {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// Its whole content; in no JSON, since it may be secret.
+        /// The whole content. It is in no JSON, because it may be secret.
         #[serde(skip_serializing)]
         content: String,
         /// Permission bits.
@@ -53,39 +53,38 @@ pub enum Action {
         /// Whether the content must not be shown.
         secret: bool,
     },
-    /// Adds to the end of a file, which stays the same file; one that is missing is made.
+    /// Appends to a file, which is created if it is missing.
     Append {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What is added.
+        /// The appended text.
         content: String,
     },
-    /// Renames a folder into place, on one file system; where another of that name was faster, that
-    /// one stays.
+    /// Renames a directory into place on one file system. If the destination exists, it is kept.
     Place {
-        /// What.
+        /// The action.
         from: PathBuf,
-        /// Where to; folders above it are made.
+        /// The destination. Parent directories are created.
         to: PathBuf,
     },
-    /// Removes a file or a folder; nothing happens where there is none.
+    /// Removes a file or a directory, if it exists.
     Remove {
-        /// What.
+        /// The action.
         path: PathBuf,
     },
 }
 
-/// A command: a list of arguments from start to end, never a string to be split.
+/// A command: a list of arguments from start to end, never a string that is split.
 #[derive(Debug, Clone, Serialize, Default, PartialEq, Eq)]
 pub struct Command {
     /// Program and arguments.
     pub argv: Vec<String>,
-    /// Variables added to the environment.
+    /// Additional environment variables.
     pub env: BTreeMap<String, String>,
-    /// Variables added to it that are never shown or kept.
+    /// Additional environment variables that are never shown or recorded.
     #[serde(skip)]
     pub secret_env: BTreeMap<String, String>,
-    /// Where it runs; the current directory where none is given.
+    /// Its working directory; `None` for the current one.
     pub cwd: Option<PathBuf>,
     /// Whether its stdout is a result that goes to ours.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -93,7 +92,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command of a program and its arguments.
+    /// Creates a command from a program and its arguments.
     pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
         Self { argv: argv.into_iter().map(Into::into).collect(), ..Self::default() }
     }
@@ -110,20 +109,20 @@ impl Command {
         self
     }
 
-    /// Sets the folder it runs in.
+    /// Sets its working directory.
     pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
         self.cwd = Some(dir.as_ref().to_path_buf());
         self
     }
 
-    /// The command in a session of its own, so that neither Ctrl-C nor the end of the terminal
+    /// Returns the command in its own session, so that neither Ctrl-C nor the end of the terminal
     /// reaches it.
     pub fn detached(&self) -> Self {
         let argv = std::iter::once("setsid".to_owned()).chain(self.argv.iter().cloned()).collect();
         Self { argv, ..self.clone() }
     }
 
-    /// The line that a POSIX shell would run, safe to paste.
+    /// Returns the line for a POSIX shell, safe to paste.
     pub fn to_shell(&self) -> String {
         let mut words: Vec<String> =
             self.env.iter().map(|(name, value)| format!("{name}={}", shell_words::quote(value))).collect();
@@ -139,29 +138,29 @@ impl Command {
 }
 
 impl Step {
-    /// A command to its end.
+    /// Creates a step that runs a command.
     pub fn run(why: impl Into<String>, command: Command) -> Self {
         Self { why: why.into(), action: Action::Run(command) }
     }
 
-    /// A file that anybody may read.
+    /// Creates a step that writes a public file.
     pub fn write(why: impl Into<String>, path: impl Into<PathBuf>, content: impl Into<String>) -> Self {
         let action = Action::Write { path: path.into(), content: content.into(), mode: 0o644, secret: false };
         Self { why: why.into(), action }
     }
 
-    /// A file for its owner alone, as every file in the store is.
+    /// Creates a step that writes a file for its owner only, like every file in the store.
     pub fn write_private(path: impl Into<PathBuf>, content: impl Into<String>) -> Self {
         let action = Action::Write { path: path.into(), content: content.into(), mode: 0o600, secret: false };
         Self { why: String::new(), action }
     }
 
-    /// A file or folder to be removed.
+    /// Creates a step that removes a file or directory.
     pub fn remove(why: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         Self { why: why.into(), action: Action::Remove { path: path.into() } }
     }
 
-    /// The step as shell lines, as a dry run prints them.
+    /// Returns the step as shell lines, as a dry run prints them.
     pub fn to_shell(&self) -> String {
         match &self.action {
             Action::Run(command) => command.to_shell(),

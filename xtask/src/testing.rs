@@ -1,4 +1,4 @@
-//! What the integration tests call. No other crate may: none of it is a contract.
+//! The items that the integration tests call. They are not a contract for other crates.
 
 pub mod args {
     pub use crate::args::Parsed;

@@ -1,5 +1,5 @@
-//! Makes a Debian 13 image from a mirror alone. The same packages give the same image: the clock is
-//! the release's own date, and what mmdebstrap copies from the host is removed.
+//! Makes a Debian 13 image from only a mirror. The same packages give the same image: the clock is
+//! the release's date, and files that mmdebstrap copies from the host are removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::process::root::Root;
 use crate::session::Session;
 use crate::step::{Action, Command, Step};
 
-/// As in Debian's own slim images; packages that are installed later keep to it too.
+/// As in Debian's own slim images. Packages that are installed later follow it too.
 const LEFT_OUT: [&str; 9] = [
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
@@ -28,36 +28,35 @@ const LEFT_OUT: [&str; 9] = [
     "path-exclude=/usr/share/groff/*",
 ];
 
-/// What the host leaves in the image: its name, its resolver, how its apt reaches the mirror.
+/// Files that the host leaves in the image: its name, its resolver, its apt configuration.
 const CLEAN: &str = r#"rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/apt.conf.d/99mmdebstrap""#;
 
-/// The day Debian 13 was released. It is the clock where mmdebstrap chooses the mirror itself:
-/// which date that mirror's release has is not known before.
+/// The release day of Debian 13. It is the clock if mmdebstrap chooses the mirror, whose release
+/// date is unknown in advance.
 const RELEASED: i64 = 1_754_697_600;
 
-/// What bootstrapping depends on.
+/// The facts for a bootstrap.
 #[derive(Debug, Clone)]
 pub struct BootstrapFacts {
     /// The suites that answer, each with its archive; empty if mmdebstrap chooses the mirror.
     pub suites: Vec<(String, String)>,
     /// The image's clock, in seconds since 1970.
     pub epoch: i64,
-    /// The host's settings for reaching a mirror, as apt.conf has them; may hold a proxy's
-    /// password.
+    /// The host's network settings in the form of apt.conf; may contain a proxy's password.
     pub apt_conf: String,
     /// Debian's name of the architecture.
     pub architecture: String,
     /// The engine's platform.
     pub platform: String,
-    /// How mmdebstrap gets the rights that it needs.
+    /// The way in which mmdebstrap gets its rights.
     pub root: Root,
-    /// Scratch space, and a name in it that no other run uses.
+    /// The scratch directory, with a unique name in it.
     pub tmp: PathBuf,
     /// The process's id.
     pub id: u32,
 }
 
-/// An error that names the command where the tools are missing.
+/// Checks that the tools exist. The error names the command to install them.
 pub(crate) fn check_tools(session: &Session) -> Result<()> {
     if session.host.which("mmdebstrap").is_none() || !Path::new(KEYRING).exists() {
         bail!(
@@ -69,8 +68,8 @@ pub(crate) fn check_tools(session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// Debian 13 is signed with the key of Debian 12 and with its own; a keyring that is there and has
-/// neither, as on Ubuntu 22.04, would fail in the middle.
+/// Checks the keyring. Debian 13 is signed with the key of Debian 12 and its own; an existing
+/// keyring with neither, as on Ubuntu 22.04, would fail in the middle.
 pub(crate) fn check_keyring() -> Result<()> {
     let files =
         fs::read_dir(Path::new(KEYRING).parent().unwrap_or(Path::new("/"))).into_iter().flatten().flatten();
@@ -92,7 +91,7 @@ fn is_new_key(name: &str) -> bool {
 }
 
 impl BootstrapFacts {
-    /// Looks at the host and at the mirror.
+    /// Reads the facts from the host and the mirror.
     pub fn read(session: &Session, engine: &Engine) -> Result<Self> {
         check_keyring()?;
         let (suites, epoch) = match Mirror::of_host() {
@@ -114,7 +113,7 @@ impl BootstrapFacts {
     }
 }
 
-/// Of apt's configuration, how it reaches a mirror; mmdebstrap reads none of it.
+/// Returns the network settings of apt's configuration, which mmdebstrap doesn't read.
 fn network_settings(config: &str) -> String {
     const KEPT: [&str; 6] = [
         "Acquire::http::Proxy",
@@ -128,7 +127,7 @@ fn network_settings(config: &str) -> String {
     config.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Debian's name of what OCI calls `linux/arm/v7` and the like.
+/// Returns Debian's name of an OCI platform such as `linux/arm/v7`.
 fn debian_architecture(platform: &str) -> &str {
     match platform.trim_start_matches("linux/") {
         "386" => "i386",
@@ -139,7 +138,7 @@ fn debian_architecture(platform: &str) -> &str {
     }
 }
 
-/// The steps that make the image and load it into the engine.
+/// Returns the steps that make the image and load it into the engine.
 pub fn steps(facts: &BootstrapFacts, tag: &str) -> Result<Vec<Step>> {
     let file = |name: &str| facts.tmp.join(format!("{name}-{}", facts.id));
     let (tar, conf) = (file("debian-trixie.tar"), file("apt.conf"));
@@ -170,7 +169,7 @@ fn mmdebstrap(facts: &BootstrapFacts, tar: &Path, apt_conf: Option<&Path>) -> Co
     argv.extend(apt_conf.map(|path| format!("--aptopt={}", path.display())));
     argv.push(format!("--customize-hook={CLEAN}"));
     if facts.suites.is_empty() {
-        // Without gpg, mmdebstrap does not find out which key its default mirror's release has.
+        // Without gpg, mmdebstrap doesn't find the key of its default mirror's release.
         argv.push(format!("--keyring={KEYRING}"));
     }
     argv.extend(["trixie".to_owned(), tar.to_string_lossy().into_owned()]);

@@ -1,5 +1,5 @@
-//! The base image as an OCI layout in the store, for builders that do not see the daemon's images:
-//! `docker save` takes a good part of a second in each build, finding the layout nothing.
+//! The base image as an OCI layout in the store, for builders that don't see the daemon's images.
+//! `docker save` takes a good part of a second in each build; reusing the layout takes nothing.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,18 +7,18 @@ use std::path::PathBuf;
 use crate::layout::Layout;
 use crate::store::layout_check;
 
-/// One base image's place in the store.
+/// The place of a base image in the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeptImage {
-    /// Its folder, named by the image's id.
+    /// Its directory, named by the image's id.
     pub dir: PathBuf,
-    /// Whether it is there and whole.
+    /// Whether it exists and is complete.
     pub is_there: bool,
-    /// What goes when it is laid out: a damaged one, and all earlier ones but the newest.
+    /// Layouts to remove after the export: a damaged one, and all earlier ones but the newest.
     pub superseded: Vec<PathBuf>,
 }
 
-/// Looks for the layout of the image with that id.
+/// Looks for the layout of the image with this id.
 pub(crate) fn find(layout: &Layout, id: &str) -> KeptImage {
     let dir = layout.base(id);
     let is_there = layout_check::image(&dir).is_ok();
@@ -28,7 +28,7 @@ pub(crate) fn find(layout: &Layout, id: &str) -> KeptImage {
         .filter(|(_, path)| *path != dir)
         .collect();
     others.sort();
-    // A build beside this one may be reading the newest.
+    // A parallel build may be reading the newest.
     others.pop();
     let mut superseded: Vec<PathBuf> = others.into_iter().map(|(_, path)| path).collect();
     superseded.extend((dir.exists() && !is_there).then(|| dir.clone()));
@@ -56,7 +56,7 @@ mod tests {
         assert!(!kept.is_there && kept.superseded == [layout.base("sha256:1")], "{kept:?}");
         fs::write(blobs.join("0".repeat(64)), "{}").expect("written");
         assert!(find(&layout, "sha256:1").is_there);
-        // Of the others, the newest stays.
+        // Of the others, the newest is kept.
         assert!(find(&layout, "sha256:2").superseded.is_empty());
     }
 }

@@ -1,5 +1,5 @@
-//! The Debian mirror that a base image is made from and later installs packages from: the one this
-//! machine uses, if a container can use it too. Otherwise mmdebstrap's own default serves.
+//! The Debian mirror for the base image and its later packages: the one of this machine, if a
+//! container can use it too. Otherwise mmdebstrap's default.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::engine::os::Distribution;
 use crate::process::query::{self, RunningQuery};
 use crate::session::Session;
 
-/// apt tries again and gives up within this time.
+/// apt retries and gives up within this time.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Downloads a file as apt does.
@@ -39,8 +39,8 @@ impl Mirror {
     ) -> Option<Self> {
         let usable = |source: Option<&Source>| source.and_then(|source| usable(&source.uri, read));
         let main = usable(apt::debian_main(sources, distribution))?;
-        // Mirrors keep the security archive next to the main one. A suite that does not answer is
-        // left out.
+        // Mirrors have the security archive next to the main one. A suite that doesn't answer is
+        // skipped.
         let security = usable(apt::debian_security(sources, distribution));
         Some(Self { security: security.unwrap_or_else(|| format!("{main}-security")), main })
     }
@@ -51,7 +51,7 @@ impl Mirror {
         Self::derive(&apt::read(Path::new("/etc/apt")), &Distribution::read(), &read)
     }
 
-    /// Suites of Debian 13, each with its archive.
+    /// Returns suites of Debian 13, each with its archive.
     pub(crate) fn suites(&self) -> [(&str, &str); 3] {
         [
             (self.main.as_str(), "trixie"),
@@ -61,7 +61,7 @@ impl Mirror {
     }
 }
 
-/// An address that works in a container, without a password that would stay in the image.
+/// Returns an address that works in a container, without a password that would stay in the image.
 fn usable(uri: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<String> {
     if let Some(list) = uri.strip_prefix("mirror+file:") {
         let text = read(Path::new(&format!("/{}", list.trim_start_matches('/'))))?;
@@ -82,7 +82,7 @@ pub(crate) fn mirror_answers() -> Option<(String, bool)> {
     Some((mirror.main, answer.is_ok_and(|answer| answer.success)))
 }
 
-/// Starts asking for a suite's Release file, with apt's own settings for proxies and the like.
+/// Starts a query for a suite's Release file, with apt's own network settings.
 fn ask_release(sh: &Shell, archive: &str, suite: &str, dir: &Path) -> Result<RunningQuery> {
     let (url, file) = (format!("{archive}/dists/{suite}/Release"), dir.join(suite));
     let options =
@@ -90,7 +90,7 @@ fn ask_release(sh: &Shell, archive: &str, suite: &str, dir: &Path) -> Result<Run
     query::start(cmd!(sh, "{APT_HELPER} {options...} download-file {url} {file}"))
 }
 
-/// Asks for each suite's Release file at once: which suites there are, and the release's date.
+/// Queries all suites' Release files in parallel: the existing suites, and the release's date.
 pub(crate) fn ask_mirror(session: &Session, mirror: &Mirror) -> Result<(Vec<(String, String)>, i64)> {
     let dir = tempfile::tempdir()?;
     let mut asked = Vec::new();
@@ -114,7 +114,7 @@ pub(crate) fn ask_mirror(session: &Session, mirror: &Mirror) -> Result<(Vec<(Str
     }
 }
 
-/// The date of a Release file.
+/// Returns the date of a Release file.
 fn release_date(release: &str) -> Option<i64> {
     let date = release.lines().find_map(|line| line.strip_prefix("Date:"))?.trim().replace("UTC", "+0000");
     Some(rfc2822::parse(&date).ok()?.timestamp().as_second())

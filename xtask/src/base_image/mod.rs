@@ -1,6 +1,6 @@
-//! The image that the base image is built on: the pinned one where it is in the engine or a
-//! registry has it, else one that is bootstrapped from the Debian mirror ([`bootstrap`]), under a
-//! name of ours and never an official one.
+//! The image that the base image is based on: the pinned one if it is in the engine or a registry,
+//! else one that is bootstrapped from the Debian mirror ([`bootstrap`]), with our own name and
+//! never an official one.
 
 pub(crate) mod bootstrap;
 pub(crate) mod kept;
@@ -21,28 +21,28 @@ use crate::process::query;
 use crate::session::Session;
 use crate::step::Step;
 
-/// A registry that takes longer is taken for none.
+/// A registry that takes longer counts as missing.
 const REGISTRY_LIMIT: Duration = Duration::from_secs(8);
 const ENGINE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Where the base of the base comes from.
+/// The origin of the base of the base image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BaseImage {
-    /// One that was bootstrapped is in the engine. It stays in use even when a registry answers
-    /// again, since switching rebuilds everything; `docker rmi durango/debian:trixie` goes back to
-    /// the pinned one.
+    /// A bootstrapped one is in the engine. It stays in use even when a registry answers again,
+    /// because a switch rebuilds everything. `docker rmi durango/debian:trixie` reverts to the
+    /// pinned one.
     Bootstrapped,
     /// The pinned one is in the engine.
     Local,
     /// A registry has the pinned one.
     Registry,
-    /// There is none: [`steps`] bootstrap one.
+    /// There is none, and [`steps`] bootstrap one.
     Missing,
 }
 
 impl BaseImage {
-    /// What to build upon.
+    /// Returns the image to build on.
     pub fn reference(self, pinned: &str) -> &str {
         match self {
             Self::Bootstrapped | Self::Missing => TAG,
@@ -51,29 +51,28 @@ impl BaseImage {
     }
 }
 
-/// A base image that was chosen for the declaration's `BASE_IMAGE`.
+/// A base image for the declaration's `BASE_IMAGE`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Base {
-    /// The pinned name that it stands for.
+    /// The pinned name that it replaces.
     pub pinned: String,
-    /// Its name.
     pub image: String,
-    /// What makes it; empty where it is there.
+    /// The steps that make it; empty if it exists.
     pub steps: Vec<Step>,
-    /// Whether it is in the daemon alone, where other drivers do not see it.
+    /// Whether it is only in the daemon, where other drivers don't see it.
     pub local: bool,
-    /// Its layout in the store, for those; absent for builders that see it and while the image is
-    /// still to be made.
+    /// Its layout in the store for those drivers; `None` for builders that see it, and before the
+    /// image is made.
     pub kept: Option<KeptImage>,
 }
 
-/// Looks for the base image: one question to the engine, and only where it has neither image one to
-/// the registry.
+/// Looks for the base image: one query to the engine, and a query to the registry only if that has
+/// neither image.
 pub fn state(session: &Session, engine: &Engine, pinned: &str) -> Result<BaseImage> {
     look(session, engine, pinned).map(|(state, _)| state)
 }
 
-/// The base image, with its id where the engine has it.
+/// Returns the base image, with its id if the engine has it.
 fn look(session: &Session, engine: &Engine, pinned: &str) -> Result<(BaseImage, Option<String>)> {
     let InEngine { bootstrapped, local, id } = in_engine(session, pinned)?;
     if bootstrapped {
@@ -89,12 +88,12 @@ fn look(session: &Session, engine: &Engine, pinned: &str) -> Result<(BaseImage, 
     })
 }
 
-/// The image for a build, with the steps that bring it about.
+/// Returns the image for a build, with the steps that provide it.
 pub(crate) fn choose(session: &Session, may_provision: bool, engine: &Engine, pinned: &str) -> Result<Base> {
     let (state, id) = look(session, engine, pinned)?;
     let steps = match state {
         BaseImage::Missing => {
-            // With `--provision` the tool is there, or a dry run has shown that it will be.
+            // With `--provision` the tool exists, or a dry run has shown its installation.
             if !may_provision {
                 bootstrap::check_tools(session)?;
             }
@@ -105,7 +104,7 @@ pub(crate) fn choose(session: &Session, may_provision: bool, engine: &Engine, pi
     Ok(Base { steps, ..resolved(session, engine, pinned, state, id) })
 }
 
-/// The image where it is there; nothing is done to bring it about.
+/// Returns the image if it exists. Does nothing to provide it.
 pub(crate) fn there(session: &Session, engine: &Engine, pinned: &str) -> Result<Option<Base>> {
     let (state, id) = look(session, engine, pinned)?;
     Ok((state != BaseImage::Missing).then(|| resolved(session, engine, pinned, state, id)))
@@ -122,17 +121,18 @@ fn resolved(session: &Session, engine: &Engine, pinned: &str, state: BaseImage, 
     }
 }
 
-/// The steps that bootstrap an image; of any name, so that a test need not touch the one in use.
+/// Returns the steps that bootstrap an image with any name, so that a test doesn't change the one
+/// in use.
 pub fn steps(session: &Session, engine: &Engine, tag: &str) -> Result<Vec<Step>> {
     bootstrap::steps(&bootstrap::BootstrapFacts::read(session, engine)?, tag)
 }
 
-/// What the engine has.
+/// The images in the engine.
 #[derive(Debug, PartialEq, Eq)]
 struct InEngine {
     bootstrapped: bool,
     local: bool,
-    /// Of the bootstrapped one where both are there.
+    /// The id of the bootstrapped one if both exist.
     id: Option<String>,
 }
 
@@ -149,8 +149,8 @@ fn in_engine(session: &Session, pinned: &str) -> Result<InEngine> {
     }
 }
 
-/// The engine prints a line for each image it has and a complaint for each it has not, by the name
-/// it was asked for.
+/// Parses the engine's answer: a line for each existing image and an error with the name of each
+/// missing one.
 fn found(stdout: &str, stderr: &str) -> Option<InEngine> {
     let ids: Vec<&str> = stdout.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let lines = ids.len();
@@ -163,8 +163,8 @@ fn found(stdout: &str, stderr: &str) -> Option<InEngine> {
     })
 }
 
-/// Whether a registry has the pinned image; a yes is remembered, since asking costs a good part of
-/// a second.
+/// Returns whether a registry has the pinned image. A yes is cached, because the query takes a good
+/// part of a second.
 fn registry_has(session: &Session, engine: &Engine, pinned: &str) -> bool {
     let question = format!("{:x}", Sha256::digest(format!("{pinned} {}", engine.builder)));
     let memo = Memo::new(&session.layout, "registry", &question);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::table::{COMMANDS, Command};
 use crate::args::{GLOBAL, Opt};
 
-/// Help of `cargo xtask` alone.
+/// Returns the help of `cargo xtask` itself.
 pub(crate) fn overview() -> String {
     let mut text = String::from(
         "durango-builder builds FrankenPHP images; a rebuild costs as much as the change.\n\n\
@@ -35,7 +35,7 @@ pub(crate) fn command(path: &str, command: &Command) -> String {
     text
 }
 
-/// The README's table of commands, in Markdown.
+/// Returns the README's table of commands in Markdown.
 pub fn readme_list() -> String {
     let mut text = String::from("| command | does | example |\n|---|---|---|\n");
     for command in COMMANDS {

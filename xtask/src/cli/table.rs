@@ -1,4 +1,4 @@
-//! THE table of commands: name, arguments, options, help and function of each.
+//! The table of commands: name, arguments, options, help and function of each.
 
 use super::Run;
 use super::documents;
@@ -13,13 +13,13 @@ use crate::commands;
 pub struct Command {
     /// The word for it on the command line.
     pub name: &'static str,
-    /// Free arguments, as the help shows them; none are taken where it is empty.
+    /// Arguments, as the help shows them; empty for none.
     pub args: &'static str,
-    /// One line for the list of commands; the README's list is made of these lines.
+    /// One line for the list of commands in the help and the README.
     pub summary: &'static str,
     /// An example, without `cargo xtask`.
     pub example: &'static str,
-    /// Groups of options it takes, in addition to the global ones.
+    /// Groups of its options, in addition to the global ones.
     pub options: &'static [&'static [Opt]],
     /// Its subcommands, of which each has options of its own.
     pub subcommands: &'static [Command],
@@ -193,7 +193,7 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// The command of that name.
+/// Returns the command with this name.
 pub(crate) fn find(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name == name)
 }

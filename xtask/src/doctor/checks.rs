@@ -1,4 +1,4 @@
-//! From facts to checks: pure, so that every finding is a unit test.
+//! Checks of facts. Pure, so that every finding is a unit test.
 
 use super::Check;
 use super::facts::DoctorFacts;
@@ -12,16 +12,16 @@ use crate::engine::{Driver, Engine};
 use crate::text::size;
 
 const GIB: u64 = 1 << 30;
-/// A cold build of both images and its saved layers need about this much.
+/// The size of a cold build of both images with its saved layers.
 const ROOMY: u64 = 12 * GIB;
-/// With less than this nothing can be built.
+/// The minimum for a build.
 const CRAMPED: u64 = 2 * GIB;
-/// Less makes the compiler of a large file fail.
+/// With less, the compiler fails on a large file.
 const MEMORY: u64 = 2 * GIB;
 
 const PROVISION: &str = "cargo xtask doctor --provision";
 
-/// Every check that can be made.
+/// Returns every possible check.
 pub(crate) fn all(facts: &DoctorFacts) -> Vec<Check> {
     let mut checks = engine(facts);
     let is_roomy = |free: u64| !facts.has_images || free >= ROOMY;
@@ -41,7 +41,7 @@ pub(crate) fn all(facts: &DoctorFacts) -> Vec<Check> {
     checks
 }
 
-/// Client, plugins, daemon and builder; the first that is broken is the last that is told.
+/// Checks the client, plugins, daemon and builder. Stops at the first failure.
 fn engine(facts: &DoctorFacts) -> Vec<Check> {
     let (Some(client), Some(info)) = (&facts.client, &facts.info) else {
         return vec![problem("docker client", &no_client(facts))];
@@ -62,7 +62,7 @@ fn engine(facts: &DoctorFacts) -> Vec<Check> {
     checks
 }
 
-/// A client that cannot even tell of itself is none.
+/// A client without any answer counts as missing.
 fn no_client(facts: &DoctorFacts) -> Problem {
     match &facts.engine {
         Err(problem) => problem.clone(),
@@ -118,7 +118,7 @@ fn builder(engine: &Engine) -> Check {
     Check::ok("builder", format!("{} (driver {driver}, {})", engine.builder, engine.platform))
 }
 
-/// What is dropped between two builds is built again.
+/// Records that are removed between two builds are built again.
 fn build_cache(limits: GcLimits, engine: &Engine, facts: &DoctorFacts) -> Check {
     let name = "build cache";
     let Some(lack) = limits.lack() else {
@@ -174,7 +174,7 @@ fn ca_bundle(facts: &DoctorFacts) -> Check {
     }
 }
 
-/// Names alone: a proxy's address may hold a password.
+/// Names only, because a proxy's address may contain a password.
 fn go(facts: &DoctorFacts) -> Check {
     let lines = facts.secrets.goenv.iter().flat_map(|text| text.lines());
     let mut names: Vec<&str> = lines.filter_map(|line| Some(line.split_once('=')?.0)).collect();

@@ -1,5 +1,4 @@
-//! What the doctor looks at. The slow questions, to the registry and to the mirror, are asked side
-//! by side.
+//! The facts for the doctor. The slow queries of the registry and the mirror run in parallel.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,48 +20,47 @@ use crate::record::{read, steps};
 use crate::session::Session;
 use crate::setup;
 
-/// This machine, as far as builds go.
+/// The facts about this machine.
 pub(crate) struct DoctorFacts {
-    /// Whether the workspace has the FrankenPHP images. Checks about them are left out otherwise.
+    /// Whether the workspace has the FrankenPHP images. Otherwise checks about them are skipped.
     pub(crate) has_images: bool,
     /// The client on the PATH.
     pub client: Option<PathBuf>,
-    /// What the client says.
+    /// The client's answer.
     pub(crate) info: Option<Info>,
-    /// The engine, or what keeps it from being used.
+    /// The engine, or the problem with it.
     pub engine: Result<Engine, Problem>,
-    /// How much build cache the builder keeps, where it answers.
+    /// The builder's limits, if it answers.
     pub limits: Option<GcLimits>,
-    /// Whether the daemon's configuration of this machine has a limit of the user's.
+    /// Whether this machine's daemon.json has a limit of the user.
     pub has_limit: bool,
-    /// Address or context that the user chose.
+    /// The address or context that the user selected.
     pub place: Option<String>,
-    /// Folders that fill up, each with its free bytes.
+    /// Directories that fill up, each with its free bytes.
     pub disks: Vec<(&'static str, PathBuf, u64)>,
-    /// Bytes of memory.
+    /// The memory in bytes.
     pub memory: Option<u64>,
-    /// What the host lends to builds.
+    /// The host's settings for builds.
     pub secrets: Secrets,
-    /// A CA bundle that the environment names and that is not there.
+    /// A missing CA bundle that the environment names.
     pub lost_bundle: Option<String>,
     /// The pinned base image, or why the pins cannot be read.
     pub pins: Result<String, String>,
-    /// Where the base image comes from, where that can be asked.
+    /// The origin of the base image, if known.
     pub base: Option<BaseImage>,
-    /// Why a base image cannot be made here, and on the next line what to do, where it cannot.
+    /// Why a base image cannot be made here, with advice on the next line.
     pub cannot_bootstrap: Option<String>,
-    /// The Debian mirror and whether it answers; `None` where that was not asked.
+    /// The Debian mirror and whether it answers; `None` if it was not asked.
     pub mirror: Option<(String, bool)>,
-    /// DOCKER_BUILDKIT.
     pub buildkit: Option<String>,
-    /// Whether `setup` was done for this user's shells.
+    /// Whether `setup` has run for this user's shells.
     pub is_set_up: bool,
-    /// What was built here.
+    /// The recorded builds.
     pub habits: Habits,
 }
 
 impl DoctorFacts {
-    /// Looks at this machine.
+    /// Reads the facts.
     pub(crate) fn read(session: &Session) -> Self {
         let host = &session.host;
         let engine = engine_facts::ask_engine(session);
@@ -103,7 +101,7 @@ impl DoctorFacts {
     }
 }
 
-/// Builds that are recorded, and what the builder holds where there are any.
+/// Reads the recorded builds, and the builder's records if there are any.
 fn habits(session: &Session, engine: Option<&Engine>) -> Habits {
     let builds = steps::all(&session.layout);
     let mut known: Vec<&[String]> = Vec::new();
@@ -135,13 +133,13 @@ fn read_pins(session: &Session) -> Result<String, String> {
 fn disks(session: &Session, info: Option<&Info>) -> Vec<(&'static str, PathBuf, u64)> {
     let mut dirs = vec![("store", session.layout.store.clone())];
     let root = info.filter(|info| info.is_up()).map(|info| PathBuf::from(&info.docker_root_dir));
-    // The engine of another machine has a folder of that name too, but its disk is not this one.
+    // The engine of another machine may have a directory with this name, but on another disk.
     let is_here = chosen_place(&session.host).is_none();
     dirs.extend(root.filter(|root| is_here && root.exists()).map(|root| ("engine's disk", root)));
     dirs.into_iter().filter_map(|(name, path)| Some((name, path.clone(), free(&path)?))).collect()
 }
 
-/// Free bytes for this user where the folder is or will be.
+/// Returns the free bytes for this user at the directory's current or future place.
 fn free(path: &Path) -> Option<u64> {
     let there = path.ancestors().find(|path| path.exists())?;
     let stat = rustix::fs::statvfs(there).ok()?;

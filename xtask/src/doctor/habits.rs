@@ -1,6 +1,5 @@
-//! What builds so far tell: files that no image needs, a COPY that makes much run again, mounts
-//! that hold nothing, saves that cost more than they save. Each with its figure and what to do.
-//! Pure.
+//! Findings from recorded builds: files that no image needs, a COPY that makes many steps run
+//! again, empty mounts, saves that cost more than they save. Each with a figure and advice. Pure.
 
 use crate::doctor::Check;
 use crate::engine::disk_usage::Record;
@@ -10,30 +9,30 @@ use crate::record::steps::{BuildSteps, StepOutcome};
 use crate::text::size::show;
 use crate::text::{one_line, seconds, without_mount_flags};
 
-/// What was built here.
+/// The recorded builds.
 #[derive(Default)]
 pub(crate) struct Habits {
-    /// Builds, newest first: what came of their steps.
+    /// Builds, newest first, with the outcomes of their steps.
     pub builds: Vec<BuildSteps>,
-    /// Of each set of targets, what the newest build was made of.
+    /// The graph of the newest build of each set of targets.
     pub graphs: Vec<Vec<GraphStep>>,
     /// Reports of the builds, newest first.
     pub reports: Vec<BuildReport>,
-    /// What the builder holds.
+    /// The builder's records.
     pub records: Vec<Record>,
 }
 
-/// More than this is worth a look: it is read, compared and sent.
+/// The size from which files are reported: they are read, compared and sent.
 const LARGE: u64 = 100_000_000;
-/// What runs again this often, of the newest builds, is a habit.
+/// The number of builds from which a repetition is reported.
 const OFTEN: usize = 2;
 const BUILDS: usize = 10;
-/// Seconds that are worth a change of a Dockerfile.
+/// The seconds from which a change of a Dockerfile is worth it.
 const LONG: f64 = 10.0;
-/// An empty folder takes this at most.
+/// The maximum size of an empty directory.
 const EMPTY: u64 = 8_192;
 
-/// Every finding.
+/// Returns every finding.
 pub(crate) fn checks(habits: &Habits) -> Vec<Check> {
     let steps = || habits.graphs.iter().flatten();
     let mut found: Vec<Check> = steps().filter_map(large).collect();
@@ -79,7 +78,7 @@ fn with_git(step: &GraphStep) -> Option<Check> {
     })
 }
 
-/// A COPY of many files that ran of itself, with what stands upon it.
+/// Finds a COPY of many files with a reason of its own, and the steps based on it.
 fn early(habits: &Habits, graph: &[GraphStep], at: usize) -> Option<Check> {
     let step = &graph[at];
     let is_copy = ["COPY", "ADD"].iter().any(|word| step.text.to_ascii_uppercase().starts_with(word));
@@ -119,7 +118,7 @@ fn early(habits: &Habits, graph: &[GraphStep], at: usize) -> Option<Check> {
     })
 }
 
-/// The steps of the same stage that stand upon one, directly or by others.
+/// Returns the steps of the same stage that are based on one, directly or indirectly.
 fn dependents(graph: &[GraphStep], at: usize) -> Vec<usize> {
     let mut found = vec![at];
     for (next, step) in graph.iter().enumerate().skip(at + 1) {
@@ -130,7 +129,7 @@ fn dependents(graph: &[GraphStep], at: usize) -> Vec<usize> {
     found.split_off(1)
 }
 
-/// Cache mounts of a step that has run, which hold nothing, or of which each build has another.
+/// Finds empty cache mounts of a step that has run, and mounts that differ in each build.
 fn mounts(habits: &Habits, step: &GraphStep) -> Vec<Check> {
     let runs = habits
         .builds
@@ -159,7 +158,7 @@ fn mounts(habits: &Habits, step: &GraphStep) -> Vec<Check> {
     found.collect()
 }
 
-/// Saves against what a build without them takes.
+/// Compares saves with the time of a build without them.
 fn save(habits: &Habits) -> Option<Check> {
     let report = habits.reports.iter().find(|report| report.cache.saved.is_some())?;
     let targets: Vec<&str> = report.targets.iter().map(|target| target.name.as_str()).collect();

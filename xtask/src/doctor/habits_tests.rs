@@ -15,7 +15,7 @@ fn step(text: &str, files: &[&str], parents: &[usize]) -> GraphStep {
     }
 }
 
-/// A build in which steps ran so many seconds.
+/// Returns a build in which steps ran for this many seconds.
 fn build(graph: &[GraphStep], ran: &[i64]) -> BuildSteps {
     let at = |second: i64| Timestamp::from_second(second).expect("in range");
     let steps = graph.iter().zip(ran).map(|(step, took)| StepOutcome {

@@ -1,6 +1,5 @@
-//! What is wrong on this machine and which command mends it: facts ([`facts`]) -> one check a line
-//! ([`checks`]). Nothing is changed, and one cause is told once: what cannot be looked at because
-//! of it is left out.
+//! Diagnoses this machine and suggests fixes: facts ([`facts`]) -> one check per line ([`checks`]).
+//! Nothing is changed. One cause is reported once: checks that depend on it are skipped.
 
 pub(crate) mod checks;
 pub(crate) mod facts;
@@ -8,54 +7,51 @@ pub(crate) mod habits;
 
 use serde::Serialize;
 
-/// How a check went.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum CheckState {
-    /// As it should be.
     Ok,
-    /// Builds work, though not as well as they could.
+    /// Builds work, but not as well as possible.
     Warn,
-    /// Builds do not work.
+    /// Builds don't work.
     Fail,
 }
 
-/// One check.
+/// A check of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
-    /// What was looked at.
     pub name: &'static str,
-    /// How it went.
     pub state: CheckState,
-    /// What was found.
+    /// The finding.
     pub detail: String,
-    /// The command that mends it, where it needs mending.
+    /// The command that fixes it, if needed.
     pub remedy: Option<String>,
 }
 
 impl Check {
-    /// A check that went well.
+    /// Creates a check without a problem.
     pub(crate) fn ok(name: &'static str, detail: impl Into<String>) -> Self {
         Self { name, state: CheckState::Ok, detail: detail.into(), remedy: None }
     }
 
-    /// Something to be mended some day.
+    /// Creates a warning.
     pub(crate) fn warn(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { name, state: CheckState::Warn, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 
-    /// Something that keeps builds from working.
+    /// Creates a failure.
     pub(crate) fn fail(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { name, state: CheckState::Fail, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 }
 
-/// The worst of them.
+/// Returns the worst result.
 pub(crate) fn worst(checks: &[Check]) -> CheckState {
     checks.iter().map(|check| check.state).max().unwrap_or(CheckState::Ok)
 }
 
-/// One line a check, its remedy below.
+/// Returns one line per check, with its fix below.
 pub(crate) fn text(checks: &[Check]) -> String {
     let mut text = String::new();
     for check in checks {

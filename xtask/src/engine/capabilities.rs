@@ -21,10 +21,10 @@ pub struct Capabilities {
     pub uses_oci_media_types: bool,
     /// Builds on images of the daemon: only the `docker` driver.
     pub sees_local_images: bool,
-    /// Runs every step whose result is a layer on a base image again once one record was removed, by
-    /// a prune or by its own garbage collection: the BuildKit inside the daemon (measured, Docker
-    /// 26.1 and 28.5). Results on `scratch` stay, and so does a step below a result that stays. A
-    /// BuildKit of its own forgets that one result (measured, 0.34).
+    /// Runs every step whose result is a layer on a base image again once one record was removed,
+    /// by a prune or by its own garbage collection: the BuildKit inside the daemon (measured,
+    /// Docker 26.1 and 28.5). Results on `scratch` stay, and so does a step below a result that
+    /// stays. A BuildKit of its own forgets that one result (measured, 0.34).
     pub forgets_results_after_prune: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Removing what a plan lists: renamed out of the way first, so that nobody ever sees a part. What
-//! is held or was saved anew since the plan was made stays.
+//! Removes the entries of a plan. They are renamed first, so that no reader sees a part. Entries
+//! that are held, or were saved again since the plan was made, are kept.
 
 use std::path::Path;
 use std::{fs, io};
@@ -14,13 +14,13 @@ use crate::layout::Layout;
 use crate::plan::gc::{GcPlan, Removal};
 use crate::store::lock::{self, Lock};
 
-/// Removes what is listed; the plan has what went then. The store is locked while things are
-/// renamed, not while they are removed.
+/// Removes the listed entries and updates the plan to the removed ones. The store is locked for
+/// renames only, not for the removal.
 pub(crate) fn run(layout: &Layout, plan: &mut GcPlan, now: Timestamp) -> Result<()> {
     if plan.removals.is_empty() {
         return Ok(());
     }
-    // A full disk may have no room for a directory: then everything is removed where it is.
+    // A full disk may have no space for a directory. Then entries are removed in place.
     let bin = Scratch::new(layout, now, "gc").ok();
     let lock = Lock::exclusive(layout)?;
     let (mut gone, mut stays, mut failed) = (Vec::new(), 0, None);
@@ -41,18 +41,18 @@ pub(crate) fn run(layout: &Layout, plan: &mut GcPlan, now: Timestamp) -> Result<
     failed.map_or(Ok(()), Err)
 }
 
-/// Moves one thing away, or removes it where it is; whether it is gone.
+/// Moves one entry away, or removes it in place. Returns whether it is gone.
 fn take(removal: &Removal, to: Option<&Path>) -> Result<bool> {
     let path = &removal.path;
     if !removal.seen.is_unchanged() {
         return Ok(false);
     }
     let meta = match fs::symlink_metadata(path) {
-        // Somebody else who removes it does the same work.
+        // Another process that removes it does the same work.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         meta => meta?,
     };
-    // A blob belongs to the entry whose directory it is in.
+    // A blob belongs to the entry of its directory.
     let owner = if meta.is_dir() { Some(path.as_path()) } else { path.ancestors().nth(3) };
     let claim = owner.map(lock::claim).transpose()?;
     if matches!(claim, Some(None)) {
@@ -62,20 +62,20 @@ fn take(removal: &Removal, to: Option<&Path>) -> Result<bool> {
     match to {
         Some(to) => fs::rename(path, to).with_context(failed)?,
         None => {
-            // Without its entry nobody takes it for one.
+            // Without `entry.json` it is not an entry any more.
             let _ = fs::remove_file(path.join("entry.json"));
             steps::remove(path)?;
         }
     }
     let parents = path.ancestors().skip(1).take(2);
-    // The directory of a key or an image that has nothing more goes, too.
+    // An empty directory of a key or an image is removed, too.
     if removal.kind == crate::store::contents::ItemKind::Layers {
         parents.for_each(|dir| drop(fs::remove_dir(dir)));
     }
     Ok(true)
 }
 
-/// Takes the permissions of others from what programs wrote that builds ran.
+/// Removes the permissions of group and others from files that build programs wrote.
 pub(crate) fn seal(layout: &Layout, exposed: &[std::path::PathBuf]) {
     for path in files::exposed(&layout.store, exposed) {
         let _ = files::seal_one(path);

@@ -1,5 +1,5 @@
-//! Saving layers: exported staging, checked, renamed into place. What fails here is a warning,
-//! never the build's end.
+//! Saves layers: exports them to a staging directory, checks them, and renames them into place. A
+//! failure is a warning, and never ends the build.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -34,25 +34,24 @@ pub(crate) struct StepKeys {
     pub any_mode: Vec<String>,
 }
 
-/// A save that was done.
+/// A completed save.
 pub(crate) struct Saved {
-    /// What was saved.
     pub entry: Entry,
-    /// Seconds it took.
+    /// Its time in seconds.
     pub seconds: f64,
 }
 
-/// Whether a save is needed: not if nothing ran and a registry served all, or a result of its key is
-/// this very image or has the layers of the same steps. An image's digest may change while no layer
-/// does: attestations have the build's time in them.
+/// Whether a save is needed: not if nothing ran and a registry served all, or a result of its key
+/// is this very image or has the layers of the same steps. An image's digest may change while no
+/// layer does: attestations have the build's time in them.
 pub(crate) fn is_needed(save: &Save, digest: Option<&String>, steps: &[String], anything_ran: bool) -> bool {
     let is_held = digest.is_some_and(|digest| save.held.contains(digest));
     let has_all = |held: &Vec<String>| !steps.is_empty() && steps.iter().all(|step| held.contains(step));
     anything_ran || !(save.elsewhere || is_held || save.held_steps.iter().any(has_all))
 }
 
-/// Does one save, which is expected to take so many bytes within a budget. Beside the image's
-/// digest it takes the keys of the steps.
+/// Does one save, with an expected size within a budget. Records the image's digest and the keys of
+/// the steps.
 pub(crate) fn run(
     layout: &Layout,
     save: &Save,
@@ -102,8 +101,8 @@ pub(crate) fn run(
     Ok(Saved { entry, seconds: started.elapsed().as_secs_f64() })
 }
 
-/// Links in the blobs that other results have: BuildKit's export skips what is there. On a file
-/// system without hard links the export is only slower.
+/// Links the blobs of other results first: BuildKit's export skips existing ones. On a file system
+/// without hard links the export is only slower.
 fn seed(save: &Save) -> Result<()> {
     let blobs = layout_check::blobs(&save.staging);
     files::make_dir(&blobs).with_context(|| format!("failed to create `{}`", blobs.display()))?;
@@ -121,8 +120,7 @@ fn seed(save: &Save) -> Result<()> {
     Ok(())
 }
 
-/// Removes the blobs that the new result does not name, then checks size and digest of the new
-/// ones.
+/// Removes the blobs that the new result doesn't name, then checks size and digest of the new ones.
 fn check_blobs(dir: &Path, blobs: &[Blob]) -> Result<()> {
     let named: std::collections::BTreeSet<&str> = blobs.iter().map(|blob| blob.digest.as_str()).collect();
     for file in WalkDir::new(layout_check::blobs(dir)).min_depth(1).into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! How long a build will take, from how long builds and their steps took.
+//! The expected time of a build, from the times of earlier builds and their steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,24 +8,24 @@ use crate::forecast::reasons::counterpart;
 use crate::project::graph::GraphStep;
 use crate::record::steps::BuildSteps;
 
-/// How many of the newest runs count: what is older was another machine load, another size of the
-/// project.
+/// The number of newest runs that count. Older ones had another machine load or project size.
 const RUNS: usize = 5;
 
-/// How long the steps of one build and all of it take.
+/// The times of a build and its steps.
 pub(crate) struct Times {
-    /// How long each step takes if it runs, in seconds: with what runs beside it, where it is taken
-    /// to run; nothing where that is not known.
+    /// The time of each step if it runs, in seconds, including the load of expected parallel steps;
+    /// `None` if unknown.
     pub of_steps: Vec<Option<f64>>,
-    /// From the build's start to its images; nothing where it is not known of a step that runs.
+    /// The time from the build's start to its images; `None` if the time of a step that will run is
+    /// unknown.
     pub of_build: Option<ExpectedTime>,
 }
 
-/// A step of a Dockerfile, whatever it is made of.
+/// A step of a Dockerfile, regardless of its inputs.
 type Name<'a> = (&'a str, &'a str, &'a str);
 
 impl Times {
-    /// Of a build whose steps will fare like this.
+    /// Estimates the times of a build with these predictions.
     pub(crate) fn new(known: &ForecastInputs<'_>, states: &[PredictedState]) -> Self {
         let alone = Alone::of(known);
         let steps: Vec<Option<ExpectedTime>> = (0..states.len()).map(|at| alone.of_step(at)).collect();
@@ -59,7 +59,7 @@ impl Times {
     }
 }
 
-/// Where builds ran the same steps, and none is in doubt, that is what they took.
+/// Returns the time of earlier builds that ran exactly the same steps, if no step is in doubt.
 fn of_same(known: &ForecastInputs<'_>, chances: &[f64]) -> Option<ExpectedTime> {
     let mut names: BTreeSet<Name<'_>> = BTreeSet::new();
     for (step, chance) in known.graph.iter().zip(chances).filter(|(_, chance)| **chance > 0.0) {
@@ -73,7 +73,7 @@ fn of_same(known: &ForecastInputs<'_>, chances: &[f64]) -> Option<ExpectedTime> 
     spread(same.map(|past| past.seconds).take(RUNS).collect())
 }
 
-/// How long steps would have taken with nothing beside them.
+/// The times of steps without parallel ones.
 struct Alone<'a> {
     known: &'a ForecastInputs<'a>,
     /// By build, newest first, by keys of its steps, in seconds.
@@ -85,14 +85,15 @@ impl<'a> Alone<'a> {
         Self { known, builds: known.past.iter().map(|past| known.processors.alone(&past.steps)).collect() }
     }
 
-    /// The median of a step's newest runs; of one whose text is new, of what was in its place.
+    /// Returns the median of a step's newest runs; for a step with a new text, of the step in its
+    /// place.
     fn of_step(&self, at: usize) -> Option<ExpectedTime> {
         let known = self.known;
         self.of_runs(&known.graph[at]).or_else(|| self.of_runs(counterpart(known.graph, at, known.before?)?))
     }
 
-    /// Of a step whatever it was made of, also with another text that came to the same: a secret's
-    /// options do not count.
+    /// Returns the times of a step with any inputs, and of a different text with the same meaning:
+    /// a secret's options don't count.
     fn of_runs(&self, step: &GraphStep) -> Option<ExpectedTime> {
         let done = || self.known.past.iter().flat_map(|past| &past.steps).filter(|done| done.is_done);
         let keys: BTreeSet<&str> =
@@ -105,15 +106,15 @@ impl<'a> Alone<'a> {
     }
 }
 
-/// The median of some times, and the shortest and longest of them.
+/// Returns the median of some times, with the shortest and longest.
 fn spread(mut times: Vec<f64>) -> Option<ExpectedTime> {
     times.sort_by(f64::total_cmp);
     let (low, high) = (*times.first()?, *times.last()?);
     Some(ExpectedTime { seconds: times[times.len() / 2], low, high })
 }
 
-/// How likely a step is to run, from 0 to 1: one whose inputs from other stages may be equal, as
-/// often as it ran of late when they had been made anew.
+/// Returns the probability that a step runs, from 0 to 1. A step whose inputs from other stages may
+/// be equal runs as often as recently when they were new.
 fn chance(known: &ForecastInputs<'_>, states: &[PredictedState], at: usize) -> f64 {
     let step = &known.graph[at];
     match states[at] {
@@ -121,7 +122,7 @@ fn chance(known: &ForecastInputs<'_>, states: &[PredictedState], at: usize) -> f
         PredictedState::Runs => 1.0,
         PredictedState::IfChanged => {
             let mut keys: BTreeSet<&str> = BTreeSet::new();
-            // Whether it ran when its key was new: of each key the oldest build tells.
+            // Whether it ran when its key was new: the oldest build with each key tells.
             let mut ran = Vec::new();
             for past in known.past.iter().rev() {
                 for done in past.steps.iter().filter(|done| done.is_done && done.is(step)) {
@@ -130,7 +131,7 @@ fn chance(known: &ForecastInputs<'_>, states: &[PredictedState], at: usize) -> f
                     }
                 }
             }
-            // The very first time says nothing.
+            // The first run says nothing.
             let later = ran.get(1..).unwrap_or_default();
             let of_late = &later[later.len().saturating_sub(RUNS)..];
             let count = u32::try_from(of_late.len()).unwrap_or(u32::MAX);
@@ -147,8 +148,8 @@ fn ran(past: &BuildSteps) -> BTreeSet<Name<'_>> {
         .collect()
 }
 
-/// What builds took beside their steps: reading files, transfers, export. From their first step's
-/// beginning to their last one's end is the steps' own.
+/// Returns the time of builds outside their steps: reading files, transfers, export. The steps' own
+/// time is from the first start to the last end.
 fn overhead(past: &[BuildSteps]) -> Option<ExpectedTime> {
     let own = |past: &BuildSteps| {
         let runs: Vec<_> = past.steps.iter().filter_map(|step| step.ran).collect();

@@ -1,4 +1,4 @@
-//! Why the steps of a recorded build ran, against another one.
+//! The reasons why steps of a recorded build ran, compared with another one.
 
 use serde::Serialize;
 
@@ -8,43 +8,40 @@ use crate::outcome::{Cause, CauseKind};
 use crate::project::graph::GraphStep;
 use crate::record::steps::BuildSteps;
 
-/// A build explained. Its JSON is what `explain --json` prints.
+/// An explained build. Its JSON is the output of `explain --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Explained {
-    /// Version of the document.
+    /// The version of the document.
     pub schema: u32,
     /// The build.
     pub build: String,
-    /// The one that it is compared with.
+    /// The build that it is compared with.
     pub against: Option<String>,
     /// The steps that ran, in the order of its graph.
     pub steps: Vec<ExplainedStep>,
-    /// How many of its steps were cached.
+    /// The number of cached steps.
     pub cached: usize,
-    /// Of how many of those that ran the cause is not known.
+    /// The number of steps that ran for an unknown reason.
     pub unknown: usize,
 }
 
 /// A step that ran.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct ExplainedStep {
-    /// The target.
     pub target: String,
-    /// The stage.
     pub stage: String,
     /// The instruction in one line.
     pub instruction: String,
-    /// How long it ran.
     pub seconds: f64,
-    /// Why.
+    /// The reason.
     pub cause: Cause,
-    /// The step that it followed from at last, as an index of these steps; nothing for one that ran
-    /// of itself.
+    /// The original step that it followed, as an index of these steps; `None` if it has its own
+    /// reason.
     pub follows: Option<usize>,
 }
 
-/// Explains a build: its graph and what came of it, those before it on its builder, and the graph
-/// of the one to compare with.
+/// Explains a build from its graph and outcome, earlier builds on its builder, and the graph to
+/// compare with.
 pub(crate) fn explain(
     graph: &[GraphStep],
     build: &BuildSteps,

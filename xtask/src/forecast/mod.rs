@@ -1,6 +1,6 @@
-//! What a build will cost: which steps will be cached, which will run, and how long that takes.
-//! Pure: from the graph of the build, what came of the builds before, and what builder and store
-//! hold.
+//! The forecast of a build: which steps will be cached, which will run, and how long that takes.
+//! Pure: from the graph of the build, the outcomes of earlier builds, and the content of builder
+//! and store.
 
 pub(crate) mod expected;
 pub(crate) mod explain;
@@ -20,69 +20,69 @@ use crate::record::steps::{BuildSteps, StepOutcome};
 use expected::Times;
 use processors::Processors;
 
-/// What is foreseen of a step.
+/// The forecast of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum PredictedState {
-    /// Its result is there.
+    /// Its result exists.
     Cached,
-    /// It runs.
+    /// It will run.
     Runs,
-    /// It follows one that runs, and is cached where that one's output is what it was before.
+    /// It may run: it follows a step that will run, and is cached if the output of that is the same
+    /// as before.
     IfChanged,
 }
 
-/// A step of a build to come.
+/// A step of a future build.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct StepForecast {
-    /// The target.
     pub target: String,
     /// The stage, as BuildKit prints it.
     pub stage: String,
     /// The instruction in one line.
     pub instruction: String,
-    /// The line of the Dockerfile that it begins in, counted from 0.
+    /// The first line of its instruction, counted from 0.
     pub line: usize,
-    /// What is foreseen, and how long it takes if it runs.
+    /// Its forecast.
     pub forecast: StepPrediction,
-    /// Why it runs, where it does.
+    /// The reason, if it runs.
     pub cause: Option<Cause>,
 }
 
-/// What is foreseen of one step.
+/// The forecast of one step.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct StepPrediction {
     /// Whether it runs.
     pub state: PredictedState,
-    /// How long it takes if it runs, in seconds; nothing where it never ran here.
+    /// Its time in seconds if it runs; `None` if it never ran here.
     pub seconds: Option<f64>,
 }
 
-/// A time that is expected, in seconds.
+/// An expected time in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ExpectedTime {
-    /// The most likely.
+    /// The most likely time.
     pub seconds: f64,
-    /// The shortest that is likely.
+    /// The shortest likely time.
     pub low: f64,
-    /// The longest that is likely.
+    /// The longest likely time.
     pub high: f64,
 }
 
-/// What is foreseen of a build.
+/// The forecast of a build.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Forecast {
-    /// Steps in the order in which targets and Dockerfiles need them.
+    /// Steps in dependency order.
     pub steps: Vec<StepForecast>,
-    /// From its start to its images; nothing where a step that will run never ran here.
+    /// The time from its start to its images; `None` if a step that will run never ran here.
     pub expected: Option<ExpectedTime>,
-    /// Dockerfiles by target: BuildKit's names of steps lead to their instructions through these.
+    /// Dockerfiles by target, which map BuildKit's names of steps to instructions.
     #[serde(skip)]
     pub files: BTreeMap<String, Dockerfile>,
 }
 
 impl Forecast {
-    /// What is foreseen of a step that BuildKit names like this, in one of these targets.
+    /// Returns the forecast of a step with this name in BuildKit, in one of these targets.
     pub(crate) fn of(&self, targets: &[String], label: &StepName) -> Option<&StepForecast> {
         targets.iter().find_map(|target| {
             let file = self.files.get(target)?;
@@ -106,19 +106,19 @@ pub(crate) struct StoredKeys {
     pub any_mode: BTreeSet<String>,
 }
 
-/// What forecasts are made of.
+/// The input of forecasts.
 pub(crate) struct ForecastInputs<'a> {
     /// The build's steps.
     pub graph: &'a [GraphStep],
-    /// Builds before on this builder, newest first.
+    /// Earlier builds on this builder, newest first.
     pub past: &'a [BuildSteps],
     /// The graph of the newest of them with these targets.
     pub before: Option<&'a [GraphStep]>,
-    /// Keys of steps that the caches hold that the build reads.
+    /// Keys of steps in the caches that the build reads.
     pub stored: &'a StoredKeys,
-    /// What the builder's steps share.
+    /// The processors of the builder.
     pub processors: Processors,
-    /// Whether the builder holds a step's result, given when it last ran.
+    /// Returns whether the builder has a step's result, for the time of its last run.
     pub holds: &'a dyn Fn(&GraphStep, Option<&StepOutcome>) -> bool,
 }
 
@@ -158,13 +158,13 @@ impl ForecastInputs<'_> {
         is_new && !step.files.is_empty() && stored.any_mode.contains(&step.any_mode)
     }
 
-    /// Whether this very result was made here before.
+    /// Returns whether exactly this result was made here before.
     pub(crate) fn was_made(&self, step: &GraphStep) -> bool {
         self.past.iter().any(|past| past.has(&step.key))
     }
 
-    /// Whether a result with the same inputs, those of other stages left aside, was made here or
-    /// elsewhere.
+    /// Returns whether a result with the same inputs, except those of other stages, was made here
+    /// or elsewhere.
     fn may_equal(&self, step: &GraphStep) -> bool {
         self.done().any(|done| done.soft == step.soft)
     }
@@ -188,13 +188,13 @@ fn umask() -> Cause {
     Cause { kind: CauseKind::File, detail: detail.to_owned() }
 }
 
-/// Goes from each result that is asked for to what it needs, as BuildKit does: below a step that is
-/// cached nothing is looked at, so that what the builder dropped there does not matter.
+/// Walks from each requested result to its dependencies, as BuildKit does. Dependencies of a cached
+/// step are not checked, so it doesn't matter whether the builder has them.
 fn states(known: &ForecastInputs<'_>) -> Vec<PredictedState> {
     let graph = known.graph;
     let mut states = vec![PredictedState::Cached; graph.len()];
-    // A step that nobody can foresee, or that runs in any case, is looked at also below a result that
-    // is there. What stands before comes first in a graph.
+    // A step that nobody can foresee, or that runs in any case, is looked at also below a result
+    // that is there. What stands before comes first in a graph.
     let mut may_change: Vec<bool> = Vec::with_capacity(graph.len());
     for step in graph {
         let follows = step.needs().any(|needed| may_change[needed]);
@@ -211,7 +211,7 @@ fn states(known: &ForecastInputs<'_>) -> Vec<PredictedState> {
         states[at] = PredictedState::Runs;
         next.extend(graph[at].needs());
     }
-    // What stands before comes first in a graph.
+    // Dependencies come first in a graph.
     for at in 0..graph.len() {
         if states[at] == PredictedState::Runs && may_hit(known, &states, may_change[at], at) {
             states[at] = PredictedState::IfChanged;
@@ -220,7 +220,7 @@ fn states(known: &ForecastInputs<'_>) -> Vec<PredictedState> {
     states
 }
 
-/// Whether a step runs only if what it reads from other stages comes out otherwise than before.
+/// Returns whether a step runs only if the content that it reads from other stages changes.
 fn may_hit(known: &ForecastInputs<'_>, states: &[PredictedState], may_change: bool, at: usize) -> bool {
     let step = &known.graph[at];
     if step.is_forced {

@@ -1,6 +1,6 @@
-//! Steps side by side: how long one would have taken alone, and how long some take together. A step
-//! is taken to keep one processor busy, and where there are more steps than processors each has an
-//! equal part; a build of many stages runs each of them the slower.
+//! Parallel steps: the time of one step alone, and the time of some steps together. A step is
+//! assumed to use one processor. If there are more steps than processors, each gets an equal part,
+//! so a build of many stages runs each of them slower.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,26 @@ use jiff::Timestamp;
 use crate::project::graph::GraphStep;
 use crate::record::steps::StepOutcome;
 
-/// A builder's processors; 0 where that is not known, and steps are taken not to be in each other's
-/// way.
+/// A builder's processors; 0 if unknown. Steps then don't slow each other down.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Processors(pub u32);
 
-/// From when to when a step runs, in seconds from the first one's beginning.
+/// The time span of a step, in seconds from the start of the first one.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Span {
-    /// Its beginning.
     pub from: f64,
-    /// Its end.
     pub to: f64,
 }
 
 impl Processors {
-    /// The part of its full speed that each of some steps has.
+    /// Returns the part of its full speed that each of some steps has.
     fn speed(self, steps: usize) -> f64 {
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         if self.0 == 0 || steps <= self.0 { 1.0 } else { f64::from(self.0) / f64::from(steps) }
     }
 
-    /// How many seconds the steps of a build that ran would have taken alone, by their keys: what
-    /// several targets need ran once.
+    /// Returns the seconds that the steps of a build would have taken alone, by their keys. A step
+    /// of several targets ran once.
     pub(crate) fn alone(self, steps: &[StepOutcome]) -> BTreeMap<&str, f64> {
         let ran: BTreeMap<&str, _> =
             steps.iter().filter_map(|step| Some((step.key.as_str(), step.ran?))).collect();
@@ -50,8 +47,8 @@ impl Processors {
         alone
     }
 
-    /// When each step of a graph runs, by how many seconds each takes alone: as soon as what it
-    /// needs is there, and once for all targets.
+    /// Returns the time span of each step of a graph from their times alone: each starts when its
+    /// dependencies are done, and runs once for all targets.
     pub(crate) fn together(self, graph: &[GraphStep], seconds: &[f64]) -> Vec<Span> {
         let mut first = BTreeMap::new();
         let once: Vec<usize> = graph
@@ -67,8 +64,8 @@ impl Processors {
         let mut is_over = vec![false; graph.len()];
         let mut now = 0.0;
         loop {
-            // What stands before comes first in a graph: one pass starts all that can, those that
-            // take no time included.
+            // Dependencies come first in a graph, so one pass starts all that can, including those
+            // that take no time.
             waiting.retain(|&at| {
                 if !graph[at].needs().all(|needed| is_over[once[needed]]) {
                     return true;

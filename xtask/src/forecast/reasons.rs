@@ -1,4 +1,4 @@
-//! Why a step ran, or will: what it is made of now against what it was made of before.
+//! The reasons why a step ran or will run: its current inputs compared with the earlier ones.
 
 mod upstream;
 
@@ -9,17 +9,16 @@ use crate::project::context::Input;
 use crate::project::graph::GraphStep;
 use crate::project::packages;
 
-/// A build as causes need it.
+/// The input for reasons.
 pub(crate) struct Compared<'a> {
-    /// Its steps.
     pub now: &'a [GraphStep],
-    /// Those of the build that it is compared with; none where there was none.
+    /// The steps of the build to compare with, if there is one.
     pub before: Option<&'a [GraphStep]>,
 }
 
 impl Compared<'_> {
-    /// Why step `at` runs. `ran` tells of steps whether they run, or may; `is_known`, whether its
-    /// very result was made before.
+    /// Returns why step `at` runs. `ran` returns whether a step runs or may run, `is_known` whether
+    /// exactly its result was made before.
     pub(crate) fn cause(&self, at: usize, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
         let step = &self.now[at];
         if step.is_forced {
@@ -54,7 +53,7 @@ impl Compared<'_> {
         Cause { kind: CauseKind::New, detail: "no build of it is recorded here".into() }
     }
 
-    /// The first step before it that runs.
+    /// Returns the first previous step that runs.
     fn parent(&self, step: &GraphStep, ran: &dyn Fn(usize) -> bool) -> Option<Cause> {
         let at = step.needs().find(|at| ran(*at))?;
         let parent = &self.now[at];
@@ -66,8 +65,8 @@ fn dropped() -> Cause {
     Cause { kind: CauseKind::Dropped, detail: "the builder no longer has its result".into() }
 }
 
-/// The same step of another build: the same made of the same, else of the same text, else in the
-/// same place of its stage.
+/// Returns the same step of another build: with the same inputs, else with the same text, else at
+/// the same place of its stage.
 pub(crate) fn counterpart<'a>(
     now: &[GraphStep],
     at: usize,
@@ -91,7 +90,7 @@ fn counterpart_index(now: &[GraphStep], at: usize, before: &[GraphStep]) -> Opti
     by_key
         .or_else(|| same_text.get(number.count()).copied())
         .or_else(|| {
-            // One whose text is in both files stands in for no other.
+            // A step whose text is in both files matches no other.
             let is_gone = |old: &GraphStep| {
                 !now.iter()
                     .any(|one| one.stage == old.stage && one.target == old.target && one.text == old.text)
@@ -101,13 +100,13 @@ fn counterpart_index(now: &[GraphStep], at: usize, before: &[GraphStep]) -> Opti
         .map(|(index, _)| index)
 }
 
-/// What is different about a step itself, what counts most first.
+/// Returns the differences of a step itself, the most important first.
 fn differences(old: &GraphStep, new: &GraphStep) -> Vec<Cause> {
     let mut found: Vec<Cause> = Vec::new();
     let names = old.parts.keys().chain(new.parts.keys()).collect::<std::collections::BTreeSet<_>>();
     for name in names {
         let (before, after) = (old.parts.get(name), new.parts.get(name));
-        // A variable that came or went says more.
+        // An added or removed variable is more important.
         let is_sorted_alike = || {
             let sorted = |order: Option<&String>| {
                 let mut names: Vec<String> =
@@ -133,7 +132,7 @@ fn differences(old: &GraphStep, new: &GraphStep) -> Vec<Cause> {
     found
 }
 
-/// The longest value that is shown.
+/// The maximum length of a shown value.
 const SHOWN: usize = 60;
 
 fn part(name: &str, before: Option<&str>, after: Option<&str>) -> Cause {
@@ -181,7 +180,7 @@ fn fresh() -> Cause {
     Cause { kind: CauseKind::Fresh, detail: "it was requested to run again".into() }
 }
 
-/// The first line that differs.
+/// Returns the first line that differs.
 fn command(before: Option<&str>, after: Option<&str>) -> Cause {
     let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
     let mut lines = before
@@ -195,7 +194,7 @@ fn command(before: Option<&str>, after: Option<&str>) -> Cause {
         .find(|(old, new)| old != new)
     {
         Some((Some(old), Some(new))) => {
-            // From where the two lines part.
+            // From the first difference of the two lines.
             let same = old.chars().zip(new.chars()).take_while(|(a, b)| a == b).count().saturating_sub(12);
             let from = |line: &str| {
                 let cut: String = line.chars().skip(same).take(SHOWN).collect();
@@ -214,7 +213,7 @@ fn command(before: Option<&str>, after: Option<&str>) -> Cause {
     Cause { kind: CauseKind::Instruction, detail }
 }
 
-/// How many files are named.
+/// The number of named files.
 const NAMED: usize = 3;
 
 fn files(before: &[Input], after: &[Input]) -> Option<Cause> {
@@ -226,7 +225,7 @@ fn files(before: &[Input], after: &[Input]) -> Option<Cause> {
     for path in before.keys().chain(after.keys()).collect::<std::collections::BTreeSet<_>>() {
         match (before.get(path), after.get(path)) {
             (Some(old), Some(new)) if old != new => {
-                // A file says more than the folder that it is in.
+                // A file is more informative than its directory.
                 changes.push((u8::from(new.ends_with('/')), format!("{path}: {}", about(old, new))));
             }
             (None, Some(_)) => changes.push((0, format!("{path} is new"))),
@@ -243,7 +242,7 @@ fn files(before: &[Input], after: &[Input]) -> Option<Cause> {
     (!named.is_empty()).then(|| Cause { kind: CauseKind::File, detail: named.join(", ") })
 }
 
-/// What about a file changed.
+/// Describes the change of a file.
 fn about(old: &str, new: &str) -> String {
     let (old, old_xattrs) = old.split_once(" xattrs:").unwrap_or((old, ""));
     let (new, new_xattrs) = new.split_once(" xattrs:").unwrap_or((new, ""));

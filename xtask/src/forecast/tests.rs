@@ -3,7 +3,7 @@ use jiff::Timestamp;
 use crate::forecast::*;
 use crate::project::context::Input;
 
-/// `made` reads a file, `last` reads `made` and goes on, `aside` stands alone.
+/// `made` reads a file, `last` reads `made` and continues, `aside` is independent.
 fn graph(file: &str) -> Vec<GraphStep> {
     let step = |stage: &str, key: String, soft: String, parents: Vec<usize>, draws: Vec<usize>| GraphStep {
         target: "app".into(),
@@ -45,7 +45,7 @@ fn past(graph: &[GraphStep], build: &str, ran: &[(usize, i64)], seconds: f64) ->
     }
 }
 
-/// Is the step's result in the builder?
+/// Returns whether the builder has a step's result.
 type Holds<'a> = &'a dyn Fn(&GraphStep, Option<&StepOutcome>) -> bool;
 
 fn predict(now: &[GraphStep], past: &[BuildSteps], before: &[GraphStep], holds: Holds<'_>) -> Forecast {
@@ -96,8 +96,8 @@ fn what_runs_and_what_may() {
     let second = past(&two, "b2", &[(0, 6)], 7.0);
     let back = predict(&one, &[second.clone(), first.clone()], &two, &all);
     assert_eq!(states(&back), "====", "an edit that is taken back");
-    // It came out equal, and is taken to do so again: 1 s beside its steps, and 6 or 8 for the one
-    // that runs.
+    // Its output was equal and is expected to be equal again: 1 s outside its steps, and 6 or 8 s
+    // for the one that runs.
     let three = graph("3");
     let again = predict(&three, &[second, first], &two, &all);
     assert_eq!(states(&again), "!??=");

@@ -1,4 +1,4 @@
-//! From a plan and what happened to the report.
+//! Makes the report from a plan and the events.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::progress::step_name::StepName;
 use crate::progress::trace::{Trace, VertexState};
 use crate::text::round;
 
-/// The report of a build before its save.
+/// Returns the report of a build before its save.
 pub(crate) fn report(
     plan: &Plan,
     ended: &BakeOutcome,
@@ -45,7 +45,7 @@ pub(crate) fn report(
     }
 }
 
-/// The report of a build that ended before BuildKit had its say.
+/// Returns the report of a build that ended before BuildKit answered.
 pub(crate) fn broken(plan: &Plan, time: Duration, failure: BuildFailure, interrupted: bool) -> BuildReport {
     let nothing = BakeOutcome {
         success: false,
@@ -65,7 +65,7 @@ pub(crate) fn broken(plan: &Plan, time: Duration, failure: BuildFailure, interru
     report(plan, &nothing, &BTreeMap::new(), Some(failure))
 }
 
-/// What BuildKit was shown, before anything is saved.
+/// Returns the caches that BuildKit read, before anything is saved.
 fn cache(plan: &Plan) -> CacheReport {
     let shown = |target: &PlannedTarget| {
         let local = target.read.iter().map(|dir| dir.display().to_string());
@@ -79,7 +79,7 @@ fn cache(plan: &Plan) -> CacheReport {
     }
 }
 
-/// What BuildKit itself says of a cache in its log alone, where nobody looks.
+/// Returns BuildKit's warnings about caches, which are only in its log.
 pub(crate) fn unread(trace: &Trace) -> impl Iterator<Item = String> + '_ {
     trace.unread().map(|(cache, why)| {
         format!(
@@ -89,26 +89,25 @@ pub(crate) fn unread(trace: &Trace) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-/// Whether any step had to run.
+/// Returns whether any step had to run.
 fn anything_ran(trace: &Trace) -> bool {
     work(trace).any(|(_, state, _)| !state.cached)
 }
 
-/// Whether any step of a target had to run.
+/// Returns whether any step of a target had to run.
 pub(crate) fn ran(trace: &Trace, target: &str) -> bool {
     work(trace).any(|(_, state, _)| !state.cached && state.targets.iter().any(|name| name == target))
 }
 
-/// Steps that do something. FROM does not: BuildKit looks it up in every build and calls that a
-/// run; where it changed, what follows runs. Nor does LINK, which lays upon each other what is
-/// there.
+/// Returns steps that do work. FROM doesn't: BuildKit resolves it in every build and reports a run,
+/// and its changes make later steps run. Neither does LINK, which only stacks existing layers.
 fn work(trace: &Trace) -> impl Iterator<Item = (&str, &VertexState, &StepName)> {
     let is_work =
         |label: &StepName| !["FROM ", "LINK "].iter().any(|word| label.instruction.starts_with(word));
     trace.digests().filter(move |(_, state, label)| is_work(label) && !state.is_internal())
 }
 
-/// All steps; a vertex that several targets share comes once under each.
+/// Returns all steps. A vertex that several targets share is listed once under each.
 pub(crate) fn steps(trace: &Trace) -> Vec<StepReport> {
     steps_of(trace, &|_, _| true)
 }
@@ -137,8 +136,8 @@ pub(crate) fn steps_of(trace: &Trace, is_own: &dyn Fn(&VertexState, &str) -> boo
     steps
 }
 
-/// When a step that ran began, in seconds after the build did; below 0 where another build had
-/// begun it before.
+/// Returns the start of a step that ran, in seconds after the start of the build; negative if
+/// another build had started it before.
 fn began(state: &VertexState, origin: Timestamp) -> Option<f64> {
     let started = state.started.filter(|_| !state.cached)?;
     Some(round(started.duration_since(origin).as_secs_f64()))

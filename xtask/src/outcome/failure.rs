@@ -1,5 +1,5 @@
-//! A failed build, said once: the step, its last lines, its exit code, where the rest is, what to
-//! do.
+//! A failed build, reported once: the step, its last lines, its exit code, the path of the log,
+//! advice.
 
 use std::fmt;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::text::terminal;
 /// Why a build failed.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct BuildFailure {
-    /// The step, as BuildKit names it; nothing where no step had begun.
+    /// The step, as BuildKit names it; `None` if no step had started.
     pub step: Option<String>,
     /// The step's own exit code.
     pub exit_code: Option<i32>,
@@ -21,13 +21,13 @@ pub(crate) struct BuildFailure {
     pub message: String,
     /// The step's last lines.
     pub output: Vec<String>,
-    /// What to do, where the cause is known.
+    /// Advice, if the cause is known.
     pub advice: Option<String>,
-    /// The whole output of the build.
+    /// The full output of the build.
     pub log: String,
 }
 
-/// Words, in small letters, in a message or in a step's output, and what they mean for the user.
+/// Lower-case text in a message or in a step's output, and the advice for it.
 const ADVICE: &[(&str, &str)] = &[
     (
         "no space left on device",
@@ -72,13 +72,13 @@ const ADVICE: &[(&str, &str)] = &[
 ];
 
 impl BuildFailure {
-    /// Of a build that ended before BuildKit had its say.
+    /// Describes a build that ended before BuildKit answered.
     pub(crate) fn of_error(error: &anyhow::Error, log: &Path) -> Self {
         let (message, log) = (format!("{error:#}"), log.display().to_string());
         Self { step: None, exit_code: None, message, output: Vec::new(), advice: None, log }
     }
 
-    /// What the trace and bake's own text tell.
+    /// Describes the failure in the trace and bake's own output.
     pub(crate) fn new(trace: &Trace, text: &[String], log: &Path) -> Self {
         let failed = trace.failed();
         let errors = || text.iter().rev().find_map(|line| line.strip_prefix("ERROR: "));

@@ -8,33 +8,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::redact::Redactor;
 
-/// What a build came to. Its JSON is a contract: other tools read it.
+/// The outcome of a build. Its JSON is a contract: other tools read it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct BuildReport {
-    /// Version of the document.
+    /// The version of the document.
     pub schema: u32,
     /// The build's id.
     pub build: String,
-    /// How it ended.
     pub result: BuildResult,
-    /// Wall time of the build, without the save.
+    /// The wall time of the build, without the save.
     pub seconds: f64,
-    /// What it took after that to tell why steps ran, and to record it.
+    /// The additional time for reasons and the record.
     #[serde(default)]
     pub record_seconds: f64,
     /// The images.
     #[serde(default)]
     pub targets: Vec<TargetReport>,
-    /// Steps of Dockerfiles in the order in which BuildKit came to them.
+    /// Steps of Dockerfiles in the order in which BuildKit reached them.
     #[serde(default)]
     pub steps: Vec<StepReport>,
-    /// What the store gave and got.
+    /// The use of caches.
     #[serde(default)]
     pub cache: CacheReport,
-    /// What went wrong, where the build failed.
+    /// The failure, if the build failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<crate::outcome::failure::BuildFailure>,
-    /// What the user should know.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
@@ -66,13 +64,13 @@ impl BuildReport {
     }
 }
 
-/// How a build ended.
+/// The result of a build.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum BuildResult {
-    /// Something ran.
+    /// A step ran.
     Built,
-    /// Everything was there.
+    /// Everything was cached.
     Cached,
     /// A step failed, or the build could not start.
     Failed,
@@ -81,7 +79,7 @@ pub(crate) enum BuildResult {
 }
 
 impl BuildResult {
-    /// In a word, as JSON has it.
+    /// Returns the word in JSON.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Built => "built",
@@ -95,48 +93,43 @@ impl BuildResult {
 /// One image.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct TargetReport {
-    /// The target.
     pub name: String,
     /// Its image's first tag.
     pub image: Option<String>,
-    /// Its image's digest, where the driver gives one.
+    /// Its image's digest, if the driver returns one.
     pub digest: Option<String>,
 }
 
 /// One step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct StepReport {
-    /// The target that it belongs to; one that several share comes once under each.
+    /// Its target. A step that several targets share is listed once under each.
     pub target: String,
-    /// Its stage.
     pub stage: String,
-    /// Its instruction.
     pub instruction: String,
-    /// Whether its result was there.
+    /// Whether its result existed.
     pub cached: bool,
-    /// How long it took.
     pub seconds: f64,
-    /// When it began, in seconds after the build did: below 0 where another build had begun it
-    /// before and this one waited for it. Nothing for a step that did not run.
+    /// Its start in seconds after the start of the build; negative if another build had started it
+    /// before and this one waited for it. `None` for a step that did not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<f64>,
-    /// The steps whose results it took, as indices of the report's steps.
+    /// The steps whose results it used, as indexes of the report's steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<usize>,
-    /// Why it ran; nothing for a step that did not.
+    /// The reason of its run; `None` for a step that did not run.
     pub cause: Option<Cause>,
 }
 
 /// Why a step ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cause {
-    /// Of which kind.
     pub kind: CauseKind,
-    /// Which one, and what about it changed; in words.
+    /// The input, and its change, in words.
     pub detail: String,
 }
 
-/// What makes a step run.
+/// The kinds of reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum CauseKind {
@@ -144,64 +137,61 @@ pub(crate) enum CauseKind {
     File,
     /// A build argument in its scope.
     Arg,
-    /// The image that its stage stands upon.
+    /// The base image of its stage.
     Base,
     /// A version of a Debian package that it installs.
     Package,
     /// Its own text, or an instruction that it inherits from: ENV, WORKDIR, USER, SHELL.
     Instruction,
-    /// An option of one of its mounts, or how it is run: network, `/dev/shm`, limits.
+    /// An option of one of its mounts, or of its execution: network, `/dev/shm`, limits.
     Mount,
-    /// A step before it ran.
+    /// A previous step ran.
     Parent,
-    /// The builder had dropped its result.
+    /// The builder had removed its result.
     Dropped,
     /// It never ran here before.
     New,
-    /// It was asked to run again.
+    /// It was requested to run again.
     Fresh,
-    /// Not known.
     #[serde(other)]
     Unknown,
 }
 
-/// A cache mount that travelled.
+/// A restored or saved cache mount.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 pub(crate) struct MountReport {
-    /// Its id.
     pub id: String,
-    /// Where it is mounted.
     pub target: String,
-    /// Whether it was put back for this build.
+    /// Whether it was restored for this build.
     pub restored: bool,
-    /// Size of its files in bytes.
+    /// The size of its files in bytes.
     pub bytes: u64,
-    /// What was added to the store, in bytes.
+    /// The bytes that were added to the store.
     pub saved_bytes: u64,
 }
 
-/// What the store gave and got.
+/// The use of caches.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct CacheReport {
-    /// Key of the first requested target, 12 hex digits.
+    /// The key of the first requested target, 12 hex digits.
     pub key: Option<String>,
-    /// What BuildKit was shown: generations of the store, then tags of registries.
+    /// The caches that BuildKit read: generations of the store, then tags of registries.
     pub read: Vec<String>,
     /// The generation that was saved for the first requested target.
     pub saved: Option<String>,
-    /// How long saving took, all targets together.
+    /// The time of all saves.
     pub save_seconds: f64,
     /// Registry tags that the layers were pushed to.
     pub pushed: Vec<String>,
-    /// How long pushing took, all targets together.
+    /// The time of all pushes.
     pub push_seconds: f64,
-    /// Cache mounts that travelled.
+    /// Restored or saved cache mounts.
     pub mounts: Vec<MountReport>,
-    /// How long it took to put them back, within the build's time.
+    /// The time to restore them, within the build's time.
     pub put_back_seconds: f64,
-    /// How long it took to take them out, after the build.
+    /// The time to save them, after the build.
     pub take_out_seconds: f64,
 }
 
@@ -209,7 +199,7 @@ pub(crate) struct CacheReport {
 mod tests {
     use super::*;
 
-    /// Every text of a report that comes from elsewhere, in its own place.
+    /// Every foreign text of a report, in its own field.
     #[test]
     fn no_text_of_a_report_keeps_a_secret() {
         let word = "hunter22";

@@ -1,12 +1,12 @@
-//! Whose results a step took, by BuildKit's graph. What lies between two steps and is none itself,
-//! a FROM or a context, is gone through.
+//! The dependencies of steps from BuildKit's graph. Vertices between two steps that are not steps,
+//! such as a FROM or a context, are skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::StepReport;
 use crate::progress::trace::Trace;
 
-/// Of each step the indices of those that it took results of; `digests` has each step's vertex.
+/// Returns for each step the indexes of its dependencies. `digests` has each step's vertex.
 pub(crate) fn of(trace: &Trace, digests: &[&str], steps: &[StepReport]) -> Vec<Vec<usize>> {
     let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, digest) in digests.iter().enumerate() {
@@ -29,7 +29,7 @@ pub(crate) fn of(trace: &Trace, digests: &[&str], steps: &[StepReport]) -> Vec<V
     (0..steps.len().min(digests.len())).map(needs).collect()
 }
 
-/// Of a vertex that several targets share the one of this target, else the first.
+/// Returns the step of this target for a vertex that several targets share, else the first.
 fn same_target(places: &[usize], target: &str, steps: &[StepReport]) -> Option<usize> {
     let same = places.iter().find(|index| steps[**index].target == target);
     same.or(places.first()).copied()

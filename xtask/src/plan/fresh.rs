@@ -1,9 +1,9 @@
-//! Steps that run again and keep their cache mounts, which BuildKit's own `--no-cache` empties. All
-//! steps of a target: its `/dev/shm` is some bytes larger, which is part of every RUN's key,
-//! ONBUILD's too, on every driver. Some steps: a copy of its Dockerfile, in the build's scratch
-//! folder, has an ARG in front of them. What was asked is remembered in the store and repeated by
-//! every later build, else that would find the results from before. COPY and ADD need none of it:
-//! BuildKit compares the files.
+//! Steps that run again and keep their cache mounts, which BuildKit's own `--no-cache` empties. For
+//! all steps of a target, its `/dev/shm` is some bytes larger: this size is part of every RUN's
+//! key, of ONBUILD's too, with every driver. For some steps, a copy of the Dockerfile in the
+//! build's temporary directory has an ARG before them. The store records these changes, and every
+//! later build repeats them, or it would find the results from before. COPY and ADD need no change,
+//! because BuildKit compares the files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,64 +23,61 @@ use crate::step::Step;
 use crate::store::fresh::{FreshFile, Nonce, Remembered, Spot};
 use crate::text::{size, suggestion};
 
-/// What is known of one target.
+/// The facts about one target.
 #[derive(Debug, Clone)]
 pub(crate) struct FreshFacts {
     /// Its platforms, joined by commas.
     pub platform: String,
-    /// The file that remembers; none where the store is left alone.
+    /// The file of the record; `None` if the store is ignored.
     pub path: Option<PathBuf>,
-    /// What it remembers.
+    /// The recorded steps.
     pub file: FreshFile,
-    /// Why that is less than it should be.
+    /// Why the record is incomplete.
     pub warning: Option<String>,
-    /// The Dockerfile; none in a remote context.
+    /// The Dockerfile; `None` for a remote context.
     pub source: Option<Arc<DockerfileSource>>,
-    /// What the target adds to its Dockerfile.
+    /// The inputs of the target in addition to its Dockerfile.
     pub inputs: Inputs,
-    /// What is to run again now: a stage, or a RUN of it.
+    /// The steps to run again in this build: a stage, or a RUN of it.
     pub chosen: Vec<(String, Option<String>)>,
 }
 
-/// What a plan does about one target.
+/// The planned changes of one target.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct FreshTarget {
-    /// The target.
     pub target: String,
-    /// Its `/dev/shm` in bytes, where all of its steps were run again.
+    /// The size of its `/dev/shm` in bytes, if all of its steps were run again.
     pub shm_size: Option<u64>,
-    /// Stages and steps that were.
+    /// Stages and steps that were run again.
     pub spots: Vec<Spot>,
 }
 
-/// What a plan does about all of them.
+/// The planned changes of all targets.
 #[derive(Debug, Default)]
 pub(crate) struct Fresh {
     /// By target, for the plan's document.
     pub targets: Vec<FreshTarget>,
-    /// Dockerfiles with their ARGs, by target, where they have any.
+    /// Dockerfiles with added ARGs, by target.
     pub texts: BTreeMap<String, String>,
-    /// Copies of them.
+    /// The steps that write them.
     pub prepare: Vec<Step>,
     /// `--set` values.
     pub sets: Vec<String>,
-    /// A file for bake beside the declaration's: Dockerfiles inside a declaration cannot be set
-    /// otherwise.
+    /// An additional file for bake, because inline Dockerfiles cannot be set otherwise.
     pub inline: Option<PathBuf>,
-    /// What the store remembers once the build is good.
+    /// Steps that update the store after a successful build.
     pub remember: Vec<Step>,
-    /// What the user should know.
     pub warnings: Vec<String>,
 }
 
 const NOT_REMEMBERED: &str = "the steps that are run again are not recorded, because the store is \
  ignored: the next build may use the results from before";
 
-/// What Docker gives a container.
+/// Docker's default for a container.
 const DEFAULT_SHM: u64 = 64 << 20;
 
-/// What the words of `--fresh` stand for in each target; one that stands for nothing anywhere is an
-/// error that names the near.
+/// Resolves the arguments of `--fresh` in each target. An argument without a match in any target is
+/// an error with a suggestion.
 pub(crate) fn choose(words: &[String], targets: &mut BTreeMap<String, FreshFacts>) -> Result<()> {
     for word in words {
         let (mut found, mut others) = (false, Vec::new());
@@ -141,7 +138,7 @@ fn refuse(word: &str, others: &[StepSelector]) -> anyhow::Error {
     ))
 }
 
-/// Plans it.
+/// Plans the changes.
 pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions) -> Fresh {
     let mut fresh = Fresh::default();
     let mut inline = serde_json::Map::new();
@@ -170,7 +167,7 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions) -> Fresh {
             match &source.path {
                 Some(path) => fresh.copy(&facts.scratch, name, path, &text, source.ignore.as_deref()),
                 None => {
-                    // bake reads `${` and `%{` in JSON as its own.
+                    // bake interpolates `${` and `%{` in JSON.
                     let text = text.replace("${", "$${").replace("%{", "%%{");
                     inline.insert(name.clone(), serde_json::json!({ "dockerfile-inline": text }));
                 }
@@ -190,13 +187,13 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions) -> Fresh {
     fresh
 }
 
-/// Adds what is asked for now; whether anything is.
+/// Adds the steps of this build. Returns whether there are any.
 fn ask(remembered: &mut Remembered, known: &FreshFacts, no_cache: bool, nonce: &Nonce) -> bool {
     if no_cache {
         remembered.set_all(nonce.clone());
         return true;
     }
-    // What the Dockerfile has no more needs no remembering; before that, it does no harm.
+    // Spots that the Dockerfile no longer has are dropped. Until then they are harmless.
     if let Some(source) = known.source.as_ref().filter(|_| !known.chosen.is_empty()) {
         let is_there = |spot: &Spot| {
             !source.file.insertions(&spot.stage, spot.instruction.as_deref(), &known.inputs).is_empty()
@@ -226,7 +223,7 @@ fn remember(path: &Path, file: &FreshFile) -> Step {
     Step::write_private(path, text)
 }
 
-/// The size of a target's `/dev/shm`, where all of its steps were run again.
+/// Returns the size of a target's `/dev/shm` if all of its steps were run again.
 pub(crate) fn shm_size(targets: &[FreshTarget], target: &str) -> Option<u64> {
     targets.iter().find(|known| known.target == target)?.shm_size
 }
@@ -259,8 +256,8 @@ impl Declared<'_> {
 }
 
 impl Fresh {
-    /// Takes over `no-cache` and `no-cache-filter` of a declaration: BuildKit's own would empty cache
-    /// mounts, and run in the save again. With `--set` they are bake's.
+    /// Takes over `no-cache` and `no-cache-filter` of a declaration: BuildKit's own would empty
+    /// cache mounts, and run in the save again. With `--set` they are bake's.
     fn declared<'a>(&mut self, facts: &'a BuildFacts, options: &BuildOptions, name: &str) -> Declared<'a> {
         let Some(target) = facts.declaration.targets.get(name) else { return Declared::default() };
         let is_set = |key: &str| options.sets.iter().any(|set| is_for(set, key, name));
@@ -272,7 +269,7 @@ impl Fresh {
         Declared { all, stages: if has_stages { &target.no_cache_filter } else { &[] } }
     }
 
-    /// The copy has its file's own name, which errors show.
+    /// The copy keeps the file's name, which errors show.
     fn copy(&mut self, scratch: &Path, target: &str, path: &Path, text: &str, ignore: Option<&str>) {
         let Some(name) = path.file_name() else { return };
         let copy = scratch.join("fresh").join(target).join(name);

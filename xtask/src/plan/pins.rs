@@ -37,7 +37,7 @@ pub(crate) struct Update {
     pub pins: Pins,
     /// The pins that change.
     pub changes: Vec<Change>,
-    /// The pins that are held.
+    /// Returns the pins that are held.
     pub held: Vec<HeldPin>,
     /// The steps that write the files.
     pub steps: Vec<Step>,

@@ -1,4 +1,5 @@
-//! The plan of a save: a second call of bake, which finds everything cached and only exports.
+//! The plan of a save: a second call of bake, in which everything is cached and only the export
+//! runs.
 
 use std::path::PathBuf;
 
@@ -9,47 +10,44 @@ use super::build::{BuildFacts, Stored, reading_order};
 use crate::step::Command;
 use crate::store::key::Key;
 
-/// One target's layers, into one directory: two targets to one destination lose one of them,
-/// silently (measured).
+/// The layers of one target in one directory: with two targets for one destination, one of them is
+/// lost silently (measured).
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Save {
-    /// The target.
     pub target: String,
     /// Its image in the store.
     pub image: String,
-    /// Its platforms.
     pub platform: String,
-    /// Its key.
     pub key: Key,
-    /// Digests of the images that the results of this key hold now.
+    /// Digests of the images in the existing results of this key.
     pub held: Vec<String>,
     /// Keys of the steps whose layers those results have, a list each.
     #[serde(skip)]
     pub held_steps: Vec<Vec<String>>,
-    /// Whether a registry has this key: copying layers that nobody here needed, whole toolchains
-    /// among them, would fetch all of them first.
+    /// Whether a registry has this key. A copy would then first download layers that nothing here
+    /// needed, such as toolchains.
     pub elsewhere: bool,
-    /// The export goes here first,
+    /// The directory of the export before it is renamed.
     pub staging: PathBuf,
-    /// and is then renamed to the next number in here.
+    /// The directory to which it is renamed, with the next number.
     pub results: PathBuf,
-    /// Results, or directories of them, whose blobs are linked in before: what is shared is neither
-    /// exported again nor twice on disk.
+    /// Results, or directories of them, whose blobs are linked first: shared blobs are neither
+    /// exported again nor stored twice.
     pub seeds: Vec<PathBuf>,
-    /// Results that BuildKit is shown.
+    /// Results that BuildKit reads.
     pub read: Vec<PathBuf>,
-    /// What it is expected to take, in bytes, by the newest result of its image; nothing is
-    /// expected of a first one.
+    /// The expected size in bytes, from the newest result of its image; `None` for a first one.
     pub expected: Option<u64>,
-    /// That result: room is made at the cost of others first.
+    /// That result, which is removed last when space is needed.
     pub newest: Option<PathBuf>,
     /// The call.
     pub command: Command,
 }
 
-/// Saves for every target with a key; `common` is what the build's call and theirs share.
+/// Plans saves for every target with a key. `common` is the common part of the build's call and
+/// theirs.
 pub(crate) fn plan(facts: &BuildFacts, common: &Command) -> Vec<Save> {
-    // Those that others build upon come first: the others share their blobs.
+    // Base targets come first, because the others share their blobs.
     let mut saves: Vec<Save> = Vec::new();
     for name in facts.names.iter().rev() {
         if let Some(stored) = facts.stored.get(name) {
@@ -86,7 +84,7 @@ fn save(facts: &BuildFacts, common: &Command, name: &str, stored: &Stored) -> Sa
 }
 
 impl Save {
-    /// What happens where the store lacks the result.
+    /// Returns the commands that run if the store lacks the result.
     pub(crate) fn to_shell(&self) -> Vec<String> {
         let quote = |path: &PathBuf| shell_words::quote(&path.to_string_lossy()).into_owned();
         vec![

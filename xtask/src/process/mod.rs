@@ -1,5 +1,4 @@
-//! Child processes that answer a question, the signals that end this process, and its standard
-//! streams.
+//! Child processes for queries, the signals that end this process, and its standard streams.
 
 pub(crate) mod query;
 pub(crate) mod retry;

@@ -1,4 +1,4 @@
-//! Running a command that only asks, within a time limit.
+//! Runs a query command with a timeout.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -11,18 +11,16 @@ use anyhow::{Context, Result, bail};
 use crate::error;
 use crate::process::signals::Supervised;
 
-/// What a question was answered with.
+/// The answer of a query.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryOutput {
     /// Whether it exited with 0.
     pub success: bool,
-    /// Its stdout.
     pub stdout: String,
-    /// Its stderr.
     pub stderr: String,
 }
 
-/// A question under way; several may be at once.
+/// A running query. Several may run in parallel.
 pub(crate) struct RunningQuery {
     line: String,
     child: Supervised,
@@ -30,13 +28,13 @@ pub(crate) struct RunningQuery {
     stderr: Receiver<String>,
 }
 
-/// Starts a command that only asks.
+/// Starts a query command.
 pub(crate) fn start(command: xshell::Cmd<'_>) -> Result<RunningQuery> {
     let line = command.to_string();
     start_process(Command::from(command), line)
 }
 
-/// Starts a process that only asks. Messages show it as `line`.
+/// Starts a query process. Messages show it as `line`.
 pub(crate) fn start_process(mut command: Command, line: String) -> Result<RunningQuery> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let child = command.spawn().with_context(|| format!("failed to run `{line}`"))?;
@@ -45,22 +43,21 @@ pub(crate) fn start_process(mut command: Command, line: String) -> Result<Runnin
     Ok(RunningQuery { line, child, stdout, stderr })
 }
 
-/// Runs `command` to its end and reads what it prints; after `limit` it is killed and that is an
-/// error.
+/// Runs `command` to its end and reads its output. After `limit` it is killed, which is an error.
 pub(crate) fn query(command: xshell::Cmd<'_>, limit: Duration) -> Result<QueryOutput> {
     start(command)?.answer(limit)
 }
 
 impl RunningQuery {
-    /// Waits for the end. After `limit` from now, and when the user asks to stop, the command and
-    /// all that it started are killed, and that is an error.
+    /// Waits for the end. After `limit` from now, or an interrupt, the command and all its children
+    /// are killed, which is an error.
     pub(crate) fn answer(self, limit: Duration) -> Result<QueryOutput> {
         let line = self.line.clone();
         self.answer_while(limit, &|| true)?.with_context(|| format!("`{line}` was interrupted"))
     }
 
-    /// The same as [`Self::answer`], given up with `None` as soon as `is_wanted` says no; it is
-    /// asked again and again.
+    /// Waits like [`Self::answer`]. Gives up with `None` as soon as `is_wanted` returns false;
+    /// calls it repeatedly.
     pub(crate) fn answer_while(
         mut self,
         limit: Duration,
@@ -84,7 +81,7 @@ impl RunningQuery {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(8));
         };
-        // A process that it left running may keep the pipes open.
+        // A remaining process may keep the pipes open.
         let text = |pipe: &Receiver<String>| pipe.recv_timeout(limit).unwrap_or_default();
         Ok(Some(QueryOutput {
             success: status.success(),
@@ -94,10 +91,10 @@ impl RunningQuery {
     }
 }
 
-/// How many lines of an unreadable answer an error shows.
+/// The number of lines of an unreadable answer in an error.
 const SHOWN_LINES: usize = 3;
 
-/// Says that an answer is not what its command is known to print, with its first lines.
+/// Returns the error for an answer in an unknown format, with its first lines.
 pub(crate) fn unreadable(command: &str, answer: &str) -> String {
     let lines: Vec<&str> = answer.lines().take(SHOWN_LINES).collect();
     format!("failed to read the answer of `{command}`:\n{}", lines.join("\n"))

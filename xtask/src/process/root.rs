@@ -1,4 +1,4 @@
-//! How commands get the rights of root.
+//! The way to root's rights for commands.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::host::Host;
 use crate::layout::Layout;
 use crate::step::{Command, Step};
 
-/// How steps get the rights of root.
+/// The way in which steps get root's rights.
 #[derive(Debug, Clone)]
 pub struct Root {
     sudo: bool,
@@ -16,7 +16,7 @@ pub struct Root {
 }
 
 impl Root {
-    /// For steps that cannot do without the rights of root.
+    /// Creates it for steps that need root's rights.
     pub fn new(user: User, tmp: &Path) -> Result<Self> {
         if user == User::Plain {
             bail!(
@@ -26,7 +26,7 @@ impl Root {
         Ok(Self { sudo: user == User::Sudo, tmp: tmp.to_owned() })
     }
 
-    /// For a tool that also knows to do without: root, sudo where there is one, else neither.
+    /// Creates it for a tool that also works without: root, sudo if it exists, else neither.
     pub fn of(host: &Host, layout: &Layout) -> Self {
         Self { sudo: user(host) == User::Sudo, tmp: layout.tmp() }
     }
@@ -36,18 +36,18 @@ impl Root {
         Self { sudo: user == User::Sudo, tmp: "/tmp/x".into() }
     }
 
-    /// Whether commands go through sudo.
+    /// Returns whether commands use sudo.
     pub fn is_sudo(&self) -> bool {
         self.sudo
     }
 
-    /// A command as root.
+    /// Returns a command as root.
     pub fn command<'a>(&self, argv: impl IntoIterator<Item = &'a str>) -> Command {
         let sudo = self.sudo.then_some("sudo");
         Command::new(sudo.into_iter().chain(argv))
     }
 
-    /// A command as root with a variable, which sudo would drop.
+    /// Returns a command as root with a variable, which sudo would remove.
     pub fn command_with<'a>(
         &self,
         (name, value): (&str, &str),
@@ -60,7 +60,7 @@ impl Root {
         }
     }
 
-    /// A file of root's. sudo cannot write a file, but it can install one that we wrote.
+    /// Returns steps that write a file of root. sudo cannot write a file, but can install one.
     pub fn write(&self, why: &str, path: &Path, content: &str) -> Vec<Step> {
         if !self.sudo {
             return vec![Step::write(why, path, content)];
@@ -75,18 +75,17 @@ impl Root {
     }
 }
 
-/// Who we are.
+/// The rights of this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum User {
-    /// root.
     Root,
-    /// Somebody with `sudo` on the PATH.
+    /// A user with `sudo` on the PATH.
     Sudo,
-    /// Somebody without.
+    /// A user without sudo.
     Plain,
 }
 
-/// Who we are, by what we may do.
+/// Returns the rights of this user.
 pub(crate) fn user(host: &Host) -> User {
     match (host.is_root, host.which("sudo")) {
         (true, _) => User::Root,

@@ -1,6 +1,6 @@
 //! SIGINT, SIGTERM and SIGHUP. The first one asks the run to stop and gives it [`DEADLINE`] to
-//! clean up; the deadline or a second signal ends the process at once, and its children with it.
-//! Signals that were ignored at the start, as under `nohup`, stay ignored.
+//! clean up. The deadline or a second signal ends the process and its children at once. Signals
+//! that were ignored at the start, as under `nohup`, stay ignored.
 
 use std::collections::BTreeSet;
 use std::process::{Child, ExitStatus};
@@ -16,17 +16,16 @@ use signal_hook::iterator::Signals;
 use crate::error;
 use crate::process::stdio::errln;
 
-/// How long a run may take to end once the user asked to stop.
+/// The time for a run to end after an interrupt.
 const DEADLINE: Duration = Duration::from_millis(1900);
-/// A child that does not stop by itself within this time is killed, so that what it leaves can be
-/// cleaned up in time.
+/// The time for a child to stop. Then it is killed, so that there is time to clean up.
 pub(crate) const GRACE: Duration = Duration::from_millis(1200);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// Children that end with this process, whatever ends it.
+/// Children that end with this process, however it ends.
 static CHILDREN: Mutex<BTreeSet<Group>> = Mutex::new(BTreeSet::new());
 
-/// Handles signals from now on, in a thread.
+/// Starts to handle signals, in a thread.
 pub(crate) fn install() {
     let ignored = ignored();
     let handled = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !ignored.contains(signal));
@@ -45,7 +44,7 @@ pub(crate) fn install() {
     });
 }
 
-/// The signals that this process was started with as ignored, from the mask in `/proc/self/status`.
+/// Returns the signals that were ignored at the start, from the mask in `/proc/self/status`.
 fn ignored() -> BTreeSet<i32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -72,12 +71,12 @@ fn children() -> MutexGuard<'static, BTreeSet<Group>> {
     CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns true once the user asked to stop.
+/// Returns whether the user asked to stop.
 pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// Fails once the user asked to stop.
+/// Fails if the user asked to stop.
 pub(crate) fn check() -> Result<()> {
     if interrupted() { Err(error::interrupted()) } else { Ok(()) }
 }
@@ -96,10 +95,9 @@ impl Group {
     }
 }
 
-/// A child that ends with this process. It is killed and waited for when this value goes, unless it
-/// has ended.
+/// A child that ends with this process. On drop it is killed and waited for, unless it has ended.
 ///
-/// A child that is started after the user asked to stop cleans up: only the deadline ends it.
+/// A child that is started after an interrupt cleans up: only the deadline ends it.
 pub(crate) struct Supervised {
     child: Child,
     group: Group,
@@ -108,12 +106,12 @@ pub(crate) struct Supervised {
 }
 
 impl Supervised {
-    /// Takes over a child that was started in the process group of this process.
+    /// Wraps a child in the process group of this process.
     pub(crate) fn new(child: Child) -> Self {
         Self::register(child, false)
     }
 
-    /// Takes over a child that leads a process group of its own; signals go to the whole group.
+    /// Wraps a child that leads a process group. Signals go to the whole group.
     pub(crate) fn leader(child: Child) -> Self {
         Self::register(child, true)
     }
@@ -125,31 +123,31 @@ impl Supervised {
         Self { child, group, has_ended: false, cleans_up: interrupted() }
     }
 
-    /// The child, for its pipes.
+    /// Returns the child, for its pipes.
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// Sends signals to it, from any thread.
+    /// Returns a function that sends signals to it, from any thread.
     pub(crate) fn sender(&self) -> impl Fn(Signal) + Copy + Send + Sync + use<> {
         let group = self.group;
         move |signal| group.send(signal)
     }
 
-    /// Its status, once it has ended.
+    /// Returns its status, if it has ended.
     pub(crate) fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         let status = self.child.try_wait()?;
         self.has_ended |= status.is_some();
         Ok(status)
     }
 
-    /// Returns true once the user asked to stop, unless it was started to clean up.
+    /// Returns whether the user asked to stop, unless it was started to clean up.
     pub(crate) fn is_unwanted(&self) -> bool {
         interrupted() && !self.cleans_up
     }
 
-    /// Waits for its end. When the user asks to stop it is sent SIGINT, and after [`GRACE`]
-    /// SIGKILL; then this fails.
+    /// Waits for its end. After an interrupt sends SIGINT, and after [`GRACE`] SIGKILL; then this
+    /// fails.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         let mut asked: Option<Instant> = None;
         loop {

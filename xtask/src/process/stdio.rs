@@ -1,9 +1,9 @@
 //! Standard input and output that never panic, and never hang or end a run: a closed pipe ends
 //! output, not work.
 //!
-//! A write to stdout waits for its reader until the user asks to stop. A write to stderr, where a
-//! build's progress goes, waits for [`STDERR_PATIENCE`]; then lines are skipped until the reader
-//! takes some again, and counted.
+//! A write to stdout waits for its reader until an interrupt. A write to stderr, which has the
+//! progress of a build, waits for [`STDERR_PATIENCE`]; then lines are skipped and counted until the
+//! reader continues.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -17,18 +17,18 @@ use rustix::io::Errno;
 use crate::process::{retry, signals};
 use crate::text::output;
 
-/// How long a full pipe on stderr is waited for.
+/// The timeout for a full pipe on stderr.
 const STDERR_PATIENCE: Duration = Duration::from_secs(2);
 /// A pipe or terminal that is ready takes at least this many bytes (`PIPE_BUF`) without blocking.
 const CHUNK: usize = 4096;
-/// How often a wait looks whether the user asked to stop.
+/// The interval of checks for an interrupt.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Prints to stdout as `print!` does. A failed write is remembered for [`exit_code`].
+/// Prints to stdout as `print!` does. A failed write is recorded for [`exit_code`].
 macro_rules! out {
     ($($arg:tt)*) => { $crate::process::stdio::print(&format!($($arg)*)) };
 }
-/// Prints a line to stdout as `println!` does. A failed write is remembered for [`exit_code`].
+/// Prints a line to stdout as `println!` does. A failed write is recorded for [`exit_code`].
 macro_rules! outln {
     () => { $crate::process::stdio::print("\n") };
     ($($arg:tt)*) => { $crate::process::stdio::print(&(format!($($arg)*) + "\n")) };
@@ -43,17 +43,17 @@ macro_rules! errln {
 }
 pub(crate) use {err, errln, out, outln};
 
-/// The error number of the first write to stdout that failed for another reason than a closed pipe.
+/// The error number of the first failed write to stdout, except for a closed pipe.
 static STDOUT_ERROR: AtomicI32 = AtomicI32::new(0);
 static STDERR: Mutex<StderrState> =
     Mutex::new(StderrState { is_closed: false, is_stalled: false, skipped: 0 });
 
 struct StderrState {
-    /// Nobody will read it any more.
+    /// The pipe is closed.
     is_closed: bool,
-    /// Its reader took nothing for [`STDERR_PATIENCE`].
+    /// Its reader read nothing for [`STDERR_PATIENCE`].
     is_stalled: bool,
-    /// Writes skipped since.
+    /// Skipped writes since then.
     skipped: usize,
 }
 
@@ -70,8 +70,8 @@ pub(crate) fn print_error(text: &str) {
     let _ = stderr().write_all(output::shown(text).as_bytes());
 }
 
-/// The exit code of a run that would end with `code`: 1 where it succeeded and stdout could not be
-/// written.
+/// Returns the exit code of a run that would end with `code`: 1 if it succeeded and stdout could
+/// not be written.
 pub(crate) fn exit_code(code: u8) -> u8 {
     let number = STDOUT_ERROR.load(Ordering::Relaxed);
     if code != 0 || number == 0 {
@@ -81,26 +81,26 @@ pub(crate) fn exit_code(code: u8) -> u8 {
     1
 }
 
-/// Stdout. A write waits for the reader, and fails once the user asks to stop.
+/// Returns stdout. A write waits for the reader, and fails after an interrupt.
 pub(crate) fn stdout() -> Stdout {
     Stdout
 }
 
-/// Stderr. A write never fails.
+/// Returns stderr. A write never fails.
 pub(crate) fn stderr() -> Stderr {
     Stderr
 }
 
-/// Stdin. A read waits for the writer, and fails once the user asks to stop.
+/// Returns stdin. A read waits for the writer, and fails after an interrupt.
 pub(crate) fn stdin() -> Stdin {
     Stdin
 }
 
-/// Reads a line from stdin, without its end. A closed stdin gives an empty line.
+/// Reads a line from stdin, without its line break. A closed stdin gives an empty line.
 ///
 /// # Errors
 ///
-/// Fails once the user asks to stop, and where stdin cannot be read.
+/// Fails after an interrupt, and if stdin cannot be read.
 fn read_line() -> io::Result<String> {
     let (mut line, mut byte) = (Vec::new(), [0]);
     while retry::read(&mut Stdin, &mut byte)? == 1 && byte[0] != b'\n' {
@@ -109,7 +109,7 @@ fn read_line() -> io::Result<String> {
     Ok(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned())
 }
 
-/// Asks a question on stderr and reads the answer. Anything but `y` and `yes` is a no.
+/// Asks a question on stderr and reads the answer. Anything but `y` and `yes` means no.
 ///
 /// # Errors
 ///
@@ -184,13 +184,13 @@ impl StderrState {
                 self.is_stalled = true;
                 self.skipped += 1;
             }
-            // A full disk may have room again.
+            // A full disk may have space again.
             Err(error) => self.is_closed = error.kind() != io::ErrorKind::StorageFull,
         }
     }
 }
 
-/// Writes all of `bytes`. Returns false where the reader does not take them within `patience`.
+/// Writes all of `bytes`. Returns false if the reader doesn't read them within `patience`.
 fn write_within(fd: BorrowedFd<'_>, mut bytes: &[u8], patience: Duration) -> io::Result<bool> {
     while !bytes.is_empty() {
         if !wait(fd, PollFlags::OUT, Some(patience))? {
@@ -208,8 +208,7 @@ fn write_chunk(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Waits until `fd` is ready: for `patience`, or where there is none until the user asks to stop.
-/// Returns whether it is.
+/// Waits until `fd` is ready, for `patience` or until an interrupt. Returns whether it is.
 fn wait(fd: BorrowedFd<'_>, flags: PollFlags, patience: Option<Duration>) -> io::Result<bool> {
     let started = Instant::now();
     loop {

@@ -1,29 +1,29 @@
-//! How a call of bake ended, and what is to be made of it.
+//! The end of a call of bake, and its classification.
 
 use super::trace::Trace;
 
-/// How a call ended.
+/// The end of a call.
 pub(crate) struct BakeOutcome {
     /// Whether bake exited with 0.
     pub success: bool,
-    /// Whether it was stopped because of what `stop` saw.
+    /// Whether it was stopped because of `stop`.
     pub stopped: bool,
-    /// Whether it was stopped because nothing moved any more.
+    /// Whether it was stopped because it hung.
     pub stalled: bool,
-    /// Whether it was stopped because what it writes has no room any more.
+    /// Whether it was stopped because its directory was full.
     pub full: bool,
-    /// What happened.
+    /// The events.
     pub trace: Trace,
     /// Text outside the stream: bake's own error.
     pub text: Vec<String>,
-    /// Wall time in seconds.
+    /// The wall time in seconds.
     pub seconds: f64,
 }
 
 impl BakeOutcome {
-    /// Whether a race of the engine alone ended the build, which is to be made once more: what ran
-    /// is cached then. Of two builds at once one may lose its way in BuildKit's graph, or an
-    /// image's content to the removal of another (seen with Docker 26.1).
+    /// Returns whether only a race of the engine ended the build, which can be repeated: finished
+    /// steps are cached then. With two parallel builds, one may fail in BuildKit's graph, or lose
+    /// an image's content when another image is removed (seen with Docker 26.1).
     pub(crate) fn is_engine_race(&self) -> bool {
         let is_race = |line: &String| {
             line.contains("failed to get state for index")
@@ -34,18 +34,18 @@ impl BakeOutcome {
         said || self.lost_a_snapshot()
     }
 
-    /// Whether an export failed that may do once more: a race, or BuildKit took a result whose
-    /// content a registry has lost, where it had another one that the build has made anew (Docker
-    /// 26.1).
+    /// Returns whether a failed export may succeed when it is repeated: after a race, or if
+    /// BuildKit chose a result whose content a registry has lost, although the build has made
+    /// another one (Docker 26.1).
     pub(crate) fn is_transient_export_failure(&self) -> bool {
         let is_lost =
             |line: &String| line.contains("could not fetch content descriptor") && line.contains("not found");
         self.is_engine_race() || !self.success && !self.stopped && self.text.iter().any(is_lost)
     }
 
-    /// Whether only the unpacking of an image failed, because somebody removed another image that
-    /// shared a layer (a race in the containerd image store, seen with Docker 26.1). All steps are
-    /// cached by then: once more costs a second.
+    /// Returns whether only the unpacking of an image failed, because another image with a common
+    /// layer was removed (a race in the containerd image store, seen with Docker 26.1). All steps
+    /// are cached by then, so a repetition takes a second.
     fn lost_a_snapshot(&self) -> bool {
         let lost =
             |message: &str| message.contains("snapshot") && message.contains("does not exist: not found");
@@ -65,8 +65,8 @@ impl BakeOutcome {
             )
     }
 
-    /// Whether what failed is the fetching of something from a registry, in the words of
-    /// containerd's resolver.
+    /// Returns whether the download of a blob from a registry failed, by the words of containerd's
+    /// resolver.
     pub(crate) fn is_missing_registry_blob(&self) -> bool {
         let words = [
             "httpReadSeeker",

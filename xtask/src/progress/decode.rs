@@ -1,6 +1,5 @@
-//! Decoding `--progress=rawjson`: a stream of JSON values, pretty-printed over several lines by
-//! buildx 0.13 and on one line each by newer ones, with plain text (the error, above all) before
-//! and after.
+//! Decodes `--progress=rawjson`: a stream of JSON values, pretty-printed by buildx 0.13 and on one
+//! line each by newer versions, with plain text (mainly the error) before and after.
 
 use std::io::BufRead;
 
@@ -15,7 +14,7 @@ use serde::Deserialize;
 pub struct Chunk {
     /// Steps that started, ended, or became known.
     pub vertexes: Vec<Vertex>,
-    /// How far transfers are.
+    /// The progress of transfers.
     pub statuses: Vec<Status>,
     /// Output of steps.
     pub logs: Vec<Log>,
@@ -27,42 +26,42 @@ pub struct Chunk {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Vertex {
-    /// Its digest; downstream of a local context it changes with every build.
+    /// Its digest. After a local context it changes with every build.
     pub digest: String,
-    /// Its name, as `[app stage-0 2/3] RUN make`.
+    /// Its name, such as `[app stage-0 2/3] RUN make`.
     pub name: String,
-    /// When it started.
+    /// The start time.
     pub started: Option<Timestamp>,
-    /// When it ended.
+    /// The end time.
     pub completed: Option<Timestamp>,
-    /// Whether its result was there.
+    /// Whether its result existed.
     pub cached: bool,
     /// Why it failed.
     pub error: String,
-    /// Digests of the vertices whose results it takes.
+    /// Digests of the vertices that it depends on.
     pub inputs: Vec<String>,
 }
 
-/// How far one transfer of a vertex is: a layer, the context, an export.
+/// The progress of one transfer of a vertex: a layer, the context, an export.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Status {
-    /// What is moved: a digest, or words.
+    /// The transferred object: a digest, or words.
     pub id: String,
-    /// Digest of the vertex.
+    /// The digest of the vertex.
     pub vertex: String,
-    /// Bytes that have arrived; 0 where bytes are not counted.
+    /// Bytes so far; 0 if bytes are not counted.
     pub current: i64,
-    /// Bytes that there are; 0 where that is not known.
+    /// Total bytes; 0 if unknown.
     pub total: i64,
-    /// When it ended.
+    /// The end time.
     pub completed: Option<Timestamp>,
 }
 
-/// A piece of output; not always a whole line.
+/// A piece of output, not always a whole line.
 #[derive(Debug, Deserialize)]
 pub struct Log {
-    /// Digest of the vertex.
+    /// The digest of the vertex.
     pub vertex: String,
     /// Base64.
     #[serde(default)]
@@ -70,7 +69,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// The output itself; what is not UTF-8 is replaced.
+    /// Returns the output. Invalid UTF-8 is replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&STANDARD.decode(&self.data).unwrap_or_default()).into_owned()
     }
@@ -85,13 +84,13 @@ pub struct Warning {
 }
 
 impl Warning {
-    /// Its one line.
+    /// Returns its one line.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&STANDARD.decode(&self.short).unwrap_or_default()).into_owned()
     }
 }
 
-/// What the stream is made of.
+/// An item of the stream.
 #[derive(Debug)]
 pub(crate) enum Item {
     /// A JSON value.
@@ -100,7 +99,7 @@ pub(crate) enum Item {
     Text(String),
 }
 
-/// Reads a stream item by item and holds one item at a time.
+/// Reads a stream item by item and keeps one item at a time.
 pub(crate) struct Decoder<R> {
     input: R,
     /// The lines so far of a value.
@@ -110,12 +109,12 @@ pub(crate) struct Decoder<R> {
 }
 
 impl<R: BufRead> Decoder<R> {
-    /// Decodes what `input` gives.
+    /// Decodes the data from `input`.
     pub(crate) fn new(input: R) -> Self {
         Self { input, value: String::new(), ahead: None }
     }
 
-    /// The next item with its raw text; `None` at the end.
+    /// Returns the next item with its raw text; `None` at the end.
     pub(crate) fn next_item(&mut self) -> std::io::Result<Option<(Item, String)>> {
         loop {
             let Some(line) = self.line()? else {

@@ -1,4 +1,4 @@
-//! The event stream of BuildKit: decoded, kept as a trace of vertices, handed to a watcher.
+//! The event stream of BuildKit: decoded, recorded as a trace of vertices, passed to a watcher.
 
 pub(crate) mod bake_outcome;
 pub(crate) mod decode;
@@ -12,18 +12,18 @@ use std::sync::atomic::AtomicU64;
 use crate::process::stdio::errln;
 use trace::{Event, Trace};
 
-/// Somebody who looks on while a build runs.
+/// An observer of a running build.
 pub trait Watcher {
-    /// Something happened.
+    /// Handles an event.
     fn event(&mut self, trace: &Trace, event: &Event);
-    /// One item of the stream as it came, for those that pass it on.
+    /// Handles one raw item of the stream.
     fn raw(&mut self, _text: &str) {}
-    /// A line that is to stay in view.
+    /// Shows a line permanently.
     fn say(&mut self, line: &str) {
         errln!("{line}");
     }
-    /// Bytes go another way than BuildKit's: how many by now, and in all where that is known.
+    /// Counts bytes outside of BuildKit's stream: transferred, and total if known.
     fn carried(&mut self, _bytes: &Arc<AtomicU64>, _total: Option<u64>) {}
-    /// The build is over.
+    /// Handles the end of the build.
     fn end(&mut self, _trace: &Trace) {}
 }

@@ -1,24 +1,23 @@
-//! What BuildKit calls the steps of Dockerfiles, taken apart.
+//! Parses BuildKit's names of the steps of Dockerfiles.
 
-/// What a step is called, taken apart: `[app stage-0 2/3] RUN make`.
+/// The parsed name of a step: `[app stage-0 2/3] RUN make`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StepName {
-    /// Target in front, where several are built.
+    /// The target, if several are built.
     pub target: Option<String>,
-    /// The stage; `stage-N` where it has no name.
+    /// The stage; `stage-N` if it has no name.
     pub stage: String,
-    /// The instruction.
     pub instruction: String,
 }
 
 impl StepName {
-    /// Whether it runs a command. BuildKit 0.34 names an ONBUILD's step as such, 0.13 does not.
+    /// Returns whether it runs a command. BuildKit 0.34 marks the step of an ONBUILD, 0.13 doesn't.
     pub fn is_run(&self) -> bool {
         self.instruction.strip_prefix("ONBUILD ").unwrap_or(&self.instruction).starts_with("RUN ")
     }
 }
 
-/// Takes a vertex's name apart; `None` for what is no step of a Dockerfile (`[internal] ...`,
+/// Parses a vertex's name; `None` if it is not a step of a Dockerfile (`[internal] ...`,
 /// `exporting ...`).
 pub(crate) fn step_name(name: &str, targets: &[String]) -> Option<StepName> {
     let (inside, instruction) = name.strip_prefix('[')?.split_once("] ")?;

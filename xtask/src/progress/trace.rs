@@ -1,5 +1,5 @@
-//! What happened in a build, from its progress stream: steps with their stage and instruction,
-//! times, last output. Bounded: of a step's output only the last lines are kept.
+//! The events of a build, from its progress stream: steps with their stage and instruction, times,
+//! last output. Limited: only the last lines of a step's output are kept.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,36 +10,34 @@ use super::step_name::{StepName, step_name};
 use super::transfers::Transfers;
 use crate::redact::Redactor;
 
-/// How many lines of a step's output are kept for an error.
+/// The number of output lines of a step for an error.
 pub(crate) const TAIL: usize = 30;
 
-/// A vertex as it is known so far.
+/// The known state of a vertex.
 #[derive(Debug, Clone, Default)]
 pub struct VertexState {
-    /// Its name, as it was first seen.
+    /// Its name when it was first seen.
     pub name: String,
-    /// Its parts as BuildKit has them, for a step of a Dockerfile: they lead to the step, and are
-    /// not shown.
+    /// Its parsed name, for a step of a Dockerfile. It identifies the step and is not shown.
     pub label: Option<StepName>,
-    /// Its instruction as it is shown, redacted.
+    /// Its redacted instruction for display.
     pub shown: String,
-    /// The targets it came under.
     pub targets: Vec<String>,
-    /// When it first started.
+    /// The first start.
     pub started: Option<Timestamp>,
-    /// When it last ended.
+    /// The last end.
     pub completed: Option<Timestamp>,
-    /// Whether it runs: it began, or began again, and has not ended.
+    /// Whether it runs: it started, possibly again, and has not ended.
     pub is_running: bool,
-    /// Whether its result was there.
+    /// Whether its result existed.
     pub cached: bool,
     /// Why it failed.
     pub error: String,
-    /// Digests of the vertices whose results it takes.
+    /// Digests of the vertices that it depends on.
     pub inputs: Vec<String>,
     /// The last lines of its output.
     pub tail: VecDeque<String>,
-    /// What it moves.
+    /// Its transfers.
     pub transfers: Transfers,
     /// Output after the last line break.
     partial: String,
@@ -53,12 +51,12 @@ pub struct VertexState {
 }
 
 impl VertexState {
-    /// Whether it failed by itself: one that was cancelled with another has an error, too.
+    /// Returns whether it failed by itself. One that was canceled with another has an error, too.
     pub fn has_failed(&self) -> bool {
         !self.error.is_empty() && !self.error.contains("context canceled")
     }
 
-    /// How long it took, in seconds.
+    /// Returns its time in seconds.
     pub fn seconds(&self) -> f64 {
         match (self.started, self.completed) {
             (Some(start), Some(end)) => end.duration_since(start).as_secs_f64().max(0.0),
@@ -66,10 +64,10 @@ impl VertexState {
         }
     }
 
-    /// Whether it is no step of the user's: it gets what steps need, and brings away what they
-    /// made.
+    /// Returns whether it is not a step of the user: it loads inputs of steps, or exports their
+    /// results.
     pub fn is_internal(&self) -> bool {
-        // What an ADD fetches is a vertex of the same name, which takes nothing.
+        // The download of an ADD is a vertex of the same name without inputs.
         let gets = |label: &StepName| {
             label.instruction.starts_with("FROM ")
                 || (label.instruction.starts_with("ADD ") && self.inputs.is_empty())
@@ -77,9 +75,9 @@ impl VertexState {
         self.label.as_ref().is_none_or(gets)
     }
 
-    /// Whether BuildKit only looks for the result of a step that takes none of another step's: a
-    /// WORKDIR at the top of a stage from scratch. That counts as a run in every build. A step that
-    /// runs begins a second time.
+    /// Returns whether BuildKit only looks for the result of a step without dependencies: a WORKDIR
+    /// at the start of a stage from scratch. That counts as a run in every build. A step that
+    /// really runs starts a second time.
     fn looks_up(&mut self, vertex: &Vertex, target: &str) -> bool {
         let is_workdir = |label: &StepName| label.instruction.starts_with("WORKDIR ");
         if !self.inputs.is_empty() || !self.label.as_ref().is_some_and(is_workdir) {
@@ -96,60 +94,60 @@ impl VertexState {
         false
     }
 
-    /// The step's own exit code, which the message alone tells.
+    /// Returns the step's own exit code, which is only in the message.
     pub fn exit_code(&self) -> Option<i32> {
         let (_, code) = self.error.rsplit_once("exit code: ")?;
         code.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
     }
 }
 
-/// What one chunk of the stream means for somebody who watches.
+/// The meaning of one chunk of the stream for an observer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A vertex began to run.
+    /// A vertex started.
     Started(String),
     /// A vertex ended.
     Ended(String),
     /// A vertex printed a line.
     Line(String, String),
-    /// Bytes of a vertex moved.
+    /// A vertex transferred bytes.
     Progress(String),
     /// The frontend warns.
     Warning(String),
 }
 
-/// Everything known of a build so far.
+/// The known events of a build.
 #[derive(Debug, Default)]
 pub struct Trace {
     targets: Vec<String>,
-    /// When an earlier call of the same build began.
+    /// The start of an earlier call of the same build.
     origin: Option<Timestamp>,
     /// Vertices by digest.
     pub vertices: BTreeMap<String, VertexState>,
     /// Digests in the order in which they were first seen.
     pub order: Vec<String>,
-    /// What steps and the frontend warn of: lines that begin with `WARNING: `.
+    /// Warnings of steps and the frontend: lines that begin with `WARNING: `.
     pub warnings: Vec<String>,
     redactor: Redactor,
 }
 
-/// How BuildKit names the reading of a cache.
+/// BuildKit's name of the import of a cache.
 const IMPORT: &str = "importing cache manifest from ";
-/// More warnings than this are noise.
+/// The maximum number of warnings.
 const MOST_WARNINGS: usize = 20;
 
 impl Trace {
-    /// A trace of a build of these targets.
+    /// Creates the trace of a build of these targets.
     pub fn new(targets: &[String]) -> Self {
         Self { targets: targets.to_vec(), ..Self::default() }
     }
 
-    /// Redacts all that comes into it.
+    /// Redacts all input.
     pub(crate) fn redacted_by(self, redactor: &Redactor) -> Self {
         Self { redactor: redactor.clone(), ..self }
     }
 
-    /// Takes a chunk in and says what it means.
+    /// Adds a chunk and returns its events.
     pub fn apply(&mut self, chunk: &Chunk) -> Vec<Event> {
         let mut events = Vec::new();
         for vertex in &chunk.vertexes {
@@ -165,7 +163,7 @@ impl Trace {
             state.partial.push_str(&log.text());
             while let Some(end) = state.partial.find('\n') {
                 let line: String = state.partial.drain(..=end).collect();
-                // A carriage return takes what stood before it off the screen.
+                // A carriage return removes the text before it from the screen.
                 let line = line.trim_end().rsplit('\r').next().unwrap_or_default();
                 let line = self.redactor.line(line, &mut state.in_key).into_owned();
                 state.tail.push_back(line.clone());
@@ -198,7 +196,7 @@ impl Trace {
             VertexState { name, shown, label: parts, ..VertexState::default() }
         });
         let under = target.clone().unwrap_or_default();
-        // A vertex that two targets share comes under both their names.
+        // A vertex that two targets share has both their names.
         if let Some(target) = target.filter(|target| !state.targets.contains(target)) {
             state.targets.push(target);
         }
@@ -223,7 +221,7 @@ impl Trace {
             state.is_running = vertex.completed.is_none();
         }
         state.cached |= vertex.cached || is_lookup;
-        // Pulls and contexts end at once and begin again, to move their bytes.
+        // Pulls and contexts end at once and start again to transfer their bytes.
         let moved = was_running && state.is_internal() && state.transfers.bytes().is_some();
         if vertex.completed.is_some() && (state.completed.is_none() || moved) {
             events.push(Event::Ended(vertex.digest.clone()));
@@ -232,15 +230,15 @@ impl Trace {
         flush_partial(state, vertex, &self.redactor, events);
     }
 
-    /// When it began, by the builder's clock: when its Dockerfiles were read, which no other build
-    /// shares. Of steps that others run as well, BuildKit tells when those began them (measured).
+    /// Returns the start by the builder's clock: when its Dockerfiles were read, which no other
+    /// build shares. For steps of several builds, BuildKit reports the earliest start (measured).
     pub fn begun(&self) -> Option<Timestamp> {
         let is_own = |state: &&VertexState| state.name.contains("internal] load build definition from");
         self.vertices.values().filter(is_own).filter_map(|state| state.started).min()
     }
 
-    /// What was over before the build began ran for another one, whose progress BuildKit replays
-    /// while that goes on: here it was there.
+    /// Marks steps as cached that ended before the build started: BuildKit replays the progress of
+    /// another build that is still running.
     pub fn mark_replayed_as_cached(&mut self) {
         let Some(begun) = self.begun() else { return };
         let is_over = |state: &&mut VertexState| state.completed.is_some_and(|completed| completed < begun);
@@ -249,15 +247,15 @@ impl Trace {
         steps.filter(is_over).for_each(|state| state.cached = true);
     }
 
-    /// When the build began, also where this is not its first call: what steps' times are told
-    /// from. Where no Dockerfile was read, the first vertex began it.
+    /// Returns the start of the build, even in a later call. Times of steps are relative to it.
+    /// Without a Dockerfile, the first vertex started it.
     pub fn origin(&self) -> Option<Timestamp> {
         let first = || self.vertices.values().filter_map(|state| state.started).min();
         self.origin.or_else(|| self.begun()).or_else(first)
     }
 
-    /// Takes over from a call that was stopped: a step that ran there and is cached here ran in
-    /// this build.
+    /// Merges the trace of a stopped call: a step that ran there and is cached here ran in this
+    /// build.
     pub fn merge_previous(&mut self, before: &Self) {
         self.origin = before.origin();
         for state in self.vertices.values_mut().filter(|state| state.cached) {
@@ -268,7 +266,7 @@ impl Trace {
                 !earlier.cached && earlier.completed.is_some() && earlier.error.is_empty()
             };
             if let Some(earlier) = before.vertices.values().filter(same).find(ran) {
-                // A step behind a local context has another digest in each call.
+                // A step after a local context has another digest in each call.
                 *state = VertexState { inputs: std::mem::take(&mut state.inputs), ..earlier.clone() };
             }
         }
@@ -287,12 +285,13 @@ impl Trace {
         runs.filter_map(|state| state.started).any(is_new)
     }
 
-    /// Steps of Dockerfiles, in the order in which they started; those that never did come last.
+    /// Returns the steps of Dockerfiles in the order of their start; those that never started come
+    /// last.
     pub fn steps(&self) -> impl Iterator<Item = (&VertexState, &StepName)> {
         self.digests().map(|(_, state, label)| (state, label))
     }
 
-    /// The same with their digests.
+    /// Returns the steps with their digests.
     pub fn digests(&self) -> impl Iterator<Item = (&str, &VertexState, &StepName)> {
         let known = self.order.iter().map(|digest| (digest.as_str(), &self.vertices[digest]));
         let mut steps: Vec<_> =
@@ -301,8 +300,8 @@ impl Trace {
         steps.into_iter()
     }
 
-    /// The vertex that failed, if one did. Those that were cancelled with it say so and are not it,
-    /// nor is a cache that could not be read, which BuildKit goes on without.
+    /// Returns the failed vertex, if there is one. Vertices that were canceled with it don't count,
+    /// and neither does an unreadable cache, which BuildKit ignores.
     pub fn failed(&self) -> Option<&VertexState> {
         let failed =
             || self.vertices.values().filter(|state| !state.error.is_empty() && !state.name.contains(IMPORT));
@@ -311,8 +310,8 @@ impl Trace {
 }
 
 impl Trace {
-    /// Caches that the builder could not read, with its reason: it may see another network than
-    /// whoever asked the registry.
+    /// Returns caches that the builder could not read, with the reasons. It may be on another
+    /// network than xtask.
     pub fn unread(&self) -> impl Iterator<Item = (&str, &str)> {
         let imports = self.vertices.values().filter(|state| state.has_failed());
         imports.filter_map(|state| Some((state.name.split_once(IMPORT)?.1, state.error.as_str())))
@@ -325,7 +324,7 @@ fn warn(warnings: &mut Vec<String>, text: String) {
     }
 }
 
-/// What a step printed last may lack its line break.
+/// The last output of a step may lack its line break.
 fn flush_partial(state: &mut VertexState, vertex: &Vertex, redactor: &Redactor, events: &mut Vec<Event>) {
     if vertex.completed.is_some() && !state.partial.is_empty() {
         let line = std::mem::take(&mut state.partial);

@@ -1,9 +1,9 @@
-//! Bytes on their way: layers that are pulled or pushed, the context that is sent, an image that is
-//! exported. Bounded: of one step, only so many transfers are counted one by one.
+//! Transferred bytes: layers that are pulled or pushed, the sent context, an exported image.
+//! Limited: only this many transfers of one step are counted individually.
 
 use super::decode::Status;
 
-/// No image has as many layers.
+/// More than the layers of any image.
 const MAX_TRANSFERS: usize = 1000;
 
 #[derive(Debug, Clone, Default)]
@@ -18,17 +18,16 @@ struct Transfer {
 #[derive(Debug, Clone, Default)]
 pub struct Transfers(Vec<Transfer>);
 
-/// How far transfers are.
+/// The progress of transfers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bytes {
-    /// What has arrived.
     pub current: u64,
-    /// What there is, where all of it is known.
+    /// The total, if all of it is known.
     pub total: Option<u64>,
 }
 
 impl Transfers {
-    /// Takes in what the stream says of one.
+    /// Adds a status of the stream.
     pub fn apply(&mut self, status: &Status) {
         let at = self.0.iter().position(|transfer| transfer.id == status.id);
         let at = at.unwrap_or_else(|| {
@@ -38,13 +37,13 @@ impl Transfers {
             self.0.len() - 1
         });
         let transfer = &mut self.0[at];
-        // A layer that arrived is unpacked under the same name, and counted anew.
+        // A received layer is unpacked under the same name, with a new count.
         transfer.current = transfer.current.max(status.current.max(0).unsigned_abs());
         transfer.total = transfer.total.max(status.total.max(0).unsigned_abs());
         transfer.is_over = status.completed.is_some();
     }
 
-    /// How far all of them are; nothing where none is of bytes.
+    /// Returns the total progress, or `None` if no transfer counts bytes.
     pub fn bytes(&self) -> Option<Bytes> {
         let of_bytes = || self.0.iter().filter(|transfer| transfer.current > 0 || transfer.total > 0);
         of_bytes().next()?;
@@ -56,12 +55,12 @@ impl Transfers {
         Some(Bytes { current: sum(&|transfer| transfer.current), total: known.then_some(total) })
     }
 
-    /// Whether something is still on its way.
+    /// Returns whether a transfer is in progress.
     pub fn is_moving(&self) -> bool {
         self.0.iter().any(|transfer| !transfer.is_over)
     }
 
-    /// What is being done, as BuildKit names it: `exporting layers`.
+    /// Returns BuildKit's name of the current work: `exporting layers`.
     pub fn doing(&self) -> Option<&str> {
         self.0.iter().rev().find(|transfer| !transfer.is_over).map(|transfer| transfer.id.as_str())
     }

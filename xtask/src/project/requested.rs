@@ -12,7 +12,7 @@ pub(crate) fn check_files(files: &[PathBuf]) -> Result<()> {
     match files.iter().find(|file| !file.is_file()) {
         None => Ok(()),
         Some(file) => Err(usage(format!(
-            "there is no file `{}`\ncorrect --file, or leave it out to build the declaration of this workspace",
+            "file `{}` not found\ncorrect --file, or leave it out to build the declaration of this workspace",
             file.display()
         ))),
     }

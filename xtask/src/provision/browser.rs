@@ -1,6 +1,5 @@
-//! The browser that the tests look at reports with: Debian's headless Chromium, unpacked below
-//! `target/` with what it needs and not installed. Elsewhere a Chromium on the PATH or in CHROMIUM
-//! does.
+//! The browser for tests of reports: Debian's headless Chromium, unpacked below `target/` with its
+//! dependencies and not installed. Otherwise a Chromium on the PATH or in CHROMIUM.
 
 use std::path::{Path, PathBuf};
 
@@ -10,22 +9,21 @@ use crate::layout::Layout;
 use crate::process::root::Root;
 use crate::step::{Command, Step};
 
-/// Names that it goes by.
+/// Its possible names.
 const NAMES: &[&str] =
     &["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome-headless-shell"];
-/// Its package, and fonts: without any, a page has no text.
+/// Its package, and fonts, because a page without fonts has no text.
 const PACKAGES: [&str; 3] = ["chromium-headless-shell", "fonts-dejavu-core", "fontconfig-config"];
 
-/// A browser and the variables that it needs.
+/// A browser and its variables.
 #[derive(Debug, Clone)]
 pub struct Browser {
-    /// Its program.
     pub program: PathBuf,
     /// Added to its environment.
     pub env: Vec<(String, String)>,
 }
 
-/// The one that is there.
+/// Returns an existing browser.
 pub fn find(host: &Host, layout: &Layout) -> Option<Browser> {
     let named = host.var("CHROMIUM").map(PathBuf::from);
     let known = || NAMES.iter().find_map(|name| host.which(name));
@@ -39,7 +37,7 @@ fn directory(layout: &Layout) -> PathBuf {
     layout.test_tools().join("browser")
 }
 
-/// The one below `target/`, with its libraries and fonts.
+/// Returns the browser below `target/`, with its libraries and fonts.
 fn unpacked(dir: &Path) -> Option<Browser> {
     let program = dir.join("usr/lib/chromium/chromium-headless-shell");
     let libraries = std::fs::read_dir(dir.join("usr/lib")).ok()?.flatten().map(|entry| entry.path());
@@ -56,7 +54,7 @@ fn unpacked(dir: &Path) -> Option<Browser> {
         .then(|| Browser { program, env: env.map(|(name, value)| (name.to_owned(), value)).into() })
 }
 
-/// The steps that bring it; none where one is there, or where Debian's cannot be had.
+/// Returns the steps that download it; none if one exists, or if Debian's is not available.
 pub(crate) fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
     let is_debian = matches!(Distribution::read(), Distribution::Debian { .. });
     if find(host, layout).is_some() || !is_debian {
@@ -67,8 +65,7 @@ pub(crate) fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
     let root = Root::of(host, layout);
     let update = root.command(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "update"]);
     let update = (host.is_root || root.is_sudo()).then(|| Step::run("", update));
-    // Nothing is installed: only what this machine lacks is fetched, as an installation would fetch
-    // it.
+    // Nothing is installed: only missing packages are downloaded, as for an installation.
     let cache = format!("Dir::Cache::archives={}/", archives.display());
     let fetch = [
         "apt-get",
@@ -95,7 +92,7 @@ pub(crate) fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
         .collect()
 }
 
-/// What fontconfig is told: where fonts are, and the distribution's own choice among them.
+/// Returns the configuration of fontconfig: the font directories, and the distribution's settings.
 fn fonts(dir: &Path) -> String {
     format!(
         "<?xml version=\"1.0\"?>\n<!DOCTYPE fontconfig SYSTEM \"fonts.dtd\">\n<fontconfig>\n\

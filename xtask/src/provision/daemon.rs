@@ -1,5 +1,5 @@
-//! The daemon: its configuration before the first start, and the start itself by whatever starts
-//! services here.
+//! The daemon: its configuration before the first start, and the start by the machine's service
+//! manager.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use crate::engine::daemon_json::{self, Settings};
 use crate::process::root::Root;
 use crate::step::{Action, Command, Step};
 
-/// Where a daemon that was started by hand writes.
+/// The log of a daemon that was started without a service manager.
 pub(crate) const LOG: &str = "/var/log/durango-dockerd.log";
-/// What was there before provisioning.
+/// The configuration before provisioning.
 const BACKUP: &str = "/etc/docker/daemon.json.before-durango-provision";
-/// A daemon with many images takes its time.
+/// The timeout for the start. A daemon with many images takes time.
 const SECONDS: u64 = 90;
 
-/// Images in containerd, where there are none yet that this would hide. An engine that has images
-/// is switched by `setup`. The build cache gets no limit: an engine without one keeps all, and the
-/// one that is installed forgets every result whenever it removes one.
+/// Turns on the containerd image store, unless that would hide existing images. `setup` switches an
+/// engine with images. The build cache gets no limit: an engine without one keeps everything, and
+/// the installed one forgets every result whenever it removes one.
 pub(crate) fn configure(facts: &ProvisionFacts, root: &Root) -> Result<Vec<Step>> {
     let text = facts.config.as_deref().unwrap_or_default();
     let unreadable = |error| {
@@ -64,8 +64,7 @@ pub(crate) fn start(facts: &ProvisionFacts, root: &Root) -> Vec<Step> {
     }
 }
 
-/// Somebody has started a daemon that does not answer yet: it is not ours to stop, nor to start a
-/// second one.
+/// Waits for a running daemon that doesn't answer yet. xtask doesn't stop it or start a second one.
 pub(crate) fn await_process(pid: i32) -> Step {
     let why = format!("waiting for the running daemon (process {pid})");
     Step { why, action: Action::Wait { ready: Command::new(["docker", "version"]), seconds: SECONDS } }
@@ -76,7 +75,7 @@ fn by_hand(facts: &ProvisionFacts, root: &Root, ready: Command) -> Vec<Step> {
     let path = facts.path.as_ref().map(|path| format!("{path}:/usr/sbin:/sbin"));
     let why = format!("starting the daemon without a service manager; its log is {LOG}");
     if root.is_sudo() {
-        // Only root can open the log, and sudo must be over before we are.
+        // Only root can open the log, and sudo must end before xtask.
         let path = path.map_or_else(String::new, |path| format!("PATH={} ", shell_words::quote(&path)));
         let line = format!("{path}exec setsid --fork dockerd >>{LOG} 2>&1 </dev/null");
         steps.push(Step::run(why, root.command(["sh", "-c", &line])));

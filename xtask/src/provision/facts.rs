@@ -1,4 +1,4 @@
-//! What provisioning looks at. Where the engine answers, one question to it tells nearly all.
+//! The facts for provisioning. If the engine answers, one query returns nearly all.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,84 +18,81 @@ use crate::process::root::{User, user};
 use crate::project::secrets;
 use crate::session::Session;
 
-/// For questions to the machine itself.
+/// The timeout for queries of the machine itself.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The machine, as far as installing and starting an engine goes.
+/// The facts about the machine for an installation and start of the engine.
 #[derive(Debug, Clone)]
 pub(crate) struct ProvisionFacts {
-    /// What it runs.
     pub distribution: Distribution,
-    /// Where apt takes packages from.
+    /// The package sources of apt.
     pub sources: Vec<apt::Source>,
-    /// Packages that an earlier run took from the extra suite.
+    /// Packages that an earlier run installed from the additional suite.
     pub pinned: Vec<String>,
-    /// Those of the packages that matter here that are installed.
+    /// The relevant packages that are installed.
     pub installed: BTreeSet<String>,
-    /// Whether there is a docker client on the PATH.
+    /// Whether a docker client is on the PATH.
     pub client: bool,
-    /// A client on the PATH that does not answer as Docker's does: Podman's has that name too.
+    /// A client on the PATH that doesn't answer like Docker's: Podman's has the same name.
     pub stranger: Option<PathBuf>,
-    /// The buildx that this client finds, and where.
+    /// The buildx of this client, and its path.
     pub buildx: Option<(Version, PathBuf)>,
-    /// Whether this client finds Compose.
+    /// Whether this client has Compose.
     pub compose: bool,
-    /// Whether there is a daemon to be started.
+    /// Whether a daemon is installed.
     pub dockerd: bool,
     /// Whether the base image can be bootstrapped.
     pub mmdebstrap: bool,
-    /// Whether Debian's keys are there.
+    /// Whether Debian's keys exist.
     pub keyring: bool,
-    /// Whether there are CA certificates, which the daemon needs to reach a registry.
+    /// Whether there are CA certificates, which the daemon needs for registries.
     pub certificates: bool,
-    /// Whether the kernel enforces AppArmor while its tool, without which no container starts, is
-    /// missing.
+    /// Whether the kernel enforces AppArmor while its tool is missing, without which no container
+    /// starts.
     pub lacks_apparmor: bool,
     /// The daemon's state.
     pub daemon: Daemon,
-    /// What starts services.
+    /// The service manager.
     pub init: Init,
-    /// Who we are.
+    /// The rights of this user.
     pub user: User,
     /// The daemon's configuration, if there is one.
     pub config: Option<String>,
-    /// Whether the classic image store holds images or containers, or cannot be looked at.
+    /// Whether the classic image store has images or containers, or cannot be read.
     pub has_images: bool,
-    /// Pid files of daemons that are dead; a number that was given out again would keep the next
-    /// one from starting.
+    /// Pid files of dead daemons. If another process gets the same id, the next daemon doesn't
+    /// start.
     pub stale: Vec<PathBuf>,
-    /// The PATH, where it lacks `/usr/sbin`, in which the daemon finds iptables.
+    /// The PATH, if it lacks `/usr/sbin`, in which the daemon finds iptables.
     pub path: Option<String>,
-    /// Scratch space of ours.
+    /// A temporary directory.
     pub tmp: PathBuf,
 }
 
 /// The daemon's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Daemon {
-    /// It runs.
     Runs,
-    /// Nobody answers at an address that the user chose: not ours to start.
+    /// No answer from an address that the user selected; xtask doesn't start it.
     Elsewhere(String),
-    /// A process of this id is there and does not answer.
+    /// A process with this id exists and doesn't answer.
     Hangs(i32),
-    /// It does not run here.
+    /// It doesn't run here.
     Down,
 }
 
-/// What starts services.
+/// The service manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Init {
-    /// systemd is running.
     Systemd,
-    /// A classic init is running and policy lets services start.
+    /// A classic init is running, and policy allows services to start.
     Service,
-    /// Nothing: a container, or policy forbids it.
+    /// None: a container, or policy forbids it.
     None,
 }
 
 impl ProvisionFacts {
-    /// Looks at this machine.
+    /// Reads the facts.
     pub(crate) fn read(session: &Session) -> Self {
         let host = &session.host;
         let info = info(session);
@@ -135,7 +132,7 @@ impl ProvisionFacts {
     }
 }
 
-/// A program, also where daemons are installed but a plain user's PATH does not lead.
+/// Returns a program, even in directories of daemons that are not on a normal user's PATH.
 fn program(host: &Host, name: &str) -> Option<PathBuf> {
     let sbin = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(|dir| Path::new(dir).join(name));
     host.which(name).or_else(|| sbin.into_iter().find(|path| path.is_file()))

@@ -1,6 +1,6 @@
-//! Installing and starting the engine: facts about the machine ([`facts`]) -> what is missing
-//! ([`packages`]) and how the daemon is started ([`daemon`]) -> steps. Nothing here changes
-//! anything; a machine that lacks nothing yields no steps.
+//! Installs and starts the engine: facts about the machine ([`facts`]) -> missing packages
+//! ([`packages`]) and the start of the daemon ([`daemon`]) -> steps. Nothing here changes anything.
+//! A complete machine yields no steps.
 
 pub(crate) mod browser;
 pub(crate) mod daemon;
@@ -16,13 +16,13 @@ use crate::session::Session;
 use crate::step::Step;
 use facts::{Daemon, ProvisionFacts};
 
-/// The steps that make this machine able to build; none where it is already. Run them, then ask the
-/// engine again.
+/// Returns the steps that make this machine able to build; none if it is. After they have run, the
+/// engine must be queried again.
 pub(crate) fn steps(session: &Session) -> Result<Vec<Step>> {
     decide(&ProvisionFacts::read(session))
 }
 
-/// From facts to steps.
+/// Makes steps from facts.
 pub(crate) fn decide(facts: &ProvisionFacts) -> Result<Vec<Step>> {
     if let Daemon::Hangs(pid) = facts.daemon {
         return Ok(vec![daemon::await_process(pid)]);
@@ -35,8 +35,8 @@ pub(crate) fn decide(facts: &ProvisionFacts) -> Result<Vec<Step>> {
     let root = Root::new(facts.user, &facts.tmp)?;
     let configure = if must_start { daemon::configure(facts, &root)? } else { Vec::new() };
     let mut steps = packages::prepare(facts, &missing, &root)?;
-    // Between the two: the package starts the daemon where services may start, and a mirror that is
-    // down changes little.
+    // In between: the package starts the daemon if services may start, and a failing mirror changes
+    // little.
     steps.extend(configure);
     steps.extend(packages::install(&missing, &root));
     if must_start {

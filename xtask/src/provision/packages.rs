@@ -1,5 +1,5 @@
-//! Which packages are missing and where they come from. Only what is missing is installed: a client
-//! of another origin is fine as long as it finds a buildx that is new enough.
+//! The missing packages and their sources. Only missing ones are installed: a client of another
+//! origin is fine if its buildx is new enough.
 
 use std::path::Path;
 
@@ -12,17 +12,17 @@ use crate::process::root::Root;
 use crate::process::root::User;
 use crate::step::Step;
 
-/// Names Debian 13 as an additional source.
+/// The file that adds Debian 13 as a source.
 const SOURCES: &str = "/etc/apt/sources.list.d/durango-engine.sources";
-/// Says what may come from there.
+/// The file that limits the packages from it.
 pub(crate) const PREFERENCES: &str = "/etc/apt/preferences.d/durango-engine";
-/// Packages of Docker's own archive; they and the distribution's exclude each other.
+/// Packages of Docker's own archive, which conflict with the distribution's.
 pub(crate) const FOREIGN: [&str; 4] =
     ["docker-ce", "docker-ce-cli", "containerd.io", "docker-ce-rootless-extras"];
-/// What Debian 12 has too old or not at all.
+/// Packages that Debian 12 lacks or has in an old version.
 const FROM_TRIXIE: [&str; 5] = ["docker.io", "docker-cli", "docker-buildx", "docker-compose", "containerd"];
 
-/// The packages that bring each part of an engine.
+/// The packages of each part of an engine.
 struct Names {
     client: &'static str,
     daemon: &'static [&'static str],
@@ -44,7 +44,7 @@ const DOCKER: Names = Names {
     compose: "docker-compose-plugin",
 };
 
-/// The packages that are to be installed, or why that cannot be done here.
+/// Returns the packages to install, or why that is not possible here.
 pub(crate) fn missing(facts: &ProvisionFacts) -> Result<Vec<&'static str>> {
     if let (Daemon::Elsewhere(place), true) = (&facts.daemon, facts.client) {
         bail!(
@@ -67,7 +67,7 @@ pub(crate) fn missing(facts: &ProvisionFacts) -> Result<Vec<&'static str>> {
             facts.distribution
         );
     }
-    // A machine whose engine works must not fail for want of root: its base image may come from a
+    // A machine whose engine works must not fail without root: its base image may come from a
     // registry.
     if is_supported(&facts.distribution) && !(list.is_empty() && facts.user == User::Plain) {
         list.extend(bootstrap_parts(facts));
@@ -119,23 +119,23 @@ fn engine_parts(facts: &ProvisionFacts) -> Result<Vec<&'static str>> {
     Ok(list)
 }
 
-/// Whether packages put plugins there.
+/// Returns whether packages install plugins there.
 fn is_system(path: &Path) -> bool {
     path.as_os_str().is_empty()
         || path.starts_with("/usr/libexec/docker")
         || path.starts_with("/usr/lib/docker")
 }
 
-/// What a base image is made with where no registry answers.
+/// Returns the packages to make a base image without a registry.
 fn bootstrap_parts(facts: &ProvisionFacts) -> impl Iterator<Item = &'static str> {
     let tool = (!facts.mmdebstrap).then_some("mmdebstrap");
     tool.into_iter().chain((!facts.keyring).then_some("debian-archive-keyring"))
 }
 
-/// Nobody is there to try again or to release a lock.
+/// Waits for locks, because nobody is there to retry.
 const PATIENCE: [&str; 4] = ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"];
 
-/// The steps that tell apt where the packages are.
+/// Returns the steps that configure the package sources.
 pub(crate) fn prepare(facts: &ProvisionFacts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     if needs_trixie(facts, packages) {
@@ -148,9 +148,9 @@ pub(crate) fn prepare(facts: &ProvisionFacts, packages: &[&str], root: &Root) ->
     Ok(steps)
 }
 
-/// The step that installs packages.
+/// Returns the step that installs packages.
 pub(crate) fn install(packages: &[&str], root: &Root) -> Option<Step> {
-    // Files of configuration that the user changed stay as they are; nobody is there to be asked.
+    // Keeps changed configuration files, because nobody is there to be asked.
     let keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"];
     let argv = ["apt-get", "-y", "--no-install-recommends"].into_iter().chain(PATIENCE).chain(keep);
     let argv = argv.chain(["install"]).chain(packages.iter().copied());
@@ -164,7 +164,7 @@ fn needs_trixie(facts: &ProvisionFacts, packages: &[&str]) -> bool {
     is_old && packages.iter().any(|name| FROM_TRIXIE.contains(name))
 }
 
-/// Debian 13 as a source for the engine and for nothing else.
+/// Adds Debian 13 as a source only for the engine.
 fn add_trixie(facts: &ProvisionFacts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
     let Some(main) = apt::debian_main(&facts.sources, &facts.distribution) else {
         bail!(
@@ -203,14 +203,14 @@ fn sources_file(main: &apt::Source) -> String {
     text
 }
 
-/// Low for everything, high for the engine. Where the user has that suite already, its priority is
-/// the user's.
+/// Low for everything, high for the engine. If the user already has that suite, its priority is not
+/// changed.
 fn preferences_file(pinned: &[&str], is_theirs: bool) -> String {
     let everything = if is_theirs { "" } else { "Package: *\nPin: release n=trixie\nPin-Priority: 100\n\n" };
     format!("{everything}Package: {}\nPin: release n=trixie\nPin-Priority: 990\n", pinned.join(" "))
 }
 
-/// The packages that an earlier preferences file of ours names.
+/// Returns the packages in an earlier preferences file of xtask.
 pub(crate) fn pinned(preferences: &str) -> Vec<String> {
     let lines = preferences.lines().filter_map(|line| line.strip_prefix("Package: "));
     lines.flat_map(str::split_whitespace).filter(|name| *name != "*").map(str::to_owned).collect()

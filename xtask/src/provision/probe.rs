@@ -1,5 +1,5 @@
-//! Looking at the daemon: whether it runs, where, what would start it, and what a dead one left
-//! behind.
+//! Probes the daemon: whether and where it runs, its service manager, and the remains of a dead
+//! one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::host::Host;
 use crate::process::query;
 use crate::session::Session;
 
-/// The daemon's state.
+/// Returns the daemon's state.
 pub(crate) fn daemon(host: &Host, info: Option<&Info>) -> Daemon {
     if info.is_some_and(|info| info.is_up() || info.is_forbidden()) {
         return Daemon::Runs;
@@ -29,7 +29,7 @@ pub(crate) fn daemon(host: &Host, info: Option<&Info>) -> Daemon {
     }
 }
 
-/// The address or context that the user chose, where it is not this machine's usual daemon.
+/// Returns the address or context that the user selected, if it is not this machine's usual daemon.
 pub(crate) fn chosen_place(host: &Host) -> Option<String> {
     const USUAL: [&str; 2] = ["unix:///var/run/docker.sock", "unix:///run/docker.sock"];
     if let Some(address) = host.var("DOCKER_HOST") {
@@ -50,7 +50,7 @@ fn without_password(address: &str) -> String {
     }
 }
 
-/// What starts services.
+/// Returns the service manager.
 pub(crate) fn init(session: &Session) -> Init {
     if Path::new("/run/systemd/system").is_dir() {
         return Init::Systemd;
@@ -63,7 +63,7 @@ pub(crate) fn init(session: &Session) -> Init {
     }
 }
 
-/// Debian's policy-rc.d: 101 forbids an action; where there is none, everything is allowed.
+/// Debian's policy-rc.d: 101 forbids an action. Without it everything is allowed.
 fn policy_allows(session: &Session) -> bool {
     let policy = "/usr/sbin/policy-rc.d";
     let sh = &session.sh;
@@ -72,8 +72,8 @@ fn policy_allows(session: &Session) -> bool {
             .is_ok_and(|answer| answer.success)
 }
 
-/// Whether the classic store below the data root holds anything that switching to containerd would
-/// hide.
+/// Returns whether the classic store below the data root has content that a switch to containerd
+/// would hide.
 pub(crate) fn has_images(config: Option<&str>) -> bool {
     let config = config.and_then(|text| daemon_json::parse(text).ok()).unwrap_or_default();
     let root = Path::new(config["data-root"].as_str().unwrap_or("/var/lib/docker"));
@@ -86,7 +86,7 @@ pub(crate) fn has_images(config: Option<&str>) -> bool {
     }
 }
 
-/// Pid files whose daemon is dead.
+/// Returns pid files of dead daemons.
 pub(crate) fn stale_pid_files() -> Vec<PathBuf> {
     let files =
         [("/var/run/docker.pid", "dockerd"), ("/var/run/docker/containerd/containerd.pid", "containerd")];
@@ -94,14 +94,14 @@ pub(crate) fn stale_pid_files() -> Vec<PathBuf> {
     files.iter().filter(|file| is_stale(file)).map(|(path, _)| PathBuf::from(path)).collect()
 }
 
-/// The process that a pid file names, where it lives and is what it should be.
+/// Returns the process of a pid file, if it runs and has the right name.
 fn pid_of(file: &str, name: &str) -> Option<i32> {
     let pid: i32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     is_alive(&stat, name).then_some(pid)
 }
 
-/// Reads `PID (NAME) STATE ...`; a process that nobody waited for is as dead as any.
+/// Parses `PID (NAME) STATE ...`. A zombie counts as dead.
 fn is_alive(stat: &str, name: &str) -> bool {
     let parts = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(") "));
     parts.is_some_and(|(found, state)| found == name && !state.starts_with(['Z', 'X']))

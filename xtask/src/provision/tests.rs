@@ -7,7 +7,7 @@ use crate::process::root::User;
 use crate::provision::*;
 use crate::step::Action;
 
-/// A bare Debian of that version.
+/// Returns a minimal Debian of this version.
 fn debian(version: u32, codename: &str) -> ProvisionFacts {
     let list = format!(
         "deb [signed-by=/usr/share/keyrings/k.gpg] http://m.test/debian {codename} main\n\
@@ -46,7 +46,7 @@ fn ubuntu(year: u32) -> ProvisionFacts {
     }
 }
 
-/// A machine that lacks nothing.
+/// Returns a machine that lacks nothing.
 fn complete() -> ProvisionFacts {
     ProvisionFacts {
         client: true,
@@ -67,7 +67,7 @@ fn refusal(facts: &ProvisionFacts) -> String {
     decide(facts).unwrap_err().to_string()
 }
 
-/// The names after `install` in the step that installs.
+/// Returns the names after `install` in the step that installs.
 fn installed(facts: &ProvisionFacts) -> String {
     let lines = shell(facts);
     let line = lines.iter().find(|line| line.contains("apt-get -y")).map_or("", String::as_str);

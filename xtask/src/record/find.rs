@@ -1,8 +1,8 @@
-//! The build that a word means: its id, the beginning of it, `latest` or `previous`.
+//! Resolves a build: its id, a prefix of it, `latest` or `previous`.
 
 use super::read::{Past, RecordState};
 
-/// The build, or why there is none, in words for the user. `builds` has the oldest first.
+/// Returns the build, or why it was not found, as a message. `builds` has the oldest first.
 pub(crate) fn find<'a>(builds: &'a [Past], word: &str) -> Result<&'a Past, String> {
     let back = match word {
         "latest" => Some(0),
@@ -36,7 +36,7 @@ pub(crate) fn find<'a>(builds: &'a [Past], word: &str) -> Result<&'a Past, Strin
     }
 }
 
-/// `; near it: ...`: those with the longest beginning in common, the newest first.
+/// Returns `; near it: ...`: those with the longest common prefix, the newest first.
 fn near(builds: &[Past], word: &str) -> String {
     let common = |id: &str| id.bytes().zip(word.bytes()).take_while(|(a, b)| a == b).count();
     let distance = |id: &str| (std::cmp::Reverse(common(id)), strsim::damerau_levenshtein(id, word));
@@ -46,7 +46,7 @@ fn near(builds: &[Past], word: &str) -> String {
     if near.is_empty() { "; none is recorded".into() } else { format!("; near it: {}", names(&near)) }
 }
 
-/// The first few ids.
+/// Returns the first few ids.
 fn names(builds: &[&Past]) -> String {
     let ids: Vec<&str> = builds.iter().take(5).map(|build| build.id.as_str()).collect();
     let more = if builds.len() > ids.len() { ", ..." } else { "" };

@@ -1,5 +1,5 @@
-//! What is known of a build that was killed before it could say what came of it: its plan's
-//! targets, and its steps as its log has them.
+//! Reconstructs a build that was killed before its outcome was written: the targets from its plan,
+//! the steps from its log.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::progress::step_name::{StepName, step_name};
 use crate::text::round;
 use crate::text::{one_line, without_mount_flags};
 
-/// As much of a plan as is told.
+/// The relevant part of a plan.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Plan {
@@ -31,7 +31,7 @@ struct Target {
     image: Option<String>,
 }
 
-/// The report of the build with this folder.
+/// Returns the report of the build in this directory.
 pub(crate) fn report(dir: &Path, id: &str) -> BuildReport {
     let plan: Plan = fs::read(dir.join("plan.json"))
         .ok()
@@ -70,7 +70,7 @@ pub(crate) fn steps(log: &str, targets: &[String]) -> (Vec<StepReport>, Vec<Stri
     let known = |name: &str| step_name(name, targets).filter(is_step);
     for line in log.lines() {
         let Some((name, (cached, seconds))) = ended(line) else {
-            // A line of output has its step's place in front, as the step's own name has.
+            // A line of output begins with its step's place, as the step's own name does.
             if let Some(label) = known(line).filter(|_| !running.contains_key(place(line))) {
                 running.insert(place(line), label);
             }
@@ -95,12 +95,12 @@ pub(crate) fn steps(log: &str, targets: &[String]) -> (Vec<StepReport>, Vec<Stri
     (steps, running.values().map(name).collect())
 }
 
-/// `[php 2/3`, which two steps of a call never share.
+/// Returns `[php 2/3`, which two steps of a call never share.
 fn place(line: &str) -> &str {
     line.split(']').next().unwrap_or_default()
 }
 
-/// The end of a step, `NAME -- cached` or `NAME -- 9.9 s`, with what it came to.
+/// Parses the end of a step, `NAME -- cached` or `NAME -- 9.9 s`.
 fn ended(line: &str) -> Option<(&str, (bool, f64))> {
     let (name, how) = line.rsplit_once(" -- ")?;
     if how == "cached" {

@@ -1,6 +1,6 @@
-//! The log of a build: written while it runs, and bounded. Of each step's output it has the
-//! beginning and the end, of one that fails far more of the end. Secrets are redacted. A log that
-//! can't be written is given up, and the build goes on.
+//! The log of a build, written while it runs, with limited size. It has the start and the end of
+//! each step's output, and much more of the end for a failed step. Secrets are redacted. After a
+//! failed write the log is abandoned, and the build continues.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -13,22 +13,22 @@ use crate::progress::trace::{Event, Trace, VertexState};
 use crate::redact::Redactor;
 use crate::text::step_without_mount_flags;
 
-/// What the log may take before only what failed is added, in bytes.
+/// The size in bytes after which only output of failed steps is added.
 const ENOUGH: usize = 64 * 1024;
-/// What it may take at all.
+/// The maximum size in bytes.
 const MAX_BYTES: usize = 128 * 1024;
-/// What is written at once of a step's output,
+/// The size of a step's start, which is written at once.
 const BEGINNING: usize = 4 * 1024;
-/// what of its end follows when it is over,
+/// The size of its end, which is written when the step is over.
 const END: usize = 2 * 1024;
-/// and what where it failed.
+/// The size of the end of a failed step.
 const END_OF_FAILED: usize = 48 * 1024;
-/// A longer line than this says no more, in characters.
+/// The maximum length of a line in characters.
 const LINE: usize = 1000;
-/// A longer name than this says no more.
+/// The maximum length of a name.
 const NAME: usize = 200;
 
-/// The log of one build, all its calls together.
+/// The log of all calls of one build.
 #[derive(Debug, Default)]
 pub struct Log {
     path: PathBuf,
@@ -48,14 +48,14 @@ struct Written {
 /// A step's output.
 #[derive(Debug, Default)]
 struct Output {
-    /// What is written of its beginning, in bytes.
+    /// Written bytes of its start.
     written: usize,
     /// The end so far.
     end: VecDeque<String>,
     bytes: usize,
-    /// Lines between the two.
+    /// The number of lines between the two.
     left_out: usize,
-    /// Whether its step has failed, once that is over; lines of it may still come.
+    /// Whether its step has failed, when it is over. More lines may follow.
     failed: Option<bool>,
 }
 
@@ -76,22 +76,22 @@ impl Output {
 }
 
 impl Log {
-    /// A log at `path`, which a call makes or adds to.
+    /// Creates a log at `path`, which a call creates or appends to.
     pub fn new(path: impl Into<PathBuf>, redactor: Redactor) -> Self {
         Self { path: path.into(), redactor, state: Mutex::default() }
     }
 
-    /// What redacts the calls that are logged.
+    /// Returns the redactor of logged calls.
     pub(crate) fn redactor(&self) -> &Redactor {
         &self.redactor
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes or opens the file.
+    /// Creates or opens the file.
     pub fn open(&self) {
         let mut state = self.state();
         if state.file.is_none() && state.problem.is_none() {
@@ -108,12 +108,12 @@ impl Log {
         Some(format!("the log `{}` is not complete: {problem}", self.path.display()))
     }
 
-    /// A line outside of the stream: bake's own words.
+    /// Writes a line from outside the stream: bake's own output.
     pub fn text(&self, line: &str) {
         self.state().write(&self.clean(line, LINE), MAX_BYTES);
     }
 
-    /// What happened; every line of output has its step in front.
+    /// Writes an event. Every line of output has its step in front.
     pub fn event(&self, trace: &Trace, event: &Event) {
         let mut written = self.state();
         match event {
@@ -136,7 +136,7 @@ impl Log {
         }
     }
 
-    /// A call is over: what came late is written, and the end so far of what still ran.
+    /// Ends a call: writes late output, and the end so far of running steps.
     pub fn end_of_call(&self) {
         let mut written = self.state();
         let open: Vec<String> = written.outputs.keys().cloned().collect();
@@ -145,7 +145,7 @@ impl Log {
     }
 
     fn clean(&self, line: &str, width: usize) -> String {
-        // Lines of a call come redacted; what is put together here is redacted before it is cut.
+        // Lines of a call are already redacted. Combined text is redacted before it is truncated.
         let line = self.redactor.text(line);
         if line.chars().count() > width {
             line.chars().take(width).chain(['…']).collect()
@@ -165,7 +165,7 @@ impl Written {
             return;
         }
         self.bytes += line.len() + 1;
-        // One write for the whole line, so that a full disk cuts the log between two lines.
+        // One write for the whole line, so that a full disk truncates the log between two lines.
         let written = self.file.as_mut().map(|file| file.write_all(format!("{line}\n").as_bytes()));
         if let Some(Err(error)) = written {
             self.give_up(&error);
@@ -192,8 +192,7 @@ impl Written {
         self.write(&line, ENOUGH);
     }
 
-    /// Writes the end of a step's output, as much of it as what became of the step calls for, which
-    /// is told once.
+    /// Writes the end of a step's output once, with the size for its result.
     fn end(&mut self, digest: &str, failed: Option<bool>) {
         let Some(output) = self.outputs.get_mut(digest) else { return };
         output.failed = output.failed.or(failed);
@@ -208,7 +207,7 @@ impl Written {
     }
 }
 
-/// How far the log may grow for a step.
+/// Returns the maximum size of the log for a step.
 fn most(failed: bool) -> usize {
     if failed { MAX_BYTES } else { ENOUGH }
 }
@@ -217,7 +216,7 @@ fn name<'a>(trace: &'a Trace, digest: &str) -> &'a str {
     trace.vertices.get(digest).map_or("", |state| state.name.as_str())
 }
 
-/// `[php 2/3] RUN make -- 9.9 s`.
+/// Returns `[php 2/3] RUN make -- 9.9 s`.
 fn ended(state: &VertexState) -> String {
     let how = if state.cached { "cached".to_owned() } else { format!("{:.1} s", state.seconds()) };
     let name: String = step_without_mount_flags(&state.name).chars().take(NAME).collect();

@@ -1,5 +1,5 @@
-//! The history of builds: `builds/<id>/` with `plan.json`, `build.log` and `outcome.json`, the
-//! newest few of them, each of them small ([`log`]) and redacted. [`read`] gives them back.
+//! The history of builds: `builds/<id>/` with `plan.json`, `build.log` and `outcome.json` for the
+//! newest builds, each small ([`log`]) and redacted. [`read`] reads them.
 
 pub(crate) mod find;
 pub(crate) mod killed;
@@ -25,27 +25,27 @@ use crate::text::one_line;
 use log::Log;
 use steps::BuildSteps;
 
-/// How many builds are kept,
+/// The maximum number of builds.
 const KEEP: usize = 50;
-/// and how many bytes they may take: with every one at its largest, the newest forty or so.
+/// The maximum total size in bytes: about forty builds of maximum size.
 const ROOM: u64 = 8_000_000;
-/// A longer line of output than this is for the log, in characters.
+/// The maximum length of an output line in characters; the log has longer ones.
 const LINE: usize = 500;
 
-/// The record of one build while it runs. A record that can't be written is given up, and the build
-/// goes on.
+/// The record of a running build. After a failed write the record is abandoned, and the build
+/// continues.
 pub(crate) struct Record {
     dir: PathBuf,
     log: Log,
     redactor: Redactor,
     /// Why nothing more is written.
     problem: RefCell<Option<String>>,
-    /// Tells others that it is being written.
+    /// Marks the record as being written.
     _held: Option<fs::File>,
 }
 
 impl Record {
-    /// Opens the record and writes the plan into it; the oldest records go.
+    /// Opens the record and writes the plan to it. Removes the oldest records.
     pub(crate) fn open(layout: &Layout, plan: &Plan, redactor: Redactor) -> Self {
         let dir = layout.build(&plan.build);
         let made = files::make_dir(&layout.builds()).and_then(|()| files::make_new_dir(&dir));
@@ -70,18 +70,18 @@ impl Record {
         own.or_else(|| self.log.problem())
     }
 
-    /// Where the output of the build's steps goes.
+    /// Returns the log for the output of the build's steps.
     pub(crate) fn log(&self) -> &Log {
         &self.log
     }
 
-    /// Writes what its steps were made of and what came of them.
+    /// Writes the inputs and outcomes of its steps.
     pub(crate) fn steps(&self, steps: &BuildSteps, graph: &[GraphStep]) {
         self.write("graph.json", &graph);
         self.write("steps.json", &BuildSteps { schema: SCHEMA, ..steps.clone() });
     }
 
-    /// Writes what came of it.
+    /// Writes the outcome.
     pub(crate) fn close(&self, report: &BuildReport) {
         let mut report = report.clone();
         let lines = report.failure.iter_mut().flat_map(|failure| &mut failure.output);
@@ -108,7 +108,7 @@ fn write(path: &Path, document: &impl serde::Serialize, redactor: &Redactor) -> 
     files::write(path, &serde_json::to_vec(&value)?, Durability::Quick)
 }
 
-/// The ids of builds that have ended, with what each record takes.
+/// Returns the ids of completed builds, with the size of each record.
 fn sizes(dir: &Path) -> Vec<(String, u64)> {
     let size = |path: &Path| {
         walkdir::WalkDir::new(path)
@@ -126,7 +126,7 @@ fn sizes(dir: &Path) -> Vec<(String, u64)> {
         .collect()
 }
 
-/// All but the newest `keep`, and of those what does not fit into `room`; ids sort by time.
+/// Returns all but the newest `keep` within `room`. Ids sort by time.
 fn superseded(mut builds: Vec<(String, u64)>, keep: usize, room: u64) -> Vec<String> {
     builds.sort();
     let mut left = room;

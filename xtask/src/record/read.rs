@@ -1,6 +1,5 @@
-//! Builds so far, as their records tell them. Records are read by later versions than wrote them
-//! and by earlier ones: fields that are not known are passed over, those that are not there have
-//! defaults, and what cannot be read is told as such.
+//! Reads recorded builds. Later and earlier versions than the writer read a record: unknown fields
+//! are ignored, missing ones have defaults, and an unreadable record is reported as such.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,35 +15,32 @@ use crate::outcome::BuildReport;
 use crate::store::contents;
 use crate::store::entry::subdirectories;
 
-/// No outcome of ours is larger, in bytes.
+/// The maximum size of an outcome in bytes.
 const LARGEST: u64 = 4 << 20;
 
 /// One build.
 #[derive(Debug, Clone)]
 pub(crate) struct Past {
-    /// Its id.
     pub id: String,
-    /// Its folder.
     pub dir: PathBuf,
-    /// When it started.
+    /// The start time.
     pub begun: Option<Timestamp>,
-    /// What came of it.
     pub state: RecordState,
 }
 
-/// What came of a build.
+/// The state of a recorded build.
 #[derive(Debug, Clone)]
 pub(crate) enum RecordState {
-    /// It ended; one that was killed is told from its plan and its log.
+    /// It ended. A killed one is reconstructed from its plan and its log.
     Ended(Box<BuildReport>),
-    /// It still runs.
+    /// It is still running.
     Running,
-    /// Its outcome cannot be read, and why.
+    /// Its outcome cannot be read, with the reason.
     Unreadable(String),
 }
 
 impl Past {
-    /// The report, where it ended and can be read.
+    /// Returns the report, if it ended and can be read.
     pub(crate) fn report(&self) -> Option<&BuildReport> {
         match &self.state {
             RecordState::Ended(report) => Some(report),
@@ -52,32 +48,32 @@ impl Past {
         }
     }
 
-    /// Its log.
+    /// Returns the path of its log.
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("build.log")
     }
 }
 
-/// Every build there is a record of, the oldest first.
+/// Returns every recorded build, the oldest first.
 pub(crate) fn all(layout: &Layout) -> Vec<Past> {
     let mut builds: Vec<Past> = subdirectories(&layout.builds()).into_iter().filter_map(one).collect();
     builds.sort_by(|a, b| a.id.cmp(&b.id));
     builds
 }
 
-/// The build that a folder is the record of.
+/// Returns the build of a record's directory.
 fn one(dir: PathBuf) -> Option<Past> {
     let id = dir.file_name()?.to_str().filter(|name| contents::is_id(name))?.to_owned();
     let state = match outcome(&dir) {
         Some(state) => state,
         None if contents::is_held(&dir) => RecordState::Running,
-        // It may have ended since; a build lets go of its folder after it has written its outcome.
+        // It may have ended since. A build releases its directory after it has written its outcome.
         None => outcome(&dir).unwrap_or_else(|| RecordState::Ended(Box::new(killed::report(&dir, &id)))),
     };
     Some(Past { begun: begun(&id), id, dir, state })
 }
 
-/// `None` where there is none.
+/// Returns `None` if there is none.
 fn outcome(dir: &Path) -> Option<RecordState> {
     let path = dir.join("outcome.json");
     let meta = fs::metadata(&path).ok()?;

@@ -1,5 +1,5 @@
-//! What a build was made of and what came of its steps: `graph.json`, read where a cause is asked
-//! for, and `steps.json`, small, read of all builds for every forecast.
+//! The inputs and outcomes of a build's steps: `graph.json`, read for reasons, and `steps.json`,
+//! which is small and read of all builds for every forecast.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,26 +16,24 @@ use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{GraphStep, find};
 use crate::store::entry::subdirectories;
 
-/// What came of a build's steps.
+/// The outcomes of a build's steps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct BuildSteps {
-    /// Version of the document.
+    /// The version of the document.
     pub schema: u32,
     /// The build's id.
     pub build: String,
-    /// The builder.
     pub builder: String,
     /// Its targets, requested ones first.
     pub targets: Vec<String>,
-    /// From its start to its images, in seconds.
+    /// The time from its start to its images in seconds.
     pub seconds: f64,
-    /// Whether it was good.
+    /// Whether it succeeded.
     pub is_good: bool,
     /// Its steps, in the order of its graph.
     pub steps: Vec<StepOutcome>,
-    /// Records of steps' results that the builder held when it began: the first letters of their
-    /// ids, sorted.
+    /// Records of steps' results in the builder at its start: sorted prefixes of their ids.
     pub records: Vec<String>,
     /// The others, which may go or have another kind at any time: they are not lost while they are
     /// there.
@@ -59,21 +57,21 @@ impl RecordIds<'_> {
 }
 
 impl BuildSteps {
-    /// Whether it has the very result that a key stands for: made by it, or there already.
+    /// Returns whether it has exactly the result with this key, made by it or existing before.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.steps.iter().any(|step| step.is_done && step.key == key)
     }
 
-    /// The targets that its steps are of.
+    /// Returns the targets of its steps.
     pub(crate) fn of(&self) -> BTreeSet<&str> {
         self.steps.iter().map(|step| step.target.as_str()).collect()
     }
 }
 
-/// Builds up to this one are forgotten by a builder that forgets all results when any is removed.
-/// `past` has the newest first, `now` the records that are there. Not every build has asked for
-/// them: what was lost is noticed by the next that did. A record counts that two builds found,
-/// where there were two: the engine has some of its own for as long as it looks at a result.
+/// Returns the builds that are forgotten by a builder which forgets all results when any is
+/// removed. `past` has the newest first, `now` the existing records. Not every build has queried
+/// the records, so a loss is noticed by the next query. A record counts if two builds found it, if
+/// there were two, because the engine has temporary ones while it reads a result.
 pub(crate) fn forgotten<'a>(past: &'a [BuildSteps], now: RecordIds<'_>) -> Option<&'a str> {
     let mut later = now;
     // The newest build before those records were read.
@@ -94,39 +92,37 @@ pub(crate) fn forgotten<'a>(past: &'a [BuildSteps], now: RecordIds<'_>) -> Optio
     None
 }
 
-/// What came of one step.
+/// The outcome of one step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct StepOutcome {
-    /// The target.
     pub target: String,
-    /// The stage.
     pub stage: String,
     /// The instruction in one line.
     pub text: String,
-    /// What it was made of.
+    /// The digest of its inputs.
     pub key: String,
-    /// The same without what it read from other stages.
+    /// The digest without the content of other stages.
     pub soft: String,
-    /// Whether its result is there since.
+    /// Whether its result exists since then.
     pub is_done: bool,
-    /// When it ran, by the builder's clock; nothing where it was cached.
+    /// The time span of its run by the builder's clock; `None` if it was cached.
     pub ran: Option<(Timestamp, Timestamp)>,
 }
 
 impl StepOutcome {
-    /// How long it ran, in seconds.
+    /// Returns its time in seconds.
     pub(crate) fn seconds(&self) -> Option<f64> {
         self.ran.map(|(from, to)| to.duration_since(from).as_secs_f64().max(0.0))
     }
 
-    /// Whether it is a step of the Dockerfile, whatever it was made of.
+    /// Returns whether it is this step of the Dockerfile, with any inputs.
     pub(crate) fn is(&self, step: &GraphStep) -> bool {
         self.target == step.target && self.stage == step.stage && self.text == step.text
     }
 }
 
-/// What came of each step of a graph, from the trace of its build.
+/// Returns the outcome of each step of a graph, from the trace of its build.
 pub(crate) fn outcomes(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
@@ -150,8 +146,8 @@ pub(crate) fn outcomes(
     done
 }
 
-/// Steps of a graph with what the trace knows of them. Of several of one text in a stage, in their
-/// order.
+/// Returns the steps of a graph with their states in the trace. Several steps with one text in a
+/// stage are matched in order.
 pub(crate) fn matched<'a>(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
@@ -177,12 +173,12 @@ pub(crate) fn matched<'a>(
     found
 }
 
-/// What a build was made of; nothing where that is not recorded.
+/// Returns the graph of a build, if it is recorded.
 pub(crate) fn graph(layout: &Layout, build: &str) -> Option<Vec<GraphStep>> {
     read(&layout.build(build).join("graph.json"))
 }
 
-/// All builds that left their steps, newest first.
+/// Returns all builds with recorded steps, newest first.
 pub(crate) fn all(layout: &Layout) -> Vec<BuildSteps> {
     let mut builds: Vec<BuildSteps> = subdirectories(&layout.builds())
         .into_iter()
@@ -192,8 +188,8 @@ pub(crate) fn all(layout: &Layout) -> Vec<BuildSteps> {
     builds
 }
 
-/// The newest of some builds, newest first, that had all these targets: a good one where there is
-/// any, since after a failure what changed before it is still to be told.
+/// Returns the newest of some builds with all these targets: a successful one if there is any,
+/// because after a failure the changes before it are still relevant.
 pub(crate) fn newest_with<'a>(builds: &'a [BuildSteps], targets: &BTreeSet<&str>) -> Option<&'a BuildSteps> {
     let has_all = |build: &&BuildSteps| targets.is_subset(&build.of());
     let with_all = || builds.iter().filter(has_all);

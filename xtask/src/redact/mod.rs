@@ -1,7 +1,7 @@
-//! What nobody may see: values of secrets, and what looks like one. There is one [`Redactor`] in a
-//! run. It is asked where data is made, so that everything that shows or keeps the data shares it:
-//! the terminal, logs, records, reports, plans and JSON. Known values are redacted wherever they
-//! stand, and what looks like a secret where nobody knew it.
+//! Redacts values of secrets, and text that looks like a secret. There is one [`Redactor`] per run.
+//! It is applied when data is created, so that all output and files share it: the terminal, logs,
+//! records, reports, plans and JSON. Known values are redacted everywhere, and unknown ones if they
+//! look like a secret.
 
 mod values;
 
@@ -13,7 +13,7 @@ pub(crate) use redaction::is_secret;
 use redaction::{Finder, REDACTED};
 use serde_json::Value;
 
-/// Knows what is to be redacted. Copies share what they know.
+/// The known secrets. Copies share them.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
     known: Arc<RwLock<Arc<Finder>>>,
@@ -35,8 +35,8 @@ impl Redactor {
         self.learn_all(values::users(text));
     }
 
-    /// Learns the values of variables whose names say that they are secrets, and the passwords of
-    /// URLs in others. A file that is named is no secret.
+    /// Learns the values of variables whose names indicate a secret, and the passwords of URLs in
+    /// others. A path of a file is not a secret.
     pub(crate) fn learn_variables(&self, variables: &BTreeMap<String, String>) {
         for (name, value) in variables {
             let is_file = value.starts_with('/') && std::path::Path::new(value).exists();
@@ -66,17 +66,17 @@ impl Redactor {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A text without what must not be seen.
+    /// Redacts a text.
     pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.known().redact(text)
     }
 
-    /// A line of a stream of lines. `in_key` says whether a private key has begun and not ended.
+    /// Redacts a line of a stream. `in_key` is whether a private key has begun and not ended.
     pub(crate) fn line<'a>(&self, line: &'a str, in_key: &mut bool) -> Cow<'a, str> {
         self.known().redact_line(line, in_key)
     }
 
-    /// A document without it.
+    /// Redacts a document.
     pub(crate) fn json(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
@@ -100,7 +100,7 @@ impl Redactor {
                 }
                 for (name, field) in fields {
                     match field {
-                        // What was redacted before says more.
+                        // An earlier redaction is more specific.
                         Value::String(text)
                             if is_variable(name) && !text.is_empty() && !text.starts_with("(hidden ") =>
                         {
@@ -114,14 +114,14 @@ impl Redactor {
         }
     }
 
-    /// The text of a document without it; nothing where it is no document.
+    /// Redacts the text of a document; `None` if it is not a document.
     pub(crate) fn json_text(&self, text: &str) -> Option<String> {
         let mut value = serde_json::from_str(text).ok()?;
         self.json(&mut value);
         Some(value.to_string() + if text.ends_with('\n') { "\n" } else { "" })
     }
 
-    /// What a value is as JSON, without it.
+    /// Returns a value as redacted JSON.
     pub(crate) fn document(&self, value: &impl serde::Serialize) -> serde_json::Result<Value> {
         let mut document = serde_json::to_value(value)?;
         self.json(&mut document);
@@ -129,7 +129,7 @@ impl Redactor {
     }
 }
 
-/// Whether a field of a document is a variable or an argument whose value is a secret.
+/// Returns whether a field of a document is a variable or an argument with a secret value.
 fn is_variable(name: &str) -> bool {
     let argument = name.strip_prefix("arg ").or(name.strip_prefix("env "));
     let is_variable =
@@ -137,7 +137,7 @@ fn is_variable(name: &str) -> bool {
     argument.map_or_else(|| is_variable(name) && is_secret(name), is_secret)
 }
 
-/// `TARGET.args.NAME=VALUE` is one argument to its end, whatever its value has in it.
+/// `TARGET.args.NAME=VALUE` is one argument to its end, whatever its value is.
 fn whole_argument(text: &str) -> Option<String> {
     let (field, _) = text.split_once('=')?;
     let (target, name) = field.split_once(".args.")?;

@@ -1,5 +1,4 @@
-//! What a secret's content gives to look for: the content itself, its parts, and other ways to
-//! write them.
+//! The texts to redact for a secret's content: the content itself, its parts, and other encodings.
 
 use std::fmt::Write;
 
@@ -7,11 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use redaction::SHORTEST;
 
-/// A word this long is redacted by itself where it stands among others.
+/// The length from which a word among others is redacted by itself.
 const RUN: usize = 8;
-/// More parts than this come from no secret.
+/// The maximum number of parts of a secret.
 const MOST: usize = 4000;
-/// Values that say nothing.
+/// Values that are not secret.
 const TRIVIAL: &[&str] = &[
     "default",
     "production",
@@ -27,14 +26,14 @@ const TRIVIAL: &[&str] = &[
     "example",
 ];
 
-/// A value as a whole.
+/// Returns a value as a whole.
 pub(super) fn whole(value: &str) -> Option<&str> {
     let value = value.trim();
     let is_secret = value.len() >= SHORTEST && !TRIVIAL.contains(&value.to_ascii_lowercase().as_str());
     is_secret.then_some(value)
 }
 
-/// Every part of a content that may be shown by itself.
+/// Returns every part of a content that may be shown alone.
 pub(super) fn parts(content: &str) -> Vec<String> {
     let mut found = Vec::new();
     if content.trim().lines().count() == 1 {
@@ -73,13 +72,13 @@ pub(super) fn parts(content: &str) -> Vec<String> {
     found
 }
 
-/// Passwords of URLs.
+/// Returns passwords of URLs.
 pub(super) fn users(content: &str) -> Vec<String> {
     let password = |user: &str| user.split_once(':').map_or(user, |(_, password)| password).to_owned();
     redaction::users(content).map(password).filter(|password| whole(password).is_some()).collect()
 }
 
-/// A value in Base64, at each of its three places in a text.
+/// Returns a value in Base64, at each of its three offsets in a text.
 pub(super) fn base64_of(value: &str) -> Vec<String> {
     let mut found: Vec<String> = (0..3).filter_map(|offset| base64(value, offset)).collect();
     let url_safe: Vec<String> = found.iter().map(|text| text.replace('+', "-").replace('/', "_")).collect();
@@ -87,7 +86,7 @@ pub(super) fn base64_of(value: &str) -> Vec<String> {
     found
 }
 
-/// A value in other writings: of a URL, of JSON, of a shell.
+/// Returns a value in other encodings: of a URL, of JSON, of a shell.
 pub(super) fn writings(value: &str) -> Vec<String> {
     let is_open = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
     let percent = |upper: bool| {
@@ -107,7 +106,7 @@ pub(super) fn writings(value: &str) -> Vec<String> {
     found
 }
 
-/// The characters of Base64 that a value alone decides, so many bytes after a multiple of three.
+/// Returns the Base64 characters that only depend on the value, at this offset modulo three.
 fn base64(value: &str, offset: usize) -> Option<String> {
     let bytes: Vec<u8> = std::iter::repeat_n(0, offset).chain(value.bytes()).collect();
     let (begin, end) = ((offset * 8).div_ceil(6), bytes.len() * 8 / 6);
@@ -115,8 +114,8 @@ fn base64(value: &str, offset: usize) -> Option<String> {
     text.get(begin..end).filter(|text| text.len() >= RUN).map(str::to_owned)
 }
 
-/// Texts and long numbers of a document; what is Base64 of a text, as `auth` of Docker's
-/// configuration, is known in the clear as well.
+/// Collects texts and long numbers of a document. Base64 of a text, such as `auth` of Docker's
+/// configuration, is also decoded.
 fn scalars(json: &serde_json::Value, found: &mut Vec<String>) {
     match json {
         serde_json::Value::String(text) => {
@@ -136,7 +135,7 @@ fn scalars(json: &serde_json::Value, found: &mut Vec<String>) {
     }
 }
 
-/// The value of a line of YAML, of an INI file or of an item.
+/// Returns the value in a line of YAML, of an INI file or of a list item.
 fn value_of(line: &str) -> Option<&str> {
     let line = line.strip_prefix("- ").unwrap_or(line).trim_end_matches(',');
     let value = line.split_once(": ").or_else(|| line.split_once('='))?.1.trim();
@@ -151,7 +150,7 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:/".contains(c))
 }
 
-/// Whether a word among others is no word of a language.
+/// Returns whether a word is not a word of a language.
 fn is_run(word: &str) -> bool {
     let is_word = word.chars().all(|c| c.is_lowercase() || ":.,".contains(c));
     word.len() >= RUN && !(is_word && word.len() < 20)

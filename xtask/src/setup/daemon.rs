@@ -1,5 +1,5 @@
-//! The daemon's side. The file as it was is kept beside it; where it changed since, only our
-//! settings are taken out.
+//! The daemon's configuration. A backup of the file is kept next to it. If the file has changed
+//! since, only our settings are removed.
 
 use std::path::{Path, PathBuf};
 
@@ -15,33 +15,33 @@ use crate::provision::probe::chosen_place;
 use crate::session::Session;
 use crate::step::{Action, Step};
 
-/// Names another file than the daemon's usual one: for a daemon with a `--config-file` of its own,
-/// and for tests.
+/// A variable with the path of another file: for a daemon with its own `--config-file`, and for
+/// tests.
 pub(crate) const PATH_VARIABLE: &str = "DURANGO_DAEMON_JSON";
 const BACKUP: &str = "before-durango-setup";
-/// What the backup says where there was no file; no daemon.json can say that.
+/// The content of the backup if there was no file. It is not a valid daemon.json.
 const NONE: &str = "# there was no file before `cargo xtask setup`\n";
 const FEATURES: [&str; 2] = [BUILDKIT, CONTAINERD_STORE];
 
-/// The daemon's configuration and what hangs on it.
+/// The facts about the daemon's configuration.
 #[derive(Debug)]
 pub(crate) struct DaemonFacts {
     /// The file.
     pub file: TextFile,
-    /// What was kept of it by an earlier setup.
+    /// The backup of an earlier setup.
     pub backup: TextFile,
-    /// Why this machine's daemon is not to be configured, where it is not.
+    /// Why this machine's daemon is not configured, if so.
     pub absent: Option<String>,
-    /// How many images a change of the image store would hide.
+    /// The number of images that a change of the image store would hide.
     pub hidden: u64,
     /// Whether the daemon keeps less build cache than the images need.
     pub drops: bool,
-    /// What this user would run to write the file.
+    /// The command with which this user can write the file.
     pub as_root: String,
 }
 
 impl DaemonFacts {
-    /// Looks at this machine.
+    /// Reads the facts.
     pub(crate) fn read(session: &Session) -> Result<Self> {
         let host = &session.host;
         let (path, is_named) = (path(host), host.var(PATH_VARIABLE).is_some());
@@ -65,25 +65,24 @@ impl DaemonFacts {
     }
 }
 
-/// The daemon's configuration.
+/// Returns the path of the daemon's configuration.
 fn path(host: &Host) -> PathBuf {
     host.var(PATH_VARIABLE).map_or_else(|| daemon_json::PATH.into(), |path| host.absolute(path))
 }
 
-/// Whether it has a limit of the build cache already, which is not ours to change.
+/// Returns whether it already has a limit of the build cache, which is not changed.
 pub(crate) fn has_limit(host: &Host) -> bool {
     let text = std::fs::read_to_string(path(host)).unwrap_or_default();
     daemon_json::parse(&text).is_ok_and(|config| daemon_json::has_limit(&config))
 }
 
-/// An engine without a limit of its own gets none: it keeps everything, and other projects may
-/// count on that.
+/// An engine without a limit gets none: it keeps everything, and other projects may depend on that.
 fn drops(session: &Session) -> bool {
     let own = session.host.which("docker").and_then(|_| builders::read(session, "default").ok().flatten());
     own.is_some_and(|instance| GcLimits::of(&instance.policy).lack().is_some())
 }
 
-/// The line that does the same with root's rights, for the same home and the same file.
+/// Returns the command that does the same with root's rights, for the same home and the same file.
 fn as_root(host: &Host) -> String {
     let exe = std::env::current_exe().unwrap_or_else(|_| "xtask".into());
     let home = host.home().map(|home| format!("HOME={}", home.display()));
@@ -93,7 +92,7 @@ fn as_root(host: &Host) -> String {
     shell_words::join(words.chain([exe.display().to_string(), "setup".to_owned()]))
 }
 
-/// Turns the features on, and sets the build cache's limit where the daemon's own is too small.
+/// Turns on the features, and sets the build cache's limit if the daemon's own is too small.
 pub(crate) fn setup(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     if let Some(reason) = &facts.absent {
         changes.notes.push(format!("the daemon is not changed: {reason}"));
@@ -138,7 +137,7 @@ pub(crate) fn setup(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     Ok(())
 }
 
-/// Puts the file back.
+/// Restores the file.
 pub(crate) fn undo(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     let Some(backup) = facts.backup.text.as_deref() else { return Ok(()) };
     if !facts.file.writable || !facts.backup.writable {
@@ -160,7 +159,7 @@ pub(crate) fn undo(facts: &DaemonFacts, changes: &mut Changes) -> Result<()> {
     Ok(())
 }
 
-/// The file as it was, or as it is now without what setup added.
+/// Returns the original file, or the current one without the settings that setup added.
 fn original_or_rest(facts: &DaemonFacts, original: Option<&str>) -> Result<Option<String>> {
     let Some(current) = facts.file.text.as_deref() else { return Ok(None) };
     let failed = |error| unreadable(facts, &error);

@@ -1,6 +1,6 @@
-//! BuildKit on for good: in the user's shells ([`shell`]) and in the daemon's configuration
-//! ([`daemon`]). Twice is the same as once, and undoing leaves every file byte for byte as it was,
-//! but for what the user changed since.
+//! Turns on BuildKit permanently: in the user's shells ([`shell`]) and in the daemon's
+//! configuration ([`daemon`]). A second run changes nothing. Undo restores every file byte for
+//! byte, except for later changes of the user.
 
 pub(crate) mod completions;
 pub(crate) mod daemon;
@@ -20,12 +20,12 @@ use crate::host::Host;
 use crate::session::Session;
 use crate::step::{Action, Step};
 
-/// What is to be done and what the user should know about it.
+/// The steps and notes of a setup.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// Steps; none where all is as it should be.
+    /// The steps; none if everything is set up.
     pub steps: Vec<Step>,
-    /// What the user should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
@@ -109,13 +109,12 @@ impl Changes {
 /// A file of text as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TextFile {
-    /// Where it is; where a link leads, since replacing the link would break it.
+    /// Its path, with links resolved, because a replaced link would be broken.
     pub path: PathBuf,
-    /// Its text; `None` where there is no file.
+    /// Its text; `None` if there is no file.
     pub text: Option<String>,
-    /// Its permission bits.
     pub mode: u32,
-    /// Whether we may write it.
+    /// Whether this user may write it.
     pub writable: bool,
 }
 
@@ -142,7 +141,7 @@ impl TextFile {
                         path.display()
                     )
                 })?;
-                // Root may write what is read-only, but whoever made it so meant it.
+                // Root may write a read-only file, but it is read-only on purpose.
                 let writable = mode & 0o222 != 0 && access(&path, Access::WRITE_OK).is_ok() && can_add(&path);
                 Ok(Self { path, text: Some(text), mode, writable })
             }
@@ -155,8 +154,8 @@ impl TextFile {
     }
 }
 
-/// Whether files can be made in the folder, where the new version is written before it takes the
-/// old one's name.
+/// Returns whether files can be created in the directory, which has the new version before it is
+/// renamed.
 fn can_add(path: &Path) -> bool {
     let there = path.ancestors().skip(1).find(|dir| dir.exists());
     there.is_some_and(|dir| access(dir, Access::WRITE_OK).is_ok())

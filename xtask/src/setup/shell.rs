@@ -61,7 +61,7 @@ fn candidates(host: &Host, home: &Path) -> Vec<(Shell, PathBuf)> {
     ]
 }
 
-/// Whether any shell of this user has the block.
+/// Returns whether any shell of this user has the block.
 pub(crate) fn is_set_up(host: &Host) -> bool {
     let has_block = |path: &PathBuf| std::fs::read_to_string(path).is_ok_and(|text| has_block(&text));
     host.home().is_some_and(|home| candidates(host, home).iter().any(|(_, path)| has_block(path)))
@@ -154,7 +154,7 @@ pub(crate) fn undo(files: &[StartFile]) -> Result<Vec<Step>> {
         let why = format!("removing the block from {}", file.path.display());
         let action = match without_block(text) {
             Ok(Some(content)) => {
-                // The rest is the user's and may hold anything: it is not shown.
+                // The rest is the user's and may contain secrets, so it is not shown.
                 Action::Write { path: file.path.clone(), content, mode: file.mode, secret: true }
             }
             Ok(None) => Action::Remove { path: file.path.clone() },
@@ -165,7 +165,8 @@ pub(crate) fn undo(files: &[StartFile]) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// The text before there was a block; `None` where there was no file and nothing was added since.
+/// Returns the text before there was a block; `None` if there was no file and nothing was added
+/// since.
 fn without_block(text: &str) -> Result<Option<String>> {
     let mut rest = text.to_owned();
     let mut was_new = false;
@@ -216,7 +217,7 @@ mod tests {
         (shell != Shell::Posix).then(|| "/data/x's".into())
     }
 
-    /// The text after setup.
+    /// Returns the text after setup.
     fn done(name: &str, text: Option<&str>) -> String {
         let steps = setup(&[start(name, text)], &script).expect("set up");
         match steps.first().map(|step| &step.action) {

@@ -1,10 +1,10 @@
-//! Formatting that every layer shares: times, sizes, lines, suggestions.
+//! Formatting for every layer: times, sizes, lines, suggestions.
 
 pub(crate) mod output;
 pub(crate) mod size;
 pub(crate) mod terminal;
 
-/// A time as people read it.
+/// Returns a time for display.
 pub(crate) fn seconds(seconds: f64) -> String {
     if seconds < 9.95 {
         format!("{seconds:.1} s")
@@ -15,7 +15,7 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// A time that is counting: `0:07`, `12:30`, `1:02:03`.
+/// Returns a running time: `0:07`, `12:30`, `1:02:03`.
 pub(crate) fn clock(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no build takes years")]
     let whole = seconds.clamp(0.0, 1e7) as u64;
@@ -23,7 +23,7 @@ pub(crate) fn clock(seconds: f64) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
-/// An instruction without what says nothing to a reader: mounts and networks of a RUN.
+/// Returns an instruction without irrelevant parts: mounts and networks of a RUN.
 pub(crate) fn without_mount_flags(instruction: &str) -> String {
     let is_option =
         |word: &&str| ["--mount=", "--network=", "--security="].iter().any(|option| word.starts_with(option));
@@ -32,7 +32,7 @@ pub(crate) fn without_mount_flags(instruction: &str) -> String {
     first.into_iter().chain(words.skip_while(is_option)).collect::<Vec<_>>().join(" ")
 }
 
-/// `[php 4/4] RUN --mount=... make` without its mounts.
+/// Returns `[php 4/4] RUN --mount=... make` without its mounts.
 pub(crate) fn step_without_mount_flags(step: &str) -> String {
     match step.split_once("] ") {
         Some((place, instruction)) => format!("{place}] {}", without_mount_flags(instruction)),
@@ -40,7 +40,7 @@ pub(crate) fn step_without_mount_flags(step: &str) -> String {
     }
 }
 
-/// The first `width` characters of a text's first line.
+/// Returns the first `width` characters of a text's first line.
 pub(crate) fn one_line(text: &str, width: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
     if line.chars().count() <= width {
@@ -49,7 +49,7 @@ pub(crate) fn one_line(text: &str, width: usize) -> String {
     line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// `; did you mean ...?` where something is near.
+/// Returns `; did you mean ...?` if a similar word exists.
 pub(crate) fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = known
         .map(|name| (strsim::damerau_levenshtein(word, name), name))
@@ -58,7 +58,7 @@ pub(crate) fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -
     near.map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"))
 }
 
-/// Milliseconds are enough.
+/// Rounds to milliseconds.
 pub(crate) fn round(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }

@@ -1,6 +1,5 @@
-//! The last look at everything that is printed: no secret, nothing that drives a terminal or the
-//! log parser of a CI. What prints lines of builds does both by itself, with colors, and goes
-//! around it.
+//! The last filter of all output: no secret, no control of a terminal or of a CI's log parser. Code
+//! that prints lines of builds filters them itself, with colors, and bypasses it.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -15,12 +14,12 @@ use crate::redact::Redactor;
 /// The redactor of this process.
 static REDACTOR: OnceLock<Redactor> = OnceLock::new();
 
-/// Redacts what is printed from now on.
+/// Redacts all output from now on.
 pub(crate) fn protect(redactor: &Redactor) {
     let _ = REDACTOR.set(redactor.clone());
 }
 
-/// A text as it is printed.
+/// Returns a text as it is printed.
 pub(crate) fn shown(text: &str) -> String {
     shown_by(REDACTOR.get(), text)
 }
@@ -35,8 +34,7 @@ fn shown_by(redactor: Option<&Redactor>, text: &str) -> String {
     if is_document { terminal::json(&redacted) } else { terminal::lines(&redacted) }
 }
 
-/// One item of BuildKit's progress stream, as it is passed on. The output of steps is in Base64
-/// there.
+/// Redacts one item of BuildKit's progress stream. The output of steps is in Base64 there.
 pub(crate) fn item(redactor: &Redactor, raw: &str) -> String {
     let Ok(mut value) = serde_json::from_str::<Value>(raw) else {
         return terminal::lines(&redactor.text(raw.trim_end()));
@@ -52,7 +50,7 @@ pub(crate) fn item(redactor: &Redactor, raw: &str) -> String {
     terminal::json(&value.to_string())
 }
 
-/// Redacts what is in Base64.
+/// Redacts Base64 content.
 fn clear(value: &mut Value, redactor: &Redactor) {
     match value {
         Value::String(data) => {

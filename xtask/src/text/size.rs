@@ -1,8 +1,8 @@
 //! Sizes as people write them: `500M`, `10GB`, `1GiB`, plain bytes; and as docker prints them,
 //! `1.274GB`.
 
-/// Bytes of a size; K, M, G and T are decimal with or without a B, KiB to TiB are binary, and case
-/// does not matter.
+/// Parses a size in bytes. K, M, G and T are decimal with or without a B, KiB to TiB are binary,
+/// and case doesn't matter.
 pub(crate) fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -21,13 +21,12 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
         return None;
     }
     let bytes = number * step.powi(power);
-    // Beyond 2^53 a size is no longer exact, and no disk is that large.
+    // Above 2^53 a size is no longer exact, and no disk is that large.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
     (bytes < 9e15).then_some(bytes.round() as u64)
 }
 
-/// A size as Docker reads the options of containers, in powers of 1024: `64m`, `1.5GiB`,
-/// `67108864`.
+/// Parses a size as Docker reads container options, in powers of 1024: `64m`, `1.5GiB`, `67108864`.
 pub(crate) fn parse_memory(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -38,7 +37,7 @@ pub(crate) fn parse_memory(text: &str) -> Option<u64> {
     (bytes >= 1.0).then_some(bytes as u64)
 }
 
-/// A size for people: `1.3 GB`, `719 MB`, `12 B`.
+/// Returns a size for display: `1.3 GB`, `719 MB`, `12 B`.
 pub(crate) fn show(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
     let mut value = bytes as f64;

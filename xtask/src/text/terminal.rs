@@ -1,17 +1,17 @@
-//! Foreign text, safe to print: what a build, a bundle, a registry or an engine says never drives a
-//! terminal or the log parser of a CI. Escape sequences, control characters and characters that
-//! reorder text are removed; at most colors pass.
+//! Makes foreign text safe to print: text from a build, a bundle, a registry or an engine never
+//! controls a terminal or a CI's log parser. Escape sequences, control characters and characters
+//! that reorder text are removed. Only colors may pass.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// One line without escape sequences and control characters.
+/// Returns one line without escape sequences and control characters.
 pub(crate) fn plain(line: &str) -> String {
     filter(line, false)
 }
 
-/// One line with its colors (SGR sequences) and no other sequence. A line with colors ends with a
-/// reset.
+/// Returns one line with its colors (SGR sequences) and no other sequence. A line with colors ends
+/// with a reset.
 #[cfg(test)]
 pub(crate) fn colored(line: &str) -> String {
     filter(line, true)
@@ -22,14 +22,15 @@ pub(crate) fn line(line: &str, color: bool) -> String {
     filter(line, color)
 }
 
-/// Several lines, each made [`plain`]. None of them is a command to GitHub: the text may begin a
-/// line of the log.
+/// Returns several lines, each made [`plain`]. None of them is a command to GitHub, because the
+/// text may begin a line of the log.
 pub(crate) fn lines(text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(|line| no_command(plain(line))).collect();
     lines.join("\n")
 }
 
-/// A line that prints as itself: `::error::x` at the start of a line is a command to GitHub.
+/// Returns a line that prints as itself: `::error::x` at the start of a line is a command to
+/// GitHub.
 pub(crate) fn no_command(line: String) -> String {
     let rest = line.trim_start();
     let Some(name) = rest.strip_prefix("::") else { return line };
@@ -40,8 +41,8 @@ pub(crate) fn no_command(line: String) -> String {
     format!("{indent}: :{name}")
 }
 
-/// A JSON document that prints as itself: characters that a terminal or a CI acts on are escaped,
-/// which changes no value.
+/// Returns a JSON document that prints as itself: characters that a terminal or a CI interprets are
+/// escaped, which changes no value.
 pub(crate) fn json(document: &str) -> String {
     let mut out = String::with_capacity(document.len());
     for c in document.chars() {
@@ -74,14 +75,15 @@ fn filter(line: &str, color: bool) -> String {
     if out.contains("##") { no_marker(&out) } else { out }
 }
 
-/// Control characters, and characters that reorder or break lines.
+/// Returns whether a character is a control character, or reorders or breaks lines.
 fn is_unsafe(c: char) -> bool {
     let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2066}'..='\u{2069}');
     let breaks = matches!(c, '\u{2028}'..='\u{202e}');
     c.is_control() || reorders || breaks
 }
 
-/// What follows an escape character; whether it was a color, which goes to `colors`.
+/// Consumes the rest of an escape sequence. Returns whether it was a color, which is added to
+/// `colors`.
 fn escape(rest: &mut Peekable<Chars<'_>>, colors: Option<&mut String>) -> bool {
     match rest.peek() {
         Some('[') => {
@@ -98,7 +100,8 @@ fn escape(rest: &mut Peekable<Chars<'_>>, colors: Option<&mut String>) -> bool {
     false
 }
 
-/// The rest of a control sequence. A character that cannot be part of one ends it and stays.
+/// Consumes the rest of a control sequence. A character that cannot be part of one ends it and is
+/// kept.
 fn csi(rest: &mut Peekable<Chars<'_>>, colors: Option<&mut String>) -> bool {
     let mut inside = String::new();
     while let Some(c) = rest.next_if(|c| (' '..='?').contains(c)) {
@@ -115,13 +118,14 @@ fn csi(rest: &mut Peekable<Chars<'_>>, colors: Option<&mut String>) -> bool {
     }
 }
 
-/// A string for the terminal (OSC, DCS, SOS, PM, APC), up to its end or the end of the line.
+/// Consumes a string for the terminal (OSC, DCS, SOS, PM, APC), up to its end or the end of the
+/// line.
 fn string(rest: &mut Peekable<Chars<'_>>) {
     while let Some(c) = rest.next() {
         match c {
             '\x07' | '\u{9c}' => return,
             '\x1b' => {
-                // `ESC \` ends it; any other sequence does as well, and is looked at by itself.
+                // `ESC \` ends it. Any other sequence does as well, and is checked separately.
                 if rest.next_if_eq(&'\\').is_none() {
                     let _ = escape(rest, None);
                 }
@@ -132,7 +136,7 @@ fn string(rest: &mut Peekable<Chars<'_>>) {
     }
 }
 
-/// `##[error]`, `##vso[...]` and their like are commands to CIs anywhere in a line.
+/// `##[error]`, `##vso[...]` and the like are commands to CIs anywhere in a line.
 fn no_marker(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
@@ -143,7 +147,7 @@ fn no_marker(line: &str) -> String {
         if name.starts_with('[') {
             out.push(' ');
         }
-        // `###[`: the last two are a marker, too.
+        // `###[`: the last two characters are a marker, too.
         rest = after;
         if rest.starts_with('#') {
             out.pop();

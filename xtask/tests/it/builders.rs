@@ -99,7 +99,7 @@ fn a_builder_is_created_once_repaired_and_keeps_its_mounts() {
     kept("5");
     // A purge lists what it would remove, and removes nothing without confirmation.
     let asked = project.run(&["builder", "down", "--purge"]);
-    asked.fails(2, &["durango-test-healed", "for good", "add --yes"]);
+    asked.fails(2, &["durango-test-healed", "permanently", "add --yes"]);
     assert!(!up(&[]));
     project.run(&["builder", "down", "--purge", "--yes"]).succeeds();
     assert_ne!(docker(&["volume", "inspect", &format!("{container}_state")]).code, 0);

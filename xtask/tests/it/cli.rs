@@ -110,7 +110,7 @@ fn without_docker_nothing_is_changed_and_the_command_is_named() {
     let path = empty.path().display().to_string();
     let project = Project::new(&[]).env("PATH", &path);
     let run = project.run(&["base-build"]);
-    run.fails(1, &["no `docker` on the PATH", "--provision"]);
+    run.fails(1, &["`docker` is not on the PATH", "--provision"]);
     let run = project.run(&["base-build", "--dry-run"]);
     run.succeeds();
     assert!(run.stdout.contains("docker buildx bake"), "{}", run.all());

@@ -212,7 +212,7 @@ fn mounts_that_cannot_be_transferred_cost_a_warning_each_and_leave_the_store_unc
     );
     assert!(!other.layout.all_mounts().exists(), "nothing half fetched is left");
     let (fetched, warnings) = other.fetch_within(100_000, std::slice::from_ref(&there));
-    assert!(fetched.is_empty() && warnings[0].contains("the store may take"), "{warnings:?}");
+    assert!(fetched.is_empty() && warnings[0].contains("the store's budget"), "{warnings:?}");
     assert!(!other.layout.all_mounts().exists());
 
     // Entries for another platform, and newer ones, stay in the store.

@@ -66,7 +66,7 @@ fn a_foreign_file_reads_nowhere_else_unless_it_is_allowed() {
         let project = project(target);
         let run = build(&project, &[]);
         run.fails(2, &[&format!("allow it: --allow {right}")]);
-        project.run(&["plan", "app", "--file", "foreign/docker-bake.hcl"]).fails(2, &["grant it"]);
+        project.run(&["plan", "app", "--file", "foreign/docker-bake.hcl"]).fails(2, &["allow it"]);
     }
     let project = project("  contexts = { x = \"../home/.ssh\" }");
     build(&project, &["--allow", "fs.read=.ssh"]).succeeds();

@@ -203,7 +203,7 @@ fn damage_that_a_build_finds_is_quarantined() {
     fs::write(index, "{").expect("torn");
     let (report, run) = project.build(&["app"]);
     run.succeeds();
-    assert!(report["warnings"].to_string().contains("goes to the quarantine"), "{report}");
+    assert!(report["warnings"].to_string().contains("moved to the quarantine"), "{report}");
     assert_eq!(report["cache"]["saved"], report["cache"]["key"], "{report}");
     let aside = files(&project.store().join("quarantine"));
     assert!(aside.iter().any(|(path, _)| path.ends_with("reason")), "{aside:?}");

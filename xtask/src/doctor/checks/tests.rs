@@ -16,7 +16,7 @@ fn info(server: &str, errors: &[&str], plugins: &[(&str, &str)]) -> Info {
     serde_json::from_value(document).expect("as docker prints it")
 }
 
-/// A machine that is well.
+/// Returns a healthy machine.
 fn well() -> DoctorFacts {
     DoctorFacts {
         has_images: true,
@@ -50,7 +50,7 @@ fn well() -> DoctorFacts {
     }
 }
 
-/// Names of the checks that are not ok, the failures in capitals.
+/// Returns the names of the checks that are not ok, failures in capitals.
 fn bad(facts: &DoctorFacts) -> Vec<String> {
     let bad = all(facts).into_iter().filter(|check| check.state != CheckState::Ok);
     bad.map(

@@ -1,8 +1,8 @@
-//! The engine versions that the tests run on, each unpacked into a directory of its own.
+//! The engine versions that the tests run on, each unpacked to its own directory.
 //!
-//! A leg is the docker client, its plugins, the daemon and containerd of one Debian suite; the
-//! newest leg adds buildx and BuildKit built from their newest Go modules. Nothing is installed:
-//! the engine of the machine stays as it is.
+//! A leg is the docker client, its plugins, the daemon and containerd of one Debian suite. The
+//! newest leg adds buildx and BuildKit, built from their newest Go modules. Nothing is installed,
+//! and the engine of the machine is not changed.
 
 mod modules;
 mod packages;
@@ -21,9 +21,9 @@ use crate::step::Step;
 /// One of the supported engine versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leg {
-    /// The oldest supported engine: that of Debian 13.
+    /// The oldest supported engine, from Debian 13.
     Floor,
-    /// The engine that most users have: that of Debian unstable.
+    /// The engine that most users have, from Debian unstable.
     Current,
     /// The engine of [`Leg::Current`] with the newest buildx and the newest BuildKit.
     Newest,
@@ -40,7 +40,7 @@ impl Leg {
         found.ok_or_else(|| error::usage(format!("no engine is called `{name}`; there are {names}")))
     }
 
-    /// Its name on the command line.
+    /// Returns its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
@@ -49,7 +49,7 @@ impl Leg {
         }
     }
 
-    /// The Debian suite that its packages come from.
+    /// Returns the Debian suite of its packages.
     fn suite(self) -> &'static str {
         match self {
             Self::Floor => "trixie",
@@ -97,7 +97,7 @@ const TOPICS: [&[&str]; 2] = [
 ];
 
 /// Topics that need an engine and are the same on every one: the real images and the pipelines,
-/// which take long, and what looks at the machine's own engine.
+/// which take long, and tests of the machine's own engine.
 #[doc(hidden)]
 pub const SAME_EVERYWHERE: [&str; 10] = [
     "adopting",
@@ -113,7 +113,7 @@ pub const SAME_EVERYWHERE: [&str; 10] = [
 ];
 
 impl Leg {
-    /// The topics of the integration tests that run on this leg; `None` for all tests.
+    /// Returns the topics of the integration tests that run on this leg; `None` for all tests.
     pub fn topics(self) -> Option<Vec<&'static str>> {
         match self {
             Self::Floor => None,
@@ -126,15 +126,15 @@ impl Leg {
 /// The programs of a leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Programs {
-    /// Directories that go first on the PATH.
+    /// Directories for the start of the PATH.
     pub path: Vec<PathBuf>,
     /// The client's plugins by file name.
     pub plugins: Vec<(&'static str, PathBuf)>,
-    /// The directory of `buildkitd` and `buildctl`, where the leg has its own.
+    /// The directory of `buildkitd` and `buildctl`, if the leg has its own.
     pub buildkit: Option<PathBuf>,
 }
 
-/// Where the legs are kept: beside the default store, whatever store is used.
+/// Returns the directory of the legs: next to the default store, whatever store is used.
 fn directory(host: &Host) -> Result<PathBuf> {
     let cache = host.var("XDG_CACHE_HOME").map(|dir| host.absolute(dir));
     let cache = cache.or_else(|| Some(host.home()?.join(".cache")));
@@ -143,7 +143,7 @@ fn directory(host: &Host) -> Result<PathBuf> {
     Ok(cache.join("durango-engines"))
 }
 
-/// Returns the programs of a leg and the steps that fetch them: none where they are there, unless
+/// Returns the programs of a leg and the steps that download them: none if they exist, unless
 /// `again` is set.
 pub(crate) fn prepare(session: &Session, leg: Leg, again: bool) -> Result<(Programs, Vec<Step>)> {
     let host = &session.host;
@@ -176,7 +176,7 @@ pub(crate) fn prepare(session: &Session, leg: Leg, again: bool) -> Result<(Progr
     Ok((programs, steps))
 }
 
-/// How apt reaches a suite, by the mirror that this machine uses.
+/// Returns the apt configuration of a suite, with this machine's mirror.
 fn apt_of(host: &Host, suite: &'static str, dir: &Path) -> Result<packages::Apt> {
     let distribution = Distribution::read();
     let sources = apt::read(Path::new("/etc/apt"));

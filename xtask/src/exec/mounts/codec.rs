@@ -1,6 +1,6 @@
-//! zstd on this side of a transfer, so that a builder needs neither the tool nor a network to
-//! install it. This machine's own `zstd` uses all processors; where it is missing, the built-in one
-//! is slower.
+//! Compresses with zstd in xtask, so that a builder needs neither the tool nor a network to install
+//! it. This machine's `zstd` uses all processors; without it, a slower built-in implementation is
+//! used.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, PipeWriter, Read, Write};
@@ -15,13 +15,13 @@ use ruzstd::encoding::{CompressionLevel, compress};
 
 use crate::process::retry;
 
-/// The tool, where this machine has it.
+/// The tool, if this machine has it.
 const TOOL: &str = "zstd";
 
-/// How much is read, unpacked or written at once.
+/// The number of bytes per read, decompression or write.
 const PIECE: usize = 1 << 18;
 
-/// Opens a compressed file for reading; several frames in it are one text.
+/// Opens a compressed file for reading. Several frames form one text.
 pub(super) fn reader(path: &Path) -> Result<Box<dyn Read + Send>> {
     let file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     match tool(&["-dcq"], file.try_clone()?.into(), Stdio::piped())? {
@@ -40,7 +40,7 @@ pub(super) fn reader(path: &Path) -> Result<Box<dyn Read + Send>> {
     }
 }
 
-/// Starts the tool; nothing where this machine does not have it.
+/// Starts the tool. Returns `None` if this machine doesn't have it.
 fn tool(options: &[&str], stdin: Stdio, stdout: Stdio) -> Result<Option<Child>> {
     match Command::new(TOOL).args(options).stdin(stdin).stdout(stdout).stderr(Stdio::null()).spawn() {
         Ok(child) => Ok(Some(child)),
@@ -78,7 +78,7 @@ struct BuiltInReader {
 }
 
 impl BuiltInReader {
-    /// Goes to the next frame with data; false at the end of the file.
+    /// Goes to the next frame with data. Returns false at the end of the file.
     fn next_frame(&mut self) -> io::Result<bool> {
         while !self.file.fill_buf()?.is_empty() {
             match self.decoder.reset(&mut self.file) {
@@ -114,15 +114,15 @@ impl Read for BuiltInReader {
     }
 }
 
-/// Compresses what is written into a file.
+/// Compresses the written data to a file.
 pub(super) enum Writer {
-    /// By the tool.
+    /// With the tool.
     Tool(Child, BufWriter<ChildStdin>),
-    /// By this process.
+    /// In this process.
     BuiltIn(BufWriter<PipeWriter>, JoinHandle<()>),
 }
 
-/// Makes a compressed file.
+/// Creates a compressed file.
 pub(super) fn writer(path: &Path) -> Result<Writer> {
     let file = File::create(path).with_context(|| format!("failed to write `{}`", path.display()))?;
     if let Some(mut child) = tool(&["-q", "-3", "-T0", "-c"], Stdio::piped(), file.try_clone()?.into())? {
@@ -135,7 +135,7 @@ pub(super) fn writer(path: &Path) -> Result<Writer> {
 }
 
 impl Writer {
-    /// Ends the file; an error where not all of it is there.
+    /// Completes the file. Fails if it is incomplete.
     pub(super) fn finish(self) -> Result<()> {
         let is_whole = match self {
             Self::Tool(mut child, stdin) => {
@@ -167,7 +167,7 @@ impl Write for Writer {
     }
 }
 
-/// Compresses a short text into a file.
+/// Compresses a short text to a file.
 pub(super) fn write(path: &Path, text: &[u8]) -> Result<()> {
     let mut writer = writer(path)?;
     writer.write_all(text).with_context(|| format!("failed to write `{}`", path.display()))?;

@@ -1,7 +1,6 @@
-//! What a restore sends to the builder: one or two tars that are written here. Packs come from
-//! other machines, so nothing in them is handed on as it came. The list of files says what is
-//! written, and packs only deliver contents: a file that is not in the list, or not as the list
-//! says, is left out.
+//! The input of a restore: one or two tars that are written here. Packs come from other machines,
+//! so their headers are never passed on. The list of files determines what is written, and packs
+//! only deliver contents. A file that differs from the list, or is not in it, is skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
@@ -17,14 +16,14 @@ use crate::store::layout_check;
 use crate::store::mount::MountEntry;
 use crate::store::mount_list::{FileKind, FileTime, Listed, MountList};
 
-/// A list of files larger than this is refused.
+/// The maximum size of a list of files.
 const LARGEST_LIST: u64 = 512 << 20;
 
-/// What is handed over at once, and how much of it may wait.
+/// The size of a piece, and of the waiting data.
 const PIECE: usize = 1 << 18;
 const WAITING: usize = 8;
 
-/// A piece of a tar; the last one is empty. Where none is empty, the tar is not whole.
+/// A piece of a tar. The last one is empty. Without an empty one, the tar is incomplete.
 pub(super) type Piece = Vec<u8>;
 
 /// What is written into a mount.
@@ -32,28 +31,28 @@ pub(crate) struct Incoming {
     list: MountList,
     /// Packs, newest first.
     packs: Vec<PathBuf>,
-    /// How many bytes packs may unpack to in all.
+    /// The maximum unpacked size of all packs in bytes.
     limit: u64,
-    /// By how many seconds times are moved on.
+    /// The number of seconds by which times are advanced.
     moved_on: i64,
-    /// Whether names and sizes tell files apart, and times do not.
+    /// Whether equal names and sizes mean equal files, regardless of times.
     is_touched: bool,
 }
 
 impl Incoming {
-    /// Reads the list of a saved mount, which must be what the entry says of it. `now` is the time
-    /// in seconds since 1970.
+    /// Reads the list of a saved mount and checks it against the entry. `now` is the time in
+    /// seconds since 1970.
     pub(super) fn open(dir: &Path, entry: &MountEntry, now: i64) -> Result<Self> {
         let blob = |digest: &str| layout_check::blobs(dir).join(digest);
         let list = read_list(&blob(&entry.manifest.digest))?;
         if (list.files(), list.bytes()) != (entry.files, entry.bytes) {
             bail!("its list of files has other sizes than recorded");
         }
-        // Packs hold files that were replaced or removed since, too.
+        // Packs also have files that were later replaced or removed.
         let limit = entry.bytes.saturating_mul(16).saturating_add(1 << 30);
         let packs = entry.packs.iter().rev().map(|pack| blob(&pack.digest)).collect();
-        // Go removes what was not used for five days, by its times: with all of them moved on it
-        // goes on as if the mount had never been away.
+        // Go removes files that were not used for five days, by their times. With all times
+        // advanced, the mount looks as if it had never been away.
         let is_go = list.0.contains_key(&b"./trim.txt"[..]);
         let moved_on = if is_go { (now - entry.saved.as_second()).max(0) } else { 0 };
         Ok(Self { packs, ..Self::new(list, limit, moved_on) })
@@ -65,12 +64,12 @@ impl Incoming {
         Self { list, packs: Vec::new(), limit, moved_on, is_touched }
     }
 
-    /// Begins to write, into as many tars as there are to be.
+    /// Starts to write this number of tars.
     pub(super) fn begin(self, streams: usize) -> Vec<Receiver<Piece>> {
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..streams).map(|_| sync_channel::<Piece>(WAITING)).unzip();
         std::thread::spawn(move || {
-            // Where this fails, the tars have no end, and so fails who unpacks them.
+            // After a failure the tars have no end, so the unpacking fails.
             let written = self.write(senders.into_iter().map(Sink::new).collect());
             for sink in written.unwrap_or_default() {
                 let _ = sink.finish();
@@ -85,7 +84,7 @@ impl Incoming {
         MountList(directories.map(|(path, file)| (path.clone(), file.clone())).collect()).to_bytes()
     }
 
-    /// Writes all of it.
+    /// Writes all files.
     pub(super) fn write<W: Write>(&self, sinks: Vec<W>) -> Result<Vec<W>> {
         self.write_packs(sinks, self.packs.iter().map(|pack| codec::reader(pack)))
     }
@@ -124,14 +123,14 @@ pub(super) fn read_list(path: &Path) -> Result<MountList> {
 
 struct Out<'a, W: Write> {
     incoming: &'a Incoming,
-    /// Tars, each with how much is in it.
+    /// Tars, each with its size so far.
     builders: Vec<(u64, Builder<W>)>,
-    /// Files that were written, with the tar that has them.
+    /// Written files, with the tar that has them.
     written: BTreeMap<Vec<u8>, usize>,
 }
 
 impl<W: Write> Out<'_, W> {
-    /// All of them into each tar: whichever is unpacked last sets their times.
+    /// Writes all directories to each tar: the one that is unpacked last sets their times.
     fn directories(&mut self) -> Result<()> {
         let directories = self.incoming.list.0.iter().filter(|(_, file)| file.kind == FileKind::Directory);
         for (path, file) in directories {
@@ -145,7 +144,7 @@ impl<W: Write> Out<'_, W> {
         Ok(())
     }
 
-    /// Takes from a pack what no newer one had.
+    /// Writes the files of a pack that no newer pack has.
     fn pack(&mut self, pack: &mut PackReader<impl Read>) -> Result<()> {
         let mut of_pack = BTreeSet::new();
         while let Some(packed) = pack.next()? {
@@ -155,7 +154,7 @@ impl<W: Write> Out<'_, W> {
             }
             let first = packed.link.as_ref().filter(|_| packed.kind == EntryType::Link);
             let at = match first {
-                // Of a file with several names, the first one has the contents.
+                // The first name of a file with several names has the contents.
                 Some(first) if of_pack.contains(first) => self.written[first],
                 Some(_) => continue,
                 None => self.emptiest(),
@@ -179,7 +178,7 @@ impl<W: Write> Out<'_, W> {
         let time = self.incoming.time(file);
         let mut more = vec![("mtime".to_owned(), time.into_bytes())];
         more.extend(packed.link.iter().map(|link| ("linkpath".to_owned(), link.clone())));
-        // Other attributes give rights, which no pack does.
+        // Other attributes grant rights, which a pack must not do.
         let attributes = packed.attributes.iter().filter(|(name, _)| name.starts_with("user."));
         more.extend(attributes.map(|(name, value)| (format!("SCHILY.xattr.{name}"), value.clone())));
         if packed.is_sparse {
@@ -212,7 +211,7 @@ impl Incoming {
         FileTime { seconds: file.time.seconds + moved_on, ..file.time.clone() }.to_string()
     }
 
-    /// When Go looked for old files last.
+    /// Reads when Go last looked for old files.
     fn trimmed(&self, mut file: &mut dyn Read) -> Result<String> {
         let mut text = String::new();
         (&mut file).take(64).read_to_string(&mut text)?;
@@ -220,7 +219,7 @@ impl Incoming {
         Ok(seconds.map_or(text, |seconds| seconds.saturating_add(self.moved_on).to_string()))
     }
 
-    /// Whether what a pack has is what the list has.
+    /// Returns whether a file of a pack matches the list.
     fn fits(&self, file: &Listed, packed: &Packed) -> bool {
         match (file.kind, packed.kind) {
             (FileKind::File, EntryType::Regular) => {
@@ -238,8 +237,7 @@ impl Incoming {
     }
 }
 
-/// A header by the list alone. A program that runs as root for who starts it comes back as one that
-/// does not.
+/// Creates a header from the list only. Set-user-ID and set-group-ID of root are removed.
 fn header(file: &Listed, kind: EntryType, size: u64) -> Header {
     const SET_ID: u32 = 0o6000;
     let is_set_root = kind == EntryType::Regular && (file.uid == 0 || file.gid == 0);
@@ -253,7 +251,7 @@ fn header(file: &Listed, kind: EntryType, size: u64) -> Header {
     header
 }
 
-/// One file: a record with all that a header has no room for, then the file.
+/// Writes one file: a record with the data that doesn't fit into a header, then the file.
 fn append<W: Write>(
     builder: &mut Builder<W>,
     mut header: Header,
@@ -267,7 +265,7 @@ fn append<W: Write>(
     Ok(())
 }
 
-/// Hands pieces over, and an empty one at the end.
+/// Sends pieces, and an empty one at the end.
 struct Sink {
     sender: SyncSender<Piece>,
     piece: Piece,

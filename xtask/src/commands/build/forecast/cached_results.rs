@@ -1,4 +1,4 @@
-//! What builder and store hold of a build's steps.
+//! The steps of a build that the builder and the store have.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,18 +13,17 @@ use crate::record::steps::StepOutcome;
 use crate::redact::Redactor;
 use crate::store::entry::Entry;
 
-/// Records younger than this may be the engine's own for a build that runs or has just ended, and
-/// go with it (seen up to 5 s after it).
+/// Younger records may be temporary ones of a running or recent build (seen up to 5 s after it).
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// Ids of records, short and sorted: of steps' results that were there at a time and stay, and of all
-/// others.
+/// Ids of records, short and sorted: of steps' results that were there at a time and stay, and of
+/// all others.
 pub(super) fn ids(records: &[disk_usage::Record], time: Timestamp) -> (Vec<String>, Vec<String>) {
-    // A result that no image needed yet is its step's mutable record; one beside it is there as
-    // long as somebody looks at the result.
+    // A result that no image needed yet is its step's mutable record. A record next to it exists as
+    // long as the result is in use.
     let mutable = records.iter().filter(|record| record.kind == "regular" && record.mutable);
     let unfinished: BTreeSet<&str> = mutable.map(|record| record.description.as_str()).collect();
-    // Of a context there is one more for a while.
+    // A context has one more record for a while.
     let is_result = |record: &&disk_usage::Record| {
         record.kind == "regular"
             && !record.mutable
@@ -44,8 +43,8 @@ pub(super) fn ids(records: &[disk_usage::Record], time: Timestamp) -> (Vec<Strin
     (short(settled), short(passing))
 }
 
-/// Whether a record of the builder is the result of a step: made by its command at the time at
-/// which it ran last. Of one that never ran here nothing tells when.
+/// Returns whether a record of the builder is the result of a step: created by its command at the
+/// time of its last run. The time is unknown for a step that never ran here.
 pub(super) fn made(
     record: &disk_usage::Record,
     step: &GraphStep,

@@ -1,5 +1,4 @@
-//! What a build is made of and what it will cost, found in a thread beside the build's own start,
-//! which waits for none of it.
+//! Makes the forecast of a build in a thread. The build itself doesn't wait for it.
 
 mod cached_results;
 mod step_outcomes;
@@ -36,54 +35,52 @@ use crate::redact::Redactor;
 use crate::session::Session;
 pub(super) use step_outcomes::StepOutcomes;
 
-/// A build of which all should be cached, and that is over sooner, had all it needed. What its
-/// builder holds is not asked for then: that takes as long, and some of its time.
+/// A build that is expected to be all cached and ends sooner had everything. The query of the
+/// builder would take just as long, and slow it down.
 const SOON: Duration = Duration::from_millis(800);
 
-/// What is asked in the thread, all its own.
+/// The input of the thread.
 struct ForecastQuery {
     layout: Layout,
     engine: Engine,
     dir: PathBuf,
     targets: Vec<TargetFacts>,
     read: Vec<PathBuf>,
-    /// When the build began.
+    /// The start time of the build.
     begun: Timestamp,
     /// Redacts the graph, which is recorded and shown.
     redactor: Redactor,
-    /// A build, which hangs up when it is over; nothing where there is none.
+    /// A channel that closes at the end of the build; `None` without a build.
     build: Option<Receiver<()>>,
 }
 
-/// What was found.
+/// The result of the thread.
 pub(super) struct ForecastResult {
     /// The graph of the build.
     pub graph: Vec<GraphStep>,
-    /// Dockerfiles by target.
     pub files: BTreeMap<String, Dockerfile>,
-    /// Builds before, newest first.
+    /// Earlier builds, newest first.
     pub past: Vec<BuildSteps>,
-    /// The graph of the newest of them with these targets.
+    /// The graph of the latest of them with these targets.
     pub before: Option<Vec<GraphStep>>,
-    /// Records of steps' results that the builder held.
+    /// Records of steps' results in the builder.
     records: Vec<String>,
     /// Its other records.
     passing: Vec<String>,
-    /// What is foreseen.
     pub forecast: Forecast,
 }
 
-/// A forecast that is being made.
+/// A forecast in progress.
 pub(super) struct ForecastTask {
-    /// Set as soon as it is there.
+    /// Set as soon as the forecast is known.
     pub forecast_slot: SharedForecast,
     thread: JoinHandle<ForecastResult>,
-    /// The build's end of the line.
+    /// The build's end of the channel.
     build: Sender<()>,
 }
 
 impl ForecastTask {
-    /// Begins.
+    /// Starts the thread.
     pub(super) fn begin(session: &Session, facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> Self {
         let forecast_slot = SharedForecast::default();
         let (build, heard) = mpsc::channel();
@@ -102,7 +99,7 @@ impl ForecastTask {
         Self { forecast_slot, thread, build }
     }
 
-    /// Waits for it. A forecast that failed is none; the build is not concerned.
+    /// Waits for the result. Returns `None` if the forecast failed, which doesn't affect the build.
     pub(super) fn end(self) -> Option<ForecastResult> {
         drop(self.build);
         self.thread.join().ok()
@@ -112,7 +109,7 @@ impl ForecastTask {
 impl ForecastQuery {
     fn answer(mut self, slot: &SharedForecast) -> ForecastResult {
         let begun = Instant::now();
-        // Beside no build it takes no time from one.
+        // Without a build it slows down nothing.
         let early = self.build.is_none().then(|| {
             let builder = self.engine.builder.clone();
             std::thread::spawn(move || disk_usage::read(&Shell::new()?, &builder, disk_usage::Which::Results))
@@ -156,7 +153,7 @@ impl ForecastQuery {
         };
         let records = match records {
             Ok(None) => return found,
-            // The build says what is wrong with the builder.
+            // The build reports problems of the builder.
             answered => answered.ok().flatten(),
         };
         if let Some(records) = &records {
@@ -167,8 +164,7 @@ impl ForecastQuery {
         found
     }
 
-    /// What the builder holds, asked for after a while; nothing where the build is over before it
-    /// has said so.
+    /// Returns the builder's records after a delay, or `None` if the build ends first.
     fn records(&self, patience: Duration) -> Result<Option<Vec<disk_usage::Record>>> {
         let is_on = |patience: Duration| {
             self.build
@@ -183,8 +179,8 @@ impl ForecastQuery {
         })
     }
 
-    /// What is foreseen with these records in the builder; where it was not asked, it is taken to
-    /// have dropped nothing.
+    /// Makes the forecast with these records of the builder. Without records it assumes that none
+    /// was removed.
     fn forecast(
         &self,
         found: &ForecastResult,
@@ -217,10 +213,10 @@ impl ForecastQuery {
         forecast::forecast(&known, found.files.clone())
     }
 
-    /// The images that stages start from: their layers, and what a step inherits of their
-    /// configuration (an image that has just another label is the same, measured). A builder that
-    /// sees the daemon's images takes them from there; of others only the registry knows, and the
-    /// name stands for it.
+    /// Returns the base images of stages: their layers, and the configuration that a step inherits
+    /// (an image with only a different label is the same, measured). A builder that sees the
+    /// daemon's images takes them from there. Other images are known only to the registry, so their
+    /// name identifies them.
     fn images(&self) -> BTreeMap<String, KnownImage> {
         let names: Vec<String> = graph::images(&self.targets).into_iter().collect();
         if names.is_empty() || !self.engine.capabilities().sees_local_images {
@@ -245,7 +241,7 @@ impl ForecastQuery {
     }
 }
 
-/// What is asked of an image.
+/// The format of the query for an image.
 const INSPECT: &str =
     r#"{"tags":{{json .RepoTags}},"layers":{{json .RootFS.Layers}},"config":{{json .Config}}}"#;
 

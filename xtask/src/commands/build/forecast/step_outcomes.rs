@@ -1,4 +1,4 @@
-//! What is told and kept of a build's steps once it has ended.
+//! The reasons and records of a build's steps after its end.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -15,14 +15,13 @@ use crate::record::own_steps::is_own;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::text::round;
 
-/// What was foreseen of a build's steps and what came of them; nothing where that could not be
-/// found out.
+/// The forecast and the outcome of a build's steps, if known.
 pub(in crate::commands) struct StepOutcomes {
     found: Option<(ForecastResult, Vec<StepOutcome>)>,
 }
 
 impl StepOutcomes {
-    /// Tells in the report why steps ran, and leaves the rest for later builds.
+    /// Adds the reasons why steps ran to the report, and records the steps for later builds.
     pub(in crate::commands) fn report(
         forecast_task: ForecastTask,
         record: &Record,
@@ -43,14 +42,14 @@ impl StepOutcomes {
         Self { found }
     }
 
-    /// Keys of the steps whose results a target's layers are.
+    /// Returns the keys of the steps in a target's layers.
     pub(in crate::commands) fn keys(&self, target: &str) -> StepKeys {
         self.found.as_ref().map_or_else(StepKeys::default, |(found, outcomes)| found.keys(target, outcomes))
     }
 }
 
 impl ForecastResult {
-    /// Names the steps as the plan does, and says of each that ran why.
+    /// Names the steps as in the plan, and adds the reason to each that ran.
     fn explain(&self, done: &[StepOutcome], report: &mut BuildReport) {
         let compared = Compared { now: &self.graph, before: self.before.as_deref() };
         for step in &mut report.steps {
@@ -67,7 +66,7 @@ impl ForecastResult {
         }
     }
 
-    /// Keys of the steps whose results a target's layers are.
+    /// Returns the keys of the steps in a target's layers.
     fn keys(&self, target: &str, done: &[StepOutcome]) -> StepKeys {
         let mut next: Vec<usize> =
             (0..self.graph.len()).filter(|at| self.graph[*at].target == target).collect();
@@ -85,7 +84,7 @@ impl ForecastResult {
         }
     }
 
-    /// Leaves it for later builds.
+    /// Records the steps for later builds.
     fn record(&self, record: &Record, plan: &Plan, done: &[StepOutcome], report: &BuildReport) {
         let past = BuildSteps {
             build: plan.build.clone(),
