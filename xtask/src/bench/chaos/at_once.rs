@@ -18,8 +18,9 @@ use crate::process::stdio::errln;
 
 /// Builds of each service in a round.
 const BUILDS: usize = 4;
-/// Bytes that the store may have: enough for all saves at once, too little for all results.
-const BUDGET: u64 = 90_000_000;
+/// Bytes that the store may have. Each of the nine images may need a base layer of 32 MB of its own
+/// while the first results are saved at once, and an import in `tmp` counts as well.
+const BUDGET: u64 = 340_000_000;
 const VARIABLE: &str = "DURANGO_CACHE_BUDGET";
 
 /// The fault.
