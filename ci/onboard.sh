@@ -65,9 +65,40 @@ wait_for_page() {
     fail "$1 does not answer after a minute"$'\n'"the container's last lines are above"
 }
 
+# A user who is not root reaches the engine as a member of the group `docker`. The group of a new
+# engine is not part of this login yet, so the script joins it and starts again inside of it. Does
+# nothing if the engine can be reached, or cannot be reached for another reason.
+join_group() {
+    local answer user
+    if answer=$(docker version 2>&1) || [[ $answer != *"permission denied"* ]]; then
+        return 0
+    fi
+    user=$(id -un)
+    local remedy="run: sudo usermod -aG docker $user"$'\n'"then log in again and run this again"
+    if [ -n "${DURANGO_ONBOARD_IN_GROUP:-}" ] || [ -n "${DOCKER_HOST:-}" ] || ! command -v sg >/dev/null ||
+        ! getent group docker >/dev/null; then
+        fail "this user may not use the Docker engine" "$remedy"
+    fi
+    if [[ " $(id -nG "$user") " != *" docker "* ]]; then
+        command -v sudo >/dev/null || fail "this user may not use the Docker engine, and there is no \`sudo\`" "$remedy"
+        echo "adding $user to the group docker, whose members control the engine like root" >&2
+        sudo usermod --append --groups docker "$user"
+    fi
+    export DURANGO_ONBOARD_IN_GROUP=1
+    exec sg docker -c "exec $(printf '%q' "$PWD/ci/onboard.sh")"
+}
+
+# An engine that was just installed has a group that this login lacks.
+join_group_or_stop() {
+    join_group
+    exit "$1"
+}
+
 require cargo "get Rust from https://rustup.rs, open a new terminal and run this again"
 require cc "Rust links with a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev)"
 require curl "install it with your system's packages (Debian, Ubuntu: apt-get install curl)"
+
+join_group
 
 # Plain HTTP on the first day avoids the browser's warning about a local certificate.
 export SERVER_NAME=${SERVER_NAME:-:80}
@@ -76,7 +107,7 @@ DURANGO_HTTP_PORT=$(port DURANGO_HTTP_PORT 80 80 $(seq 8080 8099))
 DURANGO_HTTPS_PORT=$(port DURANGO_HTTPS_PORT 443 443 $(seq 8443 8462))
 export DURANGO_HTTP_PORT DURANGO_HTTPS_PORT
 
-cargo xtask base-build --provision
+cargo xtask base-build --provision || join_group_or_stop $?
 cargo xtask frankenphp
 cargo xtask doctor
 

@@ -22,6 +22,7 @@ mod engine_base;
 mod engine_daemon;
 mod engines;
 mod explain;
+mod first_day;
 mod foreign;
 mod fresh;
 mod history;
