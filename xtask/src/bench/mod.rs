@@ -4,6 +4,7 @@
 
 mod cases;
 pub(crate) mod chaos;
+mod container;
 mod copy;
 mod edits;
 mod fifty;
@@ -12,6 +13,7 @@ mod ignored;
 mod large;
 pub(crate) mod machine;
 mod mounts;
+pub(crate) mod page;
 mod random;
 mod rebuild;
 mod row;

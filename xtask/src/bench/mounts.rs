@@ -2,12 +2,14 @@
 //! files in a container.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::cases::{Case, Kind};
+use super::container::Moved;
 use super::copy::{Home, on, peak_memory, run};
 use super::machine::{CONTAINERD_STORE, SecondDaemon};
 use super::row::{Unit, median};
@@ -63,9 +65,14 @@ impl Bench {
         let of = |figure: fn(&Figures) -> f64| median(rounds.iter().map(figure).collect());
         let (out, reference) = (of(|round| round.out), of(|round| round.reference));
         let name = |what: &str| format!("{} {what}", case.name);
+        let of_container = |what: &str, ours, theirs| {
+            Row::ratio(&name(what), "copying through a container", ours, theirs, f64::INFINITY)
+        };
         Ok(vec![
             Row::ratio(&name("out"), "tar | zstd", out, reference, case.limit),
             Row::ratio(&name("in"), "tar | zstd", of(|round| round.back), reference, case.limit),
+            of_container("out", out, of(|round| round.container.0)),
+            of_container("in", of(|round| round.back), of(|round| round.container.1)),
             Row::ratio(&name("1 % changed"), "the first save", of(|round| round.again), out, 0.2),
             Row::ratio(&name("unchanged"), "1 s", of(|round| round.nothing), 1.0, 1.0),
             Row::ratio(&name("memory"), "100 MB", of(|round| round.peak), 100.0, 1.0).unit(Unit::Megabytes),
@@ -83,9 +90,14 @@ impl Bench {
         let nothing = project.build(&here, &["FILL=same"])?;
         let peak = project.peak(&here)?;
         let second = SecondDaemon::start(CONTAINERD_STORE)?;
-        second.receive(&self.copy.base_image(&self.here)?)?;
+        let base = self.copy.base_image(&self.here)?;
+        second.receive(&base)?;
+        let id = project.id();
+        let moved = Moved { id: &id, base: &base, dir: project.dir.path() };
+        let saved = moved.save(&here)?;
         let away = Home { docker: Some(second.host()), store: here.store };
         let back = project.build(&away, &["FILL=same2"])?;
+        let container = (saved, moved.restore(&away)?);
         let seconds = |report: &Value, field: &str| report["cache"][field].as_f64().unwrap_or(f64::NAN);
         let out = |report: &Value| seconds(report, "take_out_seconds");
         Ok(Figures {
@@ -94,6 +106,7 @@ impl Bench {
             again: out(&again),
             nothing: out(&nothing),
             back: seconds(&back, "put_back_seconds"),
+            container,
             peak,
         })
     }
@@ -106,7 +119,13 @@ struct Figures {
     again: f64,
     nothing: f64,
     back: f64,
+    /// Out and in by copying through a container.
+    container: (f64, f64),
     peak: f64,
+}
+
+fn id_of(dir: &Path) -> String {
+    dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().to_lowercase())
 }
 
 /// How long a step took that ran.
@@ -118,11 +137,15 @@ fn step_seconds(report: &Value, words: &str) -> Option<f64> {
 impl<'a> Project<'a> {
     fn new(bench: &'a Bench, megabytes: u64) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("durango-bench-").tempdir()?;
-        let id =
-            dir.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().to_lowercase());
+        let id = id_of(dir.path());
         fs::write(dir.path().join("Dockerfile"), DOCKERFILE.replace("@ID@", &id))?;
         fs::write(dir.path().join("compose.yaml"), COMPOSE.replace("@ID@", &id))?;
         Ok(Self { bench, dir, megabytes })
+    }
+
+    /// The id of its mount, and the start of its images' names.
+    fn id(&self) -> String {
+        id_of(self.dir.path())
     }
 
     fn args(&self, build_args: &[&str]) -> Vec<String> {
@@ -154,11 +177,7 @@ impl<'a> Project<'a> {
 /// The project's image goes with it; its mount stays until the builder's own limit takes it.
 impl Drop for Project<'_> {
     fn drop(&mut self) {
-        let id = self
-            .dir
-            .path()
-            .file_name()
-            .map_or_else(String::new, |name| name.to_string_lossy().to_lowercase());
+        let id = self.id();
         let mut command = Command::new("docker");
         command.args(["image", "rm", "--force", &format!("{id}/mount")]);
         let _ = run(command);

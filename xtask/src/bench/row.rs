@@ -22,7 +22,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    fn show(self, figure: f64) -> String {
+    pub(super) fn show(self, figure: f64) -> String {
         match self {
             Self::Seconds => seconds(figure),
             Self::Megabytes => format!("{figure:.1} MB"),

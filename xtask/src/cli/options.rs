@@ -17,6 +17,7 @@ pub(super) const BENCH: &[Opt] = &[
     value("--edits", "N", "random edits of the case `forecast` [200]"),
     value("--seed", "S", "the seed of these edits [1]"),
     value("--minutes", "N", "the time that the case `forecast` takes [its full count]"),
+    value("--page", "FILE", "also write the results to FILE as a page, with the machine and its versions"),
 ];
 
 pub(super) const CHAOS: &[Opt] = &[

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::args::Parsed;
 use crate::bench;
 use crate::bench::chaos::{self, ChaosOptions};
-use crate::bench::{Bench, ForecastOptions};
+use crate::bench::{Bench, ForecastOptions, page};
 use crate::error::usage;
 use crate::json;
 use crate::process::stdio::{out, outln};
@@ -39,8 +39,13 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let forecast = ForecastOptions { edits, minutes, seed };
     session.layout.require_images()?;
     let rows = Bench::new(session)?.run(&parsed.free, forecast)?;
+    let setting = page::Setting::read(session);
+    if let Some(file) = parsed.one("--page")? {
+        page::write(&session.host.absolute(&file), &setting, &rows)?;
+    }
     if session.globals.json {
-        outln!("{}", json::line(&serde_json::json!({"schema": json::SCHEMA, "rows": rows}))?);
+        let document = serde_json::json!({"schema": json::SCHEMA, "machine": setting, "rows": rows});
+        outln!("{}", json::line(&document)?);
     } else {
         out!("{}", bench::table(&rows));
     }

@@ -1,0 +1,229 @@
+//! The page of one run, `docs/benchmarks.md`: the machine, and a table for each group of rows.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::Row;
+use super::row::Allowance;
+use crate::engine::facts;
+use crate::session::Session;
+
+/// The start of the page.
+const HEAD: &str = "# Benchmarks
+
+`cargo xtask bench` times rebuilds on your machine, next to other ways of the same run: a cold
+build, plain buildx, or `tar | zstd`. Read the ratios, since times depend on the machine. This page
+is the output of one run:
+
+```sh
+cargo xtask bench --page docs/benchmarks.md     # everything on this page; takes about an hour
+cargo xtask bench unchanged main.go             # single cases, as a table on the terminal
+cargo xtask bench mounts-500MB mounts-2GB       # saving and restoring cache mounts
+cargo xtask bench edits                         # forecasts against builds
+```
+
+`with saves` includes the time to save layers and cache mounts, which comes after the image is
+ready. A row is `over` if the ratio exceeds its limit. The reasons for the known ones are below the
+tables.
+";
+
+/// The end of the page.
+const TAIL: &str = "
+## What the rows compare
+
+- **cold**: the first build of the base image in the same run, without layers and with empty mounts.
+- **plain bake**, **docker buildx bake**: the same build without xtask, on the same builder.
+- **plain buildx**: the way of the guides. One machine exports its cache with
+  `--cache-to type=local,mode=max`, another one imports that directory with `--cache-from`. No cache
+  mount is in it.
+- **copying through a container**: the usual way to move a cache mount in CI. A build copies the
+  mount into an image, `docker create` and `docker cp` read it, and a build on the other machine
+  copies it back.
+- **`tar | zstd`**: packing the same files inside of a container, as the lower bound of a save.
+
+## Known limits
+
+- `unchanged` is about 0.2 s slower than plain bake: cargo's own check, the question for the base
+  image, and the record of the build.
+- Saving a mount of which 1 % changed takes at least one call of BuildKit, about 0.3 s.
+- The first change of a compiled-in extension compiles PHP again. A later one finds its objects in
+  ccache.
+";
+
+/// Where and when a run was made.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Setting {
+    pub(crate) date: String,
+    pub(crate) system: String,
+    pub(crate) processors: usize,
+    pub(crate) memory_gb: u64,
+    pub(crate) docker: String,
+    pub(crate) buildx: String,
+}
+
+impl Setting {
+    /// Reads this machine.
+    pub(crate) fn read(session: &Session) -> Self {
+        let unknown = || "unknown".to_owned();
+        let info = facts::info(session);
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let kib = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let kib = kib.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        let buildx = info.as_ref().and_then(|info| Some(info.plugin("buildx")?.version.clone()));
+        Self {
+            date: session.host.now.to_string().chars().take(10).collect(),
+            system: name.map_or_else(unknown, |name| name.trim_matches('"').to_owned()),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_gb: kib.unwrap_or_default() * 1024 / 1_000_000_000,
+            docker: info.map_or_else(unknown, |info| info.server_version),
+            buildx: buildx.unwrap_or_else(unknown),
+        }
+    }
+}
+
+/// The groups of the page: a title, and how the names of their rows start.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Another machine", &["away-"]),
+    ("Cache mounts", &["mounts-"]),
+    ("Forecasts", &["edits", "forecast"]),
+    ("Size", &["20000-files", "fifty"]),
+    ("Rebuilds", &[""]),
+];
+
+/// What the cases are, for readers. The key is the start of a row's name.
+const TITLES: &[(&str, &str)] = &[
+    ("away-unchanged", "nothing changed"),
+    ("away-main.go", "a line of Go"),
+    ("away-built-in", "a compiled-in extension"),
+    ("unchanged", "nothing changed"),
+    ("main.go", "a line of Go"),
+    ("extension", "one more extension"),
+    ("built-in", "a compiled-in extension"),
+    ("comment", "a comment in a Dockerfile"),
+    ("Caddyfile", "the Caddyfile"),
+    ("page", "a page"),
+    ("mounts-500MB", "500 MB:"),
+    ("mounts-2GB", "2 GB:"),
+    ("edits", "thirty edits:"),
+    ("forecast", "random edits:"),
+    ("20000-files", "a context of 20000 files:"),
+    ("fifty", "fifty images in a third of their room:"),
+];
+
+fn group_of(name: &str) -> &'static str {
+    let is_in = |starts: &&[&str]| starts.iter().any(|start| name.starts_with(start));
+    GROUPS.iter().find(|(_, starts)| is_in(starts)).map_or("Rebuilds", |(title, _)| title)
+}
+
+fn title_of(name: &str) -> String {
+    let found = TITLES.iter().find_map(|(start, title)| Some((title, name.strip_prefix(start)?)));
+    match found {
+        Some((title, rest)) if rest.trim().is_empty() => title.trim_end_matches(':').to_owned(),
+        Some((title, rest)) => format!("{title} {}", rest.trim()),
+        None => name.to_owned(),
+    }
+}
+
+fn line(row: &Row) -> String {
+    let limit = match (row.limit.is_finite(), row.allowance) {
+        (false, _) => "none".to_owned(),
+        (true, None) => format!("{:.2}", row.limit),
+        (true, Some(Allowance::Or(seconds))) => format!("{:.2}, or {seconds} s more", row.limit),
+        (true, Some(Allowance::Plus(seconds))) => format!("{:.2}, and {seconds} s more", row.limit),
+    };
+    let over = if row.within { "" } else { " (over)" };
+    let saves = if row.with_save > row.seconds { row.unit.show(row.with_save) } else { String::new() };
+    let cells = [
+        title_of(&row.name),
+        row.unit.show(row.seconds),
+        saves,
+        row.against.replace('|', "\\|"),
+        row.unit.show(row.reference),
+        format!("{:.3}", row.ratio),
+        limit + over,
+    ];
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// The whole page.
+fn page(setting: &Setting, rows: &[Row]) -> String {
+    let mut text = HEAD.to_owned();
+    let Setting { date, system, processors, memory_gb, docker, buildx } = setting;
+    let _ = write!(
+        text,
+        "\n## The machine\n\n| date | system | processors | memory | Docker | buildx |\n|---|---|---|---|---|---|\n\
+         | {date} | {system} | {processors} | {memory_gb} GB | {docker} | {buildx} |\n"
+    );
+    let order = ["Rebuilds", "Another machine", "Cache mounts", "Forecasts", "Size"];
+    for group in order {
+        let rows: Vec<&Row> = rows.iter().filter(|row| group_of(&row.name) == group).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let _ = write!(
+            text,
+            "\n## {group}\n\n| case | durango-builder | with saves | compared with | its figure | ratio | limit |\n\
+             |---|---|---|---|---|---|---|\n"
+        );
+        rows.iter().for_each(|row| text.push_str(&line(row)));
+    }
+    text + TAIL
+}
+
+/// Writes the page.
+pub(crate) fn write(file: &Path, setting: &Setting, rows: &[Row]) -> Result<()> {
+    fs::write(file, page(setting, rows)).with_context(|| format!("failed to write `{}`", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::CASES;
+    use crate::bench::row::Unit;
+
+    #[test]
+    fn a_page_has_the_machine_and_each_row_in_its_group() {
+        let setting = Setting {
+            date: "2026-11-26".into(),
+            system: "Debian GNU/Linux 13".into(),
+            processors: 2,
+            memory_gb: 24,
+            docker: "26.1.5".into(),
+            buildx: "0.13.1".into(),
+        };
+        let rows = [
+            Row { with_save: 15.0, ..Row::ratio("main.go", "cold", 12.0, 450.0, 0.04) },
+            Row::ratio("unchanged", "docker buildx bake", 0.7, 0.4, 1.3).allow(Allowance::Or(0.15)),
+            Row::ratio("away-main.go", "plain buildx", 41.0, 145.0, f64::INFINITY),
+            Row::ratio("mounts-500MB memory", "100 MB", 15.0, 100.0, 1.0).unit(Unit::Megabytes),
+        ];
+        let page = page(&setting, &rows);
+        for expected in [
+            "| 2026-11-26 | Debian GNU/Linux 13 | 2 | 24 GB | 26.1.5 | 0.13.1 |\n",
+            "## Rebuilds\n\n| case |",
+            "| a line of Go | 12 s | 15 s | cold | 7 min 30 s | 0.027 | 0.04 |\n",
+            "| nothing changed | 0.7 s |  | docker buildx bake | 0.4 s | 1.750 | 1.30, or 0.15 s more (over) |\n",
+            "## Another machine\n\n| case |",
+            "| a line of Go | 41 s |  | plain buildx | 2 min 25 s | 0.283 | none |\n",
+            "| 500 MB: memory | 15.0 MB |  | 100 MB | 100.0 MB | 0.150 | 1.00 |\n",
+        ] {
+            assert!(page.contains(expected), "{expected}\n{page}");
+        }
+        assert!(!page.contains("## Forecasts"), "a group without rows has no table");
+        let committed = include_str!("../../../docs/benchmarks.md");
+        assert!(committed.starts_with(HEAD) && committed.ends_with(TAIL), "write it with `bench --page`");
+    }
+
+    #[test]
+    fn every_case_has_a_title() {
+        for case in CASES {
+            assert_ne!(title_of(case.name), case.name, "add a title for `{}`", case.name);
+        }
+    }
+}
