@@ -141,5 +141,5 @@ fn a_workspace_without_a_declaration_gets_a_hint() {
     let project = Project::new(&[("Cargo.lock", ""), ("deploy/web.yaml", "")]);
     let run = project.run(&["build", "web"]);
     run.fails(2, &["failed to find a Compose or bake file in", "name one with --file"]);
-    project.run(&["build", "web", "--file", "deploy/none.yaml"]).fails(2, &["there is no file"]);
+    project.run(&["build", "web", "--file", "deploy/none.yaml"]).fails(2, &["none.yaml` not found"]);
 }

@@ -104,6 +104,11 @@ impl Terminal {
         self.capture(&[])
     }
 
+    /// Returns the screen with its colors, as escape sequences.
+    pub fn colored(&self) -> Vec<String> {
+        self.capture(&["-e"])
+    }
+
     /// Returns the screen with all lines that scrolled away.
     pub fn all(&self) -> Vec<String> {
         self.capture(&["-S", "-"])

@@ -2,6 +2,8 @@
 //! the architecture names exist, and each decision has its four parts.
 
 mod lines;
+mod messages;
+mod pictures;
 
 use std::fs;
 use std::path::{Path, PathBuf};
