@@ -74,6 +74,11 @@ impl BakeOutcome {
             "failed to do request",
             "failed to copy",
             "from remote",
+            // What came is not what its digest promised, or is too short.
+            "failed commit on ref",
+            "failed size validation",
+            "failed to read expected number of bytes",
+            "unexpected EOF",
         ];
         let is_fetch = |message: &str| words.iter().any(|word| message.contains(word));
         !self.success
@@ -119,6 +124,8 @@ mod tests {
         let fetch = "failed to copy: httpReadSeeker: failed open: could not fetch content descriptor x from remote: not found";
         assert!(ended("exporting to image", fetch).is_missing_registry_blob());
         assert!(ended("[2/2] COPY a /", fetch).is_missing_registry_blob());
+        let lie = "failed to compute cache key: failed commit on ref \"layer-sha256:dc\": commit failed: unexpected commit digest";
+        assert!(ended("[2/2] COPY --from=build /out /", lie).is_missing_registry_blob());
         assert!(
             !ended("[2/2] RUN x", "process \"x; failed to do request\" did not complete: exit code: 1")
                 .is_missing_registry_blob()
