@@ -35,7 +35,7 @@ impl Parsed {
         Self { values, ..Self::default() }
     }
 
-    /// The value of an option that may be given once.
+    /// Returns the value of an option that may be given once.
     pub fn one(&self, name: &str) -> Result<Option<String>> {
         let mut values = self.many(name);
         match values.len() {

@@ -25,7 +25,7 @@ pub struct Host {
     pub cwd: PathBuf,
     /// The running program.
     pub exe: Option<PathBuf>,
-    /// When the run started.
+    /// The start time of the run.
     pub now: Timestamp,
     /// Whether stdout is a terminal.
     pub stdout_is_terminal: bool,

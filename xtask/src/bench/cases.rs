@@ -1,72 +1,67 @@
-//! What is measured, and what it may cost: the promise of this project, a line each.
+//! The cases and their limits: the promise of this project, one line each.
 
 /// The base image.
 pub(super) const BASE: &str = "frankenphp-base-builder";
-/// The image that is served.
+/// The image that serves the application.
 pub(super) const RUNTIME: &str = "frankenphp";
 
-/// One thing that is measured.
+/// One case of the benchmark.
 pub(crate) struct Case {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What is done.
     pub kind: Kind,
-    /// At most this ratio.
+    /// The maximum ratio.
     pub limit: f64,
 }
 
-/// What a case does.
+/// The work of a case.
 pub(crate) enum Kind {
-    /// A rebuild here after an edit of the copy, as a part of the cold build.
-    Edit {
-        /// What is built.
-        target: &'static str,
-        /// What is edited before.
-        edit: Edit,
-    },
-    /// A build on a second machine, which has nothing but a bundle.
+    /// A rebuild on this machine after an edit of the copy, compared with the cold build.
+    Edit { target: &'static str, edit: Edit },
+    /// A build on a second machine that only has a bundle.
     Away(Away),
-    /// A cache mount of that many megabytes taken out and put back, as a multiple of `tar | zstd`.
+    /// A cache mount of this many megabytes, saved and restored, compared with `tar | zstd`.
     Mounts(u64),
-    /// So many builds of small images, each after an edit, under a budget of a third of what they
-    /// would fill: the largest size that the store had, as a part of the budget.
+    /// This many builds of small images, each after an edit, with a budget of a third of their
+    /// results: the maximum size of the store, compared with the budget.
     Many(usize),
-    /// A context of so many files: what planning and recording take.
+    /// A context of this many files: the time of planning and recording.
     Large(usize),
     /// An unchanged build with so many ignored files, as a multiple of the same without them.
     Ignored(usize),
-    /// Thirty edits of a project: what was foreseen against what came.
+    /// Thirty edits of a project: the forecast compared with the build.
     Edits,
-    /// Random edits of random projects: what was forecast against what BuildKit did.
+    /// Random edits of random projects: the forecast compared with BuildKit.
     Forecast,
 }
 
 /// An edit of the copy.
 #[derive(Clone, Copy)]
 pub(crate) enum Edit {
-    /// Nothing; compared with plain bake in place of the cold build.
+    /// No edit; compared with plain bake instead of the cold build.
     None,
-    /// Text added to the end of a file of the copy.
+    /// Text appended to a file of the copy.
     Append(&'static str, &'static str),
     /// An argument of the command line.
     Arg(&'static str),
 }
 
-/// What is done on the second machine, in this order.
+/// The builds on the second machine, in this order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Away {
-    /// From the bundle to the image, nothing changed: part of cold.
+    /// From the bundle to the image without a change, compared with the cold build.
     Unchanged,
-    /// A line of Go, mounts put back included: part of cold, and compared with plain buildx and its
-    /// local cache.
+    /// A line of Go, including restored mounts: compared with the cold build, and with plain buildx
+    /// and its local cache.
     Go,
-    /// PHP built again with another built-in extension: compared with the same at home.
+    /// PHP built again with another built-in extension, compared with the same on the first
+    /// machine.
     BuiltIn,
 }
 
 /// The line of Go.
 pub(super) const GO: Edit = Edit::Append("builder/frankenphp/main.go", "\nvar _ = \"bench\"\n");
-/// Another set of the extensions that are compiled in: PHP is built again.
+/// Another set of built-in extensions, so that PHP is built again.
 pub(super) const BUILT_IN: Edit = Edit::Arg("PHP_EXTENSIONS=-tokenizer");
 
 const fn edit(name: &'static str, target: &'static str, edit: Edit, limit: f64) -> Case {

@@ -1,5 +1,5 @@
-//! A copy of the images with names of its own, and the builds of it: by xtask and by plain buildx,
-//! on any engine.
+//! A copy of the images with separate names, and its builds with xtask and with plain buildx, on
+//! any engine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,24 +13,24 @@ use super::cases::{BASE, Edit};
 use crate::layout::Layout;
 use crate::process::signals;
 
-/// A machine: an engine and the store beside it.
+/// A machine: an engine and its store.
 pub(super) struct Home {
-    /// DOCKER_HOST; the user's own engine where there is none.
+    /// DOCKER_HOST; `None` for the user's own engine.
     pub docker: Option<String>,
-    /// Its store.
     pub store: PathBuf,
 }
 
-/// How long a build took, in seconds.
+/// The time of a build in seconds.
 #[derive(Clone, Copy)]
 pub(super) struct Time {
-    /// To the image.
+    /// Until the image exists.
     pub build: f64,
     /// With its saves.
     pub total: f64,
 }
 
-/// The copy; its images go with it, its cache mounts stay until the builder's own limit takes them.
+/// The copy. Its images are removed on drop. Its cache mounts stay until the builder's own limit
+/// removes them.
 pub(super) struct Copy {
     root: PathBuf,
     dir: tempfile::TempDir,
@@ -38,7 +38,7 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    /// Copies what is built from; cache mounts and images of the copy have names of their own.
+    /// Copies the sources of the images. Cache mounts and images of the copy have separate names.
     pub(super) fn new(root: &Path) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("durango-bench-").tempdir()?;
         for room in Layout::image_rooms() {
@@ -59,17 +59,17 @@ impl Copy {
         Ok(Self { root: root.to_path_buf(), dir, id })
     }
 
-    /// A file of the copy's folder.
+    /// Returns a file of the copy's directory.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Its declaration.
+    /// Returns its declaration.
     pub(super) fn compose(&self) -> PathBuf {
         self.path("builder/compose.yaml")
     }
 
-    /// Makes an edit; gives what the command line needs for it.
+    /// Makes an edit and returns its command-line arguments.
     pub(super) fn edit(&self, edit: Edit) -> Result<Vec<&'static str>> {
         match edit {
             Edit::Append(file, text) => {
@@ -83,7 +83,7 @@ impl Copy {
         }
     }
 
-    /// Builds after an edit, which is taken back whatever came of it.
+    /// Builds after an edit, which is reverted in any case.
     pub(super) fn edited<T>(&self, edit: Edit, build: impl FnOnce(&[&str]) -> Result<T>) -> Result<T> {
         let args = self.edit(edit)?;
         let built = build(&args);
@@ -91,7 +91,7 @@ impl Copy {
         built
     }
 
-    /// Takes an edit back.
+    /// Reverts an edit.
     fn undo(&self, edit: Edit) -> Result<()> {
         if let Edit::Append(file, text) = edit {
             let path = self.path(file);
@@ -101,7 +101,7 @@ impl Copy {
         Ok(())
     }
 
-    /// A build by `cargo xtask`, as users call it.
+    /// Builds with `cargo xtask`, as users do.
     pub(super) fn xtask(&self, home: &Home, target: &str, args: &[&str]) -> Result<Time> {
         let mut all = vec!["build", target, "--json", "--progress", "quiet"];
         let compose = self.compose().display().to_string();
@@ -118,21 +118,21 @@ impl Copy {
         Ok(Time { build: total - saving, total })
     }
 
-    /// `cargo xtask` with these arguments on that machine.
+    /// Returns `cargo xtask` with these arguments on that machine.
     pub(super) fn command(&self, home: &Home, args: &[&str]) -> Result<Vec<u8>> {
         let mut command = Command::new("cargo");
         command.arg("xtask").args(args).arg("--cache-dir").arg(&home.store).current_dir(&self.root);
         run(on(home, command))
     }
 
-    /// The rights that the copy's declaration needs: it is no longer the project's own.
+    /// Returns the rights that the copy's declaration needs, because it is not the project's own.
     fn rights(&self) -> Vec<String> {
         let bundle = std::env::var("SSL_CERT_FILE").ok();
         let all = [Some(self.dir.path().display().to_string()), bundle];
         all.into_iter().flatten().map(|path| format!("fs.read={path}")).collect()
     }
 
-    /// The base image that xtask chose for the copy.
+    /// Returns the base image that xtask chose for the copy.
     pub(super) fn base_image(&self, home: &Home) -> Result<String> {
         let compose = self.compose().display().to_string();
         let mut args = vec!["plan", BASE, "--file", &compose];
@@ -144,7 +144,7 @@ impl Copy {
         Ok(found.context("the plan names no base image")?.to_owned())
     }
 
-    /// The same without us, and without attestations, which xtask leaves out too; seconds.
+    /// Builds without xtask, and without attestations, which xtask leaves out too. Returns seconds.
     pub(super) fn bake(&self, home: &Home, base: &str, sets: &[&str]) -> Result<f64> {
         let mut command = Command::new("docker");
         command.args(["buildx", "bake", "--progress", "quiet", "-f"]).arg(self.compose()).arg(BASE);
@@ -174,10 +174,10 @@ pub(super) fn on(home: &Home, mut command: Command) -> Command {
     command
 }
 
-/// Runs a command to its end and gives its stdout.
+/// Runs a command to its end and returns its stdout.
 pub(super) fn run(mut command: Command) -> Result<Vec<u8>> {
     signals::check()?;
-    // What a benchmark builds is nothing for the summary of a CI's job.
+    // Builds of a benchmark don't belong in the summary of a CI job.
     command.env_remove("GITHUB_STEP_SUMMARY");
     let output = command.stdin(Stdio::null()).output().context("failed to start a build")?;
     if !output.status.success() {
@@ -186,8 +186,7 @@ pub(super) fn run(mut command: Command) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// Runs a command of ours to its end and gives the JSON that it prints, also where a build of it
-/// failed.
+/// Runs an xtask command to its end and returns its JSON, even of a failed build.
 pub(super) fn run_for_json(mut command: Command) -> Result<serde_json::Value> {
     signals::check()?;
     command.env_remove("GITHUB_STEP_SUMMARY");
@@ -197,7 +196,7 @@ pub(super) fn run_for_json(mut command: Command) -> Result<serde_json::Value> {
     })
 }
 
-/// Runs a command to its end and gives the peak memory of its own process, in MB.
+/// Runs a command to its end and returns the peak memory of its own process in MB.
 pub(super) fn peak_memory(mut command: Command) -> Result<f64> {
     command.env_remove("GITHUB_STEP_SUMMARY");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
@@ -219,7 +218,7 @@ pub(super) fn peak_memory(mut command: Command) -> Result<f64> {
     Ok(peak as f64 / 1024.0)
 }
 
-/// Copies a folder; links stay links (`builder/builder` is one to its own folder).
+/// Copies a directory and keeps links (`builder/builder` is a link to its own directory).
 fn copy(from: &Path, to: &Path) -> Result<()> {
     for entry in WalkDir::new(from) {
         let entry = entry?;

@@ -1,5 +1,5 @@
-//! Many builds of small images with an edit before each, under a budget of a third of what they
-//! would fill: the size of the store after each, and the largest that was seen at any time.
+//! Many builds of small images with an edit before each, with a budget of a third of their results:
+//! the size of the store after each, and the maximum at any time.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -21,12 +21,12 @@ use super::{Bench, Row};
 use crate::process::stdio::errln;
 use crate::text::size::show;
 
-/// Services that take turns: so many that three generations of each are more than the budget.
+/// The number of services, which take turns: three generations of each exceed the budget.
 const IMAGES: usize = 10;
-/// Bytes that each build adds, which no compression makes smaller.
+/// The incompressible bytes that each build adds.
 const NOISE: u64 = 4 << 20;
 
-/// A project of small images with a store of its own.
+/// A project of small images with its own store.
 struct Project {
     dir: tempfile::TempDir,
     name: String,
@@ -34,7 +34,7 @@ struct Project {
 }
 
 impl Bench {
-    /// Builds, and tells the size after each.
+    /// Builds, and prints the size after each.
     pub(super) fn many(&self, case: &Case) -> Result<Vec<Row>> {
         let Kind::Many(builds) = case.kind else { return Ok(Vec::new()) };
         let project = Project::new(builds)?;
@@ -85,7 +85,7 @@ impl Project {
         self.dir.path().join("store")
     }
 
-    /// An edit of one image's Dockerfile and of the file it copies, and its build.
+    /// Edits one image's Dockerfile and the file that it copies, and builds it.
     fn step(&self, build: usize) -> Result<()> {
         let image = build % IMAGES;
         let noise = File::open("/dev/urandom").context("failed to open `/dev/urandom`")?;
@@ -98,7 +98,7 @@ impl Project {
         let output = self.xtask(&["build", &target, "--json", "--progress", "quiet", "--file", &compose])?;
         let report: Value = serde_json::from_slice(&output).context("failed to read the build's JSON")?;
         let saved = report["cache"]["saved"].as_str();
-        // A store that takes nothing more stays small, too.
+        // A store that saves nothing any more stays small, too.
         let saved =
             saved.with_context(|| format!("build {} was not saved: {}", build + 1, report["warnings"]))?;
         errln!("  {:>2} {target}: {:>8}, saved {saved}", build + 1, show(size(&self.store())));
@@ -113,15 +113,15 @@ impl Project {
     }
 }
 
-/// What a folder takes, a file with several names once; counted here in its own way, so that a
-/// wrong count shows.
+/// Returns the size of a directory and counts a hard-linked file once. Independent of the store's
+/// own code, so that a wrong count shows.
 pub(super) fn size(dir: &Path) -> u64 {
     let files = WalkDir::new(dir).into_iter().flatten().filter_map(|entry| entry.metadata().ok());
     let files = files.filter(fs::Metadata::is_file).map(|meta| (meta.ino(), meta.len()));
     files.collect::<BTreeMap<_, _>>().values().sum()
 }
 
-/// The images go with their project.
+/// Removes the images of the project.
 impl Drop for Project {
     fn drop(&mut self) {
         let mut command = Command::new("docker");

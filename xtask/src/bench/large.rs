@@ -1,5 +1,5 @@
-//! A context of many files: what `plan` takes the first time and later, and what telling and
-//! recording add to a build of it.
+//! A context of many files: the time of `plan` at first and later, and the additional time of a
+//! build for reasons and the record.
 
 use std::fs;
 use std::process::Command;
@@ -14,9 +14,9 @@ use super::{Bench, Row};
 use crate::process::stdio::errln;
 
 const DOCKERFILE: &str = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY src /src\nRUN ls /src | wc -l >/count\n";
-/// Files of one folder.
+/// The number of files in one directory.
 const PER_DIRECTORY: usize = 100;
-/// How often what is warm is timed; the shortest counts.
+/// The number of measurements of warm runs. The shortest counts.
 const TIMES: usize = 5;
 
 struct Project {
@@ -25,7 +25,7 @@ struct Project {
 }
 
 impl Bench {
-    /// Three rows.
+    /// Returns three rows.
     pub(super) fn large(&self, case: &Case) -> Result<Vec<Row>> {
         let Kind::Large(files) = case.kind else { return Ok(Vec::new()) };
         errln!("{}", case.name);
@@ -76,7 +76,7 @@ impl Project {
             .context("failed to read the build's JSON")
     }
 
-    /// Seconds, and what was printed.
+    /// Returns the seconds and the output.
     fn xtask(&self, word: &str, args: &[&str]) -> Result<(f64, Vec<u8>)> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([word, "app", "--file"]).arg(self.dir.path().join("compose.yaml")).args(args);

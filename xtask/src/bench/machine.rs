@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use crate::engine::legs::Programs;
 use crate::process::signals;
 
-/// Names the daemon that makes the bridges: a daemon that was started here sets up no masquerading,
-/// so that a bridge made by it leads nowhere.
+/// The variable with the daemon that creates the bridges: a daemon that was started here sets up no
+/// masquerading, so a bridge created by it has no connection.
 pub const BRIDGE_HOST: &str = "DURANGO_TEST_BRIDGE_HOST";
 
 /// A `daemon.json` that keeps images in containerd, as `--provision` sets it up, and everything in
@@ -20,7 +20,7 @@ pub const BRIDGE_HOST: &str = "DURANGO_TEST_BRIDGE_HOST";
 pub const CONTAINERD_STORE: &str =
     r#"{"features": {"containerd-snapshotter": true}, "builder": {"gc": {"enabled": false}}}"#;
 
-/// A daemon that ends with this value, and its folders with it.
+/// A daemon. It and its directories are removed on drop.
 pub struct SecondDaemon {
     dir: tempfile::TempDir,
     env: Vec<(&'static str, String)>,
@@ -61,7 +61,7 @@ impl SecondDaemon {
         programs: Option<&Programs>,
         prepare: &mut dyn FnMut(&Path) -> Result<()>,
     ) -> Result<Self> {
-        // Short, since a socket's path may have 107 bytes.
+        // Short, because a socket's path may have 107 bytes.
         let dir = tempfile::Builder::new().prefix("dd-").tempdir_in("/tmp")?;
         fs::write(dir.path().join("daemon.json"), config)?;
         let env = programs.map(|programs| environment(programs, dir.path())).transpose()?.unwrap_or_default();
@@ -73,23 +73,23 @@ impl SecondDaemon {
         Ok(daemon)
     }
 
-    /// Its address, for DOCKER_HOST.
+    /// Returns its address for DOCKER_HOST.
     pub fn host(&self) -> String {
         format!("unix://{}", self.path("docker.sock").display())
     }
 
-    /// What leads a command to this daemon and to the programs that it was started with.
+    /// Returns the variables that direct a command to this daemon and to its programs.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let host = ("DOCKER_HOST", self.host());
         self.env.iter().cloned().chain([host, (BRIDGE_HOST, bridge_host())]).collect()
     }
 
-    /// A file of its directory.
+    /// Returns the path of a file in its directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// The client, speaking to this daemon.
+    /// Runs the client against this daemon.
     pub fn docker(&self, args: &[&str]) -> Result<Output> {
         let mut command = Command::new("docker");
         command.args(args).envs(self.env.iter().cloned());
@@ -97,7 +97,7 @@ impl SecondDaemon {
         command.output().context("failed to run `docker`")
     }
 
-    /// Its version and that of the client's buildx, in words.
+    /// Returns its version and that of the client's buildx as text.
     pub fn versions(&self) -> Result<String> {
         let asked = [&["version", "--format", "{{.Server.Version}}"][..], &["buildx", "version"]];
         let [server, buildx] = asked.map(|args| self.docker(args));
@@ -105,7 +105,7 @@ impl SecondDaemon {
         Ok(format!("Docker {}, {}", text(server?), text(buildx?)))
     }
 
-    /// Gives it an image of the first daemon.
+    /// Loads an image of the first daemon.
     pub fn receive(&self, image: &str) -> Result<()> {
         let tar = self.path("image.tar").display().to_string();
         let saved = Command::new("docker").args(["save", "-o", &tar, image]).output()?;
@@ -114,20 +114,20 @@ impl SecondDaemon {
         Ok(fs::remove_file(tar)?)
     }
 
-    /// Ends it as a power cut would, and starts another on the same data.
+    /// Stops it as a power failure would, and starts another one on the same data.
     pub fn crash_and_restart(&mut self) -> Result<()> {
         self.crash()?;
         self.restart()
     }
 
-    /// Ends it as a power cut would.
+    /// Stops it as a power failure would.
     pub(crate) fn crash(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(fs::remove_file(self.path("docker.pid"))?)
     }
 
-    /// Starts another on the data of one that has ended.
+    /// Starts another one on the data of a stopped one.
     pub(crate) fn restart(&mut self) -> Result<()> {
         self.child = spawn(self.dir.path(), &self.env, self.bridge.as_deref())?;
         self.wait()
@@ -191,8 +191,8 @@ fn succeeded(output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// A bridge that no other daemon has, made by the first daemon: a bare machine has no `ip` to make
-/// one with.
+/// Creates a bridge that no other daemon has, with the first daemon: a minimal machine has no `ip`
+/// to create one.
 fn make_bridge() -> Result<String> {
     let first = std::process::id() % 200;
     for number in (first..255).chain(1..first) {
@@ -206,7 +206,7 @@ fn make_bridge() -> Result<String> {
     bail!("the first daemon makes no bridge")
 }
 
-/// The address of the daemon that makes bridges.
+/// Returns the address of the daemon that creates bridges.
 fn bridge_host() -> String {
     let named = [BRIDGE_HOST, "DOCKER_HOST"].into_iter().find_map(|name| std::env::var(name).ok());
     named.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
@@ -231,14 +231,14 @@ fn spawn(dir: &Path, env: &[(&'static str, String)], bridge: Option<&str>) -> Re
     command.args(["--host", &format!("unix://{}", file("docker.sock"))]);
     // In a namespace of its own, the daemon makes the default bridge.
     command.args(bridge.iter().flat_map(|bridge| ["--bridge", bridge]));
-    // The first daemon masquerades what its bridge carries; a second one setting up rules would
-    // wipe the first one's.
+    // The first daemon masquerades the traffic of its bridge. Rules of a second one would remove
+    // the first one's.
     command.args(["--iptables=false", "--ip6tables=false"]);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().context("failed to start `dockerd`")
 }
 
-/// What a daemon that was killed left mounted, deepest first.
+/// Unmounts what a killed daemon left mounted, deepest first.
 fn unmount_below(dir: &Path) {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let below =

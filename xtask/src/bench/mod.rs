@@ -1,6 +1,6 @@
-//! The benchmark: builds a copy of the images cold, with cache mounts of its own, edits the copy
-//! and builds again, here and on a second machine. Nothing of the user's is edited, and no number
-//! is kept: all ratios are of one run on one machine.
+//! The benchmark: builds a copy of the images cold, with separate cache mounts, edits the copy and
+//! builds again, on this machine and on a second one. Nothing of the user's is edited, and no
+//! figure is stored: all ratios are of one run on one machine.
 
 mod cases;
 pub(crate) mod chaos;
@@ -31,7 +31,7 @@ use copy::{Copy, Home};
 pub(crate) use forecast::ForecastOptions;
 pub(crate) use row::{Row, table};
 
-/// The benchmark with a copy of the images; both are thrown away at the end.
+/// The benchmark with a copy of the images. Both are removed at the end.
 pub(crate) struct Bench {
     copy: Copy,
     /// The machine that the benchmark runs on.
@@ -39,7 +39,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Copies what is built from.
+    /// Copies the sources of the images.
     pub(crate) fn new(session: &Session) -> Result<Self> {
         let copy = Copy::new(&session.layout.root)?;
         let here = Home { docker: None, store: copy.path("store") };

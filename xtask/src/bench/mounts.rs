@@ -1,5 +1,5 @@
-//! One cache mount of a known size, taken out and put back, beside `tar | zstd -3 -T0` of the same
-//! files in a container.
+//! One cache mount of a known size, saved and restored, compared with `tar | zstd -3 -T0` of the
+//! same files in a container.
 
 use std::fs;
 use std::path::Path;
@@ -16,9 +16,9 @@ use super::row::{Unit, median};
 use super::{Bench, Row};
 use crate::process::stdio::errln;
 
-/// Files as Go's build cache has them: 64 KB each, half of it hard to compress. FILL writes one in
-/// a hundred of them anew. A mount's id is no part of what a step is made of; the command has it as
-/// well, or another run's result would do.
+/// Files like those of Go's build cache: 64 KB each, half of it hard to compress. FILL rewrites one
+/// in a hundred of them. A mount's id is not part of a step's key, so the command has it as well;
+/// otherwise another run's result would match.
 const DOCKERFILE: &str = r#"ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 RUN command -v zstd || (apt-get update && apt-get install -y --no-install-recommends zstd)
@@ -52,14 +52,15 @@ struct Project<'a> {
 }
 
 impl Bench {
-    /// Out, in, the second save, the save of nothing, and xtask's memory.
+    /// Measures a save, a restore, a second save, an unchanged save, and xtask's memory.
     pub(super) fn mounts(&self, case: &Case) -> Result<Vec<Row>> {
         let Kind::Mounts(megabytes) = case.kind else { return Ok(Vec::new()) };
         errln!("{}", case.name);
-        // The first save on a builder installs what packs, as the reference's first RUN does.
+        // The first save on a builder prepares the tools, as the reference's first RUN does.
         let small = Project::new(self, 1)?;
         small.build(&Home { docker: None, store: small.dir.path().join("store") }, &["FILL=first"])?;
-        // How a disk writes varies more than all the rest; what is large takes long enough to tell.
+        // The speed of disk writes varies most. A large mount takes long enough for one
+        // measurement.
         let rounds = if megabytes < 1000 { 3 } else { 1 };
         let rounds = (0..rounds).map(|_| self.round(megabytes)).collect::<Result<Vec<Figures>>>()?;
         let of = |figure: fn(&Figures) -> f64| median(rounds.iter().map(figure).collect());
@@ -79,7 +80,7 @@ impl Bench {
         ])
     }
 
-    /// All of it once, with a mount of its own.
+    /// Measures everything once, with a separate mount.
     fn round(&self, megabytes: u64) -> Result<Figures> {
         let project = Project::new(self, megabytes)?;
         let here = Home { docker: None, store: project.dir.path().join("store") };
@@ -112,7 +113,7 @@ impl Bench {
     }
 }
 
-/// What one round took, in seconds, and xtask's memory in MB.
+/// The times of one round in seconds, and xtask's memory in MB.
 struct Figures {
     reference: f64,
     out: f64,
@@ -156,7 +157,7 @@ impl<'a> Project<'a> {
         args.into_iter().chain(build_args.flat_map(|arg| ["--build-arg", arg])).map(str::to_owned).collect()
     }
 
-    /// What was written before is on the disk by then: it is not what is measured.
+    /// Waits until earlier writes are on the disk, because they are not part of the measurement.
     fn build(&self, home: &Home, build_args: &[&str]) -> Result<Value> {
         run(Command::new("sync"))?;
         let args = self.args(build_args);
@@ -165,7 +166,7 @@ impl<'a> Project<'a> {
             .context("failed to read the build's JSON")
     }
 
-    /// Of xtask itself, in MB, while it takes all of it out once more.
+    /// Returns the memory of xtask itself in MB during another full save.
     fn peak(&self, home: &Home) -> Result<f64> {
         let fresh = Home { docker: None, store: self.dir.path().join("fresh-store") };
         let mut command = Command::new(std::env::current_exe()?);
@@ -174,7 +175,7 @@ impl<'a> Project<'a> {
     }
 }
 
-/// The project's image goes with it; its mount stays until the builder's own limit takes it.
+/// Removes the project's image. Its mount stays until the builder's own limit removes it.
 impl Drop for Project<'_> {
     fn drop(&mut self) {
         let id = self.id();

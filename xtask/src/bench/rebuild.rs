@@ -1,5 +1,4 @@
-//! Rebuilds here: an edit, and what building again costs as a part of the cold build of the same
-//! run.
+//! Rebuilds on this machine: the time after an edit, compared with the cold build of the same run.
 
 use anyhow::Result;
 
@@ -8,7 +7,7 @@ use super::row::{Allowance, median, said};
 use super::{Bench, Row};
 use crate::process::stdio::errln;
 
-/// How often the runs that take under a second are repeated; the median counts.
+/// The number of repetitions of runs under a second. The median counts.
 const REPEATS: usize = 7;
 
 impl Bench {
@@ -37,7 +36,7 @@ impl Bench {
         Ok(Row { with_save: time.total, ..row })
     }
 
-    /// Alternately, so that a noisy neighbour hits both.
+    /// Alternately, so that other load affects both.
     fn unchanged(&self, case: &Case, target: &str) -> Result<Row> {
         let base = self.copy.base_image(&self.here)?;
         self.copy.bake(&self.here, &base, &[])?;

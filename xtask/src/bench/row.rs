@@ -119,7 +119,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text
 }
 
-/// Says rows as soon as they are there: a run takes half an hour, and may be ended.
+/// Prints rows as soon as they are known: a run takes half an hour, and may be ended.
 pub(super) fn said(rows: Vec<Row>) -> Vec<Row> {
     rows.iter().for_each(|row| errln!("  {}", row.line()));
     rows

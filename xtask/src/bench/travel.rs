@@ -1,6 +1,5 @@
-//! Another machine: a second engine with a store of its own, which gets a bundle. Beside it a third
-//! one, which does what guides tell: plain buildx with
-//! `--cache-to/--cache-from type=local,mode=max`.
+//! Another machine: a second engine with its own store, which gets a bundle. A third one follows
+//! the usual guides: plain buildx with `--cache-to/--cache-from type=local,mode=max`.
 
 use std::time::Instant;
 
@@ -16,7 +15,7 @@ use crate::process::stdio::errln;
 use crate::text::size::show;
 
 impl Bench {
-    /// The cases on another machine, in their order: each finds what the one before left there.
+    /// Runs the cases on another machine in order. Each finds the results of the one before.
     pub(super) fn travel(&self, cases: &[&'static Case], cold: f64) -> Result<Vec<Row>> {
         let of =
             |away: Away| cases.iter().copied().find(|case| matches!(case.kind, Kind::Away(a) if a == away));
@@ -57,12 +56,12 @@ impl Bench {
         Ok(rows)
     }
 
-    /// The base image after an edit, which is taken back.
+    /// Builds the base image after an edit, which is reverted.
     fn edited(&self, home: &Home, edit: Edit) -> Result<Time> {
         self.copy.edited(edit, |args| self.copy.xtask(home, BASE, args))
     }
 
-    /// What guides give: plain buildx's own directory, and a third machine.
+    /// Sets up a third machine with plain buildx's own directory.
     fn plain(&self) -> Result<Plain<'_>> {
         let dir = self.scratch("plain").display().to_string();
         let base = self.copy.base_image(&self.here)?;
@@ -73,7 +72,7 @@ impl Bench {
         let is_fair = size > ours / 2;
         if !is_fair {
             errln!(
-                "that is little beside our {}: the builder was pruned meanwhile, run it again",
+                "that is little compared with our {}: the builder was pruned meanwhile, run it again",
                 show(ours)
             );
         }
@@ -85,20 +84,20 @@ impl Bench {
     }
 }
 
-/// A machine with plain buildx and the directory that was exported elsewhere.
+/// A machine with plain buildx and the directory that the first machine exported.
 struct Plain<'a> {
     bench: &'a Bench,
     home: Home,
     _machine: SecondDaemon,
     base: String,
     import: String,
-    /// Whether the directory has all that it could have. It has not where somebody pruned the
-    /// builder, which then no longer knows what it has built.
+    /// Whether the directory is complete. It is not if the builder was pruned meanwhile, because it
+    /// then no longer knows what it has built.
     is_fair: bool,
 }
 
 impl Plain<'_> {
-    /// The base image after an edit, which is taken back; seconds.
+    /// Builds the base image after an edit, which is reverted. Returns seconds.
     fn build(&self, edit: Edit) -> Result<f64> {
         let copy = &self.bench.copy;
         let arg = match edit {

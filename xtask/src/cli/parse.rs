@@ -15,7 +15,8 @@ pub(super) struct Chosen {
     pub(super) command: &'static Command,
 }
 
-/// Splits a command line into its command and that command's options. Leftover arguments are errors.
+/// Splits a command line into its command and that command's options. Leftover arguments are
+/// errors.
 pub fn command_line(args: Vec<OsString>) -> Result<(&'static Command, Parsed)> {
     let mut args = pico_args::Arguments::from_vec(args);
     let mut parsed = Parsed::default();

@@ -23,7 +23,6 @@ fn number(parsed: &Parsed, name: &str) -> Result<Option<u64>> {
     }
 }
 
-/// Runs `bench`.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let (minutes, seed) = (number(parsed, "--minutes")?, number(parsed, "--seed")?.unwrap_or(1));
     if minutes.is_some() && !parsed.free.iter().any(|name| name == FORECAST) {

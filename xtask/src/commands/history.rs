@@ -16,7 +16,6 @@ use crate::session::Session;
 use crate::store::contents::{Contents, ItemKind};
 use crate::store::entry;
 
-/// Runs `history`.
 pub(crate) fn list(session: &Session, _: &Parsed) -> Result<u8> {
     let builds = read::all(&session.layout);
     let (rows, trends) = (history::rows(&builds), history::trends(&builds));

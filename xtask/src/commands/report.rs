@@ -39,7 +39,6 @@ pub(super) fn formats() -> impl Iterator<Item = &'static str> {
     FORMATS.iter().map(|(word, ..)| *word)
 }
 
-/// Runs `report`.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let output = parsed.one("--output")?.filter(|file| file != "-");
     let format = format(parsed.one("--format")?.as_deref(), session.globals.json, output.as_deref())?;

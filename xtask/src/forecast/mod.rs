@@ -193,8 +193,8 @@ fn umask() -> Cause {
 fn states(known: &ForecastInputs<'_>) -> Vec<PredictedState> {
     let graph = known.graph;
     let mut states = vec![PredictedState::Cached; graph.len()];
-    // A step that nobody can foresee, or that runs in any case, is looked at also below a result
-    // that is there. What stands before comes first in a graph.
+    // A step that no forecast knows, or that always runs, is checked even below an existing result.
+    // Dependencies come first in a graph.
     let mut may_change: Vec<bool> = Vec::with_capacity(graph.len());
     for step in graph {
         let follows = step.needs().any(|needed| may_change[needed]);

@@ -138,7 +138,7 @@ impl<R: BufRead> Decoder<R> {
             if let Ok(chunk) = serde_json::from_str(&self.value) {
                 return Ok(Some((Item::Chunk(chunk), std::mem::take(&mut self.value))));
             }
-            // The end of a value that is none: it is said, not lost.
+            // An invalid value is returned as text, not lost.
             if ends {
                 let text = std::mem::take(&mut self.value);
                 return Ok(Some((Item::Text(text.clone()), text)));

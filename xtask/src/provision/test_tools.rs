@@ -1,6 +1,6 @@
-//! What the tests need besides an engine: Debian's registry, a terminal whose screen can be read, and
-//! the shells that complete `cargo xtask`. They are unpacked below `target/` and not installed: an
-//! installed registry would start as a service of the developer's machine.
+//! What the tests need besides an engine: Debian's registry, a terminal whose screen can be read,
+//! and the shells that complete `cargo xtask`. They are unpacked below `target/` and not installed:
+//! an installed registry would start as a service of the developer's machine.
 
 use std::path::Path;
 

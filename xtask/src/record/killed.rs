@@ -62,7 +62,7 @@ pub(crate) fn report(dir: &Path, id: &str) -> BuildReport {
     }
 }
 
-/// Steps that ended, and the names of those that had begun.
+/// Returns steps that ended, and the names of those that had started.
 pub(crate) fn steps(log: &str, targets: &[String]) -> (Vec<StepReport>, Vec<String>) {
     let mut steps: Vec<StepReport> = Vec::new();
     let mut running: BTreeMap<&str, StepName> = BTreeMap::new();

@@ -106,7 +106,7 @@ impl Changes {
     }
 }
 
-/// A file of text as it is.
+/// The state of a text file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TextFile {
     /// Its path, with links resolved, because a replaced link would be broken.

@@ -79,8 +79,8 @@ fn has_block(text: &str) -> bool {
     text.lines().any(|line| line.starts_with(BEGIN))
 }
 
-/// Adds the block where it is missing, and replaces that of an earlier version. `script` is the file
-/// with the completions of a shell.
+/// Adds the block where it is missing, and replaces that of an earlier version. `script` is the
+/// file with the completions of a shell.
 pub(crate) fn setup(files: &[StartFile], script: &dyn Fn(Shell) -> Option<PathBuf>) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for StartFile { shell, file } in files {
@@ -96,7 +96,7 @@ pub(crate) fn setup(files: &[StartFile], script: &dyn Fn(Shell) -> Option<PathBu
                     continue;
                 }
                 let content = format!("{}{new}{}", &text[..old.start], &text[old.end..]);
-                // The rest is the user's and may hold anything: it is not shown.
+                // The rest is the user's and may contain secrets, so it is not shown.
                 Action::Write { path, content, mode: file.mode, secret: true }
             }
             Err(error) => bail!("failed to set up `{}`: {error}", file.path.display()),
@@ -118,8 +118,8 @@ pub(super) fn check_writable(file: &TextFile) -> Result<()> {
     Ok(())
 }
 
-/// The block with what goes before it. Lines end as shells want them, whatever the rest of the file
-/// does.
+/// Returns the block with the separator before it. Its lines end as shells require, whatever the
+/// rest of the file does.
 fn block(file: &TextFile, lines: &str) -> String {
     let (before, how) = match file.text.as_deref() {
         None => ("", NEW_FILE),
@@ -193,7 +193,7 @@ fn first_block(text: &str) -> Result<Option<Range<usize>>> {
     }
 }
 
-/// Where a line begins that starts with these words.
+/// Returns the start of a line that begins with this text.
 fn line_start(text: &str, words: &str) -> Option<usize> {
     text.match_indices(words).map(|(at, _)| at).find(|at| *at == 0 || text.as_bytes()[at - 1] == b'\n')
 }

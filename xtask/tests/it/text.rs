@@ -1,9 +1,5 @@
 //! The text of the tree: line lengths, retired words, the hosts that it names.
-//!
-//! Files that are not yet rewritten are listed in `text_allowed.txt`. The list only shrinks: a new
-//! file is right from the start.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -51,7 +47,7 @@ const HOSTS: &[&str] = &[
 ];
 
 /// This module names the words.
-const SELF: &[&str] = &["xtask/tests/it/text.rs", "xtask/tests/it/text_allowed.txt"];
+const SELF: &[&str] = &["xtask/tests/it/text.rs"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace")
@@ -151,20 +147,11 @@ fn foreign_hosts(path: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn text_keeps_to_the_style() {
-    let allowed: BTreeSet<&str> = include_str!("text_allowed.txt").lines().collect();
-    let (mut found, mut clean) = (Vec::new(), allowed.clone());
-    for (path, text) in files().iter().filter(|(path, _)| !SELF.contains(&path.as_str())) {
-        let problems = [long_lines(path, text), retired_words(path, text)].concat();
-        if !allowed.contains(path.as_str()) {
-            found.extend(problems);
-        } else if !problems.is_empty() {
-            clean.remove(path.as_str());
-        }
-    }
-    println!("{} files are not yet rewritten", allowed.len() - clean.len());
-    if !clean.is_empty() {
-        println!("rewritten or gone, so take them off text_allowed.txt: {clean:?}");
-    }
+    let files = files();
+    let ours = files.iter().filter(|(path, _)| !SELF.contains(&path.as_str()));
+    let problems =
+        |(path, text): &(String, String)| [long_lines(path, text), retired_words(path, text)].concat();
+    let found: Vec<String> = ours.flat_map(problems).collect();
     assert!(found.is_empty(), "{} places:\n{}", found.len(), found.join("\n"));
 }
 

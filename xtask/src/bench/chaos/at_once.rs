@@ -141,7 +141,7 @@ impl Crowd<'_> {
         let began = Instant::now();
         let importing: u64 = imports(self.store).iter().map(|dir| size(dir)).sum();
         self.largest.fetch_max(size(self.store).saturating_sub(importing), Ordering::Relaxed);
-        // One core is enough for looking.
+        // One core is enough for this.
         std::thread::sleep(began.elapsed().max(Duration::from_millis(20)));
         Ok(())
     }

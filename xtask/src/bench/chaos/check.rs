@@ -29,7 +29,7 @@ struct Entry {
 const NEWEST: usize = 2;
 
 impl Known {
-    /// Reads what a store has. Damage of any kind fails.
+    /// Reads the content of a store. Fails on damage of any kind.
     pub(super) fn read(site: &Site, store: &Path) -> Result<Self> {
         let verified = site.json(store, &["cache", "verify", "--dry-run", "--json"])?;
         let damaged = verified["damaged"].as_array().context("`cache verify` lists no damage")?;
@@ -37,7 +37,7 @@ impl Known {
         Self::read_damaged(site, store)
     }
 
-    /// The same of a store that may be damaged.
+    /// Reads the content of a store that may be damaged.
     pub(super) fn read_damaged(site: &Site, store: &Path) -> Result<Self> {
         let listed = site.json(store, &["cache", "ls", "--json"])?;
         let entries = listed["entries"].as_array().context("`cache ls` lists no entries")?;
@@ -50,7 +50,7 @@ impl Known {
         })
     }
 
-    /// The same without the results of a service, which may go.
+    /// Removes the results of a service from the list, because they may be missing.
     pub(super) fn without(mut self, service: &str) -> Self {
         self.entries.retain(|entry| !entry.name.ends_with(&format!("/{service}")));
         self

@@ -14,7 +14,7 @@ use super::site::{KEPT, Site};
 use super::{Amount, Fault, Round};
 use crate::bench::random::Random;
 
-/// What is done to a file.
+/// A kind of damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Damage {
     Cut,
@@ -80,10 +80,10 @@ fn files(store: &Path) -> Result<Vec<PathBuf>> {
 }
 
 impl Damage {
-    /// Does it to a file that has no other name.
+    /// Damages a file that has no other name.
     fn apply(self, path: &Path, random: &mut Random) -> Result<()> {
         let mut bytes = fs::read(path)?;
-        // Other results may have the same blob under a link.
+        // Other results may have the same blob as a hard link.
         fs::remove_file(path)?;
         match self {
             Self::Cut => bytes.truncate(random.below(bytes.len())),
@@ -103,7 +103,7 @@ impl Damage {
         Ok(fs::set_permissions(path, fs::Permissions::from_mode(mode))?)
     }
 
-    /// Whether it is still there.
+    /// Returns whether the damage is still there.
     fn is_at(self, path: &Path, whole: &[u8]) -> bool {
         let Ok(meta) = fs::metadata(path) else { return self == Self::Removed };
         match self {

@@ -15,7 +15,7 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Whether this user may mount one.
+    /// Returns whether this user may mount one.
     pub(super) fn is_possible() -> bool {
         rustix::process::geteuid().is_root()
     }

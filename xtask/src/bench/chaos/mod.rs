@@ -48,13 +48,13 @@ enum Amount {
 
 /// The end of a round.
 enum Round {
-    /// The fault happened, and everything that must hold did.
+    /// The fault happened, and all conditions held.
     Held,
     /// The command ended before the fault.
     TooLate,
     /// There is nothing more to try.
     Done,
-    /// This machine cannot have the fault, for this reason.
+    /// This machine cannot have the fault, with the reason.
     Skipped(String),
 }
 
@@ -164,7 +164,8 @@ impl Place {
     }
 }
 
-/// A round's own seed, so that the rounds of one fault do not depend on those of another.
+/// Returns a seed for each round, so that the rounds of one fault are independent of those of
+/// another.
 fn round_seed(seed: u64, fault: &str, round: usize) -> u64 {
     let name = fault.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     seed.wrapping_mul(1_000_003).wrapping_add(name).wrapping_add(round as u64)

@@ -27,7 +27,7 @@ impl Report {
         Ok(self)
     }
 
-    /// All of it.
+    /// Returns the whole report as text.
     pub(super) fn text(&self) -> String {
         self.0.to_string()
     }
@@ -44,7 +44,7 @@ impl Report {
         ran.filter_map(|step| step["instruction"].as_str()).collect()
     }
 
-    /// Seconds of the build proper, without its saves.
+    /// Returns the time of the build in seconds, without its saves.
     pub(super) fn seconds(&self) -> f64 {
         self.0["seconds"].as_f64().unwrap_or_default()
     }

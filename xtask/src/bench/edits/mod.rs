@@ -1,6 +1,5 @@
-//! The truth of forecasts and causes: thirty edits of a project of three Dockerfiles. Before each
-//! build it is foreseen which steps run, how long that takes and why; then it is built, and all of
-//! that is compared.
+//! Tests forecasts and reasons: thirty edits of a project with three Dockerfiles. Before each build
+//! it makes a forecast of the steps, their time and their reasons; then it builds and compares.
 
 mod project;
 mod table;
@@ -15,27 +14,27 @@ use crate::process::stdio::errln;
 use project::Project;
 use table::{EDITS, Edit};
 
-/// How one edit went.
+/// The result of one edit.
 struct Outcome {
-    /// Steps that were foreseen as cached or run, and of them those that were so.
+    /// The number of steps with a forecast, and of the right ones.
     predicted: usize,
     right: usize,
-    /// Steps of which it was said that it depends.
+    /// The number of steps that may run.
     open: usize,
-    /// Steps in all.
+    /// The number of all steps.
     steps: usize,
-    /// Whether `plan` and the build's report name the cause, where one is expected.
+    /// Whether `plan` and the build's report name the reason, if one is expected.
     cause: Option<(bool, bool)>,
-    /// The longest step that was foreseen as cached and ran.
+    /// The time of the longest step that ran against its forecast.
     missed: f64,
     expected: Option<f64>,
     seconds: f64,
-    /// What was wrong, for people.
+    /// Descriptions of the errors.
     notes: Vec<String>,
 }
 
 impl Bench {
-    /// All edits, a line each; then four figures.
+    /// Runs all edits, one line each, then returns four figures.
     pub(super) fn edits(&self, case: &Case) -> Result<Vec<Row>> {
         let base = self.copy.base_image(&self.here)?;
         let project = Project::new(&base)?;
@@ -81,7 +80,7 @@ fn rows(case: &Case, outcomes: &[Outcome]) -> Vec<Row> {
     ]
 }
 
-/// What was foreseen against what came.
+/// Compares the forecast with the build.
 fn compare(edit: &Edit, plan: &Value, report: &Value) -> Outcome {
     let list = |document: &Value| document["steps"].as_array().cloned().unwrap_or_default();
     let (forecast, ran) = (list(plan), list(report));
@@ -144,7 +143,8 @@ fn name(step: &Value) -> String {
     format!("{} {}: {}", text("target"), text("stage"), text("instruction"))
 }
 
-/// A step of a plan and one of a report: BuildKit has replaced the variables that it knows.
+/// Compares a step of a plan with one of a report, in which BuildKit has replaced the variables
+/// that it knows.
 fn is_same(plan: &Value, report: &Value) -> bool {
     let begins = |step: &Value| {
         let text = step["instruction"].as_str().unwrap_or_default();
@@ -168,7 +168,7 @@ impl Outcome {
         let notes: String = self.notes.iter().map(|note| format!("\n      {note}")).collect();
         let cause = edit.cause.map_or_else(String::new, |(kind, _)| format!(", {kind}"));
         format!(
-            "  {:<46} {}/{} right, {} open, {time} s forecast, {:.1} s taken{cause}{notes}",
+            "  {:<46} {}/{} right, {} open, {time} s forecast, {:.1} s measured{cause}{notes}",
             edit.name, self.right, self.predicted, self.open, self.seconds
         )
     }

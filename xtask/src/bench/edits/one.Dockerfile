@@ -1,4 +1,4 @@
-# Stages side by side, arguments, variables, patterns, modes, mounts.
+# Parallel stages, arguments, variables, patterns, modes, mounts.
 ARG BASE_IMAGE
 ARG SALT
 FROM ${BASE_IMAGE} AS common

@@ -1,4 +1,4 @@
-//! The project that is edited, in a folder and a store of its own.
+//! The edited project, in a separate directory with its own store.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -35,7 +35,7 @@ const FILES: &[(&str, &str)] = &[
 
 pub(super) struct Project {
     dir: tempfile::TempDir,
-    /// Begins all its images' names, and sets its steps apart from other runs'.
+    /// The prefix of its images' names, which separates its steps from other runs.
     name: String,
     base: String,
 }
@@ -95,7 +95,7 @@ impl Project {
         })
     }
 
-    /// An image of the daemon that is another one each time.
+    /// Creates an image of the daemon that is different each time.
     fn other_base(&self) -> Result<()> {
         let stamp = format!("{:?}", SystemTime::now());
         self.write("other/stamp", &stamp)?;
@@ -114,8 +114,8 @@ impl Project {
         run(command).map(drop)
     }
 
-    /// Takes just this project's results from the builder: their commands are nobody else's at the
-    /// time of the bench.
+    /// Removes only this project's results from the builder: no other build has their commands
+    /// during the benchmark.
     fn lose(&self, text: &str) -> Result<()> {
         let sh = Shell::new()?;
         let builder = "default";
@@ -131,12 +131,12 @@ impl Project {
         Ok(())
     }
 
-    /// What `plan` foresees of an edit's build.
+    /// Returns the forecast of `plan` for an edit.
     pub(super) fn plan(&self, edit: &Edit) -> Result<Value> {
         self.xtask("plan", edit)
     }
 
-    /// The build itself; its report.
+    /// Builds and returns the report.
     pub(super) fn build(&self, edit: &Edit) -> Result<Value> {
         self.xtask("build", edit)
     }

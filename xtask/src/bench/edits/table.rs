@@ -1,39 +1,39 @@
-//! The edits, in their order: each stands upon those before it.
+//! The edits in order. Each is based on those before it.
 
 /// One edit.
 pub(super) struct Edit {
-    /// What is done, for people.
+    /// Its description.
     pub(super) name: &'static str,
     /// Changes of the project, one after the other.
     pub(super) changes: &'static [Change],
     /// Arguments for the build.
     pub(super) args: &'static [&'static str],
-    /// Kind of the cause, and a word of its detail; nothing where nothing is to run.
+    /// The kind of the reason, and a word of its detail; `None` if no step should run.
     pub(super) cause: Option<(&'static str, &'static str)>,
 }
 
 /// A change of the project.
 pub(super) enum Change {
-    /// A file gets this text; `@SALT@` in it sets it apart from other runs'.
+    /// Writes this text to a file. `@SALT@` in it separates it from other runs.
     Write(&'static str, &'static str),
-    /// The first of these texts in a file becomes the second.
+    /// Replaces the first of these texts in a file with the second.
     Replace(&'static str, &'static str, &'static str),
-    /// A file goes.
+    /// Removes a file.
     Remove(&'static str),
-    /// A file gets this mode.
+    /// Changes the mode of a file.
     Mode(&'static str, u32),
-    /// A file is as old as it can be.
+    /// Sets the time of a file to the oldest possible one.
     Touch(&'static str),
-    /// The other base image is made anew.
+    /// Creates the other base image again.
     OtherBase,
-    /// The builder loses the results of the project's RUNs whose command has this text.
+    /// Removes the results of the project's RUNs with this text from the builder.
     Drop(&'static str),
 }
 
 use Change::{Drop, Mode, OtherBase, Remove, Replace, Touch, Write};
 
 impl Edit {
-    /// None at all.
+    /// No change.
     pub(super) const NONE: Self = Self { name: "nothing", changes: &[], args: &[], cause: None };
 }
 
@@ -53,10 +53,14 @@ const fn with(
     Edit { name, changes: &[], args, cause }
 }
 
-/// All of them. An argument holds for its own row alone.
+/// All edits. An argument is only for its own row.
 pub(super) const EDITS: &[Edit] = &[
     Edit::NONE,
-    edit("a file of a copied folder", &[Write("one/src/a.txt", "other\n")], Some(("file", "one/src/a.txt"))),
+    edit(
+        "a file of a copied directory",
+        &[Write("one/src/a.txt", "other\n")],
+        Some(("file", "one/src/a.txt")),
+    ),
     edit("the same taken back", &[Write("one/src/a.txt", "a\n")], None),
     edit(
         "spaces in a source: equal output",
@@ -64,14 +68,14 @@ pub(super) const EDITS: &[Edit] = &[
         Some(("file", "one/src/a.txt")),
     ),
     edit(
-        "a new file in a copied folder",
+        "a new file in a copied directory",
         &[Write("one/src/n.txt", "n\n")],
         Some(("file", "one/src/n.txt is new")),
     ),
     edit("that file gone", &[Remove("one/src/n.txt")], None),
     edit("a file of a pattern", &[Write("one/docs/b.md", "more words\n")], Some(("file", "one/docs/b.md"))),
     edit(
-        "a file beside the pattern",
+        "a file outside the pattern",
         &[Write("one/docs/c.txt", "c\n")],
         Some(("file", "one/docs/c.txt is new")),
     ),

@@ -1,4 +1,4 @@
-# What another target makes, and a folder of its own.
+# The result of another target, and a separate directory.
 ARG BASE_IMAGE
 ARG SALT
 FROM ${BASE_IMAGE}

@@ -1,4 +1,4 @@
-# Heredocs, ONBUILD, links, users and shells, networks, secrets, bound files, another base.
+# Heredocs, ONBUILD, links, users and shells, networks, secrets, bind mounts, another base.
 ARG BASE_IMAGE
 ARG OTHER_IMAGE
 ARG SALT

@@ -1,16 +1,15 @@
-//! A forecast against what BuildKit did, step by step.
+//! Compares a forecast with BuildKit, step by step.
 
 use serde_json::Value;
 
-/// How the steps of one target went.
+/// The result of the steps of one target.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Outcome {
-    /// All steps.
     pub(super) steps: usize,
-    /// Steps that were forecast as cached or run, and of them those that were so.
+    /// The number of steps that were forecast to be cached or to run, and of the right ones.
     pub(super) decided: usize,
     pub(super) right: usize,
-    /// Steps of which it was said that it depends.
+    /// The number of steps that may run.
     pub(super) open: usize,
     /// Steps that were forecast as cached and ran.
     pub(super) missed: Vec<String>,
@@ -23,7 +22,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Whether anything was wrong that no forecast may get wrong.
+    /// Returns whether there is an error that no forecast may have.
     pub(super) fn is_wrong(&self) -> bool {
         !self.missed.is_empty() || !self.unnamed.is_empty()
     }

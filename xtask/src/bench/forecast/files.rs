@@ -32,7 +32,7 @@ const NAMES: &[&str] = &[
     "README.md",
 ];
 
-/// Makes the files of a context. `salt` sets their content apart from all others.
+/// Creates the files of a context. `salt` separates their content from all others.
 pub(super) fn create(dir: &Path, salt: &str, random: &mut Random) -> Result<()> {
     for name in NAMES {
         if random.once_in(5) && !["sub/a.txt", "a.txt", "other/x"].contains(name) {
@@ -77,7 +77,7 @@ pub(super) fn list(dir: &Path, directories: bool) -> Vec<String> {
     relative.filter(|path| !path.ends_with("ockerfile") && !path.ends_with(".dockerignore")).collect()
 }
 
-/// Changes something in a context; says what.
+/// Changes something in a context. Returns a description.
 pub(super) fn edit(dir: &Path, stamp: &str, random: &mut Random) -> Result<String> {
     let files = list(dir, false);
     let name = random.of(&files).to_owned();

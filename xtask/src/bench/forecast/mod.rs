@@ -200,7 +200,7 @@ impl Totals {
         Ok(())
     }
 
-    /// Takes the edits of a round back that BuildKit refused: of the target that failed, else all.
+    /// Reverts the edits of a round that BuildKit refused: of the target that failed, else all.
     fn take_back(&mut self, project: &mut Project, before: &mut Vec<Before>, report: &Value) -> Result<()> {
         let failed = failed(report);
         let is_known = before.iter().any(|one| Some(one.target.name.as_str()) == failed);

@@ -35,7 +35,7 @@ use crate::store::policy::Policy;
 use crate::store::{fresh, layout_check, mount};
 use crate::text::size::show as human;
 
-/// `cache export --to PLACE [IMAGE...]`.
+/// Runs `cache export --to PLACE [IMAGE...]`.
 pub(crate) fn export(session: &Session, parsed: &Parsed) -> Result<u8> {
     let (started, dry_run) = (Instant::now(), parsed.flag("--dry-run"));
     let to = place(session, parsed, "export", "--to")?;
@@ -95,7 +95,7 @@ fn finish(
     Ok(0)
 }
 
-/// `cache import --from PLACE`.
+/// Runs `cache import --from PLACE`.
 pub(crate) fn import(session: &Session, parsed: &Parsed) -> Result<u8> {
     let started = Instant::now();
     let from = place(session, parsed, "import", "--from")?;
@@ -161,7 +161,7 @@ fn declared(session: &Session, options: &BuildOptions) -> Result<Declaration> {
     declaration::read(session, &question)
 }
 
-/// `-`, a folder, or a file: one that is there, or a name that ends with `.tar`.
+/// Parses `-`, a directory, or a file: an existing one, or a name that ends with `.tar`.
 fn place(session: &Session, parsed: &Parsed, sub: &str, option: &str) -> Result<BundlePlace> {
     let Some(text) = parsed.one(option)?.filter(|text| !text.is_empty()) else {
         return Err(usage(format!(

@@ -17,7 +17,7 @@ use crate::store::key::FORMAT;
 use crate::store::lock::Lock;
 use crate::store::version;
 
-/// Removes everything that a store of that format holds.
+/// Removes everything in a store of that format.
 pub(super) fn clear(session: &Session, parsed: &Parsed, text: &str) -> Result<u8> {
     let layout = &session.layout;
     let Ok(format) = text.parse::<u32>() else {

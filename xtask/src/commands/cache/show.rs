@@ -17,7 +17,7 @@ use crate::store::contents::{Contents, ItemKind, measure};
 use crate::store::policy::Policy;
 use crate::store::{entry, mount};
 
-/// `cache ls`.
+/// Runs `cache ls`.
 pub(crate) fn ls(session: &Session, _: &Parsed) -> Result<u8> {
     check(session)?;
     let now = session.host.now;
@@ -64,7 +64,7 @@ pub(crate) fn ls(session: &Session, _: &Parsed) -> Result<u8> {
     Ok(0)
 }
 
-/// `cache du`: the builder's records and the store in one table.
+/// Runs `cache du`: the builder's records and the store in one table.
 pub(crate) fn du(session: &Session, _: &Parsed) -> Result<u8> {
     let policy = Policy::of(&session.host)?;
     check(session)?;

@@ -19,7 +19,7 @@ use crate::store::quarantine;
 use crate::store::{damage, entry};
 use crate::text::suggestion;
 
-/// `cache verify`: 1 if an entry is damaged, or cannot be checked.
+/// Runs `cache verify`. Returns 1 if an entry is damaged or cannot be checked.
 pub(crate) fn verify(session: &Session, parsed: &Parsed) -> Result<u8> {
     check(session)?;
     let verified = damage::verify(&session.layout);
@@ -37,7 +37,7 @@ pub(crate) fn verify(session: &Session, parsed: &Parsed) -> Result<u8> {
     Ok(u8::from(!verified.damaged.is_empty() || !verified.unreadable.is_empty()))
 }
 
-/// `cache gc`.
+/// Runs `cache gc`.
 pub(crate) fn gc(session: &Session, parsed: &Parsed) -> Result<u8> {
     let given = [parsed.one("--budget")?, parsed.one("--older-than")?, parsed.one("--keep")?];
     let policy = Policy::of(&session.host)?.with(given)?;
@@ -86,7 +86,7 @@ const KINDS: &[(&str, &[ItemKind], bool)] = &[
     ),
 ];
 
-/// `cache clear KIND...`.
+/// Runs `cache clear KIND...`.
 pub(crate) fn clear(session: &Session, parsed: &Parsed) -> Result<u8> {
     let words = &parsed.free;
     if let Some(format) = parsed.one("--format")? {

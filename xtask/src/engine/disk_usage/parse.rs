@@ -26,7 +26,7 @@ struct JsonRecord {
     description: String,
 }
 
-/// Reads `du --format json`: a JSON object a line, no line where the builder holds nothing.
+/// Parses `du --format json`: a JSON object per line, and no line if the builder has no records.
 pub(crate) fn json(answer: &str) -> Result<Vec<Record>> {
     answer.lines().filter(|line| !line.trim().is_empty()).map(json_record).collect()
 }

@@ -56,8 +56,8 @@ type Files = BTreeMap<String, (u64, u64)>;
 ///
 /// # Errors
 ///
-/// Fails where the archive has another form than `docker save` of Docker 25 or newer gives, where
-/// it holds another image or another name, and where a blob has another digest than its name says.
+/// Fails if the archive differs from the format of `docker save` of Docker 25 or newer, if it has
+/// another image or another name, and if a blob's digest differs from its name.
 pub(crate) fn rewrite(from: &Path, name: &str, to: &mut File) -> Result<()> {
     let mut source = File::open(from)?;
     let files = list(&mut source)?;

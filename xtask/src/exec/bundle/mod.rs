@@ -28,7 +28,7 @@ pub(crate) enum BundlePlace {
     Pipe,
 }
 
-/// Reads just one blob, hands each part on, and checks its size and digest on the way.
+/// Reads exactly one blob, passes each part on, and checks its size and digest.
 pub(crate) fn pass(
     blob: &Blob,
     from: &mut dyn Read,

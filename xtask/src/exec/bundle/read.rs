@@ -101,7 +101,7 @@ fn read_directory(
 ) -> Result<Bundle> {
     let path = dir.join(HEAD);
     let meta = fs::symlink_metadata(&path).context("not a bundle: `bundle.json` is missing")?;
-    // Opening a named pipe would wait for whoever writes to it.
+    // Opening a named pipe would wait for a writer.
     ensure!(meta.is_file(), "not a bundle: its `{HEAD}` is not a regular file");
     let (mut file, size) = (File::open(&path)?, meta.len());
     let bundle = Bundle::parse(&head(&mut file, size)?)?;

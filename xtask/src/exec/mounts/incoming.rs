@@ -26,7 +26,7 @@ const WAITING: usize = 8;
 /// A piece of a tar. The last one is empty. Without an empty one, the tar is incomplete.
 pub(super) type Piece = Vec<u8>;
 
-/// What is written into a mount.
+/// The files for a mount.
 pub(crate) struct Incoming {
     list: MountList,
     /// Packs, newest first.

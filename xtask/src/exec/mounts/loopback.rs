@@ -36,15 +36,15 @@ const LARGEST_LIST: u64 = 512 << 20;
 /// The maximum number of connections, more than any transfer needs.
 const MOST: usize = 64;
 
-/// A port that answers nobody yet.
+/// An open port that doesn't answer yet.
 pub(crate) struct Listening {
     listener: TcpListener,
     address: Loopback,
 }
 
 impl Listening {
-    /// Opens one, with words that nobody can guess: other users of this machine reach the port as
-    /// well.
+    /// Opens a port with an unguessable token, because other users of this machine can connect to
+    /// it as well.
     pub(crate) fn open() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let mut random = [0; 32];
@@ -55,7 +55,7 @@ impl Listening {
         Ok(Self { listener, address })
     }
 
-    /// What the RUNs need to know.
+    /// Returns the address for the RUNs.
     pub(crate) fn address(&self) -> &Loopback {
         &self.address
     }
@@ -79,7 +79,7 @@ impl Listening {
     }
 }
 
-/// Ends with this value: nothing is read or written for anybody after that.
+/// A running server. After it is dropped, nothing is read or written.
 pub(crate) struct Serving {
     at: SocketAddr,
     desk: Arc<Desk>,
@@ -87,18 +87,18 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// How many bytes were carried so far.
+    /// Returns the number of transferred bytes so far.
     pub(crate) fn carried(&self) -> &Arc<AtomicU64> {
         &self.desk.carried
     }
 
-    /// What the item reads is what it was when it was saved.
+    /// Reports that the input of the item is intact.
     pub(crate) fn pass(&self, number: usize) {
         hold(&self.desk.state).unread.remove(&number);
         self.desk.changed.notify_all();
     }
 
-    /// Ends, and gives what arrived.
+    /// Ends the server and returns the received data.
     pub(crate) fn arrived(mut self) -> BTreeMap<usize, Outgoing> {
         self.end();
         std::mem::take(&mut hold(&self.desk.state).outgoing)

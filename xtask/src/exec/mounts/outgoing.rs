@@ -20,7 +20,7 @@ use crate::store::mount_list::{Content, FileKind, FileTime, MountList};
 
 /// A mount that is being saved.
 pub(crate) struct Outgoing {
-    /// What it holds.
+    /// Its files.
     list: MountList,
     /// The required names of a pack.
     names: BTreeSet<Vec<u8>>,
@@ -34,20 +34,20 @@ pub(crate) struct Outgoing {
     entitled: u64,
 }
 
-/// What is kept of a mount.
+/// The stored part of a mount.
 pub(crate) struct Kept {
-    /// Its files; nothing where there is nothing to keep.
+    /// Its files; `None` for an empty mount.
     pub(crate) list: Option<MountList>,
-    /// The save that a new pack is added to.
+    /// The entry that a new pack extends.
     pub(crate) previous: Option<MountEntry>,
-    /// Whether nothing has changed since then.
+    /// Whether it is unchanged since then.
     pub(crate) is_same: bool,
-    /// What is not kept, for people.
+    /// Warnings about files that are not saved.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Outgoing {
-    /// Reads a list as it arrives. Records of files that are not saved begin with an `o`.
+    /// Reads a list while it is received. Records of files that are not saved begin with an `o`.
     pub(crate) fn new(mount: &PlannedMount, bytes: &[u8]) -> Result<Self> {
         let is_other = |record: &&[u8]| record.starts_with(b"o ");
         let records = || bytes.split(|byte| *byte == 0).filter(|record| !record.is_empty());
@@ -71,12 +71,12 @@ impl Outgoing {
         Ok(Self { list, names, previous, packed: BTreeMap::new(), others, entitled: 0 })
     }
 
-    /// Names of what is to be packed, each with a NUL at its end.
+    /// Returns the names to pack, each terminated by NUL.
     pub(crate) fn names(&self) -> Vec<u8> {
         self.names.iter().flat_map(|name| name.iter().copied().chain([0])).collect()
     }
 
-    /// Receives the pack; gives how many bytes came.
+    /// Receives the pack and returns its size in bytes.
     pub(crate) fn receive(&mut self, source: &mut dyn Read, path: &Path) -> Result<u64> {
         let tee = Tee { source, writer: codec::writer(path)?, bytes: 0 };
         let mut pack = PackReader::new(tee);
@@ -91,7 +91,7 @@ impl Outgoing {
         Ok(bytes)
     }
 
-    /// Takes the pack from a file that BuildKit brought.
+    /// Reads the pack from a file that BuildKit exported.
     pub(crate) fn receive_file(&mut self, path: &Path) -> Result<()> {
         let raw = path.with_extension("raw");
         fs::rename(path, &raw)?;
@@ -99,8 +99,8 @@ impl Outgoing {
         fs::remove_file(&raw).with_context(|| format!("failed to remove `{}`", raw.display()))
     }
 
-    /// What is kept in the end. A file that was removed or changed while it was packed is in no
-    /// list, so that the next save packs it.
+    /// Returns the stored part. A file that was removed or changed while it was packed is not in
+    /// the list, so the next save packs it.
     pub(crate) fn keep(mut self) -> Kept {
         for name in &self.names {
             let is_as_listed = match (self.list.0.get(name), self.packed.get(name)) {

@@ -16,7 +16,7 @@ const LONGEST: u64 = 1 << 20;
 /// No file is larger, in bytes: 1 EiB. Sums of such sizes do not overflow.
 const LARGEST: u64 = 1 << 60;
 
-/// Bytes of a header, and what contents are filled up to.
+/// The size of a header in bytes, and the unit to which contents are padded.
 const BLOCK: u64 = 512;
 
 /// The prefix of attribute names in records.
@@ -25,25 +25,23 @@ const ATTRIBUTE: &str = "SCHILY.xattr.";
 /// A file of a pack.
 #[derive(Debug)]
 pub(crate) struct Packed {
-    /// Its path as lists have it.
+    /// Its path in the form of lists.
     pub(crate) path: Vec<u8>,
-    /// What it is.
     pub(crate) kind: EntryType,
-    /// Its size, which for a sparse file is not that of its contents in the pack.
+    /// Its size. For a sparse file it differs from the size of its contents in the pack.
     pub(crate) size: u64,
-    /// Bytes of its contents in the pack.
+    /// The size of its contents in the pack in bytes.
     pub(crate) stored: u64,
-    /// When it was changed.
+    /// The time of the last change.
     pub(crate) time: Option<FileTime>,
-    /// Where a link leads, or the first name of a file that has several.
+    /// The target of a link, or the first name of a file with several names.
     pub(crate) link: Option<Vec<u8>>,
-    /// Whether the contents begin with a map of where they belong.
+    /// Whether the contents begin with a map of holes.
     pub(crate) is_sparse: bool,
-    /// Attributes by name.
     pub(crate) attributes: Vec<(String, Vec<u8>)>,
 }
 
-/// Reads a pack from its start to its end.
+/// Reads a pack from start to end.
 pub(crate) struct PackReader<R> {
     source: R,
     /// The unread rest of the last file, with its padding.
@@ -60,7 +58,7 @@ impl<R: Read> PackReader<R> {
         self.source
     }
 
-    /// The next file; its contents are read from this reader.
+    /// Returns the next file. Its contents are read from this reader.
     pub(crate) fn next(&mut self) -> Result<Option<Packed>> {
         let (mut records, mut long) = (Vec::new(), [None, None]);
         loop {

@@ -85,7 +85,7 @@ fn continued(line: &str, escape: char) -> (String, bool) {
     }
 }
 
-/// Takes an instruction apart; that of an ONBUILD is inside it.
+/// Parses an instruction, and the inner instruction of an ONBUILD.
 fn instruction(text: &str, (line, is_inner): (usize, bool), escape: char) -> Option<Instruction> {
     let (keyword, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     if keyword.is_empty() {

@@ -49,7 +49,7 @@ impl ShellPattern {
             let rest = &text[at..];
             let step = rest.chars().next().map_or(1, char::len_utf8);
             let found = self.fitting(rest).pop();
-            // An empty match right after another one does not count.
+            // An empty match right after another match does not count.
             let Some(length) = found.filter(|length| *length > 0 || last != Some(at)) else {
                 at += step;
                 continue;
