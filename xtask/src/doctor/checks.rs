@@ -1,7 +1,7 @@
 //! Checks of facts. Pure, so that every finding is a unit test.
 
 use super::Check;
-use super::facts::DoctorFacts;
+use super::facts::{DoctorFacts, ENGINE_DISK};
 use super::habits;
 use crate::base_image::BaseImage;
 use crate::defaults::TAG;
@@ -121,7 +121,8 @@ fn builder(engine: &Engine) -> Check {
 /// Records that are removed between two builds are built again.
 fn build_cache(limits: GcLimits, engine: &Engine, facts: &DoctorFacts) -> Check {
     let name = "build cache";
-    let Some(lack) = limits.lack() else {
+    let free = facts.disks.iter().find(|(name, ..)| *name == ENGINE_DISK).map(|(.., free)| *free);
+    let Some(lack) = limits.lack(free) else {
         let kept = limits.all.map_or("no limit".to_owned(), |bytes| format!("limit {}", size::show(bytes)));
         return Check::ok(name, kept);
     };

@@ -20,6 +20,9 @@ use crate::record::{read, steps};
 use crate::session::Session;
 use crate::setup;
 
+/// The name of the disk that the engine's data is on.
+pub(crate) const ENGINE_DISK: &str = "engine's disk";
+
 /// The facts about this machine.
 pub(crate) struct DoctorFacts {
     /// Whether the workspace has the FrankenPHP images. Otherwise checks about them are skipped.
@@ -135,7 +138,7 @@ fn disks(session: &Session, info: Option<&Info>) -> Vec<(&'static str, PathBuf, 
     let root = info.filter(|info| info.is_up()).map(|info| PathBuf::from(&info.docker_root_dir));
     // The engine of another machine may have a directory with this name, but on another disk.
     let is_here = chosen_place(&session.host).is_none();
-    dirs.extend(root.filter(|root| is_here && root.exists()).map(|root| ("engine's disk", root)));
+    dirs.extend(root.filter(|root| is_here && root.exists()).map(|root| (ENGINE_DISK, root)));
     dirs.into_iter().filter_map(|(name, path)| Some((name, path.clone(), free(&path)?))).collect()
 }
 

@@ -15,6 +15,15 @@ pub(crate) struct GcLimits {
     pub all: Option<u64>,
     /// The limit of cache mounts that were idle for a while, which a separate rule may remove.
     pub idle_mounts: Option<u64>,
+    /// The rule for a disk with little room.
+    pub scarce: Option<ScarceDisk>,
+}
+
+/// With less free space on the disk than `min_free`, a builder keeps no more than `kept`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ScarceDisk {
+    min_free: u64,
+    kept: u64,
 }
 
 impl GcLimits {
@@ -33,19 +42,33 @@ impl GcLimits {
                 limits.idle_mounts = smaller(limits.idle_mounts);
             } else if value("keep duration").is_none_or(|text| text.trim() == "0s") {
                 limits.all = smaller(limits.all);
+                let kept = bytes("reserved space").unwrap_or_default();
+                limits.scarce = bytes("min free space").map(|min_free| ScarceDisk { min_free, kept });
             }
         }
         limits
     }
 
-    /// Describes a limit that is too small, or returns `None`.
-    pub(crate) fn lack(&self) -> Option<String> {
+    /// Describes a limit that is too small for the images. `free` is the free space on the builder's
+    /// disk, if it is known.
+    pub(crate) fn lack(&self, free: Option<u64>) -> Option<String> {
         // The required size is approximate, so a tenth less is acceptable.
         let show =
             |bytes: Option<u64>, needed: u64| bytes.filter(|bytes| *bytes < needed / 10 * 9).map(size::show);
         if let Some(kept) = show(self.all, NEEDED) {
             return Some(format!(
                 "the builder's limit is {kept} of it, and the images need about {}",
+                size::show(NEEDED)
+            ));
+        }
+        let is_scarce = |disk: &ScarceDisk| free.is_some_and(|free| free < disk.min_free);
+        if let Some(disk) = self.scarce.filter(is_scarce)
+            && let Some(kept) = show(Some(disk.kept), NEEDED)
+        {
+            return Some(format!(
+                "with less than {} free on its disk, the builder keeps {kept} of it, and the images need \
+                 about {}",
+                size::show(disk.min_free),
                 size::show(NEEDED)
             ));
         }
@@ -69,7 +92,7 @@ mod tests {
     #[test]
     fn rules_are_read_as_old_and_new_engines_print_them() {
         assert_eq!(limits(&[]), GcLimits::default());
-        assert_eq!(limits(&[]).lack(), None, "an engine without rules keeps all");
+        assert_eq!(limits(&[]).lack(None), None, "an engine without rules keeps all");
         let old = limits(&[
             "all false, filters type==source.local,type==exec.cachemount,type==source.git.checkout, keep duration 48h0m0s, \
              keep bytes 8.291GiB",
@@ -78,7 +101,7 @@ mod tests {
             "all true, keep bytes 60GiB",
         ]);
         assert_eq!((old.all, old.idle_mounts), (Some(60 << 30), size::parse("8.291GiB")));
-        assert_eq!(old.lack(), None);
+        assert_eq!(old.lack(None), None);
         let new = limits(&[
             "all false, filters type==source.local,type==exec.cachemount, keep duration 48h0m0s, max used space 658.9MiB",
             "all false, keep duration 1440h0m0s, reserved space 4.657GiB, max used space 953.7MiB, min free space 2.794GiB",
@@ -86,17 +109,37 @@ mod tests {
         ]);
         assert_eq!(new.all, size::parse("4.657GiB"));
         assert!(
-            new.lack().is_some_and(
+            new.lack(None).is_some_and(
                 |words| words.contains("limit is 5.0 GB of it, and the images need about 10.0 GB")
             )
         );
         assert_eq!(
-            GcLimits { all: size::parse("9.313GiB"), idle_mounts: None }.lack(),
+            GcLimits { all: size::parse("9.313GiB"), idle_mounts: None, scarce: None }.lack(None),
             None,
             "the default of a builder in a container"
         );
-        let idle = GcLimits { all: Some(NEEDED), idle_mounts: Some(512_000_000) };
-        assert!(idle.lack().is_some_and(|words| words.contains("512 MB of cache mounts")));
+        let idle = GcLimits { all: Some(NEEDED), idle_mounts: Some(512_000_000), scarce: None };
+        assert!(idle.lack(None).is_some_and(|words| words.contains("512 MB of cache mounts")));
+    }
+
+    #[test]
+    fn a_disk_with_little_room_leaves_the_reserved_space() {
+        // Docker 28.5 on a disk of 64 GB.
+        let rules = limits(&[
+            "all false, filters type==source.local,type==exec.cachemount,type==source.git.checkout, \
+             keep duration 48h0m0s, max used space 3.346GiB",
+            "all false, keep duration 1440h0m0s, reserved space 6GiB, max used space 48GiB, \
+             min free space 12GiB",
+            "all true, reserved space 6GiB, max used space 48GiB, min free space 12GiB",
+        ]);
+        assert_eq!((rules.lack(None), rules.lack(Some(12 << 30))), (None, None));
+        assert_eq!(
+            rules.lack(Some((12 << 30) - 1)).as_deref(),
+            Some(
+                "with less than 12.9 GB free on its disk, the builder keeps 6.4 GB of it, and the images \
+                 need about 10.0 GB"
+            )
+        );
     }
 
     #[test]
@@ -105,7 +148,7 @@ mod tests {
             "all false, filters type==regular, keep bytes 40GiB",
             "all true, filters , keep bytes 40GiB",
         ]);
-        assert_eq!(ours, GcLimits { all: Some(40 << 30), idle_mounts: None });
-        assert_eq!(ours.lack(), None);
+        assert_eq!(ours, GcLimits { all: Some(40 << 30), idle_mounts: None, scarce: None });
+        assert_eq!(ours.lack(None), None);
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn has_limit(host: &Host) -> bool {
 /// An engine without a limit gets none: it keeps everything, and other projects may depend on that.
 fn drops(session: &Session) -> bool {
     let own = session.host.which("docker").and_then(|_| builders::read(session, "default").ok().flatten());
-    own.is_some_and(|instance| GcLimits::of(&instance.policy).lack().is_some())
+    own.is_some_and(|instance| GcLimits::of(&instance.policy).lack(None).is_some())
 }
 
 /// Returns the command that does the same with root's rights, for the same home and the same file.

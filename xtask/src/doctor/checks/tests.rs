@@ -33,7 +33,7 @@ fn well() -> DoctorFacts {
             processors: 2,
             loopback: true,
         }),
-        limits: Some(GcLimits { all: Some(40 * GIB), idle_mounts: None }),
+        limits: Some(GcLimits { all: Some(40 * GIB), idle_mounts: None, scarce: None }),
         has_limit: false,
         place: None,
         disks: vec![("store", "/s".into(), 50 * GIB)],
@@ -109,8 +109,10 @@ fn the_image_store_matters_to_the_docker_driver_alone() {
 
 #[test]
 fn a_low_gc_limit_is_reported_with_its_fix() {
-    let small =
-        || DoctorFacts { limits: Some(GcLimits { all: Some(2_100_000_000), idle_mounts: None }), ..well() };
+    let small = || DoctorFacts {
+        limits: Some(GcLimits { all: Some(2_100_000_000), idle_mounts: None, scarce: None }),
+        ..well()
+    };
     let warning = |facts: &DoctorFacts| {
         assert_eq!(bad(facts), ["build cache"]);
         let check = all(facts).into_iter().find(|check| check.name == "build cache").expect("a check");
