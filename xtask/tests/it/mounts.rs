@@ -10,6 +10,9 @@ use crate::common::{COMPOSE, Project, files};
 use serde_json::Value;
 use xtask::testing::engine::disk_usage::{self, Which};
 
+/// How long a builder may hold a mount that nobody uses.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A project whose one RUN uses one mount, which no other test has.
 struct Mount {
     project: Project,
@@ -57,31 +60,41 @@ impl Mount {
     fn build(&self, edit: &str) -> Value {
         let (report, run) = self.project.build(&["app", "--build-arg", &format!("EDIT={edit}")]);
         run.succeeds();
+        self.wait_until_released();
         report
+    }
+
+    /// The builder releases a mount some time after the call that used it. A step that begins before
+    /// that gets another, empty one.
+    fn wait_until_released(&self) {
+        let begun = Instant::now();
+        while !self.records(Which::InUse).is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "the builder does not release the mount");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Removes the mount from the builder, as a new builder or a prune would.
     fn prune(&self) {
         assert!(self.own.is_some(), "other tests would lose their results");
-        assert!(!self.records().is_empty(), "the builder has the mount");
-        // The builder releases a mount some time after the call that used it.
+        assert!(!self.records(Which::Mounts).is_empty(), "the builder has the mount");
         let begun = Instant::now();
-        while !self.records().is_empty() && begun.elapsed() < Duration::from_secs(10) {
-            for id in self.records() {
+        while !self.records(Which::Mounts).is_empty() && begun.elapsed() < PATIENCE {
+            for id in self.records(Which::Mounts) {
                 let pruned = self.docker(&["buildx", "prune", "--force", "--filter", &format!("id={id}")]);
                 assert!(pruned.status.success());
             }
         }
-        assert!(self.records().is_empty());
+        assert!(self.records(Which::Mounts).is_empty());
     }
 
     /// Returns the ids of the builder's records of the mount.
-    fn records(&self) -> Vec<String> {
+    fn records(&self, which: Which) -> Vec<String> {
         let sh = xshell::Shell::new().expect("a directory");
         if let Some(second) = &self.own {
             sh.set_var("DOCKER_HOST", second.host());
         }
-        let records = disk_usage::read(&sh, "default", Which::Mounts).expect("it says what it holds");
+        let records = disk_usage::read(&sh, "default", which).expect("it says what it holds");
         let wanted = format!("/{}", self.id);
         records
             .into_iter()
