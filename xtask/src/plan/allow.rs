@@ -61,6 +61,19 @@ impl Right {
         }
     }
 
+    /// Returns the value for bake's `--allow`. buildx 0.38 refuses to write to a path that does not
+    /// exist unless its nearest existing directory is allowed (measured). [`check`] has refused all
+    /// that the user did not grant before that.
+    pub(crate) fn to_bake_option(&self) -> String {
+        match self {
+            Self::Write(path) => {
+                let existing = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+                Self::Write(existing.to_owned()).to_option()
+            }
+            other => other.to_option(),
+        }
+    }
+
     /// Resolves the links of its path.
     fn resolved(self) -> Self {
         match self {
@@ -242,6 +255,17 @@ fn resolve(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bake_may_write_where_a_missing_path_will_be() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let right = |path: PathBuf| Right::Write(path).to_bake_option();
+        let expected = format!("fs.write={}", dir.path().display());
+        assert_eq!(right(dir.path().join("new/out.tar")), expected);
+        assert_eq!(right(dir.path().to_owned()), expected);
+        let read = Right::Read(dir.path().join("new"));
+        assert_eq!(read.to_bake_option(), read.to_option());
+    }
 
     fn host(home: &Path, cwd: &Path) -> Host {
         let mut host = Host::read();

@@ -144,7 +144,8 @@ fn allowed(facts: &BuildFacts) -> Vec<String> {
     let bases = [&facts.base, &facts.tools].into_iter().flatten().filter_map(|base| base.kept.as_ref());
     let scratch = [Right::Read(facts.scratch.clone()), Right::Write(facts.scratch.clone())];
     let own = bases.map(|kept| Right::Read(kept.dir.clone())).chain(scratch);
-    let mut rights: Vec<String> = granted.iter().cloned().chain(own).map(|right| right.to_option()).collect();
+    let mut rights: Vec<String> =
+        granted.iter().cloned().chain(own).map(|right| right.to_bake_option()).collect();
     rights.sort();
     rights.dedup();
     rights.into_iter().flat_map(|right| ["--allow".to_owned(), right]).collect()
