@@ -24,7 +24,9 @@ pub(super) fn run(input: &[u8]) {
 /// Whether no line of a description looks like a field, which makes it ambiguous.
 fn is_plain(record: &Record) -> bool {
     let fields = ["ID:", "Usage count:", "Last used:", "Type:"];
-    !record.description.lines().any(|line| fields.iter().any(|field| line.starts_with(field)))
+    let is_line = |c: char| c != '\r';
+    record.description.chars().all(is_line)
+        && !record.description.lines().any(|line| fields.iter().any(|field| line.starts_with(field)))
 }
 
 fn same(before: &[Record], after: &[Record]) {

@@ -27,7 +27,9 @@ pub(super) fn run(input: &[u8]) {
             None => (String::new(), request),
         };
         // It would wait until there is a list.
-        if way == Direction::Save && request.starts_with(b"0 get names") {
+        let words: Vec<&[u8]> =
+            request.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
+        if way == Direction::Save && words.get(1) == Some(&&b"get"[..]) {
             continue;
         }
         let answer = ask(&at, &[token.as_bytes(), request].concat());

@@ -25,19 +25,25 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 fn shown_by(redactor: Option<&Redactor>, text: &str) -> String {
-    let is_document = text.starts_with('{');
-    let redacted = redactor.map_or(Cow::Borrowed(text), |redactor| match redactor.text(text) {
-        // A document is redacted value by value.
-        Cow::Owned(_) if is_document => redactor.json_text(text).map_or(Cow::Borrowed(text), Cow::Owned),
-        redacted => redacted,
-    });
-    if is_document { terminal::json(&redacted) } else { terminal::lines(&redacted) }
+    let redact =
+        |text: &str| redactor.map_or_else(|| text.to_owned(), |redactor| redactor.text(text).into_owned());
+    if !text.starts_with('{') {
+        // Removed characters may have stood in a secret.
+        return redact(&terminal::lines(text));
+    }
+    let redacted = redact(text);
+    if redacted == text {
+        return terminal::json(text);
+    }
+    // A document is redacted value by value.
+    let document = redactor.and_then(|redactor| redactor.json_text(text));
+    terminal::json(&document.unwrap_or(redacted))
 }
 
 /// Redacts one item of BuildKit's progress stream. The output of steps is in Base64 there.
 pub(crate) fn item(redactor: &Redactor, raw: &str) -> String {
     let Ok(mut value) = serde_json::from_str::<Value>(raw) else {
-        return terminal::lines(&redactor.text(raw.trim_end()));
+        return redactor.text(&terminal::lines(raw.trim_end())).into_owned();
     };
     for (list, fields) in [("logs", &["data"][..]), ("warnings", &["short", "detail"])] {
         let entries = value.get_mut(list).and_then(Value::as_array_mut);
@@ -79,6 +85,9 @@ mod tests {
             serde_json::from_str(&shown("{\"secret\":true,\"a\":\"hunter22\"}\n")).expect("JSON");
         assert_eq!(document, serde_json::json!({"secret": true, "a": "***"}));
         assert_eq!(shown_by(None, "hunter22\x07"), "hunter22");
+        assert_eq!(shown("hunt\x1b[0mer22\x07\n"), "***\n", "characters of the terminal are in between");
+        assert_eq!(shown("{x hunter22\n"), "{x ***\n", "it looks like a document");
+        assert_eq!(item(&redactor, "{\n{hunt\0er22\n"), "{\n{***");
     }
 
     #[test]

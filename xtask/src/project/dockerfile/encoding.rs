@@ -9,8 +9,14 @@ const FIRST: u32 = 0x0010_FF00;
 pub(crate) fn decode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().filter_map(|byte| char::from_u32(FIRST + u32::from(*byte))));
+        for c in chunk.valid().chars() {
+            // A character that stands for a byte here, and is in the file, is written as its bytes.
+            match byte(c) {
+                Some(_) => text.extend(c.encode_utf8(&mut [0; 4]).bytes().filter_map(private)),
+                None => text.push(c),
+            }
+        }
+        text.extend(chunk.invalid().iter().copied().filter_map(private));
     }
     text
 }
@@ -33,6 +39,10 @@ pub(super) fn shown(text: &str) -> String {
     text.chars().map(|c| if byte(c).is_some() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
+fn private(byte: u8) -> Option<char> {
+    char::from_u32(FIRST + u32::from(byte))
+}
+
 fn byte(c: char) -> Option<u8> {
     u8::try_from(u32::from(c).checked_sub(FIRST)?).ok().filter(|byte| *byte >= 0x80)
 }
@@ -46,6 +56,8 @@ mod tests {
         let bytes = b"RUN echo \xe9 \xc3\xa9 \xff\n";
         let text = decode(bytes);
         assert_eq!(encode(&text), bytes);
+        let own = "RUN echo \u{10ffe9} \u{10ff7f}\n".as_bytes();
+        assert_eq!(encode(&decode(own)), own, "a private character of the file's own");
         assert_ne!(text, decode(b"RUN echo \xe8 \xc3\xa9 \xff\n"));
         assert_eq!(shown(&text), "RUN echo \u{fffd} \u{e9} \u{fffd}\n");
     }
