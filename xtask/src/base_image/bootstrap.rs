@@ -8,12 +8,14 @@ use anyhow::{Result, bail};
 use xshell::cmd;
 
 use super::mirror::{self, Mirror, QUERY_TIMEOUT};
+use crate::build_id;
 use crate::defaults::KEYRING;
 use crate::engine::Engine;
 use crate::process::query;
 use crate::process::root::Root;
 use crate::session::Session;
 use crate::step::{Action, Command, Step};
+use crate::store::owner::{self, Owner};
 
 /// As in Debian's own slim images. Packages that are installed later follow it too.
 const LEFT_OUT: [&str; 9] = [
@@ -50,10 +52,10 @@ pub struct BootstrapFacts {
     pub platform: String,
     /// The way in which mmdebstrap gets its rights.
     pub root: Root,
-    /// The scratch directory, with a unique name in it.
-    pub tmp: PathBuf,
-    /// The process's id.
-    pub id: u32,
+    /// A scratch directory of this run alone, in the store.
+    pub dir: PathBuf,
+    /// This process as the directory's owner: `cache gc` removes the directory once it has ended.
+    pub owner: String,
 }
 
 /// Checks that the tools exist. The error names the command to install them.
@@ -107,8 +109,8 @@ impl BootstrapFacts {
             architecture: debian_architecture(&engine.platform).to_owned(),
             platform: engine.platform.clone(),
             root: Root::of(&session.host, &session.layout),
-            tmp: session.layout.tmp(),
-            id: std::process::id(),
+            dir: session.layout.tmp().join(build_id::new_id(session.host.now, build_id::random()) + "-base"),
+            owner: Owner::this().text()?,
         })
     }
 }
@@ -140,22 +142,24 @@ fn debian_architecture(platform: &str) -> &str {
 
 /// Returns the steps that make the image and load it into the engine.
 pub fn steps(facts: &BootstrapFacts, tag: &str) -> Result<Vec<Step>> {
-    let file = |name: &str| facts.tmp.join(format!("{name}-{}", facts.id));
+    let file = |name: &str| facts.dir.join(name);
     let (tar, conf) = (file("debian-trixie.tar"), file("apt.conf"));
-    let mut steps = vec![Step::run("", Command::new(["mkdir", "-p", &facts.tmp.to_string_lossy()]))];
+    let write = |path: PathBuf, content: &str, secret: bool| {
+        let action = Action::Write { path, content: content.to_owned(), mode: 0o600, secret };
+        Step { why: String::new(), action }
+    };
+    let make = Command::new(["mkdir", "-p", "-m", "700", &facts.dir.to_string_lossy()]);
+    let mut steps = vec![Step::run("", make), write(owner::file(&facts.dir), &facts.owner, false)];
     let settings = (!facts.apt_conf.is_empty()).then_some(&conf);
     if let Some(path) = settings {
-        let content = facts.apt_conf.clone();
-        let action = Action::Write { path: path.clone(), content, mode: 0o600, secret: true };
-        steps.push(Step { why: String::new(), action });
+        steps.push(write(path.clone(), &facts.apt_conf, true));
     }
     let why = "making a Debian 13 base image, because no registry answers";
     steps.push(Step::run(why, mmdebstrap(facts, &tar, settings.map(PathBuf::as_path))));
     let import = ["docker", "import", "--platform", &facts.platform, "--change", r#"CMD ["bash"]"#];
     let import = Command::new(import).args([tar.to_string_lossy().into_owned(), tag.to_owned()]);
     steps.push(Step::run(format!("loading it into the engine as {tag}"), import));
-    steps.push(Step::remove("", &tar));
-    steps.extend(settings.map(|path| Step::remove("", path)));
+    steps.push(Step::remove("", &facts.dir));
     Ok(steps)
 }
 
@@ -182,7 +186,9 @@ fn mmdebstrap(facts: &BootstrapFacts, tar: &Path, apt_conf: Option<&Path>) -> Co
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Layout;
     use crate::process::root::User;
+    use crate::store::contents::{Contents, ItemKind, ItemState};
 
     fn facts() -> BootstrapFacts {
         let suites = [("http://m.test/debian", "trixie"), ("http://m.test/security", "trixie-security")];
@@ -193,8 +199,8 @@ mod tests {
             architecture: "arm64".into(),
             platform: "linux/arm64".into(),
             root: Root::for_test(User::Root),
-            tmp: "/s/tmp".into(),
-            id: 42,
+            dir: "/s/tmp/20260101-000000-1-base".into(),
+            owner: "{}".into(),
         }
     }
 
@@ -212,23 +218,24 @@ mod tests {
     #[test]
     fn the_steps_are_make_load_and_tidy_up() {
         let lines: Vec<String> = steps(&facts(), "t/x:y").unwrap().iter().map(Step::to_shell).collect();
-        assert_eq!(lines.len(), 4);
-        assert!(lines[1].starts_with("SOURCE_DATE_EPOCH=7 mmdebstrap '--variant=minbase'"), "{}", lines[1]);
-        assert!(lines[1].contains("'--architectures=arm64'") && lines[1].contains("trixie-security main'"));
-        let tar = "/s/tmp/debian-trixie.tar-42";
+        assert_eq!(lines.len(), 5);
+        assert!(lines[0].ends_with(" /s/tmp/20260101-000000-1-base"), "{}", lines[0]);
+        assert!(lines[2].starts_with("SOURCE_DATE_EPOCH=7 mmdebstrap '--variant=minbase'"), "{}", lines[2]);
+        assert!(lines[2].contains("'--architectures=arm64'") && lines[2].contains("trixie-security main'"));
+        let tar = "/s/tmp/20260101-000000-1-base/debian-trixie.tar";
         assert_eq!(
-            lines[2],
+            lines[3],
             format!("docker import --platform linux/arm64 --change 'CMD [\"bash\"]' {tar} t/x:y")
         );
-        assert_eq!(lines[3], format!("rm -rf {tar}"));
+        assert_eq!(lines[4], "rm -rf /s/tmp/20260101-000000-1-base");
     }
 
     #[test]
     fn without_a_mirror_of_the_machine_mmdebstrap_chooses_one() {
         let facts = BootstrapFacts { suites: Vec::new(), epoch: RELEASED, ..facts() };
-        let line = steps(&facts, "t").unwrap()[1].to_shell();
+        let line = steps(&facts, "t").unwrap()[2].to_shell();
         assert!(line.starts_with("SOURCE_DATE_EPOCH=1754697600 mmdebstrap "), "{line}");
-        assert!(line.ends_with(" trixie /s/tmp/debian-trixie.tar-42"), "{line}");
+        assert!(line.ends_with(" trixie /s/tmp/20260101-000000-1-base/debian-trixie.tar"), "{line}");
         assert!(line.contains(&format!("--keyring={KEYRING}")), "{line}");
         assert!(!line.contains("http"), "{line}");
     }
@@ -245,9 +252,39 @@ mod tests {
         let lines: Vec<String> = steps(&facts, "t").unwrap().iter().map(Step::to_shell).collect();
         assert!(!lines.join("\n").contains("secret@"));
         assert!(
-            lines[2].starts_with("sudo env 'SOURCE_DATE_EPOCH=7' mmdebstrap")
-                && lines[2].contains("--aptopt=/s/tmp/apt.conf-42")
+            lines[3].starts_with("sudo env 'SOURCE_DATE_EPOCH=7' mmdebstrap")
+                && lines[3].contains("--aptopt=/s/tmp/20260101-000000-1-base/apt.conf")
         );
-        assert_eq!(lines[5], "rm -rf /s/tmp/apt.conf-42");
+    }
+
+    #[test]
+    fn files_of_a_bootstrap_that_was_killed_are_removed_by_gc() {
+        let store = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/", store.path());
+        let mut owner = serde_json::to_value(Owner::this()).expect("JSON");
+        let run = |owner: &serde_json::Value| {
+            let dir = layout.tmp().join("20260101-000000-1-base");
+            let facts = BootstrapFacts {
+                apt_conf: "Acquire::http::Proxy \"http://me:secret@p.test\";\n".into(),
+                dir: dir.clone(),
+                owner: owner.to_string(),
+                ..facts()
+            };
+            let steps = steps(&facts, "t").unwrap();
+            fs::create_dir_all(&dir).expect("made");
+            // Up to the moment in which mmdebstrap runs.
+            for step in &steps {
+                if let Action::Write { path, content, .. } = &step.action {
+                    fs::write(path, content).expect("written");
+                }
+            }
+            fs::write(dir.join("debian-trixie.tar"), "a part").expect("written");
+            let contents = Contents::read(&layout);
+            let item = contents.of(ItemKind::Tmp).find(|item| item.path == dir).expect("it is known").clone();
+            item.state
+        };
+        assert_eq!(run(&owner), ItemState::Untouchable, "it still runs");
+        owner["started"] = "1".into();
+        assert!(matches!(run(&owner), ItemState::Orphan(_)), "it was killed");
     }
 }

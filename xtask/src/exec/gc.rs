@@ -12,6 +12,7 @@ use super::steps;
 use crate::files;
 use crate::layout::Layout;
 use crate::plan::gc::{GcPlan, Removal};
+use crate::store::contents::ItemKind;
 use crate::store::lock::{self, Lock};
 
 /// Removes the listed entries and updates the plan to the removed ones. The store is locked for
@@ -52,8 +53,13 @@ fn take(removal: &Removal, to: Option<&Path>) -> Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         meta => meta?,
     };
-    // A blob belongs to the entry of its directory.
-    let owner = if meta.is_dir() { Some(path.as_path()) } else { path.ancestors().nth(3) };
+    let owner = match removal.kind {
+        _ if meta.is_dir() => Some(path.as_path()),
+        // A file there belongs to nothing.
+        ItemKind::Tmp => None,
+        // A blob belongs to the entry whose directory it is in.
+        _ => path.ancestors().nth(3),
+    };
     let claim = owner.map(lock::claim).transpose()?;
     if matches!(claim, Some(None)) {
         return Ok(false);
@@ -69,7 +75,7 @@ fn take(removal: &Removal, to: Option<&Path>) -> Result<bool> {
     }
     let parents = path.ancestors().skip(1).take(2);
     // An empty directory of a key or an image is removed, too.
-    if removal.kind == crate::store::contents::ItemKind::Layers {
+    if removal.kind == ItemKind::Layers {
         parents.for_each(|dir| drop(fs::remove_dir(dir)));
     }
     Ok(true)

@@ -97,6 +97,7 @@ impl Contents {
         scan.of_builds(ItemKind::Builds, &layout.builds());
         scan.of_builds(ItemKind::Quarantine, &layout.quarantine());
         scan.of_builds(ItemKind::Tmp, &layout.tmp());
+        scan.stray_files(&layout.tmp());
         scan.end(layout)
     }
 

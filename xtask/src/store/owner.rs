@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,12 +52,17 @@ impl Owner {
 
     /// Writes the owner of a directory into it.
     pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
-        files::write(&dir.join(FILE), &serde_json::to_vec(self)?, Durability::Quick)
+        files::write(&file(dir), self.text()?.as_bytes(), Durability::Quick)
+    }
+
+    /// The content of the file.
+    pub(crate) fn text(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
     }
 
     /// Reads the owner of a directory.
     pub(crate) fn read(dir: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(dir.join(FILE)).ok()?).ok()
+        serde_json::from_slice(&fs::read(file(dir)).ok()?).ok()
     }
 
     /// Returns the state of the owner as `this` process sees it.
@@ -71,6 +76,11 @@ impl Owner {
         let runs = started(self.process).is_some_and(|started| started == self.started);
         if runs { Life::Runs } else { Life::Gone }
     }
+}
+
+/// The file that names the owner of a directory.
+pub(crate) fn file(dir: &Path) -> PathBuf {
+    dir.join(FILE)
 }
 
 fn kernel(name: &str) -> String {

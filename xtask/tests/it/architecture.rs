@@ -29,7 +29,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("store", "files error host layout build_id text defaults process project"),
     ("progress", "redact process"),
     ("provision", "host layout session step defaults process project engine"),
-    ("base_image", "layout session step memo defaults process engine store"),
+    ("base_image", "layout build_id session step memo defaults process engine store"),
     (
         "plan",
         "files redact error host layout args session text step json defaults project engine store progress base_image",

@@ -167,6 +167,21 @@ impl Scan {
         }
     }
 
+    /// Plain files in a directory that has none: versions before left them there.
+    pub(super) fn stray_files(&mut self, dir: &Path) {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if !entry.file_type().is_ok_and(|kind| kind.is_file()) || is_younger(&path, YOUNG) {
+                continue;
+            }
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(mut item) = self.item(ItemKind::Tmp, path, name) else { continue };
+            item.nodes = self.nodes(&item.path, &BTreeSet::new());
+            item.state = ItemState::Orphan("nothing uses it");
+            self.contents.items.push(item);
+        }
+    }
+
     /// Returns whether the owner of an unlocked scratch directory may still run.
     fn may_run(&self, dir: &Path) -> bool {
         match Owner::read(dir).map(|owner| owner.life(&self.this)) {
@@ -216,6 +231,23 @@ fn state(kind: ItemKind, dir: &Path) -> ItemState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_an_earlier_version_left_is_removed_after_a_while() {
+        let store = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/", store.path());
+        fs::create_dir_all(layout.tmp().join("facts")).expect("made");
+        for (name, hours) in [("apt.conf-42", 2), ("debian-trixie.tar-7", 30), ("apt.conf-43", 0)] {
+            let path = layout.tmp().join(name);
+            fs::write(&path, "a password").expect("written");
+            let time = SystemTime::now() - Duration::from_secs(hours * 3600);
+            fs::File::open(&path).expect("opened").set_modified(time).expect("set");
+        }
+        let contents = Contents::read(&layout);
+        let gone: BTreeSet<&str> = contents.of(ItemKind::Tmp).map(|item| item.name.as_str()).collect();
+        assert_eq!(gone, BTreeSet::from(["apt.conf-42", "debian-trixie.tar-7"]));
+        assert!(contents.of(ItemKind::Tmp).all(|item| matches!(item.state, ItemState::Orphan(_))));
+    }
 
     #[test]
     fn scratch_is_removed_only_if_its_build_is_gone() {
