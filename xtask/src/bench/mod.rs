@@ -83,11 +83,6 @@ impl Bench {
         Ok(rows)
     }
 
-    /// Runs the faults of the chaos harness.
-    pub(crate) fn chaos(&self, options: &chaos::ChaosOptions) -> Result<Vec<chaos::Tally>> {
-        chaos::run(&self.copy.base_image(&self.here)?, options)
-    }
-
     fn scratch(&self, name: &str) -> PathBuf {
         self.copy.path(name)
     }

@@ -1,5 +1,7 @@
 //! `bench`: rebuilds of a copy of the images next to plain buildx, as ratios of one run.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::args::Parsed;
@@ -56,14 +58,14 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
 pub(crate) fn chaos(session: &Session, parsed: &Parsed) -> Result<u8> {
     let minutes = number(parsed, "--minutes")?;
     let seed = number(parsed, "--seed")?.unwrap_or(1);
-    let options = &ChaosOptions { minutes, seed, names: parsed.free.clone() };
+    let options = &ChaosOptions { minutes, seed, registry: registry(session), names: parsed.free.clone() };
     let known = chaos::names();
     let is_known = |name: &&String| known.iter().any(|fault| fault.starts_with(name.as_str()));
     if let Some(unknown) = options.names.iter().find(|name| !is_known(name)) {
         let near = suggestion(unknown, known.iter().map(String::as_str));
         return Err(usage(format!("unknown fault `{unknown}`{near}\nthe faults: {}", known.join(", "))));
     }
-    let tallies = Bench::new(session)?.chaos(options)?;
+    let tallies = chaos::run(options)?;
     if session.globals.json {
         let document = serde_json::json!({"schema": json::SCHEMA, "seed": options.seed, "faults": tallies});
         outln!("{}", json::line(&document)?);
@@ -71,4 +73,10 @@ pub(crate) fn chaos(session: &Session, parsed: &Parsed) -> Result<u8> {
         out!("{}", chaos::table(&tallies, options.seed));
     }
     Ok(u8::from(tallies.iter().any(|tally| !tally.failures.is_empty())))
+}
+
+/// Debian's `docker-registry`: installed, or unpacked for the tests.
+fn registry(session: &Session) -> Option<PathBuf> {
+    let unpacked = session.layout.test_tools().join("usr/bin/docker-registry");
+    session.host.which("docker-registry").or_else(|| unpacked.is_file().then_some(unpacked))
 }

@@ -114,7 +114,7 @@ impl Fault for FullEngine {
         match ran.code {
             Some(0) => site.check_image("s0").with_context(free)?,
             Some(3) => ensure!(
-                ran.stderr.contains("no space left on device"),
+                ran.stderr.to_lowercase().contains("no space left on device"),
                 "{}, and the error does not say so: {}",
                 free(),
                 ran.tail()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::check::{self, Known};
+use super::registry::MISSING_REGISTRY;
 use super::report::Report;
 use super::running::{Ran, Running};
 use super::site::{KEPT, Site, remove};
@@ -135,6 +136,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         store: second,
         begins: at_once,
     },
+    Operation {
+        name: "push",
+        set_up: nothing,
+        prepare: edit,
+        command: |site| site.build_command(&site.store(), &["s0"], &["--cache", &site.registry()?.cache()]),
+        store: Site::store,
+        begins: Report::seconds,
+    },
 ];
 
 fn succeed(command: Command) -> Result<Ran> {
@@ -183,6 +192,9 @@ impl Fault for Kill {
     }
 
     fn round(&mut self, site: &mut Site, random: &mut Random) -> Result<Round> {
+        if self.operation.name == "push" && !site.start_registry()? {
+            return Ok(Round::Skipped(MISSING_REGISTRY.to_owned()));
+        }
         let window = match self.window.take().filter(|window| window.site == site.path("")) {
             Some(window) => window,
             None => self.measure(site, random)?,

@@ -3,13 +3,16 @@
 
 mod at_once;
 mod check;
+mod clock;
 mod damage;
 mod disk;
 mod engine_kill;
 mod full_disk;
 mod kill;
+mod registry;
 mod report;
 mod running;
+mod server;
 mod site;
 mod tally;
 
@@ -32,6 +35,8 @@ pub(crate) struct ChaosOptions {
     pub(crate) minutes: Option<u64>,
     /// The seed that all random choices follow from.
     pub(crate) seed: u64,
+    /// Debian's `docker-registry`, if it is installed.
+    pub(crate) registry: Option<PathBuf>,
     /// Only faults whose names begin with one of these; all if there are none.
     pub(crate) names: Vec<String>,
 }
@@ -75,6 +80,10 @@ fn faults(base: &str) -> Vec<Box<dyn Fault>> {
     for fault in engine_kill::all() {
         all.push(Box::new(fault));
     }
+    all.push(Box::<clock::Clock>::default());
+    for fault in registry::all() {
+        all.push(Box::new(fault));
+    }
     all.push(Box::new(full_disk::FullEngine::new(base)));
     all
 }
@@ -85,7 +94,8 @@ pub(crate) fn names() -> Vec<String> {
 }
 
 /// Runs the faults and returns a line for each.
-pub(super) fn run(base: &str, options: &ChaosOptions) -> Result<Vec<Tally>> {
+pub(crate) fn run(options: &ChaosOptions) -> Result<Vec<Tally>> {
+    let base = &site::base_image()?;
     let is_chosen = |name: &str| {
         options.names.is_empty() || options.names.iter().any(|own| name.starts_with(own.as_str()))
     };
@@ -93,7 +103,7 @@ pub(super) fn run(base: &str, options: &ChaosOptions) -> Result<Vec<Tally>> {
     faults.retain(|fault| is_chosen(&fault.name()));
     let began = Instant::now();
     let end = options.minutes.map(|minutes| began + Duration::from_secs(minutes * 60));
-    let mut place = Place { base: base.to_owned(), seed: options.seed, site: None };
+    let mut place = Place { base: base.clone(), options, site: None };
     let mut tallies = Vec::new();
     let count = faults.len();
     for (at, mut fault) in faults.into_iter().enumerate() {
@@ -107,13 +117,19 @@ pub(super) fn run(base: &str, options: &ChaosOptions) -> Result<Vec<Tally>> {
 }
 
 /// The site that all faults share. A fault that breaks something gets a new one.
-struct Place {
+struct Place<'a> {
     base: String,
-    seed: u64,
+    options: &'a ChaosOptions,
     site: Option<Site>,
 }
 
-impl Place {
+impl Place<'_> {
+    fn site(&self, random: &mut Random) -> Result<Site> {
+        let mut site = Site::new(SecondDaemon::start(CONTAINERD_STORE)?, &self.base, random)?;
+        site.registry_program.clone_from(&self.options.registry);
+        Ok(site)
+    }
+
     fn run(&mut self, fault: &mut dyn Fault, share: Option<Duration>) -> Result<Tally> {
         let mut tally = Tally::new(fault.name());
         errln!("{}", tally.name);
@@ -127,11 +143,11 @@ impl Place {
         };
         while !is_over(tally.tried()) {
             signals::check()?;
-            let seed = round_seed(self.seed, &tally.name, tally.tried());
+            let seed = round_seed(self.options.seed, &tally.name, tally.tried());
             let mut random = Random::new(seed);
             let mut site = match self.site.take() {
                 Some(site) => site,
-                None => Site::new(SecondDaemon::start(CONTAINERD_STORE)?, &self.base, &mut random)?,
+                None => self.site(&mut random)?,
             };
             match fault.round(&mut site, &mut random) {
                 Ok(Round::Done) => {

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::disk::Disk;
 use super::report::Report;
 use super::running::{Ran, Running};
+use super::server::Registry;
 use crate::bench::copy::run;
 use crate::bench::machine::SecondDaemon;
 use crate::bench::random::Random;
@@ -50,6 +51,10 @@ COPY --from=build /out /
 pub(super) struct Site {
     /// A small disk below its directory, which is unmounted first.
     disk: Option<Disk>,
+    /// The registry next to it, once it was asked for.
+    registry: Option<Registry>,
+    /// The program of the registry, if there is one.
+    pub(super) registry_program: Option<PathBuf>,
     dir: tempfile::TempDir,
     /// Its engine.
     pub(super) engine: SecondDaemon,
@@ -63,7 +68,8 @@ impl Site {
         engine.receive(base)?;
         let dir = tempfile::Builder::new().prefix("durango-chaos-").tempdir()?;
         let name = dir.path().file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let mut site = Self { disk: None, dir, engine, name, edits: 0 };
+        let mut site =
+            Self { disk: None, registry: None, registry_program: None, dir, engine, name, edits: 0 };
         let name = &site.name;
         let mut compose = format!("name: {name}\nservices:\n");
         for service in EDITED.into_iter().chain([KEPT]) {
@@ -106,6 +112,19 @@ impl Site {
     /// The small disk.
     pub(super) fn disk(&self) -> Result<&Disk> {
         self.disk.as_ref().context("no small disk is mounted")
+    }
+
+    /// Starts the registry unless it runs; returns false if there is no program for it.
+    pub(super) fn start_registry(&mut self) -> Result<bool> {
+        if let (None, Some(program)) = (&self.registry, &self.registry_program) {
+            self.registry = Some(Registry::start(program)?);
+        }
+        Ok(self.registry.is_some())
+    }
+
+    /// The registry.
+    pub(super) fn registry(&self) -> Result<&Registry> {
+        self.registry.as_ref().context("no registry was started")
     }
 
     /// Gives a service a source that no build has seen.
@@ -228,6 +247,24 @@ impl Site {
         copy.args(args);
         run(copy).map(drop)
     }
+}
+
+/// The base image that xtask chooses on the machine's own engine; it is made if it is missing.
+pub(super) fn base_image() -> Result<String> {
+    let dir = tempfile::Builder::new().prefix("durango-chaos-").tempdir()?;
+    let compose = "services:\n  app:\n    build: {context: ., args: {BASE_IMAGE: 'debian:13-slim'}}\n";
+    fs::write(dir.path().join("compose.yaml"), compose)?;
+    fs::write(dir.path().join("Dockerfile"), "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN true\n")?;
+    let xtask = |args: &[&str]| -> Result<String> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(args).args(["app", "--file", "compose.yaml"]).current_dir(dir.path());
+        Ok(String::from_utf8(run(command)?)?)
+    };
+    xtask(&["build", "--no-save", "--progress", "quiet"])?;
+    let plan = xtask(&["plan"])?;
+    let rest = plan.split_once(".args.BASE_IMAGE=").map(|(_, rest)| rest);
+    let name = rest.and_then(|rest| rest.split([' ', '\'', '\n']).next());
+    Ok(name.context("the plan names no base image")?.to_owned())
 }
 
 /// Removes a directory that may not be there.
