@@ -41,13 +41,9 @@ pub(crate) struct Saved {
     pub seconds: f64,
 }
 
-/// Whether a save is needed: not if nothing ran and a registry served all, or a result of its key
-/// is this very image or has the layers of the same steps. An image's digest may change while no
-/// layer does: attestations have the build's time in them.
+/// Whether a save is needed: not if nothing ran, and a registry served all or the store has it.
 pub(crate) fn is_needed(save: &Save, digest: Option<&String>, steps: &[String], anything_ran: bool) -> bool {
-    let is_held = digest.is_some_and(|digest| save.held.contains(digest));
-    let has_all = |held: &Vec<String>| !steps.is_empty() && steps.iter().all(|step| held.contains(step));
-    anything_ran || !(save.elsewhere || is_held || save.held_steps.iter().any(has_all))
+    anything_ran || !(save.elsewhere || save.is_held(digest, steps))
 }
 
 /// Does one save, with an expected size within a budget. Records the image's digest and the keys of

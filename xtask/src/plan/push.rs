@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::build::{BuildFacts, Stored, reading_order};
 use super::caches::Registry;
 use super::registry_state::RegistryState;
+use super::save::cache_only;
 use crate::step::Command;
 use crate::store::key::Key;
 
@@ -48,7 +49,7 @@ fn push(facts: &BuildFacts, common: &Command, held: &RegistryState, name: &str, 
     let registry = &held.registry;
     let export = |reference: &str| {
         let export = format!("{name}.cache-to={}", registry.cache_to(reference));
-        common.clone().args(["--set", &export, "--set", "*.output=type=cacheonly", name])
+        cache_only(facts, common, &export, name)
     };
     let reference = registry.exact(&stored.image, &stored.key);
     Push {

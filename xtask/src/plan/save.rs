@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::bake_args::local_cache;
 use super::build::{BuildFacts, Stored, reading_order};
+use crate::project::requested::add_linked;
 use crate::step::Command;
 use crate::store::key::Key;
 
@@ -62,7 +63,7 @@ pub(crate) fn plan(facts: &BuildFacts, common: &Command) -> Vec<Save> {
 fn save(facts: &BuildFacts, common: &Command, name: &str, stored: &Stored) -> Save {
     let staging = facts.scratch.join("layers").join(name);
     let export = format!("{name}.cache-to={},mode=max,compression=zstd", local_cache("dest", &staging));
-    let command = common.clone().args(["--set", &export, "--set", "*.output=type=cacheonly", name]);
+    let command = cache_only(facts, common, &export, name);
     let newest = stored.found.generations.first();
     let exact = stored.found.generations.iter().filter(|generation| generation.entry.key == stored.key);
     Save {
@@ -83,7 +84,23 @@ fn save(facts: &BuildFacts, common: &Command, name: &str, stored: &Stored) -> Sa
     }
 }
 
+/// A call of bake that exports the cache of one target and makes no image. The targets that it is
+/// based on are named as well: bake overrides the output of those alone that it is told to build, and
+/// would give the image of another one its name again, with other layers (measured).
+pub(super) fn cache_only(facts: &BuildFacts, common: &Command, export: &str, name: &str) -> Command {
+    let mut names = vec![name.to_owned()];
+    add_linked(&facts.declaration, &mut names);
+    common.clone().args(["--set", export, "--set", "*.output=type=cacheonly"]).args(names)
+}
+
 impl Save {
+    /// Whether the store has the result: this very image, or the layers of the same steps. An
+    /// image's digest may change while no layer does: attestations have the build's time in them.
+    pub(crate) fn is_held(&self, digest: Option<&String>, steps: &[String]) -> bool {
+        let has_all = |held: &Vec<String>| !steps.is_empty() && steps.iter().all(|step| held.contains(step));
+        digest.is_some_and(|digest| self.held.contains(digest)) || self.held_steps.iter().any(has_all)
+    }
+
     /// Returns the commands that run if the store lacks the result.
     pub(crate) fn to_shell(&self) -> Vec<String> {
         let quote = |path: &PathBuf| shell_words::quote(&path.to_string_lossy()).into_owned();
