@@ -14,7 +14,7 @@ pub(super) const TEST: &[Opt] = &[
 ];
 
 pub(super) const BENCH: &[Opt] = &[
-    value("--edits", "N", "random edits of the case `forecast` [200]"),
+    value("--edits", "N", "random edits of the cases `forecast` and `up-to-date` [200]"),
     value("--seed", "S", "the seed of these edits [1]"),
     value("--minutes", "N", "the time that the case `forecast` takes [its full count]"),
     value("--page", "FILE", "also write the results to FILE as a page, with the machine and its versions"),
@@ -36,6 +36,7 @@ pub(super) const TARGETS: &[Opt] = &[
 
 pub(super) const PLAN: &[Opt] = &[
     switch("--locked", "fail if a pinned version is gone, instead of using the newest one"),
+    switch("--check", "ask BuildKit also if nothing has changed since the last build"),
     switch("--no-cache", "run every step again; cache mounts keep their contents"),
     value("--fresh", "STEP", "run this stage or RUN again, and everything based on it (repeatable)"),
     switch("--no-save", "do not save layers and cache mounts to the store or a registry"),

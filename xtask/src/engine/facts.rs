@@ -178,15 +178,34 @@ pub(crate) fn client_config(host: &Host) -> PathBuf {
     host.var("DOCKER_CONFIG").map_or_else(default, |dir| host.absolute(dir))
 }
 
-/// Returns a digest of what the answers depend on: the client and its plugin, docker's
-/// configuration, the selected builder, and the daemon's socket, which is created at each start.
+/// A digest of which engine this is and how it is reached; nothing where its socket is not on this
+/// machine, since another engine may answer there next time.
+pub(crate) fn instance(session: &Session, engine: &Engine) -> Option<String> {
+    let is_here = session.host.var("DOCKER_HOST").is_none_or(|host| host.starts_with("unix://"));
+    // A builder of another context has that context's name.
+    let docker = session.host.which("docker").filter(|_| is_here && engine.builder == "default")?;
+    Some(format!("{:x}", client(session, &docker).finalize()))
+}
+
+/// Covers what the answers depend on: the client, and the choice of builder.
 fn fingerprint(session: &Session, docker: &Path) -> String {
+    let host = &session.host;
+    let mut hash = client(session, docker);
+    hash.update(format!("{:?};", builder_name(session)));
+    hash.update(memo::stamp(&builders::instances(host)));
+    // buildx writes the name of its current builder anew at every call.
+    hash.update(std::fs::read(client_config(host).join("buildx/current")).unwrap_or_default());
+    format!("{:x}", hash.finalize())
+}
+
+/// Covers the client and its plugin, docker's configuration, and the daemon's socket, which is made
+/// anew whenever it starts.
+fn client(session: &Session, docker: &Path) -> Sha256 {
     let host = &session.host;
     let mut hash = Sha256::new();
     for name in ["DOCKER_HOST", "DOCKER_CONTEXT", "BUILDX_CONFIG", "DOCKER_CONFIG"] {
         hash.update(format!("{name}={:?};", host.var(name)));
     }
-    hash.update(format!("{:?};", builder_name(session)));
     let config = client_config(host);
     let socket =
         host.var("DOCKER_HOST").and_then(|url| url.strip_prefix("unix://")).unwrap_or("/var/run/docker.sock");
@@ -198,14 +217,9 @@ fn fingerprint(session: &Session, docker: &Path) -> String {
     let mut paths = vec![docker.to_path_buf(), socket.into(), "/etc/docker/daemon.json".into()];
     paths.extend(plugins.iter().map(|dir| Path::new(dir).join("docker-buildx")));
     paths.push(config.join("cli-plugins/docker-buildx"));
-    paths.push(builders::instances(host));
     for path in paths {
         hash.update(memo::stamp(&path));
     }
-    // buildx rewrites the name of its current builder at every call.
-    for name in ["config.json", "buildx/current"] {
-        hash.update(std::fs::read(config.join(name)).unwrap_or_default());
-        hash.update([0]);
-    }
-    format!("{:x}", hash.finalize())
+    hash.update(std::fs::read(config.join("config.json")).unwrap_or_default());
+    hash
 }

@@ -8,6 +8,7 @@ pub(crate) mod daemon_json;
 pub(crate) mod disk_usage;
 pub(crate) mod facts;
 pub(crate) mod gc_limits;
+pub(crate) mod images;
 pub(crate) mod info;
 mod inspect;
 pub(crate) mod json_text;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use super::idle_timeout::IdleTimeout;
 use super::steps;
@@ -171,11 +172,20 @@ fn follow(
     Ok(())
 }
 
-/// Reads the digests of images, by target, from bake's metadata file.
-pub(crate) fn digests(metadata: &Path) -> BTreeMap<String, String> {
-    let bytes = std::fs::read(metadata).unwrap_or_default();
-    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let targets = json.as_object().cloned().unwrap_or_default();
-    let digest = |value: &serde_json::Value| Some(value.get("containerimage.digest")?.as_str()?.to_owned());
+/// The digests of images, by target, from bake's metadata file.
+pub(crate) fn digests(path: &Path) -> BTreeMap<String, String> {
+    let targets = metadata(path).as_object().cloned().unwrap_or_default();
+    let digest = |value: &Value| Some(value.get("containerimage.digest")?.as_str()?.to_owned());
     targets.iter().filter_map(|(name, value)| Some((name.clone(), digest(value)?))).collect()
+}
+
+/// The names that the image of a target was given, from the same file.
+pub(crate) fn image_names(path: &Path, target: &str) -> Vec<String> {
+    let metadata = metadata(path);
+    let names = metadata[target]["image.name"].as_str().unwrap_or_default();
+    names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+fn metadata(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap_or_default()).unwrap_or_default()
 }

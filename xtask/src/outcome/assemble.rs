@@ -35,6 +35,8 @@ pub(crate) fn report(
         schema: SCHEMA,
         build: plan.build.clone(),
         result,
+        bake_called: true,
+        same_as: None,
         seconds: round(ended.seconds),
         record_seconds: 0.0,
         targets: targets.collect(),
@@ -63,6 +65,38 @@ pub(crate) fn broken(plan: &Plan, time: Duration, failure: BuildFailure, interru
         };
     }
     report(plan, &nothing, &BTreeMap::new(), Some(failure))
+}
+
+/// The report of a build that has nothing to do: the images and the steps are those of an earlier
+/// build, and BuildKit warns of the same.
+pub(crate) fn repeated(
+    plan: &Plan,
+    time: Duration,
+    earlier: BuildReport,
+    warnings: &[String],
+) -> BuildReport {
+    let nothing = BakeOutcome {
+        success: true,
+        stopped: false,
+        stalled: false,
+        full: false,
+        trace: Trace::default(),
+        text: Vec::new(),
+        seconds: time.as_secs_f64(),
+    };
+    let report = report(plan, &nothing, &BTreeMap::new(), None);
+    let cached =
+        |step: StepReport| StepReport { cached: true, seconds: 0.0, started: None, cause: None, ..step };
+    BuildReport {
+        result: BuildResult::Cached,
+        bake_called: false,
+        same_as: Some(earlier.build),
+        targets: earlier.targets,
+        steps: earlier.steps.into_iter().map(cached).collect(),
+        cache: CacheReport { read: Vec::new(), ..report.cache },
+        warnings: report.warnings.into_iter().chain(warnings.iter().cloned()).collect(),
+        ..report
+    }
 }
 
 /// Returns the caches that BuildKit read, before anything is saved.

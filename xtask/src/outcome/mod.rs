@@ -16,6 +16,12 @@ pub(crate) struct BuildReport {
     /// The build's id.
     pub build: String,
     pub result: BuildResult,
+    /// Whether bake was called: not where nothing had changed since the build [`Self::same_as`].
+    #[serde(default = "called")]
+    pub bake_called: bool,
+    /// The build that made the images, where bake was not called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<String>,
     /// The wall time of the build, without the save.
     pub seconds: f64,
     /// The additional time for reasons and the record.
@@ -35,6 +41,11 @@ pub(crate) struct BuildReport {
     pub failure: Option<crate::outcome::failure::BuildFailure>,
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// Records of versions that always called it do not say so.
+fn called() -> bool {
+    true
 }
 
 impl BuildReport {

@@ -100,6 +100,10 @@ pub(crate) struct Plan {
     pub prepare: Vec<Step>,
     /// The build: one call of `docker buildx bake`.
     pub bake: Command,
+    /// The same without caches to read, which the store and registries offer from one build to the
+    /// next: what this build is, for the question whether it was built before.
+    #[serde(skip)]
+    pub(crate) without_caches: Command,
     /// The build without registries. A registry that doesn't deliver a listed layer ends a build
     /// (measured), and a cache must not do that.
     pub without_registries: Option<Command>,
@@ -180,11 +184,16 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> P
     let metadata = facts.scratch.join("metadata.json");
     let common = bake_args::common(facts, options, &targets, &fresh);
     let bake = bake_args::bake(facts, options, &common, &metadata);
-    let without_registries = targets.iter().any(|target| !target.remote.is_empty()).then(|| {
-        let targets: Vec<_> =
-            targets.iter().cloned().map(|target| PlannedTarget { remote: Vec::new(), ..target }).collect();
+    let reading = |targets: Vec<PlannedTarget>| {
         bake_args::bake(facts, options, &bake_args::common(facts, options, &targets, &fresh), &metadata)
-    });
+    };
+    let here_alone = |target: PlannedTarget| PlannedTarget { remote: Vec::new(), ..target };
+    let without_registries = targets
+        .iter()
+        .any(|target| !target.remote.is_empty())
+        .then(|| reading(targets.iter().cloned().map(here_alone).collect()));
+    let nothing = |target: PlannedTarget| PlannedTarget { read: Vec::new(), ..here_alone(target) };
+    let without_caches = reading(targets.iter().cloned().map(nothing).collect());
     let arguments = Arguments::of(&facts.declaration, &options.sets, &facts.scratch);
     let saves_layers = can_save && !options.no_save;
     let is_written = options.unsaved.is_none();
@@ -207,6 +216,7 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> P
             .chain(packages::file(facts).map(|(_, write)| write))
             .collect(),
         bake,
+        without_caches,
         without_registries,
         scratch: facts.scratch.clone(),
         metadata,

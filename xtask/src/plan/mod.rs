@@ -18,6 +18,7 @@ pub(crate) mod pins;
 pub(crate) mod push;
 pub(crate) mod registry_state;
 pub(crate) mod save;
+pub(crate) mod up_to_date;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -41,6 +41,8 @@ pub(crate) struct BuildOptions {
     pub locked: bool,
     /// `--no-cache`.
     pub no_cache: bool,
+    /// `--check`: BuildKit is asked in any case.
+    pub(crate) check: bool,
     /// `--fresh`: stages or steps, as typed.
     pub fresh: Vec<String>,
     /// `--mounts`: the cache mounts to save and restore.
@@ -107,6 +109,7 @@ impl BuildOptions {
             dry_run: parsed.flag("--dry-run"),
             locked: parsed.flag("--locked"),
             no_cache: parsed.flag("--no-cache"),
+            check: parsed.flag("--check"),
             fresh: parsed.many("--fresh"),
             mounts: MountFilter::parse(mounts.as_deref().unwrap_or("all"))?,
             no_save: parsed.flag("--no-save"),

@@ -51,7 +51,7 @@ fn declaration() -> Declaration {
         dir: "/p".into(),
         targets: [("app".to_owned(), app), ("base".to_owned(), base)].into(),
         groups: BTreeMap::new(),
-        compose_names: BTreeMap::new(),
+        ..Declaration::default()
     }
 }
 

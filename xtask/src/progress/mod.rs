@@ -2,6 +2,7 @@
 
 pub(crate) mod bake_outcome;
 pub(crate) mod decode;
+pub(crate) mod lookups;
 pub(crate) mod step_name;
 pub(crate) mod trace;
 pub(crate) mod transfers;

@@ -18,6 +18,7 @@ use super::dockerfile::steps::Selector;
 use super::ignore::Ignore;
 pub(super) use select::ContentDigest;
 use select::{Selection, Taken};
+pub(super) use state::exact as exact_state;
 pub(super) use tree::{Entry, Tree};
 
 /// A file, directory or link of a context, with the state that BuildKit compares.
@@ -126,33 +127,50 @@ fn folded(files: &[Input], directory: &dyn Fn(&str) -> String) -> Vec<Input> {
 }
 
 impl Digests {
+    /// The first 16 hex digits of a file's digest; of one that cannot be read a word that says so.
     fn of(&mut self, path: &Path, meta: &fs::Metadata) -> String {
-        let stamp = format!(
-            "{}.{}.{}.{}.{}.{}",
-            meta.size(),
-            meta.ino(),
-            meta.mtime(),
-            meta.mtime_nsec(),
-            meta.ctime(),
-            meta.ctime_nsec()
-        );
-        let name = path.to_string_lossy();
-        if let Some((known, digest)) = self.files.get(name.as_ref())
-            && *known == stamp
+        self.read(path, meta).map_or_else(|_| "unreadable".into(), |digest| digest[..16].to_owned())
+    }
+
+    /// Whether the digest of a file is known, so that asking for it reads nothing.
+    pub(crate) fn has(&self, path: &Path, meta: &fs::Metadata) -> bool {
+        let known = self.files.get(path.to_string_lossy().as_ref());
+        known.is_some_and(|(known, _)| *known == stamp(meta))
+    }
+
+    /// The SHA-256 of a file, in hex.
+    pub(super) fn read(&mut self, path: &Path, meta: &fs::Metadata) -> std::io::Result<String> {
+        if self.has(path, meta)
+            && let Some((_, digest)) = self.files.get(path.to_string_lossy().as_ref())
         {
-            return digest.clone();
+            return Ok(digest.clone());
         }
-        let digest = digest(path);
+        let digest = digest(path)?;
         // A file that was written in this instant may be written again with the same time.
         let changed = u64::try_from(meta.ctime()).unwrap_or_default();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let is_settled = changed + 2 <= now;
         if is_settled {
-            self.files.insert(name.into_owned(), (stamp, digest.clone()));
+            self.files.insert(path.to_string_lossy().into_owned(), (stamp(meta), digest.clone()));
             self.is_new = true;
         }
-        digest
+        Ok(digest)
     }
+}
+
+/// What a file system says of a file that nobody can change without changing one of these: every
+/// write sets the time of the last change, which no program can set back.
+pub(super) fn stamp(meta: &fs::Metadata) -> String {
+    format!(
+        "{}.{}.{}.{}.{}.{}.{}",
+        meta.size(),
+        meta.dev(),
+        meta.ino(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.ctime(),
+        meta.ctime_nsec()
+    )
 }
 
 /// Opens a file without blocking if it has become a pipe.
@@ -162,13 +180,11 @@ pub(super) fn open_file(path: &Path) -> std::io::Result<fs::File> {
     fs::OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
 }
 
-/// Returns the first 16 hex digits of a file's SHA-256, empty for an unreadable file.
-fn digest(path: &Path) -> String {
+/// The SHA-256 of a file, in hex.
+fn digest(path: &Path) -> std::io::Result<String> {
     let mut hash = Sha256::new();
-    match open_file(path).and_then(|mut file| std::io::copy(&mut file, &mut hash)) {
-        Ok(_) => state::short(hash),
-        Err(_) => "unreadable".into(),
-    }
+    std::io::copy(&mut open_file(path)?, &mut hash)?;
+    Ok(format!("{:x}", hash.finalize()))
 }
 
 #[cfg(test)]

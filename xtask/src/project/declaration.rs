@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xshell::cmd;
 
+use super::whole::{Whole, draws_on_others};
 use super::{compose, project_name, templates};
 use crate::error::usage;
 use crate::memo::Memo;
@@ -36,6 +37,8 @@ pub(crate) struct Declaration {
     /// Tags that no file declares: those of Compose services without `image:`, by target. They are
     /// included in the targets' tags.
     pub compose_names: BTreeMap<String, String>,
+    /// All that bake printed, which [`Target`] has the part of that decisions need.
+    pub whole: Whole,
 }
 
 /// The fields of a target that decisions need. They differ between versions of buildx, so fields
@@ -92,6 +95,8 @@ pub(super) struct Printed {
     pub(super) target: BTreeMap<String, Target>,
     #[serde(default)]
     compose_names: BTreeMap<String, String>,
+    #[serde(default)]
+    whole: Whole,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -118,7 +123,7 @@ pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The name of the cached answers. The number changes with the fields of [`Target`], which an old
 /// answer lacks.
-const MEMO: &str = "bake-9";
+const MEMO: &str = "bake-10";
 
 /// Reads the declaration with the user's overrides applied.
 pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declaration> {
@@ -143,6 +148,7 @@ pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result
             printed
         }
     };
+    printed.whole.has_all_files = texts.is_some() || !files.iter().any(|file| is_yaml(file));
     apply(&mut printed.target, question.sets);
     if printed.target.is_empty() {
         return Err(usage(format!(
@@ -153,13 +159,21 @@ pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result
     let groups =
         printed.group.into_iter().map(|(name, group)| (name, group.targets.unwrap_or_default())).collect();
     let project = project(files, &dir, &printed.target);
-    let compose_names = printed.compose_names;
+    let (compose_names, whole) = (printed.compose_names, printed.whole);
     for (name, tag) in &compose_names {
         if let Some(target) = printed.target.get_mut(name) {
             target.tags.push(tag.clone());
         }
     }
-    Ok(Declaration { files: files.to_vec(), dir, targets: printed.target, groups, compose_names, project })
+    Ok(Declaration {
+        files: files.to_vec(),
+        dir,
+        targets: printed.target,
+        groups,
+        compose_names,
+        project,
+        whole,
+    })
 }
 
 /// Names a project: by the `name:` of its Compose file, else by the repository of its first image,
@@ -196,7 +210,9 @@ fn print(session: &Session, question: &DeclarationQuery<'_>, sets: &[String], di
     if templates::may_be_escaped(&json) && templates::are_escaped(sh)? {
         templates::unescape(&mut document);
     }
-    serde_json::from_value(document).with_context(failed)
+    let whole = Whole::of(&document);
+    let printed: Printed = serde_json::from_value(document).with_context(failed)?;
+    Ok(Printed { whole, ..printed })
 }
 
 /// Returns bake's error without its progress lines, with the file in front.
@@ -263,12 +279,16 @@ fn texts(files: &[PathBuf], dir: &Path) -> Option<Vec<String>> {
     let mut texts = Vec::new();
     for file in files {
         let text = fs::read_to_string(file).ok().filter(|_| is_yaml(file))?;
-        if ["include:", "extends:", "env_file:"].iter().any(|word| text.contains(word)) {
+        if draws_on_others(&text) {
             return None;
         }
         texts.push(text);
     }
-    texts.push(fs::read_to_string(dir.join(".env")).unwrap_or_default());
+    match fs::read_to_string(dir.join(".env")) {
+        Ok(text) => texts.push(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => texts.push(String::new()),
+        Err(_) => return None,
+    }
     Some(texts)
 }
 
@@ -436,7 +456,7 @@ mod tests {
             project: "toy".into(),
             targets: printed.target,
             groups: groups.collect(),
-            compose_names: BTreeMap::new(),
+            ..Declaration::default()
         }
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod declaration;
 pub(crate) mod dockerfile;
 pub(crate) mod graph;
 pub(crate) mod ignore;
+pub(crate) mod input_files;
 pub(crate) mod inputs;
 pub(crate) mod mount;
 pub(crate) mod overrides;
@@ -19,5 +20,6 @@ pub(crate) mod requested;
 pub(crate) mod secrets;
 mod templates;
 pub(crate) mod typed_paths;
+mod whole;
 
 pub(crate) use declaration::{Declaration, Target};

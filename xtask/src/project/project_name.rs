@@ -78,7 +78,7 @@ mod tests {
             dir: dir.to_path_buf(),
             targets: [("web".to_owned(), target)].into(),
             groups: std::collections::BTreeMap::new(),
-            compose_names: std::collections::BTreeMap::new(),
+            ..Declaration::default()
         }
     }
 

@@ -52,6 +52,8 @@ pub(crate) fn report(dir: &Path, id: &str) -> BuildReport {
         schema: SCHEMA,
         build: id.to_owned(),
         result: BuildResult::Interrupted,
+        bake_called: true,
+        same_as: None,
         seconds: round(seconds),
         record_seconds: 0.0,
         targets: plan.targets.into_iter().map(target).collect(),

@@ -2,6 +2,7 @@
 //! newest builds, each small ([`log`]) and redacted. [`read`] reads them.
 
 pub(crate) mod find;
+pub(crate) mod inputs;
 pub(crate) mod killed;
 pub(crate) mod log;
 pub(crate) mod own_steps;
@@ -22,8 +23,9 @@ use crate::redact::Redactor;
 use crate::store::contents;
 use crate::store::lock;
 use crate::text::one_line;
+use inputs::BuildInputs;
 use log::Log;
-use steps::BuildSteps;
+use steps::{BuildSteps, StepOutcome};
 
 /// The maximum number of builds.
 const KEEP: usize = 50;
@@ -79,6 +81,22 @@ impl Record {
     pub(crate) fn steps(&self, steps: &BuildSteps, graph: &[GraphStep]) {
         self.write("graph.json", &graph);
         self.write("steps.json", &BuildSteps { schema: SCHEMA, ..steps.clone() });
+    }
+
+    /// Writes what it was made of and what it made.
+    pub(crate) fn inputs(&self, inputs: &BuildInputs) {
+        self.write(inputs::FILE, inputs);
+    }
+
+    /// Takes over the steps of the build that it would repeat, none of which runs.
+    pub(crate) fn repeats(&self, layout: &Layout, build: &str) {
+        let (Some(graph), Some(steps)) = (steps::graph(layout, build), steps::of(layout, build)) else {
+            return;
+        };
+        let outcomes = steps.steps.into_iter().map(|step| StepOutcome { ran: None, ..step });
+        let id = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let records = Vec::new();
+        self.steps(&BuildSteps { build: id, steps: outcomes.collect(), records, ..steps }, &graph);
     }
 
     /// Writes the outcome.

@@ -178,6 +178,11 @@ pub(crate) fn graph(layout: &Layout, build: &str) -> Option<Vec<GraphStep>> {
     read(&layout.build(build).join("graph.json"))
 }
 
+/// What came of a build's steps; nothing where that is not recorded.
+pub(super) fn of(layout: &Layout, build: &str) -> Option<BuildSteps> {
+    read(&layout.build(build).join("steps.json"))
+}
+
 /// Returns all builds with recorded steps, newest first.
 pub(crate) fn all(layout: &Layout) -> Vec<BuildSteps> {
     let mut builds: Vec<BuildSteps> = subdirectories(&layout.builds())

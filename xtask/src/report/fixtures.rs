@@ -39,6 +39,8 @@ pub(crate) fn report() -> BuildReport {
         schema: 1,
         build: "20261125-074743-1fc".into(),
         result: BuildResult::Built,
+        bake_called: true,
+        same_as: None,
         seconds: 104.2,
         record_seconds: 0.05,
         targets: vec![target("base"), target("runtime")],

@@ -30,6 +30,8 @@ pub(crate) struct HistoryRow {
     pub targets: Vec<String>,
     /// `built`, `cached`, `failed`, `interrupted`, `running`, `unreadable`.
     pub result: &'static str,
+    /// Whether bake was called: not where nothing had changed.
+    pub bake_called: bool,
     /// Why it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -64,6 +66,7 @@ fn row(past: &Past) -> HistoryRow {
         began: past.begun,
         targets: Vec::new(),
         result: "running",
+        bake_called: true,
         problem: None,
         seconds: None,
         ran: None,
@@ -81,6 +84,7 @@ fn row(past: &Past) -> HistoryRow {
             HistoryRow {
                 targets: targets(report),
                 result: report.result.word(),
+                bake_called: report.bake_called,
                 seconds: Some(report.seconds),
                 ran: Some(timeline.ran()),
                 steps: Some(timeline.rows.len()),
@@ -125,7 +129,10 @@ pub(crate) fn text(rows: &[HistoryRow], trends: &[Trend], now: Timestamp) -> Str
             row.began.map_or("-".into(), |began| age(now.duration_since(began).as_secs())),
             row.result.to_owned(),
             row.seconds.map_or("-".into(), seconds),
-            row.ran.zip(row.steps).map_or("-".into(), |(ran, steps)| format!("{ran}/{steps}")),
+            row.ran.zip(row.steps).map_or("-".into(), |(ran, steps)| match row.bake_called {
+                true => format!("{ran}/{steps}"),
+                false => "not called".into(),
+            }),
             saved(row),
             problem.unwrap_or_else(|| one_line(&row.targets.join(", "), TEXT)),
         ]

@@ -13,6 +13,9 @@ pub(crate) fn build(report: &BuildReport) -> String {
     let timeline = Timeline::of(&report.steps);
     let result = report.result.word();
     let _ = writeln!(text, "{result} in {}: {}", seconds(report.seconds), steps(&timeline));
+    if let Some(earlier) = &report.same_as {
+        let _ = writeln!(text, "  nothing has changed since the build {earlier}; --check asks BuildKit");
+    }
     let mut slow: Vec<_> =
         timeline.rows.iter().map(|row| row.step).filter(|step| !step.cached && step.seconds >= 1.0).collect();
     slow.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));

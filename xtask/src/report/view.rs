@@ -60,7 +60,8 @@ impl<'a> ReportView<'a> {
             BuildResult::Built | BuildResult::Cached => "in",
         };
         let (result, time) = (self.report.result.word(), seconds(self.report.seconds));
-        format!("{result} {verb} {time}: {}", summary::steps(&self.timeline))
+        let called = if self.report.bake_called { "" } else { "; bake was not called" };
+        format!("{result} {verb} {time}: {}{called}", summary::steps(&self.timeline))
     }
 
     /// Returns whether a step is the one that failed.

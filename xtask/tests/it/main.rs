@@ -50,6 +50,7 @@ mod smoke;
 mod store;
 mod store_shared;
 mod text;
+mod up_to_date;
 mod users_view;
 
 use std::collections::BTreeSet;

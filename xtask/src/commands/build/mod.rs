@@ -13,12 +13,14 @@ mod restore_ahead;
 pub(crate) mod run;
 mod save_results;
 mod store_upkeep;
+mod up_to_date;
 
 use std::time::Instant;
 
 use anyhow::Result;
 
 use super::build::forecast::{ForecastResult, ForecastTask, StepOutcomes};
+use super::build::up_to_date::{Candidate, Verdict, Watch};
 
 use crate::args::Parsed;
 use crate::build_id;
@@ -38,6 +40,7 @@ use crate::process::stdio::{err, errln, out, outln};
 use crate::project::requested::check_files;
 use crate::provision;
 use crate::record::Record;
+use crate::record::inputs::BuildInputs;
 use crate::report;
 use crate::session::Session;
 use crate::step::Step;
@@ -103,17 +106,25 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
     let id = scratch
         .as_ref()
         .map_or_else(|| build_id::new_id(session.host.now, random()), |scratch| scratch.id().to_owned());
+    let candidate = Candidate::find(session, options);
     let mut facts = facts::facts(session, options, engine, &id)?;
     let held = facts::hold(session, &mut facts);
     packages::resolve(session, options, &mut facts)?;
     let mut plan = planning::plan(&facts, options, &id);
     let redact = |text: &mut String| *text = session.redactor.text(text).into_owned();
     plan.warnings.iter_mut().for_each(redact);
-    let forecast_task = ForecastTask::begin(session, &facts, options, &plan);
     if options.dry_run {
+        let forecast_task = ForecastTask::begin(session, &facts, options, &plan);
         return show(session, &missing, &plan, forecast_task.end().as_ref());
     }
-    execute(session, &plan, forecast_task, held)
+    let begun = Instant::now();
+    match candidate.check(session, &facts, options, &plan) {
+        Verdict::Repeat(inputs, report) => repeat(session, &plan, begun, &inputs, *report),
+        Verdict::Ask(watch) => {
+            let forecast_task = ForecastTask::begin(session, &facts, options, &plan);
+            execute(session, &plan, forecast_task, held, watch)
+        }
+    }
 }
 
 /// Runs `plan` and `--dry-run`.
@@ -155,19 +166,56 @@ fn without_engine(
     Ok(0)
 }
 
-fn execute(session: &Session, plan: &Plan, forecast_task: ForecastTask, held: Holds) -> Result<u8> {
+/// A build that has nothing to do: it is recorded and told like others.
+fn repeat(
+    session: &Session,
+    plan: &Plan,
+    begun: Instant,
+    inputs: &BuildInputs,
+    earlier: BuildReport,
+) -> Result<u8> {
+    let record = open(session, plan);
+    let report = assemble::repeated(plan, begun.elapsed(), earlier, &inputs.warnings);
+    record.repeats(&session.layout, &inputs.build);
+    store_upkeep::touch(plan);
+    finish(session, plan, &record, report, Ok(()))
+}
+
+fn execute(
+    session: &Session,
+    plan: &Plan,
+    forecast_task: ForecastTask,
+    held: Holds,
+    watch: Option<Watch>,
+) -> Result<u8> {
+    let record = open(session, plan);
+    store_upkeep::quarantine(session, &plan.damaged);
+    let (report, done) = build_and_keep(session, plan, &record, forecast_task, held, watch);
+    finish(session, plan, &record, report, done)
+}
+
+fn open(session: &Session, plan: &Plan) -> Record {
     if !session.globals.json {
         plan.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
     }
-    let record = Record::open(&session.layout, plan, session.redactor.clone());
-    store_upkeep::quarantine(session, &plan.damaged);
-    let (mut report, done) = build_and_keep(session, plan, &record, forecast_task, held);
+    Record::open(&session.layout, plan, session.redactor.clone())
+}
+
+fn finish(
+    session: &Session,
+    plan: &Plan,
+    record: &Record,
+    mut report: BuildReport,
+    done: Result<()>,
+) -> Result<u8> {
     report.redact(&session.redactor);
     steps::clean(&plan.cleanup);
-    close(session, &record, &mut report);
+    close(session, record, &mut report);
     super::report::summarize(session, &report);
     done?;
-    store_upkeep::settle(session, plan);
+    if report.bake_called {
+        store_upkeep::settle(session, plan);
+    }
     if session.globals.json {
         outln!("{}", json::line(&report)?);
     }
@@ -202,6 +250,7 @@ fn build_and_keep(
     record: &Record,
     forecast_task: ForecastTask,
     held: Holds,
+    watch: Option<Watch>,
 ) -> (BuildReport, Result<()>) {
     let (begun, log) = (Instant::now(), record.log());
     let built = match run::bake(session, plan, log, &forecast_task.forecast_slot) {
@@ -231,7 +280,13 @@ fn build_and_keep(
     let mut done = Ok(());
     if report.failure.is_none() {
         store_upkeep::touch(plan);
+        let warnings = report.warnings.len();
         done = save_results::keep(session, plan, &built, &outcomes, record, &mut report);
+        // What could not be kept is tried again by the next build.
+        let is_kept = done.is_ok() && report.warnings.len() == warnings;
+        if let Some(watch) = watch.filter(|_| is_kept) {
+            watch.keep(session, plan, record, &ended.trace, &outcomes);
+        }
     }
     if let Err(error) = &done {
         report

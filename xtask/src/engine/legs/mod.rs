@@ -93,6 +93,7 @@ const TOPICS: [&[&str]; 2] = [
         "secrets",
         "store",
         "store_shared",
+        "up_to_date",
     ],
 ];
 

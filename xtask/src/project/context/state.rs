@@ -2,9 +2,11 @@
 //! times and owners.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::Digests;
@@ -38,7 +40,24 @@ pub(super) fn of(entry: &Entry, digests: &mut Digests) -> String {
     } else {
         format!("{mode:o}:{}", digests.of(&entry.file, meta))
     };
-    state + &attributes(&entry.file)
+    state + &attributes(&entry.file).unwrap_or_default()
+}
+
+/// The same with the whole digest of a file, and an error where anything of it cannot be read.
+pub(in crate::project) fn exact(
+    file: &Path,
+    meta: &fs::Metadata,
+    digests: &mut Digests,
+) -> io::Result<String> {
+    let mode = meta.mode();
+    let state = if meta.is_symlink() {
+        format!("->{}", fs::read_link(file)?.as_os_str().as_encoded_bytes().escape_ascii())
+    } else if meta.is_file() {
+        format!("{mode:o}:{}", digests.read(file, meta)?)
+    } else {
+        format!("{mode:o}|{}", meta.rdev())
+    };
+    Ok(state + &attributes(file)?)
 }
 
 /// Returns the part of a state that BuildKit certainly notices: without extended attributes and the
@@ -62,26 +81,31 @@ pub(super) fn any_mode(state: &str) -> String {
 }
 
 /// Returns a digest of the extended attributes that BuildKit compares, or an empty text.
-fn attributes(path: &Path) -> String {
-    let mut names = vec![0_u8; 4096];
-    let Ok(length) = rustix::fs::llistxattr(path, &mut names) else { return String::new() };
+fn attributes(path: &Path) -> io::Result<String> {
+    // Linux has no longer list and no longer value (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
+    let mut names = vec![0_u8; 65_536];
+    let length = match rustix::fs::llistxattr(path, &mut names) {
+        // A file system without attributes.
+        Err(Errno::NOTSUP) => 0,
+        length => length?,
+    };
     let names = names.get(..length).unwrap_or_default();
-    let names = names.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
-    let mut names: Vec<&str> = names.filter(|name| counts(name)).collect();
+    let names = names.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let mut names: Vec<_> = names.filter(|name| counts(name)).collect();
     if names.is_empty() {
-        return String::new();
+        return Ok(String::new());
     }
     names.sort_unstable();
     let mut hash = Sha256::new();
     for name in names {
         let mut value = vec![0_u8; 65_536];
-        let length = rustix::fs::lgetxattr(path, name, &mut value).unwrap_or_default();
-        hash.update(name);
+        let length = rustix::fs::lgetxattr(path, name.as_ref(), &mut value)?;
+        hash.update(name.as_bytes());
         hash.update([0]);
         hash.update((length as u64).to_le_bytes());
         hash.update(value.get(..length).unwrap_or_default());
     }
-    format!("{ATTRIBUTES}{}", short(hash))
+    Ok(format!("{ATTRIBUTES}{}", short(hash)))
 }
 
 fn counts(name: &str) -> bool {

@@ -32,6 +32,8 @@ pub(in crate::project) struct Tree {
     root: Option<Entry>,
     ignore: Ignore,
     directories: BTreeMap<String, Rc<[Entry]>>,
+    /// The first path that cannot be read, or whose name is not text.
+    unreadable: Option<PathBuf>,
 }
 
 /// The maximum number of links in one path.
@@ -43,7 +45,16 @@ impl Tree {
         let file = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
         let root = fs::metadata(&file).ok();
         let root = root.map(|meta| Entry { path: String::new(), file, meta, matched: Matched::default() });
-        Self { root, ignore, directories: BTreeMap::new() }
+        Self { root, ignore, directories: BTreeMap::new(), unreadable: None }
+    }
+
+    fn miss(&mut self, path: &Path) {
+        self.unreadable.get_or_insert_with(|| path.to_path_buf());
+    }
+
+    /// What of the directories read so far cannot be read as it is.
+    pub(in crate::project) fn unreadable(&self) -> Option<&Path> {
+        self.unreadable.as_deref()
     }
 
     /// Returns the context itself, or `None` if it doesn't exist.
@@ -61,8 +72,19 @@ impl Tree {
             return Rc::clone(known);
         }
         let mut found = Vec::new();
-        for item in fs::read_dir(&directory.file).into_iter().flatten().flatten() {
+        let items = fs::read_dir(&directory.file);
+        if items.is_err() {
+            self.miss(&directory.file);
+        }
+        for item in items.into_iter().flatten() {
+            let Ok(item) = item else {
+                self.miss(&directory.file);
+                continue;
+            };
             let name = item.file_name();
+            if name.to_str().is_none() {
+                self.miss(&item.path());
+            }
             let name = name.to_string_lossy();
             let path = if directory.path.is_empty() {
                 name.into_owned()
@@ -75,7 +97,10 @@ impl Tree {
             if is_out && !(is_directory && self.ignore.may_bring_back_below(&path)) {
                 continue;
             }
-            let Ok(meta) = item.metadata() else { continue };
+            let Ok(meta) = item.metadata() else {
+                self.miss(&item.path());
+                continue;
+            };
             let entry = Entry { path, file: item.path(), meta, matched };
             // An ignored directory is included if an exception includes something below it.
             if !is_out || !self.children(&entry).is_empty() {

@@ -13,7 +13,7 @@ fn build(file: &str, args: &[(&str, &str)]) -> Mounts {
         dir: "/p".into(),
         targets: BTreeMap::from([("app".to_owned(), target.clone()), ("web".to_owned(), target)]),
         groups: BTreeMap::new(),
-        compose_names: BTreeMap::new(),
+        ..Declaration::default()
     };
     let names = ["app".to_owned(), "web".to_owned()];
     let files = names.iter().map(|name| (name.clone(), Dockerfile::parse(file.as_bytes()))).collect();

@@ -1,0 +1,307 @@
+//! Whether a build has anything to do. Where all that it is made of is what it was at the last good
+//! build of these targets, and the engine has the images of that build, bake is not called.
+//!
+//! This must never call a build up to date that BuildKit would make otherwise, so it is stricter
+//! than BuildKit: whole contexts count, nothing may come from elsewhere ([`lookups`]), and any
+//! doubt asks BuildKit. What is still to be saved does so as well ([`up_to_date::lacks_a_result`]).
+//! What the builder has dropped since is no input: the images are there, and were made of the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use super::forecast::StepOutcomes;
+use crate::engine::facts as engine_facts;
+use crate::engine::images::ImagesQuery;
+use crate::exec::bake;
+use crate::memo::{self, Memo};
+use crate::outcome::{BuildReport, BuildResult};
+use crate::plan::bake_args::{owner_sets, to_csv};
+use crate::plan::build::{BuildFacts, Plan};
+use crate::plan::options::BuildOptions;
+use crate::plan::up_to_date;
+use crate::process::stdio::errln;
+use crate::progress::lookups;
+use crate::progress::trace::Trace;
+use crate::project::context::Digests;
+use crate::project::input_files::InputFiles;
+use crate::project::{Declaration, Target};
+use crate::record::Record;
+use crate::record::inputs::{self, BuildInputs};
+use crate::session::Session;
+
+/// So many bytes are read before BuildKit is asked: it takes a quarter of a second.
+const READ_BEFORE: u64 = 64 << 20;
+/// So many are read during a build, for the next one.
+const READ_DURING: u64 = 1 << 30;
+
+/// The build that this one may repeat. The engine is asked for its images while facts are gathered.
+pub(super) struct Candidate {
+    question: String,
+    before: Option<(BuildInputs, ImagesQuery)>,
+}
+
+/// What is to be done.
+pub(super) enum Verdict {
+    /// Nothing: the build was this one, and its report.
+    Repeat(BuildInputs, Box<BuildReport>),
+    /// BuildKit is asked. Whether the next build may do without is seen meanwhile.
+    Ask(Option<Watch>),
+}
+
+/// What a build is made of, watched while it runs.
+pub(super) struct Watch {
+    question: String,
+    made_of: MadeOf,
+    stamp: String,
+    digest: JoinHandle<Option<String>>,
+}
+
+/// What the files of a build are.
+struct MadeOf {
+    declaration: Declaration,
+    /// The targets as BuildKit is handed them.
+    targets: BTreeMap<String, Target>,
+    /// Files of secrets.
+    secrets: BTreeSet<PathBuf>,
+    /// The digest of all the rest.
+    rest: String,
+}
+
+impl Candidate {
+    /// Looks for it; nothing where BuildKit is asked anyway.
+    pub(super) fn find(session: &Session, options: &BuildOptions) -> Self {
+        let words = format!("{:?} {:?}", options.files, options.targets);
+        let question = format!("{:x}", Sha256::digest(words));
+        if options.dry_run || up_to_date::asked_for(options).is_some() {
+            return Self { question, before: None };
+        }
+        let before = inputs::newest(&session.layout, &question).and_then(|inputs| {
+            let query = ImagesQuery::start(session, inputs.images().map(|(name, _)| name)).ok()?;
+            Some((inputs, query))
+        });
+        Self { question, before }
+    }
+
+    /// Decides.
+    pub(super) fn check(
+        self,
+        session: &Session,
+        facts: &BuildFacts,
+        options: &BuildOptions,
+        plan: &Plan,
+    ) -> Verdict {
+        // After a check, the next build may have nothing to do.
+        let unchecked = BuildOptions { check: false, ..options.clone() };
+        let excluded = up_to_date::excluded(facts, &unchecked, plan);
+        if let Some(why) = excluded.or_else(|| up_to_date::excluded_variable(&session.host)) {
+            say(session, &why);
+            return Verdict::Ask(None);
+        }
+        let watched = MadeOf::new(session, facts, options, plan).and_then(|made_of| {
+            let files = made_of.look()?;
+            Ok((made_of, files))
+        });
+        let (made_of, files) = match watched {
+            Ok(found) => found,
+            Err(error) => {
+                say(session, &format!("{error:#}"));
+                return Verdict::Ask(None);
+            }
+        };
+        let mut digests = Memory::new(session, facts);
+        match self.before.map(|before| repeated(session, plan, &made_of, &files, &mut digests, before)) {
+            Some(Ok((inputs, report))) => return Verdict::Repeat(inputs, Box::new(report)),
+            Some(Err(error)) => say(session, &format!("{error:#}")),
+            None => {}
+        }
+        Verdict::Ask(Watch::begin(self.question, made_of, files, digests))
+    }
+}
+
+/// Says with `-v` why BuildKit is asked.
+fn say(session: &Session, why: &str) {
+    if session.globals.verbose {
+        errln!("BuildKit is asked: {}", session.redactor.text(why));
+    }
+}
+
+/// The build that there is nothing to do after, and its report; else why there is.
+fn repeated(
+    session: &Session,
+    plan: &Plan,
+    made_of: &MadeOf,
+    files: &InputFiles,
+    digests: &mut Memory,
+    (inputs, query): (BuildInputs, ImagesQuery),
+) -> Result<(BuildInputs, BuildReport)> {
+    let made =
+        |name: &str| (inputs.targets.get(name).cloned(), inputs.steps.get(name).cloned().unwrap_or_default());
+    if up_to_date::lacks_a_result(plan, made) {
+        bail!("the store lacks a result, which is to be saved");
+    }
+    let unread = files.unread_bytes(&digests.digests);
+    if unread > READ_BEFORE {
+        bail!("{unread} bytes of files are not known yet");
+    }
+    if made_of.rest != inputs.rest {
+        bail!("the declaration, an option, an argument or the engine is not what it was");
+    }
+    if digests.digest(files)? != inputs.files {
+        bail!("a file is not what it was");
+    }
+    let ids = query.ids()?;
+    for ((name, digest), id) in inputs.images().zip(ids) {
+        if digest != id {
+            bail!("`{name}` is another image now");
+        }
+    }
+    let report = inputs::report(&session.layout, &inputs.build).context("the last build left no report")?;
+    if !matches!(report.result, BuildResult::Built | BuildResult::Cached) {
+        bail!("the last build was not good");
+    }
+    Ok((inputs, report))
+}
+
+impl MadeOf {
+    fn new(session: &Session, facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> Result<Self> {
+        let instance = engine_facts::instance(session, &facts.engine)
+            .context("the engine is not known to be the same, since its socket is not here")?;
+        let program = std::env::current_exe().context("failed to find this program")?;
+        let mut rest = format!(
+            "{instance}\n{}\n{}\n",
+            memo::stamp(&program),
+            up_to_date::identity(&session.host, facts, options, plan)
+        );
+        let targets = facts.names.iter().map(|name| (name.clone(), target(facts, options, name)));
+        let targets: BTreeMap<String, Target> = targets.collect();
+        let mut secrets = BTreeSet::new();
+        let declared = targets.values().flat_map(|target| target.secret.iter().map(to_csv));
+        for spec in declared.chain(options.secrets.iter().cloned()) {
+            for (field, value) in spec.split(',').filter_map(|field| field.split_once('=')) {
+                // Without a source, an id is a variable's name or a file's.
+                if ["env", "id"].contains(&field) {
+                    rest += &format!("{value} {}\n", session.host.var(value).is_some());
+                }
+                if ["src", "source", "id"].contains(&field) {
+                    secrets.insert(facts.declaration.dir.join(value));
+                }
+            }
+        }
+        let rest = format!("{:x}", Sha256::digest(rest));
+        Ok(Self { declaration: facts.declaration.clone(), targets, secrets, rest })
+    }
+
+    fn look(&self) -> Result<InputFiles> {
+        InputFiles::look(&self.declaration, &self.targets, &self.secrets)
+    }
+}
+
+/// A target with what the plan adds to its declaration.
+fn target(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Target {
+    let mut target = facts.declaration.targets[name].clone();
+    for (key, value) in owner_sets(facts, options, name) {
+        if let Some(context) = key.strip_prefix("contexts.") {
+            target.contexts.insert(context.to_owned(), value);
+        }
+    }
+    target
+}
+
+/// Digests of files, remembered from build to build.
+struct Memory {
+    memo: Memo,
+    digests: Digests,
+}
+
+impl Memory {
+    fn new(session: &Session, facts: &BuildFacts) -> Self {
+        let root = format!("{:x}", Sha256::digest(facts.declaration.dir.as_os_str().as_encoded_bytes()));
+        let memo = Memo::new(&session.layout, "inputs", &root);
+        Self { digests: memo.read().unwrap_or_default(), memo }
+    }
+
+    fn digest(&mut self, files: &InputFiles) -> Result<String> {
+        let digest = files.digest(&mut self.digests)?;
+        if std::mem::take(&mut self.digests.is_new) {
+            self.memo.write(&self.digests);
+        }
+        Ok(digest)
+    }
+}
+
+impl Watch {
+    /// Begins to read the files; nothing where they are too many, or still being written.
+    fn begin(question: String, made_of: MadeOf, files: InputFiles, mut memory: Memory) -> Option<Self> {
+        if files.unread_bytes(&memory.digests) > READ_DURING {
+            return None;
+        }
+        std::thread::sleep(files.settles_in(SystemTime::now())?);
+        let stamp = files.stamp();
+        let digest = std::thread::spawn(move || memory.digest(&files).ok());
+        Some(Self { question, made_of, stamp, digest })
+    }
+
+    /// Notes what a good build was made of. Where that is in doubt, the next one asks BuildKit,
+    /// too.
+    pub(super) fn keep(
+        self,
+        session: &Session,
+        plan: &Plan,
+        record: &Record,
+        trace: &Trace,
+        outcomes: &StepOutcomes,
+    ) {
+        match self.inputs(plan, trace) {
+            Ok(inputs) => {
+                let names = inputs.targets.keys();
+                let steps = names.map(|name| (name.clone(), outcomes.keys(name).exact)).collect();
+                record.inputs(&BuildInputs { steps, ..inputs });
+            }
+            Err(error) => say(session, &format!("next time as well, since {error:#}")),
+        }
+    }
+
+    fn inputs(self, plan: &Plan, trace: &Trace) -> Result<BuildInputs> {
+        let digest = self.digest.join().ok().flatten().context("a file could not be read")?;
+        if self.made_of.look()?.stamp() != self.stamp {
+            bail!("a file was written while the build ran");
+        }
+        let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
+        let read = lookups::images(trace, &names)
+            .map_err(|name| anyhow::anyhow!("BuildKit looked elsewhere: {name}"))?;
+        let (targets, made) = made(&plan.metadata, &names)?;
+        Ok(BuildInputs {
+            question: self.question,
+            files: digest,
+            rest: self.made_of.rest,
+            read,
+            made,
+            targets,
+            warnings: trace.warnings.clone(),
+            ..BuildInputs::new(&plan.build)
+        })
+    }
+}
+
+/// The digest of each target's image, and all names of them with theirs. An image without a name is
+/// found by its digest.
+fn made(metadata: &Path, targets: &[String]) -> Result<(BTreeMap<String, String>, BTreeMap<String, String>)> {
+    let digests = bake::digests(metadata);
+    let mut made = BTreeMap::new();
+    for target in targets {
+        let digest = digests.get(target).with_context(|| format!("bake gave no digest of `{target}`"))?;
+        let names = bake::image_names(metadata, target);
+        let names = names.iter().filter(|name| !name.contains('@')).cloned();
+        let before = made.len();
+        made.extend(names.map(|name| (name, digest.clone())));
+        if made.len() == before {
+            made.insert(digest.clone(), digest.clone());
+        }
+    }
+    Ok((digests, made))
+}

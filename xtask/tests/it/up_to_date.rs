@@ -1,0 +1,405 @@
+//! Builds that have nothing to do, and everything that gives them something to do.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::common::{Project, Run, base_of};
+
+const COMPOSE: &str = r"services:
+  app:
+    image: durango-test/NAME-app
+    build:
+      context: ./app
+      args:
+        FROM_ENV: ${FROM_ENV:-unset}
+        FROM_FILE: ${FROM_FILE:-unset}
+      additional_contexts:
+        extra: ./extra
+        lower: docker-image://durango-test/NAME-lower
+      secrets: [token]
+  lower:
+    image: durango-test/NAME-lower
+    build: ./lower
+secrets:
+  token:
+    file: ./token
+";
+const DOCKERFILE: &str = r"FROM durango-test/NAME-base AS build
+ARG FROM_ENV
+ARG FROM_FILE
+COPY src /src
+RUN --mount=type=secret,id=token echo $FROM_ENV $FROM_FILE NAME >/made
+FROM lower
+COPY --from=build /made /made
+COPY --from=extra . /extra
+COPY . /all
+";
+/// Notes the calls of bake that are not questions.
+const DOCKER: &str = r#"#!/bin/sh
+case " $* " in *" bake "*) case " $* " in *" --print "*) ;; *) echo "$*" >>CALLS ;; esac ;; esac
+PATH=REST exec docker "$@"
+"#;
+
+/// A project with every kind of input, built once.
+struct Idle {
+    project: Project,
+    name: String,
+}
+
+impl Idle {
+    fn new(test: &str) -> Self {
+        let name = format!("idle-{test}-{}", std::process::id());
+        let own = |text: &str| text.replace("NAME", &name);
+        let project = Project::new(&[
+            ("probe/compose.yaml", crate::common::COMPOSE),
+            ("compose.yaml", &own(COMPOSE)),
+            (".env", "FROM_FILE=one\n"),
+            ("token", "secret\n"),
+            ("app/Dockerfile", &own(DOCKERFILE)),
+            ("app/.dockerignore", "*.log\n"),
+            ("app/src/a.txt", "a\n"),
+            ("app/README", "readme\n"),
+            ("extra/e.txt", "e\n"),
+            ("lower/Dockerfile", "FROM scratch\nCOPY l.txt /l.txt\n"),
+            ("lower/l.txt", &own("NAME\n")),
+        ]);
+        let path = std::env::var("PATH").expect("a PATH");
+        let shim = DOCKER.replace("CALLS", &project.path("calls").display().to_string());
+        project.write("bin/docker", &shim.replace("REST", &format!("'{path}'")));
+        let bin = project.path("bin");
+        fs::set_permissions(bin.join("docker"), fs::Permissions::from_mode(0o755)).expect("set");
+        let project = project.env("PATH", &format!("{}:{path}", bin.display()));
+        let plan = project.run(&["plan", "default", "--file", "probe/compose.yaml"]);
+        plan.succeeds();
+        let (_, rest) = plan.stdout.split_once(".args.BASE_IMAGE=").expect("a base image");
+        let base = rest.split([' ', '\'']).next().expect("a name");
+        let idle = Self { project, name };
+        idle.docker(&["tag", base, &idle.image("base")]);
+        idle.project.owns(&idle.image("base"));
+        let first = idle.build(&[]);
+        assert_eq!((&first["result"], &first["bake_called"]), (&"built".into(), &true.into()), "{first}");
+        idle
+    }
+
+    fn image(&self, name: &str) -> String {
+        format!("durango-test/{}-{name}", self.name)
+    }
+
+    #[track_caller]
+    fn docker(&self, args: &[&str]) {
+        let output = Command::new("docker").args(args).output().expect("docker runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.project.path(name)
+    }
+
+    /// Calls of bake so far.
+    fn calls(&self) -> usize {
+        fs::read_to_string(self.path("calls")).unwrap_or_default().lines().count()
+    }
+
+    #[track_caller]
+    fn build(&self, args: &[&str]) -> Value {
+        let before = self.calls();
+        let mut all = vec!["app", "-v"];
+        all.extend(args);
+        let (report, run) = self.project.build(&all);
+        run.succeeds();
+        assert_eq!(report["bake_called"], self.calls() > before, "what is said is so: {}", run.all());
+        report
+    }
+
+    /// After the edit BuildKit is asked once; after that there is nothing to do.
+    #[track_caller]
+    fn asks_after(&self, what: &str, args: &[&str]) -> Value {
+        let report = self.build(args);
+        assert_eq!(report["bake_called"], true, "{what}: {report}");
+        self.is_idle(what, args);
+        report
+    }
+
+    #[track_caller]
+    fn is_idle(&self, what: &str, args: &[&str]) -> Value {
+        let (report, run) = self.project.build(&[&["app", "-v"], args].concat());
+        assert_eq!(report["bake_called"], false, "{what}: {}", run.all());
+        assert_eq!(report["result"], "cached", "{what}");
+        report
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_build_with_nothing_to_do_calls_no_bake_and_says_so() {
+    let idle = Idle::new("says");
+    let first = idle.project.run(&["report", "--json"]);
+    let first: Value = serde_json::from_str(&first.stdout).expect("JSON");
+    let report = idle.is_idle("nothing", &[]);
+    assert_eq!((&report["same_as"], &report["targets"]), (&first["build"], &first["targets"]));
+    let names = |report: &Value| {
+        let steps = report["steps"].as_array().expect("steps").iter();
+        steps.map(|step| format!("{} {}", step["stage"], step["instruction"])).collect::<Vec<_>>()
+    };
+    assert!(names(&report).len() > 5 && names(&report) == names(&first), "{report}");
+    assert!(report["steps"].as_array().expect("steps").iter().all(|step| step["cached"] == true));
+
+    let history = idle.project.run(&["history", "--json"]);
+    let history: Value = serde_json::from_str(&history.stdout).expect("JSON");
+    let called: Vec<&Value> =
+        history["builds"].as_array().expect("builds").iter().map(|build| &build["bake_called"]).collect();
+    assert_eq!(called, [true, false]);
+    assert!(idle.project.run(&["history"]).stdout.contains("not called"));
+    assert!(idle.project.run(&["report"]).stdout.contains("bake was not called"));
+    let recorded: Value =
+        serde_json::from_str(&idle.project.run(&["report", "--json"]).stdout).expect("JSON");
+    assert_eq!((&recorded["build"], &recorded["bake_called"]), (&report["build"], &false.into()));
+    idle.project.run(&["explain"]).succeeds();
+
+    let checked = idle.build(&["--check"]);
+    assert_eq!((&checked["result"], &checked["bake_called"]), (&"cached".into(), &true.into()), "{checked}");
+    assert_eq!(checked["targets"], report["targets"]);
+    let text = idle.project.run(&["build", "app", "--file", "compose.yaml"]);
+    text.succeeds();
+    let said = format!("nothing has changed since the build {}", checked["build"].as_str().expect("an id"));
+    assert!(text.stdout.contains("cached in") && text.stdout.contains(&said), "{}", text.all());
+    // What an edit brings is reported as after any other build.
+    idle.project.write("app/src/a.txt", "b\n");
+    let edited = idle.build(&[]);
+    let steps = edited["steps"].as_array().expect("steps");
+    let copy = steps.iter().rfind(|step| step["instruction"] == "COPY src /src").expect("a step");
+    assert_eq!((&copy["cached"], &copy["cause"]["kind"]), (&false.into(), &"file".into()), "{edited}");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn files_of_contexts_give_a_build_something_to_do() {
+    let idle = Idle::new("files");
+    let mode = |name: &str, mode: u32| {
+        fs::set_permissions(idle.path(name), fs::Permissions::from_mode(mode)).expect("set");
+    };
+    let edits: [(&str, &dyn Fn()); 12] = [
+        ("content", &|| idle.project.write("app/src/a.txt", "x\n")),
+        ("content of the same size and time", &|| {
+            let path = idle.path("app/src/a.txt");
+            let time = fs::metadata(&path).and_then(|meta| meta.modified()).expect("a time");
+            idle.project.write("app/src/a.txt", "y\n");
+            fs::File::options()
+                .append(true)
+                .open(&path)
+                .and_then(|file| file.set_modified(time))
+                .expect("set");
+        }),
+        ("a mode", &|| mode("app/src/a.txt", 0o755)),
+        ("a directory's mode", &|| mode("app/src", 0o700)),
+        ("a new file", &|| idle.project.write("app/src/new", "")),
+        ("a file that is gone", &|| fs::remove_file(idle.path("app/src/new")).expect("removed")),
+        ("a link in place of a file", &|| {
+            fs::remove_file(idle.path("app/README")).expect("removed");
+            symlink("src/a.txt", idle.path("app/README")).expect("linked");
+        }),
+        ("a name", &|| fs::rename(idle.path("extra/e.txt"), idle.path("extra/f.txt")).expect("renamed")),
+        ("a named context", &|| idle.project.write("extra/f.txt", "f\n")),
+        ("a target below", &|| idle.project.write("lower/l.txt", &format!("{} again\n", idle.name))),
+        ("the ignore file", &|| idle.project.write("app/.dockerignore", "*.log\nREADME\n")),
+        ("the Dockerfile's own ignore file", &|| {
+            idle.project.write("app/Dockerfile.dockerignore", "*.log\n");
+        }),
+    ];
+    for (what, edit) in edits {
+        edit();
+        idle.asks_after(what, &[]);
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn declarations_arguments_and_secrets_give_a_build_something_to_do() {
+    let mut idle = Idle::new("words");
+    let add = |name: &str, text: &str| {
+        let before = fs::read_to_string(idle.path(name)).expect("a file");
+        idle.project.write(name, &format!("{before}{text}"));
+    };
+    add("app/Dockerfile", "# a comment\n");
+    idle.asks_after("a comment in the Dockerfile", &[]);
+    add("compose.yaml", "# a comment\n");
+    idle.asks_after("a comment in the declaration", &[]);
+    idle.project.write(".env", "FROM_FILE=two\n");
+    assert_eq!(idle.asks_after(".env", &[])["result"], "built");
+    idle.asks_after("an argument", &["--build-arg", "FROM_ENV=typed"]);
+    idle.asks_after("no argument again", &[]);
+    idle.project.write("override.yaml", "services: {app: {build: {args: {FROM_FILE: three}}}}\n");
+    idle.asks_after("a second file", &["--file", "override.yaml"]);
+    idle.project.write("override.yaml", "services: {app: {build: {args: {FROM_FILE: four}}}}\n");
+    idle.asks_after("its content", &["--file", "override.yaml"]);
+    idle.asks_after("a label", &["--set", "app.labels.a=b"]);
+    idle.asks_after("another name", &["--tag", &idle.image("app2")]);
+    idle.asks_after("the first name", &[]);
+    idle.project.write("token", "another\n");
+    assert_eq!(idle.asks_after("a secret", &[])["result"], "cached", "BuildKit does not compare secrets");
+    idle.project = idle.project.env("FROM_ENV", "set");
+    assert_eq!(idle.asks_after("a variable", &[])["result"], "built");
+    fs::remove_file(idle.path("token")).expect("removed");
+    let (_, run) = idle.project.build(&["app"]);
+    assert_ne!(run.code, 0, "bake refuses a build without its secret: {}", run.all());
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn images_that_are_gone_or_others_give_a_build_something_to_do() {
+    let idle = Idle::new("images");
+    let id = |name: &str| {
+        let output = Command::new("docker")
+            .args(["image", "inspect", "--format", "{{.Id}}", &idle.image(name)])
+            .output()
+            .expect("docker runs");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let digest =
+        |report: &Value, at: usize| report["targets"][at]["digest"].as_str().expect("one").to_owned();
+    for name in ["app", "lower"] {
+        idle.docker(&["image", "rm", "--force", &idle.image(name)]);
+        let report = idle.asks_after(name, &[]);
+        assert_eq!(id(name), digest(&report, usize::from(name == "lower")), "it is back");
+    }
+    idle.docker(&["tag", &idle.image("lower"), &idle.image("app")]);
+    let report = idle.asks_after("a name that another image has", &[]);
+    assert_eq!(id("app"), digest(&report, 0));
+    idle.docker(&["tag", &idle.image("app"), &idle.image("base")]);
+    let (_, run) = idle.project.build(&["app"]);
+    run.fails(3, &[]);
+    idle.docker(&["image", "rm", &idle.image("base")]);
+    let base = {
+        let project = Project::new(&[("compose.yaml", crate::common::COMPOSE)]);
+        base_of(&project)
+    };
+    idle.docker(&["tag", &base, &idle.image("base")]);
+    // A build that failed takes nothing from the one before it.
+    idle.is_idle("the base image as it was", &[]);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn what_changes_nothing_leaves_a_build_with_nothing_to_do() {
+    let idle = Idle::new("nothing");
+    let path = idle.path("app/src/a.txt");
+    let time = std::time::SystemTime::UNIX_EPOCH;
+    let edits: [(&str, &dyn Fn()); 6] = [
+        ("a time", &|| {
+            fs::File::options()
+                .append(true)
+                .open(&path)
+                .and_then(|file| file.set_modified(time))
+                .expect("set");
+        }),
+        ("the same content", &|| idle.project.write("app/src/a.txt", "a\n")),
+        ("a copy in its place", &|| {
+            fs::copy(&path, idle.path("copy")).expect("copied");
+            fs::rename(idle.path("copy"), &path).expect("renamed");
+        }),
+        ("an ignored file", &|| idle.project.write("app/x.log", "x\n")),
+        ("a file elsewhere", &|| idle.project.write("notes", "x\n")),
+        ("a name that nobody reads", &|| idle.docker(&["tag", &idle.image("lower"), &idle.image("kept")])),
+    ];
+    idle.project.owns(&idle.image("kept"));
+    for (what, edit) in edits {
+        edit();
+        idle.is_idle(what, &[]);
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn what_is_still_to_be_kept_is_kept() {
+    let idle = Idle::new("keeps");
+    idle.project.run(&["cache", "clear", "layers", "--yes"]).succeeds();
+    let report = idle.asks_after("a store without layers", &[]);
+    assert_ne!(report["cache"]["saved"], Value::Null, "{report}");
+    // A save that has no room fails with a warning.
+    let without_room = Idle::new("room");
+    let project = without_room.project.env("DURANGO_CACHE_BUDGET", "1k");
+    let without_room = Idle { project, ..without_room };
+    for _ in 0..2 {
+        without_room.project.run(&["cache", "clear", "layers", "--yes"]).succeeds();
+        let report = without_room.build(&[]);
+        let warnings = report["warnings"].to_string();
+        assert!(report["bake_called"] == true && warnings.contains("not saved"), "{report}");
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_declaration_that_wants_buildkit_has_it() {
+    let idle = Idle::new("wants");
+    let compose = fs::read_to_string(idle.path("compose.yaml")).expect("a file");
+    let own =
+        compose.replace("    build: ./lower\n", "    build:\n      context: ./lower\n      no_cache: true\n");
+    idle.project.write("compose.yaml", &own);
+    for _ in 0..2 {
+        assert_eq!(idle.build(&[])["bake_called"], true);
+    }
+    idle.project.write("compose.yaml", &compose);
+    idle.build(&[]);
+    for args in
+        [&["--no-cache"][..], &["--fresh", "build"], &["--set", "app.pull=true"], &["--cache", "none"]]
+    {
+        let (report, run) = idle.project.build(&[&["app", "-v"], args].concat());
+        // An image that only the engine has cannot be pulled.
+        let asked = run.stderr.contains("BuildKit is asked");
+        assert!(report["bake_called"] == true && asked, "{args:?}: {}", run.all());
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_file_that_was_written_while_a_build_ran_is_in_doubt() {
+    let idle = Idle::new("while");
+    let dockerfile = fs::read_to_string(idle.path("app/Dockerfile")).expect("a file");
+    idle.project.write(
+        "app/Dockerfile",
+        &dockerfile.replace("echo $FROM_ENV", "echo waits; sleep 4; echo $FROM_ENV"),
+    );
+    let mut build = idle.project.command(&["build", "app", "--json", "--file", "compose.yaml"]);
+    let child = build.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let logs = || walkdir::WalkDir::new(idle.project.store().join("builds")).into_iter().flatten();
+    let is_running = || {
+        let mut logs = logs().filter(|entry| entry.file_name() == "build.log");
+        logs.any(|log| fs::read_to_string(log.path()).unwrap_or_default().contains("echo waits"))
+    };
+    let begun = Instant::now();
+    while !is_running() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "the step does not begin");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // What BuildKit was sent may be either content.
+    idle.project.write("app/src/a.txt", "other\n");
+    idle.project.write("app/src/a.txt", "a\n");
+    Run::from(child.wait_with_output().expect("it ends")).succeeds();
+    idle.asks_after("a file that was written meanwhile", &[]);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn no_build_is_called_up_to_date_that_buildkit_would_make_otherwise() {
+    let given = |name: &str, otherwise: String| std::env::var(name).unwrap_or(otherwise);
+    let edits = given("DURANGO_TEST_EDITS", "40".into());
+    let seed = given("DURANGO_TEST_SEED", std::process::id().to_string());
+    println!("DURANGO_TEST_EDITS={edits} DURANGO_TEST_SEED={seed}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["bench", "up-to-date", "--json", "--edits", &edits, "--seed", &seed]);
+    let output = command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).output().expect("it runs");
+    let run = Run::from(output);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("JSON: {}", run.all()));
+    println!("{}", run.stderr);
+    let figure = |name: &str| {
+        let rows = report["rows"].as_array().expect("rows");
+        let row = rows.iter().find(|row| row["name"] == format!("up-to-date: {name}")).expect("a row");
+        row["seconds"].as_f64().expect("a figure")
+    };
+    assert!(figure("wrong") == 0.0 && figure("called up to date") > 0.0, "{}", run.all());
+}
