@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Edits,
     /// Random edits of random projects: the forecast compared with BuildKit.
     Forecast,
+    /// Random edits of a project: builds that were called up to date against what BuildKit does.
+    UpToDate,
 }
 
 /// An edit of the copy.
@@ -40,6 +42,8 @@ pub(crate) enum Kind {
 pub(crate) enum Edit {
     /// No edit; compared with plain bake instead of the cold build.
     None,
+    /// No edit, and BuildKit is asked.
+    Checked,
     /// Text appended to a file of the copy.
     Append(&'static str, &'static str),
     /// An argument of the command line.
@@ -70,7 +74,8 @@ const fn edit(name: &'static str, target: &'static str, edit: Edit, limit: f64) 
 
 /// Every case.
 pub(crate) const CASES: &[Case] = &[
-    edit("unchanged", BASE, Edit::None, 1.3),
+    edit("unchanged", BASE, Edit::None, 0.5),
+    edit("unchanged --check", BASE, Edit::Checked, 1.3),
     edit("main.go", BASE, GO, 0.04),
     edit("extension", BASE, Edit::Arg("PHP_EXTENSIONS=+dba"), 0.12),
     edit("built-in", BASE, BUILT_IN, 0.12),
@@ -84,6 +89,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "mounts-2GB", kind: Kind::Mounts(2000), limit: 2.0 },
     Case { name: "edits", kind: Kind::Edits, limit: 1.0 },
     Case { name: "forecast", kind: Kind::Forecast, limit: 1.0 },
+    Case { name: "up-to-date", kind: Kind::UpToDate, limit: 0.0 },
     Case { name: "20000-files", kind: Kind::Large(20_000), limit: 1.0 },
     Case { name: "300000-ignored", kind: Kind::Ignored(300_000), limit: 1.2 },
     Case { name: "fifty", kind: Kind::Many(50), limit: 1.0 },

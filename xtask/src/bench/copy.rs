@@ -80,6 +80,7 @@ impl Copy {
             }
             Edit::Arg(arg) => Ok(vec!["--build-arg", arg]),
             Edit::None => Ok(Vec::new()),
+            Edit::Checked => Ok(vec!["--check"]),
         }
     }
 

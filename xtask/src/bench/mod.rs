@@ -18,6 +18,7 @@ mod random;
 mod rebuild;
 mod row;
 mod travel;
+mod up_to_date;
 
 use std::path::PathBuf;
 
@@ -70,6 +71,9 @@ impl Bench {
         }
         for case in of(|kind| matches!(kind, Kind::Forecast)) {
             rows.extend(row::said(self.forecast(case, forecast)?));
+        }
+        for case in of(|kind| matches!(kind, Kind::UpToDate)) {
+            rows.extend(row::said(self.up_to_date(case, forecast)?));
         }
         for case in of(|kind| matches!(kind, Kind::Large(_))) {
             rows.extend(row::said(self.large(case)?));
