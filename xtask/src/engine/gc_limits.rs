@@ -49,8 +49,8 @@ impl GcLimits {
         limits
     }
 
-    /// Describes a limit that is too small for the images. `free` is the free space on the builder's
-    /// disk, if it is known.
+    /// Describes a limit that is too small for the images. `free` is the free space on the
+    /// builder's disk, if it is known.
     pub(crate) fn lack(&self, free: Option<u64>) -> Option<String> {
         // The required size is approximate, so a tenth less is acceptable.
         let show =

@@ -64,8 +64,8 @@ impl Mount {
         report
     }
 
-    /// The builder releases a mount some time after the call that used it. A step that begins before
-    /// that gets another, empty one.
+    /// The builder releases a mount some time after the call that used it. A step that begins
+    /// before that gets another, empty one.
     fn wait_until_released(&self) {
         let begun = Instant::now();
         while !self.records(Which::InUse).is_empty() {
