@@ -26,7 +26,9 @@ const LIMIT: Duration = Duration::from_secs(2);
 fn is_ours(session: &Session) -> bool {
     let cwd = &session.host.cwd;
     let workspace = session.host.exe.as_deref().and_then(|exe| exe.ancestors().nth(3));
-    cwd.starts_with(&session.layout.root) || workspace.is_some_and(|workspace| cwd.starts_with(workspace))
+    // Any workspace has a root, but only a checkout of this project has the images.
+    let is_checkout = session.layout.has_images() && cwd.starts_with(&session.layout.root);
+    is_checkout || workspace.is_some_and(|workspace| cwd.starts_with(workspace))
 }
 
 /// A word without its quotes. bash passes words as they were typed.

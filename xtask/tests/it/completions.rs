@@ -37,6 +37,7 @@ fn checkout() -> Project {
     );
     let project = Project::new(&[
         ("builder/compose.yaml", COMPOSE),
+        ("builder/base-build.Dockerfile", "FROM scratch\n"),
         ("elsewhere/README", ""),
         ("shop/public/index.php", ""),
         ("home/.bashrc", &bash),
@@ -206,8 +207,12 @@ fn the_store_that_is_named_is_asked() {
     assert!(words(&ask(&project, &["--cache-dir", &empty, "explain", ""])).is_empty());
     assert!(!project.path("empty").exists(), "a completion writes nothing");
     assert_eq!(words(&ask(&project, &["history", "rm", BUILD, "2026"])), [""; 0], "once is enough");
-    let run = project.command(&["__complete", "cache", "g"]).current_dir("/").output().expect("runs");
-    assert_eq!(Run::from(run).code, 1, "not in a checkout");
+    // Another workspace has a declaration, too, and an `xtask` of its own.
+    let other = Project::new(&[("compose.yaml", COMPOSE)]);
+    for dir in [Path::new("/"), &other.path("")] {
+        let run = project.command(&["__complete", "cache", "g"]).current_dir(dir).output().expect("runs");
+        assert_eq!(Run::from(run).code, 1, "not in a checkout");
+    }
 }
 
 #[test]
