@@ -166,7 +166,7 @@ fn without_engine(
     Ok(0)
 }
 
-/// A build that has nothing to do: it is recorded and told like others.
+/// A build that has nothing to do: it is recorded and reported like others.
 fn repeat(
     session: &Session,
     plan: &Plan,
