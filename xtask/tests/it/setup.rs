@@ -171,7 +171,7 @@ fn a_daemon_that_needs_root_is_skipped_and_the_command_is_printed() {
     let Some(run) = run_as_nobody(&project, &["setup"]) else { return skip("needs root") };
     run.succeeds();
     assert_eq!(read(&project, "etc/daemon.json"), "{}");
-    let line = run.stdout.lines().find(|line| line.contains("this does it: sudo env ")).expect("a command");
+    let line = run.stdout.lines().find(|line| line.contains("; run: sudo env ")).expect("a command");
     assert!(line.contains("DURANGO_DAEMON_JSON=") && line.ends_with(" setup"), "{line}");
     assert!(read(&project, "home/.bashrc").contains("DOCKER_BUILDKIT=1"));
 }
