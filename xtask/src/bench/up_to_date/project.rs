@@ -142,8 +142,9 @@ impl Project {
         let names = ["app:1", "lower", "base:1"].map(|name| format!("{}/{name}", self.name));
         let mut command = Command::new("docker");
         command.args(["image", "inspect", "--format", "{{.Id}}"]).args(names);
-        let output = run(command)?;
-        Ok(String::from_utf8_lossy(&output).lines().map(str::to_owned).collect())
+        // One that `--tag` has left without its name is not there.
+        let output = command.output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 
     /// Builds; the report, also of a build that failed.
