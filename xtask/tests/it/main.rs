@@ -38,6 +38,7 @@ mod packages;
 mod pins;
 mod pipelines;
 mod progress;
+mod real_projects;
 mod record;
 mod registry;
 mod registry_mounts;

@@ -74,6 +74,7 @@ const TOPICS: [&[&str]; 2] = [
         "mounts",
         "mounts_ahead",
         "progress",
+        "real_projects",
         "registry",
         "rights",
         "second_machine",
