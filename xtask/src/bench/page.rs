@@ -91,8 +91,8 @@ impl Setting {
 const GROUPS: &[(&str, &[&str])] = &[
     ("Another machine", &["away-"]),
     ("Cache mounts", &["mounts-"]),
-    ("Forecasts", &["edits", "forecast"]),
-    ("Size", &["20000-files", "fifty"]),
+    ("Forecasts", &["edits", "forecast", "up-to-date"]),
+    ("Size", &["20000-files", "300000-ignored", "fifty"]),
     ("Rebuilds", &[""]),
 ];
 
@@ -112,7 +112,9 @@ const TITLES: &[(&str, &str)] = &[
     ("mounts-2GB", "2 GB:"),
     ("edits", "thirty edits:"),
     ("forecast", "random edits:"),
+    ("up-to-date", "random edits, bake skipped:"),
     ("20000-files", "a context of 20000 files:"),
+    ("300000-ignored", "300000 ignored files:"),
     ("fifty", "fifty images in a third of their room:"),
 ];
 

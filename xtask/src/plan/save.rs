@@ -85,8 +85,8 @@ fn save(facts: &BuildFacts, common: &Command, name: &str, stored: &Stored) -> Sa
 }
 
 /// A call of bake that exports the cache of one target and makes no image. The targets that it is
-/// based on are named as well: bake overrides the output only of targets in its arguments, and
-/// would give the image of another one its name again, with other layers (measured).
+/// based on are named as well: bake overrides the output of the named targets only, and would give
+/// the image of another one its name again, with other layers (measured).
 pub(super) fn cache_only(facts: &BuildFacts, common: &Command, export: &str, name: &str) -> Command {
     let mut names = vec![name.to_owned()];
     add_linked(&facts.declaration, &mut names);

@@ -166,7 +166,7 @@ fn without_engine(
     Ok(0)
 }
 
-/// A build that has nothing to do: it is recorded and reported like others.
+/// Records and reports a build that has nothing to do.
 fn repeat(
     session: &Session,
     plan: &Plan,
