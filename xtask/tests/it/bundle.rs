@@ -98,7 +98,7 @@ fn wrong_arguments_fail_before_anything_is_done() {
         (&["export", "--to", "-", "--json"], 2, "both write to stdout"),
         (&["export", "--to", "foreign"], 1, "is not a bundle"),
         (&["export", "--to", "foreign.tar"], 1, "is not a bundle"),
-        (&["import", "--from", "nowhere"], 2, "bundle `nowhere` not found"),
+        (&["import", "--from", "nowhere"], 2, "nowhere` not found"),
         (&["import", "--from", "foreign"], 1, "has no `bundle.json`"),
         (&["import", "--from", "foreign.tar"], 1, "not a bundle"),
         (&["import", "--from", "empty.tar"], 1, "it is empty"),

@@ -44,7 +44,7 @@ fn a_file_is_written_in_the_form_of_its_name() {
     );
     let run = project.run(&["report", "--format", "html", "--output", "-"]);
     assert!(run.stdout.ends_with("</html>\n"), "{}", run.all());
-    project.run(&["report", "--format", "pdf"]).fails(2, &["`--format pdf` is unknown", "markdown"]);
+    project.run(&["report", "--format", "pdf"]).fails(2, &["unknown format `pdf`", "markdown"]);
     project.run(&["report", "--format", "html", "--json"]).fails(2, &["two formats"]);
     project.run(&["report", "x"]).fails(2, &["build `x` not found"]);
 }
