@@ -21,7 +21,6 @@ pub fn command_line(args: Vec<OsString>) -> Result<(&'static Command, Parsed)> {
     let mut args = pico_args::Arguments::from_vec(args);
     let mut parsed = Parsed::default();
     take(&mut args, &GLOBAL.iter().collect::<Vec<_>>(), &mut parsed)?;
-    let globals = parsed.given().count();
     let name = args.subcommand().map_err(|source| usage(source.to_string()))?;
     let Some(name) = name else { return Err(no_command(&args.finish())) };
     let command = table::find(&name).ok_or_else(|| unknown("", &name, COMMANDS))?;
@@ -29,7 +28,9 @@ pub fn command_line(args: Vec<OsString>) -> Result<(&'static Command, Parsed)> {
     let mut rest = args.finish();
     let chosen = choose(command, &mut rest)?;
     check_rest(&chosen, &rest)?;
-    check_options(&chosen, command, parsed.given().skip(globals))?;
+    // Every command has the global options, wherever they stand.
+    let is_global = |name: &&str| GLOBAL.iter().any(|opt| opt.name == *name);
+    check_options(&chosen, command, parsed.given().filter(|name| !is_global(name)))?;
     for arg in rest {
         parsed.free.push(arg.into_string().map_err(|arg| usage(format!("{arg:?} is not UTF-8")))?);
     }
@@ -215,6 +216,16 @@ mod tests {
         let (command, parsed) = parse("bench unchanged").expect("an argument, not a subcommand");
         assert_eq!((command.name, parsed.free), ("bench", vec!["unchanged".to_owned()]));
         assert_eq!(parse("bench --seed 2 chaos").expect("right").0.name, "chaos");
+    }
+
+    #[test]
+    fn global_options_stand_next_to_any_other() {
+        for line in ["build app --no-cache --cache-dir DIR", "--cache-dir DIR -v build app --no-cache --json"]
+        {
+            let (_, parsed) = parse(line).expect(line);
+            let dir = parsed.one("--cache-dir").expect("given once");
+            assert!(dir.as_deref() == Some("DIR") && parsed.flag("--no-cache"), "{line}");
+        }
     }
 
     #[test]

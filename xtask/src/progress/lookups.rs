@@ -54,6 +54,8 @@ pub(crate) fn images(trace: &Trace, targets: &[String]) -> Result<BTreeMap<Strin
             return Err(name);
         }
     }
+    // An image that another build reads at the same time may come under that build's name for it.
+    found.retain(|reference, _| wanted.contains(reference));
     match wanted.iter().find(|reference| !found.contains_key(*reference)) {
         Some(unknown) => Err(format!("{LOOKUP}{unknown}")),
         None => Ok(found),
@@ -128,6 +130,8 @@ mod tests {
         ];
         assert_eq!(looked_up(&one, &["app"]), found);
         assert_eq!(looked_up(&[], &["app"]), Ok(vec![]));
+        let shared = [&one[..], &["[1/2] FROM docker.io/other/base:2@sha256:5fd0"]].concat();
+        assert_eq!(looked_up(&shared, &["app"]), found, "another build's name for it");
     }
 
     #[test]

@@ -169,7 +169,7 @@ fn a_build_with_nothing_to_do_calls_no_bake_and_says_so() {
     let said = format!("nothing has changed since the build {}", checked["build"].as_str().expect("an id"));
     assert!(text.stdout.contains("cached in") && text.stdout.contains(&said), "{}", text.all());
     // What an edit brings is reported as after any other build.
-    idle.project.write("app/src/a.txt", "b\n");
+    idle.project.write("app/src/a.txt", &format!("b {}\n", idle.name));
     let edited = idle.build(&[]);
     let steps = edited["steps"].as_array().expect("steps");
     let copy = steps.iter().rfind(|step| step["instruction"] == "COPY src /src").expect("a step");
@@ -328,7 +328,7 @@ fn what_is_still_to_be_kept_is_kept() {
         without_room.project.run(&["cache", "clear", "layers", "--yes"]).succeeds();
         let report = without_room.build(&[]);
         let warnings = report["warnings"].to_string();
-        assert!(report["bake_called"] == true && warnings.contains("not saved"), "{report}");
+        assert!(report["bake_called"] == true && warnings.contains("failed to save"), "{report}");
     }
 }
 
@@ -337,8 +337,9 @@ fn what_is_still_to_be_kept_is_kept() {
 fn a_declaration_that_wants_buildkit_has_it() {
     let idle = Idle::new("wants");
     let compose = fs::read_to_string(idle.path("compose.yaml")).expect("a file");
-    let own =
-        compose.replace("    build: ./lower\n", "    build:\n      context: ./lower\n      no_cache: true\n");
+    // Not every bake reads Compose's own `no_cache`.
+    let no_cache = "    build:\n      context: ./lower\n      x-bake: {no-cache: true}\n";
+    let own = compose.replace("    build: ./lower\n", no_cache);
     idle.project.write("compose.yaml", &own);
     for _ in 0..2 {
         assert_eq!(idle.build(&[])["bake_called"], true);
