@@ -131,7 +131,7 @@ fn a_budget_smaller_than_a_generation_saves_nothing_and_loses_nothing() {
     assert_eq!(report["result"], "built");
     assert_eq!(report["cache"]["saved"], Value::Null);
     let warnings = report["warnings"].to_string();
-    assert!(warnings.contains("are not saved") && warnings.contains("DURANGO_CACHE_BUDGET"), "{warnings}");
+    assert!(warnings.contains("failed to save") && warnings.contains("DURANGO_CACHE_BUDGET"), "{warnings}");
     assert_eq!(generations(&project), before);
     assert_eq!(verified(&project).0, 0);
     assert!(size(&project.store()) <= 2_000_000, "nothing of it stays");
@@ -204,7 +204,7 @@ fn a_read_only_store_costs_a_warning() {
     run.succeeds();
     assert_eq!(report["result"], "built");
     let warning = report["warnings"][0].as_str().expect("a warning");
-    assert!(warning.contains("cannot be written") && warning.contains("--cache-dir"), "{warning}");
+    assert!(warning.contains("is not writable") && warning.contains("--cache-dir"), "{warning}");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn wrong_arguments_fail_before_anything_is_done() {
         (&["export", "--to", "foreign"], 1, "is not a bundle"),
         (&["export", "--to", "foreign.tar"], 1, "is not a bundle"),
         (&["import", "--from", "nowhere"], 2, "nowhere` not found"),
-        (&["import", "--from", "foreign"], 1, "has no `bundle.json`"),
+        (&["import", "--from", "foreign"], 1, "`bundle.json` is missing"),
         (&["import", "--from", "foreign.tar"], 1, "not a bundle"),
         (&["import", "--from", "empty.tar"], 1, "it is empty"),
         (&["import", "--from", "empty.tar", "x"], 2, "does not take the argument"),

@@ -110,9 +110,9 @@ fn a_stopped_build_leaves_a_record() {
     let project = project("stopped", "RUN echo begun; sleep 60");
     let mut child = running(&project);
     assert_eq!(json(&project, &["history", "--json"])["builds"][0]["result"], "running");
-    project.run(&["report", "2"]).fails(1, &["still runs", "build.log"]);
+    project.run(&["report", "2"]).fails(1, &["is still running", "build.log"]);
     project.run(&["report"]).fails(2, &["no build is recorded"]);
-    project.run(&["history", "rm", "2", "--yes"]).fails(1, &["still runs"]);
+    project.run(&["history", "rm", "2", "--yes"]).fails(1, &["is still running"]);
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signaled");
     assert_eq!(child.wait().expect("ends").code(), Some(130));
@@ -139,7 +139,7 @@ fn a_killed_build_is_reconstructed_from_its_log() {
         (Some("interrupted"), Some("app"))
     );
     assert!(report["steps"].to_string().contains("echo killed"), "{report}");
-    assert!(report["warnings"].to_string().contains("this ran: stage-0: RUN echo begun"), "{report}");
+    assert!(report["warnings"].to_string().contains("running when it was killed: stage-0: RUN echo begun"), "{report}");
     let row = &json(&project, &["history", "--json"])["builds"][0];
     assert_eq!((row["result"].as_str(), row["ran"].as_u64()), (Some("interrupted"), Some(1)));
     project.run(&["history", "rm", "latest", "--yes"]).succeeds();
