@@ -185,7 +185,7 @@ fn an_unknown_step_is_refused_and_a_plan_shows_what_it_would_do() {
     let project = project("words");
     project.run(&["build", "app", "--file", "compose.yaml", "--fresh", "mode"]).fails(
         2,
-        &["no stage or RUN of the targets is `mode`; did you mean `made`?", "there are: parent; made; last;"],
+        &["no stage or RUN of the targets is `mode`; did you mean `made`?", "available: parent; made; last;"],
     );
     project
         .run(&["build", "app", "--file", "compose.yaml", "--fresh", "COPY . /context/"])
