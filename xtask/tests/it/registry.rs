@@ -159,7 +159,7 @@ fn a_registry_that_is_down_costs_a_warning() {
     let mut registry = Registry::start();
     registry.stop();
     builds_with_a_warning("down", &registry.cache(), "connection refused");
-    builds_with_a_warning("unknown", "registry=nowhere.invalid/team/cache", "cannot be reached");
+    builds_with_a_warning("unknown", "registry=nowhere.invalid/team/cache", "not reachable");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_slow_registry_is_used_with_a_longer_timeout() {
 fn a_server_other_than_a_registry_costs_a_warning() {
     builds_with_a_warning("broken", &registry::impostor(Some("500 Internal Server Error")), "500");
     builds_with_a_warning("refusing", &registry::impostor(Some("403 Forbidden")), "refuses");
-    builds_with_a_warning("garbled", &registry::impostor(Some("200 OK")), "cannot be reached");
+    builds_with_a_warning("garbled", &registry::impostor(Some("200 OK")), "not reachable");
 }
 
 #[test]
