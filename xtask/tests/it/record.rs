@@ -39,7 +39,7 @@ fn read(project: &Project, name: &str) -> String {
 #[test]
 #[ignore = "needs an engine"]
 fn steps_say_when_they_began_and_what_they_took() {
-    let rest = "RUN sleep 1 && echo one >/one\nFROM ${BASE_IMAGE} AS other\nRUN echo two >/two\n\
+    let rest = "RUN sleep 1 && echo one $(date +%s%N) >/one\nFROM ${BASE_IMAGE} AS other\nRUN echo two >/two\n\
         FROM ${BASE_IMAGE}\nCOPY --from=0 /one /\nCOPY --from=other /two /\nRUN cat /one /two";
     let project = project("times", rest);
     let (report, run) = project.build(&["app", "--no-save"]);

@@ -71,5 +71,5 @@ fn a_foreign_file_reads_nowhere_else_unless_it_is_allowed() {
     let project = project("  contexts = { x = \"../home/.ssh\" }");
     build(&project, &["--allow", "fs.read=.ssh"]).succeeds();
     build(&project, &["--allow", "fs.write=.ssh"]).fails(2, &["reads `"]);
-    build(&project, &["--allow", "files"]).fails(2, &["`--allow files` is unknown"]);
+    build(&project, &["--allow", "files"]).fails(2, &["unknown value `files` for `--allow`"]);
 }
