@@ -193,7 +193,10 @@ fn a_damaged_generation_costs_a_warning() {
     fs::write(index, "{\"manifests\": [").expect("cut");
     let (report, run) = project.build(&["app"]);
     run.succeeds();
-    assert!(report["warnings"][0].as_str().is_some_and(|text| text.contains("skipped the cache")), "{report}");
+    assert!(
+        report["warnings"][0].as_str().is_some_and(|text| text.contains("skipped the cache")),
+        "{report}"
+    );
     assert_eq!(report["cache"]["saved"], report["cache"]["key"], "it is replaced: {report}");
     assert_eq!(project.build(&["app"]).0["warnings"].as_array().map(Vec::len), Some(0));
     // A store of a newer xtask stays as it is.

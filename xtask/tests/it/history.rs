@@ -58,7 +58,9 @@ fn records_of_other_versions_are_listed_and_reported() {
     assert_eq!(results, ["unreadable", "unreadable", "built", "interrupted"]);
     let run = project.run(&["history"]);
     assert!(run.stdout.contains("(a newer version wrote it (schema 2"), "{}", run.all());
-    project.run(&["report", "20261120"]).fails(1, &["failed to read the outcome", "newer version", "build.log"]);
+    project
+        .run(&["report", "20261120"])
+        .fails(1, &["failed to read the outcome", "newer version", "build.log"]);
     project.run(&["report", "20261121"]).fails(1, &["failed to read the outcome", "JSON"]);
     for format in ["text", "json", "markdown", "html"] {
         project.run(&["report", "20261122", "--format", format]).succeeds();

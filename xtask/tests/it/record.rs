@@ -139,7 +139,10 @@ fn a_killed_build_is_reconstructed_from_its_log() {
         (Some("interrupted"), Some("app"))
     );
     assert!(report["steps"].to_string().contains("echo killed"), "{report}");
-    assert!(report["warnings"].to_string().contains("running when it was killed: stage-0: RUN echo begun"), "{report}");
+    assert!(
+        report["warnings"].to_string().contains("running when it was killed: stage-0: RUN echo begun"),
+        "{report}"
+    );
     let row = &json(&project, &["history", "--json"])["builds"][0];
     assert_eq!((row["result"].as_str(), row["ran"].as_u64()), (Some("interrupted"), Some(1)));
     project.run(&["history", "rm", "latest", "--yes"]).succeeds();
