@@ -128,6 +128,8 @@ pub struct Trace {
     pub order: Vec<String>,
     /// Warnings of steps and the frontend: lines that begin with `WARNING: `.
     pub warnings: Vec<String>,
+    /// The call is a repetition: the first one met a damaged cache or registry.
+    pub is_repeated: bool,
     redactor: Redactor,
 }
 

@@ -85,12 +85,14 @@ pub(in crate::commands) fn bake(
         warnings.iter().for_each(|warning| errln!("warning: {warning}"));
         retry(&mut ended, started, || run.call(&command, &|_| false))?;
         ended.trace.warnings.extend(warnings);
+        ended.trace.is_repeated = true;
     }
     if let Some(without) = plan.without_registries.as_ref().filter(|_| ended.is_missing_registry_blob()) {
         errln!("warning: {UNDELIVERED}");
         command = bake_args::without_results(without, &left_out);
         retry(&mut ended, started, || run.call(&command, &|_| false))?;
         ended.trace.warnings.push(UNDELIVERED.into());
+        ended.trace.is_repeated = true;
     }
     for pause in RACES {
         if !ended.is_engine_race() {

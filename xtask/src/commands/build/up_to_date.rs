@@ -267,6 +267,10 @@ impl Watch {
     }
 
     fn inputs(self, plan: &Plan, trace: &Trace) -> Result<BuildInputs> {
+        // The next build must not repeat the warnings of this one.
+        if trace.is_repeated {
+            bail!("the call was repeated without a damaged cache");
+        }
         let digest = self.digest.join().ok().flatten().context("a file could not be read")?;
         if self.made_of.look()?.stamp() != self.stamp {
             bail!("a file was written while the build ran");
