@@ -17,7 +17,7 @@ pub(crate) fn colored(line: &str) -> String {
     filter(line, true)
 }
 
-/// [`plain`] or [`colored`].
+/// [`plain`].
 pub(crate) fn line(line: &str, color: bool) -> String {
     filter(line, color)
 }
