@@ -17,7 +17,7 @@ pub(crate) fn colored(line: &str) -> String {
     filter(line, true)
 }
 
-/// [`plain`].
+/// Returns one line without control sequences; with its colors if `color`.
 pub(crate) fn line(line: &str, color: bool) -> String {
     filter(line, color)
 }
