@@ -10,14 +10,8 @@ pub(crate) fn plain(line: &str) -> String {
     filter(line, false)
 }
 
-/// Returns one line with its colors (SGR sequences) and no other sequence. A line with colors ends
-/// with a reset.
-#[cfg(test)]
-pub(crate) fn colored(line: &str) -> String {
-    filter(line, true)
-}
-
-/// Returns one line without control sequences; with its colors if `color`.
+/// Returns one line without control sequences. With `color`, its colors (SGR sequences) stay, and a
+/// line that has some ends with a reset.
 pub(crate) fn line(line: &str, color: bool) -> String {
     filter(line, color)
 }
@@ -184,10 +178,10 @@ mod tests {
 
     #[test]
     fn colors_alone_pass_where_they_are_wanted() {
-        assert_eq!(colored("a \x1b[31;1mred\x1b[0m \x1b[2Jb"), "a \x1b[31;1mred\x1b[0m b\x1b[0m");
-        assert_eq!(colored("\x1b[38:5:1mx\u{9b}4my"), "\x1b[38:5:1mx\x1b[4my\x1b[0m");
-        assert_eq!(colored("\x1b[>4;1mx\x1b[?25ly\x1b[1 qz"), "xyz");
-        assert_eq!(colored("plain"), "plain");
+        assert_eq!(line("a \x1b[31;1mred\x1b[0m \x1b[2Jb", true), "a \x1b[31;1mred\x1b[0m b\x1b[0m");
+        assert_eq!(line("\x1b[38:5:1mx\u{9b}4my", true), "\x1b[38:5:1mx\x1b[4my\x1b[0m");
+        assert_eq!(line("\x1b[>4;1mx\x1b[?25ly\x1b[1 qz", true), "xyz");
+        assert_eq!(line("plain", true), "plain");
         assert_eq!(line("\x1b[1mx", false), "x");
     }
 
@@ -203,7 +197,7 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(plain(text), expected, "{text:?}");
         }
-        assert!(!colored("#\x1b[1m#[error]x").contains("##["));
+        assert!(!line("#\x1b[1m#[error]x", true).contains("##["));
         let table = [
             ("a\n::error::x\n  ::add-mask::y", "a\n: :error::x\n  : :add-mask::y"),
             ("::1 is an address, ::ffff:1 too", "::1 is an address, ::ffff:1 too"),
