@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::common::{COMPOSE, Project, Run, cached};
+use crate::common::{COMPOSE, Project, Run, cached, unique};
 
 const DOCKERFILE: &str = "ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
@@ -22,7 +22,7 @@ fn other(name: &str) -> Project {
     let files = [
         ("compose.yaml", &*compose),
         ("Dockerfile", DOCKERFILE),
-        ("page", &format!("{name} {}\n", std::process::id())),
+        ("page", &format!("{}\n", unique(name))),
         (".dockerignore", "*\n!page\n"),
         ("deep/file", ""),
     ];
@@ -68,7 +68,8 @@ fn cargo_xtask(project: &Project, args: &[&str]) -> Run {
     for (name, place) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
         cargo.env(name, std::env::var_os(name).unwrap_or_else(|| home.join(place).into()));
     }
-    cargo.envs(std::env::var_os("RUSTUP_TOOLCHAIN").map(|toolchain| ("RUSTUP_TOOLCHAIN", toolchain)));
+    let toolchain = ["RUSTUP_TOOLCHAIN", "RUSTUP_AUTO_INSTALL", "RUSTUP_DIST_SERVER"];
+    cargo.envs(toolchain.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     cargo.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", checkout().join("target/adopting"));
     Run::from(cargo.output().expect("cargo runs"))
 }
@@ -89,7 +90,7 @@ fn five_lines_bring_builds_plans_and_doctor_to_another_workspace() {
     assert_eq!(report["targets"][0]["image"], "durango-test/adopted", "{}", built.all());
     assert!(report["cache"]["saved"].is_string(), "the layers are saved: {}", built.all());
 
-    project.write("page", "another page\n");
+    project.write("page", &format!("{}\n", unique("another")));
     let plan = cargo_xtask(&project, &["plan", "web", "--json"]);
     plan.succeeds();
     let steps = json(&plan)["steps"].as_array().expect("steps").clone();

@@ -4,12 +4,12 @@
 use std::process::Command;
 
 use crate::common::buildkit::{self, Container, Remote};
-use crate::common::{COMPOSE, Project, Run, cached};
+use crate::common::{COMPOSE, Project, Run, cached, unique};
 use serde_json::Value;
 
 /// Returns a project with one RUN that counts its runs in a cache mount.
 fn project(name: &str) -> Project {
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("builders");
     let dockerfile = format!(
         "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}}\nARG AGAIN\n\
          RUN --mount=type=cache,id=durango-test-{name},target=/c echo '{salt}' >>/c/runs && wc -l </c/runs >/runs\n"

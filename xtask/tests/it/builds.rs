@@ -4,11 +4,11 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::common::{COMPOSE, Project, cached, files};
+use crate::common::{COMPOSE, Project, cached, files, unique};
 
 /// Returns a Dockerfile whose steps no other test shares. All tests share the engine's build cache.
 fn dockerfile(name: &str, rest: &str) -> String {
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("builds");
     format!("ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}}\nRUN echo {name} '{salt}' >/first\n{rest}\n")
 }
 

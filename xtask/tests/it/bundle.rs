@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{COMPOSE, Project, cached, files};
+use crate::common::{COMPOSE, Project, cached, files, unique};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 fn project(name: &str) -> Project {
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("bundle");
     let dockerfile = format!(
         "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS made\nRUN --mount=type=cache,id=durango-test-{name},target=/c echo '{salt}' | tee /c/kept >/made\n\
          FROM ${{BASE_IMAGE}}\nCOPY --from=made /made /\n"

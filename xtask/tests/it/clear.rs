@@ -3,13 +3,13 @@
 //! (`Capabilities::forgets_results_after_prune`).
 
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{COMPOSE, Project, base_of};
+use crate::common::{COMPOSE, Project, base_of, unique};
 use serde_json::Value;
 
 #[test]
 #[ignore = "needs an engine"]
 fn clearing_a_builder_takes_our_mounts_and_no_other() {
-    let salt = format!("{}-{}", std::process::id(), jiff::Timestamp::now().as_nanosecond());
+    let salt = unique("clear");
     let dockerfile = |ids: &[&str]| {
         let mounts: String =
             ids.iter().map(|id| format!("--mount=type=cache,target=/m-{id},id=t{salt}-{id} ")).collect();

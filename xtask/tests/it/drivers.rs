@@ -6,14 +6,14 @@ use std::process::Command;
 
 use crate::common::buildkit::{self, Container, Remote};
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{COMPOSE, Project, cached, files};
+use crate::common::{COMPOSE, Project, cached, files, unique};
 use serde_json::Value;
 use xtask::testing::engine::Version;
 
 /// Returns a project with two stages and a RUN that counts its runs in a cache mount. The RUN takes
 /// some time, because a step that ends before the builder is asked doesn't need its mount.
 fn project(name: &str) -> Project {
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("drivers");
     let id = format!("durango-test-{name}-{}", salt.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
     let dockerfile = format!(
         "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}} AS made\nRUN echo '{salt}' >/made\nFROM ${{BASE_IMAGE}}\n\

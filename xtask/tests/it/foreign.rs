@@ -2,7 +2,7 @@
 //! machine and rebuilt there.
 
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{Project, cached};
+use crate::common::{Project, cached, unique};
 
 const COMPOSE: &str = "
 name: foreign
@@ -57,7 +57,7 @@ fn read(machine: &SecondDaemon, image: &str, file: &str) -> String {
 #[test]
 #[ignore = "needs an engine"]
 fn a_foreign_project_continues_on_another_machine() {
-    let id = format!("foreign-{}", std::process::id());
+    let id = unique("foreign");
     let own = |text: &str| text.replace("@ID@", &id);
     let files = [
         ("compose.yaml", COMPOSE.to_owned()),
@@ -113,7 +113,7 @@ services:
     image: durango-test/service-web
     build: {context: web, additional_contexts: {base: 'service:my.base'}}
 ";
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("foreign");
     let base = format!("ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/salt\n");
     let project = Project::new(&[
         ("compose.yaml", compose),

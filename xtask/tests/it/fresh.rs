@@ -2,12 +2,12 @@
 //! number shows that the step ran and that its mount was kept.
 
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{COMPOSE, Project, Run, cached};
+use crate::common::{COMPOSE, Project, Run, cached, unique};
 use serde_json::Value;
 
 /// Returns a text that no other test and no other run has.
 fn salt(name: &str) -> String {
-    let text = format!("{}-{name}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let text = unique(name);
     text.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 

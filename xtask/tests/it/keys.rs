@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use crate::common::{COMPOSE, Project};
+use crate::common::{COMPOSE, Project, unique};
 use serde_json::Value;
 
 /// Returns a project with two stages, an argument, a file that is copied, one that is not, and one
 /// that `.dockerignore` excludes.
 fn project(name: &str) -> Project {
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("keys");
     let dockerfile = format!(
         "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS made\nRUN echo '{salt}' >/first\nARG LEVEL=1\nRUN echo $LEVEL >/level\n\
          FROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/first-too\nCOPY a.txt /a\nRUN cat /a >/b\nCOPY --from=made /level /level\n"

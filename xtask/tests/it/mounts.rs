@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{COMPOSE, Project, files};
+use crate::common::{COMPOSE, Project, files, unique};
 use serde_json::Value;
 use xtask::testing::engine::disk_usage::{self, Which};
 
@@ -26,7 +26,7 @@ impl Mount {
     /// builder is asked doesn't need its mount. The mount is at /m, with these options. EDIT makes
     /// the step run again.
     fn new(name: &str, options: &str, run: &str) -> Self {
-        let salt = format!("{name}-{}-{:?}", std::process::id(), Instant::now());
+        let salt = unique(name);
         let id = format!("durango-test-{}", salt.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
         let dockerfile = format!(
             "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}}\nARG EDIT\nRUN --mount=type=cache,id={id},target=/m,{options} <<'SCRIPT'\nset -e # {id}\nsleep 2; cd /m\n{run}\nSCRIPT\n"

@@ -6,7 +6,7 @@ use serde_json::Value;
 use xtask::testing::engine::disk_usage::{self, Record, Which};
 
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{COMPOSE, Project};
+use crate::common::{COMPOSE, Project, unique};
 
 /// Returns a step that adds a line to its mount and prints all lines. It takes some milliseconds.
 fn step(number: usize, options: &str) -> String {
@@ -34,7 +34,7 @@ impl Away {
 
     /// The same with engines of one kind.
     fn on(start: fn() -> SecondDaemon, name: &'static str, steps: impl Fn(&str) -> String) -> Self {
-        let salt = format!("{name}-{}", std::process::id());
+        let salt = unique(name);
         let file = format!(
             "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS seed\nRUN mkdir -m 777 /seed && echo seed >/seed/lines\n\
              FROM ${{BASE_IMAGE}}\nARG EDIT\n{}",
@@ -217,7 +217,7 @@ fn two_builds_at_once_share_what_is_restored() {
 #[test]
 #[ignore = "needs an engine"]
 fn a_mount_of_several_targets_is_restored_once() {
-    let salt = format!("targets-{}", std::process::id());
+    let salt = unique("targets");
     let file = format!(
         "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nARG EDIT\nARG WHO\nRUN echo $WHO >/who\n{}",
         step(0, &format!("id={salt},sharing=locked"))

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{COMPOSE, Project, files};
+use crate::common::{COMPOSE, Project, files, unique};
 
 /// Returns the directory of the only mount in a store.
 fn saved(project: &Project) -> PathBuf {
@@ -63,7 +63,7 @@ fn tar(files: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
 
 /// Returns a project with a step that prints the content of its mount.
 fn project(name: &str) -> Project {
-    let salt = format!("{name}-{}", std::process::id());
+    let salt = unique(name);
     let dockerfile = format!(
         "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nARG EDIT\n\
          RUN --mount=type=cache,id={salt},target=/m sleep 2; find /m -printf '%y %m %s %p\\n' | sort >/list; \
@@ -144,7 +144,7 @@ fn a_bomb_is_refused_by_its_records_and_by_the_builders_room() {
 #[test]
 #[ignore = "needs an engine"]
 fn one_projects_mounts_are_in_no_bundle_of_another() {
-    let target = format!("/shared-{}", std::process::id());
+    let target = unique("/shared");
     let project = |name: &str| {
         let dockerfile = format!(
             "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\n\

@@ -3,12 +3,12 @@
 use std::process::{Command, Stdio};
 
 use crate::common::terminal::Terminal;
-use crate::common::{COMPOSE, Project, Run};
+use crate::common::{COMPOSE, Project, Run, unique};
 
 /// Returns a project with two parallel stages that run `step`, a script whose first argument is the
 /// stage's name, and a context of some size.
 fn project(name: &str, step: &str) -> Project {
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("progress");
     let stage = |stage: &str| {
         format!("FROM ${{BASE_IMAGE}} AS {stage}\nRUN --mount=type=bind,target=/src sh /src/make {stage}\n")
     };

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{COMPOSE, Project, files};
+use crate::common::{COMPOSE, Project, files, unique};
 use serde_json::Value;
 
 /// Returns a Dockerfile whose steps no other test shares.
 fn project(name: &str, rest: &str) -> Project {
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("record");
     let dockerfile = format!(
         "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}}\nRUN echo {name} '{salt}' >/first\n{rest}\n"
     );

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::common::registry::{self, Registry, USER};
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{COMPOSE, Project, base_of, cached};
+use crate::common::{COMPOSE, Project, base_of, cached, unique};
 use serde_json::Value;
 
 /// Returns a project whose steps no other test shares. `made` stands for the expensive part.
 fn project(name: &str) -> Project {
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("registry");
     let dockerfile = format!(
         "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}} AS made\nRUN echo '{salt}' >/made && head -c 3000000 /dev/urandom >>/made\n\
          FROM ${{BASE_IMAGE}}\nCOPY --from=made /made /\nCOPY a.txt /\nRUN wc /made /a.txt >/count\n"
@@ -285,7 +285,7 @@ fn a_push_is_not_waited_for_when_the_registry_goes_silent_in_it() {
 #[ignore = "needs an engine"]
 fn images_that_build_on_each_other_share_one_repository() {
     let registry = Registry::start();
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("registry");
     let compose = "
 services:
   base:

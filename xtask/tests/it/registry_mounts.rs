@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::common::registry::Registry;
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{COMPOSE, Project, base_of};
+use crate::common::{COMPOSE, Project, base_of, unique};
 use sha2::{Digest, Sha256};
 use xtask::testing::args::Parsed;
 use xtask::testing::commands::build::registries;
@@ -265,7 +265,7 @@ fn the_first_registry_that_has_a_mount_serves_it() {
 /// Returns a project with a step that adds a line to its cache mount and prints the content. The
 /// step takes long enough to be stopped: a shorter one would end before its mount is restored.
 fn counting(name: &str) -> Project {
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("registry-mounts");
     let id = format!("durango-test-{}", &format!("{:x}", Sha256::digest(&salt))[..12]);
     let dockerfile = format!(
         "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN echo '{salt}' >/salt\nCOPY a.txt /\n\

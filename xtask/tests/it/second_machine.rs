@@ -3,11 +3,11 @@
 use std::process::Command;
 
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{COMPOSE, Project, Run, base_of, cached};
+use crate::common::{COMPOSE, Project, Run, base_of, cached, unique};
 use serde_json::Value;
 
 fn project(name: &str) -> Project {
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("second-machine");
     let dockerfile = format!(
         "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}} AS made\nRUN echo '{salt}' >/made\nFROM ${{BASE_IMAGE}}\nCOPY --from=made /made /\n"
     );

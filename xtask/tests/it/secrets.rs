@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::common::{Project, Run, files};
+use crate::common::{Project, Run, files, unique};
 
 /// A Compose file with secrets in arguments: from the environment, as a literal, with names of
 /// several kinds.
@@ -56,7 +56,7 @@ fn words() -> Vec<(&'static str, String)> {
 
 /// Returns steps that print all of the words, each in its own way, and end with `code`.
 fn project(name: &str, code: u8) -> Project {
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("secrets");
     let all = words();
     let word = |what: &str| &all.iter().find(|(known, _)| *known == what).expect("a word").1;
     let script = format!(
@@ -273,7 +273,7 @@ fn sequences(text: &str) -> Vec<String> {
 #[test]
 #[ignore = "needs an engine"]
 fn nothing_that_a_build_prints_drives_a_terminal_or_a_ci() {
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("secrets");
     let script = format!(
         "# {salt}\nprintf 'WARNING: \\033]0;owned\\007\\033[2Jx\\n\\033[31mred\\033[0m\\033[6n\\033[?1049h\\n'\n\
          printf '\\033]52;c;cm0gLXJm\\007clip\\n\\033Pq#0\\033\\\\\\\\sixel\\n\\302\\233 2Jc1\\n\\342\\200\\256bidi\\n'\n\

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::common::{Project, Run, files, run_as_nobody, skip};
+use crate::common::{Project, Run, files, run_as_nobody, skip, unique};
 use serde_json::Value;
 
 const COMPOSE: &str = "
@@ -183,7 +183,7 @@ fn a_store_of_another_format_is_not_changed() {
 
 fn built(name: &str) -> Project {
     let compose = COMPOSE.replace("durango-test/store", &format!("durango-test/{name}"));
-    let salt = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique("store");
     let dockerfile = format!("FROM scratch\n# {salt}\nCOPY a.txt /a\n");
     Project::new(&[
         ("compose.yaml", &compose),

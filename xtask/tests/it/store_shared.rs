@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{Project, Run, files};
+use crate::common::{Project, Run, files, unique};
 
 /// Returns a project with two steps. `salt` separates its steps from those of other tests.
 fn project(name: &str, image: &str) -> Project {
-    let salt = format!("{name}-{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    let salt = unique(name);
     let dockerfile = format!(
         "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}}\n# {salt}\nCOPY a.txt /a\nRUN cp /a /b; echo {salt}\n"
     );

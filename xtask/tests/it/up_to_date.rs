@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::{Project, Run, base_of};
+use crate::common::{Project, Run, base_of, unique};
 
 const COMPOSE: &str = r"services:
   app:
@@ -53,7 +53,7 @@ struct Idle {
 
 impl Idle {
     fn new(test: &str) -> Self {
-        let name = format!("idle-{test}-{}", std::process::id());
+        let name = unique(&format!("idle-{test}"));
         let own = |text: &str| text.replace("NAME", &name);
         let project = Project::new(&[
             ("probe/compose.yaml", crate::common::COMPOSE),

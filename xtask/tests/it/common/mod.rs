@@ -122,6 +122,13 @@ impl Project {
     }
 }
 
+/// A word that no other call gives, in this run or an earlier one on the same engine. A step that
+/// holds it was never built before.
+pub fn unique(name: &str) -> String {
+    let now = jiff::Timestamp::now().as_nanosecond();
+    format!("{name}-{}-{now:x}", std::process::id())
+}
+
 /// Makes a directory of a build so old that no running build can own it.
 pub fn make_old(dir: &std::path::Path) {
     let time = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 3600);
