@@ -48,7 +48,7 @@ impl Target {
     /// The Dockerfile's name where the declaration has to say it.
     fn declared_file(&self) -> Option<&str> {
         let is_default = self.file == "Dockerfile" || self.file == "dockerfile" || self.is_inline;
-        Some(self.file.as_str()).filter(|_| !is_default)
+        (!is_default).then_some(self.file.as_str())
     }
 
     /// The settings next to the context, by their names in a bake file.

@@ -48,7 +48,7 @@ fn target(facts: &BuildFacts, options: &BuildOptions, plan: &Plan, name: &str) -
         .map(|(context, source)| (context.to_ascii_lowercase(), place(facts, name, context, source)));
     let is_set = |key: &str| options.sets.iter().any(|set| is_for(set, key, name));
     let is_forced = declared.no_cache == Some(true) && is_set("no-cache");
-    let stages = || Some(declared.no_cache_filter.clone()).filter(|_| is_set("no-cache-filter"));
+    let stages = || is_set("no-cache-filter").then(|| declared.no_cache_filter.clone());
     let ignores_cache = if is_forced { Some(Vec::new()) } else { stages().filter(|all| !all.is_empty()) };
     Some(TargetFacts {
         name: name.to_owned(),
