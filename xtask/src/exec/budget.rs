@@ -32,13 +32,23 @@ impl Budget {
     /// Frees space for this many bytes, and keeps `protect` if possible. Fails if the space cannot
     /// be freed, without removing a valid entry. Entries that builds hold are kept.
     pub fn room_for(&self, bytes: u64, protect: &[PathBuf]) -> Result<()> {
-        let bytes = with_slack(bytes);
+        self.free(&Contents::read(&self.layout), with_slack(bytes), protect)
+    }
+
+    /// Frees space for directories that are about to be moved into the store, as [`Self::room_for`]
+    /// does. Files that they share with the store need none.
+    pub(crate) fn room_to_admit(&self, dirs: &[PathBuf]) -> Result<()> {
+        let contents = Contents::read(&self.layout);
+        let (bytes, shared) = contents.compare(dirs);
+        self.free(&contents, bytes, &shared)
+    }
+
+    fn free(&self, contents: &Contents, bytes: u64, protect: &[PathBuf]) -> Result<()> {
         let request = |protect: &[PathBuf]| Request {
             policy: self.policy.clone(),
             room: bytes,
             protect: protect.to_vec(),
         };
-        let contents = Contents::read(&self.layout);
         let used = contents.bytes();
         if used + bytes <= self.policy.budget {
             return Ok(());
@@ -46,9 +56,9 @@ impl Budget {
         if bytes > self.policy.budget {
             return Err(self.too_small(bytes, used));
         }
-        let mut plan = planning::plan(&contents, &request(protect), self.now);
+        let mut plan = planning::plan(contents, &request(protect), self.now);
         if plan.short > 0 {
-            plan = planning::plan(&contents, &request(&[]), self.now);
+            plan = planning::plan(contents, &request(&[]), self.now);
         }
         if plan.short == 0 {
             gc::run(&self.layout, &mut plan, self.now)?;
@@ -74,7 +84,7 @@ impl Budget {
     /// Returns a meter for a directory of the store that is being written and is expected to need
     /// this many more bytes.
     pub fn meter(&self, expected: u64, dir: &Path) -> Meter<'_> {
-        let begun = contents::measure(&self.layout);
+        let begun = contents::measure_budgeted(&self.layout);
         let own = contents::measure_dir(dir);
         let looked = Looked { total: begun, own, last: own };
         Meter { budget: self, dir: dir.to_path_buf(), begun: own, expected, looked: Mutex::new(looked) }
@@ -132,7 +142,7 @@ impl Meter<'_> {
         looked.last = own;
         let left = budget.saturating_sub(looked.total);
         if own.saturating_sub(looked.own) > left / 8 {
-            (looked.total, looked.own) = (contents::measure(&self.budget.layout), own);
+            (looked.total, looked.own) = (contents::measure_budgeted(&self.budget.layout), own);
         }
         let now = looked.total + own.saturating_sub(looked.own);
         now > budget || (now + grown > budget && own.saturating_sub(self.begun) > with_slack(self.expected))
@@ -154,6 +164,7 @@ impl Meter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::scratch::Scratch;
 
     #[test]
     fn a_store_is_full_before_it_is_too_large() {
@@ -176,5 +187,35 @@ mod tests {
         assert!(expected.check(true).is_err() && expected.check(false).is_ok());
         let error = budget.room_for(20 << 20, &[]).expect_err("too much").to_string();
         assert!(error.contains("it needs about 22.5 MB; the store's budget is 10.5 MB"), "{error}");
+    }
+
+    #[test]
+    fn a_bundle_in_transit_counts_only_after_its_process_is_gone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/r", dir.path());
+        let now = Timestamp::now();
+        let budget = Budget::new(&layout, &Policy { budget: 4 << 20, ..Policy::default() }, now);
+        let is_full = || {
+            let meter = budget.meter(0, &layout.all_layers());
+            let is_full = meter.is_full();
+            assert_eq!(budget.room_for(1 << 20, &[]).is_err(), is_full);
+            is_full
+        };
+        for purpose in [contents::IMPORT, contents::EXPORT, ""] {
+            let scratch = Scratch::new(&layout, now, purpose).expect("made");
+            std::fs::write(scratch.dir().join("base.tar"), vec![1; 5 << 20]).expect("written");
+            assert_eq!(is_full(), purpose.is_empty(), "{purpose}");
+            assert!(contents::measure(&layout) > 5 << 20);
+        }
+        // A killed import holds nothing, and names a process that is gone.
+        let left = layout.tmp().join("20260101-000000-1-import");
+        std::fs::create_dir_all(&left).expect("made");
+        std::fs::write(left.join("base.tar"), vec![1; 5 << 20]).expect("written");
+        let hour = std::time::Duration::from_secs(7200);
+        let old = std::time::SystemTime::now() - hour;
+        std::fs::File::open(&left).expect("opened").set_modified(old).expect("set");
+        assert!(contents::measure_budgeted(&layout) > 5 << 20);
+        budget.room_for(1 << 20, &[]).expect("what was left is removed");
+        assert!(!left.exists());
     }
 }

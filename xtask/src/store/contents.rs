@@ -101,9 +101,27 @@ impl Contents {
         scan.end(layout)
     }
 
-    /// Returns the size of the store in bytes.
+    /// Returns the bytes that count against the budget.
     pub(crate) fn bytes(&self) -> u64 {
-        total(self.items.iter().flat_map(|item| &item.nodes).chain(&self.rest))
+        total(self.budgeted().flat_map(|item| &item.nodes).chain(&self.rest))
+    }
+
+    /// Returns the items that count against the budget.
+    fn budgeted(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|item| !item.is_bundle_in_transit())
+    }
+
+    /// Returns the bytes that some directories have in addition to what counts against the budget,
+    /// and the items that share files with them.
+    pub(crate) fn compare(&self, dirs: &[PathBuf]) -> (u64, Vec<PathBuf>) {
+        let nodes = |dir: &PathBuf| scan::nodes(dir, &BTreeSet::new(), &mut Vec::new());
+        let mut new: BTreeSet<Node> = dirs.iter().flat_map(nodes).collect();
+        let shares = self.budgeted().filter(|item| item.nodes.iter().any(|node| new.contains(node)));
+        let shared = shares.map(|item| item.path.clone()).collect();
+        self.budgeted().flat_map(|item| &item.nodes).for_each(|node| {
+            new.remove(node);
+        });
+        (total(&new), shared)
     }
 
     /// Returns the size of the items of a kind. Shared files count once.
@@ -116,14 +134,23 @@ impl Contents {
         self.items.iter().filter(move |item| item.kind == kind)
     }
 
-    /// Returns files and directories with the number of items that share them.
+    /// Returns files and directories that count against the budget, with the number of items that
+    /// share them.
     pub(crate) fn shares(&self) -> BTreeMap<Node, usize> {
         let mut shares = BTreeMap::new();
-        let own = self.items.iter().map(|item| item.nodes.iter().collect::<BTreeSet<_>>());
+        let own = self.budgeted().map(|item| item.nodes.iter().collect::<BTreeSet<_>>());
         for node in own.flatten().chain(&self.rest) {
             *shares.entry(*node).or_insert(0) += 1;
         }
         shares
+    }
+}
+
+impl Item {
+    /// Returns whether it is the scratch directory of a running export or import, which is in
+    /// addition to the budget: other builds would lose valid entries for it.
+    fn is_bundle_in_transit(&self) -> bool {
+        self.kind == ItemKind::Tmp && self.state == ItemState::Untouchable && is_bundle_scratch(&self.path)
     }
 }
 
@@ -145,6 +172,13 @@ pub(crate) fn measure(layout: &Layout) -> u64 {
     measure_dir(&layout.store)
 }
 
+/// Returns the bytes of the store that count against its budget, as [`Contents::bytes`] does.
+pub(crate) fn measure_budgeted(layout: &Layout) -> u64 {
+    let in_transit = scan::bundles_in_transit(layout);
+    let without = in_transit.iter().map(PathBuf::as_path).collect();
+    total(&scan::nodes(&layout.store, &without, &mut Vec::new()))
+}
+
 /// Returns the size of a directory in bytes.
 pub(crate) fn measure_dir(dir: &Path) -> u64 {
     total(&scan::nodes(dir, &BTreeSet::new(), &mut Vec::new()))
@@ -161,6 +195,16 @@ pub(crate) fn is_id(name: &str) -> bool {
     let mut parts = name.splitn(3, '-');
     let mut next = || parts.next().unwrap_or_default();
     digits(next(), 8) && digits(next(), 6) && !next().is_empty()
+}
+
+/// The purposes of scratch directories that hold a bundle or its base image.
+pub(crate) const EXPORT: &str = "export";
+/// See [`EXPORT`].
+pub(crate) const IMPORT: &str = "import";
+
+fn is_bundle_scratch(dir: &Path) -> bool {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    name.rsplit_once('-').is_some_and(|(id, purpose)| is_id(id) && [EXPORT, IMPORT].contains(&purpose))
 }
 
 /// The file in a directory of the store that a process locks while it uses the directory.

@@ -1,7 +1,9 @@
 //! Eight builds, `gc`, `export` and `import` at once on one store, under a budget.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,14 +14,13 @@ use super::report::Report;
 use super::running::Running;
 use super::site::{EDITED, KEPT, Site};
 use super::{Amount, Fault, Round};
-use crate::bench::fifty::size;
 use crate::bench::random::Random;
 use crate::process::stdio::errln;
 
 /// Builds of each service in a round.
 const BUILDS: usize = 4;
 /// Bytes that the store may have. Each of the nine images may need a base layer of 32 MB of its own
-/// while the first results are saved at once, and an import in `tmp` counts as well.
+/// while the first results are saved at once.
 const BUDGET: u64 = 340_000_000;
 const VARIABLE: &str = "DURANGO_CACHE_BUDGET";
 
@@ -136,19 +137,23 @@ impl Crowd<'_> {
         Ok(())
     }
 
-    /// Measures the store without what an import is checking, which is in addition to the budget.
+    /// Measures the store without the bundles in transit, which are in addition to the budget.
     fn watch(&self) -> Result<()> {
         let began = Instant::now();
-        let importing: u64 = imports(self.store).iter().map(|dir| size(dir)).sum();
-        self.largest.fetch_max(size(self.store).saturating_sub(importing), Ordering::Relaxed);
+        self.largest.fetch_max(budgeted(self.store), Ordering::Relaxed);
         // One core is enough for this.
         std::thread::sleep(began.elapsed().max(Duration::from_millis(20)));
         Ok(())
     }
 }
 
-/// Scratch directories of imports.
-fn imports(store: &Path) -> Vec<PathBuf> {
-    let dirs = fs::read_dir(store.join("tmp")).into_iter().flatten().flatten();
-    dirs.map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with("-import")).collect()
+/// Returns the bytes of a store, in one walk, without the scratch of exports and imports.
+fn budgeted(store: &Path) -> u64 {
+    let is_bundle = |entry: &walkdir::DirEntry| {
+        let name = entry.file_name().to_string_lossy();
+        entry.depth() == 2 && (name.ends_with("-import") || name.ends_with("-export"))
+    };
+    let walk = walkdir::WalkDir::new(store).into_iter().filter_entry(|entry| !is_bundle(entry));
+    let files = walk.flatten().filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file);
+    files.map(|meta| (meta.ino(), meta.len())).collect::<BTreeMap<_, _>>().values().sum()
 }

@@ -29,6 +29,7 @@ use crate::project::requested::{add_linked, check_files};
 use crate::project::secrets;
 use crate::session::Session;
 use crate::store::bundle::{Bundle, Layers};
+use crate::store::contents;
 use crate::store::entry;
 use crate::store::key::Key;
 use crate::store::policy::Policy;
@@ -60,7 +61,7 @@ pub(crate) fn export(session: &Session, parsed: &Parsed) -> Result<u8> {
         let bytes = plan.bytes();
         return finish(session, &mut plan.bundle, &to, bytes, started, true);
     }
-    let scratch = Scratch::new(&session.layout, session.host.now, "export")?;
+    let scratch = Scratch::new(&session.layout, session.host.now, contents::EXPORT)?;
     let mut bundle = write::export(session, &plan, &to, scratch.dir())?;
     let bytes = bundle.bytes();
     finish(session, &mut bundle, &to, bytes, started, false)
@@ -116,10 +117,11 @@ pub(crate) fn import(session: &Session, parsed: &Parsed) -> Result<u8> {
         if let Some(aside) = read_only_store::needed(session)? {
             bail!("{}", aside.reason);
         }
-        let scratch = Scratch::new(&session.layout, session.host.now, "import")?;
-        let imported = read::import(session, &from, &here, policy.budget, scratch.dir());
+        let scratch = Scratch::new(&session.layout, session.host.now, contents::IMPORT)?;
+        let budget = Budget::new(&session.layout, &policy, session.host.now);
+        let imported = read::import(session, &from, &here, &budget, scratch.dir());
         let imported = imported.with_context(name)?;
-        Budget::new(&session.layout, &policy, session.host.now).enforce()?;
+        budget.enforce()?;
         imported
     };
     let seconds = started.elapsed().as_secs_f64();

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::BundlePlace;
 use super::stage::ImportStage;
 
+use crate::exec::budget::Budget;
 use crate::layout::Layout;
 use crate::process::stdio;
 use crate::session::Session;
@@ -137,7 +138,7 @@ pub(crate) fn import(
     session: &Session,
     from: &BundlePlace,
     here: &str,
-    budget: u64,
+    budget: &Budget,
     scratch: &Path,
 ) -> Result<(Bundle, Imported)> {
     let load = |stage: &ImportStage, bundle: &Bundle| stage.load_base(session, bundle);
@@ -149,7 +150,7 @@ pub(super) fn import_with(
     layout: &Layout,
     from: &BundlePlace,
     here: &str,
-    budget: u64,
+    budget: &Budget,
     scratch: &Path,
     now: Timestamp,
     load: &dyn Fn(&ImportStage, &Bundle) -> Result<bool>,
@@ -159,10 +160,10 @@ pub(super) fn import_with(
         bundle.check_platform(here)?;
         let bytes = bundle.bytes();
         ensure!(
-            bytes <= budget,
+            bytes <= budget.bytes(),
             "it has {}, and the store's budget is {}\nraise DURANGO_CACHE_BUDGET",
             size::show(bytes),
-            size::show(budget)
+            size::show(budget.bytes())
         );
         Ok(true)
     };
@@ -170,6 +171,7 @@ pub(super) fn import_with(
     bundle.clamp_times(now);
     stage.assemble(&bundle)?;
     let loaded = load(&stage, &bundle)?;
+    budget.room_to_admit(&stage.new_parts(layout, &bundle))?;
     let kept = stage.swap(layout, &bundle)?;
     Ok((bundle, Imported { kept, loaded }))
 }

@@ -18,11 +18,11 @@ use crate::layout::Layout;
 use crate::process::signals;
 use crate::session::Session;
 use crate::store::bundle::{Bundle, Layers};
-use crate::store::entry::{self, is_later, subdirectories};
+use crate::store::entry::{self, Entry, is_later, subdirectories};
 use crate::store::fresh::FreshFile;
 use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Lock;
-use crate::store::mount;
+use crate::store::mount::{self, MountEntry};
 use crate::store::used;
 
 /// The parts received so far, in a scratch directory of the store.
@@ -127,16 +127,25 @@ impl ImportStage {
         base::load(session, image, &self.blob(&image.blob.digest))
     }
 
+    /// Returns the directories of the parts that [`Self::swap`] would move to the store now.
+    pub(crate) fn new_parts(&self, layout: &Layout, bundle: &Bundle) -> Vec<PathBuf> {
+        let layers = bundle.images.iter().enumerate();
+        let layers = layers.filter(|(_, layers)| newer_result(layout, &layers.entry).is_none());
+        let mounts = bundle.mounts.iter().enumerate();
+        let mounts = mounts.filter(|(_, mount)| newer_mount(layout, mount).is_none());
+        let layers = layers.map(|(at, _)| self.part("layers", at));
+        layers.chain(mounts.map(|(at, _)| self.part("mount", at))).collect()
+    }
+
     /// Moves all parts to the store that are newer than its own. Returns the names of the others.
     pub(crate) fn swap(&self, layout: &Layout, bundle: &Bundle) -> Result<Vec<String>> {
         let mut kept = Vec::new();
         let _lock = Lock::exclusive(layout)?;
         for at in oldest_first(bundle) {
             let entry = &bundle.images[at].entry;
-            let known = results::known(layout, entry);
-            if let Some((place, _)) = known.iter().find(|(_, own)| own.supersedes(entry)) {
+            if let Some(place) = newer_result(layout, entry) {
                 kept.push(format!("layers of {} {}", entry.image, entry.key));
-                used::mark_used(place);
+                used::mark_used(&place);
                 continue;
             }
             // It counts as used now, or the budget would remove old entries of another machine
@@ -144,12 +153,12 @@ impl ImportStage {
             results::place(layout, &self.part("layers", at), entry)?;
         }
         for (at, mount) in bundle.mounts.iter().enumerate() {
-            let place = layout.all_mounts().join(mount.identity.slug());
-            if mount::read(&place).is_ok_and(|own| is_later(own.saved, mount.saved, Timestamp::now())) {
+            if let Some(place) = newer_mount(layout, mount) {
                 kept.push(format!("mount {}", mount.identity.id));
                 used::mark_used(&place);
                 continue;
             }
+            let place = layout.all_mounts().join(mount.identity.slug());
             mount_store::move_in(&self.part("mount", at), &place, mount)?;
             used::mark_used(&place);
         }
@@ -158,6 +167,19 @@ impl ImportStage {
         }
         Ok(kept)
     }
+}
+
+/// Returns the store's result that is the same as this one or newer.
+fn newer_result(layout: &Layout, entry: &Entry) -> Option<PathBuf> {
+    let mut known = results::known(layout, entry).into_iter();
+    known.find(|(_, own)| own.supersedes(entry)).map(|(place, _)| place)
+}
+
+/// Returns the store's save of this mount if it is the same or newer.
+fn newer_mount(layout: &Layout, mount: &MountEntry) -> Option<PathBuf> {
+    let place = layout.all_mounts().join(mount.identity.slug());
+    let own = mount::read(&place).ok()?;
+    is_later(own.saved, mount.saved, Timestamp::now()).then_some(place)
 }
 
 /// The order in which results came to be: by what they came after, else by their times. Its cost

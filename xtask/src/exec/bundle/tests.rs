@@ -11,16 +11,19 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{BundlePlace, read, write};
+use crate::exec::budget::Budget;
+use crate::exec::scratch::Scratch;
 use crate::layout::Layout;
 use crate::plan::bundle::{Stock, Wanted, plan};
 use crate::project::mount::{MountIdentity, Sharing};
 use crate::store::bundle::{Bundle, Layers};
-use crate::store::contents::{Contents, ItemKind};
+use crate::store::contents::{self, Contents, ItemKind};
 use crate::store::entry::{self, Entry};
 use crate::store::fresh::{FreshFile, Nonce, Remembered};
 use crate::store::key::{FORMAT, Key};
 use crate::store::layout_check::Blob;
 use crate::store::mount::MountEntry;
+use crate::store::policy::Policy;
 
 const HERE: &str = "linux/amd64";
 
@@ -114,9 +117,15 @@ impl Made {
 }
 
 fn import(layout: &Layout, from: &BundlePlace) -> Result<Vec<String>> {
-    let scratch = layout.tmp().join("import");
-    let done = read::import_with(layout, from, HERE, 1 << 20, &scratch, Timestamp::now(), &|_, _| Ok(false));
-    crate::exec::steps::remove(&scratch).expect("removed");
+    import_within(layout, from, 1 << 20)
+}
+
+fn import_within(layout: &Layout, from: &BundlePlace, budget: u64) -> Result<Vec<String>> {
+    let policy = Policy { budget, ..Policy::default() };
+    let budget = Budget::new(layout, &policy, Timestamp::now());
+    let scratch = Scratch::new(layout, Timestamp::now(), contents::IMPORT).expect("made");
+    let done =
+        read::import_with(layout, from, HERE, &budget, scratch.dir(), Timestamp::now(), &|_, _| Ok(false));
     done.map(|(_, imported)| imported.kept)
 }
 
@@ -180,6 +189,34 @@ fn what_is_imported_counts_as_of_use_now_however_old_it_is() {
             item.name
         );
     }
+}
+
+#[test]
+fn an_import_makes_room_before_it_moves_anything_into_the_store() {
+    let made = Made::new(100);
+    let (_dir, layout) = store();
+    let import =
+        |budget| import_within(&layout, &BundlePlace::File(made.dir.path().join("bundle.tar")), budget);
+    made.import(&layout, &made.tar()).expect("sound");
+    let needed = Contents::read(&layout).bytes();
+    crate::exec::steps::remove(&layout.all_layers()).expect("removed");
+    crate::exec::steps::remove(&layout.all_mounts()).expect("removed");
+    // An unused result of another image is in its place.
+    let key = Key::new("other/app", HERE, b"FROM x");
+    let old = layout.results("other/app", &key.0).join("1");
+    fs::create_dir_all(&old).expect("made");
+    let entry = Entry { image: "other/app".into(), key, ..made.bundle.images[0].entry.clone() };
+    fs::write(old.join("entry.json"), serde_json::to_vec(&entry).expect("JSON")).expect("written");
+    fs::write(old.join("blob"), vec![7; 900_000]).expect("written");
+    let error = import(needed / 2).expect_err("no room").to_string();
+    assert!(error.contains("the store's budget is"), "{error}");
+    assert!(old.exists() && !layout.all_mounts().exists());
+    let held = crate::store::lock::hold(&old);
+    import(needed + 100_000).expect_err("a build holds the result");
+    assert!(old.exists() && !layout.all_mounts().exists());
+    drop(held);
+    import(needed + 100_000).expect("the result gives way");
+    assert!(!old.exists() && Contents::read(&layout).bytes() <= needed + 100_000);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use walkdir::WalkDir;
 
 use super::super::owner::{Life, Owner};
-use super::{Contents, Item, ItemKind, ItemState, Node, is_held, is_id};
+use super::{Contents, Item, ItemKind, ItemState, Node, is_bundle_scratch, is_held, is_id};
 use crate::files::{self, Seen};
 use crate::layout::Layout;
 use crate::store::damage;
@@ -38,6 +38,18 @@ pub(super) fn nodes(dir: &Path, without: &BTreeSet<&Path>, exposed: &mut Vec<Pat
         nodes.push(Node { device: meta.dev(), inode: meta.ino(), bytes });
     }
     nodes
+}
+
+/// Returns the scratch directories of running exports and imports.
+pub(super) fn bundles_in_transit(layout: &Layout) -> Vec<PathBuf> {
+    let mut dirs = subdirectories(&layout.tmp());
+    dirs.retain(|dir| is_bundle_scratch(dir));
+    if dirs.is_empty() {
+        return dirs;
+    }
+    let scan = Scan::new(layout);
+    dirs.retain(|dir| is_held(dir) || scan.may_run(dir));
+    dirs
 }
 
 /// A scan in progress.
