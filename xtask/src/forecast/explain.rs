@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::reasons::Compared;
 use crate::json::SCHEMA;
 use crate::outcome::{Cause, CauseKind};
-use crate::project::graph::GraphStep;
+use crate::project::graph::{GraphStep, first_twins};
 use crate::record::steps::BuildSteps;
 
 /// An explained build. Its JSON is the output of `explain --json`.
@@ -52,9 +52,10 @@ pub(crate) fn explain(
     let compared = Compared { now: graph, before: against.map(|(_, graph)| graph) };
     let was_made = |step: &GraphStep| earlier.iter().any(|past| past.has(&step.key));
     let (mut steps, mut places) = (Vec::new(), Vec::new());
-    for (at, step) in graph.iter().enumerate().filter(|(at, _)| ran(*at)) {
+    let firsts = first_twins(graph);
+    for (at, step) in graph.iter().enumerate().filter(|(at, _)| ran(*at) && firsts[*at] == *at) {
         let cause = compared.cause(at, &ran, was_made(step));
-        let before = step.needs().find_map(|at| places.iter().position(|place| *place == at));
+        let before = step.needs().find_map(|at| places.iter().position(|place| *place == firsts[at]));
         let follows = before.filter(|_| cause.kind == CauseKind::Parent).map(|place| {
             let before: &ExplainedStep = &steps[place];
             before.follows.unwrap_or(place)

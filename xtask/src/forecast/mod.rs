@@ -15,7 +15,7 @@ use crate::forecast::reasons::Compared;
 use crate::outcome::{Cause, CauseKind};
 use crate::progress::step_name::StepName;
 use crate::project::dockerfile::Dockerfile;
-use crate::project::graph::GraphStep;
+use crate::project::graph::{GraphStep, first_twins};
 use crate::record::steps::{BuildSteps, StepOutcome};
 use expected::Times;
 use processors::Processors;
@@ -79,6 +79,10 @@ pub(crate) struct Forecast {
     /// Dockerfiles by target, which map BuildKit's names of steps to instructions.
     #[serde(skip)]
     pub files: BTreeMap<String, Dockerfile>,
+    /// Steps of stages that begin like another one, by target, stage and line: the step of the
+    /// other stage that is the same in BuildKit.
+    #[serde(skip)]
+    pub twins: BTreeMap<(String, String, usize), StepForecast>,
 }
 
 impl Forecast {
@@ -92,7 +96,8 @@ impl Forecast {
             };
             let mut steps = self.steps.iter().filter(is_there);
             let same_text = steps.clone().find(|step| step.instruction == found.text);
-            same_text.or_else(|| steps.next())
+            let twin = || self.twins.get(&(target.clone(), stage.to_owned(), found.line));
+            same_text.or_else(|| steps.next()).or_else(twin)
         })
     }
 }
@@ -128,7 +133,8 @@ pub(crate) fn forecast(known: &ForecastInputs<'_>, files: BTreeMap<String, Docke
     let times = Times::new(known, &states);
     let may_run = |at: usize| states[at] != PredictedState::Cached;
     let compared = Compared { now: known.graph, before: known.before };
-    let steps = known.graph.iter().enumerate().map(|(at, step)| {
+    let step = |at: usize| {
+        let step = &known.graph[at];
         let cause = || {
             let by_mode = known.differs_by_mode(at).then(umask);
             by_mode.unwrap_or_else(|| compared.cause(at, &may_run, known.was_made(step)))
@@ -142,8 +148,19 @@ pub(crate) fn forecast(known: &ForecastInputs<'_>, files: BTreeMap<String, Docke
             forecast: StepPrediction { state: states[at], seconds: times.of_steps[at] },
             cause,
         }
-    });
-    Forecast { steps: steps.collect(), expected: times.of_build, files }
+    };
+    let firsts = first_twins(known.graph);
+    let (shown, others): (Vec<usize>, Vec<usize>) = (0..known.graph.len()).partition(|at| firsts[*at] == *at);
+    let twin = |at: usize| {
+        let other = &known.graph[at];
+        ((other.target.clone(), other.stage.clone(), other.line), step(firsts[at]))
+    };
+    Forecast {
+        steps: shown.into_iter().map(step).collect(),
+        expected: times.of_build,
+        files,
+        twins: others.into_iter().map(twin).collect(),
+    }
 }
 
 impl ForecastInputs<'_> {
@@ -215,6 +232,11 @@ fn states(known: &ForecastInputs<'_>) -> Vec<PredictedState> {
     for at in 0..graph.len() {
         if states[at] == PredictedState::Runs && may_hit(known, &states, may_change[at], at) {
             states[at] = PredictedState::IfChanged;
+        }
+    }
+    for (at, first) in first_twins(graph).into_iter().enumerate() {
+        if states[first] == PredictedState::Cached {
+            states[first] = states[at];
         }
     }
     states

@@ -40,6 +40,9 @@ impl Compared<'_> {
         if let Some(parent) = self.parent(step, ran) {
             return parent;
         }
+        if let Some(remote) = remote(step) {
+            return remote;
+        }
         if is_known {
             return dropped();
         }
@@ -48,7 +51,7 @@ impl Compared<'_> {
 
     fn without_past(&self, step: &GraphStep, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
         if is_known {
-            return self.parent(step, ran).unwrap_or_else(dropped);
+            return self.parent(step, ran).or_else(|| remote(step)).unwrap_or_else(dropped);
         }
         Cause { kind: CauseKind::New, detail: "no build of it is recorded here".into() }
     }
@@ -59,6 +62,14 @@ impl Compared<'_> {
         let parent = &self.now[at];
         Some(Cause { kind: CauseKind::Parent, detail: format!("{}: {}", parent.stage, parent.text) })
     }
+}
+
+/// A step reads a URL whose content only its server knows.
+fn remote(step: &GraphStep) -> Option<Cause> {
+    let urls = || step.parts.keys().filter_map(|name| name.strip_prefix("url "));
+    let urls: Vec<&str> = urls().filter(|_| step.is_open).collect();
+    let detail = format!("{}: the server may send another content", urls.join(", "));
+    (!urls.is_empty()).then_some(Cause { kind: CauseKind::File, detail })
 }
 
 fn dropped() -> Cause {
@@ -122,7 +133,8 @@ fn differences(old: &GraphStep, new: &GraphStep) -> Vec<Cause> {
     }
     found.extend(files(&old.files, &new.files));
     found.sort_by_key(|cause| match cause.kind {
-        CauseKind::Fresh => 0,
+        CauseKind::Fresh if *cause == fresh() => 0,
+        CauseKind::Fresh => 6,
         CauseKind::Base => 1,
         CauseKind::Instruction => 2,
         CauseKind::Arg | CauseKind::Package => 3,
@@ -138,14 +150,14 @@ const SHOWN: usize = 60;
 fn part(name: &str, before: Option<&str>, after: Option<&str>) -> Cause {
     let (kind, rest) = name.split_once(' ').unwrap_or((name, ""));
     let (kind, what) = match kind {
-        "arg" if rest == "DURANGO_FRESH" => return fresh(),
+        "arg" if rest == "DURANGO_FRESH" => return fresh_part(after),
         "arg" if rest == packages::ARG => {
             match packages::changes(before.unwrap_or_default(), after.unwrap_or_default()) {
                 Some(detail) => return Cause { kind: CauseKind::Package, detail },
                 None => (CauseKind::Arg, rest.to_owned()),
             }
         }
-        "fresh" => return fresh(),
+        "fresh" => return fresh_part(after),
         "base" => (CauseKind::Base, "the base image".to_owned()),
         "image" => (CauseKind::Base, format!("the image {rest}")),
         "arg" => (CauseKind::Arg, rest.to_owned()),
@@ -174,6 +186,12 @@ fn part(name: &str, before: Option<&str>, after: Option<&str>) -> Cause {
         (None, None) => what,
     };
     Cause { kind, detail }
+}
+
+/// A request to run again, or the result of an earlier one, which is not used by this build.
+fn fresh_part(after: Option<&str>) -> Cause {
+    let detail = "the earlier build was requested to run it again, and this one was not";
+    after.map_or_else(|| Cause { kind: CauseKind::Fresh, detail: detail.into() }, |_| fresh())
 }
 
 fn fresh() -> Cause {

@@ -163,3 +163,28 @@ fn what_follows_an_address_may_run_though_its_result_is_there() {
     now[2].key = "edited".into();
     assert_eq!(states(&predict(&now, std::slice::from_ref(&first), &now, &all)), "??!=");
 }
+
+#[test]
+fn a_vertex_of_two_stages_is_one_step() {
+    let step = |stage: &str, text: &str, key: &str, parents: &[usize]| GraphStep {
+        target: "app".into(),
+        stage: stage.into(),
+        text: text.into(),
+        key: key.into(),
+        soft: key.into(),
+        parents: parents.to_vec(),
+        ..GraphStep::default()
+    };
+    let graph = |edit: &str| {
+        let first = [step("a", "WORKDIR /w", "w", &[]), step("a", "COPY a .", "a", &[0])];
+        let second = [step("b", "WORKDIR /w", "w", &[]), step("b", "COPY b .", &format!("b{edit}"), &[2])];
+        first.into_iter().chain(second).collect::<Vec<_>>()
+    };
+    let (one, two) = (graph("1"), graph("2"));
+    let first = past(&one, "b1", &[(0, 8), (1, 1), (2, 8), (3, 2)], 9.0);
+    let nothing = |_: &GraphStep, _: Option<&StepOutcome>| false;
+    let not_first = |step: &GraphStep, _: Option<&StepOutcome>| step.text == "COPY a .";
+    assert_eq!(states(&predict(&two, std::slice::from_ref(&first), &one, &nothing)), "!!!");
+    let edited = predict(&two, std::slice::from_ref(&first), &one, &not_first);
+    assert_eq!(states(&edited), "!=!", "the second stage needs the step that is shown under the first");
+}

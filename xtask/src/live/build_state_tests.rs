@@ -58,6 +58,7 @@ fn forecast() -> Forecast {
         cause: None,
     };
     Forecast {
+        twins: BTreeMap::new(),
         steps: vec![
             step(1, "RUN make", forecast::PredictedState::Runs, 30.0),
             step(2, "COPY a b", forecast::PredictedState::Runs, 10.0),

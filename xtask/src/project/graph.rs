@@ -113,6 +113,23 @@ pub(crate) fn on_images(graph: &[GraphStep]) -> BTreeSet<&str> {
     graph.iter().zip(on_image).filter(|(_, is_on)| *is_on).map(|(step, _)| step.key.as_str()).collect()
 }
 
+/// Returns for each step the first one that is the same vertex in BuildKit. Stages that begin alike
+/// share their first vertices, and BuildKit shows each under the name of any of them.
+pub(crate) fn first_twins(graph: &[GraphStep]) -> Vec<usize> {
+    let mut firsts: Vec<usize> = Vec::with_capacity(graph.len());
+    let mut seen = BTreeMap::new();
+    // Dependencies come first in a graph.
+    for (at, step) in graph.iter().enumerate() {
+        let needs: Vec<Option<usize>> = step.needs().map(|needed| firsts.get(needed).copied()).collect();
+        // The id of a cache mount is in the vertex of its RUN, but not in the key.
+        let is_run = step.text.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("run"));
+        let text = if is_run { step.text.as_str() } else { "" };
+        let first = *seen.entry((&step.target, &step.key, text, needs)).or_insert(at);
+        firsts.push(first);
+    }
+    firsts
+}
+
 /// An image that the builder has.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KnownImage {
@@ -234,5 +251,29 @@ mod tests {
         graph[0].parts.insert("base".into(), "debian".into());
         let found: Vec<&str> = on_images(&graph).into_iter().collect();
         assert_eq!(found, ["first", "merged", "second"]);
+    }
+
+    #[test]
+    fn stages_that_begin_alike_share_their_first_vertices() {
+        let step = |key: &str, text: &str, parents: &[usize]| GraphStep {
+            key: key.into(),
+            text: text.into(),
+            parents: parents.to_vec(),
+            ..GraphStep::default()
+        };
+        let mut graph = vec![step("w", "WORKDIR /a", &[]), step("c", "COPY a b", &[0])];
+        graph.extend([
+            step("w", "WORKDIR /a", &[]),
+            step("c", "COPY  a b", &[2]),
+            step("d", "COPY c d", &[3]),
+        ]);
+        assert_eq!(first_twins(&graph), [0, 1, 0, 1, 4]);
+        let mut other = vec![step("r", "RUN --mount=type=cache,id=a,target=/c make", &[])];
+        other.push(step("r", "RUN --mount=type=cache,id=b,target=/c make", &[]));
+        other.extend([step("n", "COPY a b", &[0]), step("n", "COPY a b", &[1])]);
+        assert_eq!(first_twins(&other), [0, 1, 2, 3], "another cache mount is another vertex");
+        other[1].target = "other".into();
+        other[1].text = other[0].text.clone();
+        assert_eq!(first_twins(&other)[1], 1, "each target shows its own");
     }
 }

@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::progress::trace::{Trace, VertexState};
 
 use crate::project::dockerfile::Dockerfile;
-use crate::project::graph::{GraphStep, find};
+use crate::project::graph::{GraphStep, find, first_twins};
 use crate::store::entry::subdirectories;
 
 /// The outcomes of a build's steps.
@@ -142,6 +142,11 @@ pub(crate) fn outcomes(
     for (at, state) in matched(graph, files, trace) {
         done[at].is_done = state.error.is_empty() && (state.cached || state.completed.is_some());
         done[at].ran = state.started.zip(state.completed).filter(|_| !state.cached);
+    }
+    // BuildKit shows a vertex of several stages once.
+    for (at, first) in first_twins(graph).into_iter().enumerate() {
+        let (one, other) = if done[first].is_done { (first, at) } else { (at, first) };
+        (done[other].is_done, done[other].ran) = (done[one].is_done, done[one].ran);
     }
     done
 }

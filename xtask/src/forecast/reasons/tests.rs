@@ -51,6 +51,12 @@ fn what_changed_about_a_step_itself() {
             "Fresh: it was requested to run again",
         ),
         (
+            plain(&[("fresh", "1"), ("shm-size", "64m")]),
+            plain(&[("shm-size", "65m")]),
+            "Mount: shm-size: `64m` -> `65m`; the earlier build was requested to run it again, and this one \
+             was not",
+        ),
+        (
             plain(&[("command", "a && b")]),
             plain(&[("command", "a && c")]),
             "Instruction: its text: `a && b` -> `a && c`",
@@ -127,4 +133,20 @@ fn what_changed_before_a_step_is_named_though_none_of_it_runs() {
     back[1].files = vec![Input { path: "b".into(), state: "644:1".into() }];
     back.iter_mut().skip(1).for_each(|step| step.key += "back");
     assert_eq!(cause(&back, 3), "File: a: COPY b: b is new");
+}
+
+#[test]
+fn a_url_is_the_reason_of_a_step_that_equals_an_earlier_one() {
+    let open = GraphStep { is_open: true, ..step("a", "ADD http://x/y /", &[("url http://x/y", "")], &[]) };
+    let pinned = GraphStep { is_open: false, ..open.clone() };
+    let cause = |step: &GraphStep, before: bool| {
+        let now = [step.clone()];
+        let compared = Compared { now: &now, before: before.then_some(&now) };
+        let cause = compared.cause(0, &|_| false, true);
+        format!("{:?}: {}", cause.kind, cause.detail)
+    };
+    for before in [true, false] {
+        assert_eq!(cause(&open, before), "File: http://x/y: the server may send another content");
+        assert_eq!(cause(&pinned, before), "Dropped: the builder no longer has its result");
+    }
 }

@@ -52,9 +52,11 @@ impl ForecastResult {
     /// Names the steps as in the plan, and adds the reason to each that ran.
     fn explain(&self, done: &[StepOutcome], report: &mut BuildReport) {
         let compared = Compared { now: &self.graph, before: self.before.as_deref() };
+        let firsts = graph::first_twins(&self.graph);
         for step in &mut report.steps {
             let name = (step.stage.as_str(), step.instruction.as_str());
             let Some(at) = graph::find(&self.graph, &self.files, &step.target, name) else { continue };
+            let at = firsts[at];
             step.stage.clone_from(&self.graph[at].stage);
             step.instruction.clone_from(&self.graph[at].text);
             if step.cached {
