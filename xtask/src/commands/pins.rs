@@ -91,7 +91,7 @@ fn build(session: &Session, plan: &Plan) -> Result<()> {
     steps::remove(log.path())?;
     let ended = super::build::run::bake(session, plan, &log, &SharedForecast::default())?.ended;
     signals::check()?;
-    if !ended.success {
+    if !ended.is_success() {
         let failure = BuildFailure::new(&ended.trace, &ended.text, log.path());
         return Err(error::build_failed(failure.to_string()));
     }

@@ -14,11 +14,11 @@ use serde_json::Value;
 
 use super::idle_timeout::IdleTimeout;
 use super::steps;
-use super::supervisor::{OverGuard, Supervisor};
+use super::supervisor::{Condition, OverGuard, Supervisor};
 use crate::process::signals;
 use crate::process::signals::Supervised;
 use crate::progress::Watcher;
-use crate::progress::bake_outcome::BakeOutcome;
+use crate::progress::bake_outcome::{BakeOutcome, BakeStatus};
 use crate::progress::decode::{Decoder, Item};
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
@@ -31,37 +31,19 @@ pub(crate) struct Call<'a> {
     pub targets: &'a [String],
     /// The log, which also gets the full output of steps.
     pub log: &'a Log,
-    /// Ends the call early when it returns true.
+    /// Ends the call when it returns true for the events so far.
     pub stop: &'a dyn Fn(&Trace) -> bool,
+    /// When a silent call counts as dead, if it may wait for a server that never answers.
+    pub idle_timeout: Option<IdleTimeout<'a>>,
+    /// Ends the call when it returns true. It is asked several times per second.
+    pub end_if: Option<Condition<'a>>,
 }
 
-/// Makes a call that writes to a directory with a limit. Stops it as soon as `is_full` returns
-/// true; asks several times per second.
-pub(crate) fn run_bounded(
-    call: &Call<'_>,
-    watcher: &mut dyn Watcher,
-    is_full: &(dyn Fn() -> bool + Sync),
-) -> Result<BakeOutcome> {
-    run_with(call, watcher, None, Some(is_full))
-}
-
-/// Makes a call until `is_enough` returns true; asks several times per second.
-/// [`BakeOutcome::full`] says whether it did.
-pub(crate) fn run_until(
-    call: &Call<'_>,
-    watcher: &mut dyn Watcher,
-    is_enough: &(dyn Fn() -> bool + Sync),
-) -> Result<BakeOutcome> {
-    to_its_end(call, watcher, None, Some(is_enough))
-}
-
-/// Makes a call that may wait for a server that never answers.
-pub(crate) fn run_watched(
-    call: &Call<'_>,
-    watcher: &mut dyn Watcher,
-    stall: Option<IdleTimeout<'_>>,
-) -> Result<BakeOutcome> {
-    run_with(call, watcher, stall, None)
+impl<'a> Call<'a> {
+    /// Creates a call that ends by itself.
+    pub(crate) fn new(command: &'a Command, targets: &'a [String], log: &'a Log) -> Self {
+        Self { command, targets, log, stop: &|_| false, idle_timeout: None, end_if: None }
+    }
 }
 
 /// The time during which an export is retried after a temporary failure. If a registry has lost one
@@ -80,24 +62,15 @@ pub(crate) fn retry_export(export: &mut dyn FnMut() -> Result<BakeOutcome>) -> R
     }
 }
 
-/// Makes a call with both. Ctrl-C stops bake and returns an error.
-pub(super) fn run_with(
-    call: &Call<'_>,
-    watcher: &mut dyn Watcher,
-    stall: Option<IdleTimeout<'_>>,
-    is_full: Option<&(dyn Fn() -> bool + Sync)>,
-) -> Result<BakeOutcome> {
-    let ended = to_its_end(call, watcher, stall, is_full)?;
+/// Makes a call. Ctrl-C stops bake and returns an error.
+pub(crate) fn run(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<BakeOutcome> {
+    let ended = run_to_its_end(call, watcher)?;
     signals::check()?;
     Ok(ended)
 }
 
-fn to_its_end(
-    call: &Call<'_>,
-    watcher: &mut dyn Watcher,
-    stall: Option<IdleTimeout<'_>>,
-    is_full: Option<&(dyn Fn() -> bool + Sync)>,
-) -> Result<BakeOutcome> {
+/// Makes a call. After Ctrl-C returns what happened until then.
+pub(crate) fn run_to_its_end(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<BakeOutcome> {
     let started = Instant::now();
     call.log.open();
     let mut process = steps::process(call.command);
@@ -108,15 +81,12 @@ fn to_its_end(
     let mut child = Supervised::leader(child);
     let stderr = child.child().stderr.take().context("bake has no stderr")?;
     let mut ended = BakeOutcome {
-        success: false,
-        stopped: false,
-        stalled: false,
-        full: false,
+        status: BakeStatus::Failed,
         trace: Trace::new(call.targets).redacted_by(call.log.redactor()),
         text: Vec::new(),
         seconds: 0.0,
     };
-    let supervisor = Supervisor::new(child.sender(), stall, is_full);
+    let supervisor = Supervisor::new(child.sender(), call.idle_timeout, call.end_if);
     let status = std::thread::scope(|scope| -> Result<ExitStatus> {
         // Dropped before the scope waits for its thread, also on an error or a panic.
         let _over = OverGuard(&supervisor.is_over);
@@ -131,10 +101,13 @@ fn to_its_end(
             }
         }
     })?;
-    ended.success = status.success();
+    ended.status = match (supervisor.ended_for(), ended.status) {
+        (Some(reason), _) => reason,
+        (None, BakeStatus::Stopped) => BakeStatus::Stopped,
+        (None, _) if status.success() => BakeStatus::Succeeded,
+        (None, _) => BakeStatus::Failed,
+    };
     ended.trace.mark_replayed_as_cached();
-    ended.stalled = supervisor.has_stalled.into_inner();
-    ended.full = supervisor.was_full.into_inner();
     watcher.end(&ended.trace);
     call.log.end_of_call();
     ended.seconds = started.elapsed().as_secs_f64();
@@ -164,8 +137,8 @@ fn follow(
                 }
             }
         }
-        if !ended.stopped && (call.stop)(&ended.trace) {
-            ended.stopped = true;
+        if ended.status != BakeStatus::Stopped && (call.stop)(&ended.trace) {
+            ended.status = BakeStatus::Stopped;
             (supervisor.send)(Signal::INT);
         }
     }

@@ -36,9 +36,9 @@ impl LastOutput {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::bake::{Call, run_watched};
+    use crate::exec::bake::{self, Call};
     use crate::progress::Watcher;
-    use crate::progress::bake_outcome::BakeOutcome;
+    use crate::progress::bake_outcome::{BakeOutcome, BakeStatus};
     use crate::progress::trace::{Event, Trace};
     use crate::record::log::Log;
     use crate::redact::Redactor;
@@ -54,15 +54,15 @@ mod tests {
         let command = Command::new(["sh", "-c", &format!("echo here >&2; exec sleep {seconds}")]);
         let file = tempfile::NamedTempFile::new().expect("a log");
         let log = Log::new(file.path(), Redactor::default());
-        let call = Call { command: &command, targets: &[], log: &log, stop: &|_| false };
-        let stall = IdleTimeout { after: Duration::from_millis(100), is_gone };
-        run_watched(&call, &mut Nobody, Some(stall)).expect("it ran")
+        let idle_timeout = Some(IdleTimeout { after: Duration::from_millis(100), is_gone });
+        let call = Call { idle_timeout, ..Call::new(&command, &[], &log) };
+        bake::run(&call, &mut Nobody).expect("it ran")
     }
 
     #[test]
     fn a_call_that_waits_for_somebody_who_is_gone_is_ended() {
         let ended = silent(&|silence| silence >= Duration::from_millis(100), "3600");
-        assert!(ended.stalled && !ended.success);
+        assert_eq!(ended.status, BakeStatus::Stalled);
         assert_eq!(ended.text, ["here"]);
     }
 
@@ -74,7 +74,7 @@ mod tests {
             false
         };
         let ended = silent(&is_there, "0.5");
-        assert!(ended.success && !ended.stalled);
+        assert_eq!(ended.status, BakeStatus::Succeeded);
         assert!(asked.into_inner() > 0, "somebody asked");
     }
 }

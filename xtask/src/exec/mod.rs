@@ -13,4 +13,4 @@ mod results;
 pub(crate) mod save;
 pub(crate) mod scratch;
 pub(crate) mod steps;
-mod supervisor;
+pub(crate) mod supervisor;

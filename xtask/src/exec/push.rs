@@ -11,6 +11,7 @@ use super::idle_timeout::IdleTimeout;
 use crate::engine::registry;
 use crate::plan::push::Push;
 use crate::progress::Watcher;
+use crate::progress::bake_outcome::BakeStatus;
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::step::Command;
@@ -57,21 +58,21 @@ fn export(
     // As in a save: a RUN that starts now was edited after the build.
     let stop = Trace::started_a_command;
     let targets = std::slice::from_ref(&push.target);
-    let call = Call { command, targets, log, stop: &stop };
     let gone = gone(&push.builder, &push.reference, timeout);
-    let ended = bake::retry_export(&mut || {
-        bake::run_watched(&call, watcher, Some(IdleTimeout { after: SILENCE, is_gone: &gone }))
-    })?;
-    if ended.stalled {
-        bail!("the registry stopped answering");
+    let call = Call {
+        stop: &stop,
+        idle_timeout: Some(IdleTimeout { after: SILENCE, is_gone: &gone }),
+        ..Call::new(command, targets, log)
+    };
+    let ended = bake::retry_export(&mut || bake::run(&call, watcher))?;
+    match ended.status {
+        BakeStatus::Succeeded => Ok(()),
+        BakeStatus::Stalled => bail!("the registry stopped answering"),
+        BakeStatus::Stopped => {
+            bail!("a file changed while `{}` was built; the next build pushes it", push.target)
+        }
+        BakeStatus::Failed | BakeStatus::ConditionMet => bail!("{}", reason(&ended.text)),
     }
-    if ended.stopped {
-        bail!("a file changed while `{}` was built; the next build pushes it", push.target);
-    }
-    if !ended.success {
-        bail!("{}", reason(&ended.text));
-    }
-    Ok(())
 }
 
 /// Returns the line of bake's output with the reason: the last one that is not about more details.

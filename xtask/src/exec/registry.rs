@@ -14,11 +14,13 @@ use super::budget::Budget;
 use super::idle_timeout::IdleTimeout;
 use super::mount_store;
 use super::push::{self, SILENCE};
+use super::supervisor::Condition;
 use crate::engine::registry::{self, Wanted};
 use crate::layout::Layout;
 use crate::plan::caches::Registry;
 use crate::plan::mounts::oci::OciTransfer;
 use crate::progress::Watcher;
+use crate::progress::bake_outcome::BakeStatus;
 use crate::record::log::Log;
 use crate::step::Command;
 use crate::store::entry::is_later;
@@ -197,21 +199,20 @@ fn call(
     command: Command,
     reference: &str,
     watcher: &mut dyn Watcher,
-    is_full: Option<&(dyn Fn() -> bool + Sync)>,
+    is_full: Option<Condition<'_>>,
 ) -> Result<bool> {
     let command = transport.env.iter().fold(command, |command, (name, value)| command.env(name, value));
-    let call = Call { command: &command, targets: &[], log: transport.log, stop: &|_| false };
     let is_gone = push::gone(transport.builder, reference, transport.timeout);
-    let idle = IdleTimeout { after: SILENCE, is_gone: &is_gone };
-    let ended = bake::run_with(&call, watcher, Some(idle), is_full)?;
-    if ended.full {
-        return Ok(true);
+    let call = Call {
+        idle_timeout: Some(IdleTimeout { after: SILENCE, is_gone: &is_gone }),
+        end_if: is_full,
+        ..Call::new(&command, &[], transport.log)
+    };
+    let ended = bake::run(&call, watcher)?;
+    match ended.status {
+        BakeStatus::Succeeded => Ok(false),
+        BakeStatus::ConditionMet => Ok(true),
+        BakeStatus::Stalled => bail!("the registry stopped answering"),
+        BakeStatus::Failed | BakeStatus::Stopped => bail!("{}", push::reason(&ended.text)),
     }
-    if ended.stalled {
-        bail!("the registry stopped answering");
-    }
-    if !ended.success {
-        bail!("{}", push::reason(&ended.text));
-    }
-    Ok(false)
 }

@@ -18,6 +18,7 @@ use crate::files;
 use crate::layout::Layout;
 use crate::plan::save::Save;
 use crate::progress::Watcher;
+use crate::progress::bake_outcome::BakeStatus;
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::store::entry::{self, Entry, subdirectories};
@@ -64,15 +65,16 @@ pub(crate) fn run(
     // A RUN that starts was edited after the build: exporting it would save what nobody saw built.
     let stop = Trace::started_a_command;
     let targets = std::slice::from_ref(&save.target);
-    let call = Call { command: &save.command, targets, log, stop: &stop };
     let meter = budget.meter(expected, &save.staging);
-    let ended = bake::retry_export(&mut || bake::run_bounded(&call, watcher, &|| meter.is_full()))?;
+    let is_full = || meter.is_full();
+    let call = Call { stop: &stop, end_if: Some(&is_full), ..Call::new(&save.command, targets, log) };
+    let ended = bake::retry_export(&mut || bake::run(&call, watcher))?;
     drop(reading);
-    meter.check(ended.full)?;
-    if ended.stopped {
+    meter.check(ended.status == BakeStatus::ConditionMet)?;
+    if ended.status == BakeStatus::Stopped {
         bail!("a file changed while `{}` was built; the next build saves it", save.target);
     }
-    if !ended.success {
+    if !ended.is_success() {
         bail!(
             "BuildKit failed to export it: {}",
             ended.text.last().map_or("no reason given", String::as_str)

@@ -9,7 +9,7 @@ use super::failure::BuildFailure;
 use super::{BuildReport, BuildResult, CacheReport, Cause, CauseKind, StepReport, TargetReport, needs};
 use crate::json::SCHEMA;
 use crate::plan::build::{Plan, PlannedTarget};
-use crate::progress::bake_outcome::BakeOutcome;
+use crate::progress::bake_outcome::{BakeOutcome, BakeStatus};
 use crate::progress::step_name::StepName;
 use crate::progress::trace::{Trace, VertexState};
 use crate::text::round;
@@ -50,10 +50,7 @@ pub(crate) fn report(
 /// Returns the report of a build that ended before BuildKit answered.
 pub(crate) fn broken(plan: &Plan, time: Duration, failure: BuildFailure, interrupted: bool) -> BuildReport {
     let nothing = BakeOutcome {
-        success: false,
-        stopped: false,
-        stalled: false,
-        full: false,
+        status: BakeStatus::Failed,
         trace: Trace::default(),
         text: Vec::new(),
         seconds: time.as_secs_f64(),
@@ -76,10 +73,7 @@ pub(crate) fn repeated(
     warnings: &[String],
 ) -> BuildReport {
     let nothing = BakeOutcome {
-        success: true,
-        stopped: false,
-        stalled: false,
-        full: false,
+        status: BakeStatus::Succeeded,
         trace: Trace::default(),
         text: Vec::new(),
         seconds: time.as_secs_f64(),

@@ -2,16 +2,25 @@
 
 use super::trace::Trace;
 
+/// Why a call ended. An end that was requested is never a success, even if bake exited with 0
+/// before the signal reached it: its results are not what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BakeStatus {
+    /// bake exited with 0.
+    Succeeded,
+    /// bake exited with another code.
+    Failed,
+    /// The caller's `stop` found a reason in the events.
+    Stopped,
+    /// It hung.
+    Stalled,
+    /// The caller's `end_if` returned true.
+    ConditionMet,
+}
+
 /// The end of a call.
 pub(crate) struct BakeOutcome {
-    /// Whether bake exited with 0.
-    pub success: bool,
-    /// Whether it was stopped because of `stop`.
-    pub stopped: bool,
-    /// Whether it was stopped because it hung.
-    pub stalled: bool,
-    /// Whether it was stopped because its directory was full.
-    pub full: bool,
+    pub status: BakeStatus,
     /// The events.
     pub trace: Trace,
     /// Text outside the stream: bake's own error.
@@ -21,6 +30,16 @@ pub(crate) struct BakeOutcome {
 }
 
 impl BakeOutcome {
+    /// Returns whether bake made everything.
+    pub(crate) fn is_success(&self) -> bool {
+        self.status == BakeStatus::Succeeded
+    }
+
+    /// Returns whether it ended without success, and not because the events were a reason to stop.
+    fn has_failed(&self) -> bool {
+        !matches!(self.status, BakeStatus::Succeeded | BakeStatus::Stopped)
+    }
+
     /// Returns whether only a race of the engine ended the build, which can be repeated: finished
     /// steps are cached then. With two parallel builds, one may fail in BuildKit's graph, or lose
     /// an image's content when another image is removed (seen with Docker 26.1).
@@ -30,7 +49,7 @@ impl BakeOutcome {
                 || line.contains("inconsistent graph state")
                 || line.ends_with("failed to solve: not found")
         };
-        let said = !self.success && !self.stopped && self.text.iter().any(is_race);
+        let said = self.has_failed() && self.text.iter().any(is_race);
         said || self.lost_a_snapshot()
     }
 
@@ -40,7 +59,7 @@ impl BakeOutcome {
     pub(crate) fn is_transient_export_failure(&self) -> bool {
         let is_lost =
             |line: &String| line.contains("could not fetch content descriptor") && line.contains("not found");
-        self.is_engine_race() || !self.success && !self.stopped && self.text.iter().any(is_lost)
+        self.is_engine_race() || self.has_failed() && self.text.iter().any(is_lost)
     }
 
     /// Returns whether only the unpacking of an image failed, because another image with a common
@@ -49,7 +68,8 @@ impl BakeOutcome {
     fn lost_a_snapshot(&self) -> bool {
         let lost =
             |message: &str| message.contains("snapshot") && message.contains("does not exist: not found");
-        !self.success && self.trace.failed().is_some_and(|state| state.label.is_none() && lost(&state.error))
+        !self.is_success()
+            && self.trace.failed().is_some_and(|state| state.label.is_none() && lost(&state.error))
     }
 }
 
@@ -57,8 +77,7 @@ impl BakeOutcome {
     /// Returns whether damaged cache content may have ended the build: not if a command failed.
     pub(crate) fn may_be_damage(&self) -> bool {
         let is_command = |message: &str| message.contains("exit code:");
-        !self.success
-            && !self.stopped
+        self.has_failed()
             && !self.trace.failed().map_or_else(
                 || self.text.iter().any(|line| is_command(line)),
                 |state| is_command(&state.error),
@@ -81,8 +100,7 @@ impl BakeOutcome {
             "unexpected EOF",
         ];
         let is_fetch = |message: &str| words.iter().any(|word| message.contains(word));
-        !self.success
-            && !self.stopped
+        self.has_failed()
             && self.trace.failed().map_or_else(
                 || self.text.iter().any(|line| is_fetch(line)),
                 |state| is_fetch(&state.error) && !state.error.contains("exit code:"),
@@ -100,22 +118,24 @@ mod tests {
             let mut trace = Trace::new(&["app".to_owned()]);
             let json = serde_json::json!({"vertexes": [{"digest": "d", "name": name, "error": error}]});
             trace.apply(&serde_json::from_value(json).expect("well formed"));
-            BakeOutcome {
-                success: false,
-                stopped: false,
-                stalled: false,
-                full: false,
-                trace,
-                text: Vec::new(),
-                seconds: 0.0,
-            }
+            BakeOutcome { status: BakeStatus::Failed, trace, text: Vec::new(), seconds: 0.0 }
         };
         let lost = "failed to prepare extraction snapshot \"x\": parent snapshot sha256:b0 does not exist: not found";
         assert!(ended("exporting to image", lost).lost_a_snapshot());
         assert!(!ended("[2/2] RUN x", lost).lost_a_snapshot());
         assert!(!ended("exporting to image", "no space left on device").lost_a_snapshot());
         let said = |line: &str| BakeOutcome { text: vec![line.to_owned()], ..ended("[2/2] RUN x", "") };
-        assert!(said("ERROR: failed to solve: not found").is_engine_race());
+        for (status, is_race) in [
+            (BakeStatus::Succeeded, false),
+            (BakeStatus::Failed, true),
+            (BakeStatus::Stopped, false),
+            (BakeStatus::Stalled, true),
+            (BakeStatus::ConditionMet, true),
+        ] {
+            let ended = BakeOutcome { status, ..said("ERROR: failed to solve: not found") };
+            assert_eq!(ended.is_engine_race(), is_race, "{status:?}");
+            assert_eq!(ended.is_success(), status == BakeStatus::Succeeded, "{status:?}");
+        }
         assert!(
             said("ERROR: failed to solve: failed to get state for index 0 on [php 1/3] COPY x y")
                 .is_engine_race()

@@ -266,7 +266,7 @@ fn build_and_keep(
     store_upkeep::quarantine(session, &built.damaged);
     let ended = &built.ended;
     let is_stopped = signals::interrupted();
-    let has_failed = !ended.success && !is_stopped;
+    let has_failed = !ended.is_success() && !is_stopped;
     let failure = has_failed.then(|| BuildFailure::new(&ended.trace, &ended.text, log.path()));
     let mut report = assemble::report(plan, ended, &bake::digests(&plan.metadata), failure);
     assemble::unread(&ended.trace).for_each(|warning| save_results::warn(session, &mut report, &warning));

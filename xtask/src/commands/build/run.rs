@@ -20,6 +20,7 @@ use crate::files;
 
 use crate::exec::registry::{self, Transport};
 use crate::exec::steps;
+use crate::exec::supervisor::Condition;
 use crate::live;
 use crate::live::SharedForecast;
 use crate::plan::bake_args;
@@ -28,7 +29,7 @@ use crate::plan::mounts::{Direction, PlannedMount};
 use crate::process::signals;
 use crate::process::stdio::errln;
 use crate::progress::Watcher;
-use crate::progress::bake_outcome::BakeOutcome;
+use crate::progress::bake_outcome::{BakeOutcome, BakeStatus};
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::session::Session;
@@ -158,21 +159,21 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn call(&self, command: &Command, stop: &dyn Fn(&Trace) -> bool) -> Result<BakeOutcome> {
-        self.call_until(command, stop, &|| false)
+        self.call_until(command, stop, None)
     }
 
-    /// Makes a call that ends as soon as `is_enough` returns true.
+    /// Makes a call that ends as soon as `end_if` returns true.
     fn call_until(
         &self,
         command: &Command,
         stop: &dyn Fn(&Trace) -> bool,
-        is_enough: &(dyn Fn() -> bool + Sync),
+        end_if: Option<Condition<'_>>,
     ) -> Result<BakeOutcome> {
         if self.session.globals.verbose {
             errln!("$ {}", command.to_shell());
         }
-        let call = Call { command, targets: &self.names, log: self.log, stop };
-        bake::run_until(&call, &mut **self.watcher.borrow_mut(), is_enough)
+        let call = Call { stop, end_if, ..Call::new(command, &self.names, self.log) };
+        bake::run_to_its_end(&call, &mut **self.watcher.borrow_mut())
     }
 
     /// Restores mounts before steps need them. A step that still begins without an available mount
@@ -189,8 +190,8 @@ impl Run<'_> {
             if let Some(before) = &before {
                 ended.trace.merge_previous(before);
             }
-            let goes_on = ended.full && !signals::interrupted();
-            if !goes_on || self.plan.mounts.carrier.is_none() {
+            let goes_on = ended.status == BakeStatus::ConditionMet && !signals::interrupted();
+            if !goes_on {
                 ended.seconds = started.elapsed().as_secs_f64();
                 return Ok((ended, put_back));
             }
@@ -229,7 +230,10 @@ impl Run<'_> {
                 }
                 false
             };
-            self.call_until(&self.plan.bake, &look, &|| is_lacking.load(Ordering::Relaxed))
+            // Without a way to restore, an ended call could not go on.
+            let can_restore = self.plan.mounts.carrier.is_some();
+            let end_if = || can_restore && is_lacking.load(Ordering::Relaxed);
+            self.call_until(&self.plan.bake, &look, Some(&end_if))
         })
     }
 
@@ -317,30 +321,22 @@ mod tests {
 
     #[test]
     fn a_retried_build_keeps_the_work_of_the_failed_call() {
-        let ended = |success: bool, vertexes: serde_json::Value| {
+        let ended = |status: BakeStatus, vertexes: serde_json::Value| {
             let mut trace = Trace::new(&["app".to_owned()]);
             let chunk = serde_json::json!({ "vertexes": vertexes });
             trace.apply(&serde_json::from_value(chunk).expect("well formed"));
-            BakeOutcome {
-                success,
-                stopped: false,
-                stalled: false,
-                full: false,
-                trace,
-                text: Vec::new(),
-                seconds: 1.0,
-            }
+            BakeOutcome { status, trace, text: Vec::new(), seconds: 1.0 }
         };
         let (begun, done) = ("2026-11-26T00:00:00Z", "2026-11-26T00:00:05Z");
         let step =
             serde_json::json!({"digest": "a", "name": "[1/2] RUN make", "started": begun, "completed": done});
-        let mut first = ended(false, serde_json::json!([&step]));
+        let mut first = ended(BakeStatus::Failed, serde_json::json!([&step]));
         let mut cached = step;
         cached["cached"] = true.into();
-        let second = ended(true, serde_json::json!([cached]));
+        let second = ended(BakeStatus::Succeeded, serde_json::json!([cached]));
         let started = Instant::now() - Duration::from_secs(60);
         retry(&mut first, started, || Ok(second)).expect("it is made");
         let (state, _) = first.trace.steps().next().expect("a step");
-        assert!(first.success && !state.cached && first.seconds >= 60.0);
+        assert!(first.is_success() && !state.cached && first.seconds >= 60.0);
     }
 }

@@ -13,6 +13,7 @@ use super::{IDLE_TIMEOUT, TransferContext, codec};
 use crate::exec::bake::{self, Call};
 use crate::exec::idle_timeout::IdleTimeout;
 use crate::exec::steps;
+use crate::exec::supervisor::Condition;
 use crate::plan::mounts::dockerfile;
 use crate::plan::mounts::transfer::Transfer;
 use crate::plan::mounts::{Direction, PlannedMount};
@@ -128,12 +129,14 @@ pub(super) fn call(
     site: &TransferContext<'_>,
     transfer: &Transfer,
     watcher: &mut dyn Watcher,
-    is_full: &(dyn Fn() -> bool + Sync),
+    end_if: Condition<'_>,
 ) -> Result<BakeOutcome> {
-    let call =
-        Call { command: &transfer.command, targets: &transfer.targets, log: site.log, stop: &|_| false };
-    let stall = IdleTimeout { after: IDLE_TIMEOUT, is_gone: &|_| true };
-    bake::run_with(&call, watcher, Some(stall), Some(is_full))
+    let call = Call {
+        idle_timeout: Some(IdleTimeout { after: IDLE_TIMEOUT, is_gone: &|_| true }),
+        end_if: Some(end_if),
+        ..Call::new(&transfer.command, &transfer.targets, site.log)
+    };
+    bake::run(&call, watcher)
 }
 
 /// Returns items whose RUN printed nothing. BuildKit reports a RUN as started while it waits for

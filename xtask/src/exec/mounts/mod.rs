@@ -28,7 +28,7 @@ use crate::plan::mounts::transfer::{Part, Transfer};
 use crate::plan::mounts::{Direction, PlannedMount, TransferTemplate};
 use crate::process::signals;
 use crate::progress::Watcher;
-use crate::progress::bake_outcome::BakeOutcome;
+use crate::progress::bake_outcome::{BakeOutcome, BakeStatus};
 use crate::project::mount::Sharing;
 use crate::record::log::Log;
 use crate::store::layout_check;
@@ -144,11 +144,11 @@ impl MountTransfer<'_> {
             is_verified = true;
             if !damaged.is_empty() {
                 moved.leave(damaged, &mut left);
-            } else if ended.stalled {
+            } else if ended.status == BakeStatus::Stalled {
                 moved.warnings.extend(self.leave_blocked(&ended, &mut left)?);
-            } else if ended.success && self.way == Direction::Save && transfer.part == Part::List {
+            } else if ended.is_success() && self.way == Direction::Save && transfer.part == Part::List {
                 part = Part::Pack;
-            } else if ended.success {
+            } else if ended.is_success() {
                 break (transfer, ended);
             } else if transfer.loopback.is_some() {
                 // Its containers are in a separate network, or it forbids them any other.
@@ -211,8 +211,8 @@ impl MountTransfer<'_> {
         }
         let meter = site.budget.meter(site.expected, &transfer.dir);
         let ended = call(site, transfer, watcher, &|| self.way == Direction::Save && meter.is_full())?;
-        meter.check(ended.full)?;
-        if self.way == Direction::Save && ended.success {
+        meter.check(ended.status == BakeStatus::ConditionMet)?;
+        if self.way == Direction::Save && ended.is_success() {
             match serving {
                 Some(serving) => *outgoing = serving.arrived(),
                 None => self.collect(transfer, left, outgoing)?,
