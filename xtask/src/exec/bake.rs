@@ -162,3 +162,7 @@ pub(crate) fn image_names(path: &Path, target: &str) -> Vec<String> {
 fn metadata(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap_or_default()).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "bake_tests.rs"]
+mod tests;

@@ -218,4 +218,21 @@ mod tests {
         budget.room_for(1 << 20, &[]).expect("what was left is removed");
         assert!(!left.exists());
     }
+
+    #[test]
+    fn a_save_measures_the_whole_store_only_as_it_grows() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/r", dir.path());
+        let budget =
+            Budget::new(&layout, &Policy { budget: 10 << 20, ..Policy::default() }, Timestamp::UNIX_EPOCH);
+        let own = dir.path().join("own");
+        std::fs::create_dir(&own).expect("made");
+        let meter = budget.meter(5 << 20, &own);
+        std::fs::write(dir.path().join("other"), vec![1; 12 << 20]).expect("written");
+        assert!(!meter.is_full(), "another build's writes are not measured each time");
+        std::fs::write(own.join("a"), vec![1; 1 << 20]).expect("written");
+        assert!(!meter.is_full(), "less than an eighth of the space");
+        std::fs::write(own.join("b"), vec![1; 1 << 20]).expect("written");
+        assert!(meter.is_full(), "then they are");
+    }
 }
