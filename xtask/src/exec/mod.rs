@@ -8,6 +8,7 @@ pub(crate) mod idle_timeout;
 pub(crate) mod mount_store;
 pub(crate) mod mounts;
 pub(crate) mod push;
+pub(crate) mod read_only_store;
 pub(crate) mod registry;
 mod results;
 pub(crate) mod save;

@@ -1,35 +1,26 @@
-//! Makes a plan's call of bake, and repeats it if that helps: to restore cache mounts that a step
-//! needs, and without results that a registry or the engine lost.
+//! Makes a plan's call of bake, and repeats it if that helps: after a race of the engine, and without
+//! results that a registry or the engine lost.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use xshell::Shell;
 
-use super::missing_mounts::{MissingMount, MountMonitor};
-use super::{damaged_results, restore_ahead, store_upkeep};
+use super::damaged_results;
 use crate::exec::bake::{self, Call};
-use crate::exec::budget::Budget;
-use crate::exec::mounts::{self, TransferContext, TransferResult};
-use crate::files;
-
-use crate::exec::registry::{self, Transport};
+use crate::exec::mounts::TransferResult;
 use crate::exec::steps;
 use crate::exec::supervisor::Condition;
+use crate::files;
 use crate::live;
 use crate::live::SharedForecast;
 use crate::plan::bake_args;
 use crate::plan::build::Plan;
-use crate::plan::mounts::{Direction, PlannedMount};
 use crate::process::signals;
 use crate::process::stdio::errln;
 use crate::progress::Watcher;
-use crate::progress::bake_outcome::{BakeOutcome, BakeStatus};
+use crate::progress::bake_outcome::BakeOutcome;
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::session::Session;
@@ -84,14 +75,14 @@ pub(in crate::commands) fn bake(
     if !damaged.is_empty() {
         let warnings: Vec<String> = damaged.iter().map(Damaged::warning).collect();
         warnings.iter().for_each(|warning| errln!("warning: {warning}"));
-        retry(&mut ended, started, || run.call(&command, &|_| false))?;
+        retry(&mut ended, started, || run.call(&command))?;
         ended.trace.warnings.extend(warnings);
         ended.trace.is_repeated = true;
     }
     if let Some(without) = plan.without_registries.as_ref().filter(|_| ended.is_missing_registry_blob()) {
         errln!("warning: {UNDELIVERED}");
         command = bake_args::without_results(without, &left_out);
-        retry(&mut ended, started, || run.call(&command, &|_| false))?;
+        retry(&mut ended, started, || run.call(&command))?;
         ended.trace.warnings.push(UNDELIVERED.into());
         ended.trace.is_repeated = true;
     }
@@ -101,7 +92,7 @@ pub(in crate::commands) fn bake(
         }
         errln!("warning: the engine hit a race with another build; retrying");
         pause_for(pause)?;
-        retry(&mut ended, started, || run.call(&command, &|_| false))?;
+        retry(&mut ended, started, || run.call(&command))?;
     }
     Ok(Built { ended, put_back, damaged })
 }
@@ -129,41 +120,25 @@ fn pause_for(pause: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Returns the environment for transfers of cache mounts.
-pub(in crate::commands) fn site<'a>(
-    session: &'a Session,
-    plan: &'a Plan,
-    log: &'a Log,
-    budget: &'a Budget,
-) -> TransferContext<'a> {
-    TransferContext {
-        layout: &session.layout,
-        log,
-        now: session.host.now,
-        platform: &plan.platform,
-        budget,
-        expected: 0,
-    }
-}
-
-struct Run<'a> {
-    session: &'a Session,
-    plan: &'a Plan,
-    log: &'a Log,
+/// A build whose calls are made.
+pub(super) struct Run<'a> {
+    pub(super) session: &'a Session,
+    pub(super) plan: &'a Plan,
+    pub(super) log: &'a Log,
     names: Vec<String>,
     /// The watcher of all calls.
     watcher: RefCell<Box<dyn Watcher>>,
     /// The forecast, when it is known.
-    forecast_slot: &'a SharedForecast,
+    pub(super) forecast_slot: &'a SharedForecast,
 }
 
 impl Run<'_> {
-    fn call(&self, command: &Command, stop: &dyn Fn(&Trace) -> bool) -> Result<BakeOutcome> {
-        self.call_until(command, stop, None)
+    fn call(&self, command: &Command) -> Result<BakeOutcome> {
+        self.call_until(command, &|_| false, None)
     }
 
     /// Makes a call that ends as soon as `end_if` returns true.
-    fn call_until(
+    pub(super) fn call_until(
         &self,
         command: &Command,
         stop: &dyn Fn(&Trace) -> bool,
@@ -175,149 +150,12 @@ impl Run<'_> {
         let call = Call { stop, end_if, ..Call::new(command, &self.names, self.log) };
         bake::run_to_its_end(&call, &mut **self.watcher.borrow_mut())
     }
-
-    /// Restores mounts before steps need them. A step that still begins without an available mount
-    /// stops the build, which continues after the restore: finished steps are cached by then, and
-    /// count with their first result.
-    fn with_mounts(&self) -> Result<(BakeOutcome, TransferResult)> {
-        let started = Instant::now();
-        let lookout = MountMonitor::new(self.plan);
-        let mut put_back = TransferResult::default();
-        self.restore_ahead(&lookout, &mut put_back)?;
-        let mut before: Option<Trace> = None;
-        loop {
-            let mut ended = self.call_and_look(&lookout)?;
-            if let Some(before) = &before {
-                ended.trace.merge_previous(before);
-            }
-            let goes_on = ended.status == BakeStatus::ConditionMet && !signals::interrupted();
-            if !goes_on {
-                ended.seconds = started.elapsed().as_secs_f64();
-                return Ok((ended, put_back));
-            }
-            let lacking = lookout.lacking(self.session, &ended.trace);
-            before = Some(ended.trace);
-            let mounts = self.fetch(lacking, &mut put_back)?;
-            self.restore(Direction::Restore, &mounts, &mut put_back)?;
-        }
-    }
-
-    /// Makes the call while a thread asks the builder about mounts of starting steps, so that the
-    /// event stream never waits.
-    fn call_and_look(&self, lookout: &MountMonitor<'_>) -> Result<BakeOutcome> {
-        let asking = Session {
-            sh: Shell::new()?,
-            host: self.session.host.clone(),
-            layout: self.session.layout.clone(),
-            globals: self.session.globals.clone(),
-            redactor: self.session.redactor.clone(),
-        };
-        let is_lacking = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let (questions, asked) = mpsc::channel();
-            let is_found = &is_lacking;
-            scope.spawn(move || {
-                for new in asked {
-                    if lookout.is_lacking(&asking, &new) {
-                        is_found.store(true, Ordering::Relaxed);
-                    }
-                }
-            });
-            let look = |trace: &Trace| {
-                let new = lookout.look(trace);
-                if !new.is_empty() {
-                    let _ = questions.send(new);
-                }
-                false
-            };
-            // Without a way to restore, an ended call could not go on.
-            let can_restore = self.plan.mounts.carrier.is_some();
-            let end_if = || can_restore && is_lacking.load(Ordering::Relaxed);
-            self.call_until(&self.plan.bake, &look, Some(&end_if))
-        })
-    }
-
-    fn restore_ahead(&self, lookout: &MountMonitor<'_>, put_back: &mut TransferResult) -> Result<()> {
-        let Some((ahead, _turn)) = restore_ahead::find(self.session, self.plan, self.forecast_slot)? else {
-            return Ok(());
-        };
-        for (way, places) in [(Direction::Restore, ahead.seeded), (Direction::Fill, ahead.empty)] {
-            let mounts: Vec<PlannedMount> =
-                places.iter().map(|at| self.plan.mounts.mounts[*at].clone()).collect();
-            self.restore(way, &mounts, put_back)?;
-            // A refused mount is not tried again, because that would only stop the build.
-            lookout.settle(places);
-        }
-        Ok(())
-    }
-
-    fn restore(&self, way: Direction, mounts: &[PlannedMount], put_back: &mut TransferResult) -> Result<()> {
-        let Some(carrier) = self.plan.mounts.carrier.as_ref().filter(|_| !mounts.is_empty()) else {
-            return Ok(());
-        };
-        let budget = store_upkeep::budget(self.session, self.plan);
-        let site = site(self.session, self.plan, self.log, &budget);
-        self.say(mounts);
-        let mut aside = live::side_task(self.session, "restoring cache mounts");
-        let moved = mounts::run(&site, carrier, way, mounts, &mut *aside)?;
-        moved.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
-        put_back.add(moved);
-        Ok(())
-    }
-
-    fn say(&self, mounts: &[PlannedMount]) {
-        let ids: Vec<&str> = mounts.iter().map(|mount| mount.identity.id.as_str()).collect();
-        if !self.session.globals.json {
-            errln!("restoring cache mounts: {}", ids.join(", "));
-        }
-    }
-
-    /// Pulls mounts from registries to the store. Returns all that are there then.
-    fn fetch(&self, lacking: Vec<MissingMount>, put_back: &mut TransferResult) -> Result<Vec<PlannedMount>> {
-        let (env, started) = (BTreeMap::new(), Instant::now());
-        let budget = store_upkeep::budget(self.session, self.plan);
-        let transport = transport(self.session, self.plan, (self.log, &budget), &env);
-        let mut mounts = Vec::new();
-        for MissingMount { mut mount, remote } in lacking {
-            if let Some(remote) = remote {
-                let (fetched, warnings) = registry::fetch_mounts(
-                    &transport,
-                    &[remote],
-                    &mut *live::side_task(self.session, "fetching cache mounts"),
-                )?;
-                warnings.iter().for_each(|warning| errln!("warning: {warning}"));
-                put_back.warnings.extend(warnings);
-                mount.held = fetched.into_iter().next().map(|saved| saved.entry);
-            }
-            mounts.extend(mount.held.is_some().then_some(mount));
-        }
-        put_back.seconds += started.elapsed().as_secs_f64();
-        Ok(mounts)
-    }
-}
-
-/// Returns the environment for pushes and pulls of mounts.
-pub(in crate::commands) fn transport<'a>(
-    session: &'a Session,
-    plan: &'a Plan,
-    (log, budget): (&'a Log, &'a Budget),
-    env: &'a BTreeMap<String, String>,
-) -> Transport<'a> {
-    let timeout = crate::engine::registry::timeout(session);
-    Transport {
-        layout: &session.layout,
-        builder: &plan.builder,
-        scratch: &plan.scratch,
-        timeout,
-        log,
-        budget,
-        env,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::bake_outcome::BakeStatus;
 
     #[test]
     fn a_retried_build_keeps_the_work_of_the_failed_call() {

@@ -7,8 +7,9 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::forecast::StepOutcomes;
-use super::run::{Built, site, transport};
+use super::run::Built;
 use super::store_upkeep::{self, budget};
+use super::transfer_context::{site, transport};
 use crate::engine::disk_usage::{self, Which};
 use crate::engine::registry::timeout as registry_timeout;
 use crate::exec::budget::Budget;

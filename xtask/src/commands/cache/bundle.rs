@@ -9,12 +9,12 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::args::Parsed;
-use crate::commands::build::read_only_store;
 use crate::engine::facts as engine_facts;
 use crate::engine::platform;
 use crate::error::usage;
 use crate::exec::budget::Budget;
 use crate::exec::bundle::{BundlePlace, base, read, write};
+use crate::exec::read_only_store;
 use crate::exec::scratch::Scratch;
 use crate::json::SCHEMA;
 use crate::plan::bundle::{self, Stock, Wanted};

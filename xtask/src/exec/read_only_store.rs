@@ -18,7 +18,7 @@ const PROBE: usize = 64 << 10;
 const TEMPORARY: [&str; 3] = ["/var/tmp", "/dev/shm", "/run"];
 
 /// The directory that a run writes to in place of the store.
-pub(in crate::commands) struct Aside {
+pub(crate) struct Aside {
     /// The session with its files there.
     pub session: Session,
     /// Why the store can't be written.
@@ -28,7 +28,7 @@ pub(in crate::commands) struct Aside {
 }
 
 /// Returns a temporary directory if the store can't be written; `None` if it can.
-pub(in crate::commands) fn needed(session: &Session) -> Result<Option<Aside>> {
+pub(crate) fn needed(session: &Session) -> Result<Option<Aside>> {
     let Some(reason) = reason(&session.layout) else { return Ok(None) };
     let dir = temporary().context("failed to create a temporary directory in place of the store")?;
     let layout = Layout { aside: Some(dir.path().to_path_buf()), ..session.layout.clone() };
