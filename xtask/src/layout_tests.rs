@@ -1,0 +1,48 @@
+//! Workspaces, stores and the names of directories.
+
+use super::*;
+
+fn root_of(dir: &Path) -> PathBuf {
+    let host = Host { cwd: dir.to_owned(), ..Host::read() };
+    Layout::find(&host, Some("/s")).expect("a layout").root
+}
+
+#[test]
+fn the_workspace_is_the_nearest_one_with_images_else_a_declaration_else_a_root() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = dir.path();
+    let write = |name: &str| {
+        let file = root.join(name);
+        std::fs::create_dir_all(file.parent().expect("a directory")).expect("made");
+        std::fs::write(file, "").expect("written");
+    };
+    let compiled = root_of(Path::new("/"));
+    assert!(Layout::new(compiled, "/s").has_images());
+    write("own/Cargo.lock");
+    write("own/deep/file");
+    assert_eq!(root_of(&root.join("own/deep")), root.join("own"));
+    let own = Layout::new(root.join("own"), "/s");
+    assert!(own.declaration().is_err_and(|error| error.to_string().contains("name one with --file")));
+    assert!(own.require_images().is_err());
+    write("own/deploy/docker-bake.hcl");
+    write("own/deploy/compose.yaml");
+    write("own/deploy/web/file");
+    assert_eq!(root_of(&root.join("own/deploy/web")), root.join("own/deploy"));
+    let files = Layout::new(root.join("own/deploy"), "/s").declaration().expect("both");
+    assert_eq!(files, ["compose.yaml", "docker-bake.hcl"].map(|name| root.join("own/deploy").join(name)));
+    write("own/builder/compose.yaml");
+    assert_eq!(root_of(&root.join("own/deploy/web")), root.join("own/deploy"), "a directory of that name");
+    write("own/builder/base-build.Dockerfile");
+    assert_eq!(root_of(&root.join("own/deploy/web")), root.join("own"));
+    assert_eq!(own.declaration().expect("one"), [root.join("own/builder/compose.yaml")]);
+}
+
+#[test]
+fn a_long_name_is_one_that_a_file_system_takes() {
+    let layout = Layout::new("/", "/s");
+    assert_eq!(layout.layers("r.example:5000/own/app"), Path::new("/s/layers/r.example_5000_own_app"));
+    let long = "registry.example/".to_owned() + &"deep/".repeat(60);
+    let names = [long.clone(), long + "x"].map(|image| layout.fresh(&image));
+    assert_ne!(names[0], names[1]);
+    assert!(names.iter().all(|path| path.file_name().is_some_and(|name| name.len() < 200)));
+}
