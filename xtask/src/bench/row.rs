@@ -68,6 +68,12 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// A number of things as a share of a larger one.
+    #[expect(clippy::cast_precision_loss, reason = "some ten thousand at most")]
+    pub(super) fn share(name: &str, against: &str, (part, whole): (usize, usize), limit: f64) -> Self {
+        Self::ratio(name, against, part as f64, whole.max(1) as f64, limit).unit(Unit::Count)
+    }
+
     /// `seconds` as a multiple of `reference`.
     pub(super) fn ratio(name: &str, against: &str, seconds: f64, reference: f64, limit: f64) -> Self {
         let ratio = seconds / reference;

@@ -19,7 +19,6 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::cases::Case;
-use super::row::Unit;
 use super::{Bench, Row};
 use crate::bench::random::Random;
 use crate::process::signals;
@@ -241,10 +240,8 @@ impl Totals {
     }
 
     fn rows(&self, case: &Case) -> Vec<Row> {
-        #[expect(clippy::cast_precision_loss, reason = "some ten thousand steps")]
         let row = |name: &str, against: &str, part: usize, whole: usize, limit: f64| {
-            Row::ratio(&format!("{}: {name}", case.name), against, part as f64, whole.max(1) as f64, limit)
-                .unit(Unit::Count)
+            Row::share(&format!("{}: {name}", case.name), against, (part, whole), limit)
         };
         vec![
             row("ran in spite of `cached`", "steps", self.missed, self.steps, 0.0),

@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use super::cases::Case;
 use super::random::Random;
-use super::row::Unit;
 use super::{Bench, ForecastOptions, Row};
 use crate::process::signals;
 use crate::process::stdio::errln;
@@ -116,10 +115,8 @@ impl Totals {
     }
 
     fn rows(&self, case: &Case) -> Vec<Row> {
-        #[expect(clippy::cast_precision_loss, reason = "some thousand builds")]
         let row = |name: &str, against: &str, part: usize, whole: usize, limit: f64| {
-            Row::ratio(&format!("{}: {name}", case.name), against, part as f64, whole.max(1) as f64, limit)
-                .unit(Unit::Count)
+            Row::share(&format!("{}: {name}", case.name), against, (part, whole), limit)
         };
         vec![
             row("wrong", "builds called up to date", self.wrong, self.taken, case.limit),
