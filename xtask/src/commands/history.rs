@@ -52,10 +52,7 @@ pub(crate) fn rm(session: &Session, parsed: &Parsed) -> Result<u8> {
         removal::run(session, &mut plan, &list)?;
     }
     if session.globals.json {
-        let mut document = serde_json::to_value(&plan)?;
-        document["schema"] = json::SCHEMA.into();
-        document["dry_run"] = parsed.flag("--dry-run").into();
-        outln!("{}", json::line(&document)?);
+        outln!("{}", json::line(&removal::document(&plan, parsed.flag("--dry-run"))?)?);
     } else {
         outln!("{}", if goes { "removed" } else { "nothing was removed" });
     }

@@ -3,10 +3,12 @@
 use std::io::{self, IsTerminal};
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::args::Parsed;
 use crate::error::usage;
 use crate::exec::gc;
+use crate::json;
 use crate::plan::gc::GcPlan;
 use crate::process::stdio;
 use crate::session::Session;
@@ -40,4 +42,12 @@ pub(super) fn run(session: &Session, plan: &mut GcPlan, list: &dyn Fn() -> GcPla
     let now = list();
     plan.removals.retain(|removal| now.removals.contains(removal));
     gc::run(&session.layout, plan, session.host.now)
+}
+
+/// Returns the JSON document of a list that was, or in a dry run would be, removed.
+pub(super) fn document(plan: &GcPlan, dry_run: bool) -> Result<Value> {
+    let mut document = serde_json::to_value(plan)?;
+    document["schema"] = json::SCHEMA.into();
+    document["dry_run"] = dry_run.into();
+    Ok(document)
 }

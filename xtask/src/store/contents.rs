@@ -34,6 +34,12 @@ pub enum ItemKind {
     Tmp,
 }
 
+impl ItemKind {
+    /// Every kind, in the order of lists.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Layers, Self::Mounts, Self::Builds, Self::Bases, Self::Quarantine, Self::Tmp];
+}
+
 /// Whether an item may be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ItemState {

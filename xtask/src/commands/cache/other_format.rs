@@ -68,10 +68,7 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, text: &str) -> Result<u8
         steps::remove(&layout.version_file())?;
     }
     if session.globals.json {
-        let mut document = serde_json::to_value(&plan)?;
-        document["schema"] = json::SCHEMA.into();
-        document["dry_run"] = parsed.flag("--dry-run").into();
-        outln!("{}", json::line(&document)?);
+        outln!("{}", json::line(&removal::document(&plan, parsed.flag("--dry-run"))?)?);
     } else {
         outln!("{}", if goes { "cleared" } else { "nothing was cleared" });
     }

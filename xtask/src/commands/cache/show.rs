@@ -88,15 +88,7 @@ pub(crate) fn du(session: &Session, _: &Parsed) -> Result<u8> {
         }
     }
     let contents = Contents::read(&session.layout);
-    let kinds = [
-        ItemKind::Layers,
-        ItemKind::Mounts,
-        ItemKind::Builds,
-        ItemKind::Bases,
-        ItemKind::Quarantine,
-        ItemKind::Tmp,
-    ];
-    let kinds = kinds.map(|kind| (kind, contents.of(kind).count(), contents.bytes_of(kind)));
+    let kinds = ItemKind::ALL.map(|kind| (kind, contents.of(kind).count(), contents.bytes_of(kind)));
     let total = if session.layout.store.is_dir() { measure(&session.layout) } else { 0 };
     let sum = records.iter().map(|record| record.bytes).sum::<u64>();
     if session.globals.json {

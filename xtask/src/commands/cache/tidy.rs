@@ -55,10 +55,7 @@ pub(crate) fn gc(session: &Session, parsed: &Parsed) -> Result<u8> {
 
 fn show(session: &Session, plan: &GcPlan, dry_run: bool) -> Result<u8> {
     if session.globals.json {
-        let mut document = serde_json::to_value(plan)?;
-        document["schema"] = json::SCHEMA.into();
-        document["dry_run"] = dry_run.into();
-        outln!("{}", json::line(&document)?);
+        outln!("{}", json::line(&removal::document(plan, dry_run)?)?);
     } else {
         out!("{}", store::list(plan, !dry_run));
     }
@@ -72,18 +69,7 @@ const KINDS: &[(&str, &[ItemKind], bool)] = &[
     ("builds", &[ItemKind::Builds], false),
     ("quarantine", &[ItemKind::Quarantine], false),
     ("builder", &[], true),
-    (
-        "all",
-        &[
-            ItemKind::Layers,
-            ItemKind::Mounts,
-            ItemKind::Builds,
-            ItemKind::Bases,
-            ItemKind::Quarantine,
-            ItemKind::Tmp,
-        ],
-        true,
-    ),
+    ("all", &ItemKind::ALL, true),
 ];
 
 /// Runs `cache clear KIND...`.
@@ -120,9 +106,7 @@ pub(crate) fn clear(session: &Session, parsed: &Parsed) -> Result<u8> {
         steps::run(&steps, session.globals.verbose)?;
     }
     if session.globals.json {
-        let mut document = serde_json::to_value(&plan)?;
-        document["schema"] = json::SCHEMA.into();
-        document["dry_run"] = dry_run.into();
+        let mut document = removal::document(&plan, dry_run)?;
         document["builder"] = serde_json::to_value(&records.records)?;
         document["notes"] = serde_json::to_value(&records.notes)?;
         outln!("{}", json::line(&document)?);
