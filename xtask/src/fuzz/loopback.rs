@@ -7,9 +7,9 @@ use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use walkdir::WalkDir;
 
 use crate::exec::mounts::loopback::{Listening, Serving};
-use crate::plan::mounts::transfer::{Loopback, Part, Transfer};
-use crate::plan::mounts::{Direction, PlannedMount, TransferTemplate};
-use crate::project::mount::{MountIdentity, Sharing};
+use crate::plan::mounts::Direction;
+use crate::plan::mounts::fixtures::transfer;
+use crate::plan::mounts::transfer::{Loopback, Transfer};
 
 pub(super) fn run(input: &[u8]) {
     let (way, requests) = match input.split_first() {
@@ -49,20 +49,6 @@ fn ended(serving: Serving, dir: &std::path::Path, transfer: &Transfer) {
     }
     assert!(transfer.way == Direction::Save || arrived.is_empty());
     arrived.into_values().for_each(|outgoing| drop(outgoing.keep()));
-}
-
-fn transfer(dir: &std::path::Path, way: Direction) -> Transfer {
-    let mount = PlannedMount {
-        dir: dir.join("mount"),
-        identity: MountIdentity::default(),
-        sharing: Sharing::Shared,
-        target: "/m".into(),
-        is_shared: true,
-        held: None,
-        uses: Vec::new(),
-    };
-    let carrier = TransferTemplate { scratch: dir.to_path_buf(), ..TransferTemplate::default() };
-    carrier.transfer((way, Part::Whole), &[mount], &[].into(), "n", None)
 }
 
 fn ask(at: &Loopback, said: &[u8]) -> Vec<u8> {

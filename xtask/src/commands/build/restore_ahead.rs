@@ -137,11 +137,13 @@ fn choose(plan: &MountPlan, wanted: &BTreeSet<usize>, used: &[Record], held: Opt
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::forecast::{StepForecast, StepPrediction};
-    use crate::plan::mounts::PlannedMount;
+    use crate::plan::mounts::{PlannedMount, fixtures};
     use crate::project::dockerfile::mounts::Use;
-    use crate::project::mount::{MountIdentity, Sharing};
+    use crate::project::mount::MountIdentity;
     use crate::store::mount::MountEntry;
 
     fn entry() -> MountEntry {
@@ -157,13 +159,11 @@ mod tests {
     fn mount(identity: MountIdentity, instruction: &str) -> PlannedMount {
         let user = Use { target: "app".into(), stage: "stage-0".into(), instruction: instruction.into() };
         PlannedMount {
-            dir: "/s".into(),
             identity,
-            sharing: Sharing::Shared,
             target: "/c".into(),
-            is_shared: true,
             held: Some(entry()),
             uses: vec![user],
+            ..fixtures::mount(Path::new("/s"))
         }
     }
 

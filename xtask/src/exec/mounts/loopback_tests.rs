@@ -1,24 +1,8 @@
 //! The files of a transfer, requested as a RUN does.
 
 use crate::exec::mounts::loopback::*;
-use crate::plan::mounts::transfer::Part;
-use crate::plan::mounts::{Direction, PlannedMount, TransferTemplate};
-use crate::project::mount::{MountIdentity, Sharing};
-
-/// Returns a transfer of one mount.
-fn transfer(dir: &std::path::Path, way: Direction) -> Transfer {
-    let mount = PlannedMount {
-        dir: dir.join("mount"),
-        identity: MountIdentity::default(),
-        sharing: Sharing::Shared,
-        target: "/m".into(),
-        is_shared: true,
-        held: None,
-        uses: Vec::new(),
-    };
-    let carrier = TransferTemplate { scratch: dir.to_path_buf(), ..TransferTemplate::default() };
-    carrier.transfer((way, Part::Whole), &[mount], &[].into(), "n", None)
-}
+use crate::plan::mounts::Direction;
+use crate::plan::mounts::fixtures::transfer;
 
 /// Serves it, and returns the address.
 fn serve(transfer: &Transfer, unread: &[usize]) -> (Serving, Loopback) {

@@ -1,19 +1,7 @@
 //! Lists and packs as a builder sends them.
 
 use super::*;
-use crate::project::mount::{MountIdentity, Sharing};
-
-fn mount(dir: &Path) -> PlannedMount {
-    PlannedMount {
-        dir: dir.to_path_buf(),
-        identity: MountIdentity::default(),
-        sharing: Sharing::Shared,
-        target: "/m".into(),
-        is_shared: true,
-        held: None,
-        uses: Vec::new(),
-    }
-}
+use crate::plan::mounts::fixtures::mount;
 
 fn records(records: &[&str]) -> Vec<u8> {
     let root = ["d 755 0 0 0 0 5 ."];

@@ -2,6 +2,8 @@
 //! mounts are known when steps run; the work for each is planned here.
 
 pub(crate) mod dockerfile;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fixtures;
 pub(crate) mod oci;
 pub(crate) mod plan;
 pub(crate) mod transfer;
