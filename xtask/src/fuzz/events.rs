@@ -1,7 +1,8 @@
 //! The progress stream of a build, whose output has a secret in it.
 
 use crate::progress::decode::{Decoder, Item};
-use crate::progress::trace::{Event, TAIL, Trace};
+use crate::progress::trace::{Event, Trace};
+use crate::progress::vertex::TAIL;
 use crate::redact::Redactor;
 use crate::text::{output, terminal};
 

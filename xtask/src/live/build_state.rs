@@ -10,7 +10,8 @@ use super::lines::{EarlierSteps, bytes, heading, mark, outcome};
 use crate::forecast;
 use crate::forecast::{Forecast, StepForecast};
 use crate::progress::step_name::StepName;
-use crate::progress::trace::{Event, Trace, VertexState};
+use crate::progress::trace::{Event, Trace};
+use crate::progress::vertex::VertexState;
 use crate::text::terminal;
 
 /// A step of a Dockerfile, and its progress.

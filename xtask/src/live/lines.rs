@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::progress::step_name::StepName;
-use crate::progress::trace::VertexState;
 use crate::progress::transfers::Bytes;
+use crate::progress::vertex::VertexState;
 use crate::text::size::show;
 use crate::text::{one_line, seconds, terminal, without_mount_flags};
 

@@ -11,7 +11,8 @@ use crate::json::SCHEMA;
 use crate::plan::build::{Plan, PlannedTarget};
 use crate::progress::bake_outcome::{BakeOutcome, BakeStatus};
 use crate::progress::step_name::StepName;
-use crate::progress::trace::{Trace, VertexState};
+use crate::progress::trace::Trace;
+use crate::progress::vertex::VertexState;
 use crate::text::round;
 
 /// Returns the report of a build before its save.

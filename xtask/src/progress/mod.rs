@@ -6,6 +6,7 @@ pub(crate) mod lookups;
 pub(crate) mod step_name;
 pub(crate) mod trace;
 pub(crate) mod transfers;
+pub(crate) mod vertex;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

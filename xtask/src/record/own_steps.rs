@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::progress::trace::VertexState;
+use crate::progress::vertex::VertexState;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{GraphStep, find};
 

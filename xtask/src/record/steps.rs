@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::own_steps::is_own;
 use crate::layout::Layout;
-use crate::progress::trace::{Trace, VertexState};
+use crate::progress::trace::Trace;
+use crate::progress::vertex::VertexState;
 
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{GraphStep, find, first_twins};

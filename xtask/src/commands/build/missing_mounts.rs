@@ -14,7 +14,8 @@ use crate::plan::build::Plan;
 use crate::plan::mounts::PlannedMount;
 use crate::plan::mounts::plan::MountPlan;
 use crate::progress::step_name::StepName;
-use crate::progress::trace::{Trace, VertexState};
+use crate::progress::trace::Trace;
+use crate::progress::vertex::VertexState;
 use crate::session::Session;
 use crate::store::mount_image::RemoteMount;
 
@@ -179,8 +180,11 @@ fn ages(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::project::mount::{MountIdentity, Sharing};
+    use crate::plan::mounts::fixtures::mount;
+    use crate::project::mount::MountIdentity;
 
     fn record(id: &str, second: i64) -> Record {
         Record {
@@ -199,15 +203,8 @@ mod tests {
     fn a_mount_is_lacking_where_no_record_is_older_than_the_build() {
         let mut plan = MountPlan::default();
         for id in ["a", "b"] {
-            plan.mounts.push(PlannedMount {
-                dir: "/s".into(),
-                identity: MountIdentity { id: id.into(), ..MountIdentity::default() },
-                sharing: Sharing::Shared,
-                target: "/c".into(),
-                is_shared: true,
-                held: None,
-                uses: Vec::new(),
-            });
+            let identity = MountIdentity { id: id.into(), ..MountIdentity::default() };
+            plan.mounts.push(PlannedMount { identity, target: "/c".into(), ..mount(Path::new("/s")) });
         }
         let begun = Timestamp::from_second(100).ok();
         let ask = |records: &[Record]| ages(&plan, records, begun, &[0, 1]);
