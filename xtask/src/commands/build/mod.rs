@@ -1,6 +1,7 @@
 //! `base-build`, `frankenphp`, `build` and `plan`: from options to facts, plan, execution and
 //! report.
 
+mod build_inputs;
 mod damaged_results;
 pub(crate) mod facts;
 mod forecast;

@@ -6,30 +6,26 @@
 //! doubt asks BuildKit. What is still to be saved does so as well ([`up_to_date::lacks_a_result`]).
 //! What the builder has dropped since is no input: the images are there, and were made of the same.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
+use super::build_inputs::{FileDigests, MadeOf};
 use super::forecast::StepOutcomes;
-use crate::engine::facts as engine_facts;
 use crate::engine::images::ImagesQuery;
 use crate::exec::bake;
-use crate::memo::{self, Memo};
 use crate::outcome::{BuildReport, BuildResult};
-use crate::plan::bake_args::{owner_sets, to_csv};
 use crate::plan::build::{BuildFacts, Plan};
 use crate::plan::options::BuildOptions;
 use crate::plan::up_to_date;
 use crate::process::stdio::errln;
 use crate::progress::lookups;
 use crate::progress::trace::Trace;
-use crate::project::context::Digests;
 use crate::project::input_files::InputFiles;
-use crate::project::{Declaration, Target};
 use crate::record::Record;
 use crate::record::inputs::{self, BuildInputs};
 use crate::session::Session;
@@ -59,17 +55,6 @@ pub(super) struct Watch {
     made_of: MadeOf,
     stamp: String,
     digest: JoinHandle<Option<String>>,
-}
-
-/// What the files of a build are.
-struct MadeOf {
-    declaration: Declaration,
-    /// The targets as BuildKit is handed them.
-    targets: BTreeMap<String, Target>,
-    /// Files of secrets.
-    secrets: BTreeSet<PathBuf>,
-    /// The digest of all the rest.
-    rest: String,
 }
 
 impl Candidate {
@@ -113,7 +98,7 @@ impl Candidate {
                 return Verdict::Ask(None);
             }
         };
-        let mut digests = Memory::new(session, facts);
+        let mut digests = FileDigests::new(session, facts);
         match self.before.map(|before| repeated(session, plan, &made_of, &files, &mut digests, before)) {
             Some(Ok((inputs, report))) => return Verdict::Repeat(inputs, Box::new(report)),
             Some(Err(error)) => say(session, &format!("{error:#}")),
@@ -136,7 +121,7 @@ fn repeated(
     plan: &Plan,
     made_of: &MadeOf,
     files: &InputFiles,
-    digests: &mut Memory,
+    digests: &mut FileDigests,
     (inputs, query): (BuildInputs, ImagesQuery),
 ) -> Result<(BuildInputs, BuildReport)> {
     let made =
@@ -167,76 +152,9 @@ fn repeated(
     Ok((inputs, report))
 }
 
-impl MadeOf {
-    fn new(session: &Session, facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> Result<Self> {
-        let instance = engine_facts::instance(session, &facts.engine)
-            .context("the engine is not known to be the same, since its socket is not here")?;
-        let program = std::env::current_exe().context("failed to find this program")?;
-        let mut rest = format!(
-            "{instance}\n{}\n{}\n",
-            memo::stamp(&program),
-            up_to_date::identity(&session.host, facts, options, plan)
-        );
-        let targets = facts.names.iter().map(|name| (name.clone(), target(facts, options, name)));
-        let targets: BTreeMap<String, Target> = targets.collect();
-        let mut secrets = BTreeSet::new();
-        let declared = targets.values().flat_map(|target| target.secret.iter().map(to_csv));
-        for spec in declared.chain(options.secrets.iter().cloned()) {
-            for (field, value) in spec.split(',').filter_map(|field| field.split_once('=')) {
-                // Without a source, an id is a variable's name or a file's.
-                if ["env", "id"].contains(&field) {
-                    rest += &format!("{value} {}\n", session.host.var(value).is_some());
-                }
-                if ["src", "source", "id"].contains(&field) {
-                    secrets.insert(facts.declaration.dir.join(value));
-                }
-            }
-        }
-        let rest = format!("{:x}", Sha256::digest(rest));
-        Ok(Self { declaration: facts.declaration.clone(), targets, secrets, rest })
-    }
-
-    fn look(&self) -> Result<InputFiles> {
-        InputFiles::look(&self.declaration, &self.targets, &self.secrets)
-    }
-}
-
-/// A target with what the plan adds to its declaration.
-fn target(facts: &BuildFacts, options: &BuildOptions, name: &str) -> Target {
-    let mut target = facts.declaration.targets[name].clone();
-    for (key, value) in owner_sets(facts, options, name) {
-        if let Some(context) = key.strip_prefix("contexts.") {
-            target.contexts.insert(context.to_owned(), value);
-        }
-    }
-    target
-}
-
-/// Digests of files, remembered from build to build.
-struct Memory {
-    memo: Memo,
-    digests: Digests,
-}
-
-impl Memory {
-    fn new(session: &Session, facts: &BuildFacts) -> Self {
-        let root = format!("{:x}", Sha256::digest(facts.declaration.dir.as_os_str().as_encoded_bytes()));
-        let memo = Memo::new(&session.layout, "inputs", &root);
-        Self { digests: memo.read().unwrap_or_default(), memo }
-    }
-
-    fn digest(&mut self, files: &InputFiles) -> Result<String> {
-        let digest = files.digest(&mut self.digests)?;
-        if std::mem::take(&mut self.digests.is_new) {
-            self.memo.write(&self.digests);
-        }
-        Ok(digest)
-    }
-}
-
 impl Watch {
     /// Begins to read the files; nothing where they are too many, or still being written.
-    fn begin(question: String, made_of: MadeOf, files: InputFiles, mut memory: Memory) -> Option<Self> {
+    fn begin(question: String, made_of: MadeOf, files: InputFiles, mut memory: FileDigests) -> Option<Self> {
         if files.unread_bytes(&memory.digests) > READ_DURING {
             return None;
         }
