@@ -1,26 +1,28 @@
 //! Makes the plan of a build from facts and options.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::allow::Right;
 use super::arguments::Arguments;
 use super::bake_args;
+use super::base_layout::prepare;
 use super::fresh::{self, FreshFacts, FreshTarget};
 use super::mounts::plan::{self, MountPlan};
 use super::options::BuildOptions;
+use super::outputs;
 use super::packages;
 use super::push::{self, Push};
 use super::registry_state::{RegistryRead, RegistryState};
+use super::right::Right;
 use super::save::{self, Save};
 use crate::base_image::Base;
 use crate::engine::Engine;
 use crate::json::SCHEMA;
 use crate::project::Declaration;
 use crate::project::secrets::Secrets;
-use crate::step::{Action, Command, Step};
+use crate::step::{Command, Step};
 use crate::store::contents::ItemKind;
 use crate::store::damage::Damaged;
 use crate::store::entry::Found;
@@ -173,7 +175,7 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> P
     warnings.retain(|warning| said.insert(warning.clone()));
     let can_save = facts.engine.capabilities().supports_local_cache_export;
     warnings.extend(facts.registries.iter().filter_map(RegistryState::warning));
-    warnings.extend(bake_args::unloaded(facts, options));
+    warnings.extend(outputs::unloaded(facts, options));
     if !can_save && !options.no_save {
         warnings.push(
             "this engine keeps images in the classic store and cannot export a cache to a directory: \
@@ -275,37 +277,6 @@ pub(super) fn reading_order(stored: &Stored) -> Vec<PathBuf> {
         .chain(newest.take(FALLBACKS))
         .map(|generation| generation.dir.clone())
         .collect()
-}
-
-/// Returns the steps that provide the base image for the builder. If nothing is based on it, cache
-/// mounts may still need its tools.
-fn prepare(facts: &BuildFacts, needs_tools: bool) -> Vec<Step> {
-    let mut steps = Vec::new();
-    if let Some(base) = facts.base.as_ref().or(facts.tools.as_ref().filter(|_| needs_tools)) {
-        steps.extend(base.steps.iter().cloned());
-        let is_there = base.kept.as_ref().is_some_and(|kept| kept.is_there);
-        if base.local && !facts.engine.capabilities().sees_local_images && !is_there {
-            steps.extend(lay_out(base, &facts.scratch));
-        }
-    }
-    steps
-}
-
-/// Exports the base image for a builder that doesn't see it, and keeps the layout for later builds.
-fn lay_out(base: &Base, scratch: &Path) -> Vec<Step> {
-    let (dir, tar) = (scratch.join("base"), scratch.join("base.tar"));
-    let words = |path: &Path| path.display().to_string();
-    let mut steps = vec![
-        Step::run("copying the base image to the builder", Command::new(["mkdir", "-p", &words(&dir)])),
-        Step::run("", Command::new(["docker", "save", "-o", &words(&tar), &base.image])),
-        Step::run("", Command::new(["tar", "-xf", &words(&tar), "-C", &words(&dir)])),
-    ];
-    if let Some(kept) = &base.kept {
-        steps.extend(kept.superseded.iter().map(|dir| Step::remove("", dir)));
-        let action = Action::Place { from: dir, to: kept.dir.clone() };
-        steps.push(Step { why: String::new(), action });
-    }
-    steps
 }
 
 impl Plan {

@@ -4,6 +4,7 @@
 pub(crate) mod allow;
 mod arguments;
 pub(crate) mod bake_args;
+mod base_layout;
 pub(crate) mod build;
 pub(crate) mod builder;
 pub(crate) mod builder_options;
@@ -13,10 +14,12 @@ pub(crate) mod fresh;
 pub(crate) mod gc;
 pub(crate) mod mounts;
 pub(crate) mod options;
+mod outputs;
 pub(crate) mod packages;
 pub(crate) mod pins;
 pub(crate) mod push;
 pub(crate) mod registry_state;
+pub(crate) mod right;
 pub(crate) mod save;
 pub(crate) mod up_to_date;
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::allow::Right;
 use super::caches::Caches;
 use super::mounts::plan::MountFilter;
+use super::right::Right;
 use crate::args::Parsed;
 use crate::engine::registry;
 use crate::error::usage;
