@@ -13,8 +13,9 @@ use crate::engine::builders;
 use crate::engine::legs::Leg;
 use crate::plan::options::BuildOptions;
 use crate::process::query::query;
-use crate::project::declaration::{self, DeclarationQuery};
+use crate::project::declaration_query::{self, DeclarationQuery};
 use crate::project::secrets;
+use crate::project::{Declaration, Target};
 use crate::record::read::{self, Past, RecordState};
 use crate::session::{COLOR_MODES, PROGRESS_MODES, Session};
 use crate::setup::completions::Shell;
@@ -138,19 +139,19 @@ fn mounts(session: &Session) -> Vec<Candidate> {
     general.chain(saved.into_iter().map(|(id, about)| Candidate::new(id, about))).collect()
 }
 
-fn declared(session: &Session, parsed: &Parsed) -> Option<declaration::Declaration> {
+fn declared(session: &Session, parsed: &Parsed) -> Option<Declaration> {
     let options = BuildOptions::new(session, &parsed.only("--file"), Vec::new()).ok()?;
     let env = secrets::read(&session.host).paths();
     let query =
         DeclarationQuery { files: &options.files, requested: &[], sets: &[], env: &env, remember: true };
-    declaration::read(session, &query).ok()
+    declaration_query::read(session, &query).ok()
 }
 
 fn targets(session: &Session, parsed: &Parsed) -> Vec<Candidate> {
     let Some(declaration) = declared(session, parsed) else { return Vec::new() };
     let groups = declaration.groups.iter().filter(|(name, _)| !declaration.targets.contains_key(*name));
     let groups = groups.map(|(name, members)| Candidate::new(name.as_str(), members.join(" ")));
-    let tag = |target: &declaration::Target| target.tags.first().cloned().unwrap_or_default();
+    let tag = |target: &Target| target.tags.first().cloned().unwrap_or_default();
     let targets = declaration.targets.iter().map(|(name, target)| Candidate::new(name.as_str(), tag(target)));
     targets.chain(groups).collect()
 }

@@ -14,7 +14,7 @@ use crate::exec::steps;
 use crate::json;
 use crate::process::query::QueryOutput;
 use crate::process::stdio::{out, outln};
-use crate::project::{project_name, secrets};
+use crate::project::{image_reference, secrets};
 use crate::session::Session;
 use crate::smoke;
 use crate::smoke::docker::Docker;
@@ -179,7 +179,7 @@ fn text(image: &str, updates: &[Update]) -> String {
 /// Makes the next build of the image ask for versions again before the day is over.
 fn ask_again(session: &Session, image: &str) {
     // The store has the image under its name without the tag.
-    let name = project_name::repository(image);
+    let name = image_reference::repository(image);
     let (mut file, _) = FreshFile::read(&session.layout, name);
     let mut is_known = false;
     for packages in file.platforms.values_mut().filter_map(|known| known.packages.as_mut()) {

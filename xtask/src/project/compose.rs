@@ -9,6 +9,7 @@ use serde::Deserialize;
 use xshell::cmd;
 
 use super::Target;
+use super::project_name::service_image;
 use crate::process::query::query;
 use crate::session::Session;
 
@@ -49,7 +50,7 @@ pub(super) fn image_names(
 fn names(project: &Project, unnamed: &[&String]) -> BTreeMap<String, String> {
     let name = |service: &String| {
         let target = service.replace('.', "_");
-        unnamed.contains(&&target).then(|| (target, format!("{}-{service}", project.name)))
+        unnamed.contains(&&target).then(|| (target, service_image(&project.name, service)))
     };
     project.services.keys().filter_map(name).collect()
 }

@@ -21,8 +21,8 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use super::context::{Digests, Entry, Tree, exact_state, stamp};
-use super::declaration::{Declaration, Target};
 use super::ignore::Ignore;
+use super::{Declaration, Target};
 
 /// Longer than the tick of a file system that tells times in nanoseconds: a clock of 100 Hz.
 const TICK: Duration = Duration::from_millis(20);

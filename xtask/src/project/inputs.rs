@@ -12,9 +12,9 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::context::{Entry, Tree, open_file};
-use super::declaration::{Declaration, Target};
 use super::dockerfile::source::DockerfileSource;
 use super::ignore::Ignore;
+use super::{Declaration, Target};
 
 /// Collects the inputs of targets.
 #[derive(Default)]

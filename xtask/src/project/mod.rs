@@ -4,10 +4,12 @@
 pub(crate) mod app;
 mod compose;
 pub(crate) mod context;
-pub(crate) mod declaration;
+mod declaration;
+pub(crate) mod declaration_query;
 pub(crate) mod dockerfile;
 pub(crate) mod graph;
 pub(crate) mod ignore;
+pub(crate) mod image_reference;
 pub(crate) mod input_files;
 pub(crate) mod inputs;
 pub(crate) mod mount;
@@ -18,8 +20,10 @@ pub(crate) mod project_name;
 mod remembered;
 pub(crate) mod requested;
 pub(crate) mod secrets;
+mod target;
 mod templates;
 pub(crate) mod typed_paths;
 mod whole;
 
-pub(crate) use declaration::{Declaration, Target};
+pub(crate) use declaration::Declaration;
+pub(crate) use target::Target;

@@ -1,10 +1,15 @@
 //! The name of a project, as Compose defines it. It separates targets without an image name of
 //! different projects.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
+use super::Target;
 use super::declaration::Declaration;
+use super::image_reference::repository;
 
 const VARIABLE: &str = "COMPOSE_PROJECT_NAME";
 
@@ -15,19 +20,18 @@ pub(crate) fn store_name(declaration: &Declaration, target: &str, variable: Opti
     let tag = declaration.targets.get(target).and_then(|target| target.tags.first());
     match tag.map(|tag| repository(tag)).filter(|repository| !repository.is_empty()) {
         Some(repository) => repository.to_owned(),
-        None => format!("{}-{target}", project_name(declaration, variable)),
+        None => service_image(&project_name(declaration, variable), target),
     }
 }
 
-pub(crate) fn repository(image: &str) -> &str {
-    let name = image.split('@').next().unwrap_or_default();
-    let start = name.rfind('/').map_or(0, |at| at + 1);
-    name[start..].find(':').map_or(name, |at| &name[..start + at])
+/// Joins the name of an image as Compose does for a service without `image:`.
+pub(super) fn service_image(project: &str, service: &str) -> String {
+    format!("{project}-{service}")
 }
 
 /// Returns the name that Compose gives the project: from the environment (`variable`), from the
 /// file, else from its directory.
-pub(crate) fn project_name(declaration: &Declaration, variable: Option<&str>) -> String {
+fn project_name(declaration: &Declaration, variable: Option<&str>) -> String {
     let of_files = || declaration.files.iter().rev().find_map(|file| of_file(file));
     let of_dir = || {
         let dir = fs::canonicalize(&declaration.dir).unwrap_or_else(|_| declaration.dir.clone());
@@ -39,7 +43,7 @@ pub(crate) fn project_name(declaration: &Declaration, variable: Option<&str>) ->
 }
 
 /// Returns the top-level `name:` of a Compose file. Only Compose can resolve one with variables.
-pub(crate) fn of_file(file: &Path) -> Option<String> {
+fn of_file(file: &Path) -> Option<String> {
     if !file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
         return None;
     }
@@ -56,6 +60,18 @@ fn of_env_file(dir: &Path) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
+/// Names a project: by the `name:` of its Compose file, else by the repository of its first image,
+/// else by its directory, which differs on other machines.
+pub(super) fn project(files: &[PathBuf], dir: &Path, targets: &BTreeMap<String, Target>) -> String {
+    let named = files.iter().rev().find_map(|file| of_file(file));
+    let tags = targets.values().flat_map(|target| &target.tags);
+    let repositories = tags.map(|tag| repository(tag).to_owned());
+    named.or_else(|| repositories.min()).unwrap_or_else(|| {
+        let digest = format!("{:x}", Sha256::digest(dir.as_os_str().as_encoded_bytes()));
+        format!("directory-{}", &digest[..12])
+    })
+}
+
 /// Normalizes a name as Compose does: lower-case letters, digits, dashes and underscores, without a
 /// leading dash.
 fn plain(name: &str) -> String {
@@ -68,7 +84,6 @@ fn plain(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::Target;
 
     fn declaration(dir: &Path, tags: &[&str]) -> Declaration {
         let target = Target { tags: tags.iter().map(ToString::to_string).collect(), ..Target::default() };
@@ -83,18 +98,26 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_or_a_digest_is_no_part_of_a_repository() {
-        for (image, expected) in [
-            ("app", "app"),
-            ("app:1", "app"),
-            ("t/web:${TAG}", "t/web"),
-            ("r.example:5000/team/app", "r.example:5000/team/app"),
-            ("r.example:5000/team/app:1.2", "r.example:5000/team/app"),
-            ("app@sha256:00", "app"),
-            ("r.example:5000/app:1@sha256:00", "r.example:5000/app"),
-        ] {
-            assert_eq!(repository(image), expected, "{image}");
+    fn a_project_has_the_same_name_on_every_machine() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("compose.yaml");
+        let tagged = |tags: &[&str]| {
+            let tags = tags.iter().map(ToString::to_string).collect();
+            BTreeMap::from([("app".to_owned(), Target { tags, ..Target::default() })])
+        };
+        let named = |text: &str, tags: &[&str]| {
+            fs::write(&file, text).expect("written");
+            project(std::slice::from_ref(&file), dir.path(), &tagged(tags))
+        };
+        for text in ["name: shop\n", "services: {}\nname: 'shop' # ours\n", "name: \"shop\"\r\n"] {
+            assert_eq!(named(text, &["r.example:5000/team/app:1"]), "shop", "{text}");
         }
+        let tags = ["r.example:5000/team/web:1", "r.example:5000/team/app:2@sha256:0"];
+        for text in ["services: {}\n", "name: ${NAME}\n", "x:\n  name: shop\n", "name:\n"] {
+            assert_eq!(named(text, &tags), "r.example:5000/team/app", "{text}");
+        }
+        assert!(named("services: {}\n", &[]).starts_with("directory-"));
+        assert_ne!(named("", &[]), project(&[], Path::new("/other"), &tagged(&[])));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::declaration::Printed;
+use super::declaration_query::Printed;
 use crate::redact::{Redactor, is_secret};
 
 /// The sources of values.

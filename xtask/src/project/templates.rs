@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
-use super::declaration::QUERY_TIMEOUT;
+use super::declaration_query::QUERY_TIMEOUT;
 use crate::process::query::{query, unreadable};
 
 /// Returns whether an answer of `bake --print` may have escapes.

@@ -17,7 +17,8 @@ use crate::plan::allow;
 use crate::plan::build::{BuildFacts, Stored};
 use crate::plan::fresh::{FreshFacts, choose};
 use crate::plan::options::BuildOptions;
-use crate::project::declaration::{self, Declaration, DeclarationQuery};
+use crate::project::Declaration;
+use crate::project::declaration_query::{self, DeclarationQuery};
 use crate::project::dockerfile::mounts;
 use crate::project::dockerfile::source::DockerfileSource;
 use crate::project::project_name::store_name;
@@ -42,7 +43,7 @@ pub(crate) fn facts(
     secrets.warnings.extend(engine_facts::lost_builder(session));
     secrets.warnings.extend(files::exposure(&session.layout.store));
     let env = secrets.paths();
-    let declaration = declaration::read(
+    let declaration = declaration_query::read(
         session,
         &DeclarationQuery {
             files: &options.files,

@@ -8,7 +8,7 @@ use crate::args::Parsed;
 use crate::engine::disk_usage::{self, Which};
 use crate::engine::facts as engine_facts;
 use crate::plan::options::BuildOptions;
-use crate::project::declaration::{self, DeclarationQuery};
+use crate::project::declaration_query::{self, DeclarationQuery};
 use crate::project::dockerfile::mounts;
 use crate::project::dockerfile::source::DockerfileSource;
 use crate::project::requested::check_files;
@@ -49,7 +49,7 @@ pub(super) fn ours(session: &Session, parsed: &Parsed) -> Result<Records> {
     let env = secrets::read(&session.host).paths();
     let question =
         DeclarationQuery { files: &options.files, requested: &[], sets: &[], env: &env, remember: true };
-    let declaration = declaration::read(session, &question)?;
+    let declaration = declaration_query::read(session, &question)?;
     let names: Vec<String> = declaration.targets.keys().cloned().collect();
     let files: BTreeMap<_, _> = declaration
         .targets

@@ -20,11 +20,13 @@ use crate::json::SCHEMA;
 use crate::plan::bundle::{self, Stock, Wanted};
 use crate::plan::options::BuildOptions;
 use crate::process::stdio::{err, errln, out, outln};
-use crate::project::declaration::{self, Declaration, DeclarationQuery};
+use crate::project::Declaration;
+use crate::project::declaration_query::{self, DeclarationQuery};
 use crate::project::dockerfile::source::DockerfileSource;
 use crate::project::dockerfile::{Dockerfile, mounts};
+use crate::project::image_reference::repository;
 use crate::project::mount::MountIdentity;
-use crate::project::project_name::{repository, store_name};
+use crate::project::project_name::store_name;
 use crate::project::requested::{add_linked, check_files};
 use crate::project::secrets;
 use crate::session::Session;
@@ -160,7 +162,7 @@ fn declared(session: &Session, options: &BuildOptions) -> Result<Declaration> {
     let env = secrets::read(&session.host).paths();
     let question =
         DeclarationQuery { files: &options.files, requested: &[], sets: &[], env: &env, remember: true };
-    declaration::read(session, &question)
+    declaration_query::read(session, &question)
 }
 
 /// Parses `-`, a directory, or a file: an existing one, or a name that ends with `.tar`.

@@ -9,7 +9,7 @@ use crate::engine::platform;
 use crate::json;
 use crate::plan::options::BuildOptions;
 use crate::process::stdio::outln;
-use crate::project::declaration::{self, DeclarationQuery};
+use crate::project::declaration_query::{self, DeclarationQuery};
 use crate::project::dockerfile::source::DockerfileSource;
 use crate::project::inputs::Inputs;
 use crate::project::project_name::store_name;
@@ -32,7 +32,7 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         env: &env,
         remember: false,
     };
-    let mut declaration = declaration::read(session, &question)?;
+    let mut declaration = declaration_query::read(session, &question)?;
     let mut names = if targets.is_empty() {
         declaration.targets.keys().cloned().collect()
     } else {

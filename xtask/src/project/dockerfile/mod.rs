@@ -14,12 +14,13 @@ mod shell_pattern;
 pub(crate) mod source;
 mod stages;
 pub(crate) mod steps;
+mod target_inputs;
 mod variables;
 
 pub(crate) use encoding::{decode, encode};
 pub(crate) use stages::Base;
+pub(crate) use target_inputs::{ImageConfig, Inputs};
 pub(super) use variables::clean;
-pub(crate) use variables::{ImageConfig, Inputs};
 
 use crate::project::mount::{MountIdentity, Sharing};
 

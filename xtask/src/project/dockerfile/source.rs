@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::{Dockerfile, decode};
-use crate::project::declaration::{Declaration, Target};
+use crate::project::{Declaration, Target};
 
 /// The Dockerfile of a target.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::variables::Inputs;
+use super::target_inputs::Inputs;
 use super::{Dockerfile, Instruction};
 
 /// The base of a stage.

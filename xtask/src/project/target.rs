@@ -1,0 +1,86 @@
+//! One target of a declaration.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The fields of a target that decisions need. They differ between versions of buildx, so fields
+/// that are only passed on stay JSON.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case", default)]
+pub(crate) struct Target {
+    /// The main context: a directory, relative to the declaration's, or a URL.
+    pub context: Option<String>,
+    pub contexts: BTreeMap<String, String>,
+    /// The Dockerfile, relative to the context.
+    pub dockerfile: Option<String>,
+    /// The stage to build; `None` for the last one.
+    pub target: Option<String>,
+    /// The text of an inline Dockerfile.
+    pub dockerfile_inline: Option<String>,
+    pub args: BTreeMap<String, Option<String>>,
+    /// The names of the image.
+    pub tags: Vec<String>,
+    /// Secrets: `id=...,src=...` or, from newer versions, objects.
+    pub secret: Vec<serde_json::Value>,
+    /// Caches to read, in either form.
+    pub cache_from: Vec<serde_json::Value>,
+    pub cache_to: Vec<serde_json::Value>,
+    /// Agents and keys for SSH.
+    pub ssh: Vec<serde_json::Value>,
+    /// Entitlements of its RUNs.
+    pub entitlements: Vec<String>,
+    /// The size of `/dev/shm`, such as `64MiB`; `None` for Docker's default.
+    pub shm_size: Option<String>,
+    /// The network of its RUNs, such as `host`.
+    pub network: Option<String>,
+    /// The limits of its RUNs.
+    pub ulimits: Option<serde_json::Value>,
+    /// Host names for its RUNs.
+    pub extra_hosts: Option<serde_json::Value>,
+    /// Platforms; empty for the builder's own.
+    pub platforms: Vec<String>,
+    /// Outputs; empty for the driver's default.
+    pub output: Vec<serde_json::Value>,
+    /// Attestations, in either form; `disabled=true` turns one off.
+    pub attest: Vec<serde_json::Value>,
+    /// Whether all of its steps run in every build.
+    pub no_cache: Option<bool>,
+    /// Stages whose steps run in every build.
+    pub no_cache_filter: Vec<String>,
+}
+
+impl Target {
+    /// Returns whether the image is a manifest list: one manifest per platform, and one for the
+    /// attestations of each.
+    pub(crate) fn makes_manifest_list(&self) -> bool {
+        let is_off = |value: &serde_json::Value| match value {
+            serde_json::Value::String(text) => text.split(',').any(|field| field == "disabled=true"),
+            object => ["true", "1"].iter().any(|on| object["disabled"] == *on) || object["disabled"] == true,
+        };
+        self.platforms.len() > 1 || self.attest.iter().any(|attest| !is_off(attest))
+    }
+
+    /// Returns whether it is based on the pinned base image and no other was chosen for it.
+    pub(crate) fn is_based_on(&self, pinned: &str) -> bool {
+        self.args.get("BASE_IMAGE").and_then(Option::as_deref) == Some(pinned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_platforms_and_attestations_make_a_list_of_manifests() {
+        let makes =
+            |json: &str| serde_json::from_str::<Target>(json).expect("a target").makes_manifest_list();
+        assert!(makes(r#"{"platforms":["linux/amd64","linux/arm64"]}"#));
+        assert!(
+            makes(r#"{"attest":["type=sbom"]}"#)
+                && makes(r#"{"attest":[{"type":"provenance","mode":"max"}]}"#)
+        );
+        assert!(!makes(r#"{"platforms":["linux/arm64"],"attest":["type=provenance,disabled=true"]}"#));
+        assert!(!makes(r#"{"attest":[{"type":"provenance","disabled":"true"}]}"#) && !makes("{}"));
+    }
+}
