@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn ids_sort_by_time_and_the_oldest_go() {
-        let at = |second: i64| new_id(Timestamp::from_second(second).expect("in range"), 0x1f);
-        assert_eq!(at(0), "19700101-000000-0000001f");
+        let at = |second: i64| new_id(Timestamp::from_second(second).expect("in range"), 0x1f00_0000);
+        assert_eq!(at(0), "19700101-000000-000001f0");
         assert_eq!(begun(&at(86_399)), Timestamp::from_second(86_399).ok());
         assert_eq!(begun("19701301-000000-1f"), None);
         let of = |seconds: &[i64], bytes: u64| seconds.iter().map(|second| (at(*second), bytes)).collect();
