@@ -15,7 +15,7 @@ use crate::layout::Layout;
 /// Longer than a work session and shorter than a day, to limit errors of a fingerprint.
 const LIFETIME: Duration = Duration::from_secs(3600);
 /// The maximum number of memos; the newest are kept.
-const MOST: usize = 64;
+const MOST_MEMOS: usize = 64;
 
 /// One cached answer.
 pub(crate) struct Memo {
@@ -47,7 +47,7 @@ impl Memo {
     }
 }
 
-/// Removes memos past their lifetime, the oldest beyond [`MOST`], and those that others may read,
+/// Removes memos past their lifetime, the oldest beyond [`MOST_MEMOS`], and those that others may read,
 /// which an older version wrote. A memo with a time in the future counts as old.
 fn forget_old(dir: &Path) {
     let mut files = Vec::new();
@@ -59,7 +59,7 @@ fn forget_old(dir: &Path) {
     }
     files.sort();
     for (at, (age, path)) in files.into_iter().enumerate() {
-        if age > LIFETIME || at >= MOST {
+        if age > LIFETIME || at >= MOST_MEMOS {
             let _ = fs::remove_file(path);
         }
     }
@@ -90,17 +90,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let layout = Layout::new("/", dir.path());
         let memo = |number: usize| Memo::new(&layout, "bake", &format!("{number:016}"));
-        for number in 0..MOST {
+        for number in 0..MOST_MEMOS {
             memo(number).write(&number);
         }
         let future = std::time::SystemTime::now() + Duration::from_secs(1 << 25);
         let file = fs::File::open(&memo(7).path).expect("there");
         file.set_modified(future).expect("set");
         assert_eq!(memo(7).read::<usize>(), None);
-        (MOST..2 * MOST).for_each(|number| memo(number).write(&number));
+        (MOST_MEMOS..2 * MOST_MEMOS).for_each(|number| memo(number).write(&number));
         let left = fs::read_dir(layout.memo("")).expect("read").count();
-        assert!((1..=MOST + 1).contains(&left), "{left}");
+        assert!((1..=MOST_MEMOS + 1).contains(&left), "{left}");
         assert!(!memo(7).path.exists());
-        assert_eq!(memo(2 * MOST - 1).read(), Some(2 * MOST - 1));
+        assert_eq!(memo(2 * MOST_MEMOS - 1).read(), Some(2 * MOST_MEMOS - 1));
     }
 }

@@ -20,7 +20,7 @@ use crate::session::Session;
 /// The hidden command.
 pub(super) const COMMAND: &str = "__complete";
 /// A shell that waits longer for its completions feels broken.
-const LIMIT: Duration = Duration::from_secs(2);
+const COMPLETION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whether the current directory is in the workspace of this binary, or in another checkout of it.
 fn is_ours(session: &Session) -> bool {
@@ -126,7 +126,7 @@ impl Line {
         out!("{text}");
         if let Values::Of(kind) | Values::ListOf(kind) = wanted.values {
             // An engine that hangs must not hang the shell.
-            signals::end_after(LIMIT, 0);
+            signals::end_after(COMPLETION_TIMEOUT, 0);
             let found = candidates::of(session, &self.parsed, kind).into_iter();
             let open = found.filter(|candidate| !wanted.given.contains(&candidate.word));
             let mut text = String::new();

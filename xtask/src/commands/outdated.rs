@@ -22,7 +22,7 @@ use crate::step::Step;
 use crate::store::fresh::FreshFile;
 
 /// The timeout of one engine command.
-const LIMIT: Duration = Duration::from_secs(30);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The timeout of the mirror.
 const MIRROR: Duration = Duration::from_secs(120);
 /// The path of the host's certificates, for a mirror behind a proxy.
@@ -81,7 +81,7 @@ struct Container<'a> {
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        let _ = self.docker.ask_even_interrupted(&["rm", "--force", "--volumes", &self.name], LIMIT);
+        let _ = self.docker.ask_even_interrupted(&["rm", "--force", "--volumes", &self.name], QUERY_TIMEOUT);
     }
 }
 
@@ -92,13 +92,16 @@ fn ask(session: &Session, docker: &Docker<'_>, image: &str) -> Result<QueryOutpu
     let create =
         ["create", "--pull", "never", "--name", &container.name, "--user", "0:0", "--no-healthcheck"];
     let command = ["--entrypoint", "/bin/sh", image, "-c", SCRIPT];
-    let created = docker.ask(&[&create[..], &command[..]].concat(), LIMIT)?;
+    let created = docker.ask(&[&create[..], &command[..]].concat(), QUERY_TIMEOUT)?;
     if !created.success {
         return Ok(created);
     }
     if let Some(bundle) = secrets::read(&session.host).ca_bundle {
         let from = bundle.display().to_string();
-        docker.must(&["cp", "--follow-link", &from, &format!("{}:{AUTHORITIES}", container.name)], LIMIT)?;
+        docker.must(
+            &["cp", "--follow-link", &from, &format!("{}:{AUTHORITIES}", container.name)],
+            QUERY_TIMEOUT,
+        )?;
     }
     docker.ask(&["start", "--attach", &container.name], MIRROR)
 }

@@ -26,7 +26,7 @@ use crate::session::Session;
 use crate::step::Command;
 use crate::text;
 
-use output::LIMIT;
+use output::TEST_TIMEOUT;
 use runner::{Runner, Select};
 use verdict::Verdict;
 
@@ -76,12 +76,13 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     };
     let show = |line: &str| outln!("{line}");
     let started = Instant::now();
-    let first = runner::count(&environment(runner.command(select).args(filters)), runner, LIMIT, show)?;
+    let first =
+        runner::count(&environment(runner.command(select).args(filters)), runner, TEST_TIMEOUT, show)?;
     let mut verdict = Verdict::new(first);
     let names = verdict.names_to_run_again();
     if !names.is_empty() {
         outln!("running {} failed tests again, one at a time", names.len());
-        let again = runner::count(&environment(runner.again(select, &names)), runner, LIMIT, show)?;
+        let again = runner::count(&environment(runner.again(select, &names)), runner, TEST_TIMEOUT, show)?;
         verdict.add_second_run(again);
     }
     let skips = fs::read_to_string(skips.path())?;

@@ -49,14 +49,14 @@ impl<'a> Call<'a> {
 /// The time during which an export is retried after a temporary failure. If a registry has lost one
 /// of several results of a step, BuildKit chooses another one each time (one of up to twelve
 /// attempts succeeded, 0.3 s each).
-const PATIENCE: Duration = Duration::from_secs(15);
+const RETRY_PERIOD: Duration = Duration::from_secs(15);
 
 /// Makes an export, and retries it if that may help.
 pub(crate) fn retry_export(export: &mut dyn FnMut() -> Result<BakeOutcome>) -> Result<BakeOutcome> {
     let begun = Instant::now();
     loop {
         let ended = export()?;
-        if !ended.is_transient_export_failure() || begun.elapsed() > PATIENCE {
+        if !ended.is_transient_export_failure() || begun.elapsed() > RETRY_PERIOD {
             return Ok(ended);
         }
     }

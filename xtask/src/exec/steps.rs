@@ -17,7 +17,7 @@ use crate::project::dockerfile::encode;
 use crate::step::{Action, Command, Step};
 
 /// The timeout of one check whether something is ready.
-const PATIENCE: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs steps in their order and stops at the first failure. With `verbose` prints each step and
 /// the output of commands.
@@ -161,7 +161,7 @@ fn is_ready(ready: &Command) -> bool {
         return false;
     };
     let asked = Instant::now();
-    while asked.elapsed() < PATIENCE && !signals::interrupted() {
+    while asked.elapsed() < READY_TIMEOUT && !signals::interrupted() {
         match child.try_wait() {
             Ok(Some(status)) => return status.success(),
             Ok(None) => std::thread::sleep(Duration::from_millis(10)),

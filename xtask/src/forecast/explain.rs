@@ -13,7 +13,6 @@ use crate::record::steps::BuildSteps;
 pub(crate) struct Explained {
     /// The version of the document.
     pub schema: u32,
-    /// The build.
     pub build: String,
     /// The build that it is compared with.
     pub against: Option<String>,
@@ -33,7 +32,6 @@ pub(crate) struct ExplainedStep {
     /// The instruction in one line.
     pub instruction: String,
     pub seconds: f64,
-    /// The reason.
     pub cause: Cause,
     /// The original step that it followed, as an index of these steps; `None` if it has its own
     /// reason.

@@ -43,7 +43,6 @@ pub(crate) struct StepForecast {
     pub instruction: String,
     /// The first line of its instruction, counted from 0.
     pub line: usize,
-    /// Its forecast.
     pub forecast: StepPrediction,
     /// The reason, if it runs.
     pub cause: Option<Cause>,

@@ -27,13 +27,10 @@ pub(crate) struct Request {
 /// One entry to remove.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct Removal {
-    /// Its kind.
     pub kind: ItemKind,
     /// Its display name.
     pub name: String,
-    /// Its path.
     pub path: PathBuf,
-    /// The reason.
     pub reason: String,
     /// The bytes that its removal frees. Shared files are freed with the last entry that has them.
     pub bytes: u64,

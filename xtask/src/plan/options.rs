@@ -25,21 +25,15 @@ pub(crate) struct BuildOptions {
     pub sets: Vec<String>,
     /// `--tag`: names that replace the declared ones.
     pub tags: Vec<String>,
-    /// `--output`.
     pub outputs: Vec<String>,
-    /// `--allow`.
     pub(crate) allow: Vec<Right>,
     /// `--secret`, in addition to the declared ones.
     pub secrets: Vec<String>,
     /// `--app`: the application, absolute.
     pub app: Option<PathBuf>,
-    /// `--provision`.
     pub provision: bool,
-    /// `--dry-run`.
     pub dry_run: bool,
-    /// `--locked`.
     pub locked: bool,
-    /// `--no-cache`.
     pub no_cache: bool,
     /// `--check`: BuildKit is asked in any case.
     pub(crate) check: bool,
@@ -47,9 +41,7 @@ pub(crate) struct BuildOptions {
     pub fresh: Vec<String>,
     /// `--mounts`: the cache mounts to save and restore.
     pub mounts: MountFilter,
-    /// `--no-save`.
     pub no_save: bool,
-    /// `--push`.
     pub push: bool,
     /// The limits of the store.
     pub policy: Policy,

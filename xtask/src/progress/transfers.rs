@@ -55,11 +55,6 @@ impl Transfers {
         Some(Bytes { current: sum(&|transfer| transfer.current), total: known.then_some(total) })
     }
 
-    /// Returns whether a transfer is in progress.
-    pub fn is_moving(&self) -> bool {
-        self.0.iter().any(|transfer| !transfer.is_over)
-    }
-
     /// Returns BuildKit's name of the current work: `exporting layers`.
     pub fn doing(&self) -> Option<&str> {
         self.0.iter().rev().find(|transfer| !transfer.is_over).map(|transfer| transfer.id.as_str())
@@ -84,11 +79,11 @@ mod tests {
             r#"{"id":"transferring context:","vertex":"d","current":1200,"started":"2026-11-22T12:00:00Z"}"#;
         let context = transfers(&[begun]);
         assert_eq!(context.bytes(), Some(Bytes { current: 1200, total: None }));
-        assert!(context.is_moving());
+        assert_eq!(context.doing(), Some("transferring context:"));
         let over = r#"{"id":"transferring context:","vertex":"d","current":5000,"completed":"2026-11-22T12:00:01Z"}"#;
         let context = transfers(&[begun, over]);
         assert_eq!(context.bytes(), Some(Bytes { current: 5000, total: Some(5000) }));
-        assert!(!context.is_moving());
+        assert_eq!(context.doing(), None);
     }
 
     #[test]

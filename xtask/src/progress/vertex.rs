@@ -37,7 +37,6 @@ pub struct VertexState {
     pub inputs: Vec<String>,
     /// The last lines of its output.
     pub tail: VecDeque<String>,
-    /// Its transfers.
     pub transfers: Transfers,
     /// Output after the last line break.
     pub(super) partial: String,

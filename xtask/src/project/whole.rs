@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 /// A whole answer of bake's, without its values.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Whole {
-    /// The digest of it.
     pub(crate) digest: String,
     /// The fields of each target that are not empty, as bake names them.
     pub(crate) fields: BTreeMap<String, BTreeSet<String>>,

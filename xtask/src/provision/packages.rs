@@ -133,7 +133,7 @@ fn bootstrap_parts(facts: &ProvisionFacts) -> impl Iterator<Item = &'static str>
 }
 
 /// Waits for locks, because nobody is there to retry.
-const PATIENCE: [&str; 4] = ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"];
+const WAITING_OPTIONS: [&str; 4] = ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"];
 
 /// Returns the steps that configure the package sources.
 pub(crate) fn prepare(facts: &ProvisionFacts, packages: &[&str], root: &Root) -> Result<Vec<Step>> {
@@ -142,7 +142,7 @@ pub(crate) fn prepare(facts: &ProvisionFacts, packages: &[&str], root: &Root) ->
         steps.extend(add_trixie(facts, packages, root)?);
     }
     if !packages.is_empty() {
-        let update = root.command(["apt-get", "-qq"].into_iter().chain(PATIENCE).chain(["update"]));
+        let update = root.command(["apt-get", "-qq"].into_iter().chain(WAITING_OPTIONS).chain(["update"]));
         steps.push(Step::run("reading the package lists", update));
     }
     Ok(steps)
@@ -152,7 +152,7 @@ pub(crate) fn prepare(facts: &ProvisionFacts, packages: &[&str], root: &Root) ->
 pub(crate) fn install(packages: &[&str], root: &Root) -> Option<Step> {
     // Keeps changed configuration files, because nobody is there to be asked.
     let keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"];
-    let argv = ["apt-get", "-y", "--no-install-recommends"].into_iter().chain(PATIENCE).chain(keep);
+    let argv = ["apt-get", "-y", "--no-install-recommends"].into_iter().chain(WAITING_OPTIONS).chain(keep);
     let argv = argv.chain(["install"]).chain(packages.iter().copied());
     let install = root.command_with(("DEBIAN_FRONTEND", "noninteractive"), argv);
     (!packages.is_empty()).then(|| Step::run(format!("installing {}", packages.join(" ")), install))

@@ -9,7 +9,7 @@ use redaction::SHORTEST;
 /// The length from which a word among others is redacted by itself.
 const RUN: usize = 8;
 /// The maximum number of parts of a secret.
-const MOST: usize = 4000;
+const MOST_PARTS: usize = 4000;
 /// Values that are not secret.
 const TRIVIAL: &[&str] = &[
     "default",
@@ -68,7 +68,7 @@ pub(super) fn parts(content: &str) -> Vec<String> {
         }
     }
     found.extend(users(content));
-    found.truncate(MOST);
+    found.truncate(MOST_PARTS);
     found
 }
 

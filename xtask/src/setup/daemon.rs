@@ -26,7 +26,6 @@ const FEATURES: [&str; 2] = [BUILDKIT, CONTAINERD_STORE];
 /// The facts about the daemon's configuration.
 #[derive(Debug)]
 pub(crate) struct DaemonFacts {
-    /// The file.
     pub file: TextFile,
     /// The backup of an earlier setup.
     pub backup: TextFile,

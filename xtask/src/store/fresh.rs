@@ -16,14 +16,14 @@ use crate::layout::Layout;
 /// A number that sets one run of a step apart from those before, and when it was drawn.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Nonce {
-    /// From 1 to [`MOST`].
+    /// From 1 to [`HIGHEST_NONCE`].
     pub value: u32,
     /// When.
     pub at: Timestamp,
 }
 
 /// The highest nonce. This many additional bytes of `/dev/shm` are harmless.
-pub(crate) const MOST: u32 = 1 << 22;
+pub(crate) const HIGHEST_NONCE: u32 = 1 << 22;
 
 impl Nonce {
     /// Returns a nonce for this moment. Processes of one moment get different ones.
@@ -31,7 +31,7 @@ impl Nonce {
         let mixed =
             (now.as_nanosecond() as u64 ^ u64::from(process) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let value = u32::try_from(mixed >> 42).unwrap_or_default();
-        Self { value: value % MOST + 1, at: now }
+        Self { value: value % HIGHEST_NONCE + 1, at: now }
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
         let at =
             |n: i64| Timestamp::from_nanosecond(1_700_000_000_000_000_000 + i128::from(n)).expect("in range");
         let drawn: Vec<u32> = (0..100).map(|n| Nonce::draw(at(n), 7).value).collect();
-        assert!(drawn.iter().all(|value| (1..=MOST).contains(value)));
+        assert!(drawn.iter().all(|value| (1..=HIGHEST_NONCE).contains(value)));
         let distinct: std::collections::BTreeSet<_> = drawn.iter().collect();
         assert_eq!(distinct.len(), 100);
         assert_ne!(Nonce::draw(at(0), 7).value, Nonce::draw(at(0), 8).value);

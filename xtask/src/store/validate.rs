@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use jiff::Timestamp;
 
 use super::entry::Entry;
-use super::fresh::{FreshFile, MOST, Nonce, Remembered};
+use super::fresh::{FreshFile, HIGHEST_NONCE, Nonce, Remembered};
 use super::key::FORMAT;
 use super::layout_check::Blob;
 use super::mount::MountEntry;
@@ -129,7 +129,10 @@ fn packages(remembered: &Remembered) -> Result<()> {
 /// BuildKit adds this many bytes to a step's `/dev/shm`.
 fn nonce(nonce: &Nonce) -> Result<()> {
     let value = nonce.value;
-    ensure!((1..=MOST).contains(&value), "it has the nonce {value}, which is not from 1 to {MOST}");
+    ensure!(
+        (1..=HIGHEST_NONCE).contains(&value),
+        "it has the nonce {value}, which is not from 1 to {HIGHEST_NONCE}"
+    );
     Ok(())
 }
 

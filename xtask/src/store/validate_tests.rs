@@ -118,7 +118,7 @@ fn numbers_beyond_reason_are_refused() {
     refused(mount(), |mount| mount.files = u64::MAX, "files");
     refused(mount(), |mount| mount.bytes = u64::MAX, "bytes");
     refused(mount(), |mount| mount.packs[0].size = u64::MAX, "bytes");
-    for value in [0, MOST + 1, u32::MAX] {
+    for value in [0, HIGHEST_NONCE + 1, u32::MAX] {
         let set = |fresh: &mut FreshFile| {
             fresh.platforms.values_mut().for_each(|one| one.spots[0].nonce.value = value);
         };

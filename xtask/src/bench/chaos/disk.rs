@@ -39,7 +39,6 @@ impl Disk {
         self.resize(used + free)
     }
 
-    /// Makes it large.
     pub(super) fn make_large(&self) -> Result<()> {
         self.resize(LARGE)
     }

@@ -16,7 +16,6 @@ impl Report {
         Ok(Self(report.with_context(|| format!("the build printed no JSON\n{}", ran.tail()))?))
     }
 
-    /// Its warnings.
     pub(super) fn warnings(&self) -> Vec<&str> {
         self.0["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }

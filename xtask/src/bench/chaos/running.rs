@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::process::signals::{self, Supervised};
 
 /// A command that takes longer is stuck.
-const LIMIT: Duration = Duration::from_secs(240);
+const STUCK_AFTER: Duration = Duration::from_secs(240);
 /// How often a running command is looked at.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -55,9 +55,9 @@ impl Running {
 
     /// Waits for its end.
     pub(super) fn wait(mut self) -> Result<Ran> {
-        let Some(code) = self.wait_until(LIMIT)? else {
+        let Some(code) = self.wait_until(STUCK_AFTER)? else {
             let ran = self.ran(None);
-            bail!("`{}` has not ended after {} s\n{}", self.name, LIMIT.as_secs(), ran.tail());
+            bail!("`{}` has not ended after {} s\n{}", self.name, STUCK_AFTER.as_secs(), ran.tail());
         };
         Ok(self.ran(code))
     }

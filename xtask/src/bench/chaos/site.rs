@@ -56,7 +56,6 @@ pub(super) struct Site {
     /// The program of the registry, if there is one.
     pub(super) registry_program: Option<PathBuf>,
     dir: tempfile::TempDir,
-    /// Its engine.
     pub(super) engine: SecondDaemon,
     name: String,
     edits: usize,
@@ -96,7 +95,6 @@ impl Site {
         self.dir.path().join(name)
     }
 
-    /// The store.
     pub(super) fn store(&self) -> PathBuf {
         self.path("store")
     }
@@ -122,7 +120,6 @@ impl Site {
         Ok(self.registry.is_some())
     }
 
-    /// The registry.
     pub(super) fn registry(&self) -> Result<&Registry> {
         self.registry.as_ref().context("no registry was started")
     }

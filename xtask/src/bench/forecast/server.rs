@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 /// The content of `/stays`.
 const STAYS: &str = "stays\n";
 /// A client that says nothing is left for so long.
-const PATIENCE: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// It serves until the process ends.
 pub(super) struct Server {
@@ -48,7 +48,7 @@ pub(super) fn checksum() -> String {
 }
 
 fn answer(mut stream: TcpStream, version: usize) -> Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(READ_TIMEOUT))?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let (mut request, mut line) = (String::new(), String::new());
     reader.read_line(&mut request)?;

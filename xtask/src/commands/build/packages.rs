@@ -25,7 +25,7 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// The delay before a mirror without an answer is asked again.
 const PAUSE: SignedDuration = SignedDuration::from_hours(1);
 /// The timeout for the answer. On a new machine the packages are downloaded.
-const LIMIT: Duration = Duration::from_secs(300);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Adds the known versions to each target that installs packages. Asks for those that are older
 /// than a day.
@@ -110,7 +110,8 @@ fn ask_builder(session: &Session, options: &BuildOptions, facts: &BuildFacts, na
     if session.globals.verbose {
         errln!("$ {}", command.to_shell());
     }
-    let answer = query::start_process(steps::process(&command), command.to_shell())?.answer(LIMIT)?;
+    let answer =
+        query::start_process(steps::process(&command), command.to_shell())?.answer(ANSWER_TIMEOUT)?;
     let text = fs::read_to_string(dest.join(packages::STAGE));
     if !answer.success {
         return Err(anyhow!("{}", reason(&answer.stderr)));

@@ -20,7 +20,7 @@ use crate::session::Session;
 
 /// The timeout for the forecast. One that reads gigabytes of contexts for the first time takes
 /// longer, and is not worth the wait.
-const PATIENCE: Duration = Duration::from_secs(5);
+const FORECAST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The timeout for another build that restores mounts.
 const LONGEST_TURN: Duration = Duration::from_secs(120);
@@ -48,7 +48,7 @@ pub(super) fn find(
         return Ok(None);
     }
     let begun = Instant::now();
-    while forecast_slot.provisional.get().is_none() && begun.elapsed() < PATIENCE {
+    while forecast_slot.provisional.get().is_none() && begun.elapsed() < FORECAST_TIMEOUT {
         signals::check()?;
         std::thread::sleep(Duration::from_millis(2));
     }

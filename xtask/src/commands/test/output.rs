@@ -7,7 +7,7 @@ use crate::text;
 
 /// A test that runs longer than this is ended, with all other tests. A cold build of the images
 /// takes about 10 minutes.
-pub(super) const LIMIT: Duration = Duration::from_secs(30 * 60);
+pub(super) const TEST_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// libtest names a test that runs longer than this.
 const NAMED_AFTER: Duration = Duration::from_secs(60);
 /// Lines of a failed test's panic message that are kept.
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn read(output: &str) -> Totals {
-        let (mut totals, now) = (Totals::new(LIMIT), Instant::now());
+        let (mut totals, now) = (Totals::new(TEST_TIMEOUT), Instant::now());
         output.lines().for_each(|line| totals.add(line, now));
         totals
     }
@@ -262,12 +262,12 @@ mod tests {
 
     #[test]
     fn a_test_has_its_time_and_no_more() {
-        let (mut totals, now) = (Totals::new(LIMIT), Instant::now());
+        let (mut totals, now) = (Totals::new(TEST_TIMEOUT), Instant::now());
         totals.add("test it::slow has been running for over 60 seconds", now);
         totals.add("test it::long has been running for over 60 seconds", now);
-        assert_eq!(totals.overdue(now + LIMIT - NAMED_AFTER - Duration::from_secs(1)), None);
-        assert_eq!(totals.overdue(now + LIMIT), Some("it::long"));
+        assert_eq!(totals.overdue(now + TEST_TIMEOUT - NAMED_AFTER - Duration::from_secs(1)), None);
+        assert_eq!(totals.overdue(now + TEST_TIMEOUT), Some("it::long"));
         totals.add("test it::long ... ok", now);
-        assert_eq!(totals.overdue(now + LIMIT), Some("it::slow"));
+        assert_eq!(totals.overdue(now + TEST_TIMEOUT), Some("it::slow"));
     }
 }

@@ -143,7 +143,7 @@ fn send_lines(reader: impl BufRead, to: &mpsc::Sender<String>) {
 mod tests {
     use std::fs;
 
-    use super::super::output::LIMIT;
+    use super::super::output::TEST_TIMEOUT;
     use super::*;
 
     #[test]
@@ -175,9 +175,9 @@ mod tests {
 
     #[test]
     fn the_runner_s_counts_and_exit_code_are_the_result() {
-        let (totals, success) = shell("echo 'test result: ok. 1 passed; 0 failed; 2 ignored'", LIMIT);
+        let (totals, success) = shell("echo 'test result: ok. 1 passed; 0 failed; 2 ignored'", TEST_TIMEOUT);
         assert_eq!((totals.passed, totals.skipped, success), (1, 2, true));
-        assert!(!shell("exit 3", LIMIT).1);
+        assert!(!shell("exit 3", TEST_TIMEOUT).1);
     }
 
     #[test]
@@ -185,7 +185,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let path = file.path().display();
         let script = format!("sleep 3600 2>/dev/null & echo $! >{path}; echo 'test result: ok. 1 passed'");
-        let (totals, success) = shell(&script, LIMIT);
+        let (totals, success) = shell(&script, TEST_TIMEOUT);
         let pid = fs::read_to_string(file.path()).expect("a process id");
         assert!(std::process::Command::new("kill").arg(pid.trim()).status().expect("kill runs").success());
         assert_eq!((totals.passed, success), (1, true));

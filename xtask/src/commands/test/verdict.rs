@@ -76,7 +76,7 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::output::LIMIT;
+    use super::super::output::TEST_TIMEOUT;
     use super::*;
 
     fn run(passed: u32, names: &[&str]) -> (Totals, bool) {
@@ -84,7 +84,7 @@ mod tests {
             name: (*name).to_owned(),
             message: vec![format!("src/{name}.rs:1:2"), format!("{name} is wrong")],
         });
-        let mut totals = Totals::new(LIMIT);
+        let mut totals = Totals::new(TEST_TIMEOUT);
         (totals.passed, totals.failed) = (passed, u32::try_from(names.len()).expect("few"));
         totals.failures = failures.collect();
         (totals, names.is_empty())
@@ -133,7 +133,7 @@ mod tests {
         let verdict = Verdict::new((ended, false));
         assert!(verdict.names_to_run_again().is_empty() && !verdict.is_success());
         // The sources do not compile.
-        let verdict = Verdict::new((Totals::new(LIMIT), false));
+        let verdict = Verdict::new((Totals::new(TEST_TIMEOUT), false));
         assert!(verdict.names_to_run_again().is_empty() && !verdict.is_success());
         let names: Vec<String> = (0..11).map(|number| format!("t{number}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -34,7 +34,7 @@ const LONGEST: u64 = 500;
 const LARGEST_LIST: u64 = 512 << 20;
 
 /// The maximum number of connections, more than any transfer needs.
-const MOST: usize = 64;
+const MOST_CONNECTIONS: usize = 64;
 
 /// An open port that doesn't answer yet.
 pub(crate) struct Listening {
@@ -64,7 +64,7 @@ impl Listening {
     /// [`Serving::pass`]. `now` is the time in seconds since 1970.
     pub(crate) fn serve(self, transfer: &Transfer, unread: BTreeSet<usize>, now: i64) -> Result<Serving> {
         let at = self.listener.local_addr()?;
-        let desk = Arc::new(Desk {
+        let desk = Arc::new(PackServer {
             address: self.address,
             transfer: transfer.clone(),
             now,
@@ -82,7 +82,7 @@ impl Listening {
 /// A running server. After it is dropped, nothing is read or written.
 pub(crate) struct Serving {
     at: SocketAddr,
-    desk: Arc<Desk>,
+    desk: Arc<PackServer>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -141,7 +141,7 @@ struct Shared {
     streams: BTreeMap<(usize, usize), Receiver<Piece>>,
 }
 
-struct Desk {
+struct PackServer {
     address: Loopback,
     transfer: Transfer,
     now: i64,
@@ -151,7 +151,7 @@ struct Desk {
     is_over: AtomicBool,
 }
 
-impl Desk {
+impl PackServer {
     fn accept(&self, listener: &TcpListener) {
         std::thread::scope(|scope| {
             for number in 0.. {
@@ -167,7 +167,7 @@ impl Desk {
                     continue;
                 };
                 let Ok(other) = stream.try_clone() else { continue };
-                if state.open.len() >= MOST {
+                if state.open.len() >= MOST_CONNECTIONS {
                     continue;
                 }
                 state.open.insert(number, other);

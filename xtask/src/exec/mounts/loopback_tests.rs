@@ -89,7 +89,7 @@ fn connections_without_a_token_keep_nobody_out() {
     let (serving, at) = serve(&transfer, &[]);
     let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, at.port)).expect("somebody listens");
     // Connections are closed after an invalid request, and so are their descriptors.
-    for _ in 0..3 * MOST {
+    for _ in 0..3 * MOST_CONNECTIONS {
         let mut stream = connect();
         stream.write_all(b"x\n").expect("said");
         let mut answer = Vec::new();
