@@ -47,8 +47,8 @@ impl Memo {
     }
 }
 
-/// Removes memos past their lifetime, the oldest beyond [`MOST_MEMOS`], and those that others may read,
-/// which an older version wrote. A memo with a time in the future counts as old.
+/// Removes memos past their lifetime, the oldest beyond [`MOST_MEMOS`], and those that others may
+/// read, which an older version wrote. A memo with a time in the future counts as old.
 fn forget_old(dir: &Path) {
     let mut files = Vec::new();
     for file in fs::read_dir(dir).into_iter().flatten().flatten() {

@@ -1,5 +1,5 @@
-//! Makes a plan's call of bake, and repeats it if that helps: after a race of the engine, and without
-//! results that a registry or the engine lost.
+//! Makes a plan's call of bake, and repeats it if that helps: after a race of the engine, and
+//! without results that a registry or the engine lost.
 
 use std::cell::RefCell;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! What a target gives its Dockerfile: arguments, contexts, platforms, and its images' configuration.
+//! The inputs of a Dockerfile from its target: arguments, contexts, platforms, configurations of
+//! base images.
 
 use std::collections::{BTreeMap, BTreeSet};
 

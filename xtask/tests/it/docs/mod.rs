@@ -73,7 +73,8 @@ fn module_of(path: &[&str]) -> Option<String> {
         tests.join(&joined).join("mod.rs"),
         source.join(format!("{joined}.rs")),
         source.join(&joined).join("mod.rs"),
-        // `mod tests` inside of a file.
+        // `mod tests` next to a file, or inside of it.
+        source.join(format!("{parent}_tests.rs")),
         source.join(format!("{parent}.rs")),
     ];
     places.iter().find_map(|file| fs::read_to_string(file).ok())
@@ -128,6 +129,10 @@ fn a_test_that_is_none_is_found() {
     );
     assert!(
         module_of(&["store", "validate", "tests"]).is_some_and(|text| has_test(&text, "sound_entries_pass"))
+    );
+    let inline = module_of(&["store", "lock", "tests"]);
+    assert!(
+        inline.is_some_and(|text| has_test(&text, "file_systems_without_locks_are_known_by_their_errors"))
     );
     assert_eq!(module_of(&["exec", "nowhere"]), None);
 }
