@@ -121,12 +121,13 @@ fn follow(
     watcher: &mut dyn Watcher,
     supervisor: &Supervisor<'_>,
 ) -> Result<()> {
+    let mut in_key = false;
     while let Some((item, raw)) = stream.next_item()? {
         supervisor.last_heard.now();
         watcher.raw(&raw);
         match item {
             Item::Text(line) => {
-                let line = call.log.redactor().text(&line).into_owned();
+                let line = call.log.redactor().line(&line, &mut in_key).into_owned();
                 call.log.text(&line);
                 ended.text.push(line);
             }

@@ -19,10 +19,9 @@ use crate::forecast::Forecast;
 use crate::process::stdio;
 use crate::progress::Watcher;
 use crate::progress::trace::{Event, Trace};
-use crate::redact::Redactor;
 use crate::session::Progress;
 use crate::session::Session;
-use crate::text::output;
+use crate::text::progress_stream::StreamRedactor;
 use forecast_header::ForecastHeader;
 
 /// The forecast of the build, which arrives while the build starts, or never.
@@ -45,7 +44,7 @@ pub(crate) fn watcher(session: &Session, forecast_slot: SharedForecast) -> Box<d
     let color = session.color(host.stderr_is_terminal);
     let shown: Box<dyn Watcher> = match session.globals.progress {
         Progress::Quiet => return Box::new(Quiet),
-        Progress::RawJson => return Box::new(RawJson(session.redactor.clone())),
+        Progress::RawJson => return Box::new(RawJson(StreamRedactor::new(&session.redactor))),
         Progress::Auto if host.can_draw() => {
             Box::new(display::LiveDisplay::build(Arc::clone(&forecast_slot), color))
         }
@@ -77,12 +76,18 @@ impl Watcher for Quiet {
 }
 
 /// Passes BuildKit's stream on, redacted.
-struct RawJson(Redactor);
+struct RawJson(StreamRedactor);
 
 impl Watcher for RawJson {
     fn event(&mut self, _: &Trace, _: &Event) {}
 
     fn raw(&mut self, text: &str) {
-        let _ = writeln!(stdio::stderr(), "{}", output::item(&self.0, text));
+        let _ = writeln!(stdio::stderr(), "{}", self.0.item(text));
+    }
+
+    fn end(&mut self, _: &Trace) {
+        if let Some(rest) = self.0.rest() {
+            let _ = writeln!(stdio::stderr(), "{rest}");
+        }
     }
 }

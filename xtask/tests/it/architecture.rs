@@ -42,7 +42,7 @@ const ROOMS: &[(&str, &str)] = &[
         "files layout build_id session text step defaults process project engine store progress plan record",
     ),
     ("report", "text step json project engine store plan outcome record forecast"),
-    ("live", "redact host session text process progress forecast report"),
+    ("live", "host session text process progress forecast report"),
     ("setup", "host session step engine provision"),
     ("doctor", "session text defaults project engine provision base_image outcome record setup"),
     ("smoke", "error session json process engine"),

@@ -1,12 +1,14 @@
 //! A secret of each kind is used in a build that succeeds and in one that fails. Then all output
 //! and all files are searched for it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 
 use crate::common::{Project, Run, files, unique};
 
@@ -66,6 +68,7 @@ fn project(name: &str, code: u8) -> Project {
          echo login --password unknown-word-4711\necho '{{\"token\": \"unknown-word-4711\"}}'\n\
          echo https://me:unknown-word-4711@git.example/x\necho Authorization: Basic {}\n\
          echo {} {} {} {}\nprintf '  -----BEGIN OPENSSH PRIVATE KEY-----\\n  {}\\n  -----END OPENSSH PRIVATE KEY-----\\n'\n\
+         printf env-; sleep 1; echo word-4711\n\
          base64 -w0 /run/secrets/var; echo\necho x=var-word%2F4711\nbase64 -w0 /run/secrets/json; echo\nexit {code}\n",
         word("Base64 of a word"),
         word("AWS"),
@@ -77,8 +80,9 @@ fn project(name: &str, code: u8) -> Project {
     let mounts: String =
         ["json", "yaml", "url", "var"].map(|id| format!("--mount=type=secret,id={id} ")).concat();
     let dockerfile = format!(
-        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nARG DEPLOY_TOKEN PGPASSWORD dbPassword APP_KEY COLOR\nCOPY script /script\n\
-         RUN echo for $PGPASSWORD in $COLOR\nRUN {mounts}sh /script\n"
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS build\nARG DEPLOY_TOKEN PGPASSWORD dbPassword APP_KEY COLOR\nCOPY script /script\n\
+         RUN echo for $PGPASSWORD in $COLOR\nRUN {mounts}sh /script && mkdir /out && ls / >/out/list\n\
+         FROM scratch\nCOPY --from=build /out /out\n"
     );
     let compose = COMPOSE.replace("@NAME@", name);
     let project =
@@ -123,13 +127,37 @@ fn has_none(what: &str, text: &str) {
     for (kind, word) in words() {
         assert!(!text.contains(&word), "{kind}, `{word}`, is in {what}:\n{text}");
     }
-    for value in
-        serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>().map_while(Result::ok)
-    {
+    // A word may be split over two items.
+    let mut outputs = BTreeMap::<String, Vec<u8>>::new();
+    for value in text.lines().flat_map(serde_json::from_str::<Value>) {
         for log in value["logs"].as_array().into_iter().flatten() {
             let data = STANDARD.decode(log["data"].as_str().unwrap_or_default()).unwrap_or_default();
-            has_none(&format!("the stream in {what}"), &String::from_utf8_lossy(&data));
+            outputs.entry(log["vertex"].to_string()).or_default().extend(data);
         }
+    }
+    for output in outputs.values() {
+        has_none(&format!("the stream in {what}"), &String::from_utf8_lossy(output));
+    }
+}
+
+/// Asserts that an image has no word: not in its files, its configuration or its attestations.
+#[track_caller]
+fn image_has_none(image: &str) {
+    let docker = |args: &[&str]| {
+        let output = Command::new("docker").args(args).output().expect("docker runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let id = String::from_utf8(docker(&["create", image, "/none"])).expect("an id");
+    let exported = docker(&["export", id.trim()]);
+    docker(&["rm", id.trim()]);
+    assert!(String::from_utf8_lossy(&exported).contains("script"), "the list of files is there");
+    // Layers may be compressed in the archive, but its documents are not.
+    let saved = docker(&["save", image]);
+    assert!(String::from_utf8_lossy(&saved).contains("/out"), "the configuration is there");
+    let history = docker(&["history", "--no-trunc", image]);
+    for (what, bytes) in [("files", exported), ("archive", saved), ("history", history)] {
+        has_none(&format!("the {what} of {image}"), &String::from_utf8_lossy(&bytes));
     }
 }
 
@@ -189,6 +217,9 @@ fn a_planted_secret_is_shown_and_kept_nowhere() {
         let report = project.run(&["report", "--json"]);
         assert!(report.stdout.contains("in $COLOR") && report.stdout.contains("***"), "{}", report.all());
         keeps_none(&project.store());
+        if code == 0 {
+            image_has_none("durango-test/planted");
+        }
         has_none("the summary", &fs::read_to_string(project.path("summary.md")).expect("a summary"));
     }
 }
