@@ -8,12 +8,22 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The media type of the cache configuration (BuildKit's `cache/remotecache/v1/spec.go`).
 const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
+
+/// The content of `oci-layout`.
+#[derive(Deserialize)]
+struct Version {
+    #[serde(rename = "imageLayoutVersion")]
+    version: String,
+}
+
+/// The one version that there is.
+const VERSION: &str = "1.0.0";
 
 #[derive(Deserialize)]
 struct Index {
@@ -56,9 +66,11 @@ pub fn blobs(dir: &Path) -> PathBuf {
     dir.join("blobs/sha256")
 }
 
-/// Checks everything that would end a build: the index, its tag, the manifest, and the
-/// configuration. Returns every blob that it names.
+/// Checks everything that would end a build: the version, the index, its tag, the manifest, and
+/// the configuration. Returns every blob that it names.
 pub(crate) fn shape(dir: &Path) -> Result<Vec<Blob>> {
+    let Version { version } = json(&dir.join("oci-layout"))?;
+    ensure!(version == VERSION, "its layout has version `{}`", version.escape_default());
     let index: Index = json(&dir.join("index.json"))?;
     let tagged =
         |descriptor: &&Descriptor| descriptor.annotations.contains_key("org.opencontainers.image.ref.name");
@@ -159,6 +171,30 @@ pub(crate) mod tests {
         put(config.as_bytes());
         put(manifest.as_bytes());
         fs::write(dir.join("index.json"), index).expect("written");
-        fs::write(dir.join("oci-layout"), "{}").expect("written");
+        fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("written");
+    }
+
+    #[test]
+    fn every_damage_of_the_version_is_seen() {
+        let dir = tempfile::tempdir().expect("a directory");
+        layout_of(dir.path(), "x");
+        let path = dir.path().join("oci-layout");
+        let whole = fs::read(&path).expect("read");
+        assert_eq!(shape(dir.path()).expect("valid").len(), 2);
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, flipped).expect("written");
+            assert!(shape(dir.path()).is_err(), "bit {bit}");
+        }
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).expect("written");
+            assert!(shape(dir.path()).is_err(), "{length} bytes");
+        }
+        fs::remove_file(&path).expect("removed");
+        assert!(shape(dir.path()).is_err(), "it is missing");
+        fs::create_dir(&path).expect("made");
+        let error = format!("{:#}", shape(dir.path()).expect_err("it is a directory"));
+        assert!(error.contains("oci-layout"), "{error}");
     }
 }

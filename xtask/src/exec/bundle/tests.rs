@@ -92,7 +92,7 @@ impl Made {
         let mut bundle = Bundle {
             platform: HERE.into(),
             created: at(second),
-            images: vec![Layers { entry, index, layout: "{}".into(), blobs }],
+            images: vec![Layers { entry, index, layout: r#"{"imageLayoutVersion":"1.0.0"}"#.into(), blobs }],
             mounts: vec![mount],
             base: None,
             fresh: vec![fresh],
