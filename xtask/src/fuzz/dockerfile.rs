@@ -37,7 +37,7 @@ fn resolved(file: &Dockerfile, text: &str, inputs: &Inputs) {
         let name = &file.stages[*stage].name;
         let steps = file.steps(*stage, inputs);
         for step in &steps {
-            let found = file.find(name, &step.text);
+            let found = file.find(name, &upper(&step.text));
             assert!(found.is_some() || step.line >= text.lines().count() || steps.len() > 1, "{step:?}");
         }
         let _ = file.image(*stage, inputs);
@@ -51,6 +51,12 @@ fn resolved(file: &Dockerfile, text: &str, inputs: &Inputs) {
     assert!(is_known(&file.stages[goal].name), "a stage is found by its name");
     let _ = (file.word("RUN", inputs), file.word("x/RUN make", inputs), file.stage_of("app"));
     let _ = file.starts_from(&file.stages[goal].name, &file.stages[0].name, inputs);
+}
+
+/// A step as BuildKit shows it: with its keyword in upper case.
+fn upper(text: &str) -> String {
+    let end = text.find(char::is_whitespace).unwrap_or(text.len());
+    text[..end].to_ascii_uppercase() + &text[end..]
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
