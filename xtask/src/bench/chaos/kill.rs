@@ -94,7 +94,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "gc",
+        // In a store without earlier builds, whose entries and records would be removed first.
         set_up: |site, random| {
+            site.replace(&site.store(), None)?;
             (0..2).try_for_each(|_| {
                 site.edit(OLD, random)?;
                 site.build(&site.store(), &[OLD], &[]).map(drop)
