@@ -61,4 +61,5 @@ LABEL org.opencontainers.image.title="FrankenPHP" \
       org.opencontainers.image.description="PHP and Caddy in one binary, built from source" \
       org.opencontainers.image.licenses="MIT AND PHP-3.01 AND Apache-2.0"
 
-CMD ["frankenphp", "run", "--config", "/etc/frankenphp/Caddyfile", "--adapter", "caddyfile"]
+# The adapter turns the admin API off in a Caddyfile that does not configure it.
+CMD ["frankenphp", "run", "--config", "/etc/frankenphp/Caddyfile", "--adapter", "caddyfile-admin-off"]

@@ -8,6 +8,8 @@ import "C" // command.c decides whether this program or PHP's command line runs
 import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
+	_ "durango-builder/frankenphp/adminoff"
+
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 	_ "github.com/dunglas/caddy-cbrotli"
 	_ "github.com/dunglas/frankenphp/caddy"

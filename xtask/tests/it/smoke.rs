@@ -303,3 +303,14 @@ fn ctrl_c_leaves_nothing_behind() {
     assert_eq!(child.wait().expect("an end").code(), Some(130), "{seen}");
     assert_nothing_is_left(&seen);
 }
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_own_caddyfile_without_admin_opens_no_admin_api() {
+    let caddyfile = "{\n\tpersist_config off\n\tfrankenphp {\n\t\t{$FRANKENPHP_CONFIG}\n\t}\n}\n\
+        {$SERVER_NAME:localhost} {\n\troot {$SERVER_ROOT:public/}\n\tphp_server\n}\n";
+    let image = Derived::new("LABEL durango.test=3", Some(("/etc/frankenphp/Caddyfile", caddyfile)));
+    let (json, run) = smoke(&["--only", "page", "--only", "admin", &image.0]);
+    run.succeeds();
+    assert_eq!(with_state(&json, "ok"), ["start-web", "extensions", "page", "admin"], "{}", run.all());
+}
