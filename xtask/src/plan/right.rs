@@ -51,8 +51,8 @@ impl Right {
     }
 
     /// Returns the value for bake's `--allow`. buildx 0.38 refuses to write to a path that does not
-    /// exist unless its nearest existing directory is allowed (measured). `allow::check` has refused
-    /// all that the user did not grant before that.
+    /// exist unless its nearest existing directory is allowed (measured). `allow::check` has
+    /// refused all that the user did not grant before that.
     pub(crate) fn to_bake_option(&self) -> String {
         match self {
             Self::Write(path) => {
