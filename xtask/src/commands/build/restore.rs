@@ -10,7 +10,7 @@ use xshell::Shell;
 
 use super::missing_mounts::{MissingMount, MountMonitor};
 use super::run::Run;
-use super::transfer_context::{site, transport};
+use super::transfer_context;
 use super::{restore_ahead, store_upkeep};
 use crate::exec::mounts::{self, TransferResult};
 use crate::exec::registry;
@@ -95,7 +95,7 @@ impl Run<'_> {
             return Ok(());
         };
         let budget = store_upkeep::budget(self.session, self.plan);
-        let site = site(self.session, self.plan, self.log, &budget);
+        let site = transfer_context::for_builder(self.session, self.plan, self.log, &budget);
         self.say(mounts);
         let mut aside = live::side_task(self.session, "restoring cache mounts");
         let moved = mounts::run(&site, carrier, way, mounts, &mut *aside)?;
@@ -115,7 +115,7 @@ impl Run<'_> {
     fn fetch(&self, lacking: Vec<MissingMount>, put_back: &mut TransferResult) -> Result<Vec<PlannedMount>> {
         let (env, started) = (BTreeMap::new(), Instant::now());
         let budget = store_upkeep::budget(self.session, self.plan);
-        let transport = transport(self.session, self.plan, (self.log, &budget), &env);
+        let transport = transfer_context::for_registries(self.session, self.plan, (self.log, &budget), &env);
         let mut mounts = Vec::new();
         for MissingMount { mut mount, remote } in lacking {
             if let Some(remote) = remote {

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::forecast::StepOutcomes;
 use super::run::Built;
 use super::store_upkeep::{self, budget};
-use super::transfer_context::{site, transport};
+use super::transfer_context;
 use crate::engine::disk_usage::{self, Which};
 use crate::engine::registry::timeout as registry_timeout;
 use crate::exec::budget::Budget;
@@ -102,7 +102,7 @@ fn take_out(
         let (log, budget) = (record.log(), budget(session, plan));
         let site = TransferContext {
             expected: expected(session, plan, &mounts, &budget),
-            ..site(session, plan, log, &budget)
+            ..transfer_context::for_builder(session, plan, log, &budget)
         };
         moved = mounts::run(
             &site,
@@ -170,7 +170,7 @@ fn publish(
     };
     for held in plan.mounts.registries.iter().filter(is_open).filter(|_| !saved.is_empty()) {
         let started = Instant::now();
-        let transport = transport(session, plan, (log, &budget), &env);
+        let transport = transfer_context::for_registries(session, plan, (log, &budget), &env);
         let (pushed, warnings) = registry::publish_mounts(
             &transport,
             &held.registry,

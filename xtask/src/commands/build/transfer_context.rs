@@ -10,7 +10,7 @@ use crate::record::log::Log;
 use crate::session::Session;
 
 /// Returns the environment for transfers of cache mounts.
-pub(super) fn site<'a>(
+pub(super) fn for_builder<'a>(
     session: &'a Session,
     plan: &'a Plan,
     log: &'a Log,
@@ -27,7 +27,7 @@ pub(super) fn site<'a>(
 }
 
 /// Returns the environment for pushes and pulls of mounts.
-pub(super) fn transport<'a>(
+pub(super) fn for_registries<'a>(
     session: &'a Session,
     plan: &'a Plan,
     (log, budget): (&'a Log, &'a Budget),
