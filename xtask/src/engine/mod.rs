@@ -7,6 +7,8 @@ pub(crate) mod capabilities;
 pub(crate) mod daemon_json;
 pub(crate) mod disk_usage;
 pub(crate) mod facts;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub(crate) mod gc_limits;
 pub(crate) mod images;
 pub(crate) mod info;

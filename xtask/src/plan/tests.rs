@@ -10,28 +10,15 @@ use super::options::BuildOptions;
 use super::registry_state::{RegistryState, Tag, Tags};
 use crate::base_image::Base;
 use crate::base_image::kept::KeptImage;
+use crate::engine::Driver;
+use crate::engine::fixtures::engine;
 use crate::engine::registry::RegistryAnswer;
-use crate::engine::{Driver, Engine, Version};
 use crate::project::secrets::Secrets;
 use crate::project::{Declaration, Target};
 use crate::step::Step;
 use crate::store::entry::{Entry, Found, Generation};
 use crate::store::fresh::Nonce;
 use crate::store::key::{FORMAT, Key};
-
-fn engine() -> Engine {
-    Engine {
-        server: "26.1.5".into(),
-        buildx: Version(0, 13),
-        builder: "default".into(),
-        driver: Driver::Docker,
-        endpoint: "default".into(),
-        containerd_store: true,
-        platform: "linux/amd64".into(),
-        processors: 2,
-        loopback: true,
-    }
-}
 
 fn declaration() -> Declaration {
     let arg = |value: &str| Some(value.to_owned());

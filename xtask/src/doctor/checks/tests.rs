@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::doctor::checks::*;
 use crate::doctor::{CheckState, text, worst};
-use crate::engine::Version;
+use crate::engine::fixtures::engine;
+use crate::engine::{Driver, Engine, Version};
 use crate::project::secrets::Secrets;
 
 fn info(server: &str, errors: &[&str], plugins: &[(&str, &str)]) -> Info {
@@ -22,17 +23,7 @@ fn well() -> DoctorFacts {
         has_images: true,
         client: Some("/usr/bin/docker".into()),
         info: Some(info("26.1.5", &[], &[("buildx", "0.13.1"), ("compose", "2.26.1")])),
-        engine: Ok(Engine {
-            server: "26.1.5".into(),
-            buildx: Version(0, 13),
-            builder: "default".into(),
-            driver: Driver::Docker,
-            endpoint: "default".into(),
-            containerd_store: true,
-            platform: "linux/amd64".into(),
-            processors: 2,
-            loopback: true,
-        }),
+        engine: Ok(engine()),
         limits: Some(GcLimits { all: Some(40 * GIB), idle_mounts: None, scarce: None }),
         has_limit: false,
         place: None,
