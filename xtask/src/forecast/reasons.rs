@@ -65,7 +65,7 @@ impl Compared<'_> {
 }
 
 /// A step reads a URL whose content only its server knows.
-fn remote(step: &GraphStep) -> Option<Cause> {
+pub(crate) fn remote(step: &GraphStep) -> Option<Cause> {
     let urls = || step.parts.keys().filter_map(|name| name.strip_prefix("url "));
     let urls: Vec<&str> = urls().filter(|_| step.is_open).collect();
     let detail = format!("{}: the server may send another content", urls.join(", "));

@@ -1,7 +1,8 @@
-//! Names that Compose gives to images: `docker compose up` looks for them for a service without
-//! `image:`.
+//! What Compose says about services and bake does not print: the names of images without `image:`,
+//! for which `docker compose up` looks, and, before buildx 0.17, the network of RUNs.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use xshell::cmd;
 
 use super::Target;
 use super::project_name::service_image;
+use super::whole::draws_on_others;
 use crate::process::query::query;
 use crate::session::Session;
 
@@ -19,21 +21,32 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Deserialize)]
 struct Project {
     name: String,
-    services: BTreeMap<String, serde::de::IgnoredAny>,
+    services: BTreeMap<String, Service>,
 }
 
-/// Returns the image name of each target that is a Compose service without `image:`. Empty if
-/// Compose is not installed or does not read the files, because then nobody runs their services
-/// with it either.
-pub(super) fn image_names(
+#[derive(Deserialize)]
+struct Service {
+    build: Option<Build>,
+}
+
+#[derive(Deserialize)]
+struct Build {
+    network: Option<String>,
+}
+
+/// Returns the image name of each target that is a Compose service without `image:`, and sets the
+/// networks that bake did not print. Does nothing if Compose is not installed or does not read the
+/// files, because then nobody runs their services with it either.
+pub(super) fn complete(
     session: &Session,
     files: &[PathBuf],
     dir: &Path,
-    targets: &BTreeMap<String, Target>,
+    targets: &mut BTreeMap<String, Target>,
 ) -> BTreeMap<String, String> {
     let unnamed: Vec<&String> =
         targets.iter().filter(|(_, target)| target.tags.is_empty()).map(|(name, _)| name).collect();
-    if unnamed.is_empty() {
+    let lacks_networks = targets.values().all(|target| target.network.is_none()) && may_have_networks(files);
+    if unnamed.is_empty() && !lacks_networks {
         return BTreeMap::new();
     }
     let files = files.iter().flat_map(|file| ["-f".into(), file.clone().into_os_string()]);
@@ -41,15 +54,38 @@ pub(super) fn image_names(
     let _dir = sh.push_dir(dir);
     let command = cmd!(sh, "docker compose {files...} --profile * config --format json").quiet();
     let answer = query(command, QUERY_TIMEOUT).ok().filter(|answer| answer.success);
-    let project = answer.and_then(|answer| serde_json::from_str(&answer.stdout).ok());
-    project.map_or_else(BTreeMap::new, |project: Project| names(&project, &unnamed))
+    let project = answer.and_then(|answer| serde_json::from_str::<Project>(&answer.stdout).ok());
+    let Some(project) = project else { return BTreeMap::new() };
+    let names = names(&project, &unnamed);
+    set_networks(&project, targets);
+    names
 }
 
-/// Joins names as Compose does: project, hyphen, service. Bake writes an underscore for a dot in a
-/// service's name.
+/// Whether one of the files may set the network of a build, itself or by a file that it includes.
+fn may_have_networks(files: &[PathBuf]) -> bool {
+    let is_set = |text: &str| ["network:", "network\":", "network':"].iter().any(|key| text.contains(key));
+    let texts = || files.iter().filter_map(|file| fs::read_to_string(file).ok());
+    texts().any(|text| is_set(&text) || draws_on_others(&text))
+}
+
+/// The target of a service: bake writes an underscore for a dot.
+fn target_of(service: &str) -> String {
+    service.replace('.', "_")
+}
+
+fn set_networks(project: &Project, targets: &mut BTreeMap<String, Target>) {
+    for (service, declared) in &project.services {
+        let network = declared.build.as_ref().and_then(|build| build.network.clone());
+        if let Some(target) = targets.get_mut(&target_of(service)) {
+            target.network = target.network.take().or(network);
+        }
+    }
+}
+
+/// Joins names as Compose does: project, hyphen, service.
 fn names(project: &Project, unnamed: &[&String]) -> BTreeMap<String, String> {
     let name = |service: &String| {
-        let target = service.replace('.', "_");
+        let target = target_of(service);
         unnamed.contains(&&target).then(|| (target, service_image(&project.name, service)))
     };
     project.services.keys().filter_map(name).collect()
@@ -68,5 +104,21 @@ mod tests {
         let names = names(&project, &unnamed.iter().collect::<Vec<_>>());
         let names: Vec<_> = names.iter().map(|(target, name)| (target.as_str(), name.as_str())).collect();
         assert_eq!(names, [("job", "shop-job"), ("my_web", "shop-my.web")]);
+    }
+
+    #[test]
+    fn a_network_that_bake_does_not_print_is_taken_from_compose() {
+        let json = r#"{"name": "shop", "services": {
+            "my.web": {"build": {"network": "none"}}, "db": {"image": "x"}, "job": {"build": {}}}}"#;
+        let project: Project = serde_json::from_str(json).expect("a project");
+        let printed = Target { network: Some("host".into()), ..Target::default() };
+        let named = |name: &str| (name.to_owned(), Target::default());
+        let mut targets = BTreeMap::from([named("my_web"), named("job")]);
+        set_networks(&project, &mut targets);
+        let network = |targets: &BTreeMap<String, Target>, name: &str| targets[name].network.clone();
+        assert_eq!((network(&targets, "my_web"), network(&targets, "job")), (Some("none".into()), None));
+        targets.insert("my_web".into(), printed);
+        set_networks(&project, &mut targets);
+        assert_eq!(network(&targets, "my_web").as_deref(), Some("host"), "bake's own word counts");
     }
 }

@@ -57,7 +57,7 @@ pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The name of the cached answers. The number changes with the fields of [`Target`], which an old
 /// answer lacks.
-const MEMO: &str = "bake-10";
+const MEMO: &str = "bake-11";
 
 /// Reads the declaration with the user's overrides applied.
 pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declaration> {
@@ -74,7 +74,7 @@ pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result
         None => {
             let mut printed = print(session, question, &sets, &dir)?;
             if files.iter().all(|file| is_yaml(file)) {
-                printed.compose_names = compose::image_names(session, files, &dir, &printed.target);
+                printed.compose_names = compose::complete(session, files, &dir, &mut printed.target);
             }
             let remembered =
                 memo.and_then(|memo| Some((memo, Remembered::new(&printed, &sources, &session.redactor)?)));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::common::Project;
+use crate::common::{COMPOSE, Project, base_of, unique};
 
 /// Returns the files of a project with two targets and a group that has the name of one of them.
 fn grouped() -> Project {
@@ -117,4 +117,39 @@ fn typed_paths_start_in_the_current_directory() {
     project
         .run(&[&with("type=tar")[..], &["--json"]].concat())
         .fails(2, &["both write to stdout", "dest=FILE"]);
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_changed_network_of_a_service_runs_its_steps_as_forecast() {
+    let declared = |network: &str| {
+        format!(
+            "name: declared-network\nservices:\n  app:\n    image: durango-test/declared-network\n    \
+             build:\n      context: .\n      {network}\n"
+        )
+    };
+    let base = base_of(&Project::new(&[
+        ("compose.yaml", COMPOSE),
+        ("Dockerfile", "ARG BASE_IMAGE\nFROM $BASE_IMAGE\n"),
+    ]));
+    let dockerfile = format!("FROM {base}\nRUN echo {} >/x\n", unique("network"));
+    let ignore = "*\n";
+    let project = Project::new(&[
+        ("compose.yaml", &declared("args: {}")),
+        ("Dockerfile", &dockerfile),
+        (".dockerignore", ignore),
+    ]);
+    assert_eq!(project.build(&["app"]).0["result"], "built");
+    project.write("compose.yaml", &declared("network: none"));
+    let plan = project.run(&["plan", "app", "--json", "--file", "compose.yaml"]);
+    plan.succeeds();
+    let plan: serde_json::Value = serde_json::from_str(&plan.stdout).expect("one document");
+    let (report, _) = project.build(&["app"]);
+    let step = &report["steps"][0];
+    assert_eq!((&report["result"], &step["cached"]), (&"built".into(), &false.into()), "{report}");
+    assert_eq!(plan["steps"][0]["forecast"]["state"], "runs", "{plan}");
+    for document in [&plan, &report] {
+        let detail = document["steps"][0]["cause"]["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains("network"), "{document}");
+    }
 }

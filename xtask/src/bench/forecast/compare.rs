@@ -17,8 +17,8 @@ pub(super) struct Outcome {
     pub(super) early: Vec<String>,
     /// Steps that only one of the two documents names.
     pub(super) unnamed: Vec<String>,
-    /// The first reason in the forecast and in the report, where a step ran.
-    pub(super) reasons: Option<(String, String)>,
+    /// The first step that ran, and its reason in the forecast and in the report.
+    pub(super) reasons: Option<(String, String, String)>,
 }
 
 impl Outcome {
@@ -46,7 +46,7 @@ pub(super) fn compare(target: &str, plan: &Value, report: &Value) -> Outcome {
                 let kind = step["cause"]["kind"].as_str().unwrap_or("none");
                 format!("{kind} {}", step["cause"]["detail"].as_str().unwrap_or_default())
             };
-            first = Some((text(step), text(came)));
+            first = Some((name(step), text(step), text(came)));
         }
         match step["forecast"]["state"].as_str().unwrap_or_default() {
             "if-changed" => outcome.open += 1,

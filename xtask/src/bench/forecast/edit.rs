@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::bases::Bases;
 use super::dockerfile::Around;
 use super::files;
 use super::frontend::Frontend;
@@ -39,7 +40,7 @@ pub(super) fn edit(
     target: &mut Target,
     context: &Path,
     stamp: &str,
-    flags: Frontend,
+    (bases, flags): (&Bases, Frontend),
     random: &mut Random,
 ) -> Result<Edit> {
     let made = |what: String, reasons: &'static [&'static str]| Ok(Edit { what, reasons });
@@ -90,11 +91,21 @@ pub(super) fn edit(
             target.stage = (!random.once_in(2)).then(|| format!("s{}", random.below(count)));
             made(format!("the stage {:?}", target.stage), &["instruction", "file", "arg", "base", "mount"])
         }
-        20 | 21 if target.contexts.contains_key("extra") => {
+        20 if target.contexts.contains_key("extra") => {
             let extra = context.with_file_name(format!("{}-extra", target.name));
             let name = random.of(&["x", "sub/y.txt", "new", "no.md"]);
             files::write(&extra.join(name), &format!("{stamp}\n"))?;
             made(format!("content of extra/{name}"), &["file"])
+        }
+        21 => {
+            let head = &mut target.model.head;
+            let lines = head.iter_mut().filter(|line| line.starts_with("ARG BASE="));
+            for line in lines {
+                let other =
+                    if *line == format!("ARG BASE={}", bases.first) { &bases.second } else { &bases.first };
+                *line = format!("ARG BASE={other}");
+            }
+            made("the base image".to_owned(), &["base", "instruction", "file"])
         }
         22 => {
             let secret = context.with_file_name("secret");

@@ -5,6 +5,7 @@ use anyhow::Result;
 
 use super::dockerfile::StageModel;
 use super::project::Project;
+use super::repository::Repository;
 use super::server::Server;
 use crate::bench::random::Random;
 
@@ -16,13 +17,16 @@ pub(super) struct Frontend {
     pub(super) symbolic_mode: bool,
     pub(super) unpack: bool,
     pub(super) secret_variable: bool,
+    pub(super) security: bool,
     /// Whether the builder reaches this machine's server, on its port.
     pub(super) port: Option<u16>,
+    /// Whether the builder fetches from this machine's Git repository, on its port.
+    pub(super) git: Option<u16>,
 }
 
 impl Frontend {
     /// Asks by building a file with each.
-    pub(super) fn of(base: &str, server: &Server) -> Result<Self> {
+    pub(super) fn of(base: &str, server: &Server, git: Option<&Repository>) -> Result<Self> {
         let knows = |from: &str, line: &str| -> Result<bool> {
             let mut project = Project::new(base, 1, Self::default(), &mut Random::new(1))?;
             let stage = StageModel { from: from.to_owned(), lines: vec![line.to_owned()], has_shell: false };
@@ -40,7 +44,19 @@ impl Frontend {
             symbolic_mode: knows("FROM scratch", "COPY --chmod=u+x a* /x/")?,
             unpack: knows("FROM scratch", "ADD --unpack=false arch.tar /x/")?,
             secret_variable: knows("FROM $BASE", "RUN --mount=type=secret,id=none,env=NONE :")?,
+            security: knows("FROM $BASE", "RUN --security=sandbox :")?,
             port: knows("FROM scratch", &add)?.then_some(server.port),
+            git: match git {
+                Some(git) if knows("FROM scratch", &format!("ADD {} /g/", source(git.port, "main")))? => {
+                    Some(git.port)
+                }
+                _ => None,
+            },
         })
     }
+}
+
+/// The repository at a branch, a tag or a commit.
+pub(super) fn source(port: u16, at: &str) -> String {
+    format!("git://127.0.0.1:{port}/.git#{at}")
 }

@@ -2,6 +2,7 @@
 //! that the engine's frontend knows.
 
 use super::dockerfile::Around;
+use super::frontend::source;
 use super::server;
 use crate::bench::random::Random;
 
@@ -67,8 +68,11 @@ pub(super) fn instruction(around: &Around<'_>, random: &mut Random) -> String {
         17 if !around.contexts.is_empty() => {
             let from = random.of(around.contexts);
             let links = random.of(&["", "", "--link "]);
-            let what =
-                if from == "extra" { random.of(&["x*", ".", "sub"]) } else { random.of(&["/w*", "/"]) };
+            let what = match from {
+                "extra" => random.of(&["x*", ".", "sub"]),
+                "repo" => random.of(&["file", ".", "sub"]),
+                _ => random.of(&["/w*", "/"]),
+            };
             format!("COPY {links}--from={from} {what} /named{number}/")
         }
         18 => format!("COPY --chown=${{U:-0}}:0 {} /owned{number}/", random.of(&["a*", "sub", "*.md"])),
@@ -163,7 +167,13 @@ fn copy(around: &Around<'_>, number: usize, random: &mut Random) -> String {
 /// What not every frontend or builder knows: ADD from a server, and its flags.
 fn special(around: &Around<'_>, number: usize, random: &mut Random) -> String {
     let url = around.flags.port.map(|port| format!("http://127.0.0.1:{port}"));
-    match (random.below(4), url) {
+    match (random.below(5), url) {
+        (4, _) if around.flags.git.is_some() => {
+            let port = around.flags.git.unwrap_or_default();
+            let at = random.of(&["main", "first", "main:sub", "refs/heads/main"]);
+            let keep = random.of(&["", "", "--keep-git-dir=true "]);
+            format!("ADD {keep}{} /git{number}/", source(port, at))
+        }
         (0, Some(url)) => format!("ADD {url}/changes /url{number}/"),
         (1, Some(url)) => format!("ADD --chmod=600 {url}/stays /url{number}/file"),
         (2, Some(url)) => format!("ADD --checksum={} {url}/stays /sum{number}/", server::checksum()),
@@ -198,6 +208,7 @@ fn run(around: &Around<'_>, number: usize, random: &mut Random) -> String {
         "--mount=type=bind,source=sub${NONE},target=/sub ",
         "--mount=type=cache,target=/cache4,ro ",
         "--network=none ",
+        if around.flags.security { "--security=sandbox " } else { "" },
         "--network=default ",
         if around.stages.is_empty() { "" } else { &from_stage },
     ];

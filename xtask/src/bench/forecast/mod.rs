@@ -2,6 +2,7 @@
 //! edits every target of a project, plans and builds once, and compares step by step. The first
 //! edit that goes wrong is made small and printed.
 
+mod bases;
 mod compare;
 mod dockerfile;
 mod edit;
@@ -9,6 +10,7 @@ mod files;
 mod frontend;
 mod instruction;
 mod project;
+mod repository;
 mod server;
 mod shrink;
 mod target;
@@ -23,10 +25,12 @@ use super::{Bench, Row};
 use crate::bench::random::Random;
 use crate::process::signals;
 use crate::process::stdio::errln;
+use bases::Bases;
 use compare::{Outcome, compare};
 use edit::{Edit, edit};
 use frontend::Frontend;
 use project::{Project, copy_context};
+use repository::Repository;
 use server::Server;
 use target::Target;
 
@@ -50,6 +54,13 @@ const SHOWN: usize = 10;
 /// As often a round is built again without the edits that BuildKit refuses.
 const RETRIES: usize = 6;
 
+/// What changes without an edit of a project, and the images of edits.
+struct Remotes<'a> {
+    server: Server,
+    git: Option<Repository>,
+    bases: &'a Bases,
+}
+
 /// What came of all edits.
 #[derive(Default)]
 struct Totals {
@@ -71,9 +82,11 @@ struct Totals {
 impl Bench {
     /// Random edits until there are enough of them.
     pub(super) fn forecast(&self, case: &Case, options: ForecastOptions) -> Result<Vec<Row>> {
-        let base = self.copy.base_image(&self.here)?;
-        let server = Server::start()?;
-        let flags = Frontend::of(&base, &server)?;
+        let bases = Bases::new(self.copy.base_image(&self.here)?)?;
+        let base = bases.first.as_str();
+        let (server, git) = (Server::start()?, Repository::start()?);
+        let flags = Frontend::of(base, &server, git.as_ref())?;
+        let remotes = Remotes { server, git, bases: &bases };
         errln!("{}: {} edits, seed {}, {flags:?}", case.name, options.edits, options.seed);
         let mut totals = Totals::default();
         let mut number = options.seed;
@@ -82,8 +95,8 @@ impl Bench {
         while totals.edits < options.edits && !is_over() {
             let mut random = Random::new(number);
             number = number.wrapping_add(1);
-            let mut project = Project::new(&base, TARGETS, flags, &mut random)?;
-            if !totals.is_built(&mut project, &base, flags, &mut random)? {
+            let mut project = Project::new(base, TARGETS, flags, &mut random)?;
+            if !totals.is_built(&mut project, base, flags, &mut random)? {
                 if totals.refused > 20 + options.edits / 4 {
                     bail!("most random projects do not build");
                 }
@@ -94,7 +107,7 @@ impl Bench {
                 if is_over() {
                     break;
                 }
-                totals.round(&mut project, (round, &server), flags, &mut random)?;
+                totals.round(&mut project, (round, &remotes), flags, &mut random)?;
             }
             errln!(
                 "  {} edits, {} refused: {} steps, {} of {} right, {} open, {} ran in spite of `cached`, {} named differently",
@@ -155,12 +168,15 @@ impl Totals {
     fn round(
         &mut self,
         project: &mut Project,
-        (round, server): (usize, &Server),
+        (round, remotes): (usize, &Remotes<'_>),
         flags: Frontend,
         random: &mut Random,
     ) -> Result<()> {
         if random.once_in(3) {
-            server.change();
+            remotes.server.change();
+        }
+        if let Some(git) = remotes.git.as_ref().filter(|_| random.once_in(4)) {
+            git.commit(&format!("{round} {}", random.below(usize::MAX)))?;
         }
         let mut before = Vec::new();
         for index in 0..project.targets.len() {
@@ -169,7 +185,7 @@ impl Totals {
             let saved = tempfile::Builder::new().prefix("durango-forecast-").tempdir()?;
             copy_context(&context, &saved.path().join("context"))?;
             let stamp = format!("{} {round}", saved.path().display());
-            let edit = edit(&mut project.targets[index], &context, &stamp, flags, random)?;
+            let edit = edit(&mut project.targets[index], &context, &stamp, (remotes.bases, flags), random)?;
             before.push(Before { target, context: saved, edit });
         }
         for _ in 0..RETRIES {
@@ -228,13 +244,18 @@ impl Totals {
         for step in &outcome.early {
             errln!("  forecast to run, but cached after {}: {}", edit.what, step.replace('\n', "\\n"));
         }
-        if let Some((plan, report)) = &outcome.reasons {
-            let is_one = |text: &String| edit.reasons.iter().any(|kind| text.split(' ').next() == Some(kind));
+        if let Some((step, plan, report)) = &outcome.reasons {
+            // A server changes without an edit.
+            let is_remote = |text: &str| text.contains("://127.0.0.1:");
+            let is_one = |text: &str| {
+                edit.reasons.iter().any(|kind| text.split(' ').next() == Some(kind)) || is_remote(text)
+            };
             self.reasons += 1;
             self.forecast += usize::from(is_one(plan));
             self.named += usize::from(is_one(report));
             if !is_one(plan) || !is_one(report) {
-                errln!("  reason after {}: plan `{plan}`, build `{report}`", edit.what);
+                let step = step.replace('\n', "\\n");
+                errln!("  reason of {step} after {}: plan `{plan}`, build `{report}`", edit.what);
             }
         }
     }

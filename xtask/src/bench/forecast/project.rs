@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::super::copy::run_for_json;
 use super::dockerfile::Model;
 use super::files;
-use super::frontend::Frontend;
+use super::frontend::{Frontend, source};
 use super::target::{Form, Target, declaration};
 use crate::bench::random::Random;
 
@@ -43,6 +43,9 @@ impl Project {
                 files::write(&extra.join(".dockerignore"), "*.md\n")?;
                 contexts.insert("extra", format!("{name}-extra"));
             }
+            if let Some(port) = flags.git.filter(|_| random.once_in(8)) {
+                contexts.insert("repo", source(port, random.of(&["main", "first"])));
+            }
             if index > 0 && random.once_in(4) {
                 contexts.insert("other", format!("target:t{}", random.below(index)));
             }
@@ -62,6 +65,7 @@ impl Project {
                 file: file.to_owned(),
                 has_own_ignore: random.once_in(3),
                 contexts,
+                is_matrix: form == Form::Hcl && random.once_in(3),
                 is_inline: form != Form::Hcl && random.once_in(6),
                 ..Target::default()
             });

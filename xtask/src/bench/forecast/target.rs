@@ -32,6 +32,8 @@ pub(super) struct Target {
     pub(super) file: String,
     /// Whether the ignore file is the Dockerfile's own.
     pub(super) has_own_ignore: bool,
+    /// Whether the target is one of a matrix.
+    pub(super) is_matrix: bool,
     /// Whether the Dockerfile is in the declaration.
     pub(super) is_inline: bool,
 }
@@ -100,6 +102,7 @@ fn compose(targets: &[Target]) -> String {
                 ("contexts", Value::Object(contexts)) => {
                     let source = |text: &str| match text.strip_prefix("target:") {
                         Some(other) => format!("service:{other}"),
+                        None if text.contains("://") => text.to_owned(),
                         None => format!("./{text}"),
                     };
                     let source = |value: &Value| source(value.as_str().unwrap_or_default());
@@ -121,8 +124,15 @@ fn compose(targets: &[Target]) -> String {
 }
 
 fn hcl(target: &Target) -> String {
-    let mut text = format!("target {:?} {{\n", target.name);
-    for (key, value) in target.settings() {
+    let (mut text, mut settings) = (format!("target {:?} {{\n", target.name), target.settings());
+    if target.is_matrix {
+        text = format!(
+            "target \"matrix-{0}\" {{\n  name = item\n  matrix = {{ item = [{0:?}] }}\n",
+            target.name
+        );
+        settings.insert("context".to_owned(), "${item}".into());
+    }
+    for (key, value) in settings {
         let value = match value {
             Value::Object(fields) => {
                 let field = |(name, value): (&String, &Value)| format!("    {name} = {value}\n");
