@@ -114,6 +114,7 @@ fn counterpart_index(now: &[GraphStep], at: usize, before: &[GraphStep]) -> Opti
 /// Returns the differences of a step itself, the most important first.
 fn differences(old: &GraphStep, new: &GraphStep) -> Vec<Cause> {
     let mut found: Vec<Cause> = Vec::new();
+    let has_other_size = old.parts.get("shm-size") != new.parts.get("shm-size");
     let names = old.parts.keys().chain(new.parts.keys()).collect::<std::collections::BTreeSet<_>>();
     for name in names {
         let (before, after) = (old.parts.get(name), new.parts.get(name));
@@ -127,6 +128,10 @@ fn differences(old: &GraphStep, new: &GraphStep) -> Vec<Cause> {
             };
             sorted(before) == sorted(after)
         };
+        // A declared size is part of the size by which a step runs again.
+        if name == "fresh" && has_other_size {
+            continue;
+        }
         if before != after && (name != "order" || is_sorted_alike()) {
             found.push(part(name, before.map(String::as_str), after.map(String::as_str)));
         }

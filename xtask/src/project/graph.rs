@@ -254,6 +254,31 @@ mod tests {
     }
 
     #[test]
+    fn a_context_on_a_server_is_known_only_by_a_commit() {
+        let is_open = |text: &str, source: &str| {
+            let contexts = [("repo".to_owned(), ImagePlace::Elsewhere(source.to_owned()))];
+            let facts = TargetFacts {
+                name: "app".into(),
+                file: Dockerfile::parse(text.as_bytes()),
+                inputs: Inputs { contexts: BTreeSet::from(["repo".to_owned()]), ..Inputs::default() },
+                contexts: contexts.into(),
+                run: BTreeMap::new(),
+                ignores_cache: None,
+            };
+            graph(&[facts], &BTreeMap::new(), &mut Digests::default())[0].is_open
+        };
+        let commit = format!("https://x.example/y.git#{}", "0a".repeat(20));
+        for text in ["FROM scratch\nCOPY --from=repo a b\n", "FROM repo\nCOPY --from=repo a b\n"] {
+            for source in ["git://x.example/y#main", "https://x.example/y.tar", "git@x.example:y.git"] {
+                assert!(is_open(text, source), "{source}");
+            }
+            for source in [commit.as_str(), "docker-image://x/y:z", "an image@sha256:1"] {
+                assert!(!is_open(text, source), "{source}");
+            }
+        }
+    }
+
+    #[test]
     fn stages_that_begin_alike_share_their_first_vertices() {
         let step = |key: &str, text: &str, parents: &[usize]| GraphStep {
             key: key.into(),

@@ -51,10 +51,19 @@ fn what_changed_about_a_step_itself() {
             "Fresh: it was requested to run again",
         ),
         (
+            plain(&[("fresh", "1")]),
+            plain(&[]),
+            "Fresh: the earlier build was requested to run it again, and this one was not",
+        ),
+        (
+            plain(&[("fresh", "1"), ("network", "none")]),
+            plain(&[]),
+            "Mount: network is removed; the earlier build was requested to run it again, and this one was not",
+        ),
+        (
             plain(&[("fresh", "1"), ("shm-size", "64m")]),
-            plain(&[("shm-size", "65m")]),
-            "Mount: shm-size: `64m` -> `65m`; the earlier build was requested to run it again, and this one \
-             was not",
+            plain(&[("fresh", "2"), ("shm-size", "65m")]),
+            "Mount: shm-size: `64m` -> `65m`",
         ),
         (
             plain(&[("command", "a && b")]),

@@ -183,6 +183,8 @@ impl Selection<'_> {
             let is_itself = is_one && path_base(&name) == base;
             let counted = if is_itself { "" } else { short };
             if is_followed {
+                // BuildKit compares the target alone, but a person removes or adds the link.
+                self.take(&entry);
                 let target = self.whole(&name);
                 hashes.add_each(counted, [&target.full, &target.plain, &target.any_mode]);
             } else {

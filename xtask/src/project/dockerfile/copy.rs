@@ -135,7 +135,7 @@ fn is_remote(source: &str) -> bool {
 }
 
 /// Returns whether a Git source has a full commit hash.
-fn has_commit(url: &str) -> bool {
+pub(in crate::project) fn has_commit(url: &str) -> bool {
     let rest = url.split_once('#').or_else(|| url.split_once('?')).map_or("", |(_, rest)| rest);
     let mut parts = rest.split([':', '&', '=', '#']);
     parts.any(|part| part.len() == 40 && part.chars().all(|c| c.is_ascii_hexdigit()))

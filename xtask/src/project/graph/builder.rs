@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::{GraphStep, ImagePlace, KnownImage, TargetFacts};
 use crate::project::context::{ContentDigest, Contexts, Digests, Input, Selected};
-use crate::project::dockerfile::Base;
 use crate::project::dockerfile::steps::{DockerfileStep, From, Read, Selector};
+use crate::project::dockerfile::{Base, has_commit};
 use crate::redact::is_secret;
 
 /// Returns the steps of all targets in dependency order.
@@ -121,6 +121,7 @@ impl<'a> Builder<'a> {
         };
         made.is_forced = facts.ignores_cache.as_ref().is_some_and(is_in);
         if let Some(image) = &before.image {
+            made.is_open |= is_remote(image) && !has_commit(image);
             made.parts.insert("base".into(), image.clone());
         }
         let (mut hard, mut soft, mut any_mode) = (Vec::new(), Vec::new(), Vec::new());
@@ -196,8 +197,8 @@ impl<'a> Builder<'a> {
                 let plain = if read.is_open { String::new() } else { digest.plain };
                 (None, ContentDigest { plain, ..digest })
             }
-            Some(ImagePlace::Elsewhere(source)) if name.is_empty() => {
-                made.is_open = true;
+            Some(ImagePlace::Elsewhere(source)) if name.is_empty() || is_remote(source) => {
+                made.is_open |= !has_commit(source);
                 made.parts.insert(format!("url {source}"), String::new());
                 (None, none)
             }
@@ -210,6 +211,12 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
+
+/// Whether a context is a Git repository or an archive on a server: no directory, and no image.
+fn is_remote(source: &str) -> bool {
+    let is_image = ["docker-image://", "oci-layout://"].iter().any(|scheme| source.starts_with(scheme));
+    !is_image && ["://", "git@", "github.com/"].iter().any(|mark| source.contains(mark))
 }
 
 fn image(name: &str) -> End {

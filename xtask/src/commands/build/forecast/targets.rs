@@ -37,10 +37,9 @@ fn target(facts: &BuildFacts, options: &BuildOptions, plan: &Plan, name: &str) -
     run.extend(declared.network.clone().map(|network| ("network".to_owned(), network)));
     run.extend(declared.ulimits.as_ref().map(|limits| ("ulimits".to_owned(), limits.to_string())));
     run.extend(declared.extra_hosts.as_ref().map(|hosts| ("extra hosts".to_owned(), hosts.to_string())));
-    match fresh::shm_size(&plan.fresh, name) {
-        Some(bytes) => run.insert("fresh".to_owned(), bytes.to_string()),
-        None => declared.shm_size.clone().and_then(|size| run.insert("shm-size".to_owned(), size)),
-    };
+    // The size of `/dev/shm` differs with each request to run again, and from the declared one.
+    run.extend(fresh::shm_size(&plan.fresh, name).map(|bytes| ("fresh".to_owned(), bytes.to_string())));
+    run.extend(declared.shm_size.clone().map(|size| ("shm-size".to_owned(), size)));
     let main = ("", declared.context.as_deref().unwrap_or("."));
     let named = declared.contexts.iter().map(|(context, source)| (context.as_str(), source.as_str()));
     let contexts = std::iter::once(main)
