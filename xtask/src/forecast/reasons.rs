@@ -25,7 +25,7 @@ impl Compared<'_> {
             return fresh();
         }
         let Some(before) = self.before.filter(|before| !before.is_empty()) else {
-            return self.without_past(step, ran, is_known);
+            return self.without_past(at, ran, is_known);
         };
         let own = match counterpart(self.now, at, before) {
             Some(old) => differences(old, step),
@@ -40,18 +40,15 @@ impl Compared<'_> {
         if let Some(parent) = self.parent(step, ran) {
             return parent;
         }
-        if let Some(remote) = remote(step) {
-            return remote;
-        }
         if is_known {
-            return dropped();
+            return self.remote(at).unwrap_or_else(dropped);
         }
         self.upstream(at).unwrap_or(Cause { kind: CauseKind::Unknown, detail: String::new() })
     }
 
-    fn without_past(&self, step: &GraphStep, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
+    fn without_past(&self, at: usize, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
         if is_known {
-            return self.parent(step, ran).or_else(|| remote(step)).unwrap_or_else(dropped);
+            return self.parent(&self.now[at], ran).or_else(|| self.remote(at)).unwrap_or_else(dropped);
         }
         Cause { kind: CauseKind::New, detail: "no build of it is recorded here".into() }
     }

@@ -46,7 +46,8 @@ pub(super) fn compare(target: &str, plan: &Value, report: &Value) -> Outcome {
                 let kind = step["cause"]["kind"].as_str().unwrap_or("none");
                 format!("{kind} {}", step["cause"]["detail"].as_str().unwrap_or_default())
             };
-            first = Some((name(step), text(step), text(came)));
+            let (plan, report) = (origin(step, plan), origin(came, report));
+            first = Some((name(step), text(plan), text(report)));
         }
         match step["forecast"]["state"].as_str().unwrap_or_default() {
             "if-changed" => outcome.open += 1,
@@ -63,6 +64,22 @@ pub(super) fn compare(target: &str, plan: &Value, report: &Value) -> Outcome {
     outcome.unnamed.extend(reported.into_iter().map(|step| format!("only in the build: {}", name(step))));
     outcome.reasons = first;
     outcome
+}
+
+/// The step whose own reason is behind that of a step: `parent` names what it follows.
+fn origin<'a>(step: &'a Value, document: &'a Value) -> &'a Value {
+    let all = document["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut found = step;
+    // A chain has no more links than there are steps.
+    for _ in all {
+        let detail = found["cause"]["detail"].as_str().unwrap_or_default();
+        let is_it = |other: &&Value| other["target"] == step["target"] && name(other) == detail;
+        match all.iter().find(is_it) {
+            Some(parent) if found["cause"]["kind"] == "parent" => found = parent,
+            _ => break,
+        }
+    }
+    found
 }
 
 fn steps<'a>(document: &'a Value, target: &str) -> Vec<&'a Value> {

@@ -154,6 +154,11 @@ fn a_url_is_the_reason_of_a_step_that_equals_an_earlier_one() {
         let cause = compared.cause(0, &|_| false, true);
         format!("{:?}: {}", cause.kind, cause.detail)
     };
+    let after = |url: &GraphStep| {
+        let now = [url.clone(), GraphStep { parents: vec![0], ..step("a", "RUN x", &[], &[]) }];
+        Compared { now: &now, before: Some(&now) }.cause(1, &|_| false, true).kind
+    };
+    assert_eq!((after(&open), after(&pinned)), (CauseKind::File, CauseKind::Dropped));
     for before in [true, false] {
         assert_eq!(cause(&open, before), "File: http://x/y: the server may send another content");
         assert_eq!(cause(&pinned, before), "Dropped: the builder no longer has its result");
