@@ -69,9 +69,9 @@ pub struct Log {
 }
 
 impl Log {
-    /// Returns the output. Invalid UTF-8 is replaced.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&STANDARD.decode(&self.data).unwrap_or_default()).into_owned()
+    /// Returns the output. A character may be split over two pieces.
+    pub fn bytes(&self) -> Vec<u8> {
+        STANDARD.decode(&self.data).unwrap_or_default()
     }
 }
 
@@ -198,7 +198,7 @@ ERROR: failed to solve
         let Item::Chunk(first) = &items[0] else { panic!("a value: {:?}", items[0]) };
         assert!(first.vertexes[0].error.ends_with("exit code: 42"));
         let Item::Chunk(second) = &items[1] else { panic!("a value: {:?}", items[1]) };
-        assert_eq!(second.logs[0].text(), "bin\n");
+        assert_eq!(second.logs[0].bytes(), b"bin\n");
         assert!(matches!(&items[3], Item::Text(line) if line == "ERROR: failed to solve"));
     }
 

@@ -71,12 +71,8 @@ impl Trace {
         }
         for log in &chunk.logs {
             let Some(state) = self.vertices.get_mut(&log.vertex) else { continue };
-            state.partial.push_str(&log.text());
-            while let Some(end) = state.partial.find('\n') {
-                let line: String = state.partial.drain(..=end).collect();
-                // A carriage return removes the text before it from the screen.
-                let line = line.trim_end().rsplit('\r').next().unwrap_or_default();
-                let line = self.redactor.line(line, &mut state.in_key).into_owned();
+            for line in state.partial.push(&log.bytes()) {
+                let line = self.redactor.line(&line, &mut state.in_key).into_owned();
                 state.tail.push_back(line.clone());
                 if state.tail.len() > TAIL {
                     state.tail.pop_front();

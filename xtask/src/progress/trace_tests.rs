@@ -126,6 +126,20 @@ fn output_comes_line_by_line_and_only_its_end_is_kept() {
 }
 
 #[test]
+fn a_secret_in_pieces_of_characters_is_redacted() {
+    let redactor = crate::redact::Redactor::default();
+    redactor.learn("hünter22");
+    let mut trace = Trace::new(&names(&["a"])).redacted_by(&redactor);
+    let begun = r#"{"vertexes":[{"digest":"d","name":"[s 1/2] RUN x","started":"2026-11-22T12:00:00Z"}]}"#;
+    trace.apply(&chunk(begun));
+    let lines = "is hünter22\n".bytes().flat_map(|byte| {
+        let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, [byte]);
+        trace.apply(&chunk(&format!(r#"{{"logs":[{{"vertex":"d","data":"{data}"}}]}}"#)))
+    });
+    assert_eq!(lines.collect::<Vec<_>>(), [Event::Line("d".into(), "is ***".into())]);
+}
+
+#[test]
 fn what_another_build_ran_before_is_cached_here() {
     let mut trace = Trace::new(&names(&["a"]));
     let step = |digest: &str, name: &str, from: u32, to: u32| {

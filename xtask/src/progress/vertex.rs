@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 
 use super::decode::Vertex;
+use super::partial_line::PartialLine;
 use super::step_name::StepName;
 use super::trace::Event;
 use super::transfers::Transfers;
@@ -39,7 +40,7 @@ pub struct VertexState {
     pub tail: VecDeque<String>,
     pub transfers: Transfers,
     /// Output after the last line break.
-    pub(super) partial: String,
+    pub(super) partial: PartialLine,
     /// Whether its output is within a private key.
     pub(super) in_key: bool,
     /// When the builder began to look for its result, by target, where that counts as a run of its
@@ -107,9 +108,11 @@ pub(super) fn flush_partial(
     redactor: &Redactor,
     events: &mut Vec<Event>,
 ) {
-    if vertex.completed.is_some() && !state.partial.is_empty() {
-        let line = std::mem::take(&mut state.partial);
-        let line = redactor.line(line.trim_end(), &mut state.in_key).into_owned();
+    if vertex.completed.is_none() {
+        return;
+    }
+    if let Some(line) = state.partial.rest() {
+        let line = redactor.line(&line, &mut state.in_key).into_owned();
         state.tail.push_back(line.clone());
         events.push(Event::Line(vertex.digest.clone(), line));
     }
