@@ -20,6 +20,11 @@ fn project(name: &str) -> Project {
     Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile), ("a.txt", "a\n")])
 }
 
+/// Returns the project with the timeout of a registry that users have.
+fn default_timeout(project: Project) -> Project {
+    project.env("DURANGO_REGISTRY_TIMEOUT", "4")
+}
+
 fn list<'a>(report: &'a Value, name: &str) -> Vec<&'a str> {
     report["cache"][name].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
@@ -136,8 +141,7 @@ fn a_plan_shows_what_was_found_and_what_would_be_pushed() {
 
 /// Builds with a cache that doesn't work. The build succeeds with a warning that has these words.
 /// The cache is not passed to BuildKit, which would wait 10 s for each tag of a silent registry.
-fn builds_with_a_warning(name: &str, cache: &str, words: &str) -> (Project, Value) {
-    let project = project(name);
+fn builds_with_a_warning(project: Project, cache: &str, words: &str) -> (Project, Value) {
     project.build(&["app"]).1.succeeds();
     let (report, run) = project.build(&["app", "--cache", cache]);
     run.succeeds();
@@ -158,15 +162,16 @@ fn builds_with_a_warning(name: &str, cache: &str, words: &str) -> (Project, Valu
 fn a_registry_that_is_down_costs_a_warning() {
     let mut registry = Registry::start();
     registry.stop();
-    builds_with_a_warning("down", &registry.cache(), "connection refused");
-    builds_with_a_warning("unknown", "registry=nowhere.invalid/team/cache", "not reachable");
+    builds_with_a_warning(project("down"), &registry.cache(), "connection refused");
+    builds_with_a_warning(project("unknown"), "registry=nowhere.invalid/team/cache", "not reachable");
 }
 
 #[test]
 #[ignore = "needs an engine"]
 fn a_registry_that_never_answers_is_waited_for_once() {
     let cache = registry::impostor(None);
-    let (project, _) = builds_with_a_warning("silent", &cache, "no answer within 4 s");
+    let (project, _) =
+        builds_with_a_warning(default_timeout(project("silent")), &cache, "no answer within 4 s");
     // The next builds don't wait again.
     let (report, run) = project.build(&["app", "--cache", &cache]);
     run.succeeds();
@@ -178,7 +183,7 @@ fn a_registry_that_never_answers_is_waited_for_once() {
 #[ignore = "needs an engine"]
 fn a_slow_registry_is_used_with_a_longer_timeout() {
     let registry = Registry::start();
-    let project = project("slow");
+    let project = default_timeout(project("slow"));
     project.build(&["app", "--cache", &registry.cache()]).1.succeeds();
     let cache = registry::over_a_slow_line(&registry, Duration::from_secs(5));
     let plan = |project: &Project| {
@@ -200,16 +205,16 @@ fn a_slow_registry_is_used_with_a_longer_timeout() {
 #[test]
 #[ignore = "needs an engine"]
 fn a_server_other_than_a_registry_costs_a_warning() {
-    builds_with_a_warning("broken", &registry::impostor(Some("500 Internal Server Error")), "500");
-    builds_with_a_warning("refusing", &registry::impostor(Some("403 Forbidden")), "refuses");
-    builds_with_a_warning("garbled", &registry::impostor(Some("200 OK")), "not reachable");
+    builds_with_a_warning(project("broken"), &registry::impostor(Some("500 Internal Server Error")), "500");
+    builds_with_a_warning(project("refusing"), &registry::impostor(Some("403 Forbidden")), "refuses");
+    builds_with_a_warning(project("garbled"), &registry::impostor(Some("200 OK")), "not reachable");
 }
 
 #[test]
 #[ignore = "needs an engine"]
 fn credentials_are_those_of_docker() {
     let registry = Registry::guarded();
-    let (project, _) = builds_with_a_warning("stranger", &registry.cache(), "docker login");
+    let (project, _) = builds_with_a_warning(project("stranger"), &registry.cache(), "docker login");
     let log_in = |password: &str| {
         use base64::Engine as _;
         let auth = base64::engine::general_purpose::STANDARD.encode(format!("{}:{password}", USER.0));

@@ -94,6 +94,8 @@ impl Project {
         command.args(args).current_dir(self.dir.path()).env_clear();
         command.env("PATH", std::env::var("PATH").unwrap_or_default());
         command.env("HOME", self.path("home")).env("DURANGO_CACHE_DIR", self.store());
+        // An answer takes longer than the default timeout on a machine that runs other tests.
+        command.env("DURANGO_REGISTRY_TIMEOUT", "60");
         for name in ["SSL_CERT_FILE", "DOCKER_HOST", BRIDGE_HOST] {
             if let Ok(value) = std::env::var(name) {
                 command.env(name, value);
