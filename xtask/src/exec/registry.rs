@@ -104,12 +104,17 @@ fn publish(
     let held = registry::document(transport.builder, &reference, Wanted::Config, transport.timeout);
     let held = held.and_then(|config| mount_image::entry(&config).ok());
     // A newer save of another machine is kept.
-    if held.is_some_and(|held| held.manifest == mount.entry.manifest || held.saved > mount.entry.saved) {
-        return Ok(None);
+    let mut mount = mount.clone();
+    if let Some(held) = held {
+        let has_steps = mount.entry.steps.iter().all(|step| held.steps.contains(step));
+        if held.saved > mount.entry.saved || (has_steps && held.manifest == mount.entry.manifest) {
+            return Ok(None);
+        }
+        mount.entry.add_steps(&held.steps);
     }
     let way = OciTransfer::new(transport.scratch, &format!("out-{slug}"));
     let held = lock::hold(&mount.dir);
-    lay_out(&way, mount)?;
+    lay_out(&way, &mount)?;
     drop(held);
     call(transport, way.publish(transport.builder, &reference), &reference, watcher, None)?;
     Ok(Some(reference))

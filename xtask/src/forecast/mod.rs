@@ -43,6 +43,9 @@ pub(crate) struct StepForecast {
     pub instruction: String,
     /// The first line of its instruction, counted from 0.
     pub line: usize,
+    /// The digest of its inputs.
+    #[serde(skip)]
+    pub key: String,
     pub forecast: StepPrediction,
     /// The reason, if it runs.
     pub cause: Option<Cause>,
@@ -147,6 +150,7 @@ pub(crate) fn forecast(known: &ForecastInputs<'_>, files: BTreeMap<String, Docke
             stage: step.stage.clone(),
             instruction: step.text.clone(),
             line: step.line,
+            key: step.key.clone(),
             forecast: StepPrediction { state: states[at], seconds: times.of_steps[at] },
             cause,
         }

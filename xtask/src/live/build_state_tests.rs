@@ -54,6 +54,7 @@ fn forecast() -> Forecast {
         stage: "php".into(),
         instruction: instruction.into(),
         line,
+        key: String::new(),
         forecast: forecast::StepPrediction { state, seconds: Some(seconds) },
         cause: None,
     };

@@ -42,12 +42,25 @@ pub struct MountEntry {
     pub manifest: Blob,
     /// Its packs, oldest first. Each has the files that were new or changed at the time.
     pub packs: Vec<Blob>,
+    /// In a registry: keys of steps that used it and whose layers were pushed, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<String>,
 }
+
+/// The number of keys that an entry keeps.
+const MOST_STEPS: usize = 64;
 
 impl MountEntry {
     /// Returns every blob that it names.
     pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
         std::iter::once(&self.manifest).chain(&self.packs)
+    }
+
+    /// Adds older keys of steps.
+    pub(crate) fn add_steps(&mut self, older: &[String]) {
+        let new = older.iter().filter(|step| !self.steps.contains(step)).cloned().collect::<Vec<_>>();
+        self.steps.extend(new);
+        self.steps.truncate(MOST_STEPS);
     }
 
     /// Returns its size in the store in bytes.

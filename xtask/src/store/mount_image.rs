@@ -134,6 +134,7 @@ mod tests {
             is_shared: true,
             manifest: blob("list"),
             packs: vec![blob("old"), blob("new")],
+            steps: Vec::new(),
         }
     }
 

@@ -76,6 +76,8 @@ impl Validate for MountEntry {
         bytes(self.bytes)?;
         ensure!(self.files <= MOST_FILES, "it has a cache mount of {} files", self.files);
         count(self.packs.len())?;
+        count(self.steps.len())?;
+        self.steps.iter().try_for_each(|step| name("a step's key", step))?;
         self.blobs().try_for_each(blob)
     }
 

@@ -39,6 +39,7 @@ fn mount() -> MountEntry {
         is_shared: true,
         manifest: blob(),
         packs: vec![blob()],
+        steps: vec!["c".repeat(64)],
     }
 }
 
@@ -78,6 +79,7 @@ fn texts_that_a_terminal_acts_on_are_refused() {
         refused(entry(), |entry| entry.steps = vec![evil.into()], "a step's key");
         refused(mount(), |mount| mount.identity.id = evil.into(), "a mount's id");
         refused(mount(), |mount| mount.target = evil.into(), "a mount's target");
+        refused(mount(), |mount| mount.steps = vec![evil.into()], "a step's key");
         refused(mount(), |mount| mount.identity.source = Some(evil.into()), "a mount's `source`");
         refused(mount(), |mount| mount.packs[0].digest = evil.into(), "not a SHA-256 digest");
         refused(fresh(), |fresh| set_stage(fresh, evil), "a stage's name");

@@ -41,6 +41,7 @@ mod progress;
 mod real_projects;
 mod record;
 mod registry;
+mod registry_ahead;
 mod registry_mounts;
 mod report;
 mod rights;

@@ -114,6 +114,7 @@ impl Machine {
             is_shared: true,
             manifest: put(format!("list of {id} at {second}").as_bytes()),
             packs: before.into_iter().chain([pack]).collect(),
+            steps: Vec::new(),
         };
         fs::write(dir.join("entry.json"), serde_json::to_vec(&entry).expect("JSON")).expect("written");
         SavedMount { dir, entry }

@@ -77,12 +77,16 @@ impl Run<'_> {
     }
 
     fn restore_ahead(&self, lookout: &MountMonitor<'_>, put_back: &mut TransferResult) -> Result<()> {
-        let Some((ahead, _turn)) = restore_ahead::find(self.session, self.plan, self.forecast_slot)? else {
+        let Some((mut ahead, _turn)) = restore_ahead::find(self.session, self.plan, self.forecast_slot)?
+        else {
             return Ok(());
         };
         for (way, places) in [(Direction::Restore, ahead.seeded), (Direction::Fill, ahead.empty)] {
-            let mounts: Vec<PlannedMount> =
-                places.iter().map(|at| self.plan.mounts.mounts[*at].clone()).collect();
+            let missing = |at: &usize| MissingMount {
+                mount: self.plan.mounts.mounts[*at].clone(),
+                remote: ahead.remote.remove(at),
+            };
+            let mounts = self.fetch(places.iter().map(missing).collect(), put_back)?;
             self.restore(way, &mounts, put_back)?;
             // A refused mount is not tried again, because that would only stop the build.
             lookout.settle(places);

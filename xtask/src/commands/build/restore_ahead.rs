@@ -2,21 +2,26 @@
 //! of the steps that, by the forecast, will or may run. The watch of the running build
 //! ([`super::missing_mounts`]) handles what a forecast cannot know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::registries;
 use crate::engine::disk_usage::{self, Record, Which};
-use crate::forecast::{Forecast, PredictedState};
+use crate::files;
+use crate::forecast::{Forecast, PredictedState, StepForecast};
 use crate::layout::Layout;
 use crate::live::SharedForecast;
 use crate::plan::build::Plan;
+use crate::plan::mounts::PlannedMount;
 use crate::plan::mounts::plan::MountPlan;
 use crate::process::signals;
 use crate::process::stdio::errln;
+use crate::project::dockerfile::mounts::Use;
 use crate::session::Session;
+use crate::store::mount_image::RemoteMount;
 
 /// The timeout for the forecast. One that reads gigabytes of contexts for the first time takes
 /// longer, and is not worth the wait.
@@ -33,18 +38,20 @@ pub(super) struct Ahead {
     pub(super) seeded: Vec<usize>,
     /// Mounts that it seems to lack. They are restored if they turn out to be empty.
     pub(super) empty: Vec<usize>,
+    /// Copies in registries of those that the store lacks.
+    pub(super) remote: BTreeMap<usize, RemoteMount>,
 }
 
 /// Finds the mounts to restore, and prevents other builds from restoring the same ones. Asks the
-/// builder only if a step with a mount of the store will run.
+/// builder and registries only if a step with a mount will run.
 pub(super) fn find(
     session: &Session,
     plan: &Plan,
     forecast_slot: &SharedForecast,
 ) -> Result<Option<(Ahead, Option<File>)>> {
     let mounts = &plan.mounts;
-    let can_restore = mounts.carrier.is_some() && mounts.mounts.iter().any(|mount| mount.held.is_some());
-    if !can_restore {
+    let has_source = |mount: &PlannedMount| mount.held.is_some() || !mounts.registries.is_empty();
+    if mounts.carrier.is_none() || !mounts.mounts.iter().any(has_source) {
         return Ok(None);
     }
     let begun = Instant::now();
@@ -53,7 +60,9 @@ pub(super) fn find(
         std::thread::sleep(Duration::from_millis(2));
     }
     let Some(forecast) = forecast_slot.provisional.get() else { return Ok(None) };
-    let wanted = wanted(mounts, forecast);
+    let needed = needed(mounts, forecast);
+    let mut remote = in_registries(session, plan, &needed);
+    let wanted = wanted(mounts, &needed, &remote);
     if wanted.is_empty() {
         return Ok(None);
     }
@@ -64,13 +73,17 @@ pub(super) fn find(
     let Ok(used) = ask(Which::InUse) else { return Ok(None) };
     let is_busy = used.iter().any(|record| record.kind == "exec.cachemount");
     let Ok(held) = (if is_busy { Ok(None) } else { ask(Which::Mounts).map(Some) }) else { return Ok(None) };
-    Ok(Some((choose(mounts, &wanted, &used, held.as_deref()), turn)))
+    let mut ahead = choose(mounts, &wanted, &used, held.as_deref());
+    remote.retain(|at, _| mounts.mounts[*at].held.is_none());
+    ahead.remote = remote;
+    Ok(Some((ahead, turn)))
 }
 
 /// Waits for another build of this machine that restores mounts, which may be the same ones. The
 /// turn ends when the returned value is dropped.
 fn turn(layout: &Layout) -> Result<Option<File>> {
-    let Ok(dir) = File::open(layout.all_mounts()) else { return Ok(None) };
+    let place = layout.all_mounts();
+    let Ok(dir) = files::make_dir(&place).and_then(|()| File::open(&place)) else { return Ok(None) };
     let begun = Instant::now();
     let mut is_said = false;
     loop {
@@ -89,24 +102,64 @@ fn turn(layout: &Layout) -> Result<Option<File>> {
     }
 }
 
-/// Returns mounts of the store that steps will or may need. The forecast doesn't know which steps
-/// of a target run if a registry has its layers.
-fn wanted(plan: &MountPlan, forecast: &Forecast) -> BTreeSet<usize> {
-    let runs = |target: &str, stage: &str, instruction: &str| {
-        forecast.steps.iter().any(|step| {
-            step.forecast.state != PredictedState::Cached
-                && (step.target.as_str(), step.stage.as_str(), step.instruction.as_str())
-                    == (target, stage, instruction)
-        })
+/// Returns the steps that use each mount and that, by the forecast, will or may run.
+/// The forecast knows the layers of the builder and the store.
+fn needed<'a>(plan: &MountPlan, forecast: &'a Forecast) -> BTreeMap<usize, Vec<&'a StepForecast>> {
+    let uses = |step: &&StepForecast, mount: &PlannedMount| {
+        let is = |user: &Use| {
+            (&user.target, &user.stage, &user.instruction) == (&step.target, &step.stage, &step.instruction)
+        };
+        step.forecast.state != PredictedState::Cached && mount.uses.iter().any(is)
     };
-    let is_known = |target: &str| plan.registries.iter().all(|held| held.reads(target).is_empty());
-    let is_wanted = |at: &usize| {
-        let mount = &plan.mounts[*at];
-        let mut uses = mount.uses.iter();
-        mount.held.is_some()
-            && uses.any(|user| is_known(&user.target) && runs(&user.target, &user.stage, &user.instruction))
+    let steps = |mount: &PlannedMount| forecast.steps.iter().filter(|step| uses(step, mount)).collect();
+    let all = plan.mounts.iter().map(steps).enumerate();
+    all.filter(|(_, steps): &(usize, Vec<&StepForecast>)| !steps.is_empty()).collect()
+}
+
+/// Returns whether a registry has layers of this target.
+fn is_in_registry(plan: &MountPlan, target: &str) -> bool {
+    plan.registries.iter().any(|held| !held.reads(target).is_empty())
+}
+
+/// Asks registries about needed mounts that the store lacks, and about those of steps whose layers
+/// a registry may have.
+fn in_registries(
+    session: &Session,
+    plan: &Plan,
+    needed: &BTreeMap<usize, Vec<&StepForecast>>,
+) -> BTreeMap<usize, RemoteMount> {
+    let mounts = &plan.mounts;
+    let is_asked = |(at, steps): &(&usize, &Vec<&StepForecast>)| {
+        let mount = &mounts.mounts[**at];
+        let may_hit = || steps.iter().any(|step| is_in_registry(mounts, &step.target));
+        mount.is_shared && (mount.held.is_none() || may_hit())
     };
-    (0..plan.mounts.len()).filter(is_wanted).collect()
+    let slug = |at: usize| mounts.mounts[at].identity.slug();
+    let places: Vec<usize> = needed.iter().filter(is_asked).map(|(at, _)| *at).collect();
+    let wanted: Vec<_> = places.iter().map(|at| (slug(*at), plan.platform.clone())).collect();
+    if wanted.is_empty() || mounts.registries.is_empty() {
+        return BTreeMap::new();
+    }
+    let mut found = registries::mounts(session, &plan.builder, &mounts.registries, &wanted);
+    places.into_iter().filter_map(|at| Some((at, found.remove(&slug(at))?))).collect()
+}
+
+/// Returns needed mounts that the store or a registry has. If a registry has layers of the target,
+/// a step may be in them: the copy of its mount there names the steps that are.
+fn wanted(
+    plan: &MountPlan,
+    needed: &BTreeMap<usize, Vec<&StepForecast>>,
+    remote: &BTreeMap<usize, RemoteMount>,
+) -> BTreeSet<usize> {
+    let runs = |at: usize, step: &StepForecast| {
+        let pushed = remote.get(&at).map_or(&[][..], |mount| &mount.entry.steps);
+        !is_in_registry(plan, &step.target) || (!pushed.is_empty() && !pushed.contains(&step.key))
+    };
+    let is_wanted = |(at, steps): &(&usize, &Vec<&StepForecast>)| {
+        let has_source = plan.mounts[**at].held.is_some() || remote.contains_key(at);
+        has_source && steps.iter().any(|step| runs(**at, step))
+    };
+    needed.iter().filter(is_wanted).map(|(at, _)| *at).collect()
 }
 
 /// Selects mounts by the builder's records: those in use, and all of its mounts if they could be
@@ -141,8 +194,9 @@ mod tests {
 
     use super::*;
     use crate::forecast::{StepForecast, StepPrediction};
-    use crate::plan::mounts::{PlannedMount, fixtures};
-    use crate::project::dockerfile::mounts::Use;
+    use crate::plan::caches::Caches;
+    use crate::plan::mounts::fixtures;
+    use crate::plan::registry_state::{RegistryState, Tag, Tags};
     use crate::project::mount::MountIdentity;
     use crate::store::mount::MountEntry;
 
@@ -197,6 +251,7 @@ mod tests {
             stage: "stage-0".into(),
             instruction: instruction.into(),
             line: 0,
+            key: instruction.into(),
             forecast: StepPrediction { state, seconds: None },
             cause: None,
         };
@@ -212,7 +267,26 @@ mod tests {
             step("RUN d", PredictedState::Runs),
         ];
         let forecast = Forecast { steps, ..Forecast::default() };
-        assert_eq!(wanted(&plan, &forecast), [1, 2].into(), "the store lacks the last one");
+        let needed = needed(&plan, &forecast);
+        let wanted = |plan: &MountPlan, remote: &BTreeMap<usize, RemoteMount>| wanted(plan, &needed, remote);
+        assert_eq!(wanted(&plan, &BTreeMap::new()), [1, 2].into(), "the store lacks the last one");
+        let copy = |steps: &[&str]| {
+            let steps = steps.iter().map(|step| (*step).to_owned()).collect();
+            RemoteMount { reference: "r".into(), entry: MountEntry { steps, ..entry() } }
+        };
+        assert_eq!(wanted(&plan, &[(3, copy(&[]))].into()), [1, 2, 3].into(), "a registry has the last one");
+        plan.registries.push(with_layers_of("app"));
+        assert_eq!(wanted(&plan, &BTreeMap::new()), [].into(), "the registry may have any step");
+        let remote = [(1, copy(&["RUN b"])), (2, copy(&["RUN b"])), (3, copy(&["RUN other"]))];
+        assert_eq!(wanted(&plan, &remote.into()), [2, 3].into(), "it has the layers of the first");
+        assert_eq!(wanted(&plan, &[(1, copy(&[]))].into()), [].into(), "an older version pushed the mount");
+    }
+
+    fn with_layers_of(target: &str) -> RegistryState {
+        let caches = Caches::parse(&["registry=127.0.0.1:5000/team/cache".to_owned()], None);
+        let registry = caches.expect("a cache").registries.remove(0);
+        let newest = Some(Tag { reference: "r".into(), digest: "d".into() });
+        RegistryState { registry, said: Ok([(target.to_owned(), Tags { exact: None, newest })].into()) }
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub(in crate::commands) fn keep(
     }
     let moved = take_out(session, plan, built, record, report)?;
     if plan.saves_mounts {
-        publish(session, plan, &moved, &failed, record.log(), report)?;
+        publish(session, plan, (&moved, outcomes), &failed, record.log(), report)?;
     }
     Ok(())
 }
@@ -147,7 +147,7 @@ fn expected(session: &Session, plan: &Plan, mounts: &[PlannedMount], budget: &Bu
 fn publish(
     session: &Session,
     plan: &Plan,
-    saved: &[MountEntry],
+    (saved, outcomes): (&[MountEntry], &StepOutcomes),
     failed: &BTreeSet<&String>,
     log: &Log,
     report: &mut BuildReport,
@@ -155,13 +155,20 @@ fn publish(
     let is_saved = |held: &&MountEntry| saved.iter().any(|entry| entry.identity == held.identity);
     let others = plan.mounts.mounts.iter().filter_map(|mount| mount.held.as_ref());
     let others = others.filter(|held| !report.cache.pushed.is_empty() && !is_saved(held));
+    let with_steps = |entry: &MountEntry| {
+        let mut own = plan.mounts.mounts.iter().filter(|mount| mount.identity == entry.identity);
+        let steps = own.next().map(|mount| outcomes.users(&mount.uses)).unwrap_or_default();
+        let mut entry = MountEntry { steps, ..entry.clone() };
+        entry.add_steps(&[]);
+        entry
+    };
     let saved: Vec<SavedMount> = saved
         .iter()
         .chain(others)
         .filter(|entry| entry.is_shared)
         .map(|entry| SavedMount {
             dir: session.layout.all_mounts().join(entry.identity.slug()),
-            entry: entry.clone(),
+            entry: with_steps(entry),
         })
         .collect();
     let (env, budget) = (BTreeMap::new(), budget(session, plan));

@@ -76,6 +76,7 @@ const TOPICS: [&[&str]; 2] = [
         "progress",
         "real_projects",
         "registry",
+        "registry_ahead",
         "rights",
         "second_machine",
     ],

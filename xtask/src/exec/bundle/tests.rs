@@ -84,6 +84,7 @@ impl Made {
             is_shared: true,
             manifest: blob(b"list"),
             packs: vec![blob(b"first pack")],
+            steps: Vec::new(),
         };
         let mut fresh = FreshFile::new("team/app");
         let remembered =

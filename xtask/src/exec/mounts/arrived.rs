@@ -61,6 +61,7 @@ pub(super) fn arrived(
         is_shared: mount.is_shared,
         manifest,
         packs: older.into_iter().chain(pack).collect(),
+        steps: Vec::new(),
     };
     mount_store::commit(site.layout, &result, &mount.dir, &entry, previous.as_ref())?;
     Ok(Arrived { entry: Some((entry, new)), warnings })

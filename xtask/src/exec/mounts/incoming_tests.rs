@@ -46,6 +46,7 @@ impl Saved {
             is_shared: true,
             manifest: blob(list),
             packs: packs.iter().map(|pack| blob(pack)).collect(),
+            steps: Vec::new(),
         };
         Self { dir, entry }
     }

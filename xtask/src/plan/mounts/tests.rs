@@ -26,6 +26,7 @@ fn entry(packs: &[u64]) -> MountEntry {
         is_shared: true,
         manifest: blob("a", 1),
         packs: packs.iter().map(|size| blob("b", *size)).collect(),
+        steps: Vec::new(),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::outcome::{BuildReport, BuildResult, assemble};
 use crate::plan::build::Plan;
 use crate::progress::trace::Trace;
 use crate::progress::vertex::VertexState;
+use crate::project::dockerfile::mounts::Use;
 use crate::project::graph::{self, GraphStep};
 use crate::record::Record;
 use crate::record::own_steps::is_own;
@@ -46,6 +47,15 @@ impl StepOutcomes {
     /// Returns the keys of the steps in a target's layers.
     pub(in crate::commands) fn keys(&self, target: &str) -> StepKeys {
         self.found.as_ref().map_or_else(StepKeys::default, |(found, outcomes)| found.keys(target, outcomes))
+    }
+
+    /// Returns the keys of the steps that use a cache mount.
+    pub(in crate::commands) fn users(&self, uses: &[Use]) -> Vec<String> {
+        let is = |step: &&GraphStep, user: &Use| {
+            (&user.target, &user.stage, &user.instruction) == (&step.target, &step.stage, &step.text)
+        };
+        let graph = self.found.iter().flat_map(|(found, _)| &found.graph);
+        graph.filter(|step| uses.iter().any(|user| is(step, user))).map(|step| step.key.clone()).collect()
     }
 }
 
