@@ -59,7 +59,7 @@ const IDLE: &[(&str, Change)] = &[
         Ok(())
     }),
     ("the base tagged again as it was", |project, _, _| {
-        let base = format!("{}/base:1", project.name);
+        let base = project.base();
         project.docker(&["tag", &base, &base])
     }),
     ("another name of an image", |project, _, _| {

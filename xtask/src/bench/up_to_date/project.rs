@@ -29,7 +29,7 @@ secrets:
   token:
     file: ./token
 ";
-const DOCKERFILE: &str = r"FROM NAME/base:1 AS build
+const DOCKERFILE: &str = r"FROM durango-idle/base:NAME AS build
 ARG FROM_ENV
 ARG FROM_FILE
 COPY src /src
@@ -126,9 +126,15 @@ impl Project {
         Ok(fs::write(path, text)?)
     }
 
+    /// The name of its base image. The engine notes each repository that an image was ever in,
+    /// and refuses to read one with more than 4,096 bytes of them: the repository is always this.
+    pub(super) fn base(&self) -> String {
+        format!("durango-idle/base:{}", self.name)
+    }
+
     /// Gives the base another image.
     pub(super) fn tag_base(&self, which: usize) -> Result<()> {
-        self.docker(&["tag", &self.bases[which], &format!("{}/base:1", self.name)])
+        self.docker(&["tag", &self.bases[which], &self.base()])
     }
 
     pub(super) fn docker(&self, args: &[&str]) -> Result<()> {
@@ -139,7 +145,8 @@ impl Project {
 
     /// The ids of its images; of one that is gone none.
     pub(super) fn images(&self) -> Result<Vec<String>> {
-        let names = ["app:1", "lower", "base:1"].map(|name| format!("{}/{name}", self.name));
+        let [app, lower] = ["app:1", "lower"].map(|name| format!("{}/{name}", self.name));
+        let names = [app, lower, self.base()];
         let mut command = Command::new("docker");
         command.args(["image", "inspect", "--format", "{{.Id}}"]).args(names);
         // One that `--tag` has left without its name is not there.
@@ -175,9 +182,9 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        let names = ["app:1", "app:2", "lower", "lower:kept", "base:1", "other-base"];
+        let names = ["app:1", "app:2", "lower", "lower:kept", "other-base"];
         let names = names.map(|name| format!("{}/{name}", self.name));
-        for name in names {
+        for name in names.into_iter().chain([self.base()]) {
             let _ = Command::new("docker").args(["image", "rm", "--force", &name]).output();
         }
     }

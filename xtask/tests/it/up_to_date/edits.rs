@@ -103,15 +103,15 @@ fn images_that_are_gone_or_others_give_a_build_something_to_do() {
     idle.docker(&["tag", &idle.image("lower"), &idle.image("app")]);
     let report = idle.asks_after("a name that another image has", &[]);
     assert_eq!(id("app"), digest(&report, 0));
-    idle.docker(&["tag", &idle.image("app"), &idle.image("base")]);
+    idle.docker(&["tag", &idle.image("app"), &idle.base()]);
     let (_, run) = idle.project.build(&["app"]);
     run.fails(3, &[]);
-    idle.docker(&["image", "rm", &idle.image("base")]);
+    idle.docker(&["image", "rm", &idle.base()]);
     let base = {
         let project = Project::new(&[("compose.yaml", crate::common::COMPOSE)]);
         base_of(&project)
     };
-    idle.docker(&["tag", &base, &idle.image("base")]);
+    idle.docker(&["tag", &base, &idle.base()]);
     // A build that failed takes nothing from the one before it.
     idle.is_idle("the base image as it was", &[]);
 }

@@ -31,7 +31,7 @@ secrets:
   token:
     file: ./token
 ";
-const DOCKERFILE: &str = r"FROM durango-test/NAME-base AS build
+const DOCKERFILE: &str = r"FROM durango-test/idle-base:NAME AS build
 ARG FROM_ENV
 ARG FROM_FILE
 COPY src /src
@@ -81,8 +81,8 @@ impl Idle {
         let (_, rest) = plan.stdout.split_once(".args.BASE_IMAGE=").expect("a base image");
         let base = rest.split([' ', '\'']).next().expect("a name");
         let idle = Self { project, name };
-        idle.docker(&["tag", base, &idle.image("base")]);
-        idle.project.owns(&idle.image("base"));
+        idle.docker(&["tag", base, &idle.base()]);
+        idle.project.owns(&idle.base());
         let first = idle.build(&[]);
         assert_eq!((&first["result"], &first["bake_called"]), (&"built".into(), &true.into()), "{first}");
         idle
@@ -90,6 +90,12 @@ impl Idle {
 
     fn image(&self, name: &str) -> String {
         format!("durango-test/{}-{name}", self.name)
+    }
+
+    /// The name of its base image. The engine notes each repository that an image was ever in,
+    /// and refuses to read one with more than 4,096 bytes of them: the repository is always this.
+    fn base(&self) -> String {
+        format!("durango-test/idle-base:{}", self.name)
     }
 
     #[track_caller]
