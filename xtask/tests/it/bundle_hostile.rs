@@ -60,7 +60,8 @@ fn layers(image: &str, platform: &str, bytes: u64) -> String {
     let entry = format!(
         r#"{{"format":2,"image":"{image}","platform":"{platform}","key":"{key}","digest":null,"saved":"2026-01-01T00:00:00Z","bytes":{bytes},"steps":[],"id":"1","after":[]}}"#
     );
-    format!(r#"[{{"entry":{entry},"index":"{{\"manifests\":[]}}","layout":"{{}}","blobs":[{blob}]}}]"#)
+    let layout = r#""{\"imageLayoutVersion\":\"1.0.0\"}""#;
+    format!(r#"[{{"entry":{entry},"index":"{{\"manifests\":[]}}","layout":{layout},"blobs":[{blob}]}}]"#)
 }
 
 fn mount(id: &str, platform: &str, bytes: u64) -> String {
