@@ -39,6 +39,7 @@ fn by_hand() -> (Project, PathBuf) {
     fs::create_dir_all(dir.join("blobs/sha256")).expect("made");
     fs::write(dir.join("blobs/sha256").join(digest(config)), config).expect("written");
     fs::write(dir.join("blobs/sha256").join(digest(manifest.as_bytes())), &manifest).expect("written");
+    fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("written");
     fs::write(dir.join("index.json"), index.to_string()).expect("written");
     fs::write(dir.join("entry.json"), entry.to_string()).expect("written");
     fs::write(project.store().join("VERSION"), "2").expect("written");
