@@ -39,6 +39,9 @@ pub(crate) fn granted(
     for spec in &options.secrets {
         secret(dir, spec, &mut rights);
     }
+    for output in &options.outputs {
+        rights.extend(place(dir, &Value::from(output.as_str()), &["dest"]).map(Right::Write));
+    }
     for set in options.sets.iter().filter_map(|set| setting(set)) {
         let (value, text) = (set.value, Value::from(set.value));
         match set.key {

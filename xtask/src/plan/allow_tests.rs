@@ -130,6 +130,16 @@ fn what_the_user_names_is_granted() {
     let options = BuildOptions { sets: sets.into(), secrets, ..BuildOptions::default() };
     assert_eq!(refusal(&dir, target.clone(), &options), None);
     assert!(refusal(&dir, target.clone(), &BuildOptions::default()).is_some());
+    for output in [format!("type=local,dest={outside}/o"), format!("{outside}/o")] {
+        let options = BuildOptions { outputs: vec![output], ..BuildOptions::default() };
+        let given = granted(
+            &declaration(&dir, Target::default()),
+            &options,
+            &Secrets::default(),
+            &host(&home, &home),
+        );
+        assert!(given.contains(&Right::Write(home.join("x/o"))), "{given:?}");
+    }
     // The current directory counts, unless it is the home directory or above it.
     let declaration = declaration(&dir, target);
     let all = granted(
