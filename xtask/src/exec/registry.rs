@@ -24,6 +24,7 @@ use crate::progress::bake_outcome::BakeStatus;
 use crate::record::log::Log;
 use crate::step::Command;
 use crate::store::entry::is_later;
+use crate::store::layout_check::OCI_LAYOUT;
 use crate::store::layout_check::{self, Blob};
 use crate::store::lock;
 use crate::store::mount::{self, MountEntry, SavedMount};
@@ -131,7 +132,7 @@ fn lay_out(way: &OciTransfer, mount: &SavedMount) -> Result<()> {
     for (digest, bytes) in [&documents.manifest, &documents.config] {
         fs::write(blobs.join(digest), bytes)?;
     }
-    fs::write(way.layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    fs::write(way.layout.join("oci-layout"), OCI_LAYOUT)?;
     fs::write(way.layout.join("index.json"), &documents.index)?;
     write_dockerfile(way, mount_image::TAG)
 }

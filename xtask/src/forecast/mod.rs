@@ -131,7 +131,8 @@ pub(crate) struct ForecastInputs<'a> {
 
 /// Makes the forecast.
 pub(crate) fn forecast(known: &ForecastInputs<'_>, files: BTreeMap<String, Dockerfile>) -> Forecast {
-    let states = states(known);
+    let firsts = first_twins(known.graph);
+    let states = states(known, &firsts);
     let times = Times::new(known, &states);
     let may_run = |at: usize| states[at] != PredictedState::Cached;
     let compared = Compared { now: known.graph, before: known.before };
@@ -155,7 +156,6 @@ pub(crate) fn forecast(known: &ForecastInputs<'_>, files: BTreeMap<String, Docke
             cause,
         }
     };
-    let firsts = first_twins(known.graph);
     let (shown, others): (Vec<usize>, Vec<usize>) = (0..known.graph.len()).partition(|at| firsts[*at] == *at);
     let twin = |at: usize| {
         let other = &known.graph[at];
@@ -213,7 +213,7 @@ fn umask() -> Cause {
 
 /// Walks from each requested result to its dependencies, as BuildKit does. Dependencies of a cached
 /// step are not checked, so it doesn't matter whether the builder has them.
-fn states(known: &ForecastInputs<'_>) -> Vec<PredictedState> {
+fn states(known: &ForecastInputs<'_>, firsts: &[usize]) -> Vec<PredictedState> {
     let graph = known.graph;
     let mut states = vec![PredictedState::Cached; graph.len()];
     // A step that no forecast knows, or that always runs, is checked even below an existing result.
@@ -240,7 +240,8 @@ fn states(known: &ForecastInputs<'_>) -> Vec<PredictedState> {
             states[at] = PredictedState::IfChanged;
         }
     }
-    for (at, first) in first_twins(graph).into_iter().enumerate() {
+    // The first of equal steps stands for all, and is needed if one of them is.
+    for (at, &first) in firsts.iter().enumerate() {
         if states[first] == PredictedState::Cached {
             states[first] = states[at];
         }

@@ -25,6 +25,9 @@ struct Version {
 /// The one version that there is.
 const VERSION: &str = "1.0.0";
 
+/// The file `oci-layout` of a layout that is written here.
+pub(crate) const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
 #[derive(Deserialize)]
 struct Index {
     manifests: Vec<Descriptor>,
@@ -171,7 +174,7 @@ pub(crate) mod tests {
         put(config.as_bytes());
         put(manifest.as_bytes());
         fs::write(dir.join("index.json"), index).expect("written");
-        fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("written");
+        fs::write(dir.join("oci-layout"), OCI_LAYOUT).expect("written");
     }
 
     #[test]

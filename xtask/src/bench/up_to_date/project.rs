@@ -126,8 +126,9 @@ impl Project {
         Ok(fs::write(path, text)?)
     }
 
-    /// The name of its base image. The engine notes each repository that an image was ever in,
-    /// and refuses to read one with more than 4,096 bytes of them: the repository is always this.
+    /// The name of its base image. The engine keeps the repositories that an image was ever in as
+    /// one label of at most 4,096 bytes, and cannot read the image under another one beyond that.
+    /// So the repository never changes, only the tag.
     pub(super) fn base(&self) -> String {
         format!("durango-idle/base:{}", self.name)
     }

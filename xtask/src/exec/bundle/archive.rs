@@ -14,6 +14,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::process::{retry, signals};
+use crate::store::layout_check::OCI_LAYOUT;
 
 /// The maximum size of a JSON document of an image in bytes. The limit of BuildKit and containerd
 /// is 4 MiB.
@@ -84,7 +85,7 @@ pub(crate) fn rewrite(from: &Path, name: &str, to: &mut File) -> Result<()> {
     let manifest = json!([{"Config": path(config), "RepoTags": [name], "Layers": layers}]);
     let mut archive = tar::Builder::new(to);
     for (name, text) in [
-        ("oci-layout", json!({"imageLayoutVersion": "1.0.0"}).to_string()),
+        ("oci-layout", OCI_LAYOUT.to_owned()),
         ("index.json", index.to_string()),
         ("manifest.json", manifest.to_string()),
     ] {

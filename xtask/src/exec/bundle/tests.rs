@@ -22,6 +22,7 @@ use crate::store::entry::{self, Entry};
 use crate::store::fresh::{FreshFile, Nonce, Remembered};
 use crate::store::key::{FORMAT, Key};
 use crate::store::layout_check::Blob;
+use crate::store::layout_check::OCI_LAYOUT;
 use crate::store::mount::MountEntry;
 use crate::store::policy::Policy;
 
@@ -93,7 +94,7 @@ impl Made {
         let mut bundle = Bundle {
             platform: HERE.into(),
             created: at(second),
-            images: vec![Layers { entry, index, layout: r#"{"imageLayoutVersion":"1.0.0"}"#.into(), blobs }],
+            images: vec![Layers { entry, index, layout: OCI_LAYOUT.into(), blobs }],
             mounts: vec![mount],
             base: None,
             fresh: vec![fresh],

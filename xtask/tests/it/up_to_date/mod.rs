@@ -92,8 +92,9 @@ impl Idle {
         format!("durango-test/{}-{name}", self.name)
     }
 
-    /// The name of its base image. The engine notes each repository that an image was ever in,
-    /// and refuses to read one with more than 4,096 bytes of them: the repository is always this.
+    /// The name of its base image. The engine keeps the repositories that an image was ever in as
+    /// one label of at most 4,096 bytes, and cannot read the image under another one beyond that.
+    /// So the repository never changes, only the tag.
     fn base(&self) -> String {
         format!("durango-test/idle-base:{}", self.name)
     }
