@@ -2,12 +2,15 @@
 //! next build is right.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::site::Site;
+use crate::store::owner;
 
 /// Saved results and cache mounts as `cache ls` lists them.
 #[derive(Debug)]
@@ -115,12 +118,28 @@ pub(super) fn store(site: &Site, store: &Path, before: &Known) -> Result<()> {
     before.builds_are_in(&now)
 }
 
-/// Fails if `cache gc` leaves a directory of a run that has ended.
+/// How long `cache gc` keeps a scratch directory without an owner, with some more: its process may
+/// be about to write its name.
+const WITHOUT_OWNER: Duration = Duration::from_secs(2 * 3600);
+
+/// Fails if `cache gc` leaves a directory of a run that has ended. A process that was killed before
+/// it named itself leaves one without an owner, which has to go once it is old.
 pub(super) fn no_leftovers(site: &Site, store: &Path) -> Result<()> {
     site.run(store, &["cache", "gc"])?;
-    let dirs = std::fs::read_dir(store.join("tmp")).into_iter().flatten().flatten();
-    let names = dirs.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let left: Vec<String> = names.filter(|name| name != "facts").collect();
+    let without_owner = |dir: &PathBuf| !owner::file(dir).exists();
+    let young: Vec<PathBuf> = leftovers(store).into_iter().filter(without_owner).collect();
+    if !young.is_empty() {
+        for dir in &young {
+            File::open(dir)?.set_modified(SystemTime::now() - WITHOUT_OWNER)?;
+        }
+        site.run(store, &["cache", "gc"])?;
+    }
+    let left = leftovers(store);
     ensure!(left.is_empty(), "`cache gc` leaves in `tmp`: {left:?}");
     Ok(())
+}
+
+fn leftovers(store: &Path) -> Vec<PathBuf> {
+    let dirs = fs::read_dir(store.join("tmp")).into_iter().flatten().flatten();
+    dirs.map(|entry| entry.path()).filter(|path| !path.ends_with("facts")).collect()
 }
