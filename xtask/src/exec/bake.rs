@@ -51,6 +51,9 @@ impl<'a> Call<'a> {
 /// attempts succeeded, 0.3 s each).
 const RETRY_PERIOD: Duration = Duration::from_secs(15);
 
+/// The kept lines of text. The reason of a failure is among the last ones.
+const MOST_LINES: usize = 2000;
+
 /// Makes an export, and retries it if that may help.
 pub(crate) fn retry_export(export: &mut dyn FnMut() -> Result<BakeOutcome>) -> Result<BakeOutcome> {
     let begun = Instant::now();
@@ -130,6 +133,9 @@ fn follow(
                 let line = call.log.redactor().line(&line, &mut in_key).into_owned();
                 call.log.text(&line);
                 ended.text.push(line);
+                if ended.text.len() > MOST_LINES {
+                    ended.text.drain(..MOST_LINES / 2);
+                }
             }
             Item::Chunk(chunk) => {
                 for event in ended.trace.apply(&chunk) {

@@ -1,12 +1,18 @@
 //! Decodes `--progress=rawjson`: a stream of JSON values, pretty-printed by buildx 0.13 and on one
 //! line each by newer versions, with plain text (mainly the error) before and after.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::Deserialize;
+
+use crate::text::partial_line;
+
+/// The most bytes of a value. BuildKit's messages have at most 16 MiB, and JSON takes about twice
+/// as much.
+const LONGEST_VALUE: usize = 64 << 20;
 
 /// One value of the stream (BuildKit's `client.SolveStatus`).
 #[derive(Debug, Default, Deserialize)]
@@ -99,7 +105,8 @@ pub(crate) enum Item {
     Text(String),
 }
 
-/// Reads a stream item by item and keeps one item at a time.
+/// Reads a stream item by item and keeps one item at a time. Of a longer line of text only the
+/// start is kept, and a longer value is text.
 pub(crate) struct Decoder<R> {
     input: R,
     /// The lines so far of a value.
@@ -119,29 +126,27 @@ impl<R: BufRead> Decoder<R> {
         loop {
             let Some(line) = self.line()? else {
                 let rest = std::mem::take(&mut self.value);
-                return Ok((!rest.is_empty()).then(|| (Item::Text(rest.clone()), rest)));
+                return Ok((!rest.is_empty()).then(|| text(&rest)));
             };
             let (begins, ends) = (line.starts_with('{'), line.starts_with('}'));
             if self.value.is_empty() && !begins {
-                let text = line.trim_end().to_owned();
-                return Ok(Some((Item::Text(text.clone()), text)));
+                return Ok(Some(text(line.trim_end())));
             }
             if !self.value.is_empty() && begins {
                 self.ahead = Some(line);
-                let cut = std::mem::take(&mut self.value);
-                return Ok(Some((Item::Text(cut.clone()), cut)));
+                return Ok(Some(text(&std::mem::take(&mut self.value))));
             }
             self.value.push_str(&line);
-            if !begins && !ends {
+            let is_too_long = self.value.len() > LONGEST_VALUE;
+            if !begins && !ends && !is_too_long {
                 continue;
             }
             if let Ok(chunk) = serde_json::from_str(&self.value) {
                 return Ok(Some((Item::Chunk(chunk), std::mem::take(&mut self.value))));
             }
             // An invalid value is returned as text, not lost.
-            if ends {
-                let text = std::mem::take(&mut self.value);
-                return Ok(Some((Item::Text(text.clone()), text)));
+            if ends || is_too_long {
+                return Ok(Some(text(&std::mem::take(&mut self.value))));
             }
         }
     }
@@ -151,13 +156,21 @@ impl<R: BufRead> Decoder<R> {
             return Ok(Some(line));
         }
         let mut bytes = Vec::new();
-        let count = self.input.read_until(b'\n', &mut bytes)?;
+        let longest = u64::try_from(LONGEST_VALUE).unwrap_or(u64::MAX);
+        let count = (&mut self.input).take(longest).read_until(b'\n', &mut bytes)?;
         Ok((count > 0).then(|| String::from_utf8_lossy(&bytes).into_owned()))
     }
 }
 
+fn text(text: &str) -> (Item, String) {
+    let text = partial_line::cut(text);
+    (Item::Text(text.clone()), text)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{BufReader, repeat};
+
     use super::*;
 
     fn items(text: &str) -> Vec<Item> {
@@ -213,5 +226,15 @@ ERROR: failed to solve
         assert!(matches!(items("{\n  \"vertexes\": [").as_slice(), [Item::Text(_)]));
         let cut = items("{\n  \"vertexes\": [\n{\"logs\":[]}\n{\n  \"logs\": []\n}\n");
         assert!(matches!(cut.as_slice(), [Item::Text(_), Item::Chunk(_), Item::Chunk(_)]), "{cut:?}");
+    }
+
+    #[test]
+    fn an_item_without_an_end_takes_bounded_memory() {
+        for endless in [b'x', b'{', b' '] {
+            let mut decoder = Decoder::new(b"{\n".chain(BufReader::new(repeat(endless))));
+            let (item, raw) = decoder.next_item().expect("bytes in memory").expect("an item");
+            assert!(matches!(item, Item::Text(text) if text.len() < 100_000));
+            assert!(raw.len() < 100_000 && decoder.value.len() <= LONGEST_VALUE, "{}", raw.len());
+        }
     }
 }

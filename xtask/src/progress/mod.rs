@@ -3,7 +3,6 @@
 pub(crate) mod bake_outcome;
 pub(crate) mod decode;
 pub(crate) mod lookups;
-mod partial_line;
 pub(crate) mod step_name;
 pub(crate) mod trace;
 pub(crate) mod transfers;

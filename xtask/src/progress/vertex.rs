@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 
 use super::decode::Vertex;
-use super::partial_line::PartialLine;
 use super::step_name::StepName;
 use super::trace::Event;
 use super::transfers::Transfers;
 use crate::redact::Redactor;
+use crate::text::partial_line::PartialLine;
 
 /// The number of output lines of a step for an error.
 pub(crate) const TAIL: usize = 30;

@@ -1,6 +1,7 @@
 //! Formatting for every layer: times, sizes, lines, suggestions.
 
 pub(crate) mod output;
+pub(crate) mod partial_line;
 pub(crate) mod progress_stream;
 pub(crate) mod size;
 pub(crate) mod terminal;

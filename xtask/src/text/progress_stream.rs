@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::partial_line::PartialLine;
 use super::terminal;
 use crate::redact::Redactor;
 
@@ -23,8 +24,7 @@ pub(crate) struct StreamRedactor {
 /// The output of one step.
 #[derive(Debug, Default)]
 struct Output {
-    /// Output after the last line break.
-    partial: Vec<u8>,
+    partial: PartialLine,
     in_key: bool,
     /// The last item of its log, for the rest.
     log: Value,
@@ -33,22 +33,13 @@ struct Output {
 impl Output {
     /// Returns the redacted lines that a piece of output ends.
     fn lines(&mut self, redactor: &Redactor, piece: &[u8]) -> String {
-        let Some(end) = piece.iter().rposition(|byte| *byte == b'\n') else {
-            self.partial.extend_from_slice(piece);
-            return String::new();
-        };
-        self.partial.extend_from_slice(&piece[..=end]);
-        let lines = std::mem::replace(&mut self.partial, piece[end + 1..].to_vec());
-        self.redacted(redactor, &lines)
+        let lines = self.partial.push_raw(piece);
+        lines.iter().map(|line| self.redacted(redactor, line) + "\n").collect()
     }
 
-    fn redacted(&mut self, redactor: &Redactor, lines: &[u8]) -> String {
-        let lines = String::from_utf8_lossy(lines);
-        let redact = |line: &str| {
-            let text = line.trim_end_matches(['\r', '\n']);
-            redactor.line(text, &mut self.in_key).into_owned() + &line[text.len()..]
-        };
-        lines.split_inclusive('\n').map(redact).collect()
+    fn redacted(&mut self, redactor: &Redactor, line: &str) -> String {
+        let text = line.trim_end_matches('\r');
+        redactor.line(text, &mut self.in_key).into_owned() + &line[text.len()..]
     }
 }
 
@@ -91,8 +82,7 @@ impl StreamRedactor {
     pub(crate) fn rest(&mut self) -> Option<String> {
         let mut logs = Vec::new();
         for mut output in std::mem::take(&mut self.outputs).into_values() {
-            let partial = std::mem::take(&mut output.partial);
-            if !partial.is_empty() {
+            if let Some(partial) = output.partial.rest_raw() {
                 let text = output.redacted(&self.redactor, &partial);
                 output.log["data"] = STANDARD.encode(text).into();
                 logs.push(output.log);
@@ -184,6 +174,17 @@ mod tests {
         let mut stream = stream();
         let text: Vec<String> = pieces.concat().lines().map(|line| stream.item(line)).collect();
         assert!(!text.concat().contains("b3Blbn") && text.ends_with(&["after".into()]), "{text:?}");
+    }
+
+    #[test]
+    fn an_endless_line_is_passed_on_in_part_and_without_its_secret() {
+        let (mut pieces, piece) = (vec![&b"first hunter22 "[..]], b"words ".repeat(200));
+        pieces.extend(std::iter::repeat_n(&piece[..], 1000));
+        let shown = passed(&[&pieces[..], &[b"\nnext hunter22"]].concat());
+        let (line, next) = shown.split_once('\n').expect("two lines");
+        assert!(line.starts_with("first *** words ") && line.ends_with("words ..."), "{}", line.len());
+        assert!(line.len() < 100_000, "{}", line.len());
+        assert_eq!(next, "next ***");
     }
 
     #[test]

@@ -27,7 +27,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("project", "redact error host session text memo process"),
     ("engine", "error host session text step memo defaults process"),
     ("store", "files error host layout build_id text defaults process project"),
-    ("progress", "redact process"),
+    ("progress", "redact text process"),
     ("provision", "host layout session step defaults process project engine"),
     ("base_image", "layout build_id session step memo defaults process engine store"),
     (

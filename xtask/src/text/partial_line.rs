@@ -8,15 +8,20 @@ const WORD: usize = 8 * 1024;
 
 /// Output after the last line break. It is bytes, because a character may be split as well.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PartialLine {
+pub(crate) struct PartialLine {
     bytes: Vec<u8>,
     /// Whether more of the line was dropped.
     is_cut: bool,
 }
 
 impl PartialLine {
-    /// Adds a piece of output and returns the lines that it ends.
-    pub(super) fn push(&mut self, mut piece: &[u8]) -> Vec<String> {
+    /// Adds a piece of output and returns the lines that it ends, as a terminal shows them.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Vec<String> {
+        self.push_raw(piece).iter().map(|line| shown(line)).collect()
+    }
+
+    /// Adds a piece of output and returns the lines that it ends, with their carriage returns.
+    pub(crate) fn push_raw(&mut self, mut piece: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
             self.extend(&piece[..end]);
@@ -28,7 +33,12 @@ impl PartialLine {
     }
 
     /// Returns output without a line break at its end, if there is any.
-    pub(super) fn rest(&mut self) -> Option<String> {
+    pub(crate) fn rest(&mut self) -> Option<String> {
+        self.rest_raw().map(|line| shown(&line))
+    }
+
+    /// Returns the same with its carriage returns.
+    pub(crate) fn rest_raw(&mut self) -> Option<String> {
         (!self.bytes.is_empty()).then(|| self.end())
     }
 
@@ -50,11 +60,22 @@ impl PartialLine {
 
     fn end(&mut self) -> String {
         let bytes = std::mem::take(&mut self.bytes);
-        let text = String::from_utf8_lossy(&bytes);
-        // A carriage return removes the text before it from the screen.
-        let line = text.trim_end().rsplit('\r').next().unwrap_or_default();
-        if std::mem::take(&mut self.is_cut) { without_last_word(line) } else { line.to_owned() }
+        let line = String::from_utf8_lossy(&bytes);
+        if std::mem::take(&mut self.is_cut) { without_last_word(&line) } else { line.into_owned() }
     }
+}
+
+/// Returns a line without the text that a carriage return removes from the screen.
+fn shown(line: &str) -> String {
+    line.trim_end().rsplit('\r').next().unwrap_or_default().to_owned()
+}
+
+/// Returns a text, or the start of a long one.
+pub(crate) fn cut(text: &str) -> String {
+    if text.len() <= LONGEST {
+        return text.to_owned();
+    }
+    without_last_word(&String::from_utf8_lossy(&text.as_bytes()[..LONGEST]))
 }
 
 /// Returns a cut line without the word at the cut, which may be the beginning of a secret.
