@@ -112,12 +112,20 @@ fn document(story: &ReportView<'_>) -> Result<String> {
     json::line(&document)
 }
 
+/// The most bytes of a job's summary: GitHub shows none of a longer one.
+const LONGEST_SUMMARY: u64 = 1 << 20;
+
 /// Adds the build to the summary of the CI job, if the CI has one (GitHub).
 pub(super) fn summarize(session: &Session, report: &BuildReport) {
     let Some(path) = session.host.var("GITHUB_STEP_SUMMARY") else { return };
     let builds = read::all(&session.layout);
     let story = ReportView::of(report, builds.iter().filter_map(Past::report), begun(&report.build));
-    let content = markdown::text(&story) + "\n";
+    let used = std::fs::metadata(path).map_or(0, |meta| meta.len());
+    let room = usize::try_from(LONGEST_SUMMARY.saturating_sub(used)).unwrap_or(usize::MAX);
+    let Some(content) = markdown::within(markdown::text(&story) + "\n", room, &report.build) else {
+        errln!("warning: the job's summary is full; run `cargo xtask report {}`", report.build);
+        return;
+    };
     let action = Action::Append { path: path.into(), content };
     if let Err(error) = steps::run(&[Step { why: String::new(), action }], false) {
         errln!("warning: failed to write the job's summary: {error:#}");

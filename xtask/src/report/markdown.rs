@@ -32,6 +32,33 @@ pub(crate) fn text(story: &ReportView<'_>) -> String {
     text
 }
 
+/// Returns the text of a build in at most `room` bytes: whole, or its first lines and the command
+/// that prints the rest. Returns `None` if there is no room for that.
+pub(crate) fn within(text: String, room: usize, build: &str) -> Option<String> {
+    if text.len() <= room {
+        return Some(text);
+    }
+    let note = format!("\nThe rest does not fit. Run `cargo xtask report {}`.\n", terminal::plain(build));
+    // A fence that is cut is closed. No text has a longer one than its longest run.
+    let room = room.checked_sub(note.len() + longest_run(&text) + 1)?;
+    let (mut kept, mut fence) = (0, None);
+    for line in text.split_inclusive('\n') {
+        if kept + line.len() > room {
+            break;
+        }
+        kept += line.len();
+        let ticks = longest_run(line);
+        let is_fence = ticks >= 3 && line.starts_with(&"`".repeat(ticks));
+        fence = match fence {
+            None if is_fence && line.trim_end().ends_with("`text") => Some(ticks),
+            Some(open) if is_fence && open == ticks => None,
+            open => open,
+        };
+    }
+    let close = fence.map_or(String::new(), |ticks| "`".repeat(ticks) + "\n");
+    (kept > 0).then(|| format!("{}{close}{note}", &text[..kept]))
+}
+
 /// References and paths are code.
 fn cell(name: &str, value: &str) -> String {
     if ["image", "cache read", "layers saved", "pushed"].contains(&name) {
@@ -171,6 +198,27 @@ mod tests {
         );
         assert_eq!(boxed("echo `a` | b"), "``echo `a` \\| b``");
         assert_eq!(code("`a`"), "`` `a` ``");
+    }
+
+    #[test]
+    fn a_text_without_enough_room_is_cut_between_lines() {
+        let text = "## app\n\n| a |\n\n````text\n```\nred\n````\n\nend\n";
+        let cut = |room: usize| within(text.into(), room, "b");
+        assert_eq!(cut(text.len()).as_deref(), Some(text));
+        let note = "\nThe rest does not fit. Run `cargo xtask report b`.\n";
+        for room in 0..text.len() {
+            assert_eq!(cut(room), None, "{room}");
+        }
+        let long = text.repeat(10);
+        for room in 0..long.len() {
+            let Some(cut) = within(long.clone(), room, "b") else {
+                assert!(room < note.len() + 20, "{room}");
+                continue;
+            };
+            assert!(cut.len() <= room && cut.ends_with(note), "{room}: {cut}");
+            let fences = cut.lines().filter(|line| line.starts_with("````")).count();
+            assert!(fences % 2 == 0 && long.starts_with(cut.lines().next().expect("a line")), "{cut}");
+        }
     }
 
     #[test]

@@ -200,6 +200,24 @@ fn a_record_stays_small_whatever_a_build_prints() {
 
 #[test]
 #[ignore = "needs an engine"]
+fn the_summary_of_a_ci_stays_within_its_limit() {
+    const LIMIT: usize = 1 << 20;
+    let project = project("full-summary", &"RUN echo done\n".repeat(30));
+    let summary = project.path("summary.md");
+    let project = project.env("GITHUB_STEP_SUMMARY", &summary.display().to_string());
+    for (left, said) in [(1000, ""), (10, "the job's summary is full")] {
+        fs::write(&summary, ".\n".repeat((LIMIT - left) / 2)).expect("written");
+        let (_, run) = project.build(&["app", "--no-save"]);
+        run.succeeds();
+        assert!(run.stderr.contains(said), "{}", run.all());
+        let text = fs::read_to_string(&summary).expect("there");
+        assert!(text.len() <= LIMIT, "{}", text.len());
+        assert_eq!(text.ends_with("`.\n") && text.contains("The rest does not fit"), said.is_empty());
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
 fn the_summary_of_a_ci_gets_each_build() {
     let project = project("summary", "RUN echo done");
     let summary = project.path("summary.md");
