@@ -20,6 +20,7 @@ use crate::smoke;
 use crate::smoke::docker::Docker;
 use crate::step::Step;
 use crate::store::fresh::FreshFile;
+use crate::store::sealed;
 
 /// The timeout of one engine command.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -189,8 +190,9 @@ fn ask_again(session: &Session, image: &str) {
         packages.next = Timestamp::UNIX_EPOCH;
         is_known = true;
     }
-    if let (true, Ok(json)) = (is_known, serde_json::to_string(&file)) {
-        steps::clean(&[Step::write("", session.layout.fresh(name), json)]);
+    if let (true, Ok(json)) = (is_known, sealed::to_json(&file)) {
+        let json = String::from_utf8_lossy(&json);
+        steps::clean(&[Step::write_private(session.layout.fresh(name), json)]);
     }
 }
 

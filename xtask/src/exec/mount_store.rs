@@ -11,6 +11,7 @@ use crate::layout::Layout;
 use crate::store::layout_check;
 use crate::store::lock::{self, Lock};
 use crate::store::mount::{self, MountEntry};
+use crate::store::sealed;
 
 /// Makes a hard link, or a copy if the file system has none.
 pub(super) fn link(from: &Path, to: &Path) -> Result<()> {
@@ -64,7 +65,7 @@ pub(super) fn move_in(from: &Path, dir: &Path, entry: &MountEntry) -> Result<()>
         files::seal_one(&blobs.join(&blob.digest))?;
     }
     files::sync_dir(&blobs)?;
-    files::write(&dir.join("entry.json"), &serde_json::to_vec_pretty(entry)?, Durability::Synced)?;
+    files::write(&dir.join("entry.json"), &sealed::to_json(entry)?, Durability::Synced)?;
     let Ok(Some(_claim)) = lock::claim(dir) else { return Ok(()) };
     for file in fs::read_dir(&blobs)?.flatten() {
         if !entry.blobs().any(|blob| file.file_name().to_str() == Some(&blob.digest)) {
@@ -72,4 +73,58 @@ pub(super) fn move_in(from: &Path, dir: &Path, entry: &MountEntry) -> Result<()>
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::project::mount::{MountIdentity, Sharing};
+    use crate::store::key::FORMAT;
+    use crate::store::layout_check::Blob;
+
+    /// Writes the blobs of a save, and returns its entry.
+    fn save(dir: &Path, packs: &[&str]) -> MountEntry {
+        files::make_dir(&layout_check::blobs(dir)).expect("made");
+        let blob = |text: &&str| {
+            let blob = Blob { digest: format!("{:x}", Sha256::digest(text)), size: text.len() as u64 };
+            fs::write(layout_check::blobs(dir).join(&blob.digest), text).expect("written");
+            blob
+        };
+        MountEntry {
+            format: FORMAT,
+            identity: MountIdentity { id: "mod".into(), ..MountIdentity::default() },
+            sharing: Sharing::Shared,
+            target: "/mod".into(),
+            platform: "linux/amd64".into(),
+            saved: Timestamp::UNIX_EPOCH,
+            files: 1,
+            bytes: 5,
+            is_shared: false,
+            manifest: blob(&packs.concat().as_str()),
+            packs: packs.iter().map(blob).collect(),
+            steps: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_save_that_fails_half_way_leaves_the_earlier_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/", dir.path().join("store"));
+        let (from, place) = (dir.path().join("from"), layout.all_mounts().join("mod"));
+        let old = save(&from, &["one"]);
+        commit(&layout, &from, &place, &old, None).expect("saved");
+        let new = save(&from, &["one", "two", "three"]);
+        let last = layout_check::blobs(&from).join(&new.packs[2].digest);
+        fs::remove_file(&last).expect("removed");
+        commit(&layout, &from, &place, &new, Some(&old)).expect_err("a pack is missing");
+        let is_whole =
+            |entry: &MountEntry| entry.blobs().all(|blob| layout_check::verify(&place, blob).is_ok());
+        assert!(mount::read(&place).expect("the earlier one") == old && is_whole(&old));
+        save(&from, &["one", "two", "three"]);
+        commit(&layout, &from, &place, &new, Some(&old)).expect("saved");
+        assert!(mount::read(&place).expect("the new one") == new && is_whole(&new));
+    }
 }

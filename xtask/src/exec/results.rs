@@ -12,6 +12,7 @@ use crate::layout::Layout;
 use crate::store::entry::{self, Entry};
 use crate::store::lock::{self, Lock};
 use crate::store::policy::RESULTS;
+use crate::store::sealed;
 use crate::store::used;
 
 /// Adds the result in a scratch directory and returns its final entry. Readers see either all of it
@@ -34,7 +35,7 @@ pub(super) fn add(layout: &Layout, dir: &Path, entry: Entry) -> Result<Entry> {
 pub(super) fn place(layout: &Layout, dir: &Path, entry: &Entry) -> Result<PathBuf> {
     let results = layout.results(&entry.image, &entry.key.0);
     files::make_dir(&results).with_context(|| format!("failed to create `{}`", results.display()))?;
-    files::write(&dir.join("entry.json"), &serde_json::to_vec_pretty(entry)?, Durability::Synced)?;
+    files::write(&dir.join("entry.json"), &sealed::to_json(entry)?, Durability::Synced)?;
     used::mark_used(dir);
     let place = results.join(entry::next_number(layout, &entry.image).to_string());
     files::rename(dir, &place).with_context(|| format!("failed to move `{}`", dir.display()))?;
@@ -152,6 +153,42 @@ mod tests {
         store.save("d", 3);
         assert_eq!(store.ids(), ["d", "c", "b"]);
         assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_flipped_bit_in_a_valid_entry_is_damage() {
+        let store = Store::new();
+        store.save("a", 1);
+        let file = entry::results(&store.0).remove(0).join("entry.json");
+        let text = fs::read_to_string(&file).expect("read");
+        for (whole, flipped) in
+            [("\"bytes\": 2", "\"bytes\": 3"), ("own/app", "own/apq"), ("\"id\"", "\"ie\"")]
+        {
+            fs::write(&file, text.replacen(whole, flipped, 1)).expect("written");
+            let found = entry::find(&store.0, "own/app", "linux/amd64");
+            assert_eq!((found.generations.len(), found.damaged.len()), (0, 1), "{flipped}: {found:?}");
+            let reason = &found.damaged[0].reason;
+            assert!(reason.contains("does not match its digest"), "{reason}");
+        }
+        // An earlier version wrote no digest.
+        let plain: Entry = crate::store::sealed::from_json(text.as_bytes()).expect("whole");
+        fs::write(&file, serde_json::to_vec(&plain).expect("JSON")).expect("written");
+        assert_eq!(store.ids(), ["a"]);
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_moved_in_leaves_the_earlier_ones() {
+        let store = Store::new();
+        store.save("old", 1);
+        let results = entry::results(&store.0).remove(0).with_file_name("");
+        fs::write(results.join("2"), "in the way").expect("written");
+        let scratch = store.0.tmp().join("scratch-new");
+        layout_of(&scratch, "new");
+        add(&store.0, &scratch, entry("new", 2)).expect_err("the number is taken");
+        assert_eq!(store.ids(), ["old"]);
+        fs::remove_file(results.join("2")).expect("removed");
+        add(&store.0, &scratch, entry("new", 2)).expect("the way is free");
+        assert_eq!(store.ids(), ["new", "old"]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::project::dockerfile::source::DockerfileSource;
 use crate::project::overrides::is_for;
 use crate::step::Step;
 use crate::store::fresh::{FreshFile, Nonce, Remembered, Spot};
+use crate::store::sealed;
 use crate::text::{size, suggestion};
 
 /// The facts about one target.
@@ -219,8 +220,8 @@ fn insertions(known: &FreshFacts, remembered: &Remembered) -> Vec<(usize, bool, 
 }
 
 fn remember(path: &Path, file: &FreshFile) -> Step {
-    let text = serde_json::to_string_pretty(file).unwrap_or_default() + "\n";
-    Step::write_private(path, text)
+    let json = sealed::to_json(file).unwrap_or_default();
+    Step::write_private(path, String::from_utf8_lossy(&json) + "\n")
 }
 
 /// Returns the size of a target's `/dev/shm` if all of its steps were run again.

@@ -14,7 +14,7 @@ use super::contents::ItemKind;
 use super::damage::{self, Damaged};
 use super::key::{FORMAT, Key};
 use super::validate::Validate;
-use super::{layout_check, version};
+use super::{layout_check, sealed, version};
 use crate::layout::Layout;
 
 /// One result.
@@ -194,7 +194,7 @@ pub(crate) fn read(dir: &Path) -> Result<Entry> {
     let path = dir.join("entry.json");
     let bytes = fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
     let entry: Entry =
-        serde_json::from_slice(&bytes).with_context(|| format!("`{}` is not valid", path.display()))?;
+        sealed::from_json(&bytes).with_context(|| format!("`{}` is not valid", path.display()))?;
     // Entries of another format are not checked.
     if entry.format == FORMAT {
         entry.validate().with_context(|| format!("`{}` is not valid", path.display()))?;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::key::FORMAT;
+use super::sealed;
 use super::validate::Validate;
 use crate::layout::Layout;
 
@@ -149,8 +150,7 @@ pub(crate) fn parse(path: &Path) -> Result<Option<FreshFile>, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("cannot be read ({error})")),
     };
-    let file: FreshFile =
-        serde_json::from_slice(&bytes).map_err(|error| format!("is not valid ({error})"))?;
+    let file: FreshFile = sealed::from_json(&bytes).map_err(|error| format!("is not valid ({error})"))?;
     file.validate().map_err(|error| format!("is not valid ({error})"))?;
     Ok(Some(file))
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::{foreign_format, subdirectories};
 use super::layout_check::Blob;
+use super::sealed;
 use super::validate::Validate;
 use crate::layout::Layout;
 use crate::project::mount::{MountIdentity, Sharing};
@@ -100,7 +101,7 @@ pub fn read(dir: &Path) -> Result<MountEntry> {
     let path = dir.join("entry.json");
     let bytes = fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
     let entry: MountEntry =
-        serde_json::from_slice(&bytes).with_context(|| format!("`{}` is not valid", path.display()))?;
+        sealed::from_json(&bytes).with_context(|| format!("`{}` is not valid", path.display()))?;
     entry.validate().with_context(|| format!("`{}` is not valid", path.display()))?;
     entry.blobs().try_for_each(|blob| super::layout_check::has(dir, blob))?;
     Ok(entry)

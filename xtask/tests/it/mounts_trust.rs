@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{COMPOSE, Project, files, unique};
+use crate::common::{COMPOSE, Project, files, forget_digest, unique};
 
 /// Returns the directory of the only mount in a store.
 fn saved(project: &Project) -> PathBuf {
@@ -37,6 +37,7 @@ fn replace(project: &Project, list: &[u8], packs: &[Vec<u8>], (files, bytes): (u
     };
     let entry = fs::read(dir.join("entry.json")).expect("read");
     let mut entry: Value = serde_json::from_slice(&entry).expect("JSON");
+    forget_digest(&mut entry);
     entry["manifest"] = blob(list);
     entry["packs"] = packs.iter().map(|pack| blob(pack)).collect();
     (entry["files"], entry["bytes"]) = (files.into(), bytes.into());

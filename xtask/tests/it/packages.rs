@@ -2,13 +2,14 @@
 //! library moves from 1 to 1+deb13u1, a file is missing, the mirror disappears.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::common::mirror::{Mirror, Package};
-use crate::common::{COMPOSE, Project, Run, base_of};
+use crate::common::{COMPOSE, Project, Run, base_of, forget_digest};
 
 const DECLARATION: &str = r"
 services:
@@ -80,11 +81,16 @@ impl Site {
         docker(&["run", "--rm", "--entrypoint", "cat", &self.image, &format!("/usr/share/{package}/version")])
     }
 
+    fn remembered(&self) -> PathBuf {
+        let name = self.image.replace('/', "_");
+        self.project.store().join(format!("fresh/{name}.json"))
+    }
+
     /// Makes the last answer older than a day.
     fn end_the_day(&self) {
-        let name = self.image.replace('/', "_");
-        let path = self.project.store().join(format!("fresh/{name}.json"));
+        let path = self.remembered();
         let mut file: Value = serde_json::from_slice(&fs::read(&path).expect("remembered")).expect("JSON");
+        forget_digest(&mut file);
         for platform in file["platforms"].as_object_mut().expect("platforms").values_mut() {
             platform["packages"]["next"] = "2026-01-01T00:00:00Z".into();
         }
@@ -143,6 +149,8 @@ fn an_update_runs_the_steps_that_install_and_nothing_else_runs_any() {
     let document: Value = serde_json::from_str(&run.stdout).expect("one document");
     assert_eq!((names(&document), &document["security"]), (site.upgradable(), &2.into()));
     assert_eq!(names(&document), ["libfoo", "libold"]);
+    let remembered = fs::metadata(site.remembered()).expect("written").permissions().mode();
+    assert_eq!(remembered & 0o077, 0, "the store is private");
 
     let plan = site.project.run(&["plan", "app", "--file", "compose.yaml"]);
     let reason = "package: libfoo 1 -> 1+deb13u1, libold 1 -> 1+deb13u2";

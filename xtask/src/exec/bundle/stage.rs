@@ -23,6 +23,7 @@ use crate::store::fresh::FreshFile;
 use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Lock;
 use crate::store::mount::{self, MountEntry};
+use crate::store::sealed;
 use crate::store::used;
 
 /// The parts received so far, in a scratch directory of the store.
@@ -96,7 +97,7 @@ impl ImportStage {
         for (at, layers) in bundle.images.iter().enumerate() {
             let dir = self.part("layers", at);
             self.link_all(&dir, layers.blobs.iter())?;
-            fs::write(dir.join("entry.json"), serde_json::to_vec_pretty(&layers.entry)?)?;
+            fs::write(dir.join("entry.json"), sealed::to_json(&layers.entry)?)?;
             fs::write(dir.join("index.json"), &layers.index)?;
             fs::write(dir.join("oci-layout"), &layers.layout)?;
             check(&dir, layers)
@@ -235,7 +236,7 @@ fn merge(layout: &Layout, fresh: &FreshFile) -> Result<()> {
         return Ok(());
     }
     files::make_dir(&layout.all_fresh())?;
-    Ok(files::write(&path, &serde_json::to_vec_pretty(&own)?, Durability::Synced)?)
+    Ok(files::write(&path, &sealed::to_json(&own)?, Durability::Synced)?)
 }
 
 /// Checks a generation as BuildKit will read it, with exactly the blobs that it names.

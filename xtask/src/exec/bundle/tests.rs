@@ -413,3 +413,29 @@ fn the_newest_and_the_exact_go_of_what_is_asked_for() {
     let unknown = Wanted { images: vec!["c".into()], ..Wanted::default() };
     assert!(plan(&unknown).expect_err("none").to_string().contains("no layers of `c`\nit has: a, b"));
 }
+
+#[test]
+fn an_import_that_ends_half_way_leaves_the_earlier_entries() {
+    let (old, mut new) = (Made::new(100), Made::new(200));
+    let (_dir, layout) = store();
+    old.import(&layout, &old.tar()).expect("sound");
+    let mount = layout.all_mounts().join(new.bundle.mounts[0].identity.slug());
+    let seconds = || {
+        let results = entry::find(&layout, "team/app", HERE).generations;
+        let mount = crate::store::mount::read(&mount).ok();
+        let mount = mount.map(|entry| entry.saved.as_second());
+        (results.iter().map(|result| result.entry.saved.as_second()).collect::<Vec<_>>(), mount)
+    };
+    // A second mount, whose place is taken.
+    let mut other = new.bundle.mounts[0].clone();
+    other.identity.id = "other".into();
+    let taken = layout.all_mounts().join(other.identity.slug());
+    new.bundle.mounts = vec![other, new.bundle.mounts[0].clone()];
+    new.bundle.files = new.bundle.named();
+    fs::write(&taken, "in the way").expect("written");
+    new.import(&layout, &new.tar()).expect_err("its place is taken");
+    assert_eq!(seconds(), (vec![200, 100], Some(100)), "each entry is whole, old or new");
+    fs::remove_file(&taken).expect("removed");
+    new.import(&layout, &new.tar()).expect("the way is free");
+    assert_eq!(seconds(), (vec![200, 100], Some(200)));
+}

@@ -21,6 +21,11 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use xtask::testing::bench::machine::BRIDGE_HOST;
 
+/// Removes the digest of a file of the store, so that a test may change the file.
+pub fn forget_digest(file: &mut Value) {
+    file.as_object_mut().expect("an object").remove("sha256");
+}
+
 /// A project in a temporary directory, with its own home and store.
 pub struct Project {
     dir: tempfile::TempDir,

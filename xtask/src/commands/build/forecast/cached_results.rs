@@ -12,6 +12,7 @@ use crate::project::graph::GraphStep;
 use crate::record::steps::StepOutcome;
 use crate::redact::Redactor;
 use crate::store::entry::Entry;
+use crate::store::sealed;
 
 /// Younger records may be temporary ones of a running or recent build (seen up to 5 s after it).
 const SETTLED: Duration = Duration::from_secs(60);
@@ -76,7 +77,7 @@ pub(super) fn made(
 /// Takes in the keys of the steps whose layers a generation of the store has.
 pub(super) fn add_stored(dir: &Path, stored: &mut StoredKeys) {
     let entry = std::fs::read(dir.join("entry.json")).ok();
-    if let Some(entry) = entry.and_then(|text| serde_json::from_slice::<Entry>(&text).ok()) {
+    if let Some(entry) = entry.and_then(|text| sealed::from_json::<Entry>(&text).ok()) {
         stored.exact.extend(entry.steps);
         stored.any_mode.extend(entry.steps_any_mode);
     }
