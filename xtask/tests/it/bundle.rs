@@ -13,7 +13,7 @@ fn project(name: &str) -> Project {
     let salt = unique("bundle");
     let dockerfile = format!(
         "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}} AS made\nRUN --mount=type=cache,id=durango-test-{name},target=/c echo '{salt}' | tee /c/kept >/made\n\
-         FROM ${{BASE_IMAGE}}\nCOPY --from=made /made /\n"
+         RUN true\nRUN : nothing, too\nFROM ${{BASE_IMAGE}}\nCOPY --from=made /made /\n"
     );
     let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
     Project::new(&[("compose.yaml", &compose), ("Dockerfile", &dockerfile)])

@@ -217,10 +217,10 @@ fn stock(session: &Session) -> (Stock, Vec<String>) {
 }
 
 fn layers(dir: &Path) -> Result<Layers> {
-    let entry = entry::read(dir)?;
-    let mut blobs = layout_check::shape(dir)?;
-    blobs.sort();
-    blobs.dedup();
+    let mut entry = entry::read(dir)?;
+    let blobs = layout_check::shape(dir)?;
+    // An older version counted a layer that several steps have several times.
+    entry.bytes = blobs.iter().map(|blob| blob.size).sum();
     blobs.iter().try_for_each(|blob| layout_check::has(dir, blob))?;
     let text = |name: &str| std::fs::read_to_string(dir.join(name));
     Ok(Layers { entry, index: text("index.json")?, layout: text("oci-layout")?, blobs })
