@@ -62,14 +62,14 @@ pub enum Action {
     },
     /// Renames a directory into place on one file system. If the destination exists, it is kept.
     Place {
-        /// The action.
+        /// The directory.
         from: PathBuf,
         /// The destination. Parent directories are created.
         to: PathBuf,
     },
     /// Removes a file or a directory, if it exists.
     Remove {
-        /// The action.
+        /// The file or directory.
         path: PathBuf,
     },
 }

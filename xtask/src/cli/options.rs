@@ -60,8 +60,7 @@ pub(super) const PLAN: &[Opt] = &[
 pub(super) const EXPLAIN: &[Opt] =
     &[value("--against", "BUILD", "compare with this build [the one before it of the same targets]")];
 
-pub(super) const DRY_RUN: &[Opt] =
-    &[switch("--dry-run", "show the plan or what would change, and change nothing")];
+pub(super) const DRY_RUN: &[Opt] = &[switch("--dry-run", "show the plan or the changes, and change nothing")];
 
 pub(super) const YES: &[Opt] = &[switch("--yes", "do not ask for confirmation")];
 

@@ -37,7 +37,7 @@ pub(super) const CACHE: &[Command] = &[
     Command {
         name: "verify",
         args: "",
-        summary: "check every file of the store and quarantine what is damaged",
+        summary: "check every file of the store and quarantine damaged entries",
         example: "cache verify --dry-run",
         options: &[DRY_RUN],
         subcommands: &[],
@@ -94,7 +94,7 @@ pub(super) const BUILDER: &[Command] = &[
     Command {
         name: "status",
         args: "[BUILDER]",
-        summary: "show its state, size and cache mounts; exit code 1 if it is down",
+        summary: "show the state, size and cache mounts of the builder; exit code 1 if it is down",
         example: "builder status",
         options: &[],
         subcommands: &[],

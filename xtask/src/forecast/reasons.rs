@@ -50,7 +50,7 @@ impl Compared<'_> {
         if is_known {
             return self.parent(&self.now[at], ran).or_else(|| self.remote(at)).unwrap_or_else(dropped);
         }
-        Cause { kind: CauseKind::New, detail: "no build of it is recorded here".into() }
+        Cause { kind: CauseKind::New, detail: "no recorded build has it".into() }
     }
 
     /// Returns the first previous step that runs.
@@ -65,7 +65,7 @@ impl Compared<'_> {
 pub(crate) fn remote(step: &GraphStep) -> Option<Cause> {
     let urls = || step.parts.keys().filter_map(|name| name.strip_prefix("url "));
     let urls: Vec<&str> = urls().filter(|_| step.is_open).collect();
-    let detail = format!("{}: the server may send another content", urls.join(", "));
+    let detail = format!("{}: the server may send different content", urls.join(", "));
     (!urls.is_empty()).then_some(Cause { kind: CauseKind::File, detail })
 }
 
@@ -267,7 +267,7 @@ fn about(old: &str, new: &str) -> String {
     let (old, old_xattrs) = old.split_once(" xattrs:").unwrap_or((old, ""));
     let (new, new_xattrs) = new.split_once(" xattrs:").unwrap_or((new, ""));
     if old == new && old_xattrs != new_xattrs {
-        return "changed extended attributes".into();
+        return "extended attributes changed".into();
     }
     let kind = |state: &str| match state {
         state if state.starts_with("->") => "a link".to_owned(),
@@ -275,7 +275,7 @@ fn about(old: &str, new: &str) -> String {
         state => state.split_once('|').map_or("a file".to_owned(), |(_, kind)| format!("a {kind}")),
     };
     if new.contains(" inside:") || old.contains(" inside:") {
-        return "something in it changed".into();
+        return "its content changed".into();
     }
     if kind(old) != kind(new) {
         return format!("{} now, {} before", kind(new), kind(old));
@@ -284,9 +284,9 @@ fn about(old: &str, new: &str) -> String {
     match (old.split_once(':').filter(|_| content(old)), new.split_once(':').filter(|_| content(new))) {
         (Some((old_mode, old_digest)), Some((new_mode, new_digest))) => {
             match (old_mode == new_mode, old_digest == new_digest) {
-                (true, _) => "another content".into(),
+                (true, _) => "content changed".into(),
                 (false, true) => format!("mode {old_mode} -> {new_mode}"),
-                (false, false) => format!("changed content, mode {old_mode} -> {new_mode}"),
+                (false, false) => format!("content changed, mode {old_mode} -> {new_mode}"),
             }
         }
         _ if new.starts_with("->") => format!("now links to {}", &new[2..]),

@@ -37,7 +37,7 @@ pub(crate) struct Update {
     pub pins: Pins,
     /// The pins that change.
     pub changes: Vec<Change>,
-    /// Returns the pins that are held.
+    /// The pins that are held.
     pub held: Vec<HeldPin>,
     /// The steps that write the files.
     pub steps: Vec<Step>,

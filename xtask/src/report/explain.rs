@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::forecast::explain::{Explained, ExplainedStep};
 use crate::outcome::CauseKind;
-use crate::text::{one_line, seconds, without_mount_flags};
+use crate::text::{one_line, seconds, step_count, without_mount_flags};
 
 /// Returns the text for a terminal.
 pub(crate) fn text(explained: &Explained) -> String {
@@ -13,9 +13,9 @@ pub(crate) fn text(explained: &Explained) -> String {
         explained.against.as_ref().map_or_else(|| "no earlier build".to_owned(), |id| format!("build {id}"));
     let _ = writeln!(
         text,
-        "build {}: {} steps ran, {} were cached; compared with {against}",
+        "build {}: {} ran, {} cached; compared with {against}",
         explained.build,
-        explained.steps.len(),
+        step_count(explained.steps.len()),
         explained.cached
     );
     for (at, step) in explained.steps.iter().enumerate().filter(|(_, step)| step.follows.is_none()) {
@@ -28,12 +28,16 @@ pub(crate) fn text(explained: &Explained) -> String {
         }
         if !following.is_empty() {
             let all: f64 = following.iter().map(|step| step.seconds).sum();
-            let _ =
-                writeln!(text, "          {} of these followed from it: {}", following.len(), seconds(all));
+            let _ = writeln!(
+                text,
+                "          {} followed from it: {}",
+                step_count(following.len()),
+                seconds(all)
+            );
         }
     }
     if explained.unknown > 0 {
-        let _ = writeln!(text, "the reason of {} steps is unknown", explained.unknown);
+        let _ = writeln!(text, "the reason of {} is unknown", step_count(explained.unknown));
     }
     text
 }

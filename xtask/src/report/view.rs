@@ -9,7 +9,7 @@ use super::summary;
 use super::timeline::{Timeline, TimelineRow};
 use crate::outcome::{BuildReport, BuildResult, CauseKind};
 use crate::text::size::show;
-use crate::text::{one_line, seconds, terminal, without_mount_flags};
+use crate::text::{one_line, seconds, step_count, terminal, without_mount_flags};
 
 /// A build with its context.
 pub(crate) struct ReportView<'a> {
@@ -116,11 +116,10 @@ impl<'a> ReportView<'a> {
     }
 
     fn critical(&self) -> Option<String> {
-        let steps = self.timeline.critical.len();
+        let count = self.timeline.critical.len();
         let time = seconds(self.timeline.critical_seconds());
         let whole = seconds(self.report.seconds);
-        (steps > 0)
-            .then(|| format!("{time} of {whole}, in {steps} step{}", if steps == 1 { "" } else { "s" }))
+        (count > 0).then(|| format!("{time} of {whole}, in {}", step_count(count)))
     }
 
     /// Returns the comparison with other builds of the same targets.
@@ -132,7 +131,7 @@ impl<'a> ReportView<'a> {
             parts.push(format!("{count} {word} before, median {}", seconds(median)));
         }
         if let Some((id, result, time)) = &against.previous {
-            parts.push(format!("the last one {} after {} ({id})", result.word(), seconds(*time)));
+            parts.push(format!("the last one: {} after {} ({id})", result.word(), seconds(*time)));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
@@ -230,7 +229,7 @@ mod tests {
         assert_eq!(fact("critical path"), Some("102 s of 104 s, in 4 steps"));
         assert_eq!(
             fact("other builds"),
-            Some("1 built before, median 80 s; the last one built after 80 s (20261124-074743-1fc)")
+            Some("1 built before, median 80 s; the last one: built after 80 s (20261124-074743-1fc)")
         );
         assert_eq!(fact("times"), Some("▁▃"));
         let causes = story.causes();

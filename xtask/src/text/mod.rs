@@ -17,6 +17,11 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
+/// Returns `1 step`, `2 steps`.
+pub(crate) fn step_count(count: usize) -> String {
+    format!("{count} step{}", if count == 1 { "" } else { "s" })
+}
+
 /// Returns a running time: `0:07`, `12:30`, `1:02:03`.
 pub(crate) fn clock(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no build takes years")]

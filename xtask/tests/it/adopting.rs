@@ -96,7 +96,7 @@ fn five_lines_bring_builds_plans_and_doctor_to_another_workspace() {
     let steps = json(&plan)["steps"].as_array().expect("steps").clone();
     let copy = steps.iter().find(|step| step["instruction"] == "COPY page /page").expect("the step");
     assert_eq!(copy["forecast"]["state"], "runs", "{copy}");
-    assert_eq!(copy["cause"]["detail"], "page: another content", "{copy}");
+    assert_eq!(copy["cause"]["detail"], "page: content changed", "{copy}");
 
     let again = json(&cargo_xtask(&project, &["build", "web", "--json"]));
     assert!(!cached(&again, "COPY page /page"), "{again}");

@@ -70,7 +70,7 @@ fn steps_say_when_they_began_and_what_they_took() {
     let text = project.run(&["report", "previous"]);
     assert!(text.stdout.contains("* is on the critical path"), "{}", text.all());
     let text = project.run(&["report"]);
-    assert!(text.stdout.contains("the last one built after"), "{}", text.all());
+    assert!(text.stdout.contains("the last one: built after"), "{}", text.all());
 }
 
 #[test]

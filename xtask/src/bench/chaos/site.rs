@@ -212,7 +212,7 @@ impl Site {
         for entry in archive.entries()? {
             std::io::copy(&mut entry?, &mut hash)?;
         }
-        ensure!(hash.finalize() == wanted, "the image `{service}` has another content than its source");
+        ensure!(hash.finalize() == wanted, "the image `{service}` differs from its source");
         Ok(())
     }
 

@@ -70,14 +70,14 @@ fn what_changed_about_a_step_itself() {
             plain(&[("command", "a && c")]),
             "Instruction: its text: `a && b` -> `a && c`",
         ),
-        (copy(&[("a", "644:1")]), copy(&[("a", "644:2")]), "File: a: another content"),
+        (copy(&[("a", "644:1")]), copy(&[("a", "644:2")]), "File: a: content changed"),
         (copy(&[("a", "644:1")]), copy(&[("a", "755:1")]), "File: a: mode 644 -> 755"),
         (copy(&[("a", "644:1")]), copy(&[("b", "644:1")]), "File: a is removed, b is new"),
         (copy(&[("a", "644:1")]), copy(&[("a", "->b")]), "File: a: a link now, a file before"),
         (
             step("a", "COPY x /", &[("arg L", "1")], &[("x", "644:1")]),
             step("a", "COPY x /", &[("arg L", "2")], &[("x", "644:2")]),
-            "Arg: L: `1` -> `2`; x: another content",
+            "Arg: L: `1` -> `2`; x: content changed",
         ),
         (
             plain(&[]),
@@ -160,7 +160,7 @@ fn a_url_is_the_reason_of_a_step_that_equals_an_earlier_one() {
     };
     assert_eq!((after(&open), after(&pinned)), (CauseKind::File, CauseKind::Dropped));
     for before in [true, false] {
-        assert_eq!(cause(&open, before), "File: http://x/y: the server may send another content");
+        assert_eq!(cause(&open, before), "File: http://x/y: the server may send different content");
         assert_eq!(cause(&pinned, before), "Dropped: the builder no longer has its result");
     }
 }

@@ -23,7 +23,7 @@ pub(super) const PROJECTS: &[RealProject] = &[
         ],
         args: &["default", "--file", "docker-bake.hcl"],
         edit: ("two/a", "3"),
-        reason: "a: another content",
+        reason: "a: content changed",
         cached: "RUN echo @SALT@",
     },
     RealProject {
@@ -38,7 +38,7 @@ pub(super) const PROJECTS: &[RealProject] = &[
         ],
         args: &["app", "--file", "docker-bake.hcl"],
         edit: ("app/a", "2"),
-        reason: "a: another content",
+        reason: "a: content changed",
         cached: "RUN echo @SALT@",
     },
     RealProject {
@@ -58,7 +58,7 @@ pub(super) const PROJECTS: &[RealProject] = &[
         ],
         args: &["app", "--file", "docker-bake.json"],
         edit: ("base/b", "2"),
-        reason: "b: another content",
+        reason: "b: content changed",
         cached: "RUN echo @SALT@",
     },
     RealProject {
