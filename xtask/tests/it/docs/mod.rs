@@ -1,6 +1,7 @@
 //! README and docs: their links lead somewhere, their command lines run ([`lines`]), the tests that
 //! the architecture names exist, and each decision has its four parts.
 
+mod json;
 mod lines;
 mod messages;
 mod pictures;
