@@ -66,7 +66,8 @@ pub(super) fn made(
                 || made_by.chars().filter(|c| !c.is_whitespace()).collect::<String>().contains(&command))
     } else {
         let keyword = step.text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
-        record.description.contains(&format!("] {keyword} "))
+        let is_by = |prefix: &str| record.description.contains(&format!("] {prefix}{keyword} "));
+        is_by("") || is_by("ONBUILD ")
     };
     let within = |(from, to): (Timestamp, Timestamp)| {
         record.created.is_none_or(|created| created >= from - SLACK && created <= to + SLACK)
@@ -86,6 +87,30 @@ pub(super) fn add_stored(dir: &Path, stored: &mut StoredKeys) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_result_of_an_onbuild_is_its_step_s() {
+        let record = |description: &str| disk_usage::Record {
+            id: "1".into(),
+            created: None,
+            kind: "regular".into(),
+            bytes: 1,
+            mutable: false,
+            reclaimable: true,
+            has_parent: true,
+            description: description.into(),
+        };
+        let redactor = Redactor::default();
+        for text in ["COPY a /a", "copy a /a", "ADD a /a", "WORKDIR /w"] {
+            let step = GraphStep { text: text.into(), ..GraphStep::default() };
+            let upper = text.replace("copy", "COPY");
+            for prefix in ["", "ONBUILD "] {
+                let of =
+                    |name: &str| made(&record(&format!("[app 2/3] {prefix}{name}")), &step, None, &redactor);
+                assert!(of(&upper) && !of("RUN COPY") && !of("LABEL a=b"), "{prefix}{text}");
+            }
+        }
+    }
 
     #[test]
     fn only_results_that_have_settled_are_held() {
