@@ -148,6 +148,7 @@ pub(crate) fn steps_of(trace: &Trace, is_own: &dyn Fn(&VertexState, &str) -> boo
         target: target.clone(),
         stage: label.stage.clone(),
         instruction: label.instruction.clone(),
+        number: label.number,
         cached: state.cached,
         seconds: round(state.seconds()),
         started: origin.and_then(|origin| began(state, origin)),

@@ -118,6 +118,9 @@ pub(crate) struct StepReport {
     pub target: String,
     pub stage: String,
     pub instruction: String,
+    /// Its number in its stage, which tells steps with one text apart.
+    #[serde(skip)]
+    pub number: u32,
     /// Whether its result existed.
     pub cached: bool,
     pub seconds: f64,

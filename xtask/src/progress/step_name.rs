@@ -8,6 +8,8 @@ pub struct StepName {
     /// The stage; `stage-N` if it has no name.
     pub stage: String,
     pub instruction: String,
+    /// Its number in its stage, counted from 1.
+    pub number: u32,
 }
 
 impl StepName {
@@ -27,9 +29,7 @@ pub(crate) fn step_name(name: &str, targets: &[String]) -> Option<StepName> {
             [n, m].iter().all(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
         })
     };
-    if !words.pop().is_some_and(is_count) {
-        return None;
-    }
+    let count = words.pop().filter(|word| is_count(word))?;
     // A count is padded, as in `[php  2/10]`.
     words.retain(|word| !word.contains('/') && !word.is_empty());
     let several = targets.len() > 1;
@@ -39,5 +39,6 @@ pub(crate) fn step_name(name: &str, targets: &[String]) -> Option<StepName> {
         target: target.map(str::to_owned),
         stage: words.first().map_or("stage-0", |word| word).to_owned(),
         instruction: instruction.to_owned(),
+        number: count.split('/').next().and_then(|number| number.parse().ok()).unwrap_or_default(),
     })
 }

@@ -81,14 +81,25 @@ pub(crate) fn steps(log: &str, targets: &[String]) -> (Vec<StepReport>, Vec<Stri
         running.remove(place(name));
         let Some(label) = known(name) else { continue };
         let target = label.target.or_else(|| targets.first().cloned()).unwrap_or_default();
-        let (stage, instruction) = (label.stage, label.instruction);
+        let (stage, instruction, number) = (label.stage, label.instruction, label.number);
         let is_same = |step: &StepReport| {
-            step.target == target && step.stage == stage && step.instruction == instruction
+            (&step.target, &step.stage, &step.instruction, step.number)
+                == (&target, &stage, &instruction, number)
         };
         // A later call finds cached what an earlier one ran.
         if !steps.iter().any(is_same) {
             let (started, needs, cause) = (None, Vec::new(), None);
-            steps.push(StepReport { target, stage, instruction, cached, seconds, started, needs, cause });
+            steps.push(StepReport {
+                target,
+                stage,
+                instruction,
+                number,
+                cached,
+                seconds,
+                started,
+                needs,
+                cause,
+            });
         }
     }
     let name = |label: &StepName| {

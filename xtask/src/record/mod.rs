@@ -6,6 +6,7 @@ pub(crate) mod inputs;
 pub(crate) mod killed;
 pub(crate) mod log;
 pub(crate) mod own_steps;
+pub(crate) mod places;
 pub(crate) mod read;
 pub(crate) mod steps;
 

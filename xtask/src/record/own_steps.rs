@@ -62,7 +62,7 @@ mod tests {
         let vertex = |instruction: &str, targets: &[&str]| {
             let mut state = VertexState::default();
             let instruction = instruction.to_owned();
-            state.label = Some(StepName { target: None, stage: "s".into(), instruction });
+            state.label = Some(StepName { target: None, stage: "s".into(), instruction, number: 0 });
             state.targets = targets.iter().map(|target| (*target).to_owned()).collect();
             state
         };

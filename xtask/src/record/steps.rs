@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::own_steps::is_own;
+use super::places::{Named, places};
 use crate::layout::Layout;
 use crate::progress::trace::Trace;
 use crate::progress::vertex::VertexState;
 
 use crate::project::dockerfile::Dockerfile;
-use crate::project::graph::{GraphStep, find, first_twins};
+use crate::project::graph::{GraphStep, first_twins};
 use crate::store::entry::subdirectories;
 
 /// The outcomes of a build's steps.
@@ -152,31 +153,23 @@ pub(crate) fn outcomes(
     done
 }
 
-/// Returns the steps of a graph with their states in the trace. Several steps with one text in a
-/// stage are matched in order.
+/// Returns the steps of a graph with their states in the trace.
 pub(crate) fn matched<'a>(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
     trace: &'a Trace,
 ) -> Vec<(usize, &'a VertexState)> {
-    let mut found: Vec<(usize, &VertexState)> = Vec::new();
-    for digest in &trace.order {
-        let state = &trace.vertices[digest];
+    let (mut names, mut states) = (Vec::new(), Vec::new());
+    for state in trace.order.iter().map(|digest| &trace.vertices[digest]) {
         let Some(label) = state.label.as_ref().filter(|_| !state.is_internal()) else { continue };
         for target in state.targets.iter().filter(|target| is_own(graph, files, state, target)) {
-            let Some(first) = find(graph, files, target, (&label.stage, &label.instruction)) else {
-                continue;
-            };
-            let same = |at: &usize| {
-                let (one, other) = (&graph[*at], &graph[first]);
-                (&one.target, &one.stage, &one.text) == (&other.target, &other.stage, &other.text)
-            };
-            let free =
-                (first..graph.len()).filter(same).find(|at| found.iter().all(|(taken, _)| taken != at));
-            found.extend(free.map(|at| (at, state)));
+            let (stage, instruction) = (&label.stage, &label.instruction);
+            names.push(Named { target, stage, instruction, number: label.number });
+            states.push(state);
         }
     }
-    found
+    let found = places(graph, files, &names).into_iter().zip(states);
+    found.filter_map(|(at, state)| Some((at?, state))).collect()
 }
 
 /// Returns the graph of a build, if it is recorded.

@@ -16,6 +16,7 @@ pub(crate) fn report() -> BuildReport {
             target: target.into(),
             stage: stage.into(),
             instruction: instruction.into(),
+            number: 0,
             cached: times.is_none(),
             seconds: times.map_or(0.0, |(_, seconds)| seconds),
             started: times.map(|(started, _)| started),

@@ -6,6 +6,7 @@ fn step(target: &str, instruction: &str, seconds: f64, needs: &[usize]) -> StepR
         target: target.into(),
         stage: instruction.split(' ').next().unwrap_or_default().to_lowercase(),
         instruction: instruction.into(),
+        number: 0,
         cached: seconds == 0.0,
         seconds,
         started: (seconds > 0.0).then_some(1.0),

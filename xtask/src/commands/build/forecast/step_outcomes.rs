@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{ForecastResult, ForecastTask};
 use crate::exec::save::StepKeys;
 use crate::forecast::reasons::Compared;
-use crate::outcome::{BuildReport, BuildResult, assemble};
+use crate::outcome::{BuildReport, BuildResult, StepReport, assemble};
 use crate::plan::build::Plan;
 use crate::progress::trace::Trace;
 use crate::progress::vertex::VertexState;
@@ -14,6 +14,7 @@ use crate::project::dockerfile::mounts::Use;
 use crate::project::graph::{self, GraphStep};
 use crate::record::Record;
 use crate::record::own_steps::is_own;
+use crate::record::places::{Named, places};
 use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::text::round;
 
@@ -59,15 +60,20 @@ impl StepOutcomes {
     }
 }
 
+fn named(step: &StepReport) -> Named<'_> {
+    let StepReport { target, stage, instruction, number, .. } = step;
+    Named { target, stage, instruction, number: *number }
+}
+
 impl ForecastResult {
     /// Names the steps as in the plan, and adds the reason to each that ran.
     fn explain(&self, done: &[StepOutcome], report: &mut BuildReport) {
         let compared = Compared { now: &self.graph, before: self.before.as_deref() };
         let firsts = graph::first_twins(&self.graph);
-        for step in &mut report.steps {
-            let name = (step.stage.as_str(), step.instruction.as_str());
-            let Some(at) = graph::find(&self.graph, &self.files, &step.target, name) else { continue };
-            let at = firsts[at];
+        let names: Vec<Named<'_>> = report.steps.iter().map(named).collect();
+        let places = places(&self.graph, &self.files, &names);
+        for (step, at) in report.steps.iter_mut().zip(places) {
+            let Some(at) = at.map(|at| firsts[at]) else { continue };
             step.stage.clone_from(&self.graph[at].stage);
             step.instruction.clone_from(&self.graph[at].text);
             if step.cached {
