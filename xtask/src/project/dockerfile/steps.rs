@@ -137,7 +137,10 @@ impl Reader<'_> {
         }
         // Their order is in the key as well (measured).
         step.parts.insert("order".to_owned(), self.scope.order());
-        for (name, value) in instruction.flags.iter().filter(|(name, _)| name != "mount") {
+        let is_default = |(name, value): &&(String, String)| {
+            name == "mount" || [("network", "default"), ("security", "sandbox")].contains(&(name, value))
+        };
+        for (name, value) in instruction.flags.iter().filter(|flag| !is_default(flag)) {
             step.parts.insert(format!("option {name}"), value.clone());
         }
         for options in instruction.mounts() {

@@ -120,6 +120,14 @@ fn the_same_operation_in_other_words() {
         ("RUN --mount=target=/t,source=a x\n", "RUN --mount=target=/t,source=b x\n", true),
         ("RUN --mount=target=/t x\n", "RUN --mount=target=/t,rw x\n", false),
         ("COPY \"a b\" /x\n", "COPY a\\ b /x\n", false),
+        ("RUN --network=default x\n", "RUN x\n", true),
+        ("RUN --security=sandbox x\n", "RUN x\n", true),
+        ("RUN --network=none x\n", "RUN x\n", false),
+        ("WORKDIR /w/\nRUN x\n", "WORKDIR /w\nRUN x\n", false),
+        ("WORKDIR /v/../w\nRUN x\n", "WORKDIR /w\nRUN x\n", false),
+        ("WORKDIR /w\nWORKDIR v/\nRUN x\n", "WORKDIR /w/\nWORKDIR ./v\nRUN x\n", true),
+        ("WORKDIR /w/\n", "WORKDIR /w\n", true),
+        ("WORKDIR /w/\nCOPY a b\n", "WORKDIR /w\nCOPY a b\n", true),
     ] {
         let operation = |file: &str| last(&format!("FROM scratch\n{file}"), &[]).0;
         assert_eq!(operation(one) == operation(other), is_same, "{one} | {other}");

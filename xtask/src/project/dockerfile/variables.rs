@@ -85,13 +85,14 @@ impl Scope {
     /// Returns the initial scope of a stage based on an image.
     fn on(image: &ImageConfig) -> Self {
         let mut scope = Self { foreign: image.is_partial, ..Self::default() };
+        let root = Self { workdir: Some(String::new()), ..Self::default() };
         for (name, value) in &image.env {
             scope.set_env(name.clone(), value.clone().map_or(Value::Unknown, Value::Set));
         }
         if !scope.foreign && !scope.env.contains_key("PATH") {
             scope.set_env("PATH".to_owned(), Value::Set(PATH.to_owned()));
         }
-        scope.workdir = image.workdir.as_ref().map(|path| clean(&format!("/{path}")));
+        scope.workdir = image.workdir.as_ref().and_then(|path| root.directory(path));
         for (kind, value) in [("user", &image.user), ("shell", &image.shell)] {
             if !value.is_empty() {
                 scope.settings.insert(kind, value.clone());
@@ -153,6 +154,12 @@ impl Scope {
     fn resolved(&self, text: &str, escape: char) -> Value {
         let found = self.expand(text, escape);
         if found.unknown.is_empty() { Value::Set(found.text) } else { Value::Unknown }
+    }
+
+    /// Returns the directory of a RUN after a WORKDIR. Like BuildKit, keeps an absolute path as it
+    /// is written.
+    fn directory(&self, path: &str) -> Option<String> {
+        if path.starts_with('/') { Some(path.to_owned()) } else { self.absolute(path) }
     }
 
     /// Resolves a path against the current directory. Returns `None` if that is unknown.
@@ -288,7 +295,7 @@ impl Dockerfile {
                 }
                 "WORKDIR" => {
                     let path = scope.expand(&instruction.rest, self.escape);
-                    scope.workdir = path.unknown.is_empty().then(|| scope.absolute(&path.text)).flatten();
+                    scope.workdir = path.unknown.is_empty().then(|| scope.directory(&path.text)).flatten();
                 }
                 _ => {}
             }
