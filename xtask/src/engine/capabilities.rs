@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use super::{Driver, Engine};
+use super::{Driver, Engine, Version};
 
 /// The capabilities of an engine and its builder.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Capabilities {
     /// Docker 26.1 and 28.5). Results on `scratch` stay, and so does a step below a result that
     /// stays. A BuildKit of its own forgets that one result (measured, 0.34).
     pub forgets_results_after_prune: bool,
+    /// Passes several extra hosts in the same order in each call: buildx from 0.34 on.
+    pub sorts_extra_hosts: bool,
 }
 
 impl Engine {
@@ -39,6 +41,7 @@ impl Engine {
             uses_oci_media_types: !(is_docker && is_classic),
             sees_local_images: is_docker,
             forgets_results_after_prune: is_docker,
+            sorts_extra_hosts: self.buildx >= Version(0, 34),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::forecast::reasons::{Compared, remote};
+use crate::forecast::reasons::{Compared, open};
 use crate::outcome::{Cause, CauseKind};
 use crate::progress::step_name::StepName;
 use crate::project::dockerfile::Dockerfile;
@@ -140,10 +140,10 @@ pub(crate) fn forecast(known: &ForecastInputs<'_>, files: BTreeMap<String, Docke
         let step = &known.graph[at];
         let cause = || {
             let by_mode = known.differs_by_mode(at).then(umask);
-            // A step before that may run says less than a URL.
+            // A step before that may run says less than a key that is unknown in advance.
             let is_open = known.was_made(step) && step.needs().all(|at| states[at] != PredictedState::Runs);
-            let by_url = || remote(step).filter(|_| is_open);
-            by_mode.or_else(by_url).unwrap_or_else(|| compared.cause(at, &may_run, known.was_made(step)))
+            let by_itself = || open(step).filter(|_| is_open);
+            by_mode.or_else(by_itself).unwrap_or_else(|| compared.cause(at, &may_run, known.was_made(step)))
         };
         let cause = may_run(at).then(cause);
         StepForecast {

@@ -8,6 +8,7 @@ use crate::outcome::{Cause, CauseKind};
 use crate::project::context::Input;
 use crate::project::graph::GraphStep;
 use crate::project::packages;
+use crate::project::run_settings::HOSTS;
 
 /// The input for reasons.
 pub(crate) struct Compared<'a> {
@@ -41,14 +42,14 @@ impl Compared<'_> {
             return parent;
         }
         if is_known {
-            return self.remote(at).unwrap_or_else(dropped);
+            return self.nearest_open(at).unwrap_or_else(dropped);
         }
         self.upstream(at).unwrap_or(Cause { kind: CauseKind::Unknown, detail: String::new() })
     }
 
     fn without_past(&self, at: usize, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
         if is_known {
-            return self.parent(&self.now[at], ran).or_else(|| self.remote(at)).unwrap_or_else(dropped);
+            return self.parent(&self.now[at], ran).or_else(|| self.nearest_open(at)).unwrap_or_else(dropped);
         }
         Cause { kind: CauseKind::New, detail: "no recorded build has it".into() }
     }
@@ -61,12 +62,19 @@ impl Compared<'_> {
     }
 }
 
-/// A step reads a URL whose content only its server knows.
-pub(crate) fn remote(step: &GraphStep) -> Option<Cause> {
-    let urls = || step.parts.keys().filter_map(|name| name.strip_prefix("url "));
-    let urls: Vec<&str> = urls().filter(|_| step.is_open).collect();
-    let detail = format!("{}: the server may send different content", urls.join(", "));
-    (!urls.is_empty()).then_some(Cause { kind: CauseKind::File, detail })
+/// The reason of a step whose key is unknown in advance: it reads a URL whose content only its
+/// server knows, or has extra hosts in random order.
+pub(crate) fn open(step: &GraphStep) -> Option<Cause> {
+    if !step.is_open {
+        return None;
+    }
+    let urls: Vec<&str> = step.parts.keys().filter_map(|name| name.strip_prefix("url ")).collect();
+    if !urls.is_empty() {
+        let detail = format!("{}: the server may send different content", urls.join(", "));
+        return Some(Cause { kind: CauseKind::File, detail });
+    }
+    let detail = format!("{HOSTS}: this version of buildx passes them in random order");
+    step.parts.contains_key(HOSTS).then_some(Cause { kind: CauseKind::Mount, detail })
 }
 
 fn dropped() -> Cause {

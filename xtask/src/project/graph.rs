@@ -27,6 +27,8 @@ pub(crate) struct TargetFacts {
     pub contexts: BTreeMap<String, ImagePlace>,
     /// Additional inputs of each of its RUNs: network, `/dev/shm`, limits.
     pub run: BTreeMap<String, String>,
+    /// Whether their keys differ from call to call.
+    pub run_is_open: bool,
     /// The stages whose steps run whatever is there, all where the list is empty.
     pub ignores_cache: Option<Vec<String>>,
 }
@@ -263,6 +265,7 @@ mod tests {
                 inputs: Inputs { contexts: BTreeSet::from(["repo".to_owned()]), ..Inputs::default() },
                 contexts: contexts.into(),
                 run: BTreeMap::new(),
+                run_is_open: false,
                 ignores_cache: None,
             };
             graph(&[facts], &BTreeMap::new(), &mut Digests::default())[0].is_open

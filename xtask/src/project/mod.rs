@@ -19,6 +19,7 @@ pub(crate) mod pins;
 pub(crate) mod project_name;
 mod remembered;
 pub(crate) mod requested;
+pub(crate) mod run_settings;
 pub(crate) mod secrets;
 mod target;
 mod templates;

@@ -37,6 +37,13 @@ pub(crate) fn parse_memory(text: &str) -> Option<u64> {
     (bytes >= 1.0).then_some(bytes as u64)
 }
 
+/// Writes a size in the largest binary unit that has it as a whole number: `64MiB`, `1025KiB`, `7`.
+pub(crate) fn binary(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = units.iter().find(|(_, power)| bytes > 0 && bytes.is_multiple_of(1 << power));
+    unit.map_or_else(|| bytes.to_string(), |(unit, power)| format!("{}{unit}", bytes >> power))
+}
+
 /// Returns a size for display: `1.3 GB`, `719 MB`, `12 B`.
 pub(crate) fn show(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]

@@ -164,3 +164,15 @@ fn a_url_is_the_reason_of_a_step_that_equals_an_earlier_one() {
         assert_eq!(cause(&pinned, before), "Dropped: the builder no longer has its result");
     }
 }
+
+#[test]
+fn hosts_in_random_order_are_the_reason_of_a_step_that_equals_an_earlier_one() {
+    let open = GraphStep { is_open: true, ..step("a", "RUN x", &[("extra hosts", "a, b")], &[]) };
+    let cause = |step: &GraphStep| {
+        let now = [step.clone()];
+        Compared { now: &now, before: Some(&now) }.cause(0, &|_| false, true)
+    };
+    assert_eq!(cause(&open).kind, CauseKind::Mount);
+    assert!(cause(&open).detail.contains("random order"));
+    assert_eq!(cause(&GraphStep { is_open: false, ..open }).kind, CauseKind::Dropped);
+}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Compared, counterpart_index, differences, remote};
+use super::{Compared, counterpart_index, differences, open};
 use crate::outcome::{Cause, CauseKind};
 use crate::project::graph::GraphStep;
 
@@ -35,13 +35,13 @@ impl Compared<'_> {
         None
     }
 
-    /// The nearest URL that a step reads, itself or by what is before it: a build that failed may
-    /// have read its new content already.
-    pub(super) fn remote(&self, at: usize) -> Option<Cause> {
+    /// The nearest step whose key is unknown in advance: this one, or one before it. A build that
+    /// failed may have run that one already.
+    pub(super) fn nearest_open(&self, at: usize) -> Option<Cause> {
         let mut seen = BTreeSet::from([at]);
         let mut next = std::collections::VecDeque::from([at]);
         while let Some(at) = next.pop_front() {
-            if let Some(cause) = remote(&self.now[at]) {
+            if let Some(cause) = open(&self.now[at]) {
                 return Some(cause);
             }
             next.extend(self.now[at].needs().filter(|needed| seen.insert(*needed)));

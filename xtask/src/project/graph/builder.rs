@@ -8,6 +8,7 @@ use super::{GraphStep, ImagePlace, KnownImage, TargetFacts};
 use crate::project::context::{ContentDigest, Contexts, Digests, Input, Selected};
 use crate::project::dockerfile::steps::{DockerfileStep, From, Read, Selector};
 use crate::project::dockerfile::{Base, has_commit};
+use crate::project::run_settings::HOSTS;
 use crate::redact::is_secret;
 
 /// Returns the steps of all targets in dependency order.
@@ -114,7 +115,12 @@ impl<'a> Builder<'a> {
             ..GraphStep::default()
         };
         if step.keyword == "RUN" {
-            made.parts.extend(facts.run.clone());
+            // A RUN's own network takes precedence over the target's.
+            let has_network = made.parts.contains_key("option network");
+            let counts = |(name, _): &(&String, &String)| !(has_network && *name == "network");
+            let settings = facts.run.iter().filter(counts);
+            made.parts.extend(settings.map(|(name, value)| (name.clone(), value.clone())));
+            made.is_open = facts.run_is_open;
         }
         let is_in = |stages: &Vec<String>| {
             stages.is_empty() || stages.iter().any(|stage| stage.eq_ignore_ascii_case(&made.stage))
@@ -234,7 +240,7 @@ fn image(name: &str) -> End {
 /// from.
 fn own(keyword: &str, operation: &[String], step: &GraphStep) -> String {
     // Parts outside the step itself: common settings of a target's RUNs, images, and URLs.
-    let outer = ["network", "ulimits", "extra hosts", "shm-size", "fresh"];
+    let outer = ["network", "ulimits", HOSTS, "shm-size", "fresh"];
     let parts = step
         .parts
         .iter()
@@ -262,3 +268,7 @@ fn hide(name: String, value: String) -> (String, String) {
     }
     (name, value)
 }
+
+#[cfg(test)]
+#[path = "builder_tests.rs"]
+mod tests;

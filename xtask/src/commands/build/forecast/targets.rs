@@ -1,7 +1,6 @@
 //! The targets of a build as they are passed to BuildKit: the declaration, with the plan's
 //! additions.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::plan::build::{BuildFacts, Plan};
@@ -11,6 +10,7 @@ use crate::project::dockerfile::{Dockerfile, mounts};
 use crate::project::graph::{ImagePlace, TargetFacts};
 use crate::project::inputs;
 use crate::project::overrides::is_for;
+use crate::project::run_settings::{has_several_hosts, run_settings};
 
 /// Returns all targets with a local Dockerfile.
 pub(super) fn targets(facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> Vec<TargetFacts> {
@@ -33,13 +33,9 @@ fn target(facts: &BuildFacts, options: &BuildOptions, plan: &Plan, name: &str) -
         None => source.file.clone(),
     };
     let platform = declared.platforms.first().unwrap_or(&facts.engine.platform).clone();
-    let mut run = BTreeMap::new();
-    run.extend(declared.network.clone().map(|network| ("network".to_owned(), network)));
-    run.extend(declared.ulimits.as_ref().map(|limits| ("ulimits".to_owned(), limits.to_string())));
-    run.extend(declared.extra_hosts.as_ref().map(|hosts| ("extra hosts".to_owned(), hosts.to_string())));
+    let mut run = run_settings(&declared);
     // The size of `/dev/shm` differs with each request to run again, and from the declared one.
     run.extend(fresh::shm_size(&plan.fresh, name).map(|bytes| ("fresh".to_owned(), bytes.to_string())));
-    run.extend(declared.shm_size.clone().map(|size| ("shm-size".to_owned(), size)));
     let main = ("", declared.context.as_deref().unwrap_or("."));
     let named = declared.contexts.iter().map(|(context, source)| (context.as_str(), source.as_str()));
     let contexts = std::iter::once(main)
@@ -55,6 +51,7 @@ fn target(facts: &BuildFacts, options: &BuildOptions, plan: &Plan, name: &str) -
         inputs: mounts::inputs(&declared, &platform, &facts.engine.platform),
         contexts: contexts.collect(),
         run,
+        run_is_open: has_several_hosts(&declared) && !facts.engine.capabilities().sorts_extra_hosts,
         ignores_cache,
     })
 }
