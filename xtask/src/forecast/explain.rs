@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::PredictedState;
 use super::reasons::Compared;
 use crate::json::SCHEMA;
 use crate::outcome::{Cause, CauseKind};
@@ -52,7 +53,7 @@ pub(crate) fn explain(
     let (mut steps, mut places) = (Vec::new(), Vec::new());
     let firsts = first_twins(graph);
     for (at, step) in graph.iter().enumerate().filter(|(at, _)| ran(*at) && firsts[*at] == *at) {
-        let cause = compared.cause(at, &ran, was_made(step));
+        let cause = compared.cause(at, &|at| PredictedState::of_ended(ran(at)), was_made(step));
         let before = step.needs().find_map(|at| places.iter().position(|place| *place == firsts[at]));
         let follows = before.filter(|_| cause.kind == CauseKind::Parent).map(|place| {
             let before: &ExplainedStep = &steps[place];

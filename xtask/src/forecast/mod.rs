@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::forecast::reasons::{Compared, open};
+use crate::forecast::reasons::Compared;
 use crate::outcome::{Cause, CauseKind};
 use crate::progress::step_name::StepName;
 use crate::project::dockerfile::Dockerfile;
@@ -31,6 +31,13 @@ pub(crate) enum PredictedState {
     /// It may run: it follows a step that will run, and is cached if the output of that is the same
     /// as before.
     IfChanged,
+}
+
+impl PredictedState {
+    /// Returns the state of a step of a build that has ended.
+    pub(crate) fn of_ended(ran: bool) -> Self {
+        if ran { Self::Runs } else { Self::Cached }
+    }
 }
 
 /// A step of a future build.
@@ -134,18 +141,14 @@ pub(crate) fn forecast(known: &ForecastInputs<'_>, files: BTreeMap<String, Docke
     let firsts = first_twins(known.graph);
     let states = states(known, &firsts);
     let times = Times::new(known, &states);
-    let may_run = |at: usize| states[at] != PredictedState::Cached;
     let compared = Compared { now: known.graph, before: known.before };
     let step = |at: usize| {
         let step = &known.graph[at];
         let cause = || {
             let by_mode = known.differs_by_mode(at).then(umask);
-            // A step before that may run says less than a key that is unknown in advance.
-            let is_open = known.was_made(step) && step.needs().all(|at| states[at] != PredictedState::Runs);
-            let by_itself = || open(step).filter(|_| is_open);
-            by_mode.or_else(by_itself).unwrap_or_else(|| compared.cause(at, &may_run, known.was_made(step)))
+            by_mode.unwrap_or_else(|| compared.cause(at, &|at| states[at], known.was_made(step)))
         };
-        let cause = may_run(at).then(cause);
+        let cause = (states[at] != PredictedState::Cached).then(cause);
         StepForecast {
             target: step.target.clone(),
             stage: step.stage.clone(),

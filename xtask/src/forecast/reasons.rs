@@ -4,6 +4,7 @@ mod upstream;
 
 use std::collections::BTreeMap;
 
+use crate::forecast::PredictedState;
 use crate::outcome::{Cause, CauseKind};
 use crate::project::context::Input;
 use crate::project::graph::GraphStep;
@@ -18,53 +19,49 @@ pub(crate) struct Compared<'a> {
 }
 
 impl Compared<'_> {
-    /// Returns why step `at` runs. `ran` returns whether a step runs or may run, `is_known` whether
-    /// exactly its result was made before.
-    pub(crate) fn cause(&self, at: usize, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
+    /// Returns why step `at` runs. `state` returns the state of each step, and `is_known` is whether
+    /// exactly this result was made before.
+    pub(crate) fn cause(&self, at: usize, state: &dyn Fn(usize) -> PredictedState, is_known: bool) -> Cause {
         let step = &self.now[at];
         if step.is_forced {
             return fresh();
         }
-        let Some(before) = self.before.filter(|before| !before.is_empty()) else {
-            return self.without_past(at, ran, is_known);
-        };
-        let own = match counterpart(self.now, at, before) {
-            Some(old) => differences(old, step),
-            None => {
-                vec![Cause { kind: CauseKind::Instruction, detail: "it is new in the Dockerfile".into() }]
-            }
+        let own = match self.before.filter(|before| !before.is_empty()) {
+            Some(before) => match counterpart(self.now, at, before) {
+                Some(old) => differences(old, step),
+                None => {
+                    vec![Cause { kind: CauseKind::Instruction, detail: "it is new in the Dockerfile".into() }]
+                }
+            },
+            None if is_known => Vec::new(),
+            None => vec![Cause { kind: CauseKind::New, detail: "no recorded build has it".into() }],
         };
         if let Some(first) = own.first() {
             let details: Vec<&str> = own.iter().map(|cause| cause.detail.as_str()).collect();
             return Cause { kind: first.kind, detail: details.join("; ") };
         }
-        if let Some(parent) = self.parent(step, ran) {
-            return parent;
-        }
-        if is_known {
-            return self.nearest_open(at).unwrap_or_else(dropped);
-        }
-        self.upstream(at).unwrap_or(Cause { kind: CauseKind::Unknown, detail: String::new() })
+        let follows = self.follows(at, state, is_known).or_else(|| self.upstream(at));
+        follows.unwrap_or(Cause { kind: CauseKind::Unknown, detail: String::new() })
     }
 
-    fn without_past(&self, at: usize, ran: &dyn Fn(usize) -> bool, is_known: bool) -> Cause {
-        if is_known {
-            return self.parent(&self.now[at], ran).or_else(|| self.nearest_open(at)).unwrap_or_else(dropped);
-        }
-        Cause { kind: CauseKind::New, detail: "no recorded build has it".into() }
-    }
-
-    /// Returns the first previous step that runs.
-    fn parent(&self, step: &GraphStep, ran: &dyn Fn(usize) -> bool) -> Option<Cause> {
-        let at = step.needs().find(|at| ran(*at))?;
-        let parent = &self.now[at];
-        Some(Cause { kind: CauseKind::Parent, detail: format!("{}: {}", parent.stage, parent.text) })
+    /// Returns the reason of a step that is as it was: a step before it that runs, a key that is
+    /// unknown in advance, a step before it that may run, or its lost result.
+    fn follows(&self, at: usize, state: &dyn Fn(usize) -> PredictedState, is_known: bool) -> Option<Cause> {
+        let step = &self.now[at];
+        let parent = |wanted: PredictedState| {
+            let parent = &self.now[step.needs().find(|at| state(*at) == wanted)?];
+            let detail = format!("{}: {}", parent.stage, parent.text);
+            Some(Cause { kind: CauseKind::Parent, detail })
+        };
+        let open = || open(step).filter(|_| is_known);
+        let lost = || is_known.then(|| self.nearest_open(at).unwrap_or_else(dropped));
+        parent(PredictedState::Runs).or_else(open).or_else(|| parent(PredictedState::IfChanged)).or_else(lost)
     }
 }
 
-/// The reason of a step whose key is unknown in advance: it reads a URL whose content only its
-/// server knows, or has extra hosts in random order.
-pub(crate) fn open(step: &GraphStep) -> Option<Cause> {
+/// Returns the reason of a step whose key is unknown in advance: it reads a URL whose content only
+/// its server knows, or has extra hosts in random order.
+fn open(step: &GraphStep) -> Option<Cause> {
     if !step.is_open {
         return None;
     }

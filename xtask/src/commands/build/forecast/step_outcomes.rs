@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{ForecastResult, ForecastTask};
 use crate::exec::save::StepKeys;
+use crate::forecast::PredictedState;
 use crate::forecast::reasons::Compared;
 use crate::outcome::{BuildReport, BuildResult, StepReport, assemble};
 use crate::plan::build::Plan;
@@ -80,8 +81,8 @@ impl ForecastResult {
                 continue;
             }
             let was_made = self.past.iter().any(|past| past.has(&self.graph[at].key));
-            step.cause =
-                Some(compared.cause(at, &|at| done.get(at).is_some_and(|step| step.ran.is_some()), was_made));
+            let ran = |at: usize| done.get(at).is_some_and(|step| step.ran.is_some());
+            step.cause = Some(compared.cause(at, &|at| PredictedState::of_ended(ran(at)), was_made));
         }
     }
 
