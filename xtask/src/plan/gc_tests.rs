@@ -19,6 +19,7 @@ fn item(kind: ItemKind, name: &str, day: i64, bytes: u64) -> Item {
         used: at(day),
         state: ItemState::Sound,
         nodes: vec![Node::new(inode, bytes)],
+        is_budgeted: true,
     }
 }
 

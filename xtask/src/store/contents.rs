@@ -81,6 +81,8 @@ pub(crate) struct Item {
     pub(crate) seen: Seen,
     /// Its files and directories.
     pub nodes: Vec<Node>,
+    /// Whether it counts against the budget.
+    pub is_budgeted: bool,
 }
 
 /// The content of the store.
@@ -114,7 +116,7 @@ impl Contents {
 
     /// Returns the items that count against the budget.
     fn budgeted(&self) -> impl Iterator<Item = &Item> {
-        self.items.iter().filter(|item| !item.is_bundle_in_transit())
+        self.items.iter().filter(|item| item.is_budgeted)
     }
 
     /// Returns the bytes that some directories have in addition to what counts against the budget,
@@ -152,14 +154,6 @@ impl Contents {
     }
 }
 
-impl Item {
-    /// Returns whether it is the scratch directory of a running export or import, which is in
-    /// addition to the budget: other builds would lose valid entries for it.
-    fn is_bundle_in_transit(&self) -> bool {
-        self.kind == ItemKind::Tmp && self.state == ItemState::Untouchable && is_bundle_scratch(&self.path)
-    }
-}
-
 impl Node {
     /// Returns a file for tests.
     #[cfg(test)]
@@ -178,7 +172,7 @@ pub(crate) fn measure(layout: &Layout) -> u64 {
     measure_dir(&layout.store)
 }
 
-/// Returns the bytes of the store that count against its budget, as [`Contents::bytes`] does.
+/// Returns [`Contents::bytes`] without reading any entry.
 pub(crate) fn measure_budgeted(layout: &Layout) -> u64 {
     let in_transit = scan::bundles_in_transit(layout);
     let without = in_transit.iter().map(PathBuf::as_path).collect();

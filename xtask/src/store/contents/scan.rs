@@ -48,7 +48,7 @@ pub(super) fn bundles_in_transit(layout: &Layout) -> Vec<PathBuf> {
         return dirs;
     }
     let scan = Scan::new(layout);
-    dirs.retain(|dir| is_held(dir) || scan.may_run(dir));
+    dirs.retain(|dir| scan.is_bundle_in_transit(dir));
     dirs
 }
 
@@ -90,6 +90,7 @@ impl Scan {
             state: ItemState::Sound,
             seen: Seen::default(),
             nodes: Vec::new(),
+            is_budgeted: true,
             path,
         })
     }
@@ -166,15 +167,16 @@ impl Scan {
             if !is_id(&name) {
                 continue;
             }
+            let in_transit = kind == ItemKind::Tmp && self.is_bundle_in_transit(&path);
             let state = match kind {
-                _ if is_held(&path) => ItemState::Untouchable,
+                _ if in_transit || is_held(&path) => ItemState::Untouchable,
                 ItemKind::Tmp if self.may_run(&path) => ItemState::Untouchable,
                 ItemKind::Tmp => ItemState::Orphan("its build is gone"),
                 _ => ItemState::Sound,
             };
             let Some(mut item) = self.item(kind, path, name) else { continue };
             item.nodes = self.nodes(&item.path, &BTreeSet::new());
-            item.state = state;
+            (item.state, item.is_budgeted) = (state, !in_transit);
             self.contents.items.push(item);
         }
     }
@@ -192,6 +194,12 @@ impl Scan {
             item.state = ItemState::Orphan("nothing uses it");
             self.contents.items.push(item);
         }
+    }
+
+    /// Returns whether this is the scratch directory of a running export or import. It is in
+    /// addition to the budget: other builds would lose valid entries for it.
+    fn is_bundle_in_transit(&self, dir: &Path) -> bool {
+        is_bundle_scratch(dir) && (is_held(dir) || self.may_run(dir))
     }
 
     /// Returns whether the owner of an unlocked scratch directory may still run.
