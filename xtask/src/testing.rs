@@ -13,6 +13,11 @@ pub mod bench {
     pub mod machine {
         pub use crate::bench::machine::{BRIDGE_HOST, CONTAINERD_STORE, SecondDaemon};
     }
+    pub mod up_to_date {
+        pub mod inputs {
+            pub use crate::bench::up_to_date::inputs::files;
+        }
+    }
 }
 pub mod cli {
     pub mod help {

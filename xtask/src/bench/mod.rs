@@ -18,7 +18,7 @@ mod random;
 mod rebuild;
 mod row;
 mod travel;
-mod up_to_date;
+pub(crate) mod up_to_date;
 
 use std::path::PathBuf;
 

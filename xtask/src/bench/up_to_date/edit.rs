@@ -184,13 +184,13 @@ const CHANGES: &[(&str, Change)] = &[
     ("the secret", |project, _, _| project.write("token", &format!("t0ken{}\n", project.edits))),
     ("another base image", |project, _, random| project.tag_base(random.below(2))),
     ("the image removed", |project, _, _| {
-        project.docker(&["image", "rm", "--force", &format!("{}/app:1", project.name)])
+        project.docker(&["image", "rm", "--force", &format!("{}/app", project.name)])
     }),
     ("the lower image removed", |project, _, _| {
         project.docker(&["image", "rm", "--force", &format!("{}/lower", project.name)])
     }),
     ("the image's name given to another", |project, _, _| {
-        project.docker(&["tag", &project.bases[1], &format!("{}/app:1", project.name)])
+        project.docker(&["tag", &project.bases[1], &format!("{}/app", project.name)])
     }),
 ];
 

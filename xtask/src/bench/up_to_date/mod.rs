@@ -3,6 +3,7 @@
 //! step may run, and no image may be another.
 
 mod edit;
+pub(crate) mod inputs;
 mod project;
 
 use anyhow::{Result, bail};

@@ -9,38 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::super::copy::run;
-
-const COMPOSE: &str = r"services:
-  app:
-    image: NAME/app:1
-    build:
-      context: ./app
-      args:
-        FROM_ENV: ${FROM_ENV:-unset}
-        FROM_FILE: ${FROM_FILE:-unset}
-      additional_contexts:
-        extra: ./extra
-        lower: docker-image://NAME/lower
-      secrets: [token]
-  lower:
-    image: NAME/lower
-    build: ./lower
-secrets:
-  token:
-    file: ./token
-";
-const DOCKERFILE: &str = r"FROM durango-idle/base:NAME AS build
-ARG FROM_ENV
-ARG FROM_FILE
-COPY src /src
-RUN --mount=type=secret,id=token echo $FROM_ENV $FROM_FILE >/made
-FROM lower
-ARG FIXED=one
-LABEL fixed=$FIXED
-COPY --from=build /made /made
-COPY --from=extra . /extra
-COPY . /all
-";
+use super::inputs;
 
 /// The base image that the engine has.
 pub(super) fn base_image() -> Result<String> {
@@ -87,25 +56,11 @@ impl Project {
             umask: "022",
             edits: 0,
         };
-        let other = format!("FROM {base}\nRUN echo {} >/other\n", project.name);
-        for (file, text) in [
-            ("compose.yaml", COMPOSE.replace("NAME", &project.name)),
-            ("override.yaml", "services:\n  app:\n    build:\n      args:\n        FIXED: two\n".to_owned()),
-            (".env", "FROM_FILE=one\n".to_owned()),
-            ("token", "secret\n".to_owned()),
-            ("app/Dockerfile", DOCKERFILE.replace("NAME", &project.name)),
-            ("app/.dockerignore", "*.log\n# nothing else\n".to_owned()),
-            ("app/src/a.txt", format!("a {}\n", project.name)),
-            ("app/src/deep/b.txt", "b\n".to_owned()),
-            ("app/ignored.log", "log\n".to_owned()),
-            ("app/README", "readme\n".to_owned()),
-            ("extra/e.txt", "e\n".to_owned()),
-            ("lower/Dockerfile", "FROM scratch\nCOPY l.txt /l.txt\n".to_owned()),
-            ("lower/l.txt", format!("l {}\n", project.name)),
-            ("other/Dockerfile", other),
-        ] {
+        for (file, text) in inputs::files(&project.name, &project.base(), &project.name) {
             project.write(file, &text)?;
         }
+        project.write("override.yaml", "services:\n  app:\n    build:\n      args:\n        FIXED: two\n")?;
+        project.write("other/Dockerfile", &format!("FROM {base}\nRUN echo {} >/other\n", project.name))?;
         std::os::unix::fs::symlink("src/a.txt", project.path("app/link"))?;
         let other = project.path("other").display().to_string();
         let tags = format!("{}/other-base", project.name);
@@ -146,7 +101,7 @@ impl Project {
 
     /// The ids of its images; of one that is gone none.
     pub(super) fn images(&self) -> Result<Vec<String>> {
-        let [app, lower] = ["app:1", "lower"].map(|name| format!("{}/{name}", self.name));
+        let [app, lower] = ["app", "lower"].map(|name| format!("{}/{name}", self.name));
         let names = [app, lower, self.base()];
         let mut command = Command::new("docker");
         command.args(["image", "inspect", "--format", "{{.Id}}"]).args(names);
@@ -183,7 +138,7 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        let names = ["app:1", "app:2", "lower", "lower:kept", "other-base"];
+        let names = ["app", "app:2", "lower", "lower:kept", "other-base"];
         let names = names.map(|name| format!("{}/{name}", self.name));
         for name in names.into_iter().chain([self.base()]) {
             let _ = Command::new("docker").args(["image", "rm", "--force", &name]).output();

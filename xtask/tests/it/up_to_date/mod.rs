@@ -11,41 +11,20 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::common::{Project, Run, unique};
+use xtask::testing::bench::up_to_date::inputs;
 
-const COMPOSE: &str = r"services:
-  app:
-    image: durango-test/NAME-app
-    build:
-      context: ./app
-      args:
-        FROM_ENV: ${FROM_ENV:-unset}
-        FROM_FILE: ${FROM_FILE:-unset}
-      additional_contexts:
-        extra: ./extra
-        lower: docker-image://durango-test/NAME-lower
-      secrets: [token]
-  lower:
-    image: durango-test/NAME-lower
-    build: ./lower
-secrets:
-  token:
-    file: ./token
-";
-const DOCKERFILE: &str = r"FROM durango-test/idle-base:NAME AS build
-ARG FROM_ENV
-ARG FROM_FILE
-COPY src /src
-RUN --mount=type=secret,id=token echo $FROM_ENV $FROM_FILE NAME >/made
-FROM lower
-COPY --from=build /made /made
-COPY --from=extra . /extra
-COPY . /all
-";
 /// Notes the calls of bake that are not questions.
 const DOCKER: &str = r#"#!/bin/sh
 case " $* " in *" bake "*) case " $* " in *" --print "*) ;; *) echo "$*" >>CALLS ;; esac ;; esac
 PATH=REST exec docker "$@"
 "#;
+
+/// Returns the name of a project's base image. The engine keeps the repositories that an image was
+/// ever in as one label of at most 4,096 bytes, and cannot read the image under another one beyond
+/// that. So the repository never changes, only the tag.
+fn base_name(name: &str) -> String {
+    format!("durango-test/idle-base:{name}")
+}
 
 /// A project with every kind of input, built once.
 struct Idle {
@@ -56,20 +35,10 @@ struct Idle {
 impl Idle {
     fn new(test: &str) -> Self {
         let name = unique(&format!("idle-{test}"));
-        let own = |text: &str| text.replace("NAME", &name);
-        let project = Project::new(&[
-            ("probe/compose.yaml", crate::common::COMPOSE),
-            ("compose.yaml", &own(COMPOSE)),
-            (".env", "FROM_FILE=one\n"),
-            ("token", "secret\n"),
-            ("app/Dockerfile", &own(DOCKERFILE)),
-            ("app/.dockerignore", "*.log\n"),
-            ("app/src/a.txt", "a\n"),
-            ("app/README", "readme\n"),
-            ("extra/e.txt", "e\n"),
-            ("lower/Dockerfile", "FROM scratch\nCOPY l.txt /l.txt\n"),
-            ("lower/l.txt", &own("NAME\n")),
-        ]);
+        let project = Project::new(&[("probe/compose.yaml", crate::common::COMPOSE)]);
+        for (file, text) in inputs::files(&format!("durango-test/{name}"), &base_name(&name), &name) {
+            project.write(file, &text);
+        }
         let path = std::env::var("PATH").expect("a PATH");
         let shim = DOCKER.replace("CALLS", &project.path("calls").display().to_string());
         project.write("bin/docker", &shim.replace("REST", &format!("'{path}'")));
@@ -89,14 +58,11 @@ impl Idle {
     }
 
     fn image(&self, name: &str) -> String {
-        format!("durango-test/{}-{name}", self.name)
+        format!("durango-test/{}/{name}", self.name)
     }
 
-    /// The name of its base image. The engine keeps the repositories that an image was ever in as
-    /// one label of at most 4,096 bytes, and cannot read the image under another one beyond that.
-    /// So the repository never changes, only the tag.
     fn base(&self) -> String {
-        format!("durango-test/idle-base:{}", self.name)
+        base_name(&self.name)
     }
 
     #[track_caller]
