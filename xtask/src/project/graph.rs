@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::{Digests, Input};
 use super::dockerfile::steps::From;
-use super::dockerfile::{Base, Dockerfile, ImageConfig, Inputs};
+use super::dockerfile::{Base, Dockerfile, ImageConfig, Inputs, Instruction};
 use super::ignore::Ignore;
 use crate::redact::Redactor;
 
@@ -141,22 +141,37 @@ pub(crate) struct KnownImage {
     pub config: ImageConfig,
 }
 
-/// Returns the step of a target with this name in BuildKit. Of several steps with one text in a
-/// stage, the first.
+/// Returns the step of a target with this name in BuildKit. Of several that match alike, the first.
 pub(crate) fn find(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
     target: &str,
-    (stage, instruction): (&str, &str),
+    name: (&str, &str),
 ) -> Option<usize> {
-    let file = files.get(target)?;
-    let (found, stage) = (file.find(stage, instruction)?, file.stage_of(stage));
-    let is_there = |step: &GraphStep| {
-        (step.target.as_str(), step.stage.as_str(), step.line) == (target, stage, found.line)
+    find_all(graph, files, target, name).into_iter().next()
+}
+
+/// Returns all steps of a target that match a name in BuildKit alike, in order.
+pub(crate) fn find_all(
+    graph: &[GraphStep],
+    files: &BTreeMap<String, Dockerfile>,
+    target: &str,
+    (stage, instruction): (&str, &str),
+) -> Vec<usize> {
+    let Some(file) = files.get(target) else { return Vec::new() };
+    let printed = file.stage_of(stage);
+    let of = |found: &Instruction| {
+        let is_there = |step: &GraphStep| {
+            (step.target.as_str(), step.stage.as_str(), step.line) == (target, printed, found.line)
+        };
+        // ONBUILDs of an image have the line of their FROM. A redacted text differs from the file's.
+        let same_text = graph.iter().position(|step| is_there(step) && step.text == found.text);
+        same_text.or_else(|| graph.iter().position(is_there))
     };
-    // ONBUILDs of an image have the line of their FROM. A redacted text differs from the file's.
-    let same_text = graph.iter().position(|step| is_there(step) && step.text == found.text);
-    same_text.or_else(|| graph.iter().position(is_there))
+    let mut found: Vec<usize> = file.find_all(stage, instruction).into_iter().filter_map(of).collect();
+    let mut seen = BTreeSet::new();
+    found.retain(|at| seen.insert(*at));
+    found
 }
 
 /// Returns the graph of a build. `images` has digests of images by name. A missing image is

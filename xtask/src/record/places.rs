@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::project::dockerfile::Dockerfile;
-use crate::project::graph::{GraphStep, find};
+use crate::project::graph::{GraphStep, find_all};
 
 /// A step as BuildKit names it, with its target.
 #[derive(Debug, Clone, Copy)]
@@ -15,8 +15,9 @@ pub(crate) struct Named<'a> {
     pub number: u32,
 }
 
-/// Returns the index of each named step in the graph. Several steps with one text in a stage are in
-/// the order of their numbers, because BuildKit reports them in any order.
+/// Returns the index of each named step in the graph. Steps of a stage that have one text, or differ
+/// only in variables that BuildKit replaces, are in the order of their numbers, because BuildKit
+/// reports them in any order.
 pub(crate) fn places(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
@@ -28,10 +29,8 @@ pub(crate) fn places(
     let mut is_taken = vec![false; graph.len()];
     for at in order {
         let Named { target, stage, instruction, .. } = names[at];
-        let Some(first) = find(graph, files, target, (stage, instruction)) else { continue };
-        let name = |step: &'_ GraphStep| (step.target.clone(), step.stage.clone(), step.text.clone());
-        let wanted = name(&graph[first]);
-        let free = (first..graph.len()).find(|at| !is_taken[*at] && name(&graph[*at]) == wanted);
+        let fitting = find_all(graph, files, target, (stage, instruction));
+        let free = fitting.into_iter().find(|at| !is_taken[*at]);
         if let Some(free) = free {
             is_taken[free] = true;
             found[at] = Some(free);
@@ -43,25 +42,35 @@ pub(crate) fn places(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::dockerfile::Instruction;
+
+    fn graph(text: &str) -> (Vec<GraphStep>, BTreeMap<String, Dockerfile>) {
+        let file = Dockerfile::parse(text.as_bytes());
+        let step = |one: &Instruction| GraphStep {
+            target: "app".into(),
+            stage: "stage-0".into(),
+            line: one.line,
+            text: one.text.clone(),
+            ..GraphStep::default()
+        };
+        let steps = file.stages[0].instructions.iter().map(step).collect();
+        (steps, BTreeMap::from([("app".to_owned(), file)]))
+    }
+
+    fn named(instruction: &str, number: u32) -> Named<'_> {
+        Named { target: "app", stage: "stage-0", instruction, number }
+    }
+
+    #[test]
+    fn texts_that_differ_in_variables_are_matched_by_their_numbers() {
+        let (graph, files) = graph("FROM scratch\nRUN echo $A\nRUN echo $B\nRUN echo $A b\n");
+        let names = [named("RUN echo 2", 3), named("RUN echo 2 b", 4), named("RUN echo 1", 2)];
+        assert_eq!(places(&graph, &files, &names), [Some(1), Some(2), Some(0)]);
+    }
 
     #[test]
     fn equal_texts_of_a_stage_are_matched_by_their_numbers() {
-        let text = "FROM scratch\nRUN make\nWORKDIR /w\nRUN make\nRUN make\n";
-        let files = BTreeMap::from([("app".to_owned(), Dockerfile::parse(text.as_bytes()))]);
-        let step = |line: usize, text: &str| GraphStep {
-            target: "app".into(),
-            stage: "stage-0".into(),
-            line,
-            text: text.into(),
-            ..GraphStep::default()
-        };
-        let graph = [step(1, "RUN make"), step(2, "WORKDIR /w"), step(3, "RUN make"), step(4, "RUN make")];
-        let named = |instruction: &'static str, number: u32| Named {
-            target: "app",
-            stage: "stage-0",
-            instruction,
-            number,
-        };
+        let (graph, files) = graph("FROM scratch\nRUN make\nWORKDIR /w\nRUN make\nRUN make\n");
         let names = [
             named("RUN make", 4),
             named("RUN other", 9),

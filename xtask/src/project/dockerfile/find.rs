@@ -12,10 +12,16 @@ impl Dockerfile {
         }
     }
 
-    /// Returns the instruction of a step, with `stage` and `instruction` as in the progress.
-    /// BuildKit replaces the variables that it knows, drops escapes, and adds the start of a
-    /// heredoc in parentheses. So variables match anything here.
+    /// Returns the instruction of a step, with `stage` and `instruction` as in the progress. Of
+    /// several that match alike, the first.
     pub(crate) fn find(&self, stage: &str, instruction: &str) -> Option<&Instruction> {
+        self.find_all(stage, instruction).into_iter().next()
+    }
+
+    /// Returns all instructions that match a step alike, in order. BuildKit replaces the variables
+    /// that it knows, drops escapes, and adds the start of a heredoc in parentheses. So variables
+    /// match anything here.
+    pub(crate) fn find_all(&self, stage: &str, instruction: &str) -> Vec<&Instruction> {
         // BuildKit 0.34 prints this prefix, 0.13 doesn't.
         let instruction = instruction.strip_prefix("ONBUILD ").unwrap_or(instruction);
         let wanted = squeeze(instruction, self.escape);
@@ -27,13 +33,16 @@ impl Dockerfile {
         let images = index.into_iter().flat_map(|index| self.triggers_of(index));
         let all: Vec<&Instruction> =
             own.filter(|one| one.inner.is_none()).chain(triggers).chain(images).collect();
-        let exact = all.iter().find(|one| squeeze(&one.label(), self.escape) == wanted);
-        let likely = || {
-            let fitting = all.iter().filter_map(|one| Some((one.fits(&wanted, self.escape)?, one)));
-            // Of several matches, the one with the most literal text; of equal ones, the first.
-            fitting.rev().max_by_key(|(length, _)| *length).map(|(_, one)| one)
-        };
-        exact.or_else(likely).copied()
+        let is_exact = |one: &&Instruction| squeeze(&one.label(), self.escape) == wanted;
+        let exact: Vec<&Instruction> = all.iter().copied().filter(is_exact).collect();
+        if !exact.is_empty() {
+            return exact;
+        }
+        let fitting = all.into_iter().filter_map(|one| Some((one.fits(&wanted, self.escape)?, one)));
+        let fitting: Vec<(usize, &Instruction)> = fitting.collect();
+        // Those with the most literal text.
+        let most = fitting.iter().map(|(length, _)| *length).max();
+        fitting.into_iter().filter(|(length, _)| Some(*length) == most).map(|(_, one)| one).collect()
     }
 }
 
