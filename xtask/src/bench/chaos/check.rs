@@ -10,7 +10,6 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::site::Site;
-use crate::store::owner;
 
 /// Saved results and cache mounts as `cache ls` lists them.
 #[derive(Debug)]
@@ -126,7 +125,7 @@ const WITHOUT_OWNER: Duration = Duration::from_secs(2 * 3600);
 /// it named itself leaves one without an owner, which has to go once it is old.
 pub(super) fn no_leftovers(site: &Site, store: &Path) -> Result<()> {
     site.run(store, &["cache", "gc"])?;
-    let without_owner = |dir: &PathBuf| !owner::file(dir).exists();
+    let without_owner = |dir: &PathBuf| !dir.join("owner.json").exists();
     let young: Vec<PathBuf> = leftovers(store).into_iter().filter(without_owner).collect();
     if !young.is_empty() {
         for dir in &young {
