@@ -15,8 +15,8 @@ use crate::process::signals;
 
 /// A machine: an engine and its store.
 pub(super) struct Home {
-    /// DOCKER_HOST; `None` for the user's own engine.
-    pub docker: Option<String>,
+    /// The variables that direct commands to it; none for the user's own engine.
+    pub env: Vec<(&'static str, String)>,
     pub store: PathBuf,
 }
 
@@ -169,8 +169,8 @@ impl Drop for Copy {
 }
 
 pub(super) fn on(home: &Home, mut command: Command) -> Command {
-    if let Some(host) = &home.docker {
-        command.env("DOCKER_HOST", host).env_remove("DOCKER_CONTEXT");
+    if !home.env.is_empty() {
+        command.envs(home.env.iter().cloned()).env_remove("DOCKER_CONTEXT");
     }
     command
 }

@@ -33,7 +33,7 @@ struct Project {
     budget: u64,
 }
 
-impl Bench {
+impl Bench<'_> {
     /// Builds, and prints the size after each.
     pub(super) fn many(&self, case: &Case) -> Result<Vec<Row>> {
         let Kind::Many(builds) = case.kind else { return Ok(Vec::new()) };

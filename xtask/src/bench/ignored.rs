@@ -23,7 +23,7 @@ struct Project {
     dir: tempfile::TempDir,
 }
 
-impl Bench {
+impl Bench<'_> {
     /// One row.
     pub(super) fn ignored(&self, case: &Case) -> Result<Vec<Row>> {
         let Kind::Ignored(files) = case.kind else { return Ok(Vec::new()) };

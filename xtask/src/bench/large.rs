@@ -24,7 +24,7 @@ struct Project {
     name: String,
 }
 
-impl Bench {
+impl Bench<'_> {
     /// Returns three rows.
     pub(super) fn large(&self, case: &Case) -> Result<Vec<Row>> {
         let Kind::Large(files) = case.kind else { return Ok(Vec::new()) };

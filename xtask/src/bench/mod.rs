@@ -11,6 +11,7 @@ mod fifty;
 mod forecast;
 mod ignored;
 mod large;
+pub(crate) mod leg;
 pub(crate) mod machine;
 mod mounts;
 pub(crate) mod page;
@@ -33,18 +34,19 @@ pub(crate) use forecast::ForecastOptions;
 pub(crate) use row::{Row, table};
 
 /// The benchmark with a copy of the images. Both are removed at the end.
-pub(crate) struct Bench {
+pub(crate) struct Bench<'a> {
+    session: &'a Session,
     copy: Copy,
     /// The machine that the benchmark runs on.
     here: Home,
 }
 
-impl Bench {
+impl<'a> Bench<'a> {
     /// Copies the sources of the images.
-    pub(crate) fn new(session: &Session) -> Result<Self> {
+    pub(crate) fn new(session: &'a Session) -> Result<Self> {
         let copy = Copy::new(&session.layout.root)?;
-        let here = Home { docker: None, store: copy.path("store") };
-        Ok(Self { copy, here })
+        let here = Home { env: Vec::new(), store: copy.path("store") };
+        Ok(Self { session, copy, here })
     }
 
     /// Runs the named cases, or all.
@@ -52,7 +54,7 @@ impl Bench {
         let chosen = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.name);
         let of = |kind: fn(&Kind) -> bool| CASES.iter().filter(chosen).filter(move |case| kind(&case.kind));
         let mut rows = Vec::new();
-        if of(|kind| matches!(kind, Kind::Away(_) | Kind::Edit { .. })).next().is_some() {
+        if of(|kind| matches!(kind, Kind::Away(_) | Kind::NewerEngine | Kind::Edit { .. })).next().is_some() {
             errln!("cold build: no layers, empty cache mounts, nothing saved before");
             // BuildKit's own --no-cache, which empties the mounts.
             let cold = self.copy.xtask(&self.here, BASE, &["--set", "*.no-cache=true"])?;
@@ -60,6 +62,9 @@ impl Bench {
             let away: Vec<&Case> = of(|kind| matches!(kind, Kind::Away(_))).collect();
             if !away.is_empty() {
                 rows.extend(self.travel(&away, cold.build)?);
+            }
+            for case in of(|kind| matches!(kind, Kind::NewerEngine)) {
+                rows.extend(row::said(self.newer_engine(case, cold.build)?));
             }
             rows.extend(self.rebuilds(of(|kind| matches!(kind, Kind::Edit { .. })), cold.build)?);
         }

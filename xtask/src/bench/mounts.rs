@@ -46,19 +46,19 @@ services:
 
 /// A project with one mount.
 struct Project<'a> {
-    bench: &'a Bench,
+    bench: &'a Bench<'a>,
     dir: tempfile::TempDir,
     megabytes: u64,
 }
 
-impl Bench {
+impl Bench<'_> {
     /// Measures a save, a restore, a second save, an unchanged save, and xtask's memory.
     pub(super) fn mounts(&self, case: &Case) -> Result<Vec<Row>> {
         let Kind::Mounts(megabytes) = case.kind else { return Ok(Vec::new()) };
         errln!("{}", case.name);
         // The first save on a builder prepares the tools, as the reference's first RUN does.
         let small = Project::new(self, 1)?;
-        small.build(&Home { docker: None, store: small.dir.path().join("store") }, &["FILL=first"])?;
+        small.build(&Home { env: Vec::new(), store: small.dir.path().join("store") }, &["FILL=first"])?;
         // The speed of disk writes varies most. A large mount takes long enough for one
         // measurement.
         let rounds = if megabytes < 1000 { 3 } else { 1 };
@@ -83,7 +83,7 @@ impl Bench {
     /// Measures everything once, with a separate mount.
     fn round(&self, megabytes: u64) -> Result<Figures> {
         let project = Project::new(self, megabytes)?;
-        let here = Home { docker: None, store: project.dir.path().join("store") };
+        let here = Home { env: Vec::new(), store: project.dir.path().join("store") };
         let first = project.build(&here, &["FILL=first"])?;
         let referred = project.build(&here, &["FILL=first", "REFERENCE=1"])?;
         let reference = step_seconds(&referred, "zstd -q -3").context("the reference did not run")?;
@@ -96,7 +96,7 @@ impl Bench {
         let id = project.id();
         let moved = Moved { id: &id, base: &base, dir: project.dir.path() };
         let saved = moved.save(&here)?;
-        let away = Home { docker: Some(second.host()), store: here.store };
+        let away = Home { env: second.environment(), store: here.store };
         let back = project.build(&away, &["FILL=same2"])?;
         let container = (saved, moved.restore(&away)?);
         let seconds = |report: &Value, field: &str| report["cache"][field].as_f64().unwrap_or(f64::NAN);
@@ -136,7 +136,7 @@ fn step_seconds(report: &Value, words: &str) -> Option<f64> {
 }
 
 impl<'a> Project<'a> {
-    fn new(bench: &'a Bench, megabytes: u64) -> Result<Self> {
+    fn new(bench: &'a Bench<'a>, megabytes: u64) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("durango-bench-").tempdir()?;
         let id = id_of(dir.path());
         fs::write(dir.path().join("Dockerfile"), DOCKERFILE.replace("@ID@", &id))?;
@@ -168,7 +168,7 @@ impl<'a> Project<'a> {
 
     /// Returns the memory of xtask itself in MB during another full save.
     fn peak(&self, home: &Home) -> Result<f64> {
-        let fresh = Home { docker: None, store: self.dir.path().join("fresh-store") };
+        let fresh = Home { env: Vec::new(), store: self.dir.path().join("fresh-store") };
         let mut command = Command::new(std::env::current_exe()?);
         command.args(self.args(&["FILL=same3"])).arg("--cache-dir").arg(&fresh.store);
         peak_memory(on(home, command))

@@ -10,7 +10,7 @@ use crate::process::stdio::errln;
 /// The number of repetitions of runs under a second. The median counts.
 const REPEATS: usize = 9;
 
-impl Bench {
+impl Bench<'_> {
     pub(super) fn rebuilds(&self, cases: impl Iterator<Item = &'static Case>, cold: f64) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         let mut primed = false;

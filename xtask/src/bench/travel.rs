@@ -8,23 +8,26 @@ use fs_extra::dir::get_size;
 
 use super::cases::{Away, BASE, BUILT_IN, Case, Edit, GO, Kind};
 use super::copy::{Home, Time};
+use super::leg;
 use super::machine::{CONTAINERD_STORE, SecondDaemon};
+use super::page::Setting;
 use super::row::{Allowance, said, seconds};
 use super::{Bench, Row};
+use crate::engine::legs::Leg;
 use crate::process::stdio::errln;
 use crate::text::size::show;
 
-impl Bench {
+/// What a build on another machine is compared with.
+const HOME: &str = "the same at home";
+
+impl Bench<'_> {
     /// Runs the cases on another machine in order. Each finds the results of the one before.
     pub(super) fn travel(&self, cases: &[&'static Case], cold: f64) -> Result<Vec<Row>> {
         let of =
             |away: Away| cases.iter().copied().find(|case| matches!(case.kind, Kind::Away(a) if a == away));
-        let bundle = self.scratch("bundle").display().to_string();
-        let started = Instant::now();
-        self.copy.command(&self.here, &["cache", "export", "--to", &bundle])?;
-        errln!("export: {}", seconds(started.elapsed().as_secs_f64()));
+        let bundle = self.exported()?;
         let second = SecondDaemon::start(CONTAINERD_STORE)?;
-        let away = Home { docker: Some(second.host()), store: self.scratch("store-away") };
+        let away = Home { env: second.environment(), store: self.scratch("store-away") };
         let started = Instant::now();
         self.copy.command(&away, &["cache", "import", "--from", &bundle])?;
         let imported = started.elapsed().as_secs_f64();
@@ -41,19 +44,55 @@ impl Bench {
         if let Some(case) = of(Away::Go) {
             let (ours, theirs) = (self.edited(&away, GO)?, plain.build(GO)?);
             let of_cold = Row::ratio(case.name, "cold", ours.build, cold, case.limit);
+            let here = self.edited(&self.here, GO)?;
+            let of_home = Row::ratio(case.name, HOME, ours.build, here.build, 2.0);
             let of_plain = plain.row(case, ours.build, theirs, 1.0 / 3.0);
-            rows.extend(said([of_cold, of_plain].map(|row| Row { with_save: ours.total, ..row }).into()));
+            rows.extend(said(
+                [of_cold, of_home, of_plain].map(|row| Row { with_save: ours.total, ..row }).into(),
+            ));
         }
         if let Some(case) = of(Away::BuiltIn) {
             let (ours, theirs) = (self.edited(&away, BUILT_IN)?, plain.build(BUILT_IN)?);
             let here = self.edited(&self.here, BUILT_IN)?;
-            let of_home = Row::ratio(case.name, "the same at home", ours.build, here.build, case.limit)
-                .allow(Allowance::Plus(15.0));
+            let of_home =
+                Row::ratio(case.name, HOME, ours.build, here.build, case.limit).allow(Allowance::Plus(15.0));
             let of_plain = plain.row(case, ours.build, theirs, f64::INFINITY);
             let rows_of = [of_home, of_plain];
             rows.extend(said(rows_of.map(|row| Row { with_save: ours.total, ..row }).into()));
         }
         Ok(rows)
+    }
+
+    /// Builds on an engine of the leg *current*, whose steps with cache mounts have other keys. No
+    /// row if that is the version of this engine.
+    pub(super) fn newer_engine(&self, case: &Case, cold: f64) -> Result<Vec<Row>> {
+        let machine = leg::start(self.session, Leg::Current, false)?;
+        let versions = machine.versions()?;
+        errln!("{}: {versions}", case.name);
+        if versions.starts_with(&format!("Docker {},", Setting::read(self.session).docker)) {
+            errln!("  no row: this engine has that version");
+            return Ok(Vec::new());
+        }
+        let away = Home { env: machine.environment(), store: self.scratch("store-newer") };
+        let bundle = self.exported()?;
+        let started = Instant::now();
+        self.copy.command(&away, &["cache", "import", "--from", &bundle])?;
+        let imported = started.elapsed().as_secs_f64();
+        let time = self.copy.xtask(&away, BASE, &[])?;
+        let row = Row::ratio(case.name, "cold", imported + time.build, cold, case.limit);
+        Ok(vec![Row { with_save: imported + time.total, ..row }])
+    }
+
+    /// Exports the store of this machine, unless that was done, and returns the bundle's path.
+    fn exported(&self) -> Result<String> {
+        let path = self.scratch("bundle");
+        let bundle = path.display().to_string();
+        if !path.exists() {
+            let started = Instant::now();
+            self.copy.command(&self.here, &["cache", "export", "--to", &bundle])?;
+            errln!("export: {}", seconds(started.elapsed().as_secs_f64()));
+        }
+        Ok(bundle)
     }
 
     /// Builds the base image after an edit, which is reverted.
@@ -78,7 +117,7 @@ impl Bench {
         }
         let machine = SecondDaemon::start(CONTAINERD_STORE)?;
         machine.receive(&base)?;
-        let home = Home { docker: Some(machine.host()), store: self.scratch("store-plain") };
+        let home = Home { env: machine.environment(), store: self.scratch("store-plain") };
         let import = format!("*.cache-from=type=local,src={dir}");
         Ok(Plain { bench: self, home, _machine: machine, base, import, is_fair })
     }
@@ -86,7 +125,7 @@ impl Bench {
 
 /// A machine with plain buildx and the directory that the first machine exported.
 struct Plain<'a> {
-    bench: &'a Bench,
+    bench: &'a Bench<'a>,
     home: Home,
     _machine: SecondDaemon,
     base: String,

@@ -14,6 +14,7 @@ pub(super) const TEST: &[Opt] = &[
 ];
 
 pub(super) const BENCH: &[Opt] = &[
+    value("--engine", "LEG", "floor, current or newest next to this machine's engine [this engine]"),
     value("--edits", "N", "random edits of the cases `forecast` and `up-to-date` [200]"),
     value("--seed", "S", "the seed of these edits [1]"),
     value("--minutes", "N", "the time that the case `forecast` takes [its full count]"),

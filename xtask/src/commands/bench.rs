@@ -2,18 +2,21 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::args::Parsed;
-use crate::bench;
 use crate::bench::chaos::{self, ChaosOptions};
-use crate::bench::{Bench, ForecastOptions, page};
+use crate::bench::{self, Bench, ForecastOptions, leg, page};
+use crate::engine::legs::Leg;
 use crate::error::usage;
 use crate::json;
-use crate::process::stdio::{out, outln};
+use crate::process::signals::Supervised;
+use crate::process::stdio::{errln, out, outln};
 use crate::session::Session;
 use crate::text::suggestion;
 
+/// The option that names the engine.
+const ENGINE: &str = "--engine";
 /// The case that takes as long as one lets it.
 const FORECAST: &str = "forecast";
 
@@ -39,6 +42,9 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let edits = usize::try_from(number(parsed, "--edits")?.unwrap_or(200)).unwrap_or(usize::MAX);
     let forecast = ForecastOptions { edits, minutes, seed };
     session.layout.require_images()?;
+    if let Some(name) = parsed.one(ENGINE)? {
+        return on_leg(session, parsed, Leg::parse(&name)?);
+    }
     let rows = Bench::new(session)?.run(&parsed.free, forecast)?;
     let setting = page::Setting::read(session);
     if let Some(file) = parsed.one("--page")? {
@@ -51,6 +57,20 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         out!("{}", bench::table(&rows));
     }
     Ok(u8::from(rows.iter().any(|row| !row.within)))
+}
+
+/// Runs the benchmark in a process of its own, whose machine has the engine of a leg.
+fn on_leg(session: &Session, parsed: &Parsed, leg: Leg) -> Result<u8> {
+    let daemon = leg::start(session, leg, false)?;
+    errln!("engine `{}`: {}", leg.name(), daemon.versions()?);
+    let exe = session.host.exe.as_ref().context("failed to find this program")?;
+    let mut command = std::process::Command::new(exe);
+    command.arg("bench").args(&parsed.free).args(&parsed.switches).envs(daemon.environment());
+    let values = parsed.values.iter().filter(|(name, _)| *name != ENGINE);
+    command.args(values.flat_map(|(name, value)| [name, value.as_str()]));
+    let child = command.env_remove("DOCKER_CONTEXT").spawn().context("failed to start the benchmark")?;
+    let status = Supervised::new(child).wait()?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 /// Runs `bench chaos`: faults of all kinds on a private engine. Returns 1 if a condition did not

@@ -11,13 +11,10 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::args::Parsed;
-use crate::base_image;
-use crate::base_image::BaseImage;
-use crate::bench::machine::{CONTAINERD_STORE, SecondDaemon};
-use crate::defaults;
+use crate::bench::leg;
+use crate::bench::machine::SecondDaemon;
 use crate::engine::facts;
-use crate::engine::legs::{self, Leg};
-use crate::engine::problem::Problem;
+use crate::engine::legs::Leg;
 use crate::error::usage;
 use crate::exec::steps;
 use crate::process::stdio::outln;
@@ -58,7 +55,10 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         })?;
     }
     let leg = parsed.one("--engine")?.map(|name| Leg::parse(&name)).transpose()?;
-    let daemon = leg.map(|leg| start(session, leg, parsed.flag("--provision"))).transpose()?;
+    let daemon = leg.map(|leg| leg::start(session, leg, parsed.flag("--provision"))).transpose()?;
+    if let (Some(leg), Some(daemon)) = (leg, &daemon) {
+        outln!("engine `{}`: {}", leg.name(), daemon.versions()?);
+    }
     // Without a filter, another engine runs what depends on it.
     let topics = leg.filter(|_| parsed.free.is_empty()).and_then(Leg::topics).unwrap_or_default();
     let select = match topics[..] {
@@ -96,23 +96,4 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     }
     outln!("{}", verdict.text());
     Ok(u8::from(!verdict.is_success() || too_many))
-}
-
-/// Starts the engine of a leg next to the machine's own, and gives it the base image that the
-/// machine's engine has.
-fn start(session: &Session, leg: Leg, again: bool) -> Result<SecondDaemon> {
-    let (programs, steps) = legs::prepare(session, leg, again)?;
-    steps::run(&steps, session.globals.verbose)?;
-    let engine = facts::read(session).map_err(Problem::into_error)?;
-    let daemon = SecondDaemon::start_as(CONTAINERD_STORE, Some(&programs))?;
-    match base_image::state(session, &engine, defaults::PINNED)? {
-        BaseImage::Registry => {}
-        BaseImage::Missing => {
-            steps::run(&base_image::steps(session, &engine, defaults::TAG)?, session.globals.verbose)?;
-            daemon.receive(defaults::TAG)?;
-        }
-        found => daemon.receive(found.reference(defaults::PINNED))?,
-    }
-    outln!("engine `{}`: {}", leg.name(), daemon.versions()?);
-    Ok(daemon)
 }

@@ -46,7 +46,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("setup", "host session step engine provision"),
     ("doctor", "session text defaults project engine provision base_image outcome record setup"),
     ("smoke", "error session json process engine"),
-    ("bench", "layout session text process engine"),
+    ("bench", "layout session text process defaults engine base_image exec"),
     ("commands", "*"),
     ("cli", "redact error host layout args session text process setup commands"),
     ("lib", ""),

@@ -33,7 +33,7 @@ struct Outcome {
     notes: Vec<String>,
 }
 
-impl Bench {
+impl Bench<'_> {
     /// Runs all edits, one line each, then returns four figures.
     pub(super) fn edits(&self, case: &Case) -> Result<Vec<Row>> {
         let base = self.copy.base_image(&self.here)?;

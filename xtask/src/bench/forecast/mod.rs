@@ -79,7 +79,7 @@ struct Totals {
     wrong: usize,
 }
 
-impl Bench {
+impl Bench<'_> {
     /// Random edits until there are enough of them.
     pub(super) fn forecast(&self, case: &Case, options: ForecastOptions) -> Result<Vec<Row>> {
         let bases = Bases::new(self.copy.base_image(&self.here)?)?;

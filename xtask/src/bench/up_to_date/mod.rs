@@ -41,7 +41,7 @@ struct Totals {
     before: String,
 }
 
-impl Bench {
+impl Bench<'_> {
     /// Random edits until there are enough of them.
     pub(super) fn up_to_date(&self, case: &Case, options: ForecastOptions) -> Result<Vec<Row>> {
         let base = project::base_image()?;
