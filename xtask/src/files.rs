@@ -1,7 +1,7 @@
 //! Writes files of the store: private to their owner, and either complete or not at all.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,29 @@ pub(crate) fn make_new_dir(dir: &Path) -> io::Result<()> {
 /// Opens a file for reading and writing. Creates it for its owner only if it is missing.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+}
+
+/// Opens a file for reading, without waiting for the writer of a named pipe.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
+    OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
+}
+
+/// Reads a regular file. Fails at once for anything else: a named pipe would be waited for.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = open_to_read(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a regular file of text, as [`read`] does.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Opens a file for appending. Creates it for its owner only if it is missing.
@@ -199,6 +222,20 @@ mod tests {
         seal(dir.path()).expect("sealed");
         assert_eq!((mode(&inside), mode(&inside.join("file"))), (0o700, 0o700));
         assert_eq!(mode(outside.path()), 0o644);
+    }
+
+    #[test]
+    fn only_regular_files_are_read_and_nothing_is_waited_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let [file, pipe] = ["file", "pipe"].map(|name| dir.path().join(name));
+        fs::write(&file, "text").expect("written");
+        assert_eq!(read_text(&file).expect("read"), "text");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("made");
+        for other in [&pipe, dir.path(), Path::new("/dev/zero")] {
+            read(other).expect_err("not a regular file");
+        }
+        read(&dir.path().join("missing")).expect_err("missing");
     }
 
     #[test]

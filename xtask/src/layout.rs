@@ -54,6 +54,14 @@ impl Layout {
         let store = store.ok_or_else(|| {
             usage("failed to find a directory for the store: HOME is not set\nset DURANGO_CACHE_DIR, or HOME")
         })?;
+        // BuildKit's options would end at a line break.
+        if store.to_string_lossy().contains(char::is_control) {
+            let shown = store.to_string_lossy().escape_default().to_string();
+            return Err(usage(format!(
+                "the path of the store has control characters: `{shown}`\nname another directory with \
+                 --cache-dir"
+            )));
+        }
         Ok(Self::new(root.unwrap_or(compiled), store))
     }
 

@@ -46,3 +46,13 @@ fn a_long_name_is_one_that_a_file_system_takes() {
     assert_ne!(names[0], names[1]);
     assert!(names.iter().all(|path| path.file_name().is_some_and(|name| name.len() < 200)));
 }
+
+#[test]
+fn a_store_whose_path_has_control_characters_is_refused() {
+    for path in ["/s\nx", "/s\u{1b}[2J", "/s\u{9b}2J"] {
+        let error = Layout::find(&Host::read(), Some(path)).expect_err("refused").to_string();
+        assert!(error.contains("control characters") && !error.contains(path), "{error}");
+    }
+    let odd = Layout::find(&Host::read(), Some("/s %2F,x='\"$(y)")).expect("a layout");
+    assert_eq!(odd.store, Path::new("/s %2F,x='\"$(y)"));
+}

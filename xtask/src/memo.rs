@@ -34,7 +34,7 @@ impl Memo {
         if age > LIFETIME {
             return None;
         }
-        serde_json::from_slice(&fs::read(&self.path).ok()?).ok()
+        serde_json::from_slice(&files::read(&self.path).ok()?).ok()
     }
 
     /// Caches an answer.

@@ -11,6 +11,7 @@ use crate::engine::problem::Problem;
 use crate::engine::{builders, disk_usage as records, facts as engine_facts};
 use crate::error::usage;
 use crate::exec::steps;
+use crate::files;
 use crate::json::SCHEMA;
 use crate::plan::builder::{self as planning, BuilderFacts, BuilderPlace, BuilderSpec, NAME};
 use crate::plan::builder_options;
@@ -151,14 +152,14 @@ fn fill(session: &Session, report: &mut BuilderReport) {
 }
 
 fn made(session: &Session, name: &str) -> Option<BuilderSpec> {
-    let text = std::fs::read(session.layout.builder_spec(name)).ok()?;
+    let text = files::read(&session.layout.builder_spec(name)).ok()?;
     serde_json::from_slice(&text).ok()
 }
 
 fn facts(session: &Session, spec: &BuilderSpec, made: Option<BuilderSpec>) -> Result<BuilderFacts> {
     let sh = &session.sh;
     let name = &spec.name;
-    let config = std::fs::read_to_string(session.layout.builder_config(name)).ok();
+    let config = files::read_text(&session.layout.builder_config(name)).ok();
     let has = |command| query::query(command, QUERY_TIMEOUT).map(|answer| answer.success);
     let volume = planning::volume_name(name);
     let has_image = match &spec.place {

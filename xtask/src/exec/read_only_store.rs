@@ -65,7 +65,7 @@ fn reason(layout: &Layout) -> Option<String> {
         return Some(foreign);
     }
     let rooms = [layout.builds(), layout.tmp(), layout.all_layers(), layout.all_mounts(), layout.all_fresh()];
-    let mut rooms = rooms.iter().filter(|dir| dir.exists()).map(PathBuf::as_path);
+    let mut rooms = rooms.iter().filter(|dir| is_there(dir)).map(PathBuf::as_path);
     let refused = refusal(&layout.store).or_else(|| rooms.find_map(refusal));
     let refused = refused.or_else(|| lock::refusal(layout))?;
     Some(format!(
@@ -77,7 +77,7 @@ fn reason(layout: &Layout) -> Option<String> {
 
 /// Returns the error of writing a file to a directory, or to its nearest existing parent.
 fn refusal(dir: &Path) -> Option<String> {
-    let there = dir.ancestors().find(|dir| dir.exists())?;
+    let there = dir.ancestors().find(|dir| is_there(dir))?;
     if !there.is_dir() {
         return Some(format!("`{}` is not a directory", there.display()));
     }
@@ -85,6 +85,11 @@ fn refusal(dir: &Path) -> Option<String> {
         let error = error.to_string();
         error.split(" at path ").next().unwrap_or_default().to_owned()
     })
+}
+
+/// Returns whether anything has this name, also a symbolic link to a missing directory.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Writes some bytes to a file without a name.
@@ -109,6 +114,11 @@ mod tests {
         std::fs::write(dir.path().join("store/mounts"), "").expect("written");
         let why = reason(&layout("store")).expect("a file is in the way");
         assert!(why.contains("mounts` is not a directory"), "{why}");
+        std::os::unix::fs::symlink("missing", dir.path().join("link")).expect("linked");
+        for store in ["link", "link/store"] {
+            let why = reason(&layout(store)).expect("a link to nothing is in the way");
+            assert!(why.contains("link` is not a directory"), "{why}");
+        }
         assert!(refusal(Path::new("/proc/self")).is_some(), "no file can be made there");
         assert!(temporary().expect("a directory").path().is_dir());
     }

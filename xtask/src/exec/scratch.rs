@@ -31,9 +31,10 @@ impl Scratch {
             let id = build_id::new_id(now, random());
             let name = if what.is_empty() { id.clone() } else { format!("{id}-{what}") };
             let dir = layout.tmp().join(name);
-            match files::make_dir(&layout.tmp()).and_then(|()| files::make_new_dir(&dir)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => break made.map(|()| (id, dir)),
+            // Only of the new directory it says that another run has this id.
+            match files::make_dir(&layout.tmp()).map(|()| files::make_new_dir(&dir)) {
+                Ok(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => break made.flatten().map(|()| (id, dir)),
             }
         };
         let (id, dir) =
@@ -66,6 +67,17 @@ impl Drop for Scratch {
 mod tests {
     use super::*;
     use crate::store::contents::is_held;
+
+    #[test]
+    fn a_file_in_the_way_is_an_error() {
+        let store = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/", store.path());
+        std::fs::write(layout.tmp(), "in the way").expect("written");
+        assert!(Scratch::new(&layout, Timestamp::now(), "").is_err());
+        let link = store.path().join("link");
+        std::os::unix::fs::symlink(store.path().join("missing"), &link).expect("linked");
+        assert!(Scratch::new(&Layout::new("/", link), Timestamp::now(), "").is_err());
+    }
 
     #[test]
     fn runs_of_one_moment_have_directories_of_their_own() {

@@ -18,6 +18,8 @@ use super::dockerfile::steps::Selector;
 use super::ignore::Ignore;
 pub(super) use select::ContentDigest;
 use select::{Selection, Taken};
+
+use crate::files;
 pub(super) use state::exact as exact_state;
 pub(super) use tree::{Entry, Tree};
 
@@ -173,17 +175,10 @@ pub(super) fn stamp(meta: &fs::Metadata) -> String {
     )
 }
 
-/// Opens a file without blocking if it has become a pipe.
-pub(super) fn open_file(path: &Path) -> std::io::Result<fs::File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let flags = rustix::fs::OFlags::NONBLOCK.bits();
-    fs::OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
-}
-
 /// The SHA-256 of a file, in hex.
 fn digest(path: &Path) -> std::io::Result<String> {
     let mut hash = Sha256::new();
-    std::io::copy(&mut open_file(path)?, &mut hash)?;
+    std::io::copy(&mut files::open_to_read(path)?, &mut hash)?;
     Ok(format!("{:x}", hash.finalize()))
 }
 

@@ -11,10 +11,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::context::{Entry, Tree, open_file};
+use super::context::{Entry, Tree};
 use super::dockerfile::source::DockerfileSource;
 use super::ignore::Ignore;
 use super::{Declaration, Target};
+
+use crate::files;
 
 /// Collects the inputs of targets.
 #[derive(Default)]
@@ -83,7 +85,7 @@ impl Inputs {
             } else if kind.is_file() {
                 self.part(&[u8::from(meta.permissions().mode() & 0o111 != 0)]);
                 let mut hash = Sha256::new();
-                io::copy(&mut open_file(&entry.file)?, &mut hash)?;
+                io::copy(&mut files::open_to_read(&entry.file)?, &mut hash)?;
                 self.part(&hash.finalize());
             } else if kind.is_socket() {
                 // BuildKit sends a socket as an empty file.

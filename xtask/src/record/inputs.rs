@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::layout::Layout;
 use crate::outcome::BuildReport;
 use crate::store::contents;
@@ -69,7 +70,7 @@ pub(crate) fn report(layout: &Layout, build: &str) -> Option<BuildReport> {
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    serde_json::from_slice(&files::read(path).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::build_id::begun;
+use crate::files;
 use crate::json::SCHEMA;
 use crate::outcome::{BuildReport, BuildResult, CacheReport, StepReport, TargetReport};
 use crate::plan::mounts::dockerfile::is_own_stage;
@@ -33,7 +34,7 @@ struct Target {
 
 /// Returns the report of the build in this directory.
 pub(crate) fn report(dir: &Path, id: &str) -> BuildReport {
-    let plan: Plan = fs::read(dir.join("plan.json"))
+    let plan: Plan = files::read(&dir.join("plan.json"))
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok())
         .unwrap_or_default();
@@ -43,7 +44,7 @@ pub(crate) fn report(dir: &Path, id: &str) -> BuildReport {
     let seconds =
         begun(id).zip(last).map_or(0.0, |(begun, last)| last.duration_since(begun).as_secs_f64().max(0.0));
     let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
-    let (steps, running) = steps(&fs::read_to_string(&log).unwrap_or_default(), &names);
+    let (steps, running) = steps(&files::read_text(&log).unwrap_or_default(), &names);
     let mut warnings = plan.warnings;
     warnings.push("the build was killed: this outcome is from its plan and its log".into());
     warnings.extend(running.iter().map(|step| format!("running when it was killed: {step}")));

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::killed;
 use crate::build_id::begun;
+use crate::files;
 use crate::json::SCHEMA;
 use crate::layout::Layout;
 use crate::outcome::BuildReport;
@@ -80,7 +81,7 @@ fn outcome(dir: &Path) -> Option<RecordState> {
     let text = if meta.len() > LARGEST {
         Err("it is too large".to_owned())
     } else {
-        fs::read(&path).map_err(|e| e.to_string())
+        files::read(&path).map_err(|e| e.to_string())
     };
     Some(match text.and_then(|text| parse(&text)) {
         Ok(report) => RecordState::Ended(Box::new(report)),

@@ -2,7 +2,6 @@
 //! which is small and read of all builds for every forecast.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::own_steps::is_own;
 use super::places::{Named, places};
+use crate::files;
 use crate::layout::Layout;
 use crate::progress::trace::Trace;
 use crate::progress::vertex::VertexState;
@@ -201,7 +201,7 @@ pub(crate) fn newest_with<'a>(builds: &'a [BuildSteps], targets: &BTreeSet<&str>
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    serde_json::from_slice(&files::read(path).ok()?).ok()
 }
 
 #[cfg(test)]

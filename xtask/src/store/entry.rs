@@ -15,6 +15,7 @@ use super::damage::{self, Damaged};
 use super::key::{FORMAT, Key};
 use super::validate::Validate;
 use super::{layout_check, sealed, version};
+use crate::files;
 use crate::layout::Layout;
 
 /// One result.
@@ -192,7 +193,7 @@ pub(crate) fn is_later(own: Timestamp, other: Timestamp, now: Timestamp) -> bool
 /// Reads a generation's entry and checks everything that would end a build.
 pub(crate) fn read(dir: &Path) -> Result<Entry> {
     let path = dir.join("entry.json");
-    let bytes = fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let bytes = files::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
     let entry: Entry =
         sealed::from_json(&bytes).with_context(|| format!("`{}` is not valid", path.display()))?;
     // Entries of another format are not checked.

@@ -3,7 +3,6 @@
 //! repeats what made them different, on every machine.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::key::FORMAT;
 use super::sealed;
 use super::validate::Validate;
+use crate::files;
 use crate::layout::Layout;
 
 /// A number that sets one run of a step apart from those before, and when it was drawn.
@@ -145,7 +145,7 @@ impl FreshFile {
 
 /// Reads one file. Returns `None` if it doesn't exist.
 pub(crate) fn parse(path: &Path) -> Result<Option<FreshFile>, String> {
-    let bytes = match fs::read(path) {
+    let bytes = match files::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("cannot be read ({error})")),
@@ -157,6 +157,8 @@ pub(crate) fn parse(path: &Path) -> Result<Option<FreshFile>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn nonce(value: u32, second: i64) -> Nonce {

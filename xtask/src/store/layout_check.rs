@@ -3,7 +3,7 @@
 //! with a cache configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::files;
 
 /// The media type of the cache configuration (BuildKit's `cache/remotecache/v1/spec.go`).
 const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
@@ -93,8 +95,15 @@ pub(crate) fn shape(dir: &Path) -> Result<Vec<Blob>> {
     };
     let _: serde::de::IgnoredAny = json(&blobs(dir).join(hex(&config.digest)?))?;
     let named = std::iter::once(top).chain(all.iter().copied());
-    let blobs: Result<BTreeSet<Blob>> = named.map(Descriptor::blob).collect();
-    Ok(blobs?.into_iter().collect())
+    let all: Result<BTreeSet<Blob>> = named.map(Descriptor::blob).collect();
+    let all = all?;
+    // BuildKit would wait for the writer of a named pipe.
+    let is_other =
+        |blob: &&Blob| fs::metadata(blobs(dir).join(&blob.digest)).is_ok_and(|meta| !meta.is_file());
+    if let Some(other) = all.iter().find(is_other) {
+        bail!("its blob `{}` is not a regular file", other.digest);
+    }
+    Ok(all.into_iter().collect())
 }
 
 /// Checks that a layout of an image, as `docker save` writes it, has the blobs of its index. For a
@@ -114,7 +123,9 @@ pub(crate) fn image(dir: &Path) -> Result<()> {
 /// Checks that a blob exists and has its size.
 pub(crate) fn has(dir: &Path, blob: &Blob) -> Result<()> {
     let path = blobs(dir).join(&blob.digest);
-    let size = fs::metadata(&path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
+    let meta = fs::metadata(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    ensure!(meta.is_file(), "`{}` is not a regular file", path.display());
+    let size = meta.len();
     if size != blob.size {
         bail!("`{}` has {size} bytes in place of {}", path.display(), blob.size);
     }
@@ -135,7 +146,8 @@ pub fn verify(dir: &Path, blob: &Blob) -> Result<()> {
 /// Returns the digest and size of a file, read once in small pieces.
 pub(crate) fn measure(path: &Path) -> Result<Blob> {
     let mut hash = Sha256::new();
-    let mut file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let mut file =
+        files::open_to_read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     let size = io::copy(&mut file, &mut hash)?;
     Ok(Blob { digest: format!("{:x}", hash.finalize()), size })
 }
@@ -154,7 +166,7 @@ fn hex(digest: &str) -> Result<&str> {
 }
 
 fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let bytes = files::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("`{}` is not valid", path.display()))
 }
 
@@ -187,7 +199,7 @@ pub(crate) mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         layout_of(dir.path(), "x");
         let path = dir.path().join("oci-layout");
-        let whole = fs::read(&path).expect("read");
+        let whole = files::read(&path).expect("read");
         assert_eq!(shape(dir.path()).expect("valid").len(), 2);
         for bit in 0..whole.len() * 8 {
             let mut flipped = whole.clone();
@@ -201,6 +213,24 @@ pub(crate) mod tests {
         }
         fs::remove_file(&path).expect("removed");
         assert!(shape(dir.path()).is_err(), "it is missing");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let pipe = |path: &Path| {
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).expect("made");
+        };
+        pipe(&path);
+        assert!(shape(dir.path()).is_err(), "it is a pipe");
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, OCI_LAYOUT).expect("written");
+        for blob in shape(dir.path()).expect("valid") {
+            let file = blobs(dir.path()).join(&blob.digest);
+            let content = fs::read(&file).expect("read");
+            fs::remove_file(&file).expect("removed");
+            pipe(&file);
+            assert!(shape(dir.path()).is_err() && verify(dir.path(), &blob).is_err(), "a blob is a pipe");
+            fs::remove_file(&file).expect("removed");
+            fs::write(&file, content).expect("written");
+        }
+        fs::remove_file(&path).expect("removed");
         fs::create_dir(&path).expect("made");
         let error = format!("{:#}", shape(dir.path()).expect_err("it is a directory"));
         assert!(error.contains("oci-layout"), "{error}");

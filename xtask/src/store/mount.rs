@@ -2,7 +2,6 @@
 //! `blobs/sha256/` with packs (`tar | zstd`) and the list of files. A save takes effect when
 //! `entry.json` is renamed. A blob that it doesn't name is garbage.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -13,6 +12,7 @@ use super::entry::{foreign_format, subdirectories};
 use super::layout_check::Blob;
 use super::sealed;
 use super::validate::Validate;
+use crate::files;
 use crate::layout::Layout;
 use crate::project::mount::{MountIdentity, Sharing};
 
@@ -99,7 +99,7 @@ pub fn all(layout: &Layout) -> (Vec<SavedMount>, Vec<String>) {
 /// Reads the directory of a mount and checks that its blobs exist with their sizes.
 pub fn read(dir: &Path) -> Result<MountEntry> {
     let path = dir.join("entry.json");
-    let bytes = fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let bytes = files::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
     let entry: MountEntry =
         sealed::from_json(&bytes).with_context(|| format!("`{}` is not valid", path.display()))?;
     entry.validate().with_context(|| format!("`{}` is not valid", path.display()))?;

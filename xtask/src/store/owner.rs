@@ -62,7 +62,7 @@ impl Owner {
 
     /// Reads the owner of a directory.
     pub(crate) fn read(dir: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(file(dir)).ok()?).ok()
+        serde_json::from_slice(&files::read(&file(dir)).ok()?).ok()
     }
 
     /// Returns the state of the owner as `this` process sees it.

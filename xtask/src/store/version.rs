@@ -1,6 +1,5 @@
 //! The format of a store: the file `VERSION`, or the format of its entries if that file is damaged.
 
-use std::fs;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -8,6 +7,7 @@ use serde::Deserialize;
 use super::contents;
 use super::entry::subdirectories;
 use super::key::FORMAT;
+use crate::files;
 use crate::layout::Layout;
 use crate::text::size::show;
 
@@ -19,7 +19,7 @@ pub(crate) fn format(layout: &Layout) -> u32 {
 /// Returns the number in `VERSION`, if it can be read. After a failure of the disk the file may
 /// have any content.
 pub(crate) fn written(layout: &Layout) -> Option<u32> {
-    fs::read_to_string(layout.version_file()).ok()?.trim().parse().ok()
+    files::read_text(&layout.version_file()).ok()?.trim().parse().ok()
 }
 
 /// Returns why a store is not used: a newer version wrote it.
@@ -49,12 +49,14 @@ pub(crate) fn of_entry(dir: &std::path::Path) -> Option<u32> {
     struct Format {
         format: u32,
     }
-    let bytes = fs::read(dir.join("entry.json")).ok()?;
+    let bytes = files::read(&dir.join("entry.json")).ok()?;
     Some(serde_json::from_slice::<Format>(&bytes).ok()?.format)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

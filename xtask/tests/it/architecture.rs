@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("json", "error text"),
     ("defaults", ""),
     ("process", "error host layout text step"),
-    ("project", "redact error host session text memo process"),
+    ("project", "files redact error host session text memo process"),
     ("engine", "error host session text step memo defaults process"),
     ("store", "files error host layout build_id text defaults process project"),
     ("progress", "redact text process"),

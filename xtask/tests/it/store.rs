@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::common::{Project, Run, files, run_as_nobody, skip, unique};
 use serde_json::Value;
@@ -296,4 +297,31 @@ fn a_file_that_may_not_be_read_is_reported_as_not_checked() {
     assert_eq!(run.code, 1, "{}", run.all());
     assert!(run.stdout.contains(&format!("not checked: `{}`", dir.display())), "{}", run.all());
     assert!(run.stdout.contains("1 verified, 0 B sound: 1 not checked"), "{}", run.all());
+}
+
+#[test]
+fn a_named_pipe_in_place_of_a_file_of_the_store_hangs_no_command() {
+    let names = {
+        let (project, _) = by_hand();
+        let store = project.store();
+        let names =
+            files(&store).into_iter().map(|(path, _)| path.strip_prefix(&store).expect("below").into());
+        names.collect::<Vec<PathBuf>>()
+    };
+    assert!(names.len() > 6, "{names:?}");
+    for name in names {
+        let (project, _) = by_hand();
+        let path = project.store().join(&name);
+        fs::remove_file(&path).expect("removed");
+        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+        for args in [&["history"][..], &["cache", "ls"], &["cache", "verify"], &["cache", "gc"]] {
+            let mut command = Command::new("timeout");
+            let program = project.command(args);
+            command.arg("100").arg(program.get_program()).args(program.get_args()).env_clear();
+            let envs = program.get_envs().filter_map(|(name, value)| Some((name, value?)));
+            command.envs(envs).current_dir(project.path(""));
+            let code = command.output().expect("it runs").status.code();
+            assert!(matches!(code, Some(0 | 1)), "{args:?} with `{}`: {code:?}", name.display());
+        }
+    }
 }

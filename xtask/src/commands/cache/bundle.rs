@@ -16,6 +16,7 @@ use crate::exec::budget::Budget;
 use crate::exec::bundle::{BundlePlace, base, read, write};
 use crate::exec::read_only_store;
 use crate::exec::scratch::Scratch;
+use crate::files;
 use crate::json::SCHEMA;
 use crate::plan::bundle::{self, Stock, Wanted};
 use crate::plan::options::BuildOptions;
@@ -222,7 +223,7 @@ fn layers(dir: &Path) -> Result<Layers> {
     // An older version counted a layer that several steps have several times.
     entry.bytes = blobs.iter().map(|blob| blob.size).sum();
     blobs.iter().try_for_each(|blob| layout_check::has(dir, blob))?;
-    let text = |name: &str| std::fs::read_to_string(dir.join(name));
+    let text = |name: &str| files::read_text(&dir.join(name));
     Ok(Layers { entry, index: text("index.json")?, layout: text("oci-layout")?, blobs })
 }
 

@@ -13,6 +13,7 @@ use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use ruzstd::encoding::{CompressionLevel, compress};
 
+use crate::files;
 use crate::process::retry;
 
 /// The tool, if this machine has it.
@@ -23,7 +24,7 @@ const PIECE: usize = 1 << 18;
 
 /// Opens a compressed file for reading. Several frames form one text.
 pub(super) fn reader(path: &Path) -> Result<Box<dyn Read + Send>> {
-    let file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let file = files::open_to_read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     match tool(&["-dcq"], file.try_clone()?.into(), Stdio::piped())? {
         Some(mut child) => match child.stdout.take() {
             Some(stdout) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::disk_usage;
+use crate::files;
 use crate::forecast::StoredKeys;
 use crate::project::graph::GraphStep;
 use crate::record::steps::StepOutcome;
@@ -77,7 +78,7 @@ pub(super) fn made(
 
 /// Takes in the keys of the steps whose layers a generation of the store has.
 pub(super) fn add_stored(dir: &Path, stored: &mut StoredKeys) {
-    let entry = std::fs::read(dir.join("entry.json")).ok();
+    let entry = files::read(&dir.join("entry.json")).ok();
     if let Some(entry) = entry.and_then(|text| sealed::from_json::<Entry>(&text).ok()) {
         stored.exact.extend(entry.steps);
         stored.any_mode.extend(entry.steps_any_mode);

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::files;
 use crate::plan::build::{BuildFacts, Plan};
 use crate::plan::options::BuildOptions;
 use crate::plan::{bake_args, fresh};
@@ -76,7 +77,7 @@ fn place(facts: &BuildFacts, target: &str, context: &str, source: &str) -> Image
 fn laid_out(source: &str) -> Option<String> {
     let dir = source.rsplit_once(':').map_or(source, |(dir, _)| dir);
     let index: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(Path::new(dir).join("index.json")).ok()?).ok()?;
+        serde_json::from_slice(&files::read(&Path::new(dir).join("index.json")).ok()?).ok()?;
     Some(format!("an image@{}", index["manifests"][0]["digest"].as_str()?))
 }
 
