@@ -55,7 +55,7 @@ impl Redactor {
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let known = Arc::make_mut(&mut known);
-        for value in found {
+        for value in found.flat_map(|value| values::readings(&value).into_iter().chain([value])) {
             values::base64_of(&value).into_iter().for_each(|writing| known.learn_base64(writing));
             values::writings(&value).into_iter().for_each(|writing| known.learn(writing));
             known.learn(value);

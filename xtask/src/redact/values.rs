@@ -106,6 +106,29 @@ pub(super) fn writings(value: &str) -> Vec<String> {
     found
 }
 
+/// Returns what a value may stand for where it is written in another encoding: of a URL, of JSON and
+/// YAML, or between single quotes of YAML or a shell.
+pub(super) fn readings(value: &str) -> Vec<String> {
+    let json = || serde_json::from_str::<String>(&format!("\"{value}\"")).ok();
+    let mut found = vec![value.replace("''", "'"), value.replace("'\\''", "'"), value.replace("\\\"", "\"")];
+    found.extend(value.contains('\\').then(json).flatten());
+    found.extend(value.contains('%').then(|| percent_decoded(value)).flatten());
+    found.retain(|text| text != value && whole(text).is_some());
+    found
+}
+
+/// Returns the text of a part of a URL; `None` if it is not UTF-8.
+fn percent_decoded(value: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::new(), value.as_bytes());
+    while let [first, more @ ..] = rest {
+        let digits = (*first == b'%').then(|| value.get(value.len() - more.len()..)?.get(..2)).flatten();
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &more[2..] } else { more };
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// Returns the Base64 characters that only depend on the value, at this offset modulo three.
 fn base64(value: &str, offset: usize) -> Option<String> {
     let bytes: Vec<u8> = std::iter::repeat_n(0, offset).chain(value.bytes()).collect();
@@ -183,6 +206,27 @@ mod tests {
         }
         assert!(!parts("# the configuration\nx y").iter().any(|part| part.contains("configuration")));
         assert!(parts("short").is_empty() && parts("production").is_empty());
+    }
+
+    #[test]
+    fn a_value_is_known_by_what_it_stands_for() {
+        let table = [
+            ("p%40ss%2fw%C3%B6rd%", "p@ss/wörd%"),
+            ("it''s-a-secret", "it's-a-secret"),
+            ("it'\\''s-a-secret", "it's-a-secret"),
+            (r#"a\"b\u0063def"#, r#"a"bcdef"#),
+            (r#"quote\"d $x\$"#, r#"quote"d $x\$"#),
+        ];
+        for (value, expected) in table {
+            assert!(
+                readings(value).iter().any(|reading| reading == expected),
+                "{value}: {:?}",
+                readings(value)
+            );
+        }
+        for value in ["plain-secret", "50%", "%FF%FFxyzabc", "%é€%%%", "%4"] {
+            assert_eq!(readings(value), [""; 0], "{value}");
+        }
     }
 
     #[test]
