@@ -203,9 +203,11 @@ fn unchunk(mut bytes: &[u8]) -> Result<Vec<u8>> {
         if size == 0 {
             return Ok(body);
         }
-        let end = start + usize::try_from(size)?;
-        body.extend_from_slice(bytes.get(start..end).context("the body ended within a chunk")?);
-        bytes = bytes.get(end + 2..).context("the body ended within a chunk")?;
+        let chunk = bytes.get(start..).unwrap_or_default();
+        let (data, rest) =
+            chunk.split_at_checked(usize::try_from(size)?).context("the body ended within a chunk")?;
+        body.extend_from_slice(data);
+        bytes = rest.get(2..).context("the body ended within a chunk")?;
     }
 }
 
@@ -267,11 +269,14 @@ mod tests {
 
     #[test]
     fn a_cut_answer_is_an_error() {
-        let cut: [&[u8]; 5] = [
+        let cut: [&[u8]; 8] = [
             b"",
             b"HTTP/1.1 200 OK\r\nContent-Le",
             b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nab",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\nab",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFD\r\nab",
             b"HTTP/1.1 103 Early Hints\r\n\r\n",
         ];
         for bytes in cut {
