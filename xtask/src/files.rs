@@ -10,6 +10,9 @@ use walkdir::WalkDir;
 /// Permission bits that nothing in a store has: those of the group and of others.
 const SHARED: u32 = 0o077;
 
+/// The most bytes of a file that is read whole, such as an entry or an index.
+const LARGEST: u64 = 64 << 20;
+
 /// Whether a write waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
@@ -40,15 +43,19 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
 }
 
-/// Reads a regular file. Fails at once for anything else: a named pipe would be waited for.
+/// Reads a regular file of at most [`LARGEST`] bytes. Fails at once for anything else: a named pipe
+/// would be waited for.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = open_to_read(path)?;
+    let file = open_to_read(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
-    file.read_to_end(&mut bytes)?;
+    if meta.len() > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it has {} bytes", meta.len())));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -232,8 +239,10 @@ mod tests {
         assert_eq!(read_text(&file).expect("read"), "text");
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("made");
-        for other in [&pipe, dir.path(), Path::new("/dev/zero")] {
-            read(other).expect_err("not a regular file");
+        let large = dir.path().join("large");
+        File::create(&large).expect("made").set_len(1 << 40).expect("sparse");
+        for other in [&pipe, &large, dir.path(), Path::new("/dev/zero")] {
+            read(other).expect_err("not a regular file of that size");
         }
         read(&dir.path().join("missing")).expect_err("missing");
     }
