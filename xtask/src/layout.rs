@@ -31,7 +31,7 @@ pub struct Layout {
     /// `~/.cache/durango-builder`.
     pub store: PathBuf,
     /// The directory of a run in place of the store, if that is not writable.
-    pub aside: Option<PathBuf>,
+    pub replacement: Option<PathBuf>,
 }
 
 impl Layout {
@@ -67,12 +67,12 @@ impl Layout {
 
     /// Creates the layout of a workspace and a writable store.
     pub fn new(root: impl Into<PathBuf>, store: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), store: store.into(), aside: None }
+        Self { root: root.into(), store: store.into(), replacement: None }
     }
 
     /// Returns the directory for a run's own files: the store or its replacement.
     fn own(&self) -> &Path {
-        self.aside.as_ref().unwrap_or(&self.store)
+        self.replacement.as_ref().unwrap_or(&self.store)
     }
 
     /// Returns whether the workspace has the FrankenPHP images.

@@ -18,7 +18,7 @@ const PROBE: usize = 64 << 10;
 const TEMPORARY: [&str; 3] = ["/var/tmp", "/dev/shm", "/run"];
 
 /// The directory that a run writes to in place of the store.
-pub(crate) struct Aside {
+pub(crate) struct StoreReplacement {
     /// The session with its files there.
     pub session: Session,
     /// Why the store can't be written.
@@ -28,10 +28,10 @@ pub(crate) struct Aside {
 }
 
 /// Returns a temporary directory if the store can't be written; `None` if it can.
-pub(crate) fn needed(session: &Session) -> Result<Option<Aside>> {
+pub(crate) fn needed(session: &Session) -> Result<Option<StoreReplacement>> {
     let Some(reason) = reason(&session.layout) else { return Ok(None) };
     let dir = temporary().context("failed to create a temporary directory in place of the store")?;
-    let layout = Layout { aside: Some(dir.path().to_path_buf()), ..session.layout.clone() };
+    let layout = Layout { replacement: Some(dir.path().to_path_buf()), ..session.layout.clone() };
     let session = Session {
         sh: session.sh.clone(),
         host: session.host.clone(),
@@ -39,7 +39,7 @@ pub(crate) fn needed(session: &Session) -> Result<Option<Aside>> {
         globals: session.globals.clone(),
         redactor: session.redactor.clone(),
     };
-    Ok(Some(Aside { session, reason, _dir: dir }))
+    Ok(Some(StoreReplacement { session, reason, _dir: dir }))
 }
 
 /// Creates a temporary directory on the first file system with space for the files of a run.

@@ -113,17 +113,17 @@ fn publish(
         }
         mount.entry.add_steps(&held.steps);
     }
-    let way = OciTransfer::new(transport.scratch, &format!("out-{slug}"));
+    let transfer = OciTransfer::new(transport.scratch, &format!("out-{slug}"));
     let held = lock::hold(&mount.dir);
-    lay_out(&way, &mount)?;
+    lay_out(&transfer, &mount)?;
     drop(held);
-    call(transport, way.publish(transport.builder, &reference), &reference, watcher, None)?;
+    call(transport, transfer.publish(transport.builder, &reference), &reference, watcher, None)?;
     Ok(Some(reference))
 }
 
 /// Writes the mount as an OCI layout: links to its blobs, with the documents.
-fn lay_out(way: &OciTransfer, mount: &SavedMount) -> Result<()> {
-    let blobs = layout_check::blobs(&way.layout);
+fn lay_out(transfer: &OciTransfer, mount: &SavedMount) -> Result<()> {
+    let blobs = layout_check::blobs(&transfer.layout);
     fs::create_dir_all(&blobs).with_context(|| format!("failed to create `{}`", blobs.display()))?;
     for blob in mount.entry.blobs() {
         mount_store::link(&layout_check::blobs(&mount.dir).join(&blob.digest), &blobs.join(&blob.digest))?;
@@ -132,41 +132,41 @@ fn lay_out(way: &OciTransfer, mount: &SavedMount) -> Result<()> {
     for (digest, bytes) in [&documents.manifest, &documents.config] {
         fs::write(blobs.join(digest), bytes)?;
     }
-    fs::write(way.layout.join("oci-layout"), OCI_LAYOUT)?;
-    fs::write(way.layout.join("index.json"), &documents.index)?;
-    write_dockerfile(way, mount_image::TAG)
+    fs::write(transfer.layout.join("oci-layout"), OCI_LAYOUT)?;
+    fs::write(transfer.layout.join("index.json"), &documents.index)?;
+    write_dockerfile(transfer, mount_image::TAG)
 }
 
-fn write_dockerfile(way: &OciTransfer, image: &str) -> Result<()> {
-    fs::create_dir_all(&way.context)?;
-    fs::write(way.context.join("Dockerfile"), OciTransfer::dockerfile(image))?;
+fn write_dockerfile(transfer: &OciTransfer, image: &str) -> Result<()> {
+    fs::create_dir_all(&transfer.context)?;
+    fs::write(transfer.context.join("Dockerfile"), OciTransfer::dockerfile(image))?;
     Ok(())
 }
 
 fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watcher) -> Result<SavedMount> {
     let slug = mount.entry.identity.slug();
-    let way = OciTransfer::new(transport.scratch, &format!("in-{slug}"));
+    let transfer = OciTransfer::new(transport.scratch, &format!("in-{slug}"));
     let dir = transport.layout.all_mounts().join(&slug);
-    let blobs = layout_check::blobs(&way.layout);
+    let blobs = layout_check::blobs(&transfer.layout);
     fs::create_dir_all(&blobs).with_context(|| format!("failed to create `{}`", blobs.display()))?;
     let mut had = BTreeSet::new();
     for blob in mount.entry.blobs().filter(|blob| layout_check::has(&dir, blob).is_ok()) {
         mount_store::link(&layout_check::blobs(&dir).join(&blob.digest), &blobs.join(&blob.digest))?;
         had.insert(blob.digest.clone());
     }
-    write_dockerfile(&way, &mount.reference)?;
+    write_dockerfile(&transfer, &mount.reference)?;
     // The sizes that a registry reports may be wrong, so the received data is measured.
     let expected = mount.entry.blobs().filter(|blob| !had.contains(&blob.digest)).map(|blob| blob.size);
     let expected = expected.fold(0, u64::saturating_add);
     transport.budget.room_for(expected, std::slice::from_ref(&dir))?;
-    let meter = transport.budget.meter(expected, &way.layout);
-    let fetch = way.fetch(transport.builder);
+    let meter = transport.budget.meter(expected, &transfer.layout);
+    let fetch = transfer.fetch(transport.builder);
     let fetched = call(transport, fetch, &mount.reference, watcher, Some(&|| meter.is_full()));
     meter.check(fetched?)?;
-    let mut entry = arrived(&way.layout, mount)?;
+    let mut entry = arrived(&transfer.layout, mount)?;
     entry.saved = entry.saved.min(Timestamp::now());
     let is_new = |blob: &&Blob| !had.contains(&blob.digest);
-    entry.blobs().filter(is_new).try_for_each(|blob| layout_check::verify(&way.layout, blob))?;
+    entry.blobs().filter(is_new).try_for_each(|blob| layout_check::verify(&transfer.layout, blob))?;
     // A newer save of this machine is kept, and so is one of another platform.
     let there = mount::read(&dir).ok();
     match &there {
@@ -174,7 +174,7 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
         Some(there) if is_later(there.saved, entry.saved, Timestamp::now()) => {
             return Ok(SavedMount { entry: there.clone(), dir });
         }
-        _ => mount_store::commit(transport.layout, &way.layout, &dir, &entry, there.as_ref())?,
+        _ => mount_store::commit(transport.layout, &transfer.layout, &dir, &entry, there.as_ref())?,
     }
     Ok(SavedMount { dir, entry })
 }

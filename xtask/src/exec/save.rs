@@ -35,6 +35,23 @@ pub(crate) struct StepKeys {
     pub any_mode: Vec<String>,
 }
 
+/// The layers that a save exports.
+pub(crate) struct BuiltLayers<'a> {
+    /// The digest of their image.
+    pub digest: Option<&'a String>,
+    pub steps: StepKeys,
+}
+
+/// The environment of a save.
+pub(crate) struct SaveContext<'a> {
+    pub layout: &'a Layout,
+    pub log: &'a Log,
+    pub now: Timestamp,
+    pub budget: &'a Budget,
+    /// The expected size in bytes.
+    pub expected: u64,
+}
+
 /// A completed save.
 pub(crate) struct Saved {
     pub entry: Entry,
@@ -42,23 +59,21 @@ pub(crate) struct Saved {
     pub seconds: f64,
 }
 
-/// Whether a save is needed: not if nothing ran, and a registry served all or the store has it.
-pub(crate) fn is_needed(save: &Save, digest: Option<&String>, steps: &[String], anything_ran: bool) -> bool {
-    anything_ran || !(save.elsewhere || save.is_held(digest, steps))
+/// Returns whether a save is needed: not if nothing ran, and a registry served all layers or the
+/// store has them.
+pub(crate) fn is_needed(save: &Save, built: &BuiltLayers<'_>, anything_ran: bool) -> bool {
+    anything_ran || !(save.elsewhere || save.is_held(built.digest, &built.steps.exact))
 }
 
-/// Does one save, with an expected size within a budget. Records the image's digest and the keys of
-/// the steps.
+/// Saves the layers of one target. Records the image's digest and the keys of the steps.
 pub(crate) fn run(
-    layout: &Layout,
+    context: &SaveContext<'_>,
     save: &Save,
-    (digest, steps): (Option<&String>, StepKeys),
-    log: &Log,
-    now: Timestamp,
-    (budget, expected): (&Budget, u64),
+    built: BuiltLayers<'_>,
     watcher: &mut dyn Watcher,
 ) -> Result<Saved> {
     let started = Instant::now();
+    let SaveContext { layout, log, now, budget, expected } = *context;
     budget.room_for(expected, save.newest.as_slice())?;
     let reading = Holds::of(save.read.iter().map(PathBuf::as_path));
     seed(save)?;
@@ -87,11 +102,11 @@ pub(crate) fn run(
         image: save.image.clone(),
         platform: save.platform.clone(),
         key: save.key.clone(),
-        digest: digest.cloned(),
+        digest: built.digest.cloned(),
         saved: now,
         bytes: blobs.iter().map(|blob| blob.size).sum(),
-        steps: steps.exact,
-        steps_any_mode: steps.any_mode,
+        steps: built.steps.exact,
+        steps_any_mode: built.steps.any_mode,
         id: format!("{:08x}{:08x}", build_id::random(), build_id::random()),
         after: Vec::new(),
     };
@@ -148,18 +163,22 @@ mod tests {
     use crate::plan::options::BuildOptions;
     use crate::plan::tests::facts;
 
+    fn layers<'a>(digest: Option<&'a String>, steps: &[String]) -> BuiltLayers<'a> {
+        BuiltLayers { digest, steps: StepKeys { exact: steps.to_vec(), any_mode: Vec::new() } }
+    }
+
     #[test]
     fn a_digest_that_changes_by_itself_causes_no_save() {
         let mut save = plan(&facts(), &BuildOptions::default(), "id").saves.remove(0);
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         (save.held, save.held_steps, save.elsewhere) = (words("sha256:1"), vec![words("a b c")], false);
         let (same, other) = (String::from("sha256:1"), String::from("sha256:2"));
-        assert!(!is_needed(&save, Some(&same), &[], false));
-        assert!(!is_needed(&save, Some(&other), &words("a c"), false), "another attestation");
-        assert!(is_needed(&save, Some(&other), &words("a d"), false), "a layer that it lacks");
-        assert!(is_needed(&save, Some(&other), &[], false), "steps that nobody knows");
-        assert!(is_needed(&save, Some(&same), &words("a b c"), true), "something ran");
+        assert!(!is_needed(&save, &layers(Some(&same), &[]), false));
+        assert!(!is_needed(&save, &layers(Some(&other), &words("a c")), false), "another attestation");
+        assert!(is_needed(&save, &layers(Some(&other), &words("a d")), false), "a layer that it lacks");
+        assert!(is_needed(&save, &layers(Some(&other), &[]), false), "steps that nobody knows");
+        assert!(is_needed(&save, &layers(Some(&same), &words("a b c")), true), "something ran");
         save.elsewhere = true;
-        assert!(!is_needed(&save, None, &[], false));
+        assert!(!is_needed(&save, &layers(None, &[]), false));
     }
 }

@@ -21,7 +21,7 @@ fn graph(file: &str) -> Vec<GraphStep> {
         read(step("made", format!("made-{file}"), format!("made-{file}"), vec![], vec![])),
         step("last", format!("copy-{file}"), "copy".into(), vec![], vec![0]),
         step("last", format!("run-{file}"), "run".into(), vec![1], vec![]),
-        step("aside", "aside".into(), "aside".into(), vec![], vec![]),
+        step("other", "other".into(), "other".into(), vec![], vec![]),
     ]
 }
 

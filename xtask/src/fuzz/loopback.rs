@@ -45,9 +45,9 @@ fn ended(serving: Serving, dir: &std::path::Path, transfer: &Transfer) {
     let arrived = serving.arrived();
     let pack = transfer.result(0).join("pack");
     for file in WalkDir::new(dir).into_iter().filter_map(Result::ok).filter(|file| file.path().is_file()) {
-        assert!(file.path() == pack && transfer.way == Direction::Save, "{file:?}");
+        assert!(file.path() == pack && transfer.direction == Direction::Save, "{file:?}");
     }
-    assert!(transfer.way == Direction::Save || arrived.is_empty());
+    assert!(transfer.direction == Direction::Save || arrived.is_empty());
     arrived.into_values().for_each(|outgoing| drop(outgoing.keep()));
 }
 

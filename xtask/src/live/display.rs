@@ -44,7 +44,7 @@ impl Shown {
     fn take(&mut self, trace: &Trace, event: &Event, now: Instant) -> Option<Stays> {
         match self {
             Self::Build(board) => return board.take(trace, event, now),
-            Self::SideTask(aside) => aside.take(trace, event),
+            Self::SideTask(task) => task.take(trace, event),
         }
         None
     }
@@ -53,7 +53,7 @@ impl Shown {
         let now = Instant::now();
         match self {
             Self::Build(board) => layout::lines(&board.view(forecast_slot.confirmed.get(), now), size, color),
-            Self::SideTask(aside) => vec![layout::line(&aside.row(now), size, color)],
+            Self::SideTask(task) => vec![layout::line(&task.row(now), size, color)],
         }
     }
 }
@@ -100,7 +100,7 @@ impl LiveDisplay {
     }
 
     /// Creates the display of a side task.
-    pub(crate) fn aside(what: &str, color: bool) -> Self {
+    pub(crate) fn side_task(what: &str, color: bool) -> Self {
         Self::new(Shown::SideTask(SideTask::new(what, Instant::now())), SharedForecast::default(), color)
     }
 
@@ -150,8 +150,8 @@ impl Watcher for LiveDisplay {
     }
 
     fn carried(&mut self, bytes: &Arc<AtomicU64>, total: Option<u64>) {
-        if let Shown::SideTask(aside) = &mut lock(&self.screen).shown {
-            aside.carried(Arc::clone(bytes), total);
+        if let Shown::SideTask(task) = &mut lock(&self.screen).shown {
+            task.carried(Arc::clone(bytes), total);
         }
     }
 

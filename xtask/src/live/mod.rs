@@ -62,7 +62,7 @@ pub(crate) fn side_task(session: &Session, what: &str) -> Box<dyn Watcher> {
     let host = &session.host;
     match session.globals.progress {
         Progress::Auto if host.can_draw() => {
-            Box::new(display::LiveDisplay::aside(what, session.color(host.stderr_is_terminal)))
+            Box::new(display::LiveDisplay::side_task(what, session.color(host.stderr_is_terminal)))
         }
         _ => Box::new(Quiet),
     }

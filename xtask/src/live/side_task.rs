@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn the_bytes_of_all_its_parts_add_up() {
         let begun = Instant::now();
-        let mut aside = SideTask::new("saving layers", begun);
+        let mut task = SideTask::new("saving layers", begun);
         let mut trace = Trace::new(&["app".to_owned()]);
         let moved = r#"{"statuses":[{"id":"x","vertex":"a","current":1000000,"total":4000000},{"id":"y","vertex":"b","current":2000000,"total":2000000}]}"#;
         let chunks = [
@@ -73,20 +73,20 @@ mod tests {
             moved.to_owned(),
         ];
         for chunk in &chunks {
-            events(&mut trace, &[chunk]).iter().for_each(|event| aside.take(&trace, event));
+            events(&mut trace, &[chunk]).iter().for_each(|event| task.take(&trace, event));
         }
-        let row = aside.row(begun + Duration::from_secs(3));
+        let row = task.row(begun + Duration::from_secs(3));
         assert_eq!((row.heading.as_str(), row.detail.as_str()), ("saving layers", "3.0 MB of 6.0 MB"));
         assert!((row.seconds - 3.0).abs() < 0.01);
     }
 
     #[test]
     fn what_goes_another_way_is_counted_as_it_goes() {
-        let mut aside = SideTask::new("restoring cache mounts", Instant::now());
+        let mut task = SideTask::new("restoring cache mounts", Instant::now());
         let counter = Arc::new(AtomicU64::new(0));
-        aside.carried(Arc::clone(&counter), Some(6_000_000));
-        assert_eq!(aside.row(Instant::now()).detail, "");
+        task.carried(Arc::clone(&counter), Some(6_000_000));
+        assert_eq!(task.row(Instant::now()).detail, "");
         counter.store(3_000_000, Ordering::Relaxed);
-        assert_eq!(aside.row(Instant::now()).detail, "3.0 MB of 6.0 MB");
+        assert_eq!(task.row(Instant::now()).detail, "3.0 MB of 6.0 MB");
     }
 }

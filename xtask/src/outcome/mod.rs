@@ -204,9 +204,11 @@ pub(crate) struct CacheReport {
     /// Restored or saved cache mounts.
     pub mounts: Vec<MountReport>,
     /// The time to restore them, within the build's time.
-    pub put_back_seconds: f64,
+    #[serde(rename = "put_back_seconds")]
+    pub restore_seconds: f64,
     /// The time to save them, after the build.
-    pub take_out_seconds: f64,
+    #[serde(rename = "take_out_seconds")]
+    pub mount_save_seconds: f64,
 }
 
 #[cfg(test)]

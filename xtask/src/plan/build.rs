@@ -211,7 +211,7 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> P
         builder: facts.engine.builder.clone(),
         platform: facts.engine.platform.clone(),
         targets,
-        prepare: prepare(facts, mounts.carrier.is_some())
+        prepare: prepare(facts, mounts.template.is_some())
             .into_iter()
             .chain(arguments.prepare())
             .chain(fresh.prepare)

@@ -103,7 +103,7 @@ fn who_moves_a_mount_from_a_stage_has_that_stage_as_the_build_has_it() {
     facts.tools = facts.base.clone();
     choose(&["seed".into()], &mut facts.fresh).expect("it is there");
     let owner = |options: &BuildOptions| {
-        whole(&facts, options, "id").mounts.carrier.expect("tools are there").owners["app"].clone()
+        whole(&facts, options, "id").mounts.template.expect("tools are there").owners["app"].clone()
     };
     assert!(owner(&BuildOptions::default()).dockerfile.contains("ARG DURANGO_FRESH=7\nRUN seed"));
     let all = owner(&BuildOptions { no_cache: true, ..BuildOptions::default() });

@@ -81,7 +81,7 @@ pub(crate) fn plan(contents: &Contents, request: &Request, now: Timestamp) -> Gc
     pressure(&items, &mut picked, wanted, contents);
     let mut short = (picked.left + request.room).saturating_sub(request.policy.budget);
     if short > 0 && request.room > 0 {
-        picked.put_back(unwanted, contents);
+        picked.keep_first(unwanted, contents);
         short = (picked.left + request.room).saturating_sub(request.policy.budget);
     }
     GcPlan { removals: picked.removals, before, after: picked.left, short }
@@ -242,7 +242,7 @@ impl Picked {
         self.count_again(contents);
     }
 
-    fn put_back(&mut self, len: usize, contents: &Contents) {
+    fn keep_first(&mut self, len: usize, contents: &Contents) {
         self.removals.truncate(len);
         self.count_again(contents);
     }

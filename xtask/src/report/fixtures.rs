@@ -104,8 +104,8 @@ pub(crate) fn report() -> BuildReport {
                 mount("durango-gomod", "/go/pkg/mod", true, 612_000_000, 0),
                 mount("durango-ccache", "/root/.cache/ccache", false, 98_000_000, 12_400_000),
             ],
-            put_back_seconds: 3.1,
-            take_out_seconds: 1.2,
+            restore_seconds: 3.1,
+            mount_save_seconds: 1.2,
             ..CacheReport::default()
         },
         failure: None,

@@ -43,7 +43,7 @@ pub(crate) fn build(report: &BuildReport) -> String {
         let _ = writeln!(
             text,
             "  cache mounts restored in {}: {}",
-            seconds(report.cache.put_back_seconds),
+            seconds(report.cache.restore_seconds),
             show(restored)
         );
     }
@@ -52,7 +52,7 @@ pub(crate) fn build(report: &BuildReport) -> String {
         let _ = writeln!(
             text,
             "  cache mounts saved in {}: {}",
-            seconds(report.cache.take_out_seconds),
+            seconds(report.cache.mount_save_seconds),
             show(saved)
         );
     }

@@ -105,7 +105,7 @@ impl<'a> ReportView<'a> {
         if !cache.pushed.is_empty() {
             facts.push(("pushed", took(&cache.pushed.join(", "), cache.push_seconds)));
         }
-        let moves = [("mounts restored", cache.put_back_seconds), ("mounts saved", cache.take_out_seconds)];
+        let moves = [("mounts restored", cache.restore_seconds), ("mounts saved", cache.mount_save_seconds)];
         facts.extend(
             moves
                 .into_iter()

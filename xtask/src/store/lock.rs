@@ -93,7 +93,7 @@ impl Holds {
     /// holds nothing, and nothing is removed there either. In a read-only store, a directory that
     /// was held once can be held.
     pub(crate) fn add(&mut self, layout: &Layout, dir: &Path) -> bool {
-        if layout.aside.is_none() || dir.join(HELD).exists() {
+        if layout.replacement.is_none() || dir.join(HELD).exists() {
             self.files.extend(hold(dir));
         }
         dir.is_dir()

@@ -82,7 +82,7 @@ impl Mount {
             held: None,
             uses: Vec::new(),
         };
-        let carrier = TransferTemplate {
+        let template = TransferTemplate {
             bake: step::Command::new(["docker", "buildx", "bake", "--progress", "rawjson"]),
             builder: "default".into(),
             tools: (BASE.into(), None),
@@ -99,7 +99,7 @@ impl Mount {
             budget: &budget,
             expected: 0,
         };
-        mounts::run(&site, &carrier, Direction::Save, &[mount], &mut Quiet).expect("not interrupted")
+        mounts::run(&site, &template, Direction::Save, &[mount], &mut Quiet).expect("not interrupted")
     }
 
     /// Fills the mount and saves it during a build that appends to it and runs for `seconds`. Waits

@@ -118,7 +118,7 @@ impl<'a> MountMonitor<'a> {
         let plan = &self.plan.mounts;
         let may_be_had = |at: &usize| plan.mounts[*at].held.is_some() || !plan.registries.is_empty();
         let wanted: Vec<usize> = wanted.iter().copied().filter(may_be_had).collect();
-        if wanted.is_empty() || plan.carrier.is_none() {
+        if wanted.is_empty() || plan.template.is_none() {
             return Vec::new();
         }
         match disk_usage::read(&session.sh, &self.plan.builder, which) {

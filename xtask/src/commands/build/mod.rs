@@ -85,9 +85,9 @@ pub(crate) fn plan(session: &Session, parsed: &Parsed) -> Result<u8> {
 
 fn build_targets(session: &Session, options: &BuildOptions) -> Result<u8> {
     check_files(&options.files)?;
-    if let Some(aside) = read_only_store::needed(session)? {
-        let options = BuildOptions { unsaved: Some(aside.reason), ..options.clone() };
-        return build_with(&aside.session, &options);
+    if let Some(replacement) = read_only_store::needed(session)? {
+        let options = BuildOptions { unsaved: Some(replacement.reason), ..options.clone() };
+        return build_with(&replacement.session, &options);
     }
     build_with(session, options)
 }

@@ -30,8 +30,8 @@ impl Run<'_> {
     pub(super) fn with_mounts(&self) -> Result<(BakeOutcome, TransferResult)> {
         let started = Instant::now();
         let lookout = MountMonitor::new(self.plan);
-        let mut put_back = TransferResult::default();
-        self.restore_ahead(&lookout, &mut put_back)?;
+        let mut restored = TransferResult::default();
+        self.restore_ahead(&lookout, &mut restored)?;
         let mut before: Option<Trace> = None;
         loop {
             let mut ended = self.call_and_look(&lookout)?;
@@ -41,12 +41,12 @@ impl Run<'_> {
             let goes_on = ended.status == BakeStatus::ConditionMet && !signals::interrupted();
             if !goes_on {
                 ended.seconds = started.elapsed().as_secs_f64();
-                return Ok((ended, put_back));
+                return Ok((ended, restored));
             }
             let lacking = lookout.lacking(self.session, &ended.trace);
             before = Some(ended.trace);
-            let mounts = self.fetch(lacking, &mut put_back)?;
-            self.restore(Direction::Restore, &mounts, &mut put_back)?;
+            let mounts = self.fetch(lacking, &mut restored)?;
+            self.restore(Direction::Restore, &mounts, &mut restored)?;
         }
     }
 
@@ -60,7 +60,7 @@ impl Run<'_> {
             redactor: self.session.redactor.clone(),
         };
         // Without a way to restore, an ended call could not go on.
-        let can_restore = self.plan.mounts.carrier.is_some();
+        let can_restore = self.plan.mounts.template.is_some();
         ask_during(
             move |new| can_restore && lookout.is_lacking(&asking, new),
             |ask, is_lacking| {
@@ -76,35 +76,40 @@ impl Run<'_> {
         )
     }
 
-    fn restore_ahead(&self, lookout: &MountMonitor<'_>, put_back: &mut TransferResult) -> Result<()> {
+    fn restore_ahead(&self, lookout: &MountMonitor<'_>, restored: &mut TransferResult) -> Result<()> {
         let Some((mut ahead, _turn)) = restore_ahead::find(self.session, self.plan, self.forecast_slot)?
         else {
             return Ok(());
         };
-        for (way, places) in [(Direction::Restore, ahead.seeded), (Direction::Fill, ahead.empty)] {
+        for (direction, places) in [(Direction::Restore, ahead.seeded), (Direction::Fill, ahead.empty)] {
             let missing = |at: &usize| MissingMount {
                 mount: self.plan.mounts.mounts[*at].clone(),
                 remote: ahead.remote.remove(at),
             };
-            let mounts = self.fetch(places.iter().map(missing).collect(), put_back)?;
-            self.restore(way, &mounts, put_back)?;
+            let mounts = self.fetch(places.iter().map(missing).collect(), restored)?;
+            self.restore(direction, &mounts, restored)?;
             // A refused mount is not tried again, because that would only stop the build.
             lookout.settle(places);
         }
         Ok(())
     }
 
-    fn restore(&self, way: Direction, mounts: &[PlannedMount], put_back: &mut TransferResult) -> Result<()> {
-        let Some(carrier) = self.plan.mounts.carrier.as_ref().filter(|_| !mounts.is_empty()) else {
+    fn restore(
+        &self,
+        direction: Direction,
+        mounts: &[PlannedMount],
+        restored: &mut TransferResult,
+    ) -> Result<()> {
+        let Some(template) = self.plan.mounts.template.as_ref().filter(|_| !mounts.is_empty()) else {
             return Ok(());
         };
         let budget = store_upkeep::budget(self.session, self.plan);
-        let site = transfer_context::for_builder(self.session, self.plan, self.log, &budget);
+        let context = transfer_context::for_builder(self.session, self.plan, self.log, &budget);
         self.say(mounts);
-        let mut aside = live::side_task(self.session, "restoring cache mounts");
-        let moved = mounts::run(&site, carrier, way, mounts, &mut *aside)?;
-        moved.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
-        put_back.add(moved);
+        let mut task = live::side_task(self.session, "restoring cache mounts");
+        let result = mounts::run(&context, template, direction, mounts, &mut *task)?;
+        result.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
+        restored.add(result);
         Ok(())
     }
 
@@ -116,7 +121,7 @@ impl Run<'_> {
     }
 
     /// Pulls mounts from registries to the store. Returns all that are there then.
-    fn fetch(&self, lacking: Vec<MissingMount>, put_back: &mut TransferResult) -> Result<Vec<PlannedMount>> {
+    fn fetch(&self, lacking: Vec<MissingMount>, restored: &mut TransferResult) -> Result<Vec<PlannedMount>> {
         let (env, started) = (BTreeMap::new(), Instant::now());
         let budget = store_upkeep::budget(self.session, self.plan);
         let transport = transfer_context::for_registries(self.session, self.plan, (self.log, &budget), &env);
@@ -129,12 +134,12 @@ impl Run<'_> {
                     &mut *live::side_task(self.session, "fetching cache mounts"),
                 )?;
                 warnings.iter().for_each(|warning| errln!("warning: {warning}"));
-                put_back.warnings.extend(warnings);
+                restored.warnings.extend(warnings);
                 mount.held = fetched.into_iter().next().map(|saved| saved.entry);
             }
             mounts.extend(mount.held.is_some().then_some(mount));
         }
-        put_back.seconds += started.elapsed().as_secs_f64();
+        restored.seconds += started.elapsed().as_secs_f64();
         Ok(mounts)
     }
 }

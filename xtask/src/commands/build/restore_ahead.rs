@@ -51,7 +51,7 @@ pub(super) fn find(
 ) -> Result<Option<(Ahead, Option<File>)>> {
     let mounts = &plan.mounts;
     let has_source = |mount: &PlannedMount| mount.held.is_some() || !mounts.registries.is_empty();
-    if mounts.carrier.is_none() || !mounts.mounts.iter().any(has_source) {
+    if mounts.template.is_none() || !mounts.mounts.iter().any(has_source) {
         return Ok(None);
     }
     let begun = Instant::now();

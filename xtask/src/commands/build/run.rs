@@ -46,7 +46,7 @@ pub(in crate::commands) struct Built {
     /// The outcome of all calls together.
     pub ended: BakeOutcome,
     /// The restored mounts.
-    pub put_back: TransferResult,
+    pub restored: TransferResult,
     /// Damaged results that the build read.
     pub damaged: Vec<Damaged>,
 }
@@ -65,9 +65,9 @@ pub(in crate::commands) fn bake(
     let watcher = RefCell::new(live::watcher(session, SharedForecast::clone(forecast_slot)));
     let run = Run { session, plan, log, names, watcher, forecast_slot };
     let started = Instant::now();
-    let (mut ended, put_back) = run.with_mounts()?;
+    let (mut ended, restored) = run.with_mounts()?;
     if signals::interrupted() {
-        return Ok(Built { ended, put_back, damaged: Vec::new() });
+        return Ok(Built { ended, restored, damaged: Vec::new() });
     }
     let damaged = damaged_results::find(plan, &ended);
     let left_out: Vec<&Path> = damaged.iter().map(|item| item.path.as_path()).collect();
@@ -94,7 +94,7 @@ pub(in crate::commands) fn bake(
         pause_for(pause)?;
         retry(&mut ended, started, || run.call(&command))?;
     }
-    Ok(Built { ended, put_back, damaged })
+    Ok(Built { ended, restored, damaged })
 }
 
 /// Makes a call after a failed one. Steps that completed in the failed call count as run by this

@@ -8,13 +8,13 @@ use anyhow::Result;
 
 use super::forecast::StepOutcomes;
 use super::run::Built;
-use super::store_upkeep::{self, budget};
+use super::store_upkeep;
 use super::transfer_context;
 use crate::engine::disk_usage::{self, Which};
 use crate::engine::registry::timeout as registry_timeout;
 use crate::exec::budget::Budget;
 use crate::exec::mounts::{self, TransferContext, TransferResult};
-use crate::exec::save::StepKeys;
+use crate::exec::save::{BuiltLayers, SaveContext};
 use crate::exec::{push, registry, save, steps};
 use crate::live;
 use crate::outcome::{BuildReport, MountReport, assemble};
@@ -48,15 +48,12 @@ pub(in crate::commands) fn keep(
         warn(session, report, &format!("{why}: {error:#}"));
     }
     let trace = &built.ended.trace;
-    let digest = |report: &BuildReport, name: &str| {
-        report.targets.iter().find(|target| target.name == name).and_then(|target| target.digest.clone())
-    };
     for save in &plan.saves {
-        let digest = digest(report, &save.target);
-        let keys = outcomes.keys(&save.target);
-        if save::is_needed(save, digest.as_ref(), &keys.exact, assemble::ran(trace, &save.target)) {
-            let made = (digest.as_ref(), keys);
-            save_one(session, plan, save, made, record, report)?;
+        let target = report.targets.iter().find(|target| target.name == save.target);
+        let digest = target.and_then(|target| target.digest.clone());
+        let layers = BuiltLayers { digest: digest.as_ref(), steps: outcomes.keys(&save.target) };
+        if save::is_needed(save, &layers, assemble::ran(trace, &save.target)) {
+            save_one(session, plan, save, layers, record, report)?;
         }
     }
     let needed = |push: &&Push| push::is_needed(push, assemble::ran(trace, &push.target));
@@ -68,7 +65,7 @@ pub(in crate::commands) fn keep(
             failed.insert(to);
         }
     }
-    let moved = take_out(session, plan, built, record, report)?;
+    let moved = save_mounts(session, plan, built, record, report)?;
     if plan.saves_mounts {
         publish(session, plan, (&moved, outcomes), &failed, record.log(), report)?;
     }
@@ -77,7 +74,7 @@ pub(in crate::commands) fn keep(
 
 /// Saves the mounts of steps that ran, and those that the store lacks if it or a registry has just
 /// received the layers.
-fn take_out(
+fn save_mounts(
     session: &Session,
     plan: &Plan,
     built: &Built,
@@ -93,32 +90,32 @@ fn take_out(
         used.extend((0..plan.mounts.mounts.len()).filter(|at| plan.mounts.mounts[*at].held.is_none()));
     }
     let mut moved = TransferResult::default();
-    if let Some(carrier) = plan.mounts.carrier.as_ref().filter(|_| plan.saves_mounts && !used.is_empty()) {
+    if let Some(template) = plan.mounts.template.as_ref().filter(|_| plan.saves_mounts && !used.is_empty()) {
         let mounts: Vec<PlannedMount> = used.iter().map(|at| plan.mounts.mounts[*at].clone()).collect();
         if !session.globals.json {
             let ids: Vec<&str> = mounts.iter().map(|mount| mount.identity.id.as_str()).collect();
             errln!("saving cache mounts: {}", ids.join(", "));
         }
-        let (log, budget) = (record.log(), budget(session, plan));
-        let site = TransferContext {
+        let (log, budget) = (record.log(), store_upkeep::budget(session, plan));
+        let context = TransferContext {
             expected: expected(session, plan, &mounts, &budget),
             ..transfer_context::for_builder(session, plan, log, &budget)
         };
         moved = mounts::run(
-            &site,
-            carrier,
+            &context,
+            template,
             Direction::Save,
             &mounts,
             &mut *live::side_task(session, "saving cache mounts"),
         )?;
     }
-    for (entry, _) in built.put_back.done.iter().chain(&moved.done) {
+    for (entry, _) in built.restored.done.iter().chain(&moved.done) {
         used::mark_used(&session.layout.all_mounts().join(entry.identity.slug()));
     }
-    report.cache.mounts = mount_reports(&built.put_back, &moved);
-    report.cache.put_back_seconds = text::round(built.put_back.seconds);
-    report.cache.take_out_seconds = text::round(moved.seconds);
-    report.warnings.extend(built.put_back.warnings.iter().cloned());
+    report.cache.mounts = mount_reports(&built.restored, &moved);
+    report.cache.restore_seconds = text::round(built.restored.seconds);
+    report.cache.mount_save_seconds = text::round(moved.seconds);
+    report.warnings.extend(built.restored.warnings.iter().cloned());
     for warning in moved.warnings {
         warn(session, report, &warning);
     }
@@ -171,7 +168,7 @@ fn publish(
             entry: with_steps(entry),
         })
         .collect();
-    let (env, budget) = (BTreeMap::new(), budget(session, plan));
+    let (env, budget) = (BTreeMap::new(), store_upkeep::budget(session, plan));
     let is_open = |held: &&RegistryState| {
         held.takes_pushes() && held.registry.has_mounts && !failed.contains(&held.registry.reference)
     };
@@ -192,7 +189,7 @@ fn publish(
 }
 
 /// Returns each mount once.
-fn mount_reports(put_back: &TransferResult, taken_out: &TransferResult) -> Vec<MountReport> {
+fn mount_reports(restores: &TransferResult, saves: &TransferResult) -> Vec<MountReport> {
     let report = |restored: bool| {
         move |(entry, new): &(crate::store::mount::MountEntry, u64)| MountReport {
             id: entry.identity.id.clone(),
@@ -202,11 +199,11 @@ fn mount_reports(put_back: &TransferResult, taken_out: &TransferResult) -> Vec<M
             saved_bytes: *new,
         }
     };
-    let mut all: Vec<MountReport> = put_back.done.iter().map(report(true)).collect();
-    for taken in taken_out.done.iter().map(report(false)) {
-        match all.iter_mut().find(|known| known.id == taken.id && known.target == taken.target) {
-            Some(known) => *known = MountReport { restored: true, ..taken },
-            None => all.push(taken),
+    let mut all: Vec<MountReport> = restores.done.iter().map(report(true)).collect();
+    for saved in saves.done.iter().map(report(false)) {
+        match all.iter_mut().find(|known| known.id == saved.id && known.target == saved.target) {
+            Some(known) => *known = MountReport { restored: true, ..saved },
+            None => all.push(saved),
         }
     }
     all
@@ -217,24 +214,23 @@ fn save_one(
     session: &Session,
     plan: &Plan,
     save: &Save,
-    made: (Option<&String>, StepKeys),
+    layers: BuiltLayers<'_>,
     record: &Record,
     report: &mut BuildReport,
 ) -> Result<()> {
     if !session.globals.json {
         errln!("saving the layers of {} for other builders ({})", save.image, save.key);
     }
-    let (now, log, budget) = (session.host.now, record.log(), budget(session, plan));
-    let expected = save.expected.unwrap_or_else(|| store_upkeep::guess(session, tag_of(plan, save), &budget));
-    let saved = save::run(
-        &session.layout,
-        save,
-        made,
-        log,
-        now,
-        (&budget, expected),
-        &mut *live::side_task(session, "saving layers"),
-    );
+    let budget = &store_upkeep::budget(session, plan);
+    let guess = || store_upkeep::guess(session, tag_of(plan, save), budget);
+    let context = SaveContext {
+        layout: &session.layout,
+        log: record.log(),
+        now: session.host.now,
+        budget,
+        expected: save.expected.unwrap_or_else(guess),
+    };
+    let saved = save::run(&context, save, layers, &mut *live::side_task(session, "saving layers"));
     signals::check()?;
     match saved {
         Ok(saved) => {

@@ -21,7 +21,7 @@ const UPKEEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Quarantines damaged entries as far as possible. The build doesn't use them anyway.
 pub(in crate::commands) fn quarantine(session: &Session, damaged: &[Damaged]) {
-    if session.layout.aside.is_some() {
+    if session.layout.replacement.is_some() {
         return;
     }
     if let Err(error) = quarantine::run(&session.layout, damaged) {
@@ -31,7 +31,7 @@ pub(in crate::commands) fn quarantine(session: &Session, damaged: &[Damaged]) {
 
 /// Applies the policy at the end of a build.
 pub(in crate::commands) fn settle(session: &Session, plan: &Plan) {
-    if session.layout.aside.is_some() {
+    if session.layout.replacement.is_some() {
         return;
     }
     match budget(session, plan).enforce() {

@@ -52,8 +52,8 @@ pub(crate) fn export(session: &Session, parsed: &Parsed) -> Result<u8> {
         ));
     }
     refuse_foreign(session)?;
-    let aside = read_only_store::needed(session)?;
-    let session = aside.as_ref().map_or(session, |aside| &aside.session);
+    let replacement = read_only_store::needed(session)?;
+    let session = replacement.as_ref().map_or(session, |replacement| &replacement.session);
     write::check_place(&to)?;
     let platform = platform(session);
     let (stock, warnings) = stock(session);
@@ -117,8 +117,8 @@ pub(crate) fn import(session: &Session, parsed: &Parsed) -> Result<u8> {
         let mut first = |bundle: &Bundle| bundle.check_platform(&here).map(|()| false);
         (read::read(&from, &mut first, &mut |_, _| Ok(())).with_context(name)?, read::Imported::default())
     } else {
-        if let Some(aside) = read_only_store::needed(session)? {
-            bail!("{}", aside.reason);
+        if let Some(replacement) = read_only_store::needed(session)? {
+            bail!("{}", replacement.reason);
         }
         let scratch = Scratch::new(&session.layout, session.host.now, contents::IMPORT)?;
         let budget = Budget::new(&session.layout, &policy, session.host.now);

@@ -115,7 +115,7 @@ pub(super) fn bring(
                 for writer in incoming.write(writers)? {
                     writer.finish()?;
                 }
-                if transfer.way == Direction::Fill {
+                if transfer.direction == Direction::Fill {
                     fs::write(dir.join("directories"), incoming.directories())?;
                 }
             }

@@ -74,79 +74,80 @@ impl TransferResult {
     }
 
     /// Removes mounts from a transfer, with their warnings.
-    fn leave(&mut self, mounts: BTreeMap<usize, String>, left: &mut BTreeSet<usize>) {
-        left.extend(mounts.keys());
+    fn skip(&mut self, mounts: BTreeMap<usize, String>, skipped: &mut BTreeSet<usize>) {
+        skipped.extend(mounts.keys());
         self.warnings.extend(mounts.into_values());
     }
 }
 
 /// Transfers mounts. Failures become warnings; only Ctrl-C is an error.
 pub fn run(
-    site: &TransferContext<'_>,
-    carrier: &TransferTemplate,
-    way: Direction,
+    context: &TransferContext<'_>,
+    template: &TransferTemplate,
+    direction: Direction,
     mounts: &[PlannedMount],
     watcher: &mut dyn Watcher,
 ) -> Result<TransferResult> {
     let started = Instant::now();
     // A separate one for each transfer, because a build may have several.
     let nonce = format!("{:x}-{:x}", Timestamp::now().as_nanosecond(), std::process::id());
-    let mut moved = TransferResult::default();
-    let result = MountTransfer { site, carrier, way, mounts, nonce }.run(watcher, &mut moved);
+    let mut result = TransferResult::default();
+    let done = MountTransfer { context, template, direction, mounts, nonce }.run(watcher, &mut result);
     signals::check()?;
-    if let Err(error) = result {
-        let verb = if way.is_in() { "restored" } else { "saved" };
-        moved.warnings.push(format!("the cache mounts are not {verb}: {error:#}"));
+    if let Err(error) = done {
+        let verb = if direction.is_restore() { "restored" } else { "saved" };
+        result.warnings.push(format!("the cache mounts are not {verb}: {error:#}"));
     }
-    moved.seconds = started.elapsed().as_secs_f64();
-    Ok(moved)
+    result.seconds = started.elapsed().as_secs_f64();
+    Ok(result)
 }
 
 struct MountTransfer<'a> {
-    site: &'a TransferContext<'a>,
-    carrier: &'a TransferTemplate,
-    way: Direction,
+    context: &'a TransferContext<'a>,
+    template: &'a TransferTemplate,
+    direction: Direction,
     mounts: &'a [PlannedMount],
     nonce: String,
 }
 
 impl MountTransfer<'_> {
-    fn run(&self, watcher: &mut dyn Watcher, moved: &mut TransferResult) -> Result<()> {
-        let (site, mounts) = (self.site, self.mounts);
-        if self.way == Direction::Save {
+    fn run(&self, watcher: &mut dyn Watcher, result: &mut TransferResult) -> Result<()> {
+        let (context, mounts) = (self.context, self.mounts);
+        if self.direction == Direction::Save {
             let dirs: Vec<PathBuf> = mounts.iter().map(|mount| mount.dir.clone()).collect();
-            site.budget.room_for(site.expected, &dirs)?;
+            context.budget.room_for(context.expected, &dirs)?;
         }
-        let mut left = in_use(self.carrier, mounts, moved)?;
+        let mut skipped = in_use(self.template, mounts, result)?;
         let mut outgoing = BTreeMap::new();
-        let mut is_verified = self.way == Direction::Save;
-        if self.way.is_in() {
+        let mut is_verified = self.direction == Direction::Save;
+        if self.direction.is_restore() {
             let has = |_: usize, mount: &PlannedMount| each_blob(mount, layout_check::has);
-            moved.leave(damaged((mounts, &left), &has)?, &mut left);
+            result.skip(damaged((mounts, &skipped), &has)?, &mut skipped);
         }
-        let (mut by_loopback, mut part) = (self.carrier.loopback, Part::List);
+        let (mut by_loopback, mut part) = (self.template.loopback, Part::List);
         let (transfer, ended) = loop {
-            if left.len() == mounts.len() {
+            if skipped.len() == mounts.len() {
                 return Ok(());
             }
             let listening = by_loopback.then(Listening::open).and_then(Result::ok);
             let address = listening.as_ref().map(Listening::address);
-            let transfer = self.carrier.transfer((self.way, part), mounts, &left, &self.nonce, address);
+            let transfer =
+                self.template.transfer((self.direction, part), mounts, &skipped, &self.nonce, address);
             let listening = listening.filter(|_| transfer.loopback.is_some());
             if listening.is_none() && !is_verified {
                 is_verified = true;
                 let verify = |_: usize, mount: &PlannedMount| each_blob(mount, layout_check::verify);
-                moved.leave(damaged((mounts, &left), &verify)?, &mut left);
+                result.skip(damaged((mounts, &skipped), &verify)?, &mut skipped);
                 continue;
             }
             let (ended, damaged) =
-                self.call(&transfer, &left, listening, (is_verified, &mut outgoing), watcher)?;
+                self.call(&transfer, &skipped, listening, (is_verified, &mut outgoing), watcher)?;
             is_verified = true;
             if !damaged.is_empty() {
-                moved.leave(damaged, &mut left);
+                result.skip(damaged, &mut skipped);
             } else if ended.status == BakeStatus::Stalled {
-                moved.warnings.extend(self.leave_blocked(&ended, &mut left)?);
-            } else if ended.is_success() && self.way == Direction::Save && transfer.part == Part::List {
+                result.warnings.extend(self.skip_blocked(&ended, &mut skipped)?);
+            } else if ended.is_success() && self.direction == Direction::Save && transfer.part == Part::List {
                 part = Part::Pack;
             } else if ended.is_success() {
                 break (transfer, ended);
@@ -159,27 +160,27 @@ impl MountTransfer<'_> {
             }
         };
         let had = had(&ended, mounts.len());
-        for number in (0..mounts.len()).filter(|number| !left.contains(number) && !had.contains(number)) {
+        for number in (0..mounts.len()).filter(|number| !skipped.contains(number) && !had.contains(number)) {
             let mount = &mounts[number];
-            if self.way.is_in() {
-                moved.done.extend(mount.held.clone().map(|held| (held, 0)));
+            if self.direction.is_restore() {
+                result.done.extend(mount.held.clone().map(|held| (held, 0)));
             } else if let Some(outgoing) = outgoing.remove(&number) {
-                self.keep(moved, &transfer, (number, outgoing));
+                self.keep(result, &transfer, (number, outgoing));
             }
         }
         Ok(())
     }
 
-    fn keep(&self, moved: &mut TransferResult, transfer: &Transfer, (number, outgoing): (usize, Outgoing)) {
+    fn keep(&self, result: &mut TransferResult, transfer: &Transfer, (number, outgoing): (usize, Outgoing)) {
         let id = &self.mounts[number].identity.id;
-        match arrived(self.site, transfer, (number, outgoing)) {
+        match arrived(self.context, transfer, (number, outgoing)) {
             Ok(arrived) => {
-                moved.done.extend(arrived.entry);
+                result.done.extend(arrived.entry);
                 let said = |why: String| format!("the cache mount `{id}` is saved in part: {why}");
-                moved.warnings.extend(arrived.warnings.into_iter().map(said));
+                result.warnings.extend(arrived.warnings.into_iter().map(said));
             }
             Err(error) => {
-                moved.warnings.push(format!("failed to save the cache mount `{id}`: {error:#}"));
+                result.warnings.push(format!("failed to save the cache mount `{id}`: {error:#}"));
             }
         }
     }
@@ -188,34 +189,37 @@ impl MountTransfer<'_> {
     fn call(
         &self,
         transfer: &Transfer,
-        left: &BTreeSet<usize>,
+        skipped: &BTreeSet<usize>,
         listening: Option<Listening>,
         (is_verified, outgoing): (bool, &mut BTreeMap<usize, Outgoing>),
         watcher: &mut dyn Watcher,
     ) -> Result<(BakeOutcome, BTreeMap<usize, String>)> {
-        let (site, mounts, now) = (self.site, self.mounts, self.site.now.as_second());
+        let (context, mounts, now) = (self.context, self.mounts, self.context.now.as_second());
         let _held = hold(mounts);
         prepare(transfer)?;
-        bring(transfer, left, outgoing, now)?;
+        bring(transfer, skipped, outgoing, now)?;
         let unread = if is_verified { BTreeSet::new() } else { (0..mounts.len()).collect() };
         let serving = listening.map(|listening| listening.serve(transfer, unread, now)).transpose()?;
         if let Some(serving) = &serving {
-            let left_out = |(number, _): &(usize, &PlannedMount)| !left.contains(number);
+            let left_out = |(number, _): &(usize, &PlannedMount)| !skipped.contains(number);
             let held =
                 mounts.iter().enumerate().filter(left_out).filter_map(|(_, mount)| mount.held.as_ref());
-            let total = self.way.is_in().then(|| held.map(|held| held.bytes).sum());
+            let total = self.direction.is_restore().then(|| held.map(|held| held.bytes).sum());
             watcher.carried(serving.carried(), total);
         }
         if let Some(serving) = serving.as_ref().filter(|_| !is_verified) {
-            return call_and_verify(site, transfer, (mounts, left), watcher, &|number| serving.pass(number));
+            return call_and_verify(context, transfer, (mounts, skipped), watcher, &|number| {
+                serving.pass(number);
+            });
         }
-        let meter = site.budget.meter(site.expected, &transfer.dir);
-        let ended = call(site, transfer, watcher, &|| self.way == Direction::Save && meter.is_full())?;
+        let meter = context.budget.meter(context.expected, &transfer.dir);
+        let ended =
+            call(context, transfer, watcher, &|| self.direction == Direction::Save && meter.is_full())?;
         meter.check(ended.status == BakeStatus::ConditionMet)?;
-        if self.way == Direction::Save && ended.is_success() {
+        if self.direction == Direction::Save && ended.is_success() {
             match serving {
                 Some(serving) => *outgoing = serving.arrived(),
-                None => self.collect(transfer, left, outgoing)?,
+                None => self.collect(transfer, skipped, outgoing)?,
             }
         }
         Ok((ended, BTreeMap::new()))
@@ -225,10 +229,10 @@ impl MountTransfer<'_> {
     fn collect(
         &self,
         transfer: &Transfer,
-        left: &BTreeSet<usize>,
+        skipped: &BTreeSet<usize>,
         outgoing: &mut BTreeMap<usize, Outgoing>,
     ) -> Result<()> {
-        for number in (0..self.mounts.len()).filter(|number| !left.contains(number)) {
+        for number in (0..self.mounts.len()).filter(|number| !skipped.contains(number)) {
             let file = |name: &str| transfer.result(number).join(name);
             if transfer.part == Part::List {
                 let list = std::fs::read(file("list")).context("the list of files did not arrive")?;
@@ -241,14 +245,14 @@ impl MountTransfer<'_> {
     }
 
     /// Skips mounts that the builder doesn't release, and returns the warnings.
-    fn leave_blocked(&self, ended: &BakeOutcome, left: &mut BTreeSet<usize>) -> Result<Vec<String>> {
+    fn skip_blocked(&self, ended: &BakeOutcome, skipped: &mut BTreeSet<usize>) -> Result<Vec<String>> {
         let silent = silent(ended, self.mounts.len());
-        let blocked: Vec<usize> = silent.into_iter().filter(|number| left.insert(*number)).collect();
+        let blocked: Vec<usize> = silent.into_iter().filter(|number| skipped.insert(*number)).collect();
         let seconds = IDLE_TIMEOUT.as_secs();
         if blocked.is_empty() {
             bail!("no output from the builder for {seconds} s");
         }
-        let used = disk_usage::read(&Shell::new()?, &self.carrier.builder, Which::InUse).unwrap_or_default();
+        let used = disk_usage::read(&Shell::new()?, &self.template.builder, Which::InUse).unwrap_or_default();
         let said = |number: &usize| {
             let mount = &self.mounts[*number];
             let id = &mount.identity.id;
@@ -266,21 +270,21 @@ impl MountTransfer<'_> {
 /// Returns private mounts that a build is using now. An access to one of those would create
 /// another, empty mount, which later builds would find.
 fn in_use(
-    carrier: &TransferTemplate,
+    template: &TransferTemplate,
     mounts: &[PlannedMount],
-    moved: &mut TransferResult,
+    result: &mut TransferResult,
 ) -> Result<BTreeSet<usize>> {
     if mounts.iter().all(|mount| mount.sharing != Sharing::Private) {
         return Ok(BTreeSet::new());
     }
-    let records = disk_usage::read(&Shell::new()?, &carrier.builder, Which::InUse)?;
+    let records = disk_usage::read(&Shell::new()?, &template.builder, Which::InUse)?;
     let is_used = |mount: &PlannedMount| {
         let id = mount.builder_id();
         let mut own = records.iter().filter(|record| record.mount_id() == Some(&id));
         mount.sharing == Sharing::Private && own.any(|record| !record.reclaimable)
     };
     let used: BTreeSet<usize> = (0..mounts.len()).filter(|number| is_used(&mounts[*number])).collect();
-    moved.warnings.extend(used.iter().map(|number| {
+    result.warnings.extend(used.iter().map(|number| {
         let id = &mounts[*number].identity.id;
         format!("skipped the cache mount `{id}`: it is private, and another build is using it")
     }));

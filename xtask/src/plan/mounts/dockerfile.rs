@@ -72,8 +72,8 @@ fn stage(text: &mut String, transfer: &Transfer, number: usize) {
     let mount = &transfer.items[number];
     let (target, nonce) = (place(&mount.target), &transfer.nonce);
     let bytes = mount.held.as_ref().map_or(0, |held| held.bytes);
-    let restore = |way: &str| vec![way.to_owned(), streams(bytes).to_string(), bytes.to_string()];
-    let (script, rest) = match (transfer.way, transfer.part) {
+    let restore = |script: &str| vec![script.to_owned(), streams(bytes).to_string(), bytes.to_string()];
+    let (script, rest) = match (transfer.direction, transfer.part) {
         (Direction::Save, Part::Whole) => ("take-out", vec!["whole".to_owned()]),
         (Direction::Save, Part::List) => ("take-out", vec!["list".to_owned()]),
         (Direction::Save, Part::Pack) => ("take-out", vec!["pack".to_owned()]),

@@ -20,7 +20,7 @@ pub(crate) fn mount(dir: &Path) -> PlannedMount {
 }
 
 /// Returns a transfer of one mount with its files in `dir`.
-pub(crate) fn transfer(dir: &Path, way: Direction) -> Transfer {
+pub(crate) fn transfer(dir: &Path, direction: Direction) -> Transfer {
     let template = TransferTemplate { scratch: dir.to_path_buf(), ..TransferTemplate::default() };
-    template.transfer((way, Part::Whole), &[mount(&dir.join("mount"))], &[].into(), "n", None)
+    template.transfer((direction, Part::Whole), &[mount(&dir.join("mount"))], &[].into(), "n", None)
 }

@@ -84,7 +84,7 @@ pub enum Direction {
 
 impl Direction {
     /// Returns whether it leads to the builder.
-    pub fn is_in(self) -> bool {
+    pub fn is_restore(self) -> bool {
         self != Self::Save
     }
 }
@@ -147,7 +147,7 @@ impl TransferTemplate {
     /// again.
     pub fn transfer(
         &self,
-        (way, part): (Direction, Part),
+        (direction, part): (Direction, Part),
         mounts: &[PlannedMount],
         left: &BTreeSet<usize>,
         nonce: &str,
@@ -162,7 +162,7 @@ impl TransferTemplate {
         let loopback = loopback.filter(|_| is_plain);
         let dir = self.scratch.join(format!("mounts-{nonce}"));
         let mut transfer = Transfer {
-            way,
+            direction,
             part: if loopback.is_some() { Part::Whole } else { part },
             items: mounts.to_vec(),
             files: dockerfile::scripts(&dir.join("in")),

@@ -82,7 +82,7 @@ pub(crate) struct MountPlan {
     pub registries: Vec<RegistryState>,
     /// The template of transfers; `None` without an image with the tools.
     #[serde(skip)]
-    pub carrier: Option<TransferTemplate>,
+    pub template: Option<TransferTemplate>,
     /// Dockerfiles by target, with the target's inputs.
     #[serde(skip)]
     files: BTreeMap<String, (Dockerfile, Inputs)>,
@@ -129,11 +129,11 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, fresh: &Fresh) ->
     }
     plan.files = files;
     plan.registries.clone_from(&facts.registries);
-    plan.carrier = carrier(facts, options, fresh, &plan.mounts);
+    plan.template = template(facts, options, fresh, &plan.mounts);
     plan
 }
 
-fn carrier(
+fn template(
     facts: &BuildFacts,
     options: &BuildOptions,
     fresh: &Fresh,
@@ -162,7 +162,7 @@ fn carrier(
 impl MountPlan {
     /// Returns the possible transfers of each mount. They depend on the steps that run.
     pub(crate) fn to_shell(&self, is_saved: bool) -> Vec<String> {
-        let lines = self.mounts.iter().filter(|_| self.carrier.is_some()).map(|mount| {
+        let lines = self.mounts.iter().filter(|_| self.template.is_some()).map(|mount| {
             let id = &mount.identity.id;
             let back = mount.held.as_ref().map(|held| {
                 let size = show(held.bytes);

@@ -42,7 +42,7 @@ fn mount(id: &str) -> PlannedMount {
     }
 }
 
-fn carrier() -> TransferTemplate {
+fn template() -> TransferTemplate {
     TransferTemplate {
         bake: Command::new(["docker", "buildx", "bake"]),
         builder: "default".into(),
@@ -80,7 +80,7 @@ fn each_mount_has_a_run_of_its_own_with_exactly_its_options() {
         sharing: Sharing::Private,
         ..mount("odd")
     };
-    let transfer = carrier().transfer(
+    let transfer = template().transfer(
         (Direction::Restore, Part::List),
         &[mount("a"), odd],
         &BTreeSet::new(),
@@ -113,9 +113,10 @@ fn each_mount_has_a_run_of_its_own_with_exactly_its_options() {
 #[test]
 fn over_the_loopback_interface_buildkit_carries_the_scripts_alone() {
     let at = Loopback { port: 7, token: "secret".into(), answer: "known".into() };
-    for way in [Direction::Restore, Direction::Fill, Direction::Save] {
+    for direction in [Direction::Restore, Direction::Fill, Direction::Save] {
         let mounts = [mount("a"), mount("b")];
-        let transfer = carrier().transfer((way, Part::List), &mounts, &BTreeSet::new(), "n0", Some(&at));
+        let transfer =
+            template().transfer((direction, Part::List), &mounts, &BTreeSet::new(), "n0", Some(&at));
         let file = text(&transfer, "durango-mounts-0.Dockerfile");
         assert!(
             file.contains("RUN --network=host --mount=") && !file.contains("target=/durango/in"),
@@ -138,7 +139,7 @@ fn over_the_loopback_interface_buildkit_carries_the_scripts_alone() {
     };
     let mounts = [mount("a"), owned];
     let transfer =
-        carrier().transfer((Direction::Restore, Part::List), &mounts, &BTreeSet::new(), "n0", Some(&at));
+        template().transfer((Direction::Restore, Part::List), &mounts, &BTreeSet::new(), "n0", Some(&at));
     assert!(transfer.loopback.is_none(), "the owner's stages would run again");
 }
 
@@ -146,7 +147,7 @@ fn over_the_loopback_interface_buildkit_carries_the_scripts_alone() {
 fn what_is_left_keeps_its_number() {
     let mounts = [mount("a"), mount("b")];
     let transfer =
-        carrier().transfer((Direction::Save, Part::Pack), &mounts, &BTreeSet::from([0]), "n0", None);
+        template().transfer((Direction::Save, Part::Pack), &mounts, &BTreeSet::from([0]), "n0", None);
     let file = text(&transfer, "durango-mounts-0.Dockerfile");
     assert!(
         !file.contains("id=a,")
@@ -160,7 +161,7 @@ fn what_is_left_keeps_its_number() {
 
 #[test]
 fn what_several_leave_is_gathered() {
-    let transfer = carrier().transfer(
+    let transfer = template().transfer(
         (Direction::Save, Part::List),
         &[mount("a"), mount("b")],
         &BTreeSet::new(),
@@ -182,7 +183,7 @@ fn a_place_that_hides_the_tools_is_moved() {
     {
         let mount = PlannedMount { target: target.into(), ..mount("a") };
         let transfer =
-            carrier().transfer((Direction::Save, Part::List), &[mount], &BTreeSet::new(), "n0", None);
+            template().transfer((Direction::Save, Part::List), &[mount], &BTreeSet::new(), "n0", None);
         let file = text(&transfer, "durango-mounts-0.Dockerfile");
         assert!(file.contains(&format!("id=a,target={place},")), "{file}");
     }

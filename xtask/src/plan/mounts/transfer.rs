@@ -33,7 +33,7 @@ pub enum Part {
 #[derive(Debug, Clone)]
 pub struct Transfer {
     /// The direction.
-    pub way: Direction,
+    pub direction: Direction,
     /// The work of RUNs that save.
     pub part: Part,
     /// The mounts; the stage of each is `durango-N`.
@@ -76,7 +76,7 @@ impl Transfer {
 
     /// Returns whether the RUN of an item may make this request.
     pub fn may(&self, verb: &str, number: usize, name: &str) -> bool {
-        let known: &[&str] = match (self.way, verb) {
+        let known: &[&str] = match (self.direction, verb) {
             (Direction::Save, "put") => &["list", "pack"],
             (Direction::Save, "get") => &["names"],
             (Direction::Restore, "get") => &["stream-0", "stream-1"],
@@ -88,7 +88,7 @@ impl Transfer {
 
     /// Returns whether BuildKit provides input for each item.
     pub fn has_input(&self) -> bool {
-        self.loopback.is_none() && (self.way.is_in() || self.part == Part::Pack)
+        self.loopback.is_none() && (self.direction.is_restore() || self.part == Part::Pack)
     }
 
     pub(super) fn dockerfile(&self, name: &str) -> PathBuf {

@@ -51,7 +51,7 @@ impl TransferTemplate {
 
     /// Returns a target, either independent or based on the owner's target.
     fn bake_target(&self, transfer: &Transfer, target: &Target<'_>) -> Value {
-        let output = match transfer.way {
+        let output = match transfer.direction {
             Direction::Save => format!("type=local,dest={}", transfer.out().display()),
             Direction::Restore | Direction::Fill => "type=cacheonly".to_owned(),
         };
