@@ -21,7 +21,7 @@ target/fuzz/findings. Inputs that reach new code are kept in target/fuzz/corpus 
 Compiling needs a C++ compiler, and no nightly Rust.
 ";
 
-/// What makes the compiler count which code runs; each is a stable option.
+/// Options that make the compiler count which code runs; each is stable.
 const FLAGS: &[&str] = &[
     "--cfg=fuzzing",
     "-Cpasses=sancov-module",
@@ -37,7 +37,7 @@ struct Options {
     seed: u32,
 }
 
-/// What one target came to.
+/// The result of one target.
 struct Row {
     name: String,
     executions: u64,

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 pub use names::is_secret;
 use scan::Span;
 
-/// What stands in for what is redacted.
+/// The replacement of redacted text.
 pub const REDACTED: &str = "***";
 /// A shorter value than this is no secret worth the name, and redacting it would tear holes into
 /// words. So many bytes of a value find it.
@@ -130,7 +130,7 @@ pub fn users(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("://").filter_map(|(at, _)| Some(&text[scan::user(text, at)?]))
 }
 
-/// What looks like a secret at one place of a text.
+/// Returns text that looks like a secret and begins at one place.
 fn pattern(text: &str, at: usize) -> Option<Span> {
     let bytes = text.as_bytes();
     match bytes[at] {
@@ -158,7 +158,7 @@ fn cut(text: &str, mut spans: Vec<Span>) -> Cow<'_, str> {
     spans.sort_by_key(|span| (span.start, span.end));
     let (mut out, mut done) = (String::with_capacity(text.len()), 0);
     for span in spans {
-        // What touches what was redacted goes with it.
+        // Text that touches redacted text is redacted with it.
         if span.start > done || done == 0 && span.start == 0 {
             out.push_str(&text[done..span.start]);
             out.push_str(REDACTED);

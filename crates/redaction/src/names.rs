@@ -51,7 +51,7 @@ const ENDS: &[&str] = &[
 ];
 /// The last part of a name that does.
 const LAST: &[&str] = &["pat", "pw", "pin", "otp"];
-/// What stands before `key` in names of keys that are no secrets.
+/// Words before `key` in names of keys that are not secret.
 const OPEN_KEYS: &[&str] =
     &["cache", "foreign", "host", "hot", "index", "partition", "primary", "pub", "public", "sort", "unique"];
 /// Parts that end like a secret and are none.
@@ -123,7 +123,7 @@ pub(crate) fn is_header(name: &str) -> bool {
 fn is_key(name: &str, parts: &[String]) -> bool {
     let own = self::parts(name.rsplit('.').next().unwrap_or(name)).len();
     let pairs = || parts.windows(2).filter(|pair| pair[1] == "key" || pair[1] == "keys");
-    // Of `TARGET.KEY`, the last word alone is the name.
+    // In `TARGET.KEY`, only the last word is the name.
     let is_last =
         |pair: &&[String]| std::ptr::eq(&raw const pair[1], &raw const parts[parts.len() - 1]) && own > 1;
     let of_access =

@@ -140,7 +140,7 @@ fn credentials(text: &str, word: Span) -> Option<Span> {
     (!is_group && !is_reference(password)).then_some(begin..word.end)
 }
 
-/// What follows `Bearer ` or `Basic `, which are at `at`.
+/// Returns the text after the `Bearer ` or `Basic ` at `at`.
 pub(super) fn bearer(text: &str, at: usize) -> Option<Span> {
     let rest = &text[at..];
     let scheme =
@@ -183,7 +183,7 @@ fn name_before(text: &str, at: usize) -> Option<&str> {
         .rfind(|c| !is_name(c))
         .map_or(0, |last| last + before[last..].chars().next().map_or(1, char::len_utf8));
     let name = &before[begin..];
-    // Of `app.args.NAME`, the last: a target may be called `auth`.
+    // In `app.args.NAME`, only the last word counts: a target may be called `auth`.
     let name =
         [".args.", ".labels."].iter().find_map(|field| Some(name.split_once(field)?.1)).unwrap_or(name);
     (!name.is_empty()).then_some(name)

@@ -6,7 +6,7 @@ struct Form {
     prefix: &'static str,
     /// How many characters follow at least.
     least: usize,
-    /// Which may, besides letters and digits.
+    /// Characters of the token besides letters and digits.
     more: &'static str,
     /// Whether a digit or a capital must be among them: words follow the same letters.
     is_mixed: bool,
@@ -88,7 +88,7 @@ pub(super) fn starts() -> impl Iterator<Item = [u8; 2]> {
     FORMS.iter().map(|form| [form.prefix.as_bytes()[0], form.prefix.as_bytes()[1]])
 }
 
-/// Where the secret part of the token is that begins at `at`.
+/// Returns the range of the secret part of the token that begins at `at`.
 pub(super) fn find(text: &str, at: usize) -> Option<(usize, usize)> {
     let before = text[..at].chars().next_back();
     if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {

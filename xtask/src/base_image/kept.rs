@@ -56,7 +56,7 @@ mod tests {
         assert!(!kept.is_there && kept.superseded == [layout.base("sha256:1")], "{kept:?}");
         fs::write(blobs.join("0".repeat(64)), "{}").expect("written");
         assert!(find(&layout, "sha256:1").is_there);
-        // Of the others, the newest is kept.
+        // The newest of the others is kept.
         assert!(find(&layout, "sha256:2").superseded.is_empty());
     }
 }

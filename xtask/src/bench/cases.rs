@@ -69,7 +69,7 @@ pub(crate) enum Away {
 pub(super) const GO: Edit = Edit::Append("builder/frankenphp/main.go", "\nvar _ = \"bench\"\n");
 /// Another set of built-in extensions, so that PHP is built again.
 pub(super) const BUILT_IN: Edit = Edit::Arg("PHP_EXTENSIONS=-tokenizer");
-// What the rebuilds on this machine change: nothing that was built for the ones on another machine.
+// An edit of the rebuilds on this machine. Those on another machine have none of its results.
 const GO_HERE: Edit = Edit::Append("builder/frankenphp/main.go", "\nvar _ = \"bench here\"\n");
 const BUILT_IN_HERE: Edit = Edit::Arg("PHP_EXTENSIONS=-ctype");
 

@@ -59,7 +59,7 @@ const TAIL: &str = "
   links PHP again. ccache has nearly all objects: 902 of 908 when `ctype` was left out.
 ";
 
-/// Where and when a run was made.
+/// The machine and the date of a run.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Setting {
     pub(crate) date: String,
@@ -101,7 +101,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Rebuilds", &[""]),
 ];
 
-/// What the cases are, for readers. The key is the start of a row's name.
+/// Descriptions of the cases, by the start of a row's name.
 const TITLES: &[(&str, &str)] = &[
     ("away-unchanged", "nothing changed"),
     ("away-main.go", "a line of Go"),

@@ -33,7 +33,7 @@ impl Random {
         texts.get(self.below(texts.len())).map_or("", |text| text.as_ref())
     }
 
-    /// That many bytes, which no compression makes smaller.
+    /// Returns this many bytes, which no compression makes smaller.
     pub(super) fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| u8::try_from(self.below(256)).unwrap_or_default()).collect()
     }

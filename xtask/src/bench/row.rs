@@ -47,7 +47,7 @@ pub(crate) enum Allowance {
 pub(crate) struct Row {
     /// The case.
     pub name: String,
-    /// What it is compared with.
+    /// The name of the reference.
     pub against: String,
     /// The unit of `seconds`, `with_save` and `reference`.
     pub unit: Unit,

@@ -17,7 +17,7 @@ use crate::engine::legs::Leg;
 use crate::process::stdio::errln;
 use crate::text::size::show;
 
-/// What a build on another machine is compared with.
+/// The reference of a build on another machine.
 const HOME: &str = "the same at home";
 
 impl Bench<'_> {

@@ -64,11 +64,11 @@ pub(super) struct Line {
     is_lost: bool,
 }
 
-/// What completes a word.
+/// The values that complete a word.
 struct Wanted {
     candidates: Vec<Candidate>,
     values: Values,
-    /// What stands before each of the values.
+    /// The text before each value.
     prefix: String,
     /// Values that were given before.
     given: Vec<String>,
@@ -81,7 +81,7 @@ impl Wanted {
 
     fn values(placeholder: &str, current: &str) -> Self {
         let values = values::of(placeholder).unwrap_or(Values::Free);
-        // Of a list the last item is completed.
+        // The last item of a list is completed.
         let list = match values {
             Values::ListOf(_) => current.rsplit_once(',').map_or("", |(list, _)| list),
             _ => "",

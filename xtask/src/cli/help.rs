@@ -50,7 +50,7 @@ pub fn readme_list() -> String {
     text
 }
 
-/// What is typed after `cargo xtask`, with placeholders.
+/// Returns the words after `cargo xtask`, with placeholders.
 pub(super) fn usage(path: &str, command: &Command) -> String {
     let subcommand = match (command.subcommands, command.run) {
         ([], _) => "",

@@ -1,4 +1,4 @@
-//! What the placeholders of the table stand for, so that shells can complete them.
+//! The kinds of values behind the table's placeholders, which shells complete.
 
 use crate::commands::candidates::Kind;
 

@@ -12,7 +12,7 @@ use xshell::{Shell, cmd};
 
 use crate::process::query::{self, QueryOutput};
 
-/// It takes a quarter of a second (measured). A missing builder may never answer.
+/// An answer takes a quarter of a second (measured). A missing builder may never answer.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One record of a builder's cache.

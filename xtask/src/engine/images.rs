@@ -1,4 +1,4 @@
-//! Which images the engine has under which names, in one call: a call costs some 40 ms.
+//! Asks which images the engine has under which names, in one call: each call costs 40 ms.
 
 use std::time::Duration;
 

@@ -36,7 +36,7 @@ pub enum RegistryAnswer {
     Empty,
     /// The registry refused.
     Denied(String),
-    /// It didn't answer, or not validly.
+    /// The registry did not answer, or not validly.
     Unreachable(String),
 }
 

@@ -26,10 +26,10 @@ use processors::Processors;
 pub(crate) enum PredictedState {
     /// Its result exists.
     Cached,
-    /// It will run.
+    /// The step will run.
     Runs,
-    /// It may run: it follows a step that will run, and is cached if the output of that is the same
-    /// as before.
+    /// The step may run: it follows one that will run, and is cached if the output of that one is
+    /// the same as before.
     IfChanged,
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Compared<'a> {
 }
 
 impl Compared<'_> {
-    /// Returns why step `at` runs. `state` returns the state of each step, and `is_known` is whether
+    /// Returns why step `at` runs. `state` returns the state of each step. `is_known` is true if
     /// exactly this result was made before.
     pub(crate) fn cause(&self, at: usize, state: &dyn Fn(usize) -> PredictedState, is_known: bool) -> Cause {
         let step = &self.now[at];

@@ -62,7 +62,7 @@ pub(super) fn inside(dir: &str, path: &Path) {
     assert!(!path.to_string_lossy().contains(char::is_control), "{path:?}");
 }
 
-/// What a tar gives is what its head lists, and writing it again gives the same bundle.
+/// A tar yields the blobs that its head lists, and writing them again gives the same bundle.
 fn stream(input: &[u8]) {
     let mut blobs = Vec::new();
     let mut take = |blob: &Blob, taken: Taken<'_>| {
@@ -94,7 +94,7 @@ fn stream(input: &[u8]) {
     assert_eq!(read, bundle);
 }
 
-/// What comes out has one name, and nothing in it that another parser reads differently.
+/// The result has one name, and no entry that another parser reads differently.
 fn base_image(input: &[u8]) {
     let mut from = tempfile::NamedTempFile::new().expect("a file");
     from.write_all(input).expect("written");

@@ -26,7 +26,7 @@ pub(super) fn run(input: &[u8]) {
             Some(rest) => (format!("{} ", at.token), rest),
             None => (String::new(), request),
         };
-        // It would wait until there is a list.
+        // The server would wait for a list.
         let words: Vec<&[u8]> =
             request.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
         if way == Direction::Save && words.get(1) == Some(&&b"get"[..]) {
@@ -53,7 +53,7 @@ fn ended(serving: Serving, dir: &std::path::Path, transfer: &Transfer) {
 
 fn ask(at: &Loopback, said: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, at.port)).expect("somebody listens");
-    // It may hang up before all was said.
+    // The server may close the connection before all was sent.
     let _ = stream.write_all(said);
     let _ = stream.shutdown(Shutdown::Write);
     let mut answer = Vec::new();

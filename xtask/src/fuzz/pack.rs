@@ -1,5 +1,5 @@
-//! What of a cache mount comes from other machines: the list of its files, and after a line `--` a
-//! pack. What is written from them has what the list says and nothing else.
+//! The parts of a cache mount that come from other machines: the list of files, and after `--` a
+//! pack. The result has the files of the list, and no others.
 
 use std::io::{Read as _, copy, sink};
 

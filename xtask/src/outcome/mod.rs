@@ -163,9 +163,9 @@ pub(crate) enum CauseKind {
     Parent,
     /// The builder had removed its result.
     Dropped,
-    /// It never ran here before.
+    /// The step never ran here before.
     New,
-    /// It was requested to run again.
+    /// The user requested to run the step again.
     Fresh,
     #[serde(other)]
     Unknown,

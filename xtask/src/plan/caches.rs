@@ -24,7 +24,7 @@ pub struct Registry {
     pub reference: String,
     /// Whether it is never written.
     pub read_only: bool,
-    /// Which layers are pushed.
+    /// The layers that are pushed.
     pub mode: Mode,
     /// Whether cache mounts are pushed and pulled, in addition to layers.
     pub has_mounts: bool,

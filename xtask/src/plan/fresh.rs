@@ -229,7 +229,7 @@ pub(crate) fn shm_size(targets: &[FreshTarget], target: &str) -> Option<u64> {
     targets.iter().find(|known| known.target == target)?.shm_size
 }
 
-/// What a declaration says of its cache, in place of `--no-cache` and `--fresh`.
+/// The declared equivalents of `--no-cache` and `--fresh`.
 #[derive(Default)]
 struct Declared<'a> {
     all: bool,

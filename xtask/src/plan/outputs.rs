@@ -1,4 +1,4 @@
-//! Where the results of a build go: images in the engine, a registry, or files.
+//! The outputs of a build: images in the engine, a registry, or files.
 
 use super::bake_args::{is_builds_own, key_of};
 use super::build::BuildFacts;

@@ -39,7 +39,7 @@ pub(crate) struct Save {
     pub read: Vec<PathBuf>,
     /// The expected size in bytes, from the newest result of its image; `None` for a first one.
     pub expected: Option<u64>,
-    /// That result, which is removed last when space is needed.
+    /// The newest result, which is removed last when space is needed.
     pub newest: Option<PathBuf>,
     /// The call.
     pub command: Command,

@@ -1,6 +1,6 @@
-//! What a build must be for BuildKit not to be asked about it, where nothing has changed.
+//! Decides for which builds bake need not be called if nothing has changed.
 //!
-//! Whatever is not listed as harmless asks BuildKit: a new field of bake's or of the plan costs
+//! Only settings that are listed as harmless allow that. A new field of bake or of the plan costs
 //! time, never a stale image.
 
 use sha2::{Digest, Sha256};
@@ -11,8 +11,7 @@ use crate::engine::Driver;
 use crate::host::Host;
 use crate::project::overrides::setting;
 
-/// Fields of a target, as bake prints them, that say nothing but what an image is made of and
-/// called.
+/// Fields of a target, as bake prints them, that are inputs of an image or its names.
 const FIELDS: &[&str] = &[
     "args",
     "context",
@@ -30,7 +29,7 @@ const FIELDS: &[&str] = &[
     "target",
     "ulimits",
 ];
-/// Keys of `--set` of which that is true as well.
+/// Keys of `--set` for such fields.
 const SETS: &[&str] = &[
     "args",
     "context",
@@ -46,15 +45,15 @@ const SETS: &[&str] = &[
     "target",
     "ulimits",
 ];
-/// Variables that buildx reads on its own, as the beginnings of their names. What a declaration
-/// takes from the environment is in what bake prints of it.
+/// Prefixes of variables that buildx reads on its own. Variables of a declaration are part of its
+/// output of `bake --print`.
 const VARIABLES: &[&str] =
     &["BAKE_", "BUILDKIT_", "BUILDX_", "COMPOSE_", "DOCKER_", "DURANGO_", "SOURCE_DATE_EPOCH"];
-/// Those that make it read more, or describe the state of a Git repository.
+/// Prefixes of those that make it read more files or the state of a Git repository.
 const UNKNOWN_VARIABLES: &[&str] =
     &["BUILDX_GIT_", "BUILDX_BAKE_GIT_", "COMPOSE_ENV_FILES", "EXPERIMENTAL_BUILDKIT_"];
 
-/// Why the options alone ask BuildKit.
+/// Returns why these options need a call of bake, if they do.
 pub(crate) fn asked_for(options: &BuildOptions) -> Option<&'static str> {
     let set = |set: &String| setting(set).is_none_or(|setting| !SETS.contains(&setting.key));
     [
@@ -66,13 +65,13 @@ pub(crate) fn asked_for(options: &BuildOptions) -> Option<&'static str> {
         (!options.caches.registries.is_empty(), "a registry serves as a cache"),
         (!options.caches.local, "the store is not used"),
         (options.unsaved.is_some(), "the store cannot be written"),
-        (options.sets.iter().any(set), "a `--set` may change more than what the image is made of"),
+        (options.sets.iter().any(set), "a `--set` may change more than the inputs of the image"),
     ]
     .into_iter()
     .find_map(|(is_so, why)| is_so.then_some(why))
 }
 
-/// Why a build asks BuildKit whatever is in its files.
+/// Returns why a build needs a call of bake whatever is in its files, if it does.
 pub(crate) fn excluded(facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> Option<String> {
     if let Some(why) = asked_for(options) {
         return Some(why.to_owned());
@@ -81,7 +80,7 @@ pub(crate) fn excluded(facts: &BuildFacts, options: &BuildOptions, plan: &Plan) 
         return Some("only a builder inside the engine is known to be the one that holds the images".into());
     }
     if !facts.declaration.whole.has_all_files {
-        return Some("the declaration may be made of other files".into());
+        return Some("the declaration may read other files".into());
     }
     if facts.base.as_ref().is_some_and(|base| !base.local || !base.steps.is_empty()) {
         return Some("the base image is not in the engine".into());
@@ -109,8 +108,8 @@ fn excluded_target(facts: &BuildFacts, name: &str) -> Option<String> {
     None
 }
 
-/// Whether the store lacks a result of the plan: a save that failed, or whose result is gone, is
-/// made up for by the next build.
+/// Returns whether the store lacks a result of the plan: the next build repeats a save that failed
+/// or whose result is gone.
 pub(crate) fn lacks_a_result(plan: &Plan, made: impl Fn(&str) -> (Option<String>, Vec<String>)) -> bool {
     let is_held = |name: &String| {
         let (digest, steps) = made(name);
@@ -119,14 +118,14 @@ pub(crate) fn lacks_a_result(plan: &Plan, made: impl Fn(&str) -> (Option<String>
     !plan.targets.iter().all(|target| is_held(&target.name))
 }
 
-/// Why the environment asks BuildKit.
+/// Returns why the environment needs a call of bake, if it does.
 pub(crate) fn excluded_variable(host: &Host) -> Option<String> {
     let name = host.env.keys().find(|name| UNKNOWN_VARIABLES.iter().any(|start| name.starts_with(start)))?;
     Some(format!("`{name}` is set"))
 }
 
-/// A digest of all that a build is but its files: what bake is called with, the caches to read left
-/// out, and what it reads of the environment by itself.
+/// Returns a digest of a build without its files: the arguments of bake, except for caches to read,
+/// and the environment that buildx reads on its own.
 pub(crate) fn identity(host: &Host, facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> String {
     let options = BuildOptions { check: false, provision: false, ..options.clone() };
     let variables: Vec<_> =

@@ -12,7 +12,7 @@ pub(crate) enum BakeStatus {
     Failed,
     /// The caller's `stop` found a reason in the events.
     Stopped,
-    /// It hung.
+    /// The call sent nothing for too long.
     Stalled,
     /// The caller's `end_if` returned true.
     ConditionMet,
@@ -93,7 +93,7 @@ impl BakeOutcome {
             "failed to do request",
             "failed to copy",
             "from remote",
-            // What came is not what its digest promised, or is too short.
+            // The content differs from its digest, or is too short.
             "failed commit on ref",
             "failed size validation",
             "failed to read expected number of bytes",

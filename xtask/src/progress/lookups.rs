@@ -1,13 +1,13 @@
-//! What BuildKit looked up for a build, as it says itself in its progress.
+//! Finds the lookups of a build in BuildKit's progress: images, frontends, addresses.
 
 use std::collections::BTreeMap;
 
 use super::step_name::step_name;
 use super::trace::Trace;
 
-/// What BuildKit does of its own in a build that needs nothing but this machine's files and images,
-/// after the target's name. Whatever is not listed may be a look elsewhere: a frontend (`resolve
-/// image config for`), a token of a registry (`[auth]`), an address.
+/// BuildKit's own steps in a build that needs only this machine's files and images, without the
+/// target's name. Any other step may be a lookup: a frontend (`resolve image config for`), a token
+/// of a registry (`[auth]`), an address.
 const KNOWN: &[&str] = &[
     "[internal] load local bake definitions",
     "[internal] load build definition from ",
@@ -20,9 +20,9 @@ const KNOWN: &[&str] = &[
     "importing cache manifest from local:",
     "LINK ",
 ];
-/// What it says before a reference that it looks up.
+/// The text before a reference that BuildKit looks up.
 const LOOKUP: &str = "load metadata for ";
-/// What the source of an ADD begins with, or holds, that is fetched from elsewhere.
+/// Parts of the source of an ADD that is fetched from elsewhere.
 const ADDRESSES: &[&str] = &["://", "git@", "github.com/", ".git"];
 
 /// The images that a build started from or read, by reference, each with the digest that BuildKit

@@ -1,5 +1,5 @@
-//! What Compose says about services and bake does not print: the names of images without `image:`,
-//! for which `docker compose up` looks, and, before buildx 0.17, the network of RUNs.
+//! Facts about services that Compose knows and bake does not print: the names of images without
+//! `image:`, for which `docker compose up` looks, and, before buildx 0.17, the network of RUNs.
 
 use std::collections::BTreeMap;
 use std::fs;

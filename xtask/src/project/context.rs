@@ -160,8 +160,8 @@ impl Digests {
     }
 }
 
-/// What a file system says of a file that nobody can change without changing one of these: every
-/// write sets the time of the last change, which no program can set back.
+/// Returns facts about a file that change with each change of the file: every write sets the time
+/// of the last change, which no program can set back.
 pub(super) fn stamp(meta: &fs::Metadata) -> String {
     format!(
         "{}.{}.{}.{}.{}.{}.{}",

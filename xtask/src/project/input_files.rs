@@ -1,14 +1,14 @@
-//! Every file that a build is made from, for the question whether BuildKit has to be asked at all.
-//! A wrong answer would be a stale image, so nothing here is left in doubt: the whole of each
-//! context counts, whatever its Dockerfile takes of it, and what cannot be read is an error.
+//! The input files of a build. They decide whether bake has to be called at all, and a wrong answer
+//! would be a stale image. So every file of a context counts, whether or not the Dockerfile copies
+//! it, and a file that cannot be read is an error.
 //!
-//! A file is looked at twice. Its stamp (size, device, inode, times) is taken before the build, and
-//! again after it: where the two are equal, nothing was written meanwhile, and what was hashed is
-//! what BuildKit read. Every write sets the time of the last change, which no program can set back;
-//! but it is only as fine as the file system's clock. A file that was changed within the last tick
-//! may be changed again without another stamp. So a build begins no earlier than a tick after
-//! the newest change ([`InputFiles::settles_in`]), as git reads a file again that is as new as its
-//! index. Remembered digests ([`Digests`]) have the same guard, with a longer tick.
+//! The stamp of a file (size, device, inode, times) is read before and after the build. If the two
+//! are equal, no program wrote to the file during the build, and BuildKit read the content that was
+//! hashed. Every write sets the time of the last change, which no program can set back. That time
+//! is only as fine as the file system's clock: a file that changed within the last tick can change
+//! again and keep its stamp. A build therefore begins a tick after the newest change at the
+//! earliest ([`InputFiles::settles_in`]), as git reads a file again that is as new as its index.
+//! Remembered digests ([`Digests`]) have the same guard, with a longer tick.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
@@ -24,9 +24,9 @@ use super::context::{Digests, Entry, Tree, exact_state, stamp};
 use super::ignore::Ignore;
 use super::{Declaration, Target};
 
-/// Longer than the tick of a file system that tells times in nanoseconds: a clock of 100 Hz.
+/// Longer than the tick of a file system with times in nanoseconds, whose clock has 100 Hz.
 const TICK: Duration = Duration::from_millis(20);
-/// The same of one that tells full seconds, or every second one.
+/// Longer than the tick of a file system whose times are full or even seconds.
 const COARSE_TICK: Duration = Duration::from_secs(3);
 
 /// The files, looked at but not read.
@@ -35,37 +35,37 @@ pub(crate) struct InputFiles {
 }
 
 struct InputFile {
-    /// What it is to the build.
+    /// Its role in the build.
     role: String,
     path: PathBuf,
-    /// Nothing where there is none, which counts as well.
+    /// `None` if the file does not exist, which is an input as well.
     meta: Option<Metadata>,
     read: Read,
-    /// The first of several names that are one file: BuildKit is sent the others as links to it.
+    /// The first name of this file, if it has several: BuildKit gets the others as links to it.
     same_as: Option<usize>,
 }
 
-/// What of a file counts.
+/// The part of a file that is an input.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Read {
-    /// All that BuildKit compares of a context's file.
+    /// Everything that BuildKit compares of a file in a context.
     State,
-    /// Its bytes alone.
+    /// Only its bytes.
     Bytes,
-    /// That it is the very same file: a secret, which nobody reads for this.
+    /// Its stamp: a secret is compared without being read.
     Stamp,
-    /// Nothing; a change while a build runs counts. A file that came and went since leaves a trace
-    /// in its directory alone.
+    /// Nothing, except for a change during the build: a file that came and went shows only in its
+    /// directory.
     Nothing,
 }
 
 impl InputFiles {
-    /// Looks at the files of a declaration and of these targets, which are as BuildKit will be
-    /// handed them. `secrets` are files of secrets.
+    /// Lists the files of a declaration and of these targets, as BuildKit will get them. `secrets`
+    /// are files of secrets.
     ///
     /// # Errors
     ///
-    /// Fails where a file cannot be looked at, and where a context is no directory of this machine.
+    /// Fails if a file cannot be examined, or if a context is not a directory of this machine.
     pub(crate) fn look(
         declaration: &Declaration,
         targets: &BTreeMap<String, Target>,
@@ -82,7 +82,7 @@ impl InputFiles {
         let mut walked = BTreeSet::new();
         for (name, target) in targets {
             all.target(declaration, name, target, &mut walked)
-                .with_context(|| format!("failed to read what `{name}` is made of"))?;
+                .with_context(|| format!("failed to read the inputs of `{name}`"))?;
         }
         Ok(all)
     }
@@ -107,8 +107,8 @@ impl InputFiles {
         for (context, source) in std::iter::once(main).chain(named) {
             let is_elsewhere = source.contains("://") || source.starts_with("target:");
             if is_elsewhere && !context.is_empty() {
-                // Other targets are among the build's; of images BuildKit itself says what it looks
-                // up.
+                // Other targets are part of the build. Images that it looks up are in
+                // its progress.
                 if !["target:", "docker-image://"].iter().any(|known| source.starts_with(known)) {
                     bail!("the context `{context}` is elsewhere");
                 }
@@ -116,7 +116,7 @@ impl InputFiles {
             }
             let dir = declaration.dir.join(source);
             if is_elsewhere || !dir.is_dir() {
-                bail!("the context `{source}` is no directory");
+                bail!("the context `{source}` is not a directory");
             }
             let role = format!("{name} {context}");
             let own = own_ignore.as_deref().filter(|_| context.is_empty());
@@ -128,7 +128,7 @@ impl InputFiles {
         Ok(())
     }
 
-    /// The Dockerfile's own ignore file, else the context's.
+    /// Returns the Dockerfile's own ignore file, else that of the context.
     fn ignore(&mut self, role: &str, dir: &Path, own: Option<&Path>) -> Result<Ignore> {
         let of_context = dir.join(".dockerignore");
         for path in own.into_iter().chain([of_context.as_path()]) {
@@ -182,8 +182,8 @@ impl InputFiles {
         }
     }
 
-    /// Adds a file that is read by its own path; whether it is there. A link in its place is
-    /// refused: what BuildKit makes of one depends on where it leads.
+    /// Adds a file that is read by its own path. Returns whether it exists. Refuses a link in its
+    /// place, because BuildKit's treatment of one depends on its destination.
     fn add(&mut self, role: &str, path: &Path, read: Read) -> Result<bool> {
         let meta = match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -193,15 +193,14 @@ impl InputFiles {
         };
         let is_there = meta.is_some();
         if meta.as_ref().is_some_and(|meta| !meta.is_file()) && read == Read::Bytes {
-            bail!("`{}` is no plain file", path.display());
+            bail!("`{}` is not a regular file", path.display());
         }
         let role = format!("{role}\0{}", path.display());
         self.files.push(InputFile { role, path: path.to_path_buf(), meta, read, same_as: None });
         Ok(is_there)
     }
 
-    /// A digest of how the files are stamped: equal before and after a build where nobody wrote
-    /// one.
+    /// Returns a digest of all stamps. It is equal before and after a build if no file was written.
     pub(crate) fn stamp(&self) -> String {
         let mut hash = Sha256::new();
         for file in &self.files {
@@ -210,8 +209,8 @@ impl InputFiles {
         format!("{:x}", hash.finalize())
     }
 
-    /// How long from now on a change might leave no trace in a stamp; nothing where that is too
-    /// long to wait for.
+    /// Returns for how long a change may leave a stamp as it is, or `None` if that is too long to
+    /// wait for.
     pub(crate) fn settles_in(&self, now: SystemTime) -> Option<Duration> {
         let settled = |meta: &Metadata| {
             let nanos = u32::try_from(meta.ctime_nsec()).unwrap_or_default();
@@ -224,7 +223,7 @@ impl InputFiles {
         (left <= TICK).then_some(left)
     }
 
-    /// Bytes that have to be read for the digest.
+    /// Returns the number of bytes that have to be read for the digest.
     pub(crate) fn unread_bytes(&self, digests: &Digests) -> u64 {
         let unread = |file: &&InputFile| {
             let meta = file.meta.as_ref();
@@ -234,11 +233,11 @@ impl InputFiles {
         self.files.iter().filter(unread).filter_map(|file| Some(file.meta.as_ref()?.len())).sum()
     }
 
-    /// A digest of all that BuildKit may compare of them.
+    /// Returns a digest of everything that BuildKit may compare.
     ///
     /// # Errors
     ///
-    /// Fails where a file cannot be read as a whole.
+    /// Fails if a file cannot be read as a whole.
     pub(crate) fn digest(&self, digests: &mut Digests) -> io::Result<String> {
         let mut hash = Sha256::new();
         for file in &self.files {

@@ -65,7 +65,7 @@ pub(crate) fn steps(host: &Host, layout: &Layout) -> Vec<Step> {
     let root = Root::of(host, layout);
     let update = root.command(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "update"]);
     let update = (host.is_root || root.is_sudo()).then(|| Step::run("", update));
-    // Nothing is installed: only missing packages are downloaded, as for an installation.
+    // Downloads missing packages, as for an installation, and installs nothing.
     let cache = format!("Dir::Cache::archives={}/", archives.display());
     let fetch = [
         "apt-get",

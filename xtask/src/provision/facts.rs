@@ -77,7 +77,7 @@ pub(crate) enum Daemon {
     Elsewhere(String),
     /// A process with this id exists and doesn't answer.
     Hangs(i32),
-    /// It doesn't run here.
+    /// The daemon does not run here.
     Down,
 }
 

@@ -1,4 +1,4 @@
-//! What the tests need besides an engine: Debian's registry, a terminal whose screen can be read,
+//! Tools of the tests besides an engine: Debian's registry, a terminal whose screen can be read,
 //! and the shells that complete `cargo xtask`. They are unpacked below `target/` and not installed:
 //! an installed registry would start as a service of the developer's machine.
 

@@ -1,5 +1,5 @@
-//! What a good build was made of and what it made, kept with its record: whether a later build of
-//! the same targets has nothing to do.
+//! The inputs and images of a successful build, kept with its record. They decide whether a later
+//! build of the same targets has nothing to do.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,14 +17,14 @@ const FORMAT: u32 = 1;
 /// The file's name in a record.
 pub(super) const FILE: &str = "inputs.json";
 
-/// What a build was made of and what it made.
+/// The inputs and the images of a build.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BuildInputs {
     /// Version of the document.
     pub(crate) format: u32,
     /// The build's id.
     pub(crate) build: String,
-    /// Which builds compare themselves with it: those of the same targets of the same files.
+    /// The question that builds of the same targets and files share.
     pub(crate) question: String,
     /// The digest of its files.
     pub(crate) files: String,
@@ -38,7 +38,7 @@ pub(crate) struct BuildInputs {
     pub(crate) targets: BTreeMap<String, String>,
     /// The keys of the steps that each target's layers are of.
     pub(crate) steps: BTreeMap<String, Vec<String>>,
-    /// What BuildKit warned of.
+    /// The warnings of BuildKit.
     pub(crate) warnings: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Which target a step is of, where BuildKit shows it under several.
+//! Finds the own target of a step that BuildKit shows under several.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -15,9 +15,9 @@ pub(crate) struct Named<'a> {
     pub number: u32,
 }
 
-/// Returns the index of each named step in the graph. Steps of a stage that have one text, or differ
-/// only in variables that BuildKit replaces, are in the order of their numbers, because BuildKit
-/// reports them in any order.
+/// Returns the index of each named step in the graph. Steps of a stage that have one text, or
+/// differ only in variables that BuildKit replaces, are in the order of their numbers, because
+/// BuildKit reports them in any order.
 pub(crate) fn places(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,

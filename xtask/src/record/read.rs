@@ -32,9 +32,9 @@ pub(crate) struct Past {
 /// The state of a recorded build.
 #[derive(Debug, Clone)]
 pub(crate) enum RecordState {
-    /// It ended. A killed one is reconstructed from its plan and its log.
+    /// The build has ended. A killed one is reconstructed from its plan and its log.
     Ended(Box<BuildReport>),
-    /// It is still running.
+    /// The build is still running.
     Running,
     /// Its outcome cannot be read, with the reason.
     Unreadable(String),
@@ -68,7 +68,7 @@ fn one(dir: PathBuf) -> Option<Past> {
     let state = match outcome(&dir) {
         Some(state) => state,
         None if contents::is_held(&dir) => RecordState::Running,
-        // It may have ended since. A build releases its directory after it has written its outcome.
+        // The build may have ended since: it writes its outcome before it releases its directory.
         None => outcome(&dir).unwrap_or_else(|| RecordState::Ended(Box::new(killed::report(&dir, &id)))),
     };
     Some(Past { begun: begun(&id), id, dir, state })

@@ -177,7 +177,7 @@ pub(crate) fn graph(layout: &Layout, build: &str) -> Option<Vec<GraphStep>> {
     read(&layout.build(build).join("graph.json"))
 }
 
-/// What came of a build's steps; nothing where that is not recorded.
+/// Returns the outcomes of a build's steps; `None` if they are not recorded.
 pub(super) fn of(layout: &Layout, build: &str) -> Option<BuildSteps> {
     read(&layout.build(build).join("steps.json"))
 }

@@ -106,7 +106,7 @@ pub(super) fn writings(value: &str) -> Vec<String> {
     found
 }
 
-/// Returns what a value may stand for where it is written in another encoding: of a URL, of JSON and
+/// Returns the plain text of a value that may be written in another encoding: of a URL, of JSON and
 /// YAML, or between single quotes of YAML or a shell.
 pub(super) fn readings(value: &str) -> Vec<String> {
     let json = || serde_json::from_str::<String>(&format!("\"{value}\"")).ok();

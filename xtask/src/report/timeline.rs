@@ -168,7 +168,7 @@ fn follows(rows: &[TimelineRow<'_>]) -> Vec<Option<usize>> {
     let mut roots: Vec<Option<usize>> = vec![None; rows.len()];
     for index in in_order(rows).into_iter().filter(|index| is_parent(&rows[*index])) {
         let ran = rows[index].needs.iter().copied().filter(|need| !rows[*need].step.cached);
-        // Of several dependencies that ran, the last to end delayed it.
+        // The dependency that ended last delayed the step.
         let end = |need: &usize| rows[*need].step.started.unwrap_or(0.0) + rows[*need].step.seconds;
         let parent = ran.max_by(|a, b| end(a).total_cmp(&end(b)));
         roots[index] = parent.map(|parent| roots[parent].unwrap_or(parent));

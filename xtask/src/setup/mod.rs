@@ -75,7 +75,7 @@ pub(crate) fn undo(session: &Session) -> Result<Changes> {
     Ok(changes)
 }
 
-/// Where the user's programs keep data.
+/// Returns the directory for data of the user's programs.
 fn data_dir(host: &Host) -> Result<PathBuf> {
     let own = host.var("XDG_DATA_HOME").map(|dir| host.absolute(dir));
     own.map_or_else(|| Ok(host.required_home()?.join(".local/share")), Ok)
@@ -99,7 +99,7 @@ impl Changes {
         shell::check_writable(&file)?;
         let why = format!("writing {}", file.path.display());
         let content = text.to_owned();
-        // Nothing secret, but long: a dry run does not show it.
+        // The text is not secret, but long: a dry run does not show it.
         let action = Action::Write { path: file.path, content, mode: 0o644, secret: true };
         self.steps.push(Step { why, action });
         Ok(true)

@@ -184,7 +184,7 @@ fn without_block(text: &str) -> Result<Option<String>> {
     Ok((!(was_new && rest.is_empty())).then_some(rest))
 }
 
-/// Where the first block is, without the line end after it.
+/// Returns the range of the first block, without the line end after it.
 fn first_block(text: &str) -> Result<Option<Range<usize>>> {
     let Some(start) = line_start(text, BEGIN) else { return Ok(None) };
     match line_start(&text[start..], END).map(|at| start + at + END.len()) {

@@ -113,11 +113,11 @@ fn canonical(name: &str) -> String {
 pub(crate) enum Proof {
     /// A call in this script.
     Script(&'static str),
-    /// It is loaded, and no script calls it.
+    /// The extension is loaded, and no script calls it.
     Loaded,
     /// The list has it and PHP lacks it.
     Missing,
-    /// It is not in this image, with the reason.
+    /// The extension is not in this image, with the reason.
     Absent(String),
 }
 

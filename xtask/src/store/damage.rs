@@ -1,4 +1,4 @@
-//! What in the store is damaged: quickly, as a build looks, or by every digest, as `cache verify`
+//! Finds damage in the store: quickly, as a build looks, or by every digest, as `cache verify`
 //! does.
 
 use std::path::{Path, PathBuf};

@@ -173,7 +173,7 @@ fn streams(project: &Project, platform: &str) -> Vec<(PathBuf, &'static str)> {
     let trailing = archive(&[("bundle.json", file, "", &head), ("../../evil", file, "", b"x")]);
     let link = archive(&[("bundle.json", tar::EntryType::Symlink, "/etc/passwd", b"")]);
     let mut long = archive(&[("bundle.json", file, "", &head)]);
-    // It says that 8 GiB follow.
+    // The header announces 8 GiB.
     long[124..136].copy_from_slice(b"77777777777\0");
     let is_sum = |at: usize| (148..156).contains(&at);
     let sum: u32 = (0..512).map(|at| if is_sum(at) { 32 } else { u32::from(long[at]) }).sum();
@@ -230,7 +230,7 @@ fn all_are_refused(project: &Project, platform: &str) {
         for more in [&["--dry-run"][..], &[]] {
             let run = project.run(&[&["cache", "import", "--from", &path][..], more].concat());
             assert!(!run.stderr.contains(['\u{1b}', '\u{202e}']), "{}", run.all());
-            // What only the blobs show is not known before they are read.
+            // Faults that only the blobs show are not known before they are read.
             if more.is_empty() || run.code != 0 {
                 run.fails(1, &[said]);
             }

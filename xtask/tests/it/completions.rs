@@ -84,7 +84,7 @@ fn complete(terminal: &mut Terminal, typed: &str, expected: &str) {
     terminal.wait("the empty line", |screen| screen.last().is_some_and(|line| line == ">"));
 }
 
-/// What is typed, and the line after a tab.
+/// Typed words, and the line after a tab.
 const LINES: &[(&str, &str)] = &[
     ("cargo xtask cac", "cargo xtask cache"),
     ("cargo xtask cache g", "cargo xtask cache gc"),

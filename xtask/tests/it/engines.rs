@@ -1,4 +1,4 @@
-//! Which tests run on which engine, and how engines differ.
+//! The selection of tests for each engine, and differences between engines.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -84,7 +84,7 @@ fn the_capability_says_what_is_forgotten_after_a_prune() {
             let text = format!("FROM {base}\nRUN echo {name}-{builder} >/name\n");
             project.write(&format!("{name}/Dockerfile"), &text);
         }
-        // Nothing of it is a layer on an image but what its last step reads.
+        // The last step reads the only part of it that becomes a layer.
         let text = format!("FROM {base} AS base\nRUN echo below-{builder} >/name\nFROM scratch\n");
         project.write("scratch/Dockerfile", &(text + "COPY --from=base /name /name\n"));
         let cached = |name: &str| {

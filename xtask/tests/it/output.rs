@@ -114,7 +114,7 @@ fn a_document_that_cannot_be_written_is_an_error() {
 fn stalled_import(project: &Project) -> Child {
     let mut command = project.command(&["cache", "import", "--from", "-"]);
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
-    // It handles signals after the first byte, while it waits for the second half of a tar header.
+    // xtask handles signals after the first byte, while it waits for the rest of a tar header.
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(&[0; 256]).expect("written");
     while !is_waiting(&child) {

@@ -202,7 +202,7 @@ fn shell(line: &str, store: &tempfile::TempDir, env: &[(&str, &str)]) -> Run {
 #[ignore = "needs an engine"]
 fn the_pipelines_lines_run_in_order() {
     let store = tempfile::tempdir().expect("a directory");
-    // Nothing is uploaded: lines that push are only planned, and nothing logs in.
+    // Lines that push are only planned, and no line logs in.
     let env = ["IMAGE", "CI_REGISTRY_IMAGE"].map(|name| (name, "durango-test/pushed"));
     let env = [env.as_slice(), &[("GITHUB_SHA", "0123abc"), ("CI_COMMIT_SHA", "0123abc")]].concat();
     let mut done: Vec<String> = Vec::new();
@@ -276,7 +276,7 @@ fn the_first_day_ends_with_a_page() {
     let run = day.run("ci/onboard.sh", &[("DURANGO_HTTP_PORT", &port)]);
     run.fails(1, &["is in use by another program", "DURANGO_HTTP_PORT"]);
     assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.all());
-    // It uses a free port, prints it, and keeps it.
+    // The script uses a free port, prints it, and keeps it.
     let run = day.run("ci/onboard.sh", &[]);
     assert_eq!(run.code, 0, "{}", run.all());
     let works = run.stdout.lines().find(|line| line.starts_with("It works: http://localhost:"));

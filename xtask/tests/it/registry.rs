@@ -132,7 +132,7 @@ fn a_plan_shows_what_was_found_and_what_would_be_pushed() {
     );
     assert!(run.stdout.contains(&format!("# `{}", second.repository())), "{}", run.all());
     assert!(run.stdout.contains("is not there yet"), "{}", run.all());
-    // Nothing has run since, but the second registry lacks the key and gets it.
+    // No step has run since, but the second registry lacks the key and gets it.
     let (report, run) = project.build(&["app", "--cache", &second.cache(), "--cache", &first.cache()]);
     run.succeeds();
     assert_eq!((report["result"].as_str(), list(&report, "pushed").len()), (Some("cached"), 1), "{report}");

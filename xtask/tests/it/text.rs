@@ -32,6 +32,9 @@ const RETIRED: &[(&str, &str)] = &[
 const PHRASES: &[(&str, &str)] =
     &[("once more", "again"), ("parted by", "separated by"), ("of no account", "not used")];
 
+/// Words that begin a comment in place of a noun or a verb.
+const OPENINGS: &[&str] = &["It", "Of", "That", "What", "Where", "Which", "Who"];
+
 /// Hosts whose addresses may be in the tree: those of tools, and of documents about them. A
 /// registry or a mirror is the machine's choice.
 const HOSTS: &[&str] = &[
@@ -88,6 +91,24 @@ fn long_lines(path: &str, text: &str) -> Vec<String> {
     let is_long = |line: &str| line.chars().count() > COLUMNS && is_text(line.trim_start());
     let lines = text.lines().enumerate().filter(|(_, line)| is_long(line));
     lines.map(|(at, line)| format!("{path}:{}: {} columns", at + 1, line.chars().count())).collect()
+}
+
+/// Comments of Rust that begin with one of [`OPENINGS`].
+fn openings(path: &str, text: &str) -> Vec<String> {
+    let comment = |line: &str| {
+        let text = line.trim_start().strip_prefix("//")?;
+        Some(text.trim_start_matches(['/', '!']).trim().to_owned())
+    };
+    let (mut found, mut is_first) = (Vec::new(), true);
+    for (at, line) in text.lines().enumerate().filter(|_| path.ends_with(".rs")) {
+        let text = comment(line);
+        let word = text.as_deref().and_then(|text| text.split_whitespace().next()).unwrap_or_default();
+        if is_first && OPENINGS.contains(&word) {
+            found.push(format!("{path}:{}: `{word}`: begin with a verb or a noun", at + 1));
+        }
+        is_first = text.is_none_or(|text| text.is_empty());
+    }
+    found
 }
 
 /// The words of a line, those of names too: `told_of` and `isTold` have `told`.
@@ -149,8 +170,9 @@ fn foreign_hosts(path: &str, text: &str) -> Vec<String> {
 fn text_keeps_to_the_style() {
     let files = files();
     let ours = files.iter().filter(|(path, _)| !SELF.contains(&path.as_str()));
-    let problems =
-        |(path, text): &(String, String)| [long_lines(path, text), retired_words(path, text)].concat();
+    let problems = |(path, text): &(String, String)| {
+        [long_lines(path, text), retired_words(path, text), openings(path, text)].concat()
+    };
     let found: Vec<String> = ours.flat_map(problems).collect();
     assert!(found.is_empty(), "{} places:\n{}", found.len(), found.join("\n"));
 }
@@ -161,6 +183,22 @@ fn no_host_of_a_registry_or_mirror_is_named() {
     let ours = files.iter().filter(|(path, _)| !SELF.contains(&path.as_str()));
     let found: Vec<String> = ours.flat_map(|(path, text)| foreign_hosts(path, text)).collect();
     assert!(found.is_empty(), "add a host of a tool or document to HOSTS:\n{}", found.join("\n"));
+}
+
+#[test]
+fn a_comment_that_begins_without_a_noun_is_found() {
+    let count = |path: &str, text: &str| openings(path, text).len();
+    for (text, expected) in [
+        ("/// What it is.\nfn a() {}", 1),
+        ("    // Of these, one.", 1),
+        ("//! Names.\n//!\n//! Where they are.", 1),
+        ("/// Names files\n/// What follows continues the sentence.", 0),
+        ("/// Whatever it is.", 0),
+        ("let what = 1; // the rest", 0),
+    ] {
+        assert_eq!(count("a.rs", text), expected, "{text}");
+        assert_eq!(count("a.md", text), 0);
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a user sees where the machine does not do as it should: an engine that hangs, a home
+//! The view of a user whose machine misbehaves: an engine that hangs, a home
 //! directory that cannot be written.
 
 use std::fs::{self, Permissions};

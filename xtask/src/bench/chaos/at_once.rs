@@ -84,7 +84,7 @@ fn join(ended: std::thread::Result<Result<()>>) -> Result<()> {
     ended.unwrap_or_else(|_| anyhow::bail!("a thread of the harness panicked"))
 }
 
-/// What all threads share.
+/// The state that all threads share.
 struct Crowd<'a> {
     site: &'a Site,
     store: &'a Path,

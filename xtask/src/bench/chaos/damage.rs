@@ -158,7 +158,7 @@ fn one(site: &Site, file: &Path, damage: Damage, random: &mut Random) -> Result<
     let whole = fs::read(store.join(file))?;
     damage.apply(&store.join(file), random)?;
     site.forget()?;
-    // Nothing is unreadable to root.
+    // Root can read every file.
     let is_root = rustix::process::geteuid().is_root();
     let run = |args: &[&str]| match damage {
         Damage::Unreadable if is_root => Running::start(site.xtask_as_nobody(&store, args)?)?.wait(),

@@ -51,7 +51,7 @@ impl Fault for FullStore {
         site.disk()?.make_large()?;
         let free = || format!("{free} bytes were free");
         built.and(full).with_context(free)?;
-        // Where that save fitted, another one may remove one more result.
+        // If that save had room, another one may remove one more result.
         let before = Known::read(site, &store).with_context(free)?;
         site.edit("s0", random)?;
         let healed = site.build(&store, &["s0", KEPT], &[])?.quiet().with_context(free)?;

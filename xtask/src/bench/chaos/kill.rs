@@ -54,7 +54,7 @@ fn export(site: &Site) -> Result<Command> {
     site.xtask(&site.store(), &["cache", "export", "--to", &bundle, "--file", "compose.yaml", "s0", KEPT])
 }
 
-/// Where bundles are imported.
+/// Returns the store that bundles are imported into.
 fn second(site: &Site) -> PathBuf {
     site.path("second")
 }
@@ -214,7 +214,7 @@ impl Fault for Kill {
             format!("{what} was killed {:.3} s after its start; it runs for {ends:.3} s", at.as_secs_f64())
         };
         check::store(site, &store, &before).with_context(killed)?;
-        // What was saved is put to use as well.
+        // The saved content is used as well.
         if random.once_in(3) {
             site.forget()?;
         }

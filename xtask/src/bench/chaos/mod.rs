@@ -45,7 +45,7 @@ pub(crate) struct ChaosOptions {
 #[derive(Debug, Clone, Copy)]
 enum Amount {
     Rounds(usize),
-    /// As many rounds as take this long.
+    /// Rounds for this many minutes.
     Minutes(u64),
     /// All that there are; the fault says when it is done.
     All,
@@ -107,7 +107,7 @@ pub(crate) fn run(options: &ChaosOptions) -> Result<Vec<Tally>> {
     let mut tallies = Vec::new();
     let count = faults.len();
     for (at, mut fault) in faults.into_iter().enumerate() {
-        // What one fault does not need goes to those after it.
+        // Time that one fault does not need goes to those after it.
         let share = end.map(|end| {
             end.saturating_duration_since(Instant::now()) / u32::try_from(count - at).unwrap_or(1)
         });

@@ -21,11 +21,11 @@ const START: Duration = Duration::from_secs(30);
 /// How often a connection that is held looks whether the trouble is over.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What happens to answers once so many bytes of them have passed.
+/// The fault of an answer after a number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
     None,
-    /// Nothing more comes, and the connections stay open.
+    /// The server sends nothing more, and keeps the connections open.
     Stall(u64),
     /// The connections end.
     Cut(u64),
@@ -163,7 +163,7 @@ fn trouble(passed: &Mutex<Passed>, bytes: &mut [u8]) -> bool {
             while lock(passed).trouble == trouble {
                 std::thread::sleep(PAUSE);
             }
-            // What comes after the trouble is another connection's.
+            // Later bytes belong to another connection.
             false
         }
         Trouble::Cut(at) => before < at,

@@ -7,7 +7,7 @@ use crate::bench::random::Random;
 /// A Dockerfile by its stages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Model {
-    /// What stands before the first stage.
+    /// The lines before the first stage.
     pub(super) head: Vec<String>,
     pub(super) stages: Vec<StageModel>,
 }
@@ -22,7 +22,7 @@ pub(super) struct StageModel {
     pub(super) lines: Vec<String>,
 }
 
-/// What a random instruction may use.
+/// The names and files that a random instruction may use.
 pub(super) struct Around<'a> {
     /// Files of the context that are not special.
     pub(super) files: Vec<String>,

@@ -15,7 +15,7 @@ use crate::bench::random::Random;
 /// An edit that was made.
 #[derive(Debug, Clone)]
 pub(super) struct Edit {
-    /// What was edited.
+    /// A description of the edit.
     pub(super) what: String,
     /// The reasons that a forecast may name.
     pub(super) reasons: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! What the engine's frontend knows: a flag that it does not is an error there, and a file with it
+//! The flags that the engine's frontend knows. Another flag is an error there, and a file with it
 //! does not build.
 
 use anyhow::Result;
@@ -34,7 +34,7 @@ impl Frontend {
             target.model.stages = vec![stage];
             target.contexts.clear();
             project.write()?;
-            // What an earlier run has built is cached.
+            // Results of an earlier run are cached.
             Ok(project.xtask("build")?["result"] != "failed")
         };
         let add = format!("ADD http://127.0.0.1:{}/stays /u/", server.port);

@@ -27,7 +27,7 @@ const ARGS: &[&str] = &[
     "$G",
 ];
 
-/// What COPY copies of a context.
+/// Sources of COPY in a context.
 const SOURCES: &[&str] = &[
     ".",
     "*",
@@ -51,11 +51,11 @@ const SOURCES: &[&str] = &[
     "\\#odd*",
 ];
 
-/// What `--parents` copies.
+/// Sources of `COPY --parents`.
 const PARENTS: &[&str] =
     &["**/*.md", "sub/**/*.txt", "./sub/./**/c.*", "*/deep", "**/deep/*", "sub/./deep/*", "a*"];
 
-/// What is excluded.
+/// Patterns of `--exclude`.
 const EXCLUDED: &[&str] =
     &["*.md", "**/*.txt", "deep", "sub/deep", "#odd", "**/deep/*", "*", "a.txt", "d*/c*"];
 
@@ -164,7 +164,7 @@ fn copy(around: &Around<'_>, number: usize, random: &mut Random) -> String {
     format!("COPY {flags}{sources} {target}")
 }
 
-/// What not every frontend or builder knows: ADD from a server, and its flags.
+/// Returns an instruction that not every frontend or builder knows: ADD from a server, with flags.
 fn special(around: &Around<'_>, number: usize, random: &mut Random) -> String {
     let url = around.flags.port.map(|port| format!("http://127.0.0.1:{port}"));
     match (random.below(5), url) {

@@ -37,11 +37,11 @@ use target::Target;
 /// How much is tried.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForecastOptions {
-    /// As many edits at least.
+    /// The minimum number of edits.
     pub edits: usize,
     /// No new project is begun after so many minutes.
     pub minutes: Option<u64>,
-    /// What the choices follow from.
+    /// The seed of the random choices.
     pub seed: u64,
 }
 
@@ -49,19 +49,19 @@ pub(crate) struct ForecastOptions {
 const TARGETS: usize = 16;
 /// Rounds of edits of one project.
 const ROUNDS: usize = 12;
-/// As many wrong edits are printed.
+/// The maximum number of wrong edits that are printed.
 const SHOWN: usize = 10;
 /// As often a round is built again without the edits that BuildKit refuses.
 const RETRIES: usize = 6;
 
-/// What changes without an edit of a project, and the images of edits.
+/// Servers and images that change without an edit of a project.
 struct Remotes<'a> {
     server: Server,
     git: Option<Repository>,
     bases: &'a Bases,
 }
 
-/// What came of all edits.
+/// The results of all edits.
 #[derive(Default)]
 struct Totals {
     edits: usize,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::files;
 
-/// It is served until the process ends.
+/// The repository is served until the process ends.
 pub(super) struct Repository {
     dir: tempfile::TempDir,
     pub(super) port: u16,

@@ -14,7 +14,7 @@ const STAYS: &str = "stays\n";
 /// A client that says nothing is left for so long.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// It serves until the process ends.
+/// The server runs until the process ends.
 pub(super) struct Server {
     pub(super) port: u16,
     version: Arc<AtomicUsize>,

@@ -13,7 +13,7 @@ use super::{Before, files};
 use crate::process::signals;
 use crate::process::stdio::errln;
 
-/// As many smaller projects are tried.
+/// The maximum number of smaller projects that are tried.
 const TRIES: usize = 60;
 
 /// A target with its context before and after an edit.

@@ -22,7 +22,7 @@ pub(super) struct Target {
     pub(super) network: Option<&'static str>,
     /// The stage that is built.
     pub(super) stage: Option<String>,
-    /// What is in no step: a label of the image.
+    /// A label of the image, which is in no step.
     pub(super) label: Option<String>,
     /// Whether all RUNs run again.
     pub(super) no_cache: bool,

@@ -1,6 +1,5 @@
-//! Random edits of a project, most of which change nothing: whether a build that is called up to
-//! date is one that BuildKit would not make otherwise. After each of those BuildKit is asked: no
-//! step may run, and no image may be another.
+//! Makes random edits of a project, most of which change nothing, and checks each build that is
+//! called up to date: bake is called after it, no step may run, and no image may change.
 
 mod edit;
 pub(crate) mod inputs;
@@ -19,10 +18,10 @@ use project::Project;
 
 /// Rounds with one project.
 const ROUNDS: usize = 60;
-/// As many edits are made at once, at most.
+/// The maximum number of edits between two builds.
 const AT_ONCE: usize = 3;
 
-/// What came of all edits.
+/// The results of all edits.
 #[derive(Default)]
 struct Totals {
     edits: usize,

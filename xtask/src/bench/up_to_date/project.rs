@@ -28,7 +28,7 @@ pub(super) fn base_image() -> Result<String> {
 /// A project in a directory; its images go with it.
 pub(super) struct Project {
     dir: tempfile::TempDir,
-    /// What its images begin with.
+    /// The prefix of its images.
     pub(super) name: String,
     /// The images that its base may be.
     pub(super) bases: [String; 2],

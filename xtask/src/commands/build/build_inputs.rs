@@ -1,4 +1,4 @@
-//! What a build is made of: everything that decides whether the next one may repeat it.
+//! The inputs of a build: everything that decides whether the next build may repeat it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::project::input_files::InputFiles;
 use crate::project::{Declaration, Target};
 use crate::session::Session;
 
-/// What the files of a build are.
+/// The inputs of a build.
 pub(super) struct MadeOf {
     declaration: Declaration,
     /// The targets as BuildKit is handed them.

@@ -80,7 +80,7 @@ impl<'a> MountMonitor<'a> {
         let mut made = Vec::new();
         for (at, ages) in self.ask(session, Which::InUse, new) {
             if ages.is_empty() {
-                // That step is over. The next one with this mount asks again.
+                // The step has ended. The next one with this mount asks again.
                 self.seen().asked.remove(&at);
             } else if !ages.contains(&true) {
                 made.push(at);

@@ -284,7 +284,7 @@ fn build_and_keep(
         store_upkeep::touch(plan);
         let warnings = report.warnings.len();
         done = save_results::keep(session, plan, &built, &outcomes, record, &mut report);
-        // What could not be kept is tried again by the next build.
+        // The next build tries again to save a result that this one could not.
         let is_kept = done.is_ok() && report.warnings.len() == warnings;
         if let Some(watch) = watch.filter(|_| is_kept) {
             watch.keep(session, plan, record, &ended.trace, &outcomes);

@@ -1,4 +1,4 @@
-//! Which mounts are restored ahead.
+//! The selection of the mounts that are restored before a build.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What transfers of cache mounts need of a build: to the builder, and to registries.
+//! The environment of transfers of cache mounts: to the builder, and to registries.
 
 use std::collections::BTreeMap;
 

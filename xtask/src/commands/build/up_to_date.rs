@@ -1,10 +1,11 @@
-//! Whether a build has anything to do. Where all that it is made of is what it was at the last good
-//! build of these targets, and the engine has the images of that build, bake is not called.
+//! Decides whether a build has anything to do. If its inputs are those of the last successful build
+//! of the same targets, and the engine has the images of that build, bake is not called.
 //!
-//! This must never call a build up to date that BuildKit would make otherwise, so it is stricter
-//! than BuildKit: whole contexts count, nothing may come from elsewhere ([`lookups`]), and any
-//! doubt asks BuildKit. What is still to be saved does so as well ([`up_to_date::lacks_a_result`]).
-//! What the builder has dropped since is no input: the images are there, and were made of the same.
+//! A build that BuildKit would do differently must never count as up to date. The check is
+//! therefore stricter than BuildKit: whole contexts count, nothing may come from elsewhere
+//! ([`lookups`]), and bake is called in case of doubt, or if a result has to be saved
+//! ([`up_to_date::lacks_a_result`]). Results that the builder has dropped do not count, because the
+//! images exist and have the same inputs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,26 +31,26 @@ use crate::record::Record;
 use crate::record::inputs::{self, BuildInputs};
 use crate::session::Session;
 
-/// So many bytes are read before BuildKit is asked: it takes a quarter of a second.
+/// The number of bytes that are read before bake is called instead: reading them takes 0.25 s.
 const READ_BEFORE: u64 = 64 << 20;
-/// So many are read during a build, for the next one.
+/// The number of bytes that are read during a build, for the next one.
 const READ_DURING: u64 = 1 << 30;
 
-/// The build that this one may repeat. The engine is asked for its images while facts are gathered.
+/// The build that this one may repeat. The engine lists its images while the facts are read.
 pub(super) struct Candidate {
     question: String,
     before: Option<(BuildInputs, ImagesQuery)>,
 }
 
-/// What is to be done.
+/// The result of the check.
 pub(super) enum Verdict {
-    /// Nothing: the build was this one, and its report.
+    /// Nothing is to be done: the inputs and the report of the equal build.
     Repeat(BuildInputs, Box<BuildReport>),
-    /// BuildKit is asked. Whether the next build may do without is seen meanwhile.
+    /// Bake is called. Meanwhile, the watch finds out whether the next build may skip it.
     Ask(Option<Watch>),
 }
 
-/// What a build is made of, watched while it runs.
+/// The inputs of a running build.
 pub(super) struct Watch {
     question: String,
     made_of: MadeOf,
@@ -58,7 +59,7 @@ pub(super) struct Watch {
 }
 
 impl Candidate {
-    /// Looks for it; nothing where BuildKit is asked anyway.
+    /// Looks for it, unless bake is called anyway.
     pub(super) fn find(session: &Session, options: &BuildOptions) -> Self {
         let words = format!("{:?} {:?}", options.files, options.targets);
         let question = format!("{:x}", Sha256::digest(words));
@@ -72,7 +73,6 @@ impl Candidate {
         Self { question, before }
     }
 
-    /// Decides.
     pub(super) fn check(
         self,
         session: &Session,
@@ -108,14 +108,17 @@ impl Candidate {
     }
 }
 
-/// Says with `-v` why BuildKit is asked.
+/// Prints with `-v` why bake is called.
 fn say(session: &Session, why: &str) {
     if session.globals.verbose {
         errln!("BuildKit is asked: {}", session.redactor.text(why));
     }
 }
 
-/// The build that there is nothing to do after, and its report; else why there is.
+/// Returns the earlier build that equals this one, and its report.
+///
+/// # Errors
+/// Says why the build has something to do.
 fn repeated(
     session: &Session,
     plan: &Plan,
@@ -127,17 +130,17 @@ fn repeated(
     let made =
         |name: &str| (inputs.targets.get(name).cloned(), inputs.steps.get(name).cloned().unwrap_or_default());
     if up_to_date::lacks_a_result(plan, made) {
-        bail!("the store lacks a result, which is to be saved");
+        bail!("the store lacks a result");
     }
     let unread = files.unread_bytes(&digests.digests);
     if unread > READ_BEFORE {
         bail!("{unread} bytes of files are not known yet");
     }
     if made_of.rest != inputs.rest {
-        bail!("the declaration, an option, an argument or the engine is not what it was");
+        bail!("the declaration, an option, an argument or the engine changed");
     }
     if digests.digest(files)? != inputs.files {
-        bail!("a file is not what it was");
+        bail!("a file changed");
     }
     let ids = query.ids()?;
     for ((name, digest), id) in inputs.images().zip(ids) {
@@ -147,13 +150,13 @@ fn repeated(
     }
     let report = inputs::report(&session.layout, &inputs.build).context("the last build left no report")?;
     if !matches!(report.result, BuildResult::Built | BuildResult::Cached) {
-        bail!("the last build was not good");
+        bail!("the last build failed");
     }
     Ok((inputs, report))
 }
 
 impl Watch {
-    /// Begins to read the files; nothing where they are too many, or still being written.
+    /// Begins to read the files. Returns `None` if they are too large, or still being written.
     fn begin(question: String, made_of: MadeOf, files: InputFiles, mut memory: FileDigests) -> Option<Self> {
         if files.unread_bytes(&memory.digests) > READ_DURING {
             return None;
@@ -164,8 +167,7 @@ impl Watch {
         Some(Self { question, made_of, stamp, digest })
     }
 
-    /// Notes what a good build was made of. Where that is in doubt, the next one asks BuildKit,
-    /// too.
+    /// Records the inputs of a successful build. In case of doubt, the next build calls bake, too.
     pub(super) fn keep(
         self,
         session: &Session,
@@ -210,8 +212,8 @@ impl Watch {
     }
 }
 
-/// The digest of each target's image, and all names of them with theirs. An image without a name is
-/// found by its digest.
+/// Returns the digest of each target's image, and of each name of the images. An image without a
+/// name has its digest as its name.
 fn made(metadata: &Path, targets: &[String]) -> Result<(BTreeMap<String, String>, BTreeMap<String, String>)> {
     let digests = bake::digests(metadata);
     let mut made = BTreeMap::new();

@@ -67,7 +67,7 @@ impl Runner {
     }
 }
 
-/// Which tests run.
+/// The tests that run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Select {
     /// Those that need no engine.

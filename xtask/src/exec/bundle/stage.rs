@@ -149,8 +149,8 @@ impl ImportStage {
                 used::mark_used(&place);
                 continue;
             }
-            // It counts as used now, or the budget would remove old entries of another machine
-            // before any build used them.
+            // An imported entry counts as used now. Otherwise the budget would remove old ones of
+            // another machine before any build used them.
             results::place(layout, &self.part("layers", at), entry)?;
         }
         for (at, mount) in bundle.mounts.iter().enumerate() {

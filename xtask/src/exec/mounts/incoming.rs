@@ -58,7 +58,7 @@ impl Incoming {
         Ok(Self { packs, ..Self::new(list, limit, moved_on) })
     }
 
-    /// What a list stands for, without packs.
+    /// Creates the content of a list, without packs.
     pub(crate) fn new(list: MountList, limit: u64, moved_on: i64) -> Self {
         let is_touched = list.is_touched();
         Self { list, packs: Vec::new(), limit, moved_on, is_touched }

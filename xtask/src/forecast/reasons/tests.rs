@@ -162,7 +162,7 @@ fn a_url_is_the_reason_of_a_step_that_equals_an_earlier_one() {
         Compared { now: &now, before: Some(&now) }.cause(1, &|_| PredictedState::Cached, true).kind
     };
     assert_eq!((after(&open), after(&pinned)), (CauseKind::File, CauseKind::Dropped));
-    // It says more than a step before it that may run, and less than one that runs.
+    // A URL says more than a step before it that may run, and less than one that runs.
     let now = [step("a", "COPY a /", &[], &[]), GraphStep { parents: vec![0], ..open.clone() }];
     let second =
         |state: PredictedState| Compared { now: &now, before: Some(&now) }.cause(1, &|_| state, true).kind;

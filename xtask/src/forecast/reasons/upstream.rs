@@ -8,7 +8,7 @@ use crate::outcome::{Cause, CauseKind};
 use crate::project::graph::GraphStep;
 
 impl Compared<'_> {
-    /// What changed before a step, the nearest first.
+    /// Returns the nearest change before a step.
     pub(super) fn upstream(&self, at: usize) -> Option<Cause> {
         let before = self.before?;
         let mut seen = BTreeSet::from([at]);

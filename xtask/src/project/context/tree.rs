@@ -52,7 +52,7 @@ impl Tree {
         self.unreadable.get_or_insert_with(|| path.to_path_buf());
     }
 
-    /// What of the directories read so far cannot be read as it is.
+    /// Returns a directory, of those read so far, that cannot be read as it is.
     pub(in crate::project) fn unreadable(&self) -> Option<&Path> {
         self.unreadable.as_deref()
     }

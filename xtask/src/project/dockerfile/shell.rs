@@ -284,7 +284,7 @@ impl Run<'_> {
         Some(ShellPattern::new(&pattern)?.replace(&value, &replacement, is_all))
     }
 
-    /// What is written for a value that is too long for a pattern.
+    /// Returns the text for a value that is too long for a pattern.
     fn unmatched(&mut self, name: &str) -> String {
         self.unknown.insert(name.to_owned());
         format!("${{{name}}}")

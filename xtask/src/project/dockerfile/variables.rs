@@ -133,7 +133,7 @@ impl Scope {
             Some(Value::Set(text)) => text.len(),
             _ => 0,
         };
-        // What BuildKit sets by itself is not counted.
+        // Variables that BuildKit sets by itself do not count.
         let others = self.bytes.saturating_sub(bytes(self.variables.get(&name)));
         let fits = others + bytes(Some(&value)) <= LONGEST_VALUES;
         let value = if fits { value } else { Value::Unknown };

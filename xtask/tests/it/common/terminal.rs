@@ -22,7 +22,7 @@ impl Drop for Terminal {
     }
 }
 
-/// Where `cargo xtask test --provision` unpacks packages.
+/// Returns the directory into which `cargo xtask test --provision` unpacks packages.
 pub fn tools() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-tools").canonicalize().unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use super::{has_test, module_of, pages, root};
 use crate::common::outcome::{filled, outcome, put};
 use crate::common::{COMPOSE, Project, Run};
 
-/// What becomes of the lines that start with a text. The order is that of the run.
+/// The treatment of lines that start with a text. The order is that of the run.
 enum How {
     /// Runs in a copy of the images with recorded builds, without an engine.
     Here(&'static [&'static str]),
@@ -21,7 +21,7 @@ enum How {
     Engine(&'static [&'static str]),
     /// Runs in a workspace that has a Compose file with two small services.
     Own,
-    /// That test does the same.
+    /// The test of this name does the same.
     By(&'static str),
     /// No test runs it, for this reason.
     Not(&'static str),

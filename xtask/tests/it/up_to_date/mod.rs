@@ -143,7 +143,7 @@ fn a_build_with_nothing_to_do_calls_no_bake_and_says_so() {
     text.succeeds();
     let said = format!("nothing has changed since the build {}", checked["build"].as_str().expect("an id"));
     assert!(text.stdout.contains("cached in") && text.stdout.contains(&said), "{}", text.all());
-    // What an edit brings is reported as after any other build.
+    // The steps of an edit are reported as after any other build.
     idle.project.write("app/src/a.txt", &format!("b {}\n", idle.name));
     let edited = idle.build(&[]);
     let steps = edited["steps"].as_array().expect("steps");
@@ -215,7 +215,7 @@ fn a_file_that_was_written_while_a_build_ran_is_in_doubt() {
         assert!(begun.elapsed() < Duration::from_secs(120), "the step does not begin");
         std::thread::sleep(Duration::from_millis(10));
     }
-    // What BuildKit was sent may be either content.
+    // BuildKit may have received either content.
     idle.project.write("app/src/a.txt", "other\n");
     idle.project.write("app/src/a.txt", "a\n");
     Run::from(child.wait_with_output().expect("it ends")).succeeds();
