@@ -51,7 +51,6 @@ pub(crate) enum Stays {
 }
 
 impl Stays {
-    /// Returns the line.
     pub(crate) fn line(&self, size: Size, color: bool) -> String {
         match self {
             Self::Ended { mark: (mark, code), text } => {

@@ -164,7 +164,8 @@ pub(crate) fn find_all(
         let is_there = |step: &GraphStep| {
             (step.target.as_str(), step.stage.as_str(), step.line) == (target, printed, found.line)
         };
-        // ONBUILDs of an image have the line of their FROM. A redacted text is not that of the file.
+        // ONBUILDs of an image have the line of their FROM. A redacted text differs from that of
+        // the file.
         let same_text = graph.iter().position(|step| is_there(step) && step.text == found.text);
         same_text.or_else(|| graph.iter().position(is_there))
     };

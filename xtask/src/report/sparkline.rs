@@ -25,7 +25,6 @@ pub(crate) fn line(numbers: &[f64]) -> String {
     logs.iter().map(bar).collect()
 }
 
-/// Returns the median.
 pub(crate) fn median(numbers: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut numbers: Vec<f64> = numbers.into_iter().collect();
     numbers.sort_by(f64::total_cmp);

@@ -37,7 +37,6 @@ pub(crate) struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Returns the container.
     pub(crate) fn container(&self) -> Result<&Container<'_>> {
         self.container.ok_or_else(|| anyhow::anyhow!("no container was started"))
     }

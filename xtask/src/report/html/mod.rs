@@ -12,7 +12,6 @@ use crate::text::terminal;
 /// The style sheet.
 const STYLE: &str = include_str!("style.css");
 
-/// Returns the page.
 pub(crate) fn page(story: &ReportView<'_>) -> String {
     let names: Vec<&str> = story.report.targets.iter().map(|target| target.name.as_str()).collect();
     let (names, headline) = (names.join(", "), story.headline());
