@@ -9,14 +9,16 @@ use sha2::{Digest, Sha256};
 use crate::error::usage;
 use crate::host::Host;
 
-/// Files that bake reads by default, in its order.
-const DECLARATIONS: [&str; 6] = [
+/// Files that bake reads by default, in its order: later ones override earlier ones.
+const DECLARATIONS: [&str; 8] = [
     "compose.yaml",
     "compose.yml",
     "docker-compose.yml",
     "docker-compose.yaml",
     "docker-bake.json",
     "docker-bake.hcl",
+    "docker-bake.override.json",
+    "docker-bake.override.hcl",
 ];
 
 /// Names that only the root of a workspace has.

@@ -26,10 +26,13 @@ fn the_workspace_is_the_nearest_one_with_images_else_a_declaration_else_a_root()
     assert!(own.require_images().is_err());
     write("own/deploy/docker-bake.hcl");
     write("own/deploy/compose.yaml");
+    write("own/deploy/docker-bake.override.hcl");
+    write("own/deploy/docker-bake.override.json");
     write("own/deploy/web/file");
     assert_eq!(root_of(&root.join("own/deploy/web")), root.join("own/deploy"));
     let files = Layout::new(root.join("own/deploy"), "/s").declaration().expect("both");
-    assert_eq!(files, ["compose.yaml", "docker-bake.hcl"].map(|name| root.join("own/deploy").join(name)));
+    let names = ["compose.yaml", "docker-bake.hcl", "docker-bake.override.json", "docker-bake.override.hcl"];
+    assert_eq!(files, names.map(|name| root.join("own/deploy").join(name)));
     write("own/builder/compose.yaml");
     assert_eq!(root_of(&root.join("own/deploy/web")), root.join("own/deploy"), "a directory of that name");
     write("own/builder/base-build.Dockerfile");
