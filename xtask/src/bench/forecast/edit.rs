@@ -35,6 +35,15 @@ const PATTERNS: &[&str] = &[
     "!**/*.txt",
 ];
 
+/// Settings of RUNs with values, some of which are equal to BuildKit. Not every buildx knows the last
+/// ones.
+const SETTINGS: &[(&str, &[&str])] = &[
+    ("shm-size", &["64m", "65536k", "67108864", "65m", "66m", "0"]),
+    ("ulimits", &["nofile=1000:1000", "nofile=1000", "nofile=1000:2000"]),
+    ("network", &["none", "default"]),
+    ("extra-hosts", &["a=10.0.0.1", "a=10.0.0.2", "b=10.0.0.1"]),
+];
+
 /// Makes a random edit.
 pub(super) fn edit(
     target: &mut Target,
@@ -66,17 +75,18 @@ pub(super) fn edit(
             }
             made(what, &["arg", "instruction", "file", "mount"])
         }
-        13 => {
-            target.shm_size = Some(64 + u32::try_from(random.below(8)).unwrap_or_default());
-            made("shm-size".to_owned(), &["mount"])
+        13 | 16 => {
+            let known = if flags.settings { SETTINGS } else { &SETTINGS[..2] };
+            let (name, values) = known[random.below(known.len())];
+            let value = random.of(values);
+            if target.run.insert(name, value) == Some(value) {
+                target.run.remove(name);
+            }
+            made(format!("{name} {:?}", target.run.get(name)), &["mount"])
         }
         14 => {
             target.has_own_ignore = !target.has_own_ignore;
             made("where the ignore file is".to_owned(), &["file"])
-        }
-        16 => {
-            target.network = if target.network.is_none() { Some("none") } else { None };
-            made(format!("network {:?}", target.network), &["mount"])
         }
         17 => {
             target.label = Some(stamp.to_owned());

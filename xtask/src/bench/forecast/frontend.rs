@@ -7,6 +7,7 @@ use super::dockerfile::StageModel;
 use super::project::Project;
 use super::repository::Repository;
 use super::server::Server;
+use super::target::Form;
 use crate::bench::random::Random;
 
 /// Flags and forms that not every frontend knows.
@@ -18,11 +19,16 @@ pub(super) struct Frontend {
     pub(super) unpack: bool,
     pub(super) secret_variable: bool,
     pub(super) security: bool,
+    /// Whether bake files have `network` and `extra-hosts`.
+    pub(super) settings: bool,
     /// Whether the builder reaches this machine's server, on its port.
     pub(super) port: Option<u16>,
     /// Whether the builder fetches from this machine's Git repository, on its port.
     pub(super) git: Option<u16>,
 }
+
+/// The instruction of the target whose settings are tried.
+const SETTINGS: &str = "COPY a* /settings/";
 
 impl Frontend {
     /// Asks by building a file with each.
@@ -33,6 +39,10 @@ impl Frontend {
             let target = &mut project.targets[0];
             target.model.stages = vec![stage];
             target.contexts.clear();
+            if line == SETTINGS {
+                target.run = [("network", "default"), ("extra-hosts", "a=10.0.0.1")].into();
+                project.form = Form::Hcl;
+            }
             project.write()?;
             // Results of an earlier run are cached.
             Ok(project.xtask("build")?["result"] != "failed")
@@ -45,6 +55,7 @@ impl Frontend {
             unpack: knows("FROM scratch", "ADD --unpack=false arch.tar /x/")?,
             secret_variable: knows("FROM $BASE", "RUN --mount=type=secret,id=none,env=NONE :")?,
             security: knows("FROM $BASE", "RUN --security=sandbox :")?,
+            settings: knows("FROM scratch", SETTINGS)?,
             port: knows("FROM scratch", &add)?.then_some(server.port),
             git: match git {
                 Some(git) if knows("FROM scratch", &format!("ADD {} /g/", source(git.port, "main")))? => {

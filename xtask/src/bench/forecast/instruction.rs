@@ -81,7 +81,11 @@ pub(super) fn instruction(around: &Around<'_>, random: &mut Random) -> String {
             "ADD {} /add{number}/",
             random.of(&["arch.tar", "*.tar", "a*", "sub", "--chmod=700 a.txt", "--chown=0:0 arch.tar"])
         ),
-        6 => format!("WORKDIR {}w{number}{}", random.of(&["/", ""]), random.of(&["", "$A", "/${A#o}"])),
+        6 => format!(
+            "WORKDIR {}w{number}{}",
+            random.of(&["/", ""]),
+            random.of(&["", "$A", "/${A#o}", "/", "/x/.."])
+        ),
         7 if random.once_in(4) => format!("ENV PATH=$PATH:/x{number}"),
         7 => format!("ENV E=e{number} {}={}", random.of(&["E2", "A"]), random.of(&["1", "$E", "\"x $A\""])),
         8 => format!(
@@ -213,7 +217,9 @@ fn run(around: &Around<'_>, number: usize, random: &mut Random) -> String {
         if around.stages.is_empty() { "" } else { &from_stage },
     ];
     let flags = if random.once_in(2) { random.of(&mounts) } else { "" };
-    match random.below(6) {
+    match random.below(7) {
+        // More than once in a stage, or not by its text.
+        6 => format!("RUN : {}", random.of(&["again", "again", "$A", "$E"])),
         0 => format!("RUN {flags}[\"/bin/true\", \"{number}\"]"),
         1 => format!("RUN {flags}<<EOF\n: {number} $A\n:\nEOF"),
         2 => format!("run {flags}: {number} \\\n  && : \"$A\" '$E'"),

@@ -60,7 +60,6 @@ impl Project {
                 name,
                 model,
                 args: given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-                shm_size: None,
                 ignore,
                 file: file.to_owned(),
                 has_own_ignore: random.once_in(3),

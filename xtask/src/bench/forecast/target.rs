@@ -16,10 +16,8 @@ pub(super) struct Target {
     pub(super) args: BTreeMap<String, String>,
     /// Named contexts: a directory, or `target:` and the name of a target before this one.
     pub(super) contexts: BTreeMap<&'static str, String>,
-    /// Size of `/dev/shm`, which is in the key of every RUN.
-    pub(super) shm_size: Option<u32>,
-    /// The network of every RUN.
-    pub(super) network: Option<&'static str>,
+    /// Settings of every RUN, by their names in a bake file.
+    pub(super) run: BTreeMap<&'static str, &'static str>,
     /// The stage that is built.
     pub(super) stage: Option<String>,
     /// A label of the image, which is in no step.
@@ -65,8 +63,14 @@ impl Target {
         };
         set("contexts", (!contexts.is_empty()).then(|| json!(contexts)));
         set("dockerfile", self.declared_file().map(Value::from));
-        set("shm-size", self.shm_size.map(|size| format!("{size}m").into()));
-        set("network", self.network.map(Value::from));
+        for (name, value) in &self.run {
+            let value = match *name {
+                "ulimits" => json!([value]),
+                "extra-hosts" => value.split_once('=').map_or(Value::Null, |(name, ip)| json!({ name: ip })),
+                _ => json!(value),
+            };
+            set(name, Some(value));
+        }
         set("target", self.stage.clone().map(Value::from));
         set("labels", self.label.as_ref().map(|label| json!({"l": label})));
         set("no-cache", self.no_cache.then_some(Value::Bool(true)));
@@ -109,6 +113,8 @@ fn compose(targets: &[Target]) -> String {
                     contexts.iter().map(|(name, value)| (name.clone(), json!(source(value)))).collect()
                 }
                 ("secret", _) => json!(["s"]),
+                ("ulimits", _) => limit(target.run["ulimits"]),
+                ("extra-hosts", _) => json!([target.run["extra-hosts"].replace('=', ":")]),
                 ("dockerfile-inline", _) => target.model.text().replace('$', "$$").into(),
                 (_, value) => value,
             };
@@ -121,6 +127,14 @@ fn compose(targets: &[Target]) -> String {
         }
     }
     text
+}
+
+/// A limit as Compose has it.
+fn limit(text: &str) -> Value {
+    let (name, values) = text.split_once('=').unwrap_or_default();
+    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+    let number = |text: &str| text.parse::<u32>().unwrap_or_default();
+    json!({ name: {"soft": number(soft), "hard": number(hard)} })
 }
 
 fn hcl(target: &Target) -> String {
