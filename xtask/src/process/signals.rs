@@ -3,12 +3,13 @@
 //! that were ignored at the start, as under `nohup`, stay ignored.
 
 use std::collections::BTreeSet;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -91,7 +92,14 @@ struct Group {
 impl Group {
     fn send(self, signal: Signal) {
         let Some(pid) = Pid::from_raw(self.pid) else { return };
-        let _ = if self.is_group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
+        let sent = if self.is_group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
+        // `sudo` belongs to root and passes signals on, but SIGKILL would end `sudo` alone.
+        if sent == Err(Errno::PERM) && signal == Signal::INT {
+            let mut kill = Command::new("sudo");
+            kill.args(["-n", "kill", "-INT", &self.pid.to_string()]);
+            kill.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let _ = kill.spawn();
+        }
     }
 }
 
@@ -181,7 +189,6 @@ impl Drop for Supervised {
 mod tests {
     use std::os::unix::process::CommandExt;
     use std::path::Path;
-    use std::process::Command;
 
     use super::*;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::{COMPOSE, Project, files, run_as_nobody, skip};
+use crate::common::{COMPOSE, Project, as_nobody, files, run_as_nobody, skip};
 
 /// Limits the time of a failing test.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -118,4 +118,50 @@ fn a_home_that_cannot_be_written_costs_no_command_its_answer() {
         assert!(run.all().contains(said) && !run.all().contains("panicked"), "{args:?}: {}", run.all());
     }
     assert!(files(&home).is_empty(), "nothing was written");
+}
+
+/// A `sudo` whose one command is a process of root, which other users may not signal.
+const SUDO: &str = r#"#!/bin/sh
+dir=${0%/*}
+run() { exec "$dir/root" --reuid=0 --regid=0 --clear-groups /usr/bin/env PATH=/usr/bin:/bin "$@"; }
+if [ "$1" = -n ]; then shift; run "$@"; fi
+echo $$ >"$dir/pid"
+run sleep 300
+"#;
+
+#[test]
+fn a_signal_ends_a_command_that_runs_as_root() {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let project = Project::new(&[("sudo", SUDO)]);
+        let bin = project.path("bin");
+        fs::create_dir(&bin).expect("made");
+        fs::set_permissions(&bin, Permissions::from_mode(0o777)).expect("opened");
+        let install = |mode: &str, from: &Path, name: &str| {
+            let mut copy = Command::new("install");
+            copy.args(["-m", mode]).args([from, &bin.join(name)]);
+            assert!(copy.status().expect("install runs").success());
+        };
+        let host = xtask::testing::host::Host::read();
+        install("755", &project.path("sudo"), "sudo");
+        install("4755", &host.which("setpriv").expect("util-linux has it"), "root");
+        // Neither an engine nor a package is here, so provisioning begins with a command as root.
+        let project = project.env("PATH", &bin.display().to_string()).env("DOCKER_HOST", "unix:///nowhere");
+        let Some(mut command) = as_nobody(&project, &["base-build", "--provision"]) else {
+            return skip("needs root");
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        let pid = wait("no command as root begins", || {
+            let pid = fs::read_to_string(bin.join("pid")).ok()?.trim().parse().ok()?;
+            // It is root's as soon as the program behind `sudo` is another one.
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+            (name.trim() == "sleep").then(|| Pid::from_raw(pid)).flatten()
+        });
+        kill_process(Pid::from_child(&child), signal).expect("sent");
+        let status = wait("it hangs", || child.try_wait().expect("asked"));
+        let said = child.wait_with_output().expect("it ended").stderr;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert_eq!(status.code(), Some(130), "{said}");
+        wait("root's command goes on", || rustix::process::test_kill_process(pid).err());
+    }
 }

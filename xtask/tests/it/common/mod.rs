@@ -171,6 +171,11 @@ pub fn skip(reason: &str) {
 /// Runs the binary as a user without rights. Returns `None` if this user is not root and cannot
 /// become another. Opens the project's directory and its home to that user.
 pub fn run_as_nobody(project: &Project, args: &[&str]) -> Option<Run> {
+    Some(Run::from(as_nobody(project, args)?.output().expect("setpriv runs")))
+}
+
+/// Returns the command of [`run_as_nobody`].
+pub fn as_nobody(project: &Project, args: &[&str]) -> Option<Command> {
     use std::os::unix::fs::PermissionsExt;
     if !xtask::testing::host::Host::read().is_root {
         return None;
@@ -180,11 +185,13 @@ pub fn run_as_nobody(project: &Project, args: &[&str]) -> Option<Run> {
     for dir in ["", "home"] {
         fs::set_permissions(project.path(dir), fs::Permissions::from_mode(0o777)).expect("opened");
     }
-    let mut command = Command::new("setpriv");
+    let setpriv = xtask::testing::host::Host::read().which("setpriv").expect("util-linux has it");
+    let mut command = Command::new(setpriv);
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).args(args);
     command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", project.path("home"));
     command.envs(project.env.iter().map(|(name, value)| (name, value)));
-    Some(Run::from(command.current_dir(project.path("")).output().expect("setpriv runs")))
+    command.current_dir(project.path(""));
+    Some(command)
 }
 
 impl From<Output> for Run {
