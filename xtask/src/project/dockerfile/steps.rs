@@ -168,7 +168,14 @@ impl Reader<'_> {
         let of = |names: &[&str]| names.iter().find_map(|name| options.get(*name)).map(String::as_str);
         let kind = of(&["type"]).unwrap_or("bind").to_ascii_lowercase();
         let target = of(&["target", "dst", "destination"]).unwrap_or_default();
-        let target = self.scope.absolute(target).unwrap_or_else(|| target.to_owned());
+        let secret_id = of(&["source", "src"]).or(of(&["id"])).unwrap_or_else(|| last_part(target));
+        let target = match kind.as_str() {
+            "secret" if target.is_empty() && !options.contains_key("env") => {
+                format!("/run/secrets/{}", last_part(secret_id))
+            }
+            "secret" | "ssh" => target.to_owned(),
+            _ => self.scope.directory(target).unwrap_or_else(|| target.to_owned()),
+        };
         let source = of(&["source", "src"]).unwrap_or_default();
         if kind == "bind" || (kind == "cache" && options.contains_key("from")) {
             let from = match of(&["from"]) {
@@ -194,10 +201,10 @@ impl Reader<'_> {
         if kind == "cache" && (is_true("ro") || is_true("readonly")) {
             ways.push("ro".to_owned());
         }
-        if kind == "secret" || kind == "ssh" {
-            let base = target.rsplit('/').next().filter(|_| kind == "secret");
-            let id = of(&["id"]).or(of(&["source", "src"])).or(base).unwrap_or("default");
-            ways.push(format!("id={id}"));
+        match kind.as_str() {
+            "secret" => ways.push(format!("id={secret_id}")),
+            "ssh" => ways.push(format!("id={}", of(&["id"]).unwrap_or("default"))),
+            _ => {}
         }
         let from = match (kind.as_str(), of(&["from"])) {
             ("bind", None) => " from the context".to_owned(),
@@ -240,6 +247,11 @@ impl Reader<'_> {
             },
         }
     }
+}
+
+/// Returns the last part of a path.
+fn last_part(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// Returns a RUN's command as it is in the key, and whether a shell runs it.
