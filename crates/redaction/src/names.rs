@@ -61,7 +61,7 @@ const KNOWN: &[&str] = &["PWD", "OLDPWD", "SSH_AUTH_SOCK", "INIT_CWD"];
 /// Names of values that are shown in prose as `name:value`.
 const STRONG: &[&str] = &["password", "passwd", "passphrase", "pwd"];
 
-/// Whether the value of what has this name is a secret.
+/// Returns whether the value of what has this name is a secret.
 pub fn is_secret(name: &str) -> bool {
     if !may_be_secret(name) || KNOWN.contains(&name) {
         return false;
@@ -75,8 +75,8 @@ pub fn is_secret(name: &str) -> bool {
     parts.iter().any(is_strong) || is_key(name, &parts) || is_weak(&parts)
 }
 
-/// Whether a name has the letters of any secret's name. Most names have not, and are not taken
-/// apart.
+/// Returns whether a name has the letters of any secret's name. Most names have not, and are not
+/// taken apart.
 fn may_be_secret(name: &str) -> bool {
     let is_part = |three: &[u8]| {
         matches!(
@@ -108,12 +108,12 @@ fn may_be_secret(name: &str) -> bool {
         || bytes.last_chunk::<2>().is_some_and(|two| two.eq_ignore_ascii_case(b"pw"))
 }
 
-/// Whether the name is that of a password, also where it stands in prose.
+/// Returns whether the name is that of a password, also where it stands in prose.
 pub(crate) fn is_password(name: &str) -> bool {
     parts(name).last().is_some_and(|part| STRONG.iter().any(|strong| part.ends_with(strong)))
 }
 
-/// Whether the value is all that follows in its line: a header.
+/// Returns whether the value is all that follows in its line: a header.
 pub(crate) fn is_header(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.ends_with("authorization") || name.ends_with("cookie")

@@ -206,7 +206,8 @@ fn key_before(text: &str, at: usize) -> Option<(&str, usize)> {
     }
 }
 
-/// Whether a key may begin here: at the start of a line or an item, behind a bracket or a quote.
+/// Returns whether a key may begin here: at the start of a line or an item, behind a bracket or a
+/// quote.
 fn is_key_place(before: &str) -> bool {
     let before = before.trim_end_matches([' ', '\t']);
     let last = before.chars().next_back();
@@ -271,7 +272,7 @@ fn quoted(text: &str, quote: char, is_nested: bool) -> usize {
 /// Values that are switches.
 const SWITCHES: &[&str] = &["0", "1", "true", "false", "yes", "no", "on", "off", "none", "null", "NULL"];
 
-/// Whether a value is no secret by itself: a reference to a variable (`$NAME`, `${NAME}`,
+/// Returns whether a value is no secret by itself: a reference to a variable (`$NAME`, `${NAME}`,
 /// `$(cmd)`), a switch, or the place of a secret in a container.
 fn is_reference(value: &str) -> bool {
     if SWITCHES.contains(&value) || value.starts_with("/run/secrets/") || value.starts_with("/dev/") {
@@ -286,7 +287,7 @@ fn is_reference(value: &str) -> bool {
     }
 }
 
-/// Whether a word is no word of a language: long, with digits and letters.
+/// Returns whether a word is no word of a language: long, with digits and letters.
 fn is_random(word: &str) -> bool {
     let has = |is: fn(&char) -> bool| word.chars().any(|c| is(&c));
     word.len() >= 8 && has(char::is_ascii_digit) && has(char::is_ascii_alphabetic) && !word.contains("://")

@@ -22,7 +22,8 @@ pub(super) const COMMAND: &str = "__complete";
 /// A shell that waits longer for its completions feels broken.
 const COMPLETION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whether the current directory is in the workspace of this binary, or in another checkout of it.
+/// Returns whether the current directory is in the workspace of this binary, or in another checkout
+/// of it.
 fn is_ours(session: &Session) -> bool {
     let cwd = &session.host.cwd;
     let workspace = session.host.exe.as_deref().and_then(|exe| exe.ancestors().nth(3));

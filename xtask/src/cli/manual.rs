@@ -61,7 +61,7 @@ pub(super) fn build_options() -> impl Iterator<Item = &'static Opt> {
     [FILE, TARGETS, PLAN].into_iter().flatten()
 }
 
-/// Whether a command takes the options of a build.
+/// Returns whether a command takes the options of a build.
 pub(super) fn builds(command: &Command) -> bool {
     PLAN.iter().all(|opt| command.own_options().any(|own| own.name == opt.name))
 }

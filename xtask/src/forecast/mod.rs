@@ -177,7 +177,8 @@ impl ForecastInputs<'_> {
         self.past.iter().flat_map(|past| &past.steps).filter(|step| step.is_done)
     }
 
-    /// Whether a step that was never built here is in the caches with other modes of its files.
+    /// Returns whether a step that was never built here is in the caches with other modes of its
+    /// files.
     fn differs_by_mode(&self, at: usize) -> bool {
         let (step, stored) = (&self.graph[at], self.stored);
         let is_new = self.before.is_none() && !stored.exact.contains(&step.key);

@@ -21,7 +21,7 @@ pub(super) fn run(input: &[u8]) {
     }
 }
 
-/// Whether no line of a description looks like a field, which makes it ambiguous.
+/// Returns whether no line of a description looks like a field, which makes it ambiguous.
 fn is_plain(record: &Record) -> bool {
     let fields = ["ID:", "Usage count:", "Last used:", "Type:"];
     let is_line = |c: char| c != '\r';

@@ -94,8 +94,9 @@ pub(super) fn cache_only(facts: &BuildFacts, common: &Command, export: &str, nam
 }
 
 impl Save {
-    /// Whether the store has the result: this very image, or the layers of the same steps. An
-    /// image's digest may change while no layer does: attestations have the build's time in them.
+    /// Returns whether the store has the result: this very image, or the layers of the same steps.
+    /// An image's digest may change while no layer does: attestations have the build's time in
+    /// them.
     pub(crate) fn is_held(&self, digest: Option<&String>, steps: &[String]) -> bool {
         let has_all = |held: &Vec<String>| !steps.is_empty() && steps.iter().all(|step| held.contains(step));
         digest.is_some_and(|digest| self.held.contains(digest)) || self.held_steps.iter().any(has_all)

@@ -75,7 +75,7 @@ fn plain(name: &str, targets: &[String]) -> String {
     }
 }
 
-/// Whether a step gets something from an address.
+/// Returns whether a step gets something from an address.
 fn is_fetched(instruction: &str) -> bool {
     let instruction = instruction.strip_prefix("ONBUILD ").unwrap_or(instruction);
     instruction.starts_with("ADD ") && ADDRESSES.iter().any(|part| instruction.contains(part))

@@ -61,7 +61,8 @@ pub(super) fn complete(
     names
 }
 
-/// Whether one of the files may set the network of a build, itself or by a file that it includes.
+/// Returns whether one of the files may set the network of a build, itself or by a file that it
+/// includes.
 fn may_have_networks(files: &[PathBuf]) -> bool {
     let is_set = |text: &str| ["network:", "network\":", "network':"].iter().any(|key| text.contains(key));
     let texts = || files.iter().filter_map(|file| fs::read_to_string(file).ok());

@@ -134,7 +134,7 @@ impl Digests {
         self.read(path, meta).map_or_else(|_| "unreadable".into(), |digest| digest[..16].to_owned())
     }
 
-    /// Whether the digest of a file is known, so that asking for it reads nothing.
+    /// Returns whether the digest of a file is known, so that asking for it reads nothing.
     pub(crate) fn has(&self, path: &Path, meta: &fs::Metadata) -> bool {
         let known = self.files.get(path.to_string_lossy().as_ref());
         known.is_some_and(|(known, _)| *known == stamp(meta))

@@ -68,7 +68,7 @@ pub(crate) fn is_match(pattern: &str, target: &str) -> bool {
     pattern == target || Glob::new(pattern).is_some_and(|glob| glob.matches(target))
 }
 
-/// Whether a `--set` has this key for this target.
+/// Returns whether a `--set` has this key for this target.
 pub(crate) fn is_for(set: &str, key: &str, target: &str) -> bool {
     setting(set).is_some_and(|setting| setting.key == key && is_match(setting.pattern, target))
 }

@@ -38,8 +38,8 @@ impl Whole {
     }
 }
 
-/// Whether a Compose file may name others that it is made of. YAML may quote a key, set blanks
-/// between it and its colon, begin its line with a question mark, or escape its letters.
+/// Returns whether a Compose file may name others that it is made of. YAML may quote a key, set
+/// blanks between it and its colon, begin its line with a question mark, or escape its letters.
 pub(super) fn draws_on_others(text: &str) -> bool {
     let is_key = |word: &str| {
         text.match_indices(word).any(|(at, _)| {

@@ -54,7 +54,7 @@ impl Tool {
         )
     }
 
-    /// Whether it is installed, as the package has it or anywhere on the PATH, or unpacked.
+    /// Returns whether it is installed, as the package has it or anywhere on the PATH, or unpacked.
     fn is_there(&self, host: &Host, unpacked: &Path) -> bool {
         let is_program = self.file.starts_with("usr/bin/") && host.which(self.package).is_some();
         is_program || [Path::new("/"), unpacked].iter().any(|root| root.join(self.file).is_file())

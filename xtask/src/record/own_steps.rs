@@ -6,8 +6,8 @@ use crate::progress::vertex::VertexState;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{GraphStep, find};
 
-/// Whether a vertex is a step of this target. BuildKit shows the steps of a target that another one
-/// takes as a context under the other's name, too.
+/// Returns whether a vertex is a step of this target. BuildKit shows the steps of a target that
+/// another one takes as a context under the other's name, too.
 pub(crate) fn is_own(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
@@ -25,7 +25,7 @@ pub(crate) fn is_own(
     !others().any(is_below)
 }
 
-/// Whether steps of a target take results of another one's, at last.
+/// Returns whether steps of a target take results of another one's, at last.
 fn takes(graph: &[GraphStep], target: &str, other: &str) -> bool {
     let mut next: Vec<usize> = (0..graph.len()).filter(|at| graph[*at].target == target).collect();
     let mut seen = BTreeSet::new();

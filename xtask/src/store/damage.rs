@@ -123,7 +123,7 @@ struct Problem {
 }
 
 impl Problem {
-    /// Whether the content is wrong: not where reading it was refused.
+    /// Returns whether the content is wrong: not where reading it was refused.
     fn is_damage(&self) -> bool {
         entry::is_damage(&self.error)
     }

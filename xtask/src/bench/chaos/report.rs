@@ -31,7 +31,7 @@ impl Report {
         self.0.to_string()
     }
 
-    /// Whether the layers were saved.
+    /// Returns whether the layers were saved.
     pub(super) fn is_saved(&self) -> bool {
         self.0["cache"]["saved"].is_string()
     }

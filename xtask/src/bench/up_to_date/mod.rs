@@ -135,7 +135,7 @@ fn differs(build: &Value, checked: &Value, is_dropped: bool) -> Option<String> {
     (ours != theirs && !is_dropped).then(|| format!("the images were said to be {ours}, and are {theirs}"))
 }
 
-/// Whether steps ran for no other reason than that the builder has dropped their results.
+/// Returns whether steps ran for no other reason than that the builder has dropped their results.
 fn is_dropped(checked: &Value) -> bool {
     let kinds = checked["steps"].as_array().into_iter().flatten().map(|step| step["cause"]["kind"].as_str());
     let kinds: Vec<&str> = kinds.flatten().collect();

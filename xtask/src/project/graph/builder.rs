@@ -219,7 +219,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Whether a context is a Git repository or an archive on a server: no directory, and no image.
+/// Returns whether a context is a Git repository or an archive on a server: no directory, and no
+/// image.
 fn is_remote(source: &str) -> bool {
     let is_image = ["docker-image://", "oci-layout://"].iter().any(|scheme| source.starts_with(scheme));
     !is_image && ["://", "git@", "github.com/"].iter().any(|mark| source.contains(mark))

@@ -81,7 +81,7 @@ fn module_of(path: &[&str]) -> Option<String> {
     places.iter().find_map(|file| fs::read_to_string(file).ok())
 }
 
-/// Whether this text has a test of that name.
+/// Returns whether this text has a test of that name.
 fn has_test(text: &str, name: &str) -> bool {
     let wanted = format!("fn {name}()");
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
