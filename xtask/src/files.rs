@@ -128,6 +128,13 @@ pub(crate) fn seal_one(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode & 0o7700))
 }
 
+/// Returns the free bytes for this user at the directory's current or future place.
+pub(crate) fn free(path: &Path) -> Option<u64> {
+    let there = path.ancestors().find(|path| path.exists())?;
+    let stat = rustix::fs::statvfs(there).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 /// The state of a file at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -245,6 +252,11 @@ mod tests {
             read(other).expect_err("not a regular file of that size");
         }
         read(&dir.path().join("missing")).expect_err("missing");
+    }
+
+    #[test]
+    fn a_missing_directory_has_the_free_space_of_its_parent() {
+        assert!(free(Path::new("/tmp/no/such/directory")).is_some_and(|bytes| bytes > 0));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::engine::facts as engine_facts;
 use crate::engine::gc_limits::GcLimits;
 use crate::engine::info::Info;
 use crate::engine::problem::Problem;
+use crate::files;
 use crate::project::pins;
 use crate::project::secrets::{self, Secrets};
 use crate::provision::probe::chosen_place;
@@ -139,14 +140,7 @@ fn disks(session: &Session, info: Option<&Info>) -> Vec<(&'static str, PathBuf, 
     // The engine of another machine may have a directory with this name, but on another disk.
     let is_here = chosen_place(&session.host).is_none();
     dirs.extend(root.filter(|root| is_here && root.exists()).map(|root| (ENGINE_DISK, root)));
-    dirs.into_iter().filter_map(|(name, path)| Some((name, path.clone(), free(&path)?))).collect()
-}
-
-/// Returns the free bytes for this user at the directory's current or future place.
-fn free(path: &Path) -> Option<u64> {
-    let there = path.ancestors().find(|path| path.exists())?;
-    let stat = rustix::fs::statvfs(there).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    dirs.into_iter().filter_map(|(name, path)| Some((name, path.clone(), files::free(&path)?))).collect()
 }
 
 fn memory(meminfo: &str) -> Option<u64> {
@@ -162,10 +156,5 @@ mod tests {
     fn memory_is_read_as_the_kernel_writes_it() {
         assert_eq!(memory("MemTotal:       24684092 kB\nMemFree: 1 kB\n"), Some(24_684_092 * 1024));
         assert_eq!(memory(""), None);
-    }
-
-    #[test]
-    fn a_missing_directory_has_the_free_space_of_its_parent() {
-        assert!(free(Path::new("/tmp/no/such/directory")).is_some_and(|bytes| bytes > 0));
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::progress::trace::Trace;
 use crate::text;
+use crate::text::size::show;
 use crate::text::terminal;
 
 /// Why a build failed.
@@ -27,13 +28,16 @@ pub(crate) struct BuildFailure {
     pub log: String,
 }
 
+/// The first row of [`ADVICE`].
+const FULL_DISK: (&str, &str) = (
+    "no space left on device",
+    "free some space: `docker system df` shows what uses it, `docker buildx prune` frees the builder's \
+     cache",
+);
+
 /// Lower-case text in a message or in a step's output, and the advice for it.
 const ADVICE: &[(&str, &str)] = &[
-    (
-        "no space left on device",
-        "free some space: `docker system df` shows what uses it, `docker buildx prune` frees the \
-         builder's cache",
-    ),
+    FULL_DISK,
     (
         "checksum mismatch",
         "a module does not match go.sum: find out who changed it; run `go mod tidy` in builder/frankenphp \
@@ -101,6 +105,23 @@ impl BuildFailure {
     }
 }
 
+impl BuildFailure {
+    /// Returns whether a command failed or the message has advice.
+    pub(crate) fn has_cause(&self) -> bool {
+        self.exit_code.is_some() || self.advice.is_some()
+    }
+
+    /// Names the engine's full disk as the cause.
+    pub(crate) fn set_full_disk(&mut self, dir: &Path, free: u64) {
+        let (word, advice) = FULL_DISK;
+        self.advice = Some(format!(
+            "{word}: the engine's disk at `{}` has {} free\n{advice}",
+            dir.display(),
+            show(free)
+        ));
+    }
+}
+
 impl fmt::Display for BuildFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (step, message) =
@@ -143,6 +164,19 @@ mod tests {
         assert_eq!(lines[1], "  | cp: no space left on device");
         assert!(lines[2].starts_with("free some space"));
         assert_eq!(lines[3], "full log: /log");
+    }
+
+    #[test]
+    fn a_full_disk_is_named_where_the_engine_says_nothing() {
+        let text = ["ERROR: failed to receive status: connection reset by peer".to_owned()];
+        let mut failure = BuildFailure::new(&Trace::default(), &text, Path::new("/log"));
+        assert!(!failure.has_cause());
+        failure.set_full_disk(Path::new("/var/lib/docker"), 16_384);
+        assert!(failure.has_cause());
+        let said = failure.to_string();
+        let reason =
+            "\nno space left on device: the engine's disk at `/var/lib/docker` has 16.4 kB free\nfree some";
+        assert!(said.contains(reason), "{said}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("report", "text step json project engine store plan outcome record forecast"),
     ("live", "host session text process progress forecast report"),
     ("setup", "host session step engine provision"),
-    ("doctor", "session text defaults project engine provision base_image outcome record setup"),
+    ("doctor", "files session text defaults project engine provision base_image outcome record setup"),
     ("smoke", "error session json process engine"),
     ("bench", "layout session text process defaults engine base_image exec"),
     ("commands", "*"),

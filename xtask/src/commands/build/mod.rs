@@ -5,6 +5,7 @@ mod build_inputs;
 mod damaged_results;
 pub(crate) mod facts;
 mod forecast;
+mod full_disk;
 mod known_secrets;
 mod missing_mounts;
 mod packages;
@@ -269,7 +270,8 @@ fn build_and_keep(
     let ended = &built.ended;
     let is_stopped = signals::interrupted();
     let has_failed = !ended.is_success() && !is_stopped;
-    let failure = has_failed.then(|| BuildFailure::new(&ended.trace, &ended.text, log.path()));
+    let mut failure = has_failed.then(|| BuildFailure::new(&ended.trace, &ended.text, log.path()));
+    failure.iter_mut().for_each(|failure| full_disk::name(session, failure));
     let mut report = assemble::report(plan, ended, &bake::digests(&plan.metadata), failure);
     assemble::unread(&ended.trace).for_each(|warning| save_results::warn(session, &mut report, &warning));
     if is_stopped {
