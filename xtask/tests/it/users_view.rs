@@ -153,7 +153,7 @@ fn a_signal_ends_a_command_that_runs_as_root() {
         let mut child = command.spawn().expect("it runs");
         let pid = wait("no command as root begins", || {
             let pid = fs::read_to_string(bin.join("pid")).ok()?.trim().parse().ok()?;
-            // It is root's as soon as the program behind `sudo` is another one.
+            // The process is root's as soon as its program is no longer `sudo`.
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
             (name.trim() == "sleep").then(|| Pid::from_raw(pid)).flatten()
         });

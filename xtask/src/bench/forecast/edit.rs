@@ -35,8 +35,8 @@ const PATTERNS: &[&str] = &[
     "!**/*.txt",
 ];
 
-/// Settings of RUNs with values, some of which are equal to BuildKit. Not every buildx knows the last
-/// ones.
+/// Settings of RUNs with values, some of which are equal to BuildKit. Not every buildx knows the
+/// last ones.
 const SETTINGS: &[(&str, &[&str])] = &[
     ("shm-size", &["64m", "65536k", "67108864", "65m", "66m", "0"]),
     ("ulimits", &["nofile=1000:1000", "nofile=1000", "nofile=1000:2000"]),

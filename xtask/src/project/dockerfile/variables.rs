@@ -156,8 +156,8 @@ impl Scope {
         if found.unknown.is_empty() { Value::Set(found.text) } else { Value::Unknown }
     }
 
-    /// Returns the directory of a RUN after a WORKDIR, or the target of a mount. Like BuildKit, keeps
-    /// an absolute path as it is written. Returns `None` if the current directory is unknown.
+    /// Returns the directory of a RUN after a WORKDIR, or the target of a mount. Like BuildKit,
+    /// keeps an absolute path as it is written. Returns `None` if the current directory is unknown.
     pub(super) fn directory(&self, path: &str) -> Option<String> {
         if path.starts_with('/') { Some(path.to_owned()) } else { self.absolute(path) }
     }
