@@ -76,7 +76,7 @@ pub(crate) fn run(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<BakeOutc
 pub(crate) fn run_to_its_end(call: &Call<'_>, watcher: &mut dyn Watcher) -> Result<BakeOutcome> {
     let started = Instant::now();
     call.log.open();
-    let mut process = steps::process(call.command);
+    let mut process = steps::to_process(call.command);
     // A separate process group: Ctrl-C on the terminal reaches xtask, which passes it on once.
     let stdout = if call.command.inherits_stdout { Stdio::inherit() } else { Stdio::null() };
     process.stdout(stdout).stderr(Stdio::piped()).process_group(0);
@@ -154,19 +154,19 @@ fn follow(
 
 /// The digests of images, by target, from bake's metadata file.
 pub(crate) fn digests(path: &Path) -> BTreeMap<String, String> {
-    let targets = metadata(path).as_object().cloned().unwrap_or_default();
+    let targets = read_metadata(path).as_object().cloned().unwrap_or_default();
     let digest = |value: &Value| Some(value.get("containerimage.digest")?.as_str()?.to_owned());
     targets.iter().filter_map(|(name, value)| Some((name.clone(), digest(value)?))).collect()
 }
 
 /// The names that the image of a target was given, from the same file.
 pub(crate) fn image_names(path: &Path, target: &str) -> Vec<String> {
-    let metadata = metadata(path);
+    let metadata = read_metadata(path);
     let names = metadata[target]["image.name"].as_str().unwrap_or_default();
     names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-fn metadata(path: &Path) -> Value {
+fn read_metadata(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap_or_default()).unwrap_or_default()
 }
 

@@ -38,9 +38,9 @@ pub(crate) fn run(push: &Push, timeout: Duration, log: &Log, watcher: &mut dyn W
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// Returns whether a silent registry is gone: it doesn't answer in time, or it has been silent for
-/// too long.
-pub(crate) fn gone<'a>(
+/// Returns a check whether a silent registry is gone: it does not answer in time, or it has been
+/// silent for too long.
+pub(crate) fn silence_check<'a>(
     builder: &'a str,
     reference: &'a str,
     timeout: Duration,
@@ -58,10 +58,10 @@ fn export(
     // As in a save: a RUN that starts now was edited after the build.
     let stop = Trace::started_a_command;
     let targets = std::slice::from_ref(&push.target);
-    let gone = gone(&push.builder, &push.reference, timeout);
+    let is_gone = silence_check(&push.builder, &push.reference, timeout);
     let call = Call {
         stop: &stop,
-        idle_timeout: Some(IdleTimeout { after: SILENCE, is_gone: &gone }),
+        idle_timeout: Some(IdleTimeout { after: SILENCE, is_gone: &is_gone }),
         ..Call::new(command, targets, log)
     };
     let ended = bake::retry_export(&mut || bake::run(&call, watcher))?;

@@ -21,7 +21,7 @@ pub(super) fn add(layout: &Layout, dir: &Path, entry: Entry) -> Result<Entry> {
     files::make_dir(&layout.all_layers())?;
     let old = {
         let _lock = Lock::exclusive(layout)?;
-        let known = known(layout, &entry);
+        let known = results_of(layout, &entry);
         let entry = Entry { after: Entry::after(known.iter().map(|(_, entry)| entry)), ..entry.clone() };
         place(layout, dir, &entry)?;
         take_old(layout, dir, &entry)
@@ -43,7 +43,7 @@ pub(super) fn place(layout: &Layout, dir: &Path, entry: &Entry) -> Result<PathBu
 }
 
 /// Returns valid results of an entry's key and platform, newest first.
-pub(super) fn known(layout: &Layout, entry: &Entry) -> Vec<(PathBuf, Entry)> {
+pub(super) fn results_of(layout: &Layout, entry: &Entry) -> Vec<(PathBuf, Entry)> {
     let found = entry::find(layout, &entry.image, &entry.platform).generations;
     let own = found.into_iter().filter(|other| other.entry.key == entry.key);
     own.map(|generation| (generation.dir, generation.entry)).collect()
@@ -54,7 +54,7 @@ pub(super) fn known(layout: &Layout, entry: &Entry) -> Vec<(PathBuf, Entry)> {
 /// caller has the store's lock.
 fn take_old(layout: &Layout, dir: &Path, entry: &Entry) -> Vec<PathBuf> {
     let mut gone = Vec::new();
-    let known = known(layout, entry);
+    let known = results_of(layout, entry);
     let is_same = |other: &Entry| entry.digest.is_some() && other.digest == entry.digest;
     let mut kept = 1;
     let mut is_needless = |(_, (_, other)): &(usize, &(PathBuf, Entry))| {
@@ -116,7 +116,7 @@ mod tests {
         }
 
         fn ids(&self) -> Vec<String> {
-            known(&self.0, &entry("", 0)).into_iter().map(|(_, entry)| entry.id).collect()
+            results_of(&self.0, &entry("", 0)).into_iter().map(|(_, entry)| entry.id).collect()
         }
     }
 
@@ -196,7 +196,7 @@ mod tests {
         let store = Store::new();
         let [one, two, three] = ["1", "2", "3"].map(|digest| {
             store.save(digest, 0);
-            known(&store.0, &entry("", 0)).remove(0).1
+            results_of(&store.0, &entry("", 0)).remove(0).1
         });
         assert_eq!(three.after, ["2", "1"]);
         assert!(three.supersedes(&one) && two.supersedes(&one) && three.supersedes(&three));

@@ -56,7 +56,7 @@ fn run_one(action: &Action, verbose: bool) -> Result<()> {
 }
 
 /// Returns the process of a command, with an empty stdin.
-pub(crate) fn process(command: &Command) -> process::Command {
+pub(crate) fn to_process(command: &Command) -> process::Command {
     let mut process = process::Command::new(&command.argv[0]);
     process.args(&command.argv[1..]).envs(&command.env).envs(&command.secret_env).stdin(Stdio::null());
     if let Some(dir) = &command.cwd {
@@ -67,7 +67,7 @@ pub(crate) fn process(command: &Command) -> process::Command {
 
 fn run_command(command: &Command, verbose: bool) -> Result<()> {
     let line = command.to_shell();
-    let mut process = process(command);
+    let mut process = to_process(command);
     let mut output = tempfile::tempfile()?;
     let mut shown = None;
     if verbose {
@@ -134,7 +134,7 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
         fs::create_dir_all(dir)?;
     }
     let output = OpenOptions::new().create(true).append(true).open(log)?;
-    let mut process = process(&command.detached());
+    let mut process = to_process(&command.detached());
     process.stdout(output.try_clone()?).stderr(output);
     let line = command.to_shell();
     let mut child = process.spawn().with_context(|| format!("failed to start `{line}`"))?;
@@ -156,7 +156,7 @@ fn start(command: &Command, log: &Path, ready: &Command, seconds: u64) -> Result
 
 /// Checks once. A hanging daemon doesn't answer, which means no.
 fn is_ready(ready: &Command) -> bool {
-    let mut process = process(ready);
+    let mut process = to_process(ready);
     let Ok(mut child) = supervise(process.stdout(Stdio::null()).stderr(Stdio::null()), ready) else {
         return false;
     };

@@ -111,7 +111,7 @@ fn ask_builder(session: &Session, options: &BuildOptions, facts: &BuildFacts, na
         errln!("$ {}", command.to_shell());
     }
     let answer =
-        query::start_process(steps::process(&command), command.to_shell())?.answer(ANSWER_TIMEOUT)?;
+        query::start_process(steps::to_process(&command), command.to_shell())?.answer(ANSWER_TIMEOUT)?;
     let text = fs::read_to_string(dest.join(packages::STAGE));
     if !answer.success {
         return Err(anyhow!("{}", reason(&answer.stderr)));

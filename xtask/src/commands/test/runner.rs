@@ -85,7 +85,7 @@ pub(super) fn count(
     limit: Duration,
     show: impl Fn(&str),
 ) -> Result<(Totals, bool)> {
-    let mut process = steps::process(command);
+    let mut process = steps::to_process(command);
     // A group of its own, so that what a test started ends with it.
     process.process_group(0);
     match runner {

@@ -145,15 +145,15 @@ fn blob_name(digest: &str) -> String {
     format!("blobs/{}", digest.replacen(':', "/", 1))
 }
 
-fn content(source: &mut File, files: &Files, name: &str) -> Result<io::Take<File>> {
+fn open_entry(source: &mut File, files: &Files, name: &str) -> Result<io::Take<File>> {
     let (offset, size) =
         files.get(name).with_context(|| format!("its base image lacks `{}`", name.escape_default()))?;
     source.seek(SeekFrom::Start(*offset))?;
     Ok(source.try_clone()?.take(*size))
 }
 
-fn bytes(source: &mut File, files: &Files, name: &str) -> Result<Vec<u8>> {
-    let mut content = content(source, files, name)?;
+fn read_entry(source: &mut File, files: &Files, name: &str) -> Result<Vec<u8>> {
+    let mut content = open_entry(source, files, name)?;
     ensure!(content.limit() <= LARGEST_DOCUMENT, "`{name}` in its base image has {} bytes", content.limit());
     let mut bytes = Vec::new();
     content.read_to_end(&mut bytes)?;
@@ -161,7 +161,7 @@ fn bytes(source: &mut File, files: &Files, name: &str) -> Result<Vec<u8>> {
 }
 
 fn document<T: for<'a> Deserialize<'a>>(source: &mut File, files: &Files, name: &str) -> Result<T> {
-    let bytes = bytes(source, files, name)?;
+    let bytes = read_entry(source, files, name)?;
     serde_json::from_slice(&bytes).with_context(|| format!("failed to read `{name}` in its base image"))
 }
 
@@ -223,7 +223,7 @@ impl Walk {
         for digest in std::mem::take(&mut self.blobs) {
             let name = blob_name(&digest);
             let mut hashed =
-                Hashed { from: content(&mut self.source, &self.files, &name)?, hash: Sha256::new() };
+                Hashed { from: open_entry(&mut self.source, &self.files, &name)?, hash: Sha256::new() };
             append(archive, &name, self.files[&name].1, &mut hashed)?;
             let found = format!("sha256:{:x}", hashed.hash.finalize());
             ensure!(found == digest, "its base image is damaged: `{digest}` has the digest {found}");

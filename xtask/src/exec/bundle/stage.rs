@@ -172,7 +172,7 @@ impl ImportStage {
 
 /// Returns the store's result that is the same as this one or newer.
 fn newer_result(layout: &Layout, entry: &Entry) -> Option<PathBuf> {
-    let mut known = results::known(layout, entry).into_iter();
+    let mut known = results::results_of(layout, entry).into_iter();
     known.find(|(_, own)| own.supersedes(entry)).map(|(place, _)| place)
 }
 

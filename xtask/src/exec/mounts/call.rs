@@ -110,7 +110,7 @@ pub(super) fn bring(
             (_, Some(outgoing)) => fs::write(dir.join("names"), outgoing.names())?,
             (Some(held), None) => {
                 let names = (0..dockerfile::streams(held.bytes)).map(|at| format!("stream-{at}.zst"));
-                let writers = names.map(|name| codec::writer(&dir.join(name))).collect::<Result<Vec<_>>>()?;
+                let writers = names.map(|name| codec::create(&dir.join(name))).collect::<Result<Vec<_>>>()?;
                 let incoming = Incoming::open(&mount.dir, held, now)?;
                 for writer in incoming.write(writers)? {
                     writer.finish()?;
@@ -141,7 +141,7 @@ pub(super) fn call(
 
 /// Returns items whose RUN printed nothing. BuildKit reports a RUN as started while it waits for
 /// its mount.
-pub(super) fn silent(ended: &BakeOutcome, items: usize) -> BTreeSet<usize> {
+pub(super) fn silent_mounts(ended: &BakeOutcome, items: usize) -> BTreeSet<usize> {
     let spoke = |number: &usize| {
         let stage = format!("durango-{number}");
         let mut runs = ended
@@ -154,7 +154,7 @@ pub(super) fn silent(ended: &BakeOutcome, items: usize) -> BTreeSet<usize> {
 }
 
 /// Returns mounts that the builder turned out to have.
-pub(super) fn had(ended: &BakeOutcome, items: usize) -> BTreeSet<usize> {
+pub(super) fn present_mounts(ended: &BakeOutcome, items: usize) -> BTreeSet<usize> {
     let has = |number: &usize| {
         let stage = format!("durango-{number}");
         let mut steps = ended.trace.steps().filter(|(_, label)| label.stage == stage);

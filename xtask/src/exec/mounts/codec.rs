@@ -124,7 +124,7 @@ pub(super) enum Writer {
 }
 
 /// Creates a compressed file.
-pub(super) fn writer(path: &Path) -> Result<Writer> {
+pub(super) fn create(path: &Path) -> Result<Writer> {
     let file = File::create(path).with_context(|| format!("failed to write `{}`", path.display()))?;
     if let Some(mut child) = tool(&["-q", "-3", "-T0", "-c"], Stdio::piped(), file.try_clone()?.into())? {
         let stdin = child.stdin.take().context("it has no stdin")?;
@@ -170,7 +170,7 @@ impl Write for Writer {
 
 /// Compresses a short text to a file.
 pub(super) fn write(path: &Path, text: &[u8]) -> Result<()> {
-    let mut writer = writer(path)?;
+    let mut writer = create(path)?;
     writer.write_all(text).with_context(|| format!("failed to write `{}`", path.display()))?;
     writer.finish()
 }

@@ -135,7 +135,7 @@ impl<W: Write> Out<'_, W> {
         let directories = self.incoming.list.0.iter().filter(|(_, file)| file.kind == FileKind::Directory);
         for (path, file) in directories {
             for (_, builder) in &mut self.builders {
-                let header = header(file, EntryType::Directory, 0);
+                let header = tar_header(file, EntryType::Directory, 0);
                 let time = self.incoming.time(file).into_bytes();
                 let more = [("path".to_owned(), path.clone()), ("mtime".to_owned(), time)];
                 append(builder, header, &more, &mut io::empty())?;
@@ -194,10 +194,15 @@ impl<W: Write> Out<'_, W> {
         }
         if path == b"./trim.txt" && self.incoming.moved_on > 0 {
             let text = self.incoming.trimmed(contents)?;
-            let header = header(file, packed.kind, text.len() as u64);
+            let header = tar_header(file, packed.kind, text.len() as u64);
             return append(builder, header, &more, &mut text.as_bytes());
         }
-        append(builder, header(file, packed.kind, packed.stored), &more, &mut contents.take(packed.stored))
+        append(
+            builder,
+            tar_header(file, packed.kind, packed.stored),
+            &more,
+            &mut contents.take(packed.stored),
+        )
     }
 
     fn emptiest(&self) -> usize {
@@ -238,7 +243,7 @@ impl Incoming {
 }
 
 /// Creates a header from the list only. Set-user-ID and set-group-ID of root are removed.
-fn header(file: &Listed, kind: EntryType, size: u64) -> Header {
+fn tar_header(file: &Listed, kind: EntryType, size: u64) -> Header {
     const SET_ID: u32 = 0o6000;
     let is_set_root = kind == EntryType::Regular && (file.uid == 0 || file.gid == 0);
     let mut header = Header::new_ustar();

@@ -18,7 +18,9 @@ use jiff::Timestamp;
 use xshell::Shell;
 
 use self::arrived::arrived;
-use self::call::{bring, call, call_and_verify, damaged, each_blob, had, hold, prepare, reason, silent};
+use self::call::{
+    bring, call, call_and_verify, damaged, each_blob, hold, prepare, present_mounts, reason, silent_mounts,
+};
 use self::loopback::Listening;
 use self::outgoing::Outgoing;
 use super::budget::Budget;
@@ -159,8 +161,10 @@ impl MountTransfer<'_> {
                 bail!("{}", reason(&ended));
             }
         };
-        let had = had(&ended, mounts.len());
-        for number in (0..mounts.len()).filter(|number| !skipped.contains(number) && !had.contains(number)) {
+        let present = present_mounts(&ended, mounts.len());
+        for number in
+            (0..mounts.len()).filter(|number| !skipped.contains(number) && !present.contains(number))
+        {
             let mount = &mounts[number];
             if self.direction.is_restore() {
                 result.done.extend(mount.held.clone().map(|held| (held, 0)));
@@ -246,7 +250,7 @@ impl MountTransfer<'_> {
 
     /// Skips mounts that the builder doesn't release, and returns the warnings.
     fn skip_blocked(&self, ended: &BakeOutcome, skipped: &mut BTreeSet<usize>) -> Result<Vec<String>> {
-        let silent = silent(ended, self.mounts.len());
+        let silent = silent_mounts(ended, self.mounts.len());
         let blocked: Vec<usize> = silent.into_iter().filter(|number| skipped.insert(*number)).collect();
         let seconds = IDLE_TIMEOUT.as_secs();
         if blocked.is_empty() {

@@ -78,7 +78,7 @@ impl Outgoing {
 
     /// Receives the pack and returns its size in bytes.
     pub(crate) fn receive(&mut self, source: &mut dyn Read, path: &Path) -> Result<u64> {
-        let tee = Tee { source, writer: codec::writer(path)?, bytes: 0 };
+        let tee = Tee { source, writer: codec::create(path)?, bytes: 0 };
         let mut pack = PackReader::new(tee);
         while let Some(packed) = pack.next()? {
             let is_entitled = |(name, _): &(String, Vec<u8>)| !name.starts_with("user.");
