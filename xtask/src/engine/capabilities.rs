@@ -28,6 +28,9 @@ pub struct Capabilities {
     pub forgets_results_after_prune: bool,
     /// Passes several extra hosts in the same order in each call: buildx from 0.34 on.
     pub sorts_extra_hosts: bool,
+    /// Finds each step that any of several saved results has: the BuildKit of Docker 26.1. That of
+    /// Docker 28.5 misses some (measured), and newer ones are not known to find them.
+    pub merges_saved_results: bool,
 }
 
 impl Engine {
@@ -42,6 +45,8 @@ impl Engine {
             sees_local_images: is_docker,
             forgets_results_after_prune: is_docker,
             sorts_extra_hosts: self.buildx >= Version(0, 34),
+            merges_saved_results: is_docker
+                && Version::parse(&self.server).is_some_and(|server| server < Version(27, 0)),
         }
     }
 }

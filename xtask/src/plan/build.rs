@@ -106,6 +106,9 @@ pub(crate) struct Plan {
     /// next: what this build is, for the question whether it was built before.
     #[serde(skip)]
     pub(crate) without_caches: Command,
+    /// Whether BuildKit gets only those saved results of a target that have, together, all steps.
+    #[serde(skip)]
+    pub(crate) reads_fewest: bool,
     /// The build without registries. A registry that doesn't deliver a listed layer ends a build
     /// (measured), and a cache must not do that.
     pub without_registries: Option<Command>,
@@ -219,6 +222,7 @@ pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> P
             .collect(),
         bake,
         without_caches,
+        reads_fewest: !facts.engine.capabilities().merges_saved_results,
         without_registries,
         scratch: facts.scratch.clone(),
         metadata,

@@ -14,6 +14,7 @@ mod restore;
 mod restore_ahead;
 pub(crate) mod run;
 mod save_results;
+mod shown_results;
 mod store_upkeep;
 mod transfer_context;
 mod up_to_date;

@@ -71,7 +71,7 @@ impl Run<'_> {
                     }
                     false
                 };
-                self.call_until(&self.plan.bake, &look, Some(is_lacking))
+                self.call_until(&self.first, &look, Some(is_lacking))
             },
         )
     }

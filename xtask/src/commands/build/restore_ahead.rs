@@ -54,12 +54,7 @@ pub(super) fn find(
     if mounts.template.is_none() || !mounts.mounts.iter().any(has_source) {
         return Ok(None);
     }
-    let begun = Instant::now();
-    while forecast_slot.provisional.get().is_none() && begun.elapsed() < FORECAST_TIMEOUT {
-        signals::check()?;
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let Some(forecast) = forecast_slot.provisional.get() else { return Ok(None) };
+    let Some(forecast) = provisional(forecast_slot)? else { return Ok(None) };
     let needed = needed(mounts, forecast);
     let mut remote = in_registries(session, plan, &needed);
     let wanted = wanted(mounts, &needed, &remote);
@@ -77,6 +72,16 @@ pub(super) fn find(
     remote.retain(|at, _| mounts.mounts[*at].held.is_none());
     ahead.remote = remote;
     Ok(Some((ahead, turn)))
+}
+
+/// Waits for the forecast that knows the builder from earlier builds. `None` after a timeout.
+pub(super) fn provisional(forecast_slot: &SharedForecast) -> Result<Option<&Forecast>> {
+    let begun = Instant::now();
+    while forecast_slot.provisional.get().is_none() && begun.elapsed() < FORECAST_TIMEOUT {
+        signals::check()?;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(forecast_slot.provisional.get())
 }
 
 /// Waits for another build of this machine that restores mounts, which may be the same ones. The

@@ -2,12 +2,12 @@
 //! without results that a registry or the engine lost.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::damaged_results;
+use super::{damaged_results, shown_results};
 use crate::exec::bake::{self, Call};
 use crate::exec::mounts::TransferResult;
 use crate::exec::steps;
@@ -63,14 +63,21 @@ pub(in crate::commands) fn bake(
     steps::run(&plan.prepare, session.globals.verbose)?;
     let names = plan.targets.iter().map(|target| target.name.clone()).collect();
     let watcher = RefCell::new(live::watcher(session, SharedForecast::clone(forecast_slot)));
-    let run = Run { session, plan, log, names, watcher, forecast_slot };
     let started = Instant::now();
+    let superfluous = shown_results::superfluous(plan, forecast_slot)?;
+    let superfluous: Vec<&Path> = superfluous.iter().map(PathBuf::as_path).collect();
+    let first = bake_args::without_results(&plan.bake, &superfluous);
+    let run = Run { session, plan, first, log, names, watcher, forecast_slot };
     let (mut ended, restored) = run.with_mounts()?;
     if signals::interrupted() {
         return Ok(Built { ended, restored, damaged: Vec::new() });
     }
     let damaged = damaged_results::find(plan, &ended);
-    let left_out: Vec<&Path> = damaged.iter().map(|item| item.path.as_path()).collect();
+    // Instead of a damaged result, another one may have its steps.
+    let left_out: Vec<&Path> = match damaged[..] {
+        [] => superfluous,
+        _ => damaged.iter().map(|item| item.path.as_path()).collect(),
+    };
     let mut command = bake_args::without_results(&plan.bake, &left_out);
     if !damaged.is_empty() {
         let warnings: Vec<String> = damaged.iter().map(Damaged::warning).collect();
@@ -124,6 +131,8 @@ fn pause_for(pause: Duration) -> Result<()> {
 pub(super) struct Run<'a> {
     pub(super) session: &'a Session,
     pub(super) plan: &'a Plan,
+    /// The first call: the plan's, without superfluous results.
+    pub(super) first: Command,
     pub(super) log: &'a Log,
     names: Vec<String>,
     /// The watcher of all calls.

@@ -76,10 +76,14 @@ pub(super) fn made(
     fits && ran.and_then(|ran| ran.ran).is_none_or(within)
 }
 
+/// Returns the entry of a generation of the store. The plan has checked its blobs.
+pub(in crate::commands::build) fn stored_entry(dir: &Path) -> Option<Entry> {
+    sealed::from_json(&files::read(&dir.join("entry.json")).ok()?).ok()
+}
+
 /// Takes in the keys of the steps whose layers a generation of the store has.
 pub(super) fn add_stored(dir: &Path, stored: &mut StoredKeys) {
-    let entry = files::read(&dir.join("entry.json")).ok();
-    if let Some(entry) = entry.and_then(|text| sealed::from_json::<Entry>(&text).ok()) {
+    if let Some(entry) = stored_entry(dir) {
         stored.exact.extend(entry.steps);
         stored.any_mode.extend(entry.steps_any_mode);
     }

@@ -33,6 +33,7 @@ use crate::project::graph::{self, GraphStep, KnownImage, TargetFacts};
 use crate::record::steps::{self, BuildSteps, RecordIds, StepOutcome};
 use crate::redact::Redactor;
 use crate::session::Session;
+pub(super) use cached_results::stored_entry;
 pub(super) use step_outcomes::StepOutcomes;
 
 /// A build that is expected to be all cached and ends sooner had everything. The query of the
