@@ -152,6 +152,8 @@ impl Copy {
         command.args(sets.iter().flat_map(|set| ["--set", set]));
         command
             .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
+            // Since 0.20, bake asks before it reads files outside its directory.
+            .env("BUILDX_BAKE_ENTITLEMENTS_FS", "0")
             .env("BASE_IMAGE", base)
             .env("DURANGO_CA_BUNDLE", std::env::var("SSL_CERT_FILE").unwrap_or_else(|_| "/dev/null".into()))
             .current_dir(self.path("builder"));
