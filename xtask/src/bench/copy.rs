@@ -13,6 +13,9 @@ use super::cases::{BASE, Edit};
 use crate::layout::Layout;
 use crate::process::signals;
 
+/// The name of the image that plain bake builds.
+const PLAIN: &str = "plain";
+
 /// A machine: an engine and its store.
 pub(super) struct Home {
     /// The variables that direct commands to it; none for the user's own engine.
@@ -145,10 +148,13 @@ impl Copy {
         Ok(found.context("the plan names no base image")?.to_owned())
     }
 
-    /// Builds without xtask, and without attestations, which xtask leaves out too. Returns seconds.
+    /// Builds without xtask, and without attestations, which xtask leaves out too. The image has a
+    /// tag of its own: in place of xtask's image it would give xtask's next build something to do.
+    /// Returns seconds.
     pub(super) fn bake(&self, home: &Home, base: &str, sets: &[&str]) -> Result<f64> {
         let mut command = Command::new("docker");
         command.args(["buildx", "bake", "--progress", "quiet", "-f"]).arg(self.compose()).arg(BASE);
+        command.args(["--set", &format!("{BASE}.tags={}/{PLAIN}", self.id)]);
         command.args(sets.iter().flat_map(|set| ["--set", set]));
         command
             .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
@@ -165,7 +171,8 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        let images = ["frankenphp", "frankenphp-base"].map(|name| format!("{}/{name}:latest", self.id));
+        let images =
+            ["frankenphp", "frankenphp-base", PLAIN].map(|name| format!("{}/{name}:latest", self.id));
         let _ = Command::new("docker").args(["image", "rm", "--force"]).args(images).output();
     }
 }
