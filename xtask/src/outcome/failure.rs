@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::progress::trace::Trace;
+use crate::progress::vertex::TAIL;
 use crate::text;
 use crate::text::size::show;
 use crate::text::terminal;
@@ -82,14 +83,14 @@ impl BuildFailure {
         Self { step: None, exit_code: None, message, output: Vec::new(), advice: None, log }
     }
 
-    /// Describes the failure in the trace and bake's own output.
-    pub(crate) fn new(trace: &Trace, text: &[String], log: &Path) -> Self {
+    /// Describes the failure in the trace and `lines`, bake's own output.
+    pub(crate) fn new(trace: &Trace, lines: &[String], log: &Path) -> Self {
         let failed = trace.failed();
-        let errors = || text.iter().rev().find_map(|line| line.strip_prefix("ERROR: "));
+        let errors = || lines.iter().rev().find_map(|line| line.strip_prefix("ERROR: "));
         let message = errors().map(str::to_owned).or_else(|| failed.map(|state| state.error.clone()));
-        let message = message.unwrap_or_else(|| text.join("\n"));
-        let output: Vec<String> =
-            failed.map(|state| state.tail.iter().cloned().collect()).unwrap_or_default();
+        let message = message.unwrap_or_else(|| lines[lines.len().saturating_sub(TAIL)..].join("\n"));
+        let tail = failed.into_iter().flat_map(|state| &state.tail);
+        let output: Vec<String> = tail.map(|line| text::one_line(line, text::KEPT_LINE)).collect();
         let said = |word: &str| {
             std::iter::once(&message).chain(&output).any(|line| line.to_lowercase().contains(word))
         };

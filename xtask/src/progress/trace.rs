@@ -9,6 +9,7 @@ use super::decode::{Chunk, Vertex, Warning};
 use super::step_name::{StepName, step_name};
 use super::vertex::{TAIL, VertexState, flush_partial};
 use crate::redact::Redactor;
+use crate::text;
 
 /// The meaning of one chunk of the stream for an observer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,14 +79,14 @@ impl Trace {
                     state.tail.pop_front();
                 }
                 if line.starts_with("WARNING: ") {
-                    warn(&mut self.warnings, line.clone());
+                    warn(&mut self.warnings, &line);
                 }
                 events.push(Event::Line(log.vertex.clone(), line));
             }
         }
         for text in chunk.warnings.iter().map(Warning::text) {
             let text = self.redactor.text(&text).into_owned();
-            warn(&mut self.warnings, text.clone());
+            warn(&mut self.warnings, &text);
             events.push(Event::Warning(text));
         }
         events
@@ -225,7 +226,8 @@ impl Trace {
     }
 }
 
-fn warn(warnings: &mut Vec<String>, text: String) {
+fn warn(warnings: &mut Vec<String>, text: &str) {
+    let text = text::one_line(text, text::KEPT_LINE);
     if warnings.len() < MOST_WARNINGS && !warnings.contains(&text) {
         warnings.push(text);
     }

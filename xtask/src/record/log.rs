@@ -12,7 +12,7 @@ use crate::files;
 use crate::progress::trace::{Event, Trace};
 use crate::progress::vertex::VertexState;
 use crate::redact::Redactor;
-use crate::text::step_without_mount_flags;
+use crate::text::{KEPT_LINE, step_without_mount_flags};
 
 /// The size in bytes after which only output of failed steps is added.
 const ENOUGH: usize = 64 * 1024;
@@ -24,8 +24,6 @@ const BEGINNING: usize = 4 * 1024;
 const END: usize = 2 * 1024;
 /// The size of the end of a failed step.
 const END_OF_FAILED: usize = 48 * 1024;
-/// The maximum length of a line in characters.
-const LINE: usize = 1000;
 /// The maximum length of a name.
 const NAME: usize = 200;
 
@@ -111,7 +109,7 @@ impl Log {
 
     /// Writes a line from outside the stream: bake's own output.
     pub fn text(&self, line: &str) {
-        self.state().write(&self.clean(line, LINE), MAX_BYTES);
+        self.state().write(&self.clean(line, KEPT_LINE), MAX_BYTES);
     }
 
     /// Writes an event. Every line of output has its step in front.
@@ -123,7 +121,7 @@ impl Log {
             }
             Event::Line(digest, line) => {
                 let place = name(trace, digest).split(']').next().unwrap_or_default();
-                let line = self.clean(&format!("{place}] {line}"), LINE);
+                let line = self.clean(&format!("{place}] {line}"), KEPT_LINE);
                 written.output(digest, line);
             }
             Event::Ended(digest) => {
@@ -132,7 +130,9 @@ impl Log {
                 written.end(digest, Some(failed));
                 written.write(&self.clean(&ended(state), 2 * NAME), most(failed));
             }
-            Event::Warning(text) => written.write(&self.clean(&format!("warning: {text}"), LINE), ENOUGH),
+            Event::Warning(text) => {
+                written.write(&self.clean(&format!("warning: {text}"), KEPT_LINE), ENOUGH)
+            }
             Event::Progress(_) => {}
         }
     }

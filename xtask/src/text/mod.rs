@@ -47,6 +47,9 @@ pub(crate) fn step_without_mount_flags(step: &str) -> String {
     }
 }
 
+/// The maximum length in characters of a line of output that a build's record keeps.
+pub(crate) const KEPT_LINE: usize = 1000;
+
 /// Returns the first `width` characters of a text's first line.
 pub(crate) fn one_line(text: &str, width: usize) -> String {
     let line = text.lines().next().unwrap_or_default();

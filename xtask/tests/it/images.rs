@@ -109,7 +109,7 @@ fn the_base_image_is_built_once_and_then_cached() {
         first["warnings"]
     );
     let second = report(&project.run(&["base-build", "--json", "--progress", "quiet"]));
-    assert_eq!(second["result"], "cached");
+    assert_eq!(second["result"], "cached", "{}", second["steps"]);
     assert_eq!(second["cache"]["saved"], Value::Null);
     assert_eq!(second["targets"][0]["digest"], first["targets"][0]["digest"]);
     // A different CA bundle and Go proxy change no result.
