@@ -12,7 +12,7 @@ use crate::layout::Layout;
 use crate::outcome::BuildReport;
 use crate::plan::builder::BuilderSpec;
 use crate::project::graph::GraphStep;
-use crate::record::steps::{BuildSteps, RecordIds, StepOutcome, forgotten};
+use crate::record::steps::{BuildSteps, StepOutcome, forgotten};
 use crate::record::{killed, read};
 use crate::report::{self, view::ReportView};
 use crate::store::entry::Entry;
@@ -50,8 +50,7 @@ pub(super) fn run(input: &[u8]) {
     let _ = serde_json::from_slice::<killed::Plan>(input);
     decoded::<Vec<GraphStep>>(input);
     if let Some(past) = decoded::<BuildSteps>(input) {
-        let now = RecordIds { settled: &past.records, passing: &past.passing };
-        let _ = (past.of(), past.has(""), forgotten(&[past.clone(), past.clone()], now));
+        let _ = (past.of(), past.has(""), forgotten(&[past.clone(), past.clone()], &past.record_ids));
         assert!(past.steps.iter().filter_map(StepOutcome::seconds).all(|seconds| seconds >= 0.0));
     }
     if let Some(config) = decoded::<BuilderSpec>(input).and_then(|spec| spec.config()) {

@@ -131,7 +131,7 @@ impl Log {
                 written.write(&self.clean(&ended(state), 2 * NAME), most(failed));
             }
             Event::Warning(text) => {
-                written.write(&self.clean(&format!("warning: {text}"), KEPT_LINE), ENOUGH)
+                written.write(&self.clean(&format!("warning: {text}"), KEPT_LINE), ENOUGH);
             }
             Event::Progress(_) => {}
         }

@@ -8,6 +8,7 @@ pub(crate) mod log;
 pub(crate) mod own_steps;
 pub(crate) mod places;
 pub(crate) mod read;
+pub(crate) mod record_ids;
 pub(crate) mod steps;
 
 use std::cell::RefCell;
@@ -26,6 +27,7 @@ use crate::store::lock;
 use crate::text::one_line;
 use inputs::BuildInputs;
 use log::Log;
+use record_ids::RecordIds;
 use steps::{BuildSteps, StepOutcome};
 
 /// The maximum number of builds.
@@ -96,8 +98,8 @@ impl Record {
         };
         let outcomes = steps.steps.into_iter().map(|step| StepOutcome { ran: None, ..step });
         let id = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let records = Vec::new();
-        self.steps(&BuildSteps { build: id, steps: outcomes.collect(), records, ..steps }, &graph);
+        let record_ids = RecordIds::default();
+        self.steps(&BuildSteps { build: id, steps: outcomes.collect(), record_ids, ..steps }, &graph);
     }
 
     /// Writes the outcome.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::own_steps::is_own;
 use super::places::{Named, places};
+use super::record_ids::RecordIds;
 use crate::files;
 use crate::layout::Layout;
 use crate::progress::trace::Trace;
@@ -35,27 +36,8 @@ pub(crate) struct BuildSteps {
     pub is_good: bool,
     /// Its steps, in the order of its graph.
     pub steps: Vec<StepOutcome>,
-    /// Records of steps' results in the builder at its start: sorted prefixes of their ids.
-    pub records: Vec<String>,
-    /// The others, which may go or have another kind at any time: they are not lost while they are
-    /// there.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub passing: Vec<String>,
-}
-
-/// Ids of a builder's records, short and sorted.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RecordIds<'a> {
-    /// Results that stay.
-    pub settled: &'a [String],
-    /// All others.
-    pub passing: &'a [String],
-}
-
-impl RecordIds<'_> {
-    fn has(self, id: &String) -> bool {
-        self.settled.binary_search(id).is_ok() || self.passing.binary_search(id).is_ok()
-    }
+    /// The builder's records at its start.
+    pub record_ids: RecordIds,
 }
 
 impl BuildSteps {
@@ -74,21 +56,19 @@ impl BuildSteps {
 /// removed. `past` has the newest first, `now` the existing records. Not every build has queried
 /// the records, so a loss is noticed by the next query. A record counts if two builds found it, if
 /// there were two, because the engine has temporary ones while it reads a result.
-pub(crate) fn forgotten<'a>(past: &'a [BuildSteps], now: RecordIds<'_>) -> Option<&'a str> {
+pub(crate) fn forgotten<'a>(past: &'a [BuildSteps], now: &'a RecordIds) -> Option<&'a str> {
     let mut later = now;
     // The newest build before those records were read.
     let mut newest = past.first()?;
     let asked: Vec<(usize, &BuildSteps)> =
-        past.iter().enumerate().filter(|(_, build)| !build.records.is_empty()).collect();
+        past.iter().enumerate().filter(|(_, build)| !build.record_ids.settled.is_empty()).collect();
     for (number, (at, build)) in asked.iter().enumerate() {
-        let older = asked.get(number + 1).map(|(_, older)| &older.records);
-        let is_lost = |record: &String| {
-            !later.has(record) && older.is_none_or(|older| older.binary_search(record).is_ok())
-        };
-        if !later.settled.is_empty() && build.records.iter().any(is_lost) {
+        let older = asked.get(number + 1).map(|(_, older)| &older.record_ids.settled);
+        let is_lost = |id: &str| later.lack(id) && older.is_none_or(|older| older.has(id));
+        if !later.settled.is_empty() && build.record_ids.settled.iter().any(is_lost) {
             return Some(&newest.build);
         }
-        later = RecordIds { settled: &build.records, passing: &build.passing };
+        later = &build.record_ids;
         newest = past.get(at + 1)?;
     }
     None
@@ -207,43 +187,47 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::record_ids::Ids;
+
+    fn words(text: &str) -> Ids {
+        Ids::new(text.split_whitespace())
+    }
+
+    fn now(settled: &str) -> RecordIds {
+        RecordIds { settled: words(settled), ..RecordIds::default() }
+    }
 
     #[test]
     fn a_record_that_is_gone_tells_until_when_all_is_forgotten() {
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let past = |build: &str, records: &str| BuildSteps {
             build: build.into(),
-            records: words(records),
+            record_ids: now(records),
             ..BuildSteps::default()
         };
-        fn now(settled: &[String]) -> RecordIds<'_> {
-            RecordIds { settled, passing: &[] }
-        }
         let all = [past("b3", "a c d"), past("b2", "a b c d"), past("b1", "a b")];
-        assert_eq!(forgotten(&all, now(&words("a c d e"))), Some("b2"), "between the second and the third");
-        assert_eq!(forgotten(&all, now(&words("a c"))), Some("b3"));
-        assert_eq!(forgotten(&all[1..], now(&words("a b c"))), None, "only one build found it");
-        assert_eq!(forgotten(&all[2..], now(&words("a c"))), Some("b1"), "there was only one");
-        assert_eq!(forgotten(&all[1..], now(&[])), None, "a builder that says nothing");
+        assert_eq!(forgotten(&all, &now("a c d e")), Some("b2"), "between the second and the third");
+        assert_eq!(forgotten(&all, &now("a c")), Some("b3"));
+        assert_eq!(forgotten(&all[1..], &now("a b c")), None, "only one build found it");
+        assert_eq!(forgotten(&all[2..], &now("a c")), Some("b1"), "there was only one");
+        assert_eq!(forgotten(&all[1..], &now("")), None, "a builder that says nothing");
         let all = [past("b4", "a c"), past("b3", ""), past("b2", "a b"), past("b1", "a b")];
         assert_eq!(
-            forgotten(&all, now(&words("a c"))),
+            forgotten(&all, &now("a c")),
             Some("b3"),
             "one that did not ask may be before it or after"
         );
     }
+
     #[test]
     fn a_record_that_became_another_kind_is_not_lost() {
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let past = |build: &str, records: &str, passing: &str| BuildSteps {
+        let ids = |settled: &str, passing: &str| RecordIds { passing: words(passing), ..now(settled) };
+        let past = |build: &str, settled: &str, passing: &str| BuildSteps {
             build: build.into(),
-            records: words(records),
-            passing: words(passing),
+            record_ids: ids(settled, passing),
             ..BuildSteps::default()
         };
         let all = [past("b2", "a c", "b"), past("b1", "a b c", "")];
-        let (settled, passing) = (words("a"), words("b c"));
-        assert_eq!(forgotten(&all, RecordIds { settled: &settled, passing: &passing }), None);
-        assert_eq!(forgotten(&all, RecordIds { settled: &settled, passing: &[] }), Some("b2"));
+        assert_eq!(forgotten(&all, &ids("a", "b c")), None);
+        assert_eq!(forgotten(&all, &now("a")), Some("b2"));
     }
 }

@@ -10,6 +10,7 @@ use crate::engine::disk_usage;
 use crate::files;
 use crate::forecast::StoredKeys;
 use crate::project::graph::GraphStep;
+use crate::record::record_ids::{Ids, RecordIds};
 use crate::record::steps::StepOutcome;
 use crate::redact::Redactor;
 use crate::store::entry::Entry;
@@ -18,9 +19,8 @@ use crate::store::sealed;
 /// Younger records may be temporary ones of a running or recent build (seen up to 5 s after it).
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// Ids of records, short and sorted: of steps' results that were there at a time and stay, and of
-/// all others.
-pub(super) fn ids(records: &[disk_usage::Record], time: Timestamp) -> (Vec<String>, Vec<String>) {
+/// Returns the ids of records. Settled are steps' results that were there at a time and stay.
+pub(super) fn ids(records: &[disk_usage::Record], time: Timestamp) -> RecordIds {
     // A result that no image needed yet is its step's mutable record. A record next to it exists as
     // long as the result is in use.
     let mutable = records.iter().filter(|record| record.kind == "regular" && record.mutable);
@@ -36,13 +36,8 @@ pub(super) fn ids(records: &[disk_usage::Record], time: Timestamp) -> (Vec<Strin
         |record: &&disk_usage::Record| record.created.is_none_or(|created| created + SETTLED < time);
     let (settled, passing): (Vec<_>, Vec<_>) =
         records.iter().partition(|record| is_result(record) && is_older(record));
-    let short = |records: Vec<&disk_usage::Record>| {
-        let mut ids: Vec<String> =
-            records.into_iter().map(|record| record.id.chars().take(7).collect()).collect();
-        ids.sort();
-        ids
-    };
-    (short(settled), short(passing))
+    let ids = |records: &[&disk_usage::Record]| Ids::new(records.iter().map(|record| record.id.as_str()));
+    RecordIds { settled: ids(&settled), passing: ids(&passing) }
 }
 
 /// Returns whether a record of the builder is the result of a step: created by its command at the
@@ -139,8 +134,8 @@ mod tests {
             record("next-to-it", "regular", false, 0, "mount / from exec /bin/sh -c make"),
             record("mount", "exec.cachemount", true, 0, "cached mount /x from exec /bin/sh -c make"),
         ];
-        let (settled, passing) = ids(&records, at(1000));
-        assert_eq!(settled, ["a234567", "c234567"]);
-        assert_eq!(passing.len(), 5);
+        let ids = ids(&records, at(1000));
+        assert_eq!(String::from(ids.settled), "a2345c2345");
+        assert_eq!(String::from(ids.passing), "contemountnext-unfinyoung");
     }
 }

@@ -30,7 +30,8 @@ use crate::process::query;
 use crate::project::context::Digests;
 use crate::project::dockerfile::{Dockerfile, ImageConfig};
 use crate::project::graph::{self, GraphStep, KnownImage, TargetFacts};
-use crate::record::steps::{self, BuildSteps, RecordIds, StepOutcome};
+use crate::record::record_ids::RecordIds;
+use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::redact::Redactor;
 use crate::session::Session;
 pub(super) use cached_results::stored_entry;
@@ -64,10 +65,8 @@ pub(super) struct ForecastResult {
     pub past: Vec<BuildSteps>,
     /// The graph of the latest of them with these targets.
     pub before: Option<Vec<GraphStep>>,
-    /// Records of steps' results in the builder.
-    records: Vec<String>,
-    /// Its other records.
-    passing: Vec<String>,
+    /// The builder's records.
+    record_ids: RecordIds,
     pub forecast: Forecast,
 }
 
@@ -136,8 +135,7 @@ impl ForecastQuery {
             files,
             past,
             before,
-            records: Vec::new(),
-            passing: Vec::new(),
+            record_ids: RecordIds::default(),
             forecast: Forecast::default(),
         };
         let mut stored = StoredKeys::default();
@@ -158,7 +156,7 @@ impl ForecastQuery {
             answered => answered.ok().flatten(),
         };
         if let Some(records) = &records {
-            (found.records, found.passing) = cached_results::ids(records, self.begun);
+            found.record_ids = cached_results::ids(records, self.begun);
         }
         found.forecast = self.forecast(&found, &stored, records.as_deref());
         let _ = slot.confirmed.set(found.forecast.clone());
@@ -189,8 +187,7 @@ impl ForecastQuery {
         records: Option<&[disk_usage::Record]>,
     ) -> Forecast {
         let forgets = self.engine.capabilities().forgets_results_after_prune;
-        let now = RecordIds { settled: &found.records, passing: &found.passing };
-        let forgotten = forgets.then(|| steps::forgotten(&found.past, now)).flatten();
+        let forgotten = forgets.then(|| steps::forgotten(&found.past, &found.record_ids)).flatten();
         let on_images = graph::on_images(&found.graph);
         let holds = |step: &GraphStep, ran: Option<&StepOutcome>| {
             let forgotten = forgotten.filter(|_| on_images.contains(step.key.as_str()));

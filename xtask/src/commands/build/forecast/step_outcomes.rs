@@ -113,8 +113,7 @@ impl ForecastResult {
             seconds: report.seconds,
             is_good: matches!(report.result, BuildResult::Built | BuildResult::Cached),
             steps: done.to_vec(),
-            records: self.records.clone(),
-            passing: self.passing.clone(),
+            record_ids: self.record_ids.clone(),
             ..BuildSteps::default()
         };
         record.steps(&past, &self.graph);
