@@ -1,5 +1,5 @@
-//! Which records a builder has: their ids, shortened and at most a fixed number, because each build
-//! keeps them and a busy builder has thousands.
+//! The ids of a builder's records, shortened and at most a fixed number, because each build keeps
+//! them and a busy builder has thousands.
 
 use serde::{Deserialize, Serialize};
 
