@@ -259,12 +259,13 @@ fn may_hit(known: &ForecastInputs<'_>, states: &[PredictedState], may_change: bo
     if step.is_forced {
         return false;
     }
-    if may_change {
-        return known.was_made(step);
-    }
-    let is_made = known.was_made(step) || known.stored.exact.contains(&step.key);
+    let is_made = known.was_made(step);
     let parent_may = step.parents.iter().all(|parent| states[*parent] != PredictedState::Runs);
-    !is_made && parent_may && known.may_equal(step)
+    let may_equal = parent_may && known.may_equal(step);
+    if may_change {
+        return is_made || may_equal;
+    }
+    !is_made && !known.stored.exact.contains(&step.key) && may_equal
 }
 
 #[cfg(test)]

@@ -161,7 +161,24 @@ fn what_follows_an_address_may_run_though_its_result_is_there() {
     let all = |_: &GraphStep, _: Option<&StepOutcome>| true;
     assert_eq!(states(&predict(&now, std::slice::from_ref(&first), &now, &all)), "???=");
     now[2].key = "edited".into();
+    let of_another_stage = predict(&now, std::slice::from_ref(&first), &now, &all);
+    assert_eq!(states(&of_another_stage), "???=", "only content that BuildKit compares has changed");
+    now[2].soft = "edited".into();
     assert_eq!(states(&predict(&now, std::slice::from_ref(&first), &now, &all)), "??!=");
+}
+
+#[test]
+fn an_address_below_equal_content_may_be_cached() {
+    let (mut one, mut two) = (graph("1"), graph("2"));
+    for step in [&mut one[2], &mut two[2]] {
+        step.is_open = true;
+    }
+    let first = past(&one, "b1", &[(0, 8), (1, 1), (2, 4), (3, 2)], 9.0);
+    let all = |_: &GraphStep, _: Option<&StepOutcome>| true;
+    assert_eq!(states(&predict(&two, std::slice::from_ref(&first), &one, &all)), "!??=");
+    two[1].soft = "edited".into();
+    two[2].soft = "edited".into();
+    assert_eq!(states(&predict(&two, &[first], &one, &all)), "!!!=");
 }
 
 #[test]

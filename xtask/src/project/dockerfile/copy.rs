@@ -52,7 +52,7 @@ pub(super) fn step(reader: &Reader<'_>, instruction: &Instruction) -> Dockerfile
     }
     let checksum = flag("checksum").is_some_and(|value| !value.is_empty());
     for url in all.remotes {
-        step.operation.push(url.clone());
+        step.operation.push(content_name(&url).to_owned());
         let is_pinned = checksum || has_commit(&url);
         let from = From::Remote { url, is_pinned };
         step.reads.push(Read { from, selectors: Vec::new(), excludes: Vec::new(), is_open: false });
@@ -132,6 +132,20 @@ fn mode(text: &str) -> String {
 /// Returns whether ADD downloads it: a URL or a Git repository.
 fn is_remote(source: &str) -> bool {
     source.contains("://") || source.starts_with("git@") || source.starts_with("github.com/")
+}
+
+/// Returns the part of a URL that is in BuildKit's key: the name of a file, because its content is
+/// compared, wherever it is from. A Git repository has all of its URL here, though only its commit
+/// and directory are in the key.
+pub(in crate::project) fn content_name(url: &str) -> &str {
+    let path = url.split(['#', '?']).next().unwrap_or_default();
+    let place = path.strip_prefix("https://").or_else(|| path.strip_prefix("http://"));
+    let Some(place) = place.filter(|place| !place.ends_with(".git")) else { return url };
+    let name = place.split_once('/').map_or("", |(_, path)| path.trim_end_matches('/'));
+    match name.rsplit('/').next() {
+        None | Some("" | "." | "..") => url,
+        Some(name) => name,
+    }
 }
 
 /// Returns whether a Git source has a full commit hash.

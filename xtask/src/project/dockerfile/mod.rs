@@ -17,7 +17,7 @@ pub(crate) mod steps;
 mod target_inputs;
 mod variables;
 
-pub(super) use copy::has_commit;
+pub(super) use copy::{content_name, has_commit};
 pub(crate) use encoding::{decode, encode};
 pub(crate) use stages::Base;
 pub(crate) use target_inputs::{ImageConfig, Inputs};

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{GraphStep, ImagePlace, KnownImage, TargetFacts};
 use crate::project::context::{ContentDigest, Contexts, Digests, Input, Selected};
 use crate::project::dockerfile::steps::{DockerfileStep, From, Read, Selector};
-use crate::project::dockerfile::{Base, has_commit};
+use crate::project::dockerfile::{Base, content_name, has_commit};
 use crate::project::run_settings::HOSTS;
 use crate::redact::is_secret;
 
@@ -246,7 +246,10 @@ fn own(keyword: &str, operation: &[String], step: &GraphStep) -> String {
         .parts
         .iter()
         .filter(|(name, _)| (keyword == "RUN" && outer.contains(&name.as_str())) || name.starts_with("url "))
-        .flat_map(|(name, value)| [name.clone(), value.clone()]);
+        .flat_map(|(name, value)| match name.strip_prefix("url ") {
+            Some(url) => [format!("url {}", content_name(url)), value.clone()],
+            None => [name.clone(), value.clone()],
+        });
     hash([keyword.to_owned(), operation.len().to_string()].into_iter().chain(operation.to_vec()).chain(parts))
 }
 

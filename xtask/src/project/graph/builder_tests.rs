@@ -40,3 +40,33 @@ fn settings_in_random_order_make_runs_open() {
     };
     assert_eq!((is_open(true), is_open(false)), (vec![false, true], vec![false, false]));
 }
+
+/// BuildKit compares the content of a file, not where it is from.
+#[test]
+fn of_a_file_on_a_server_only_the_name_and_the_content_count() {
+    let add = |flags: &str, url: &str| {
+        let mut graph = graph(&format!("FROM scratch\nADD {flags}{url} /x/\n"), &[], false);
+        graph.remove(0)
+    };
+    let file = "https://a.example/one/file.txt";
+    let checksum = "--checksum=sha256:00 ";
+    for same in
+        ["http://a.example/one/file.txt", "https://b.example/file.txt", "https://a.example/x/file.txt?v=2"]
+    {
+        for flags in ["", checksum, "--chmod=600 ", "--link ", "--chown=1 "] {
+            let (one, other) = (add(flags, file), add(flags, same));
+            assert_eq!(one.key, other.key, "{flags}{same}");
+            assert_eq!(one.is_open, flags != checksum, "{flags}{same}");
+        }
+    }
+    for other in
+        ["https://a.example/one/file.md", "https://a.example/file.txt/one", "https://a.example/file.txt.git"]
+    {
+        assert_ne!(add(checksum, file).key, add(checksum, other).key, "{other}");
+    }
+    assert_ne!(add(checksum, file).key, add("--checksum=sha256:01 ", file).key);
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let git = |at: &str| add("", &format!("https://a.example/file.git#{at}")).key;
+    assert_ne!(git(commit), git(&commit.replace('0', "1")));
+    assert_ne!(git(commit), git(&format!("{commit}:sub")));
+}
