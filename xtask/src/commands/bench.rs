@@ -39,7 +39,9 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
         let near = suggestion(unknown, known());
         return Err(usage(format!("unknown case `{unknown}`{near}\nthe cases: {}", names.join(", "))));
     }
-    let edits = usize::try_from(number(parsed, "--edits")?.unwrap_or(200)).unwrap_or(usize::MAX);
+    // A time alone is used up.
+    let edits = number(parsed, "--edits")?.unwrap_or(if minutes.is_some() { u64::MAX } else { 200 });
+    let edits = usize::try_from(edits).unwrap_or(usize::MAX);
     let forecast = ForecastOptions { edits, minutes, seed };
     session.layout.require_images()?;
     if let Some(name) = parsed.one(ENGINE)? {

@@ -9,8 +9,8 @@ pub(super) struct Outcome {
     /// The number of steps that were forecast to be cached or to run, and of the right ones.
     pub(super) decided: usize,
     pub(super) right: usize,
-    /// The number of steps that may run.
-    pub(super) open: usize,
+    /// The reasons of the steps that may run, and whether each ran.
+    pub(super) open: Vec<(String, bool)>,
     /// Steps that were forecast as cached and ran.
     pub(super) missed: Vec<String>,
     /// Steps that were forecast as run and were cached.
@@ -42,20 +42,15 @@ pub(super) fn compare(target: &str, plan: &Value, report: &Value) -> Outcome {
         let did_run = came["cached"] == false;
         let is_own = |step: &Value| step["cause"]["kind"] != "parent" && step["cause"].is_object();
         if did_run && first.is_none() && (is_own(step) || is_own(came)) {
-            let text = |step: &Value| {
-                let kind = step["cause"]["kind"].as_str().unwrap_or("none");
-                format!("{kind} {}", step["cause"]["detail"].as_str().unwrap_or_default())
-            };
-            let (plan, report) = (origin(step, plan), origin(came, report));
-            first = Some((name(step), text(plan), text(report)));
+            first = Some((name(step), reason(origin(step, plan)), reason(origin(came, report))));
         }
         match step["forecast"]["state"].as_str().unwrap_or_default() {
-            "if-changed" => outcome.open += 1,
+            "if-changed" => outcome.open.push((reason(origin(step, plan)), did_run)),
             state => {
                 outcome.decided += 1;
                 match (state == "runs", did_run) {
                     (false, true) => outcome.missed.push(name(step)),
-                    (true, false) => outcome.early.push(name(step)),
+                    (true, false) => outcome.early.push(format!("{} ({})", name(step), reason(step))),
                     _ => outcome.right += 1,
                 }
             }
@@ -64,6 +59,12 @@ pub(super) fn compare(target: &str, plan: &Value, report: &Value) -> Outcome {
     outcome.unnamed.extend(reported.into_iter().map(|step| format!("only in the build: {}", name(step))));
     outcome.reasons = first;
     outcome
+}
+
+/// The kind and the detail of a step's reason.
+fn reason(step: &Value) -> String {
+    let kind = step["cause"]["kind"].as_str().unwrap_or("none");
+    format!("{kind} {}", step["cause"]["detail"].as_str().unwrap_or_default())
 }
 
 /// The step whose own reason is behind that of a step: `parent` names what it follows.

@@ -14,6 +14,7 @@ mod repository;
 mod server;
 mod shrink;
 mod target;
+mod totals;
 
 use std::time::Instant;
 
@@ -26,13 +27,14 @@ use crate::bench::random::Random;
 use crate::process::signals;
 use crate::process::stdio::errln;
 use bases::Bases;
-use compare::{Outcome, compare};
+use compare::compare;
 use edit::{Edit, edit};
 use frontend::Frontend;
 use project::{Project, copy_context};
 use repository::Repository;
 use server::Server;
 use target::Target;
+use totals::Totals;
 
 /// How much is tried.
 #[derive(Debug, Clone, Copy)]
@@ -61,24 +63,6 @@ struct Remotes<'a> {
     bases: &'a Bases,
 }
 
-/// The results of all edits.
-#[derive(Default)]
-struct Totals {
-    edits: usize,
-    refused: usize,
-    steps: usize,
-    decided: usize,
-    right: usize,
-    open: usize,
-    missed: usize,
-    unnamed: usize,
-    /// Edits after which a step ran, and those of them whose reason was forecast, and named.
-    reasons: usize,
-    forecast: usize,
-    named: usize,
-    wrong: usize,
-}
-
 impl Bench<'_> {
     /// Random edits until there are enough of them.
     pub(super) fn forecast(&self, case: &Case, options: ForecastOptions) -> Result<Vec<Row>> {
@@ -88,39 +72,34 @@ impl Bench<'_> {
         let flags = Frontend::of(base, &server, git.as_ref())?;
         let remotes = Remotes { server, git, bases: &bases };
         errln!("{}: {} edits, seed {}, {flags:?}", case.name, options.edits, options.seed);
+        // A limited time is for errors: other surprises are not made small.
         let mut totals = Totals::default();
+        totals.shrinks_all = options.minutes.is_none();
         let mut number = options.seed;
         let begun = Instant::now();
         let is_over = || options.minutes.is_some_and(|limit| begun.elapsed().as_secs() >= limit * 60);
-        while totals.edits < options.edits && !is_over() {
+        // At least one round is compared, however slow the machine is.
+        while totals.edits < options.edits && (totals.edits == 0 || !is_over()) {
+            errln!("  seed {number}");
             let mut random = Random::new(number);
             number = number.wrapping_add(1);
             let mut project = Project::new(base, TARGETS, flags, &mut random)?;
             if !totals.is_built(&mut project, base, flags, &mut random)? {
-                if totals.refused > 20 + options.edits / 4 {
+                if totals.refused > 20 + options.edits.min(2000) / 4 {
                     bail!("most random projects do not build");
                 }
                 continue;
             }
             for round in 0..ROUNDS {
                 signals::check()?;
-                if is_over() {
+                if round > 0 && is_over() {
                     break;
                 }
                 totals.round(&mut project, (round, &remotes), flags, &mut random)?;
             }
-            errln!(
-                "  {} edits, {} refused: {} steps, {} of {} right, {} open, {} ran in spite of `cached`, {} named differently",
-                totals.edits,
-                totals.refused,
-                totals.steps,
-                totals.right,
-                totals.decided,
-                totals.open,
-                totals.missed,
-                totals.unnamed
-            );
+            errln!("  {}", totals.line());
         }
+        totals.tell_open();
         Ok(totals.rows(case))
     }
 }
@@ -204,7 +183,7 @@ impl Totals {
         for before in before {
             let outcome = compare(&before.target.name, plan, report);
             self.add(&outcome, &before.edit);
-            if outcome.is_wrong() || !outcome.early.is_empty() {
+            if outcome.is_wrong() || (self.shrinks_all && !outcome.early.is_empty()) {
                 self.wrong += 1;
                 if self.wrong <= SHOWN {
                     errln!("wrong: {} ({})\n{outcome:#?}", before.target.name, before.edit.what);
@@ -231,46 +210,5 @@ impl Totals {
         }
         before.retain(|one| !is_refused(one));
         Ok(())
-    }
-
-    fn add(&mut self, outcome: &Outcome, edit: &Edit) {
-        self.edits += 1;
-        self.steps += outcome.steps;
-        self.decided += outcome.decided;
-        self.right += outcome.right;
-        self.open += outcome.open;
-        self.missed += outcome.missed.len();
-        self.unnamed += outcome.unnamed.len();
-        for step in &outcome.early {
-            errln!("  forecast to run, but cached after {}: {}", edit.what, step.replace('\n', "\\n"));
-        }
-        if let Some((step, plan, report)) = &outcome.reasons {
-            // A server changes without an edit.
-            let is_remote = |text: &str| text.contains("://127.0.0.1:");
-            let is_one = |text: &str| {
-                edit.reasons.iter().any(|kind| text.split(' ').next() == Some(kind)) || is_remote(text)
-            };
-            self.reasons += 1;
-            self.forecast += usize::from(is_one(plan));
-            self.named += usize::from(is_one(report));
-            if !is_one(plan) || !is_one(report) {
-                let step = step.replace('\n', "\\n");
-                errln!("  reason of {step} after {}: plan `{plan}`, build `{report}`", edit.what);
-            }
-        }
-    }
-
-    fn rows(&self, case: &Case) -> Vec<Row> {
-        let row = |name: &str, against: &str, part: usize, whole: usize, limit: f64| {
-            Row::share(&format!("{}: {name}", case.name), against, (part, whole), limit)
-        };
-        vec![
-            row("ran in spite of `cached`", "steps", self.missed, self.steps, 0.0),
-            row("wrong", "steps decided", self.decided - self.right, self.decided, 0.01),
-            row("if changed", "all steps", self.open, self.steps, 0.1),
-            row("reasons not forecast", "edits", self.reasons - self.forecast, self.reasons, 0.03),
-            row("reasons not named", "edits", self.reasons - self.named, self.reasons, 0.03),
-            row("named differently", "steps", self.unnamed, self.steps, 0.0),
-        ]
     }
 }

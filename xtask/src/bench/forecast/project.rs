@@ -106,6 +106,10 @@ impl Project {
         }
     }
 
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// A target's context.
     pub(super) fn context(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -2,7 +2,7 @@
 //! it stays wrong.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -22,7 +22,7 @@ struct Pair {
     contexts: tempfile::TempDir,
 }
 
-/// Prints the smallest project that is still wrong.
+/// Prints the smallest project that is still wrong, and keeps its files before and after the edit.
 pub(super) fn print(project: &Project, before: &Before) -> Result<()> {
     let name = &before.target.name;
     let Some(after) = project.targets.iter().find(|target| target.name == *name) else { return Ok(()) };
@@ -47,7 +47,7 @@ pub(super) fn print(project: &Project, before: &Before) -> Result<()> {
         if smaller.is_wrong(project)?.is_some() { pair = smaller } else { index += 1 }
     }
     if let Some(text) = pair.is_wrong(project)? {
-        errln!("{text}");
+        errln!("{text}\nits files, before and after the edit: {}", pair.keep(project)?.display());
     }
     Ok(())
 }
@@ -74,6 +74,18 @@ impl Pair {
         text += &format!("AFTER\n{}{outcome:#?}", small.show()?);
         let is_wrong = outcome.is_wrong() || !outcome.early.is_empty();
         Ok((report["result"] != "failed" && is_wrong).then_some(text))
+    }
+
+    /// Writes both projects to directories that stay.
+    fn keep(&self, project: &Project) -> Result<PathBuf> {
+        let kept = tempfile::Builder::new().prefix("durango-forecast-wrong-").tempdir()?.keep();
+        for (side, (target, name)) in self.targets.iter().zip(["before", "after"]).enumerate() {
+            let context = self.contexts.path().join(side.to_string());
+            let small = Project::of(target, &context, project)?;
+            small.write()?;
+            copy_context(small.dir(), &kept.join(name))?;
+        }
+        Ok(kept)
     }
 
     /// The pair without its part of a number: a line of the Dockerfile, a line of the ignore file,
