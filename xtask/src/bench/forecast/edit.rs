@@ -9,6 +9,7 @@ use super::dockerfile::Around;
 use super::files;
 use super::frontend::Frontend;
 use super::instruction::instruction;
+use super::server;
 use super::target::Target;
 use crate::bench::random::Random;
 
@@ -144,7 +145,7 @@ fn dockerfile(target: &mut Target, context: &Path, flags: Frontend, random: &mut
     let around = Around { files, flags, contexts: &contexts, stages: before, has_shell: stage.has_shell };
     // The first instruction sets the project apart.
     let at = 1 + random.below(stage.lines.len().saturating_sub(1));
-    match random.below(5) {
+    match random.below(6) {
         0 if stage.lines.len() > 2 => format!("removed `{}`", stage.lines.remove(at)),
         1 => {
             let line = instruction(&around, random);
@@ -156,7 +157,19 @@ fn dockerfile(target: &mut Target, context: &Path, flags: Frontend, random: &mut
             stage.lines.swap(at, at + 1);
             format!("swapped `{}` and the next", stage.lines[at])
         }
-        3 if at < stage.lines.len() => {
+        3 if stage.lines.iter().any(|line| line.contains("/stays ")) => {
+            let line = stage.lines.iter_mut().find(|line| line.contains("/stays "));
+            let directory = random.of(server::DIRECTORIES);
+            line.map_or_else(String::new, |line| {
+                let before = line.clone();
+                let start = before.find("://127.0.0.1:").map_or(0, |at| at + 13);
+                let path = before[start..].find('/').map_or(start, |at| start + at);
+                let end = before.find("stays ").unwrap_or(path);
+                *line = format!("{}/{directory}{}", &before[..path], &before[end..]);
+                format!("`{before}` became `{line}`")
+            })
+        }
+        4 if at < stage.lines.len() => {
             let spaced = stage.lines[at].replacen(' ', "  ", 1);
             format!("spaces in `{}`", std::mem::replace(&mut stage.lines[at], spaced))
         }

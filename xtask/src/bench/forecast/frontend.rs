@@ -25,6 +25,10 @@ pub(super) struct Frontend {
     pub(super) port: Option<u16>,
     /// Whether the builder fetches from this machine's Git repository, on its port.
     pub(super) git: Option<u16>,
+    /// A commit of that repository.
+    pub(super) commit: Option<&'static str>,
+    /// The image that stages are based on.
+    pub(super) image: Option<&'static str>,
 }
 
 /// The instruction of the target whose settings are tried.
@@ -57,6 +61,9 @@ impl Frontend {
             security: knows("FROM $BASE", "RUN --security=sandbox :")?,
             settings: knows("FROM scratch", SETTINGS)?,
             port: knows("FROM scratch", &add)?.then_some(server.port),
+            // Each is there until the process ends.
+            commit: git.map(|git| &*git.first.clone().leak()),
+            image: Some(base.to_owned().leak()),
             git: match git {
                 Some(git) if knows("FROM scratch", &format!("ADD {} /g/", source(git.port, "main")))? => {
                     Some(git.port)

@@ -1,9 +1,8 @@
-//! Random instructions: every one that makes a step or is inherited, every mount, and the flags
-//! that the engine's frontend knows.
+//! Random instructions: every one that makes a step or is inherited, and the flags that the engine's
+//! frontend knows.
 
 use super::dockerfile::Around;
-use super::frontend::source;
-use super::server;
+use super::{mounts, remote};
 use crate::bench::random::Random;
 
 /// Ways to write an argument. An empty pattern is left out: BuildKit 0.13 panics on it, and the
@@ -64,7 +63,7 @@ pub(super) fn instruction(around: &Around<'_>, random: &mut Random) -> String {
     let number = random.below(40);
     match random.below(if around.has_shell { 27 } else { 19 }) {
         0..=3 => copy(around, number, random),
-        16 => special(around, number, random),
+        16 => remote::add(around, number, random),
         17 if !around.contexts.is_empty() => {
             let from = random.of(around.contexts);
             let links = random.of(&["", "", "--link "]);
@@ -168,24 +167,6 @@ fn copy(around: &Around<'_>, number: usize, random: &mut Random) -> String {
     format!("COPY {flags}{sources} {target}")
 }
 
-/// Returns an instruction that not every frontend or builder knows: ADD from a server, with flags.
-fn special(around: &Around<'_>, number: usize, random: &mut Random) -> String {
-    let url = around.flags.port.map(|port| format!("http://127.0.0.1:{port}"));
-    match (random.below(5), url) {
-        (4, _) if around.flags.git.is_some() => {
-            let port = around.flags.git.unwrap_or_default();
-            let at = random.of(&["main", "first", "main:sub", "refs/heads/main"]);
-            let keep = random.of(&["", "", "--keep-git-dir=true "]);
-            format!("ADD {keep}{} /git{number}/", source(port, at))
-        }
-        (0, Some(url)) => format!("ADD {url}/changes /url{number}/"),
-        (1, Some(url)) => format!("ADD --chmod=600 {url}/stays /url{number}/file"),
-        (2, Some(url)) => format!("ADD --checksum={} {url}/stays /sum{number}/", server::checksum()),
-        _ if around.flags.unpack => format!("ADD --unpack={} arch.tar /un{number}/", random.once_in(2)),
-        _ => format!("ADD --link sub a* /added{number}/"),
-    }
-}
-
 fn heredoc(number: usize, random: &mut Random) -> String {
     let name = random.of(&["EOF", "'EOF'", "\"EOF\"", "-EOF"]);
     let variable = random.of(ARGS);
@@ -194,29 +175,7 @@ fn heredoc(number: usize, random: &mut Random) -> String {
 }
 
 fn run(around: &Around<'_>, number: usize, random: &mut Random) -> String {
-    let stage = random.below(around.stages.len());
-    let from_stage = format!("--mount=type=bind,from=s{stage},target=/m{number} ");
-    let mounts = [
-        "--mount=type=bind,source=sub,target=/m ",
-        "--mount=target=/m,rw ",
-        "--mount=type=bind,source=a.txt,target=/m/a.txt ",
-        "--mount=type=cache,target=/cache ",
-        "--mount=type=cache,id=i-$A,target=/cache/$A,sharing=locked ",
-        "--mount=type=cache,target=/cache2,uid=1,mode=0700 ",
-        "--mount=type=tmpfs,target=/t,size=1048576 ",
-        "--mount=type=secret,id=none ",
-        "--mount=type=secret,id=s,target=/s,mode=0444,required=true ",
-        if around.flags.secret_variable { "--mount=type=secret,id=s,env=S " } else { "" },
-        "--mount=type=ssh ",
-        if around.contexts.contains(&"extra") { "--mount=from=extra,target=/extra " } else { "" },
-        "--mount=type=bind,source=sub${NONE},target=/sub ",
-        "--mount=type=cache,target=/cache4,ro ",
-        "--network=none ",
-        if around.flags.security { "--security=sandbox " } else { "" },
-        "--network=default ",
-        if around.stages.is_empty() { "" } else { &from_stage },
-    ];
-    let flags = if random.once_in(2) { random.of(&mounts) } else { "" };
+    let flags = mounts::flags(around, random);
     match random.below(7) {
         // More than once in a stage, or not by its text.
         6 => format!("RUN : {}", random.of(&["again", "again", "$A", "$E"])),

@@ -1,4 +1,5 @@
-//! A server of two files for ADD: one that stays, and one that an edit changes.
+//! A server of two files for ADD: one that stays, and one that an edit changes. Each is in several
+//! directories, with other headers of an answer.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,6 +12,8 @@ use sha2::{Digest, Sha256};
 
 /// The content of `/stays`.
 const STAYS: &str = "stays\n";
+/// The directories of both files: without a validator, with an ETag, with a time, with both.
+pub(super) const DIRECTORIES: &[&str] = &["", "other/", "etag/", "modified/", "etag/modified/"];
 /// A client that says nothing is left for so long.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -58,8 +61,18 @@ fn answer(mut stream: TcpStream, version: usize) -> Result<()> {
             break;
         }
     }
-    let content = if request.contains(" /changes") { format!("{version}\n") } else { STAYS.to_owned() };
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len());
+    let content = if request.contains("/changes ") { format!("{version}\n") } else { STAYS.to_owned() };
+    let mut validators = String::new();
+    if request.contains("/etag/") {
+        validators += &format!("ETag: \"{:x}\"\r\n", Sha256::digest(&content));
+    }
+    if request.contains("/modified/") {
+        let second = if request.contains("/changes ") { version % 60 } else { 0 };
+        validators += &format!("Last-Modified: Thu, 01 Jan 2026 00:00:{second:02} GMT\r\n");
+    }
+    let length = content.len();
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{validators}Connection: close\r\n\r\n");
     let body = if request.starts_with("HEAD") { "" } else { &content };
     Ok(stream.write_all(format!("{head}{body}").as_bytes())?)
 }
