@@ -31,6 +31,9 @@ pub struct Capabilities {
     /// Finds each step that any of several saved results has: the BuildKit of Docker 26.1. That of
     /// Docker 28.5 misses some (measured), and newer ones are not known to find them.
     pub merges_saved_results: bool,
+    /// Compares the content of the root of a RUN with a secret or an SSH agent, not the steps
+    /// before it: the BuildKit of Docker 26.1, and not that of 28.5 (measured).
+    pub compares_roots: bool,
 }
 
 impl Engine {
@@ -38,6 +41,7 @@ impl Engine {
     pub fn capabilities(&self) -> Capabilities {
         let is_docker = self.driver == Driver::Docker;
         let is_classic = !self.containerd_store;
+        let is_old = is_docker && Version::parse(&self.server).is_some_and(|server| server < Version(27, 0));
         Capabilities {
             classic_image_store: is_classic,
             supports_local_cache_export: !(is_docker && is_classic),
@@ -45,8 +49,8 @@ impl Engine {
             sees_local_images: is_docker,
             forgets_results_after_prune: is_docker,
             sorts_extra_hosts: self.buildx >= Version(0, 34),
-            merges_saved_results: is_docker
-                && Version::parse(&self.server).is_some_and(|server| server < Version(27, 0)),
+            merges_saved_results: is_old,
+            compares_roots: is_old,
         }
     }
 }

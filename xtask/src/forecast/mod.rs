@@ -260,12 +260,31 @@ fn may_hit(known: &ForecastInputs<'_>, states: &[PredictedState], may_change: bo
         return false;
     }
     let is_made = known.was_made(step);
-    let parent_may = step.parents.iter().all(|parent| states[*parent] != PredictedState::Runs);
-    let may_equal = parent_may && known.may_equal(step);
+    let may_equal = parents_may_equal(known.graph, states, at) && known.may_equal(step);
     if may_change {
         return is_made || may_equal;
     }
     !is_made && !known.stored.exact.contains(&step.key) && may_equal
+}
+
+/// Returns whether a step can have the same key though the steps that it is based on have others.
+/// If BuildKit compares their content, commands that run again may make the same; another COPY does
+/// not.
+fn parents_may_equal(graph: &[GraphStep], states: &[PredictedState], at: usize) -> bool {
+    let running = |at: usize| {
+        graph[at].parents.iter().copied().filter(|parent| states[*parent] == PredictedState::Runs)
+    };
+    let mut next: Vec<usize> = running(at).collect();
+    if !graph[at].compares_root {
+        return next.is_empty();
+    }
+    while let Some(at) = next.pop() {
+        if !graph[at].text.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("run")) {
+            return false;
+        }
+        next.extend(running(at));
+    }
+    true
 }
 
 #[cfg(test)]

@@ -205,3 +205,28 @@ fn a_vertex_of_two_stages_is_one_step() {
     let edited = predict(&two, std::slice::from_ref(&first), &one, &not_first);
     assert_eq!(states(&edited), "!=!", "the second stage needs the step that is shown under the first");
 }
+
+#[test]
+fn a_root_that_is_compared_may_be_equal_below_commands_alone() {
+    let step = |text: &str, edit: &str, parents: &[usize]| GraphStep {
+        target: "app".into(),
+        stage: "app".into(),
+        text: text.into(),
+        key: format!("{text} {edit}"),
+        soft: format!("{text} {edit}"),
+        parents: parents.to_vec(),
+        ..GraphStep::default()
+    };
+    let graph = |first: &str, edit: &str, compares_root: bool| {
+        let make = GraphStep { compares_root, soft: "make".into(), ..step("RUN make", edit, &[1]) };
+        vec![step(first, edit, &[]), step("RUN between", edit, &[0]), make]
+    };
+    let all = |_: &GraphStep, _: Option<&StepOutcome>| true;
+    for (first, compares, expected) in
+        [("RUN first", true, "!!?"), ("RUN first", false, "!!!"), ("COPY first .", true, "!!!")]
+    {
+        let (one, two) = (graph(first, "1", compares), graph(first, "2", compares));
+        let past = past(&one, "b1", &[(0, 1), (1, 1), (2, 1)], 3.0);
+        assert_eq!(states(&predict(&two, &[past], &one, &all)), expected, "{first}");
+    }
+}

@@ -29,6 +29,8 @@ pub(crate) struct TargetFacts {
     pub run: BTreeMap<String, String>,
     /// Whether their keys differ from call to call.
     pub run_is_open: bool,
+    /// Whether the builder compares the content of the root of a RUN with a secret.
+    pub compares_roots: bool,
     /// The stages whose steps run whatever is there, all where the list is empty.
     pub ignores_cache: Option<Vec<String>>,
 }
@@ -80,6 +82,9 @@ pub(crate) struct GraphStep {
     /// Whether it reads content that is unknown in advance: a URL.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_open: bool,
+    /// Whether BuildKit compares the content of its root, as of a stage that it reads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compares_root: bool,
     /// Whether it runs whatever is there: BuildKit's own `--no-cache`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_forced: bool,
@@ -282,6 +287,7 @@ mod tests {
                 contexts: contexts.into(),
                 run: BTreeMap::new(),
                 run_is_open: false,
+                compares_roots: false,
                 ignores_cache: None,
             };
             graph(&[facts], &BTreeMap::new(), &mut Digests::default())[0].is_open

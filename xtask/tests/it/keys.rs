@@ -96,3 +96,34 @@ fn a_modification_changes_only_its_keys_and_steps() {
         (key, ci) = (report["cache"]["key"].clone(), now);
     }
 }
+
+/// An older builder compares the root below a secret by its content, a newer one by its steps.
+#[test]
+#[ignore = "needs an engine"]
+fn a_step_with_a_secret_is_forecast_as_the_builder_decides() {
+    let salt = unique("secret");
+    let dockerfile = format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN : '{salt}' first\n\
+         RUN --mount=type=secret,id=none echo last >/last\n"
+    );
+    let project = Project::new(&[("compose.yaml", COMPOSE), ("Dockerfile", &dockerfile)]);
+    let json = |word: &str| {
+        let run = project.run(&[word, "app", "--file", "compose.yaml", "--no-save", "--json"]);
+        run.succeeds();
+        serde_json::from_str::<Value>(&run.stdout).expect("a document")
+    };
+    let last = |document: &Value| {
+        let steps = document["steps"].as_array().expect("steps");
+        let is_last = |step: &&Value| step["instruction"].as_str().is_some_and(|text| text.contains("/last"));
+        steps.iter().find(is_last).expect("the step").clone()
+    };
+    json("build");
+    edit(&project, |text| text.replace("first", "second"));
+    let (plan, build) = (last(&json("plan")), last(&json("build")));
+    let state = plan["forecast"]["state"].as_str().expect("a state");
+    if build["cached"] == true {
+        assert_eq!(state, "if-changed", "{plan}");
+    } else {
+        assert!(["runs", "if-changed"].contains(&state), "{plan}");
+    }
+}

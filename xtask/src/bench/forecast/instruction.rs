@@ -1,5 +1,5 @@
-//! Random instructions: every one that makes a step or is inherited, and the flags that the engine's
-//! frontend knows.
+//! Random instructions: every one that makes a step or is inherited, and the flags that the
+//! engine's frontend knows.
 
 use super::dockerfile::Around;
 use super::{mounts, remote};

@@ -121,6 +121,7 @@ impl<'a> Builder<'a> {
             let settings = facts.run.iter().filter(counts);
             made.parts.extend(settings.map(|(name, value)| (name.clone(), value.clone())));
             made.is_open = facts.run_is_open;
+            made.compares_root = facts.compares_roots && has_secret(&made);
         }
         let is_in = |stages: &Vec<String>| {
             stages.is_empty() || stages.iter().any(|stage| stage.eq_ignore_ascii_case(&made.stage))
@@ -148,7 +149,9 @@ impl<'a> Builder<'a> {
         let under = |before: &str| if step.is_linked { String::new() } else { before.to_owned() };
         made.key = hash([own.clone(), under(&before.key)].into_iter().chain(hard));
         made.any_mode = hash([own.clone(), under(&before.any_mode)].into_iter().chain(any_mode));
-        made.soft = hash([own, under(&before.soft)].into_iter().chain(soft));
+        let root =
+            if made.compares_root { before.image.clone().unwrap_or_default() } else { under(&before.soft) };
+        made.soft = hash([own, root].into_iter().chain(soft));
         let above = |before: &str, key: &str| {
             if step.is_linked {
                 hash([before.to_owned(), key.to_owned()].into_iter())
@@ -235,6 +238,15 @@ fn image(name: &str) -> End {
         any_mode: name.clone(),
         image: Some(name),
     }
+}
+
+/// Returns whether a RUN has a secret or an SSH agent, and cannot write to a context.
+fn has_secret(step: &GraphStep) -> bool {
+    let has_secret = |name: &String| name.starts_with("mount secret ") || name.starts_with("mount ssh ");
+    let is_writable = |(name, options): (&String, &String)| {
+        name.starts_with("mount bind ") && options.split(", ").any(|option| option == "rw")
+    };
+    step.parts.keys().any(has_secret) && !step.parts.iter().any(is_writable)
 }
 
 /// Returns a step's own digest: without content, and without the steps that it is based on or reads

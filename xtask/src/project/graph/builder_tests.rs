@@ -10,6 +10,7 @@ fn graph(text: &str, run: &[(&str, &str)], run_is_open: bool) -> Vec<GraphStep> 
         contexts: BTreeMap::new(),
         run: run.iter().map(own).collect(),
         run_is_open,
+        compares_roots: true,
         ignores_cache: None,
     };
     steps(&[facts], &BTreeMap::new(), &mut Digests::default())
@@ -69,4 +70,27 @@ fn of_a_file_on_a_server_only_the_name_and_the_content_count() {
     let git = |at: &str| add("", &format!("https://a.example/file.git#{at}")).key;
     assert_ne!(git(commit), git(&commit.replace('0', "1")));
     assert_ne!(git(commit), git(&format!("{commit}:sub")));
+}
+
+/// Measured on Docker 26.1: a step below another command with the same result is cached, unless it
+/// can write to the context.
+#[test]
+fn the_root_below_a_secret_is_compared_by_its_content() {
+    let last = |before: &str, flags: &str| {
+        let mut graph = graph(&format!("FROM scratch\nRUN {before}\nRUN {flags}make\n"), &[], false);
+        graph.pop().expect("a step")
+    };
+    for (flags, compares) in [
+        ("--mount=type=secret,id=s ", true),
+        ("--mount=type=cache,target=/c --mount=type=ssh ", true),
+        ("--mount=type=secret,id=s,env=S --mount=type=tmpfs,target=/t ", true),
+        ("--mount=type=ssh --mount=type=bind,target=/m,rw ", false),
+        ("--mount=type=cache,target=/c ", false),
+        ("", false),
+    ] {
+        let (one, other) = (last(": x", flags), last(": y", flags));
+        assert_eq!(one.compares_root, compares, "{flags}");
+        assert_eq!(one.soft == other.soft, compares, "{flags}");
+        assert_ne!(one.key, other.key, "{flags}");
+    }
 }

@@ -53,6 +53,7 @@ fn target(facts: &BuildFacts, options: &BuildOptions, plan: &Plan, name: &str) -
         contexts: contexts.collect(),
         run,
         run_is_open: has_several_hosts(&declared) && !facts.engine.capabilities().sorts_extra_hosts,
+        compares_roots: facts.engine.capabilities().compares_roots,
         ignores_cache,
     })
 }
