@@ -5,26 +5,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::Receiver;
 
 use anyhow::{Context, Result, bail};
 use tar::{Builder, EntryType, Header};
 
 use super::codec;
 use super::pack::{PackReader, Packed};
+use super::sink::{Piece, Sink};
 use crate::store::layout_check;
 use crate::store::mount::MountEntry;
 use crate::store::mount_list::{FileKind, FileTime, Listed, MountList};
 
 /// The maximum size of a list of files.
 const LARGEST_LIST: u64 = 512 << 20;
-
-/// The size of a piece, and of the waiting data.
-const PIECE: usize = 1 << 18;
-const WAITING: usize = 8;
-
-/// A piece of a tar. The last one is empty. Without an empty one, the tar is incomplete.
-pub(super) type Piece = Vec<u8>;
 
 /// The files for a mount.
 pub(crate) struct Incoming {
@@ -66,11 +60,10 @@ impl Incoming {
 
     /// Starts to write this number of tars.
     pub(super) fn begin(self, streams: usize) -> Vec<Receiver<Piece>> {
-        let (senders, receivers): (Vec<_>, Vec<_>) =
-            (0..streams).map(|_| sync_channel::<Piece>(WAITING)).unzip();
+        let (sinks, receivers) = (0..streams).map(|_| Sink::new()).unzip();
         std::thread::spawn(move || {
             // After a failure the tars have no end, so the unpacking fails.
-            let written = self.write(senders.into_iter().map(Sink::new).collect());
+            let written = self.write(sinks);
             for sink in written.unwrap_or_default() {
                 let _ = sink.finish();
             }
@@ -268,46 +261,6 @@ fn append<W: Write>(
     header.set_cksum();
     builder.append(&header, contents)?;
     Ok(())
-}
-
-/// Sends pieces, and an empty one at the end.
-struct Sink {
-    sender: SyncSender<Piece>,
-    piece: Piece,
-}
-
-impl Sink {
-    fn new(sender: SyncSender<Piece>) -> Self {
-        Self { sender, piece: Vec::with_capacity(PIECE) }
-    }
-
-    fn send(&mut self) -> io::Result<()> {
-        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
-        self.sender.send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-
-    fn finish(mut self) -> io::Result<()> {
-        if !self.piece.is_empty() {
-            self.send()?;
-        }
-        self.piece = Piece::new();
-        self.send()
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let bytes = buffer.len().min(PIECE - self.piece.len());
-        self.piece.extend(&buffer[..bytes]);
-        if self.piece.len() == PIECE {
-            self.send()?;
-        }
-        Ok(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

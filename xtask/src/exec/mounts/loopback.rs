@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::incoming::{Incoming, Piece};
+use super::incoming::Incoming;
 use super::outgoing::Outgoing;
+use super::sink::Piece;
 use crate::plan::mounts::dockerfile;
 use crate::plan::mounts::transfer::{Loopback, Transfer};
 use crate::process::retry;

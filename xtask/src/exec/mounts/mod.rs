@@ -8,6 +8,7 @@ pub(crate) mod incoming;
 pub(crate) mod loopback;
 mod outgoing;
 pub(crate) mod pack;
+mod sink;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
