@@ -43,13 +43,26 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
 }
 
+/// Fails if something else than a regular file has this name: a write would replace a device, or
+/// wait for the reader of a named pipe.
+pub(crate) fn check_regular(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => Err(not_regular()),
+        _ => Ok(()),
+    }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
+}
+
 /// Reads a regular file of at most [`LARGEST`] bytes. Fails at once for anything else: a named pipe
 /// would be waited for.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = open_to_read(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        return Err(not_regular());
     }
     if meta.len() > LARGEST {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it has {} bytes", meta.len())));

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use crate::args::Parsed;
 use crate::bench::chaos::{self, ChaosOptions};
 use crate::bench::{self, Bench, ForecastOptions, leg, page};
+use crate::commands::report;
 use crate::engine::legs::Leg;
 use crate::error::usage;
 use crate::json;
@@ -47,10 +48,12 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     if let Some(name) = parsed.one(ENGINE)? {
         return on_leg(session, parsed, Leg::parse(&name)?);
     }
+    let page = parsed.one("--page")?.map(|file| session.host.absolute(&file));
+    page.as_deref().map_or(Ok(()), report::check_output)?;
     let rows = Bench::new(session)?.run(&parsed.free, forecast)?;
     let setting = page::Setting::read(session);
-    if let Some(file) = parsed.one("--page")? {
-        page::write(&session.host.absolute(&file), &setting, &rows)?;
+    if let Some(file) = page {
+        page::write(&file, &setting, &rows)?;
     }
     if session.globals.json {
         let document = serde_json::json!({"schema": json::SCHEMA, "machine": setting, "rows": rows});

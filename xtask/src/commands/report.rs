@@ -1,12 +1,17 @@
 //! `report [BUILD]`: one build as text, JSON, Markdown or an HTML page, and the summary of a CI job
 //! after each build.
 
+use std::fs::Metadata;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use crate::args::Parsed;
 use crate::build_id::begun;
 use crate::error::usage;
 use crate::exec::steps;
+use crate::files;
 use crate::json;
 use crate::outcome::BuildReport;
 use crate::process::stdio::{errln, out};
@@ -41,6 +46,8 @@ pub(super) fn formats() -> impl Iterator<Item = &'static str> {
 
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let output = parsed.one("--output")?.filter(|file| file != "-");
+    let output = output.map(|file| session.host.absolute(&file));
+    output.as_deref().map_or(Ok(()), check_output)?;
     let format = format(parsed.one("--format")?.as_deref(), session.globals.json, output.as_deref())?;
     let builds = read::all(&session.layout);
     let word = parsed.free.first().map_or("latest", String::as_str);
@@ -48,18 +55,23 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let report = outcome_of(build)?;
     let story = ReportView::of(report, builds.iter().filter_map(Past::report), build.begun);
     let text = render(&story, format)?;
-    let Some(file) = output else {
+    let Some(path) = output else {
         out!("{text}");
         return Ok(0);
     };
-    let path = session.host.absolute(&file);
     steps::run(&[Step::write("", &path, text)], session.globals.verbose)?;
     errln!("the report of {} is in `{}`", build.id, path.display());
     Ok(0)
 }
 
+/// Refuses a file that a report would replace or wait for.
+pub(super) fn check_output(path: &Path) -> Result<()> {
+    let refusal = |error| usage(format!("failed to write `{}`: {error}\nname another file", path.display()));
+    files::check_regular(path).map_err(refusal)
+}
+
 /// Returns the named format, else that of `--json`, else that of the file's name.
-fn format(word: Option<&str>, json: bool, file: Option<&str>) -> Result<Format> {
+fn format(word: Option<&str>, json: bool, file: Option<&Path>) -> Result<Format> {
     let words = || formats().collect::<Vec<_>>().join(", ");
     let named = word.map(|word| {
         let found = FORMATS.iter().find(|(known, ..)| *known == word);
@@ -69,7 +81,7 @@ fn format(word: Option<&str>, json: bool, file: Option<&str>) -> Result<Format> 
     if json && named.is_some_and(|format| format != Format::Json) {
         return Err(usage("`--json` and `--format` name two formats\ngive one of them"));
     }
-    let ending = || file?.rsplit_once('.').map(|(_, ending)| ending);
+    let ending = || file?.extension()?.to_str();
     let by_name =
         || FORMATS.iter().find(|(_, ends, _)| ending().is_some_and(|ending| ends.contains(&ending)));
     let of_file = || by_name().map_or(Format::Text, |(.., format)| *format);
@@ -120,6 +132,12 @@ pub(super) fn summarize(session: &Session, report: &BuildReport) {
     let Some(path) = session.host.var("GITHUB_STEP_SUMMARY") else { return };
     let builds = read::all(&session.layout);
     let story = ReportView::of(report, builds.iter().filter_map(Past::report), begun(&report.build));
+    // A write to a named pipe would wait for its reader.
+    let is_pipe = |meta: &Metadata| meta.file_type().is_fifo() || meta.file_type().is_socket();
+    if std::fs::metadata(path).is_ok_and(|meta| is_pipe(&meta)) {
+        errln!("warning: failed to write the job's summary: `{path}` is not a regular file");
+        return;
+    }
     let used = std::fs::metadata(path).map_or(0, |meta| meta.len());
     let room = usize::try_from(LONGEST_SUMMARY.saturating_sub(used)).unwrap_or(usize::MAX);
     let Some(content) = markdown::within(markdown::text(&story) + "\n", room, &report.build) else {
@@ -148,7 +166,11 @@ mod tests {
             (Some("json"), true, None, Format::Json),
         ];
         for (word, json, file, expected) in table {
-            assert_eq!(format(word, json, file).expect("right"), expected, "{word:?} {json} {file:?}");
+            assert_eq!(
+                format(word, json, file.map(Path::new)).expect("right"),
+                expected,
+                "{word:?} {json} {file:?}"
+            );
         }
         assert!(format(Some("html"), true, None).is_err() && format(Some("pdf"), false, None).is_err());
     }

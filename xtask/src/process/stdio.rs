@@ -5,6 +5,7 @@
 //! progress of a build, waits for [`STDERR_PATIENCE`]; then lines are skipped and counted until the
 //! reader continues.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -126,6 +127,9 @@ pub(crate) struct Stderr;
 /// See [`stdin`].
 pub(crate) struct Stdin;
 
+/// A file or named pipe whose read waits for the writer, and fails after an interrupt.
+pub(crate) struct Interruptible(pub(crate) File);
+
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let stdout = io::stdout();
@@ -158,11 +162,27 @@ impl Write for Stderr {
 
 impl Read for Stdin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let stdin = io::stdin();
-        if !wait(stdin.as_fd(), PollFlags::IN, None)? {
+        read_ready(io::stdin().as_fd(), buffer)
+    }
+}
+
+impl Read for Interruptible {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_ready(self.0.as_fd(), buffer)
+    }
+}
+
+/// Reads when there is something to read, or at the end. Fails after an interrupt.
+fn read_ready(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        if !wait(fd, PollFlags::IN, None)? {
             return Err(stopped());
         }
-        retry::retry(|| Ok(rustix::io::read(stdin.as_fd(), &mut *buffer)?))
+        match rustix::io::read(fd, &mut *buffer) {
+            // Another reader took it.
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            result => return Ok(result?),
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 //! also protects plain `docker compose build`, and a file that is missing from an image is missing
 //! on purpose.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
@@ -13,6 +12,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::ignore::Ignore;
 use crate::error::usage;
+use crate::files;
 
 /// Version control: the history, and tokens in a remote's address.
 const HISTORY: &[&str] = &[".git", ".hg", ".svn"];
@@ -78,7 +78,7 @@ fn pattern(path: &str) -> String {
 
 /// Returns the paths, relative to the application, with the reasons, in order.
 fn findings(dir: &Path, store: &Path) -> Vec<(String, &'static str)> {
-    let text = fs::read_to_string(dir.join(".dockerignore")).unwrap_or_default();
+    let text = files::read_text(&dir.join(".dockerignore")).unwrap_or_default();
     let ignore = Ignore::parse(&text);
     let store = store.canonicalize().ok();
     let mut found = Vec::new();
@@ -138,6 +138,8 @@ fn is_environment(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Returns an application with these files. A name that ends in `/` is a directory.

@@ -2,7 +2,6 @@
 //! `image:`, for which `docker compose up` looks, and, before buildx 0.17, the network of RUNs.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use xshell::cmd;
 use super::Target;
 use super::project_name::service_image;
 use super::whole::draws_on_others;
+use crate::files;
 use crate::process::query::query;
 use crate::session::Session;
 
@@ -65,7 +65,7 @@ pub(super) fn complete(
 /// includes.
 fn may_have_networks(files: &[PathBuf]) -> bool {
     let is_set = |text: &str| ["network:", "network\":", "network':"].iter().any(|key| text.contains(key));
-    let texts = || files.iter().filter_map(|file| fs::read_to_string(file).ok());
+    let texts = || files.iter().filter_map(|file| files::read_text(file).ok());
     texts().any(|text| is_set(&text) || draws_on_others(&text))
 }
 

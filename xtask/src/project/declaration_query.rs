@@ -1,7 +1,6 @@
 //! Reads a declaration: asks `docker buildx bake --print`, and remembers the answer.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,8 +13,9 @@ use super::declaration::{Declaration, matching, show};
 use super::remembered::{Remembered, Sources};
 use super::target::Target;
 use super::whole::{Whole, draws_on_others};
-use super::{compose, project_name, templates};
+use super::{compose, project_name, requested, templates};
 use crate::error::usage;
+use crate::files;
 use crate::memo::Memo;
 use crate::process::query::{query, unreadable};
 use crate::project::overrides::{is_by_variable, setting};
@@ -63,6 +63,7 @@ const MEMO: &str = "bake-11";
 pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declaration> {
     let files = question.files;
     let dir = files.first().and_then(|file| file.parent()).unwrap_or(Path::new("/")).to_path_buf();
+    requested::check_readable(&dir.join(".env"))?;
     let sets = asked_sets(question.sets);
     let texts = texts(files, &dir);
     let fingerprint = fingerprint(session, files, &texts, &sets).filter(|_| question.remember);
@@ -188,13 +189,13 @@ fn apply(targets: &mut BTreeMap<String, Target>, sets: &[String]) {
 fn texts(files: &[PathBuf], dir: &Path) -> Option<Vec<String>> {
     let mut texts = Vec::new();
     for file in files {
-        let text = fs::read_to_string(file).ok().filter(|_| is_yaml(file))?;
+        let text = files::read_text(file).ok().filter(|_| is_yaml(file))?;
         if draws_on_others(&text) {
             return None;
         }
         texts.push(text);
     }
-    match fs::read_to_string(dir.join(".env")) {
+    match files::read_text(&dir.join(".env")) {
         Ok(text) => texts.push(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => texts.push(String::new()),
         Err(_) => return None,

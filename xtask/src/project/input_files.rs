@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 use super::context::{Digests, Entry, Tree, exact_state, stamp};
 use super::ignore::Ignore;
 use super::{Declaration, Target};
+use crate::files;
 
 /// Longer than the tick of a file system with times in nanoseconds, whose clock has 100 Hz.
 const TICK: Duration = Duration::from_millis(20);
@@ -133,7 +134,7 @@ impl InputFiles {
         let of_context = dir.join(".dockerignore");
         for path in own.into_iter().chain([of_context.as_path()]) {
             if self.add(&format!("{role} ignore file"), path, Read::Bytes)? {
-                let text = fs::read_to_string(path)?;
+                let text = files::read_text(path)?;
                 return Ignore::try_parse(&text).map_err(|_| {
                     anyhow::anyhow!("`{}` has a pattern that BuildKit refuses", path.display())
                 });

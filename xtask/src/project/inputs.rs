@@ -114,7 +114,7 @@ pub(crate) fn ignore(declaration: &Declaration, target: &Target, dir: &Path, nam
         name.push(".dockerignore");
         file.with_file_name(name)
     });
-    let text = own.and_then(|file| fs::read(file).ok());
-    let text = text.or_else(|| fs::read(dir.join(".dockerignore")).ok());
+    let text = own.and_then(|file| files::read(&file).ok());
+    let text = text.or_else(|| files::read(&dir.join(".dockerignore")).ok());
     Ignore::parse(&String::from_utf8_lossy(&text.unwrap_or_default()))
 }

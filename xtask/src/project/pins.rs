@@ -2,9 +2,9 @@
 //! comment `# hold: REASON` right above a pin excludes it from updates.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
+use crate::files;
 use anyhow::{Context, Result, bail};
 
 /// The pinned versions by name.
@@ -29,7 +29,7 @@ pub fn read(path: &Path) -> Result<Pins> {
 
 /// Reads the pins in their file's order.
 pub(crate) fn list(path: &Path) -> Result<Vec<Pin>> {
-    let text = fs::read_to_string(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let text = files::read_text(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     parse_list(&text).with_context(|| format!("`{}`", path.display()))
 }
 

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::Target;
 use super::declaration::Declaration;
 use super::image_reference::repository;
+use crate::files;
 
 const VARIABLE: &str = "COMPOSE_PROJECT_NAME";
 
@@ -47,14 +48,14 @@ fn of_file(file: &Path) -> Option<String> {
     if !file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
         return None;
     }
-    let text = fs::read_to_string(file).ok()?;
+    let text = files::read_text(file).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix("name:"))?;
     let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
     (!value.is_empty() && !value.contains('$')).then(|| value.to_owned())
 }
 
 fn of_env_file(dir: &Path) -> Option<String> {
-    let text = fs::read_to_string(dir.join(".env")).ok()?;
+    let text = files::read_text(&dir.join(".env")).ok()?;
     let value = text.lines().find_map(|line| line.trim().strip_prefix(VARIABLE)?.strip_prefix('='))?;
     let value = value.trim().trim_matches(['"', '\'']);
     (!value.is_empty()).then(|| value.to_owned())

@@ -1,21 +1,46 @@
 //! The files and targets that the user requested.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::Declaration;
 use crate::error::usage;
+use crate::files;
 
 /// Checks that the declaration's files exist, before anything else is read.
 pub(crate) fn check_files(files: &[PathBuf]) -> Result<()> {
+    let what = |file: &Path| if file.exists() { "is not a regular file" } else { "not found" };
     match files.iter().find(|file| !file.is_file()) {
         None => Ok(()),
         Some(file) => Err(usage(format!(
-            "file `{}` not found\ncorrect --file, or leave it out to build the declaration of this workspace",
-            file.display()
+            "file `{}` {}\ncorrect --file, or leave it out to build the declaration of this workspace",
+            file.display(),
+            what(file)
         ))),
     }
+}
+
+/// Refuses Dockerfiles and ignore files whose reader would wait or never end.
+pub(crate) fn check_inputs(declaration: &Declaration, names: &[String]) -> Result<()> {
+    for target in names.iter().filter_map(|name| declaration.targets.get(name)) {
+        let Some(file) = declaration.dockerfile(target) else { continue };
+        let mut own = file.clone().into_os_string();
+        own.push(".dockerignore");
+        let context = declaration.dir.join(target.context.as_deref().unwrap_or("."));
+        check_readable(&file)?;
+        check_readable(Path::new(&own))?;
+        check_readable(&context.join(".dockerignore"))?;
+    }
+    Ok(())
+}
+
+/// Refuses a pipe or a device in place of a file. The error of a directory is up to its reader.
+pub(super) fn check_readable(file: &Path) -> Result<()> {
+    if file.is_dir() || files::check_regular(file).is_ok() {
+        return Ok(());
+    }
+    Err(usage(format!("`{}` is not a regular file\nreplace it by one, or remove it", file.display())))
 }
 
 /// Adds the targets that others use as base image. They are built too, so that their images exist

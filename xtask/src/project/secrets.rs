@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::files;
 use crate::host::Host;
 
 /// Paths of the CA bundle in distributions (the list of Go's crypto/x509).
@@ -80,7 +81,7 @@ fn go_env_file(host: &Host) -> BTreeMap<String, String> {
     let config =
         host.var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| Some(host.home()?.join(".config")));
     let path = host.var("GOENV").map(PathBuf::from).or_else(|| Some(config?.join("go/env")));
-    let text = path.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+    let text = path.and_then(|path| files::read_text(&path).ok()).unwrap_or_default();
     text.lines()
         .filter_map(|line| line.trim().split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

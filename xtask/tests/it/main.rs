@@ -33,6 +33,7 @@ mod mounts;
 mod mounts_ahead;
 mod mounts_in_use;
 mod mounts_trust;
+mod odd_files;
 mod output;
 mod packages;
 mod pins;

@@ -22,7 +22,7 @@ use crate::project::declaration_query::{self, DeclarationQuery};
 use crate::project::dockerfile::mounts;
 use crate::project::dockerfile::source::DockerfileSource;
 use crate::project::project_name::store_name;
-use crate::project::requested::add_linked;
+use crate::project::requested::{add_linked, check_inputs};
 use crate::project::{app, pins, secrets};
 use crate::session::Session;
 use crate::store::fresh::{FreshFile, Nonce};
@@ -53,7 +53,7 @@ pub(crate) fn facts(
             remember: options.secrets.is_empty(),
         },
     )?;
-    known_secrets::learn(&session.redactor, &declaration, options, &secrets, &session.host);
+    known_secrets::learn(&session.redactor, &declaration, options, &secrets, &session.host)?;
     let is_own = declaration.files.iter().all(|file| *file == session.layout.compose());
     let granted = (!is_own).then(|| allow::granted(&declaration, options, &secrets, &session.host));
     let mut names = declaration.resolve(&options.targets)?;
@@ -62,6 +62,7 @@ pub(crate) fn facts(
     if let Some(granted) = &granted {
         allow::check(&declaration, &names, granted)?;
     }
+    check_inputs(&declaration, &names)?;
     check_single(options, &names[..requested], &declaration)?;
     check_app(session, options, &names, &declaration)?;
     let sources = sources(&declaration, &names);

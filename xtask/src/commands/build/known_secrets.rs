@@ -3,6 +3,9 @@
 
 use std::path::Path;
 
+use anyhow::Result;
+
+use crate::error::usage;
 use crate::host::Host;
 use crate::plan::bake_args::to_csv;
 use crate::plan::options::BuildOptions;
@@ -28,7 +31,7 @@ pub(super) fn learn(
     options: &BuildOptions,
     given: &Secrets,
     host: &Host,
-) {
+) -> Result<()> {
     for target in declaration.targets.values() {
         for (name, value) in &target.args {
             learn_argument(redactor, name, value.as_deref().unwrap_or_default());
@@ -38,11 +41,12 @@ pub(super) fn learn(
     }
     let declared = declaration.targets.values().flat_map(|target| target.secret.iter().map(to_csv));
     for spec in declared.chain(options.secrets.iter().cloned()) {
-        learn_secret(redactor, &spec, &declaration.dir, host);
+        learn_secret(redactor, &spec, &declaration.dir, host)?;
     }
     if let Some(settings) = &given.goenv {
         learn_go(redactor, settings);
     }
+    Ok(())
 }
 
 fn learn_argument(redactor: &Redactor, name: &str, value: &str) {
@@ -54,16 +58,17 @@ fn learn_argument(redactor: &Redactor, name: &str, value: &str) {
 }
 
 /// Learns the secret of one `id=...,src=...` or `id=...,env=...`.
-fn learn_secret(redactor: &Redactor, spec: &str, dir: &Path, host: &Host) {
+fn learn_secret(redactor: &Redactor, spec: &str, dir: &Path, host: &Host) -> Result<()> {
     for (name, value) in spec.split(',').filter_map(|field| field.split_once('=')) {
         let content = match name {
             // Without a source, an id is a variable's name.
             "env" | "id" => host.var(value).map(str::to_owned),
-            "src" | "source" => content(&dir.join(value)),
+            "src" | "source" => content(&dir.join(value))?,
             _ => None,
         };
         content.iter().for_each(|content| redactor.learn_content(content));
     }
+    Ok(())
 }
 
 /// Learns the passwords in Go's settings. Names of proxies and private hosts may be shown.
@@ -74,13 +79,26 @@ fn learn_go(redactor: &Redactor, settings: &str) {
 }
 
 /// Returns the content of a file that is small enough for a secret and is not a list of
-/// certificates.
-fn content(path: &Path) -> Option<String> {
-    let meta = std::fs::metadata(path).ok().filter(|meta| meta.is_file() && meta.len() <= LARGEST)?;
-    let bytes = std::fs::read(path).ok().filter(|_| meta.len() > 0)?;
+/// certificates. Refuses a pipe or a device: its content can be read only once, so that BuildKit
+/// would get none, or its output would show it.
+fn content(path: &Path) -> Result<Option<String>> {
+    let Ok(meta) = std::fs::metadata(path) else { return Ok(None) };
+    if !(meta.is_file() || meta.is_dir() || is_empty_device(path)) {
+        let path = path.display();
+        return Err(usage(format!(
+            "the secret file `{path}` is not a regular file\nuse a regular file, or `env=VARIABLE`"
+        )));
+    }
+    let is_read = meta.is_file() && (1..=LARGEST).contains(&meta.len());
+    let Some(bytes) = is_read.then(|| std::fs::read(path).ok()).flatten() else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let is_public = text.contains("BEGIN CERTIFICATE") && !text.contains("PRIVATE KEY");
-    (!is_public).then_some(text)
+    Ok((!is_public).then_some(text))
+}
+
+/// Returns whether a path is `/dev/null`, which stands for an empty secret.
+fn is_empty_device(path: &Path) -> bool {
+    std::fs::canonicalize(path).is_ok_and(|path| path == Path::new("/dev/null"))
 }
 
 #[cfg(test)]
@@ -118,10 +136,28 @@ mod tests {
         let redactor = Redactor::default();
         redactor.learn_variables(&host.env);
         learn_options(&redactor, &options);
-        learn(&redactor, &declaration, &options, &given, &host);
+        learn(&redactor, &declaration, &options, &given, &host).expect("regular files");
         let text = "file-secret env-secret job-secret arg-secret go-auth-secret go-secret declared-secret \
             context-secret";
         assert_eq!(redactor.text(text), ["***"; 8].join(" "));
         assert_eq!(redactor.text("yellow git.example /etc/hostname"), "yellow git.example /etc/hostname");
+    }
+
+    #[test]
+    fn a_secret_that_can_be_read_only_once_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pipe = dir.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("made");
+        let socket = dir.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+        for odd in [&pipe, &socket, Path::new("/dev/zero"), Path::new("/dev/full")] {
+            let error = content(odd).expect_err("refused").to_string();
+            assert!(error.contains("is not a regular file\nuse "), "{error}");
+        }
+        // BuildKit names the fault of these.
+        for other in [dir.path(), Path::new("/dev/null"), &dir.path().join("missing")] {
+            assert_eq!(content(other).expect("allowed"), None);
+        }
     }
 }

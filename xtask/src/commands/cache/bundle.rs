@@ -180,8 +180,13 @@ fn place(session: &Session, parsed: &Parsed, sub: &str, option: &str) -> Result<
     if option == "--from" && !path.exists() {
         return Err(usage(format!("bundle `{}` not found\ncorrect --from", path.display())));
     }
+    if option == "--to" && !path.is_dir() && files::check_regular(&path).is_err() {
+        return Err(usage(format!(
+            "`--to {text}` is not a regular file\nname another file, or use `--to -` for stdout"
+        )));
+    }
     let is_file =
-        path.is_file() || (!path.is_dir() && path.extension().is_some_and(|extension| extension == "tar"));
+        !path.is_dir() && (path.exists() || path.extension().is_some_and(|extension| extension == "tar"));
     Ok(if is_file { BundlePlace::File(path) } else { BundlePlace::Dir(path) })
 }
 

@@ -88,6 +88,7 @@ const TOPICS: [&[&str]; 2] = [
         "engine_daemon",
         "mounts_in_use",
         "mounts_trust",
+        "odd_files",
         "output",
         "packages",
         "record",

@@ -11,8 +11,9 @@ use super::BundlePlace;
 use super::stage::ImportStage;
 
 use crate::exec::budget::Budget;
+use crate::files;
 use crate::layout::Layout;
-use crate::process::stdio;
+use crate::process::stdio::{self, Interruptible};
 use crate::session::Session;
 
 use crate::store::bundle::{Bundle, HEAD, LONGEST_HEAD};
@@ -40,7 +41,9 @@ pub(crate) fn read(
     match from {
         BundlePlace::Pipe => read_tar(stdio::stdin(), first, take),
         BundlePlace::File(path) => {
-            let file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+            // A named pipe such as `<(ssh HOST ...)` has a writer that may stall.
+            let file = files::open_to_read(path).map(Interruptible);
+            let file = file.with_context(|| format!("failed to read `{}`", path.display()))?;
             read_tar(file, first, take)
         }
         BundlePlace::Dir(dir) => read_directory(dir, first, take),

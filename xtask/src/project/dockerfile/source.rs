@@ -1,9 +1,9 @@
 //! A target's Dockerfile, which a build reads and parses once.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Dockerfile, decode};
+use crate::files;
 use crate::project::{Declaration, Target};
 
 /// The Dockerfile of a target.
@@ -28,10 +28,10 @@ impl DockerfileSource {
             return Some(Self::new(None, text.clone().into_bytes(), None));
         }
         let path = declaration.dockerfile(target)?;
-        let bytes = fs::read(&path).ok()?;
+        let bytes = files::read(&path).ok()?;
         let mut ignore = path.clone().into_os_string();
         ignore.push(".dockerignore");
-        let ignore = fs::read(ignore).ok().map(|bytes| decode(&bytes));
+        let ignore = files::read(Path::new(&ignore)).ok().map(|bytes| decode(&bytes));
         Some(Self::new(Some(path), bytes, ignore))
     }
 
