@@ -145,6 +145,11 @@ impl Layout {
         self.store.join("lock")
     }
 
+    /// The file that is locked while a save reserves space.
+    pub fn reservations_lock(&self) -> PathBuf {
+        self.store.join("reservations")
+    }
+
     /// Returns the results of one image, a directory per key; `/` and `:` in its name become `_`.
     pub fn layers(&self, image: &str) -> PathBuf {
         self.store.join("layers").join(plain(image))

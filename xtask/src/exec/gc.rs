@@ -12,7 +12,7 @@ use super::steps;
 use crate::files;
 use crate::layout::Layout;
 use crate::plan::gc::{GcPlan, Removal};
-use crate::store::contents::ItemKind;
+use crate::store::contents::{GC, ItemKind};
 use crate::store::lock::{self, Lock};
 
 /// Removes the listed entries and updates the plan to the removed ones. The store is locked for
@@ -22,7 +22,7 @@ pub(crate) fn run(layout: &Layout, plan: &mut GcPlan, now: Timestamp) -> Result<
         return Ok(());
     }
     // A full disk may have no space for a directory. Then entries are removed in place.
-    let bin = Scratch::new(layout, now, "gc").ok();
+    let bin = Scratch::new(layout, now, GC).ok();
     let lock = Lock::exclusive(layout)?;
     let (mut gone, mut stays, mut failed) = (Vec::new(), 0, None);
     for (index, removal) in std::mem::take(&mut plan.removals).into_iter().enumerate() {

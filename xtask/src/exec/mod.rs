@@ -10,6 +10,7 @@ pub(crate) mod mounts;
 pub(crate) mod push;
 pub(crate) mod read_only_store;
 pub(crate) mod registry;
+mod reservation;
 mod results;
 pub(crate) mod save;
 pub(crate) mod scratch;

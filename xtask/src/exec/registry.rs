@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use super::bake::{self, Call};
-use super::budget::Budget;
+use super::budget::{Budget, Need};
 use super::idle_timeout::IdleTimeout;
 use super::mount_store;
 use super::push::{self, SILENCE};
@@ -158,11 +158,13 @@ fn fetch(transport: &Transport<'_>, mount: &RemoteMount, watcher: &mut dyn Watch
     // The sizes that a registry reports may be wrong, so the received data is measured.
     let expected = mount.entry.blobs().filter(|blob| !had.contains(&blob.digest)).map(|blob| blob.size);
     let expected = expected.fold(0, u64::saturating_add);
-    transport.budget.room_for(expected, std::slice::from_ref(&dir))?;
-    let meter = transport.budget.meter(expected, &transfer.layout);
+    let need = Need::Bytes(expected, std::slice::from_ref(&dir));
+    let reservation = transport.budget.reserve(need, &mut |line| watcher.say(line))?;
+    reservation.begin(&transfer.layout)?;
     let fetch = transfer.fetch(transport.builder);
-    let fetched = call(transport, fetch, &mount.reference, watcher, Some(&|| meter.is_full()));
-    meter.check(fetched?)?;
+    let fetched = call(transport, fetch, &mount.reference, watcher, Some(&|| reservation.is_full()));
+    reservation.check(fetched?)?;
+    reservation.end();
     let mut entry = arrived(&transfer.layout, mount)?;
     entry.saved = entry.saved.min(Timestamp::now());
     let is_new = |blob: &&Blob| !had.contains(&blob.digest);

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use walkdir::WalkDir;
 
 use super::bake::{self, Call};
-use super::budget::Budget;
+use super::budget::{Budget, Need};
 use super::results;
 use crate::build_id;
 use crate::files;
@@ -74,18 +74,19 @@ pub(crate) fn run(
 ) -> Result<Saved> {
     let started = Instant::now();
     let SaveContext { layout, log, now, budget, expected } = *context;
-    budget.room_for(expected, save.newest.as_slice())?;
+    let need = Need::Bytes(expected, save.newest.as_slice());
+    let reservation = budget.reserve(need, &mut |line| watcher.say(line))?;
     let reading = Holds::of(save.read.iter().map(PathBuf::as_path));
     seed(save)?;
     // A RUN that starts was edited after the build: exporting it would save what nobody saw built.
     let stop = Trace::started_a_command;
     let targets = std::slice::from_ref(&save.target);
-    let meter = budget.meter(expected, &save.staging);
-    let is_full = || meter.is_full();
+    reservation.begin(&save.staging)?;
+    let is_full = || reservation.is_full();
     let call = Call { stop: &stop, end_if: Some(&is_full), ..Call::new(&save.command, targets, log) };
     let ended = bake::retry_export(&mut || bake::run(&call, watcher))?;
     drop(reading);
-    meter.check(ended.status == BakeStatus::ConditionMet)?;
+    reservation.check(ended.status == BakeStatus::ConditionMet)?;
     if ended.status == BakeStatus::Stopped {
         bail!("a file changed while `{}` was built; the next build saves it", save.target);
     }
@@ -95,6 +96,7 @@ pub(crate) fn run(
             ended.text.last().map_or("no reason given", String::as_str)
         );
     }
+    reservation.end();
     let blobs = layout_check::shape(&save.staging)?;
     check_blobs(&save.staging, &blobs)?;
     let entry = Entry {

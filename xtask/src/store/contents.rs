@@ -201,10 +201,19 @@ pub(crate) fn is_id(name: &str) -> bool {
 pub(crate) const EXPORT: &str = "export";
 /// See [`EXPORT`].
 pub(crate) const IMPORT: &str = "import";
+/// The purpose of a scratch directory that holds entries until they are removed.
+pub(crate) const GC: &str = "gc";
+/// The purpose of a scratch directory that reserves space for a save.
+pub(crate) const RESERVED: &str = "reserved";
+
+/// Returns whether a directory has the name of a scratch directory for this purpose.
+pub(crate) fn is_scratch_for(dir: &Path, purpose: &str) -> bool {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    name.rsplit_once('-').is_some_and(|(id, own)| is_id(id) && own == purpose)
+}
 
 fn is_bundle_scratch(dir: &Path) -> bool {
-    let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    name.rsplit_once('-').is_some_and(|(id, purpose)| is_id(id) && [EXPORT, IMPORT].contains(&purpose))
+    is_scratch_for(dir, EXPORT) || is_scratch_for(dir, IMPORT)
 }
 
 /// The file in a directory of the store that a process locks while it uses the directory.

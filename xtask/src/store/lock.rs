@@ -37,9 +37,18 @@ impl Lock {
 
     /// Takes the lock of a store of any format.
     pub(crate) fn of_any_format(layout: &Layout) -> Result<Self> {
-        let path = layout.lock_file();
+        Self::of_file(layout, &layout.lock_file())
+    }
+
+    /// Takes the lock of the reservations. Until it is dropped, no other process reserves space.
+    /// It is another one than the store's, which the removal of entries takes.
+    pub(crate) fn for_reservations(layout: &Layout) -> Result<Self> {
+        Self::of_file(layout, &layout.reservations_lock())
+    }
+
+    fn of_file(layout: &Layout, path: &Path) -> Result<Self> {
         let file = files::make_dir(&layout.store)
-            .and_then(|()| files::open(&path))
+            .and_then(|()| files::open(path))
             .with_context(|| format!("failed to open `{}`", path.display()))?;
         if !wait(&file, File::try_lock).with_context(|| format!("failed to lock `{}`", path.display()))? {
             bail!(

@@ -16,6 +16,7 @@ pub(crate) mod mount_list;
 pub(crate) mod owner;
 pub(crate) mod policy;
 pub(crate) mod quarantine;
+pub(crate) mod reserved;
 pub(crate) mod sealed;
 pub(crate) mod used;
 pub(crate) mod validate;

@@ -97,7 +97,6 @@ impl Mount {
             now,
             platform: "linux/amd64",
             budget: &budget,
-            expected: 0,
         };
         mounts::run(&site, &template, Direction::Save, &[mount], &mut Quiet).expect("not interrupted")
     }

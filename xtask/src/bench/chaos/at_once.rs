@@ -19,9 +19,9 @@ use crate::process::stdio::errln;
 
 /// Builds of each service in a round.
 const BUILDS: usize = 4;
-/// Bytes that the store may have. Each of the nine images may need a base layer of 32 MB of its own
-/// while the first results are saved at once.
-const BUDGET: u64 = 340_000_000;
+/// Bytes that the store may have: less than eight builds reserve when they save at once, so that
+/// they wait for each other.
+const BUDGET: u64 = 120_000_000;
 const VARIABLE: &str = "DURANGO_CACHE_BUDGET";
 
 /// The fault.

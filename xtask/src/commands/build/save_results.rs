@@ -10,10 +10,8 @@ use super::forecast::StepOutcomes;
 use super::run::Built;
 use super::store_upkeep;
 use super::transfer_context;
-use crate::engine::disk_usage::{self, Which};
 use crate::engine::registry::timeout as registry_timeout;
-use crate::exec::budget::Budget;
-use crate::exec::mounts::{self, TransferContext, TransferResult};
+use crate::exec::mounts::{self, TransferResult};
 use crate::exec::save::{BuiltLayers, SaveContext};
 use crate::exec::{push, registry, save, steps};
 use crate::live;
@@ -97,10 +95,7 @@ fn save_mounts(
             errln!("saving cache mounts: {}", ids.join(", "));
         }
         let (log, budget) = (record.log(), store_upkeep::budget(session, plan));
-        let context = TransferContext {
-            expected: expected(session, plan, &mounts, &budget),
-            ..transfer_context::for_builder(session, plan, log, &budget)
-        };
+        let context = transfer_context::for_builder(session, plan, log, &budget);
         moved = mounts::run(
             &context,
             template,
@@ -120,23 +115,6 @@ fn save_mounts(
         warn(session, report, &warning);
     }
     Ok(moved.done.into_iter().map(|(entry, _)| entry).collect())
-}
-
-/// Returns the expected size of new packs: the last size of a mount that is packed completely, else
-/// half of the size in the builder.
-fn expected(session: &Session, plan: &Plan, mounts: &[PlannedMount], budget: &Budget) -> u64 {
-    let new: Vec<&PlannedMount> = mounts.iter().filter(|mount| mount.held.is_none()).collect();
-    let again =
-        mounts.iter().filter(|mount| mount.previous().is_none()).filter_map(|mount| mount.held.as_ref());
-    let known: u64 = again.map(MountEntry::stored_bytes).sum();
-    if new.is_empty() {
-        return known;
-    }
-    let records = disk_usage::read(&session.sh, &plan.builder, Which::Mounts).unwrap_or_default();
-    let is_new =
-        |record: &&disk_usage::Record| new.iter().any(|mount| record.mount_id() == Some(&mount.builder_id()));
-    let unknown: u64 = records.iter().filter(is_new).map(|record| record.bytes / 2).sum();
-    (known + unknown).min(budget.bytes() / 2)
 }
 
 /// Pushes saved mounts to each writable registry, and all mounts of the store with the first layers

@@ -16,14 +16,7 @@ pub(super) fn for_builder<'a>(
     log: &'a Log,
     budget: &'a Budget,
 ) -> TransferContext<'a> {
-    TransferContext {
-        layout: &session.layout,
-        log,
-        now: session.host.now,
-        platform: &plan.platform,
-        budget,
-        expected: 0,
-    }
+    TransferContext { layout: &session.layout, log, now: session.host.now, platform: &plan.platform, budget }
 }
 
 /// Returns the environment for pushes and pulls of mounts.

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use super::BundlePlace;
 use super::stage::ImportStage;
 
-use crate::exec::budget::Budget;
+use crate::exec::budget::{Budget, Need};
 use crate::files;
 use crate::layout::Layout;
-use crate::process::stdio::{self, Interruptible};
+use crate::process::stdio::{self, Interruptible, errln};
 use crate::session::Session;
 
 use crate::store::bundle::{Bundle, HEAD, LONGEST_HEAD};
@@ -174,7 +174,8 @@ pub(super) fn import_with(
     bundle.clamp_times(now);
     stage.assemble(&bundle)?;
     let loaded = load(&stage, &bundle)?;
-    budget.room_to_admit(&stage.new_parts(layout, &bundle))?;
+    let parts = stage.new_parts(layout, &bundle);
+    let _reservation = budget.reserve(Need::Dirs(&parts), &mut |line| errln!("{line}"))?;
     let kept = stage.swap(layout, &bundle)?;
     Ok((bundle, Imported { kept, loaded }))
 }

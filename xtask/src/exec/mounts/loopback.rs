@@ -34,6 +34,9 @@ const LONGEST: u64 = 500;
 /// The maximum size of a list of files.
 const LARGEST_LIST: u64 = 512 << 20;
 
+/// The size of files that are asked for at once, because every reservation has this space.
+const SMALL_PACK: u64 = 64 << 10;
+
 /// The maximum number of connections, more than any transfer needs.
 const MOST_CONNECTIONS: usize = 64;
 
@@ -99,6 +102,24 @@ impl Serving {
         self.desk.changed.notify_all();
     }
 
+    /// Returns the size of the files that the RUNs will be asked for, when a list has arrived since
+    /// the last [`Self::grant`].
+    pub(crate) fn asked(&self) -> Option<u64> {
+        let state = hold(&self.desk.state);
+        let is_waiting = |(number, list): (&usize, &Outgoing)| !state.is_granted(*number, list);
+        state.outgoing.iter().any(is_waiting).then_some(())?;
+        Some(state.outgoing.values().map(Outgoing::bytes).fold(0, u64::saturating_add))
+    }
+
+    /// Asks for the files of the lists that have arrived.
+    pub(crate) fn grant(&self) {
+        let mut state = hold(&self.desk.state);
+        let arrived: Vec<usize> = state.outgoing.keys().copied().collect();
+        state.granted.extend(arrived);
+        drop(state);
+        self.desk.changed.notify_all();
+    }
+
     /// Ends the server and returns the received data.
     pub(crate) fn arrived(mut self) -> BTreeMap<usize, Outgoing> {
         self.end();
@@ -138,8 +159,17 @@ struct Shared {
     open: BTreeMap<u64, TcpStream>,
     /// Mounts that are being saved.
     outgoing: BTreeMap<usize, Outgoing>,
+    /// Mounts for whose packs the store has space.
+    granted: BTreeSet<usize>,
     /// Tars that are being restored, by item and number.
     streams: BTreeMap<(usize, usize), Receiver<Piece>>,
+}
+
+impl Shared {
+    /// Returns whether the store has space for the pack of a mount.
+    fn is_granted(&self, number: usize, outgoing: &Outgoing) -> bool {
+        outgoing.bytes() <= SMALL_PACK || self.granted.contains(&number)
+    }
 }
 
 struct PackServer {
@@ -225,7 +255,10 @@ impl PackServer {
     }
 
     fn names(&self, number: usize) -> Result<Vec<u8>> {
-        self.wait(|state| state.outgoing.get(&number).map(Outgoing::names))
+        self.wait(|state| {
+            let outgoing = state.outgoing.get(&number).filter(|list| state.is_granted(number, list));
+            outgoing.map(Outgoing::names)
+        })
     }
 
     fn directories(&self, number: usize) -> Result<Vec<u8>> {

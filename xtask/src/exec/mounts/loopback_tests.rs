@@ -58,6 +58,24 @@ fn a_save_sends_a_list_and_what_it_is_asked_for() {
 }
 
 #[test]
+fn a_large_pack_is_asked_for_when_there_is_space() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (serving, at) = serve(&transfer(dir.path(), Direction::Save), &[]);
+    let said =
+        |words: &str, more: &[u8]| ask(&at, &[format!("{} {words}\n", at.token).as_bytes(), more].concat());
+    assert_eq!(serving.asked(), None);
+    said("0 put list", b"d 755 0 0 0 0 5 .\0f 644 0 0 70000 1 5 ./x\0");
+    assert_eq!(serving.asked(), Some(70_000));
+    std::thread::scope(|scope| {
+        let names = scope.spawn(|| said("0 get names", b""));
+        serving.grant();
+        let names = names.join().expect("an answer");
+        assert!(names.ends_with(b"./x\0\0\0\0\0"), "{names:?}");
+    });
+    assert_eq!(serving.asked(), None);
+}
+
+#[test]
 fn a_restore_takes_nothing_from_the_builder() {
     let dir = tempfile::tempdir().expect("a directory");
     let (_serving, at) = serve(&transfer(dir.path(), Direction::Restore), &[]);

@@ -24,7 +24,8 @@ use self::call::{
 };
 use self::loopback::Listening;
 use self::outgoing::Outgoing;
-use super::budget::Budget;
+use super::budget::{Budget, LONGEST_WAIT, Need};
+use super::reservation::Reservation;
 use crate::engine::disk_usage::{self, Which};
 use crate::layout::Layout;
 use crate::plan::mounts::transfer::{Part, Transfer};
@@ -52,8 +53,6 @@ pub struct TransferContext<'a> {
     pub platform: &'a str,
     /// The limit of the store.
     pub budget: &'a Budget,
-    /// The expected number of saved bytes.
-    pub expected: u64,
 }
 
 /// The result of one transfer.
@@ -116,10 +115,12 @@ struct MountTransfer<'a> {
 impl MountTransfer<'_> {
     fn run(&self, watcher: &mut dyn Watcher, result: &mut TransferResult) -> Result<()> {
         let (context, mounts) = (self.context, self.mounts);
-        if self.direction == Direction::Save {
-            let dirs: Vec<PathBuf> = mounts.iter().map(|mount| mount.dir.clone()).collect();
-            context.budget.room_for(context.expected, &dirs)?;
-        }
+        let reservation = if self.direction == Direction::Save {
+            // More as soon as the lists of files have arrived.
+            Some(context.budget.reserve(Need::Bytes(0, &[]), &mut |line| watcher.say(line))?)
+        } else {
+            None
+        };
         let mut skipped = in_use(self.template, mounts, result)?;
         let mut outgoing = BTreeMap::new();
         let mut is_verified = self.direction == Direction::Save;
@@ -143,8 +144,9 @@ impl MountTransfer<'_> {
                 result.skip(damaged((mounts, &skipped), &verify)?, &mut skipped);
                 continue;
             }
+            let state = (is_verified, &mut outgoing);
             let (ended, damaged) =
-                self.call(&transfer, &skipped, listening, (is_verified, &mut outgoing), watcher)?;
+                self.call(&transfer, &skipped, listening, state, reservation.as_ref(), watcher)?;
             is_verified = true;
             if !damaged.is_empty() {
                 result.skip(damaged, &mut skipped);
@@ -152,6 +154,9 @@ impl MountTransfer<'_> {
                 result.warnings.extend(self.skip_blocked(&ended, &mut skipped)?);
             } else if ended.is_success() && self.direction == Direction::Save && transfer.part == Part::List {
                 part = Part::Pack;
+                // BuildKit exports the files as they are, and they are compressed afterwards.
+                let bytes = outgoing.values().map(|list| list.bytes().saturating_mul(2)).sum();
+                reservation.iter().try_for_each(|own| own.grow_and_wait(bytes, &self.dirs()))?;
             } else if ended.is_success() {
                 break (transfer, ended);
             } else if transfer.loopback.is_some() {
@@ -162,6 +167,7 @@ impl MountTransfer<'_> {
                 bail!("{}", reason(&ended));
             }
         };
+        reservation.iter().for_each(Reservation::end);
         let present = present_mounts(&ended, mounts.len());
         for number in
             (0..mounts.len()).filter(|number| !skipped.contains(number) && !present.contains(number))
@@ -174,6 +180,10 @@ impl MountTransfer<'_> {
             }
         }
         Ok(())
+    }
+
+    fn dirs(&self) -> Vec<PathBuf> {
+        self.mounts.iter().map(|mount| mount.dir.clone()).collect()
     }
 
     fn keep(&self, result: &mut TransferResult, transfer: &Transfer, (number, outgoing): (usize, Outgoing)) {
@@ -197,6 +207,7 @@ impl MountTransfer<'_> {
         skipped: &BTreeSet<usize>,
         listening: Option<Listening>,
         (is_verified, outgoing): (bool, &mut BTreeMap<usize, Outgoing>),
+        reservation: Option<&Reservation<'_>>,
         watcher: &mut dyn Watcher,
     ) -> Result<(BakeOutcome, BTreeMap<usize, String>)> {
         let (context, mounts, now) = (self.context, self.mounts, self.context.now.as_second());
@@ -217,10 +228,19 @@ impl MountTransfer<'_> {
                 serving.pass(number);
             });
         }
-        let meter = context.budget.meter(context.expected, &transfer.dir);
-        let ended =
-            call(context, transfer, watcher, &|| self.direction == Direction::Save && meter.is_full())?;
-        meter.check(ended.status == BakeStatus::ConditionMet)?;
+        reservation.map_or(Ok(()), |reservation| reservation.begin(&transfer.dir))?;
+        let (dirs, started) = (self.dirs(), Instant::now());
+        let is_full = || {
+            let Some(reservation) = reservation else { return false };
+            if let Some((serving, bytes)) = serving.as_ref().and_then(|own| Some((own, own.asked()?)))
+                && reservation.grow(bytes, &dirs, started.elapsed() < LONGEST_WAIT).unwrap_or(true)
+            {
+                serving.grant();
+            }
+            reservation.is_full()
+        };
+        let ended = call(context, transfer, watcher, &is_full)?;
+        reservation.map_or(Ok(()), |own| own.check(ended.status == BakeStatus::ConditionMet))?;
         if self.direction == Direction::Save && ended.is_success() {
             match serving {
                 Some(serving) => *outgoing = serving.arrived(),

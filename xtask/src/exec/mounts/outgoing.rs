@@ -76,6 +76,11 @@ impl Outgoing {
         self.names.iter().flat_map(|name| name.iter().copied().chain([0])).collect()
     }
 
+    /// Returns the size of the files to pack in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.names.iter().filter_map(|name| self.list.0.get(name)).map(|file| file.size).sum()
+    }
+
     /// Receives the pack and returns its size in bytes.
     pub(crate) fn receive(&mut self, source: &mut dyn Read, path: &Path) -> Result<u64> {
         let tee = Tee { source, writer: codec::create(path)?, bytes: 0 };
