@@ -39,7 +39,7 @@ impl Default for Finder {
         let pairs = vec![0; 1 << 16].into_boxed_slice();
         let mut finder = Self { values: BTreeSet::new(), by_head: HashMap::new(), pairs };
         tokens::starts().for_each(|pair| finder.mark(pair, PATTERN));
-        [b"--", b"-u", b"-p", b"Be", b"be", b"Ba", b"ba"]
+        [b"--", b"-u", b"-p", b"Be", b"be", b"Ba", b"ba", b"pa", b"\",", b"',"]
             .iter()
             .for_each(|pair| finder.mark(**pair, PATTERN));
         for second in 0..=u8::MAX {
@@ -137,9 +137,15 @@ fn pattern(text: &str, at: usize) -> Option<Span> {
         b'=' => return scan::assigned(text, at),
         b':' if text[at..].starts_with("://") => return scan::user(text, at),
         b':' => return scan::field(text, at),
+        b'"' | b'\'' => return scan::argument(text, at),
         b'-' if bytes[at + 1] == b'u' => return scan::short_user(text, at),
         b'-' if bytes[at + 1] == b'p' => return scan::short_password(text, at),
         b'-' => return scan::private_key(text, at).or_else(|| scan::option(text, at)),
+        b'p' if bytes[at + 1] == b'a' => {
+            if let Some(span) = scan::netrc(text, at) {
+                return Some(span);
+            }
+        }
         b'B' | b'b' => {
             if let Some(span) = scan::bearer(text, at) {
                 return Some(span);

@@ -49,7 +49,7 @@ pub(super) fn assigned(text: &str, at: usize) -> Option<Span> {
 pub(super) fn field(text: &str, at: usize) -> Option<Span> {
     let (name, begin) = key_before(text, at)?;
     if !is_secret(name) {
-        return None;
+        return if is_host(name) { host_token(text, at + 1) } else { None };
     }
     let rest = &text[at + 1..];
     if text[..begin].ends_with("${") && rest.starts_with(['-', '=']) {
@@ -82,6 +82,46 @@ pub(super) fn field(text: &str, at: usize) -> Option<Span> {
     let is_open = word.starts_with(['{', '[', '(']);
     let is_meant = if is_key { !is_reference(word) && !is_open } else { is_random(word) };
     (length > 0 && is_meant).then(|| begins..begins + length)
+}
+
+/// Returns whether a key names a host.
+fn is_host(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(first, last)| !first.is_empty() && last.len() > 1)
+}
+
+/// The token of `"github.com": "TOKEN"`, as Composer's `auth.json` has it.
+fn host_token(text: &str, at: usize) -> Option<Span> {
+    let begin = text.len() - text[at..].trim_start_matches(' ').strip_prefix('"')?.len();
+    let length = quoted(&text[begin..], '"', false);
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let token = &text[begin..begin + length];
+    (length >= 20 && token.chars().all(is_part) && is_random(token)).then_some(begin..begin + length)
+}
+
+/// The value of `define("NAME", "VALUE")`, whose first comma is behind the quote at `at`.
+pub(super) fn argument(text: &str, at: usize) -> Option<Span> {
+    let quote = text[at..].chars().next()?;
+    let name = name_before(text, at).filter(|name| is_secret(name))?;
+    let is_first = text[..at - name.len()].strip_suffix(quote)?.ends_with('(');
+    let rest = text[at + 2..].trim_start_matches(' ');
+    let mark = rest.chars().next().filter(|mark| is_first && (*mark == '"' || *mark == '\''))?;
+    let begin = text.len() - rest.len() + 1;
+    let length = quoted(&text[begin..], mark, false);
+    (length > 0 && !is_reference(&text[begin..begin + length])).then_some(begin..begin + length)
+}
+
+/// The password of `machine HOST login NAME password PASSWORD`, as `.netrc` has it in one line or
+/// several.
+pub(super) fn netrc(text: &str, at: usize) -> Option<Span> {
+    let rest = text[at..].strip_prefix("password ")?;
+    let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let before = text[line..at].trim_start();
+    let length = rest.find(char::is_whitespace).unwrap_or(rest.len());
+    let ends = rest[length..].split('\n').next().is_some_and(|rest| rest.trim().is_empty());
+    // In prose, a word follows that is in a language.
+    let is_entry = before.contains("login ") || (before.is_empty() && ends && is_random(&rest[..length]));
+    let begin = at + "password ".len();
+    (length > 0 && is_entry).then_some(begin..begin + length)
 }
 
 /// The value of `--password VALUE`, whose dashes are at `at`; of `--user NAME:VALUE`, the value.
@@ -121,10 +161,10 @@ fn next_word(text: &str, at: usize) -> Option<Span> {
     (between.contains([' ', '"']) && length > 0).then(|| at + gap..at + gap + length)
 }
 
-/// The password of `login -p PASSWORD` and of `mysql -pPASSWORD`.
+/// The password of `login -p PASSWORD`, `sshpass -p PASSWORD` and of `mysql -pPASSWORD`.
 pub(super) fn short_password(text: &str, at: usize) -> Option<Span> {
     let before = &text[..at];
-    if before.contains("login ") {
+    if before.contains("login ") || before.ends_with("sshpass ") {
         return next_word(text, at + 2).filter(|word| !is_reference(&text[word.clone()]));
     }
     let is_mysql = before.ends_with(' ') && (before.contains("mysql") || before.contains("mariadb"));

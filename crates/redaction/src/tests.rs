@@ -78,6 +78,24 @@ fn fields_options_and_headers_are_redacted() {
         ),
         ("DEPLOY_TOKEN: changed value", "DEPLOY_TOKEN: changed value"),
         ("{token: abc, b: 1}", "{token: ***, b: 1}"),
+        ("define('DB_PASSWORD', \"a b\");", "define('DB_PASSWORD', \"***\");"),
+        (
+            "f(\"password\", \"$PASSWORD\"); g(\"a\", \"b\")",
+            "f(\"password\", \"$PASSWORD\"); g(\"a\", \"b\")",
+        ),
+        ("[\"password\", \"token\"]", "[\"password\", \"token\"]"),
+        ("machine h login u password abc", "machine h login u password ***"),
+        ("machine h\n  login u\n  password abc12345\n", "machine h\n  login u\n  password ***\n"),
+        ("password required; password is 12345678", "password required; password is 12345678"),
+        ("sshpass -p abc ssh h", "sshpass -p *** ssh h"),
+        (
+            "{\"github-oauth\": {\"github.com\": \"60e62a63b257c01d196cc53c664ce4d08e6827dd\"}}",
+            "{\"github-oauth\": {\"github.com\": \"***\"}}",
+        ),
+        (
+            "{\"golang.org\": \"v0.0.0-20230101000000-abcdef012345\", \"a.b\": \"short\"}",
+            "{\"golang.org\": \"v0.0.0-20230101000000-abcdef012345\", \"a.b\": \"short\"}",
+        ),
         ("api_key: abc # the key", "api_key: *** # the key"),
         ("the password: abc123def was wrong", "the password: *** was wrong"),
         (
