@@ -5,9 +5,10 @@ mod bake;
 mod compose;
 
 use serde_json::Value;
+use xtask::testing::engine::Version;
 
 use crate::common::second_daemon::SecondDaemon;
-use crate::common::{COMPOSE, Project, base_of};
+use crate::common::{COMPOSE, Project, base_of, buildx_version};
 
 /// A project, an edit of it, and a word of the reason that the edit must give.
 struct RealProject {
@@ -20,6 +21,20 @@ struct RealProject {
     reason: &'static str,
     /// A step that stays cached after the edit.
     cached: &'static str,
+}
+
+impl RealProject {
+    /// Returns whether a target builds on another target of the bake file.
+    fn builds_on_target(&self) -> bool {
+        self.files.iter().any(|(_, text)| text.contains(r#""target:"#))
+    }
+}
+
+/// Returns whether a builder without results finds each saved step of a target that builds on
+/// another target of the file. With buildx 0.38, Docker 28.5 runs some of them again, in plain bake
+/// as well (measured); with 0.29 it runs none.
+fn finds_results_above_targets() -> bool {
+    buildx_version() < Version(0, 30)
 }
 
 fn run(project: &Project, word: &str, args: &[&str]) -> Value {
@@ -100,6 +115,10 @@ fn try_all(projects: &[RealProject]) {
             let report = run(&project, "build", real.args);
             let ran: Vec<String> =
                 steps(&report).iter().filter(|step| step["cached"] == false).map(name).collect();
+            if real.builds_on_target() && !finds_results_above_targets() {
+                assert!(ran.iter().all(|name| name.starts_with("app / build / ")), "{ran:?}");
+                return;
+            }
             assert_eq!(ran, Vec::<String>::new(), "{} on another engine", real.name);
         };
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(moved)).is_err()

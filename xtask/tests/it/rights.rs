@@ -1,11 +1,10 @@
 //! The permissions of a foreign bake file, and how the user grants more.
 
 use std::fs;
-use std::process::Command;
 
 use xtask::testing::engine::Version;
 
-use crate::common::Project;
+use crate::common::{Project, buildx_version};
 
 /// Returns a bake file in a directory of its own, next to a home directory.
 fn project(target: &str) -> Project {
@@ -25,10 +24,7 @@ fn build(project: &Project, more: &[&str]) -> crate::common::Run {
 }
 
 fn knows_networks() -> bool {
-    let output = Command::new("docker").args(["buildx", "version"]).output().expect("docker runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let version = text.split(' ').nth(1).and_then(Version::parse).expect("a version");
-    version >= Version(0, 17)
+    buildx_version() >= Version(0, 17)
 }
 
 #[test]

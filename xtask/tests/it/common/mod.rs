@@ -20,6 +20,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use xtask::testing::bench::machine::BRIDGE_HOST;
+use xtask::testing::engine::Version;
 
 /// Removes the digest of a file of the store, so that a test may change the file.
 pub fn forget_digest(file: &mut Value) {
@@ -239,6 +240,13 @@ services:
       args:
         BASE_IMAGE: debian:13-slim
 ";
+
+/// Returns the version of buildx that the tests call.
+pub fn buildx_version() -> Version {
+    let output = Command::new("docker").args(["buildx", "version"]).output().expect("docker runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split(' ').nth(1).and_then(Version::parse).expect("a version")
+}
 
 /// Returns the base image of the first engine, by its name in the plan.
 pub fn base_of(project: &Project) -> String {
