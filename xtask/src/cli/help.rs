@@ -13,7 +13,7 @@ pub(crate) fn overview() -> String {
     );
     list(&mut text, COMMANDS);
     options(&mut text, "Options of every command", GLOBAL);
-    text.push_str("\n`cargo xtask COMMAND --help` describes a command. ");
+    text.push_str("\n`cargo xtask COMMAND --help` describes a command, `--version` prints the version.\n");
     text.push_str("On a new machine: cargo xtask base-build --provision\n");
     text
 }

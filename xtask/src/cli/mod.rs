@@ -22,7 +22,7 @@ use crate::args::Parsed;
 use crate::error;
 use crate::host::Host;
 use crate::layout::Layout;
-use crate::process::stdio::out;
+use crate::process::stdio::{out, outln};
 use crate::redact::Redactor;
 use crate::session::Globals;
 use crate::session::Session;
@@ -43,6 +43,10 @@ fn dispatch(args: Vec<OsString>, host: Host) -> Result<u8> {
         let line = complete::Line::of(&args[1..]);
         let globals = Globals::from_parsed(&line.options().only("--cache-dir"))?;
         return Ok(line.answer(&session(host, globals, redactor)?));
+    }
+    if args.first().is_some_and(|arg| arg == "--version" || arg == "-V") {
+        outln!("durango-builder {}", env!("CARGO_PKG_VERSION"));
+        return Ok(0);
     }
     let wants_help = args.is_empty() || args.iter().any(|arg| arg == "--help" || arg == "-h");
     if wants_help || args.first().is_some_and(|arg| arg == "help") {

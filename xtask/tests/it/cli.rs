@@ -26,6 +26,16 @@ fn help_comes_from_the_table_on_stdout() {
     }
 }
 
+#[test]
+fn the_version_is_printed() {
+    let project = Project::new(&[]);
+    for option in ["--version", "-V"] {
+        let run = project.run(&[option]);
+        run.succeeds();
+        assert_eq!(run.stdout, format!("durango-builder {}\n", env!("CARGO_PKG_VERSION")));
+    }
+}
+
 /// The help of one subcommand has the options of no other.
 #[test]
 fn help_of_a_subcommand_has_its_own_options_alone() {
