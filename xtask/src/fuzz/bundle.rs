@@ -9,8 +9,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::defaults::TAG;
-use crate::exec::bundle::read::{self, Taken};
-use crate::exec::bundle::stage::oldest_first;
+use crate::exec::bundle::read;
+use crate::exec::bundle::stage::{Taken, oldest_first};
 use crate::exec::bundle::{archive, pass, write};
 use crate::layout::Layout;
 use crate::store::bundle::Bundle;

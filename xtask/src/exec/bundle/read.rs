@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 
 use super::BundlePlace;
-use super::stage::ImportStage;
+use super::stage::{ImportStage, Taken};
 
 use crate::exec::budget::{Budget, Need};
 use crate::files;
@@ -48,14 +48,6 @@ pub(crate) fn read(
         }
         BundlePlace::Dir(dir) => read_directory(dir, first, take),
     }
-}
-
-/// A received blob: a stream or a file.
-pub(crate) enum Taken<'a> {
-    /// To be read.
-    Stream(&'a mut dyn Read),
-    /// To be linked or read.
-    File(&'a Path),
 }
 
 pub(crate) fn read_tar(

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 
-use super::read::Taken;
 use super::{base, pass};
 use crate::exec::{mount_store, results};
 use crate::files::{self, Durability};
@@ -25,6 +24,14 @@ use crate::store::lock::Lock;
 use crate::store::mount::{self, MountEntry};
 use crate::store::sealed;
 use crate::store::used;
+
+/// A received blob: a stream or a file.
+pub(crate) enum Taken<'a> {
+    /// To be read.
+    Stream(&'a mut dyn Read),
+    /// To be linked or read.
+    File(&'a Path),
+}
 
 /// The parts received so far, in a scratch directory of the store.
 pub(crate) struct ImportStage {
