@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::transfer::{Part, Transfer};
+use super::transfer::{OUT, Part, Transfer};
 use super::{Direction, PlannedMount};
 
 /// The tools image has everything that the scripts need, in Debian's smallest variant, so nothing
@@ -18,10 +18,6 @@ const BOUND: &[&str] = &["bin", "lib", "lib64", "usr"];
 /// The secret with the address of xtask, and its path.
 pub(super) const LOOPBACK: &str = "durango-loopback";
 const LOOPBACK_FILE: &str = "/durango/loopback";
-
-/// The directory with the output of a RUN, with a subdirectory per item. It is empty if xtask is
-/// reached over the loopback interface.
-pub(super) const OUT: &str = "/durango/out";
 
 /// The directories of the image that the scripts need. A mount there would hide them, and the
 /// target is not part of a mount's identity.

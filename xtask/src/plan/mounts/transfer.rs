@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::dockerfile;
 use super::{Direction, PlannedMount};
 use crate::step::Command;
+
+/// The directory with the output of a RUN, with a subdirectory per item. It is empty if xtask is
+/// reached over the loopback interface.
+pub(super) const OUT: &str = "/durango/out";
 
 /// The address of xtask for RUNs of this machine's own daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +69,7 @@ impl Transfer {
 
     /// Returns the output directory of one item.
     pub fn result(&self, number: usize) -> PathBuf {
-        self.out().join(dockerfile::OUT.trim_start_matches('/')).join(number.to_string())
+        self.out().join(OUT.trim_start_matches('/')).join(number.to_string())
     }
 
     /// Returns the input directory of one item.
