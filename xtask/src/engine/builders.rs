@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use xshell::cmd;
 
-use super::facts::client_config;
-use super::inspect;
+use super::inspect::{self, Instance};
 use crate::host::Host;
 use crate::process::{query, retry};
 use crate::session::Session;
@@ -24,30 +23,6 @@ use crate::session::Session;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A BuildKit that takes longer to accept a connection counts as down.
 const CONNECT: Duration = Duration::from_secs(5);
-
-/// A builder of buildx.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Instance {
-    #[serde(skip)]
-    pub name: String,
-    /// Its driver, as buildx writes it.
-    pub driver: String,
-    /// The address of its first node.
-    pub endpoint: String,
-    /// Options of its driver, such as `image=...`.
-    pub options: BTreeMap<String, String>,
-    /// Its `buildkitd.toml`, as buildx rewrote it.
-    #[serde(skip)]
-    pub config: Option<String>,
-    /// Whether BuildKit answers.
-    pub is_up: bool,
-    /// The status from buildx: `running`, `stopped`, `inactive`.
-    pub status: String,
-    /// The version of BuildKit, if it runs.
-    pub version: Option<String>,
-    /// The rules of its garbage collection, one line each, if it runs.
-    pub policy: Vec<String>,
-}
 
 /// Reads a builder. Returns `None` if it doesn't exist.
 pub(crate) fn read(session: &Session, name: &str) -> Result<Option<Instance>> {
@@ -86,6 +61,12 @@ struct InstanceFile {
 fn kept(host: &Host, name: &str) -> Option<Node> {
     let file = fs::read(instances(host).join(name)).ok()?;
     serde_json::from_slice::<InstanceFile>(&file).ok()?.nodes.into_iter().next()
+}
+
+/// Returns the directory of the client's configuration.
+pub(crate) fn client_config(host: &Host) -> PathBuf {
+    let default = || host.home().unwrap_or(Path::new("/")).join(".docker");
+    host.var("DOCKER_CONFIG").map_or_else(default, |dir| host.absolute(dir))
 }
 
 /// Returns the directory of buildx's builders.

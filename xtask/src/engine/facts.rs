@@ -1,19 +1,18 @@
 //! Queries the engine. The answers are cached until the files that they depend on change: a query
 //! costs 90 ms, reading the memo 1 ms.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use xshell::cmd;
 
-use super::builders;
+use super::builders::{self, client_config};
 use super::info::Info;
 use super::inspect;
 use super::platform::go_architecture;
 use super::problem::Problem;
 use super::{Driver, Engine, OLDEST_BUILDX, Version};
-use crate::host::Host;
 use crate::memo;
 use crate::process::query;
 use crate::session::Session;
@@ -170,12 +169,6 @@ fn unread(answer: &query::QueryOutput) -> Problem {
         true => Problem::of_daemon(&answer.stderr),
         false => Problem::Other("`docker` does not answer like Docker's client; it may be Podman's".into()),
     }
-}
-
-/// Returns the directory of the client's configuration.
-pub(crate) fn client_config(host: &Host) -> PathBuf {
-    let default = || host.home().unwrap_or(Path::new("/")).join(".docker");
-    host.var("DOCKER_CONFIG").map_or_else(default, |dir| host.absolute(dir))
 }
 
 /// A digest of which engine this is and how it is reached; nothing where its socket is not on this

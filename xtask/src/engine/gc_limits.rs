@@ -27,7 +27,7 @@ pub(crate) struct ScarceDisk {
 }
 
 impl GcLimits {
-    /// Parses the rules in [`super::builders::Instance::policy`].
+    /// Parses the rules in [`super::inspect::Instance::policy`].
     pub(crate) fn of(policy: &[String]) -> Self {
         let mut limits = Self::default();
         for rule in policy {

@@ -1,9 +1,35 @@
 //! Parses `docker buildx inspect`, which buildx prints only as text.
 
-use anyhow::{Context, Result};
+use std::collections::BTreeMap;
 
-use super::builders::Instance;
+use anyhow::{Context, Result};
+use serde::Serialize;
+
 use crate::process::query::unreadable;
+
+/// A builder of buildx.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Instance {
+    #[serde(skip)]
+    pub name: String,
+    /// Its driver, as buildx writes it.
+    pub driver: String,
+    /// The address of its first node.
+    pub endpoint: String,
+    /// Options of its driver, such as `image=...`.
+    pub options: BTreeMap<String, String>,
+    /// Its `buildkitd.toml`, as buildx rewrote it.
+    #[serde(skip)]
+    pub config: Option<String>,
+    /// Whether BuildKit answers.
+    pub is_up: bool,
+    /// The status from buildx: `running`, `stopped`, `inactive`.
+    pub status: String,
+    /// The version of BuildKit, if it runs.
+    pub version: Option<String>,
+    /// The rules of its garbage collection, one line each, if it runs.
+    pub policy: Vec<String>,
+}
 
 /// Parses buildx's output about one builder, and its first node if it has several.
 ///

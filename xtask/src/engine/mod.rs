@@ -12,7 +12,7 @@ pub(crate) mod fixtures;
 pub(crate) mod gc_limits;
 pub(crate) mod images;
 pub(crate) mod info;
-mod inspect;
+pub(crate) mod inspect;
 pub(crate) mod json_text;
 pub(crate) mod legs;
 pub(crate) mod os;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::builders::Instance;
+use crate::engine::inspect::Instance;
 use crate::error::usage;
 use crate::layout::Layout;
 use crate::step::{Command, Step};

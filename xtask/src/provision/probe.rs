@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use xshell::cmd;
 
 use super::facts::{Daemon, Init};
+use crate::engine::builders::client_config;
 use crate::engine::daemon_json;
-use crate::engine::facts::client_config;
 use crate::engine::info::Info;
 use crate::host::Host;
 use crate::process::query;

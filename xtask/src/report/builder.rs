@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::engine::builders::Instance;
 use crate::engine::disk_usage::Record;
+use crate::engine::inspect::Instance;
 use crate::json::SCHEMA;
 use crate::text::size;
 
