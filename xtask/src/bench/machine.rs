@@ -120,11 +120,22 @@ impl SecondDaemon {
         self.restart()
     }
 
+    /// Returns whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Stops it as a power failure would.
     pub(crate) fn crash(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(fs::remove_file(self.path("docker.pid"))?)
+    }
+
+    /// Starts another one on the data of one that ended by itself.
+    pub(crate) fn revive(&mut self) -> Result<()> {
+        let _ = fs::remove_file(self.path("docker.pid"));
+        self.restart()
     }
 
     /// Starts another one on the data of a stopped one.

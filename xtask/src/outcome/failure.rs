@@ -112,6 +112,15 @@ impl BuildFailure {
         self.exit_code.is_some() || self.advice.is_some()
     }
 
+    /// Says that the engine has ended, and where the cause of that is.
+    pub(crate) fn set_engine_down(&mut self) {
+        self.advice = Some(
+            "the engine does not answer any more: look at its log (`journalctl -u docker`) and at the free \
+             space of its disk"
+                .to_owned(),
+        );
+    }
+
     /// Names the engine's full disk as the cause.
     pub(crate) fn set_full_disk(&mut self, dir: &Path, free: u64) {
         let (word, advice) = FULL_DISK;
@@ -178,6 +187,8 @@ mod tests {
         let reason =
             "\nno space left on device: the engine's disk at `/var/lib/docker` has 16.4 kB free\nfree some";
         assert!(said.contains(reason), "{said}");
+        failure.set_engine_down();
+        assert!(failure.to_string().contains("\nthe engine does not answer any more"), "{failure}");
     }
 
     #[test]

@@ -48,6 +48,8 @@ impl BakeOutcome {
             line.contains("failed to get state for index")
                 || line.contains("inconsistent graph state")
                 || line.ends_with("failed to solve: not found")
+                // The writer of an export that a full disk ended, for some seconds (Docker 26.1).
+                || line.contains(" locked for ") && line.ends_with(": unavailable")
         };
         let said = self.has_failed() && self.text.iter().any(is_race);
         said || self.lost_a_snapshot()
@@ -141,6 +143,9 @@ mod tests {
                 .is_engine_race()
         );
         assert!(!said("ERROR: failed to solve: x: not found").is_engine_race());
+        let locked = "ERROR: failed to solve: mount callback failed on /x: failed to open writer: ref moby/1/wc \
+                      locked for 1.3s (since 2026-11-27 03:48:31 +0000 UTC): unavailable";
+        assert!(said(locked).is_engine_race());
         let fetch = "failed to copy: httpReadSeeker: failed open: could not fetch content descriptor x from remote: not found";
         assert!(ended("exporting to image", fetch).is_missing_registry_blob());
         assert!(ended("[2/2] COPY a /", fetch).is_missing_registry_blob());

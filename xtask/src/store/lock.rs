@@ -37,18 +37,18 @@ impl Lock {
 
     /// Takes the lock of a store of any format.
     pub(crate) fn of_any_format(layout: &Layout) -> Result<Self> {
-        Self::of_file(layout, &layout.lock_file())
+        Self::of_file(layout, &layout.lock_file(), files::open)
     }
 
     /// Takes the lock of the reservations. Until it is dropped, no other process reserves space.
     /// It is another one than the store's, which the removal of entries takes.
     pub(crate) fn for_reservations(layout: &Layout) -> Result<Self> {
-        Self::of_file(layout, &layout.reservations_lock())
+        Self::of_file(layout, &layout.reservations_lock(), open_file)
     }
 
-    fn of_file(layout: &Layout, path: &Path) -> Result<Self> {
+    fn of_file(layout: &Layout, path: &Path, open: fn(&Path) -> io::Result<File>) -> Result<Self> {
         let file = files::make_dir(&layout.store)
-            .and_then(|()| files::open(path))
+            .and_then(|()| open(path))
             .with_context(|| format!("failed to open `{}`", path.display()))?;
         if !wait(&file, File::try_lock).with_context(|| format!("failed to lock `{}`", path.display()))? {
             bail!(
@@ -151,12 +151,15 @@ pub(crate) fn claim(dir: &Path) -> Result<Option<Claim>> {
 }
 
 fn open_held(dir: &Path) -> io::Result<File> {
-    let path = dir.join(HELD);
-    files::open(&path).or_else(|error| {
-        // A directory of this name is damage.
+    open_file(&dir.join(HELD))
+}
+
+/// Opens a file that holds nothing but a lock. A directory of this name is damage.
+fn open_file(path: &Path) -> io::Result<File> {
+    files::open(path).or_else(|error| {
         if error.kind() == io::ErrorKind::IsADirectory {
-            fs::remove_dir_all(&path)?;
-            return files::open(&path);
+            fs::remove_dir_all(path)?;
+            return files::open(path);
         }
         Err(error)
     })
@@ -206,6 +209,8 @@ mod tests {
         let claimed = claim(&entry).expect("asked").expect("nobody holds it");
         drop((lock, claimed));
         assert_eq!(refusal(&layout), None);
+        files::make_dir(&layout.reservations_lock().join("in the way")).expect("made");
+        drop(Lock::for_reservations(&layout).expect("the directory is removed"));
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Fault for EngineKill {
 }
 
 /// Fails unless the command succeeded, maybe with warnings, or named one error.
-fn one_clear_error(ran: &Ran) -> Result<()> {
+pub(super) fn one_clear_error(ran: &Ran) -> Result<()> {
     let errors: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     match ran.code {
         Some(0) => ensure!(errors.is_empty(), "an error and exit code 0: {}", ran.tail()),

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::check::{self, Known};
 use super::disk::Disk;
+use super::engine_kill::one_clear_error;
 use super::running::Running;
 use super::site::{KEPT, Site};
 use super::{Amount, Fault, Round};
@@ -113,7 +114,13 @@ impl Fault for FullEngine {
         disk.make_large()?;
         let ran = ran?;
         let free = || format!("the engine had {free} bytes free");
+        // A daemon that writes to a mapped file of a full disk is killed.
+        let has_ended = site.engine.has_ended()?;
+        if has_ended {
+            site.engine.revive()?;
+        }
         match ran.code {
+            Some(_) if has_ended => one_clear_error(&ran).with_context(free)?,
             Some(0) => site.check_image("s0").with_context(free)?,
             Some(3) => ensure!(
                 ran.stderr.to_lowercase().contains("no space left on device"),

@@ -1,5 +1,5 @@
-//! A failed build whose engine has a full disk. The engine may drop the connection without a word
-//! of it.
+//! A failed build whose engine has a full disk, or has ended. The engine may drop the connection
+//! without a word of it.
 
 use std::path::PathBuf;
 
@@ -11,14 +11,22 @@ use crate::session::Session;
 /// With fewer free bytes, an engine cannot keep a layer.
 const FULL: u64 = 16 << 20;
 
-/// Names the full disk as the cause of a failure without another known one.
+/// Names the full disk, or the end of the engine, as the cause of a failure without another known
+/// one.
 pub(super) fn name(session: &Session, failure: &mut BuildFailure) {
     let is_own = session.host.var("DOCKER_HOST").is_none_or(|host| host.starts_with("unix://"));
     if !is_own || failure.has_cause() {
         return;
     }
-    let root = facts::info(session).map(|info| PathBuf::from(info.docker_root_dir));
-    let Some(root) = root.filter(|root| root.is_dir()) else { return };
+    let Some(info) = facts::info(session) else { return };
+    if !info.is_up() {
+        failure.set_engine_down();
+        return;
+    }
+    let root = PathBuf::from(info.docker_root_dir);
+    if !root.is_dir() {
+        return;
+    }
     if let Some(free) = files::free(&root).filter(|free| *free < FULL) {
         failure.set_full_disk(&root, free);
     }
