@@ -95,10 +95,14 @@ impl Layout {
     }
 
     /// Returns the default files of the declaration: that of the images, else the ones that bake
-    /// reads.
-    pub(crate) fn declaration(&self) -> Result<Vec<PathBuf>> {
+    /// reads, which its variable may name.
+    pub(crate) fn declaration(&self, host: &Host) -> Result<Vec<PathBuf>> {
         if self.has_images() {
             return Ok(vec![self.compose()]);
+        }
+        let named = named_declarations(host);
+        if !named.is_empty() {
+            return Ok(named);
         }
         let files: Vec<PathBuf> = declarations(&self.root).collect();
         if files.is_empty() {
@@ -244,6 +248,14 @@ fn has_images(dir: &Path) -> bool {
 
 fn declarations(dir: &Path) -> impl Iterator<Item = PathBuf> {
     DECLARATIONS.map(|name| dir.join(name)).into_iter().filter(|file| file.is_file())
+}
+
+/// Returns the files that bake's variable names, relative to the current directory.
+fn named_declarations(host: &Host) -> Vec<PathBuf> {
+    let separator = host.var("BUILDX_BAKE_PATH_SEPARATOR").unwrap_or(":");
+    let names = host.var("BUILDX_BAKE_FILE").unwrap_or_default().split(separator);
+    let names = names.map(str::trim).filter(|name| !name.is_empty());
+    names.map(|name| host.absolute(name.strip_prefix("cwd://").unwrap_or(name))).collect()
 }
 
 fn has_declaration(dir: &Path) -> bool {

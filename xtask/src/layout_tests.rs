@@ -22,7 +22,9 @@ fn the_workspace_is_the_nearest_one_with_images_else_a_declaration_else_a_root()
     write("own/deep/file");
     assert_eq!(root_of(&root.join("own/deep")), root.join("own"));
     let own = Layout::new(root.join("own"), "/s");
-    assert!(own.declaration().is_err_and(|error| error.to_string().contains("name one with --file")));
+    assert!(
+        own.declaration(&host(&[])).is_err_and(|error| error.to_string().contains("name one with --file"))
+    );
     assert!(own.require_images().is_err());
     write("own/deploy/docker-bake.hcl");
     write("own/deploy/compose.yaml");
@@ -30,14 +32,43 @@ fn the_workspace_is_the_nearest_one_with_images_else_a_declaration_else_a_root()
     write("own/deploy/docker-bake.override.json");
     write("own/deploy/web/file");
     assert_eq!(root_of(&root.join("own/deploy/web")), root.join("own/deploy"));
-    let files = Layout::new(root.join("own/deploy"), "/s").declaration().expect("both");
+    let files = Layout::new(root.join("own/deploy"), "/s").declaration(&host(&[])).expect("both");
     let names = ["compose.yaml", "docker-bake.hcl", "docker-bake.override.json", "docker-bake.override.hcl"];
     assert_eq!(files, names.map(|name| root.join("own/deploy").join(name)));
     write("own/builder/compose.yaml");
     assert_eq!(root_of(&root.join("own/deploy/web")), root.join("own/deploy"), "a directory of that name");
     write("own/builder/base-build.Dockerfile");
     assert_eq!(root_of(&root.join("own/deploy/web")), root.join("own"));
-    assert_eq!(own.declaration().expect("one"), [root.join("own/builder/compose.yaml")]);
+    assert_eq!(own.declaration(&host(&[])).expect("one"), [root.join("own/builder/compose.yaml")]);
+}
+
+/// A host in `/w` with these variables alone.
+fn host(variables: &[(&str, &str)]) -> Host {
+    let env = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Host { cwd: "/w".into(), env, ..Host::read() }
+}
+
+#[test]
+fn the_variable_of_bake_names_the_files_of_a_workspace_without_the_images() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("compose.yaml"), "").expect("written");
+    let layout = Layout::new(dir.path(), "/s");
+    let files = |variables: &[(&str, &str)]| {
+        let files = layout.declaration(&host(variables)).expect("files");
+        files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>()
+    };
+    let usual = [dir.path().join("compose.yaml").display().to_string()];
+    assert_eq!(files(&[]), usual);
+    assert_eq!(files(&[("BUILDX_BAKE_FILE", "")]), usual);
+    assert_eq!(files(&[("BUILDX_BAKE_FILE", " : ")]), usual);
+    assert_eq!(
+        files(&[("BUILDX_BAKE_FILE", "a.hcl: /x/b.json:c.yml:")]),
+        ["/w/a.hcl", "/x/b.json", "/w/c.yml"]
+    );
+    let separator = ("BUILDX_BAKE_PATH_SEPARATOR", ", ");
+    assert_eq!(files(&[("BUILDX_BAKE_FILE", "a:b.hcl, cwd://c.hcl"), separator]), ["/w/a:b.hcl", "/w/c.hcl"]);
+    let images = Layout::new(Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a parent"), "/s");
+    assert_eq!(images.declaration(&host(&[("BUILDX_BAKE_FILE", "a.hcl")])).expect("one"), [images.compose()]);
 }
 
 #[test]

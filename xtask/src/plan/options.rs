@@ -66,7 +66,7 @@ impl BuildOptions {
         }
         let mut files: Vec<PathBuf> = parsed.many("--file").iter().map(|file| host.absolute(file)).collect();
         if files.is_empty() {
-            files = session.layout.declaration()?;
+            files = session.layout.declaration(host)?;
         }
         let app = parsed.one("--app")?.map(|dir| host.absolute(dir));
         if let Some(dir) = app.as_ref().filter(|dir| !dir.is_dir()) {

@@ -56,9 +56,16 @@ fn of_file(file: &Path) -> Option<String> {
 
 fn of_env_file(dir: &Path) -> Option<String> {
     let text = files::read_text(&dir.join(".env")).ok()?;
-    let value = text.lines().find_map(|line| line.trim().strip_prefix(VARIABLE)?.strip_prefix('='))?;
-    let value = value.trim().trim_matches(['"', '\'']);
-    (!value.is_empty()).then(|| value.to_owned())
+    // The last one counts.
+    let value = text.lines().rev().find_map(|line| {
+        let line = line.trim();
+        let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once(['=', ':'])?;
+        (name.trim() == VARIABLE).then_some(value.trim())
+    })?;
+    let quoted = |quote: char| value.strip_prefix(quote)?.split(quote).next();
+    let plain = || value.split(" #").next().unwrap_or_default().trim_end();
+    let value = quoted('"').or_else(|| quoted('\'')).unwrap_or_else(plain);
+    (!value.is_empty() && !value.contains('$')).then(|| value.to_owned())
 }
 
 /// Names a project: by the `name:` of its Compose file, else by the repository of its first image,
@@ -139,6 +146,17 @@ mod tests {
         assert_eq!(store_name(&one, "web", None), "myshopv2-web");
         fs::write(one.dir.join(".env"), "A=1\nCOMPOSE_PROJECT_NAME=dot\n").expect("written");
         assert_eq!(store_name(&one, "web", None), "dot-web");
+        for line in [
+            "export COMPOSE_PROJECT_NAME=dot",
+            "COMPOSE_PROJECT_NAME = dot # a comment",
+            "COMPOSE_PROJECT_NAME=\"dot\" # a comment",
+            "COMPOSE_PROJECT_NAME='dot'",
+            "COMPOSE_PROJECT_NAME: dot",
+            "COMPOSE_PROJECT_NAME=first\nCOMPOSE_PROJECT_NAME=dot",
+        ] {
+            fs::write(one.dir.join(".env"), format!("{line}\nCOMPOSE_PROJECT_NAMES=x\n")).expect("written");
+            assert_eq!(store_name(&one, "web", None), "dot-web", "{line}");
+        }
         let named = declaration(&one.dir, &["t/web:1", "t/web:2"]);
         assert_eq!(store_name(&named, "web", Some("ci")), "t/web");
     }
