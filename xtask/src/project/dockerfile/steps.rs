@@ -11,6 +11,9 @@ use super::shell::{Expanded, Lexer};
 use super::variables::{Scope, clean};
 use super::{Dockerfile, Inputs, Instruction};
 
+/// The argument that names the host in which commands run.
+const HOSTNAME: &str = "BUILDKIT_SANDBOX_HOSTNAME";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DockerfileStep {
     /// The first line of its instruction, counted from 0.
@@ -135,6 +138,10 @@ impl Reader<'_> {
         for (kind, name, value) in self.scope.given().filter(|(kind, ..)| uses_shell || *kind != "shell") {
             step.parts.insert(format!("{kind} {name}").trim_end().to_owned(), value);
         }
+        // No instruction declares it, and every command sees it.
+        if let Some(name) = self.inputs.args.get(HOSTNAME).filter(|name| !name.is_empty()) {
+            step.parts.insert(format!("arg {HOSTNAME}"), name.clone());
+        }
         // Their order is in the key as well (measured).
         step.parts.insert("order".to_owned(), self.scope.order());
         let is_default = |(name, value): &&(String, String)| {
@@ -230,6 +237,9 @@ impl Reader<'_> {
         // The directory belongs to the user and has the requested time.
         let user = self.scope.user().unwrap_or_default().to_owned();
         let epoch = self.inputs.args.get("SOURCE_DATE_EPOCH").cloned().unwrap_or_default();
+        if !epoch.is_empty() {
+            step.parts.insert("arg SOURCE_DATE_EPOCH".to_owned(), epoch.clone());
+        }
         step.operation = vec![path, user.clone(), epoch];
         if !user.is_empty() {
             step.parts.insert("user".to_owned(), user);

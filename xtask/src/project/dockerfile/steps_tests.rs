@@ -178,3 +178,31 @@ fn sources_elsewhere_are_pinned_by_a_checksum_or_a_commit() {
         );
     }
 }
+
+/// Arguments that no instruction declares, and that steps depend on all the same.
+#[test]
+fn arguments_of_the_frontend_are_inputs_of_their_steps() {
+    for (name, step, counts) in [
+        ("BUILDKIT_SANDBOX_HOSTNAME", "RUN x\n", true),
+        ("BUILDKIT_SANDBOX_HOSTNAME", "RUN [\"x\"]\n", true),
+        ("BUILDKIT_SANDBOX_HOSTNAME", "COPY a /x\n", false),
+        ("BUILDKIT_SANDBOX_HOSTNAME", "WORKDIR /x\n", false),
+        ("SOURCE_DATE_EPOCH", "WORKDIR /x\n", true),
+        ("SOURCE_DATE_EPOCH", "COPY a /x\n", false),
+        ("BUILDKIT_INLINE_CACHE", "RUN x\n", false),
+        ("HTTP_PROXY", "RUN x\n", false),
+    ] {
+        let of = |value: &str| {
+            let args = [(name.to_owned(), value.to_owned())].into();
+            let inputs = Inputs { args, platform: "linux/amd64".into(), ..Inputs::default() };
+            let file = Dockerfile::parse(format!("FROM scratch\n{step}").as_bytes());
+            file.steps(0, &inputs).pop().expect("a step")
+        };
+        let (one, other) = (of("1"), of("2"));
+        assert_eq!(one.operation != other.operation, counts, "{name} {step}");
+        assert_eq!(one.parts.contains_key(&format!("arg {name}")), counts, "{name} {step}");
+        let without =
+            Dockerfile::parse(format!("FROM scratch\n{step}").as_bytes()).steps(0, &Inputs::default());
+        assert_eq!(of("").operation, without[0].operation, "{name} {step}: empty is as good as none");
+    }
+}
