@@ -73,7 +73,10 @@ impl Bench<'_> {
         let (server, git) = (Server::start()?, Repository::start()?);
         let flags = Frontend::of(base, &server, git.as_ref())?;
         let remotes = Remotes { server, git, bases: &bases };
-        errln!("{}: {} edits, seed {}, {flags:?}", case.name, options.edits, options.seed);
+        let edits = (options.edits < usize::MAX).then(|| format!("{} edits", options.edits));
+        let minutes = options.minutes.map(|minutes| format!("{minutes} min"));
+        let limit = edits.into_iter().chain(minutes).collect::<Vec<_>>().join(" or ");
+        errln!("{}: {limit}, seed {}, {flags:?}", case.name, options.seed);
         // A limited time is for errors: other surprises are not made small.
         let mut totals = Totals::default();
         totals.shrinks_all = options.minutes.is_none();
