@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::files;
 use anyhow::{Context, Result, bail};
+
+use crate::files;
 
 /// The pinned versions by name.
 pub(crate) type Pins = BTreeMap<String, String>;
