@@ -6,7 +6,7 @@ use crate::args::Parsed;
 use crate::doctor;
 use crate::doctor::facts::DoctorFacts;
 use crate::doctor::{CheckState, checks};
-use crate::exec::steps;
+use crate::exec::provisioning;
 use crate::json::SCHEMA;
 use crate::process::stdio::{out, outln};
 use crate::provision;
@@ -20,7 +20,7 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
             show(session, &steps);
             return Ok(0);
         }
-        steps::run(&steps, session.globals.verbose)?;
+        provisioning::run(session, &steps)?;
     }
     let checks = checks::all(&DoctorFacts::read(session));
     if session.globals.json {

@@ -16,7 +16,7 @@ use crate::bench::machine::SecondDaemon;
 use crate::engine::facts;
 use crate::engine::legs::Leg;
 use crate::error::usage;
-use crate::exec::steps;
+use crate::exec::{provisioning, steps};
 use crate::process::stdio::outln;
 use crate::provision;
 use crate::session::Session;
@@ -34,7 +34,7 @@ const SKIPS: &str = "DURANGO_TEST_SKIPS";
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     session.layout.require_images()?;
     if parsed.flag("--provision") {
-        steps::run(&provision::steps(session)?, session.globals.verbose)?;
+        provisioning::run(session, &provision::steps(session)?)?;
         let tools = provision::test_tools::steps(&session.host, &session.layout);
         steps::run(&tools, session.globals.verbose)?;
         let browser = provision::browser::steps(&session.host, &session.layout);

@@ -7,6 +7,7 @@ pub(crate) mod gc;
 pub(crate) mod idle_timeout;
 pub(crate) mod mount_store;
 pub(crate) mod mounts;
+pub(crate) mod provisioning;
 pub(crate) mod push;
 pub(crate) mod read_only_store;
 pub(crate) mod registry;

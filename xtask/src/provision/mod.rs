@@ -5,6 +5,7 @@
 pub(crate) mod browser;
 pub(crate) mod daemon;
 pub(crate) mod facts;
+pub(crate) mod failure;
 pub(crate) mod packages;
 pub(crate) mod probe;
 pub(crate) mod test_tools;

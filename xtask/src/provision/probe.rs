@@ -75,15 +75,19 @@ fn policy_allows(session: &Session) -> bool {
 /// Returns whether the classic store below the data root has content that a switch to containerd
 /// would hide.
 pub(crate) fn has_images(config: Option<&str>) -> bool {
-    let config = config.and_then(|text| daemon_json::parse(text).ok()).unwrap_or_default();
-    let root = Path::new(config["data-root"].as_str().unwrap_or("/var/lib/docker"));
-    match fs::read_dir(root.join("image")) {
+    match fs::read_dir(data_root(config).join("image")) {
         Ok(drivers) => drivers.flatten().any(|driver| {
             let images = fs::read_dir(driver.path().join("imagedb/content/sha256"));
             images.is_ok_and(|mut found| found.next().is_some())
         }),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
+}
+
+/// Returns the data root of a daemon with this configuration.
+pub(crate) fn data_root(config: Option<&str>) -> PathBuf {
+    let config = config.and_then(|text| daemon_json::parse(text).ok()).unwrap_or_default();
+    config["data-root"].as_str().unwrap_or("/var/lib/docker").into()
 }
 
 /// Returns pid files of dead daemons.

@@ -40,7 +40,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("forecast", "json project progress outcome record"),
     (
         "exec",
-        "files layout build_id session text step defaults process project engine store progress plan record",
+        "files host layout build_id session text step defaults process project engine store progress provision plan record",
     ),
     ("report", "text step json project engine store plan outcome record forecast"),
     ("live", "host session text process progress forecast report"),

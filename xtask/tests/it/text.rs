@@ -39,6 +39,7 @@ const OPENINGS: &[&str] = &["It", "Of", "That", "What", "Where", "Which", "Who"]
 /// registry or a mirror is the machine's choice.
 const HOSTS: &[&str] = &[
     "caddyserver.com",
+    "docs.docker.com",
     "frankenphp.dev",
     "github.com",
     "hooks.slack.com",

@@ -33,7 +33,7 @@ use crate::engine::facts as engine_facts;
 use crate::engine::problem::Problem;
 use crate::error;
 use crate::exec::scratch::Scratch;
-use crate::exec::{bake, read_only_store, steps};
+use crate::exec::{bake, provisioning, read_only_store, steps};
 use crate::json;
 use crate::outcome::failure::BuildFailure;
 use crate::outcome::{BuildReport, BuildResult, assemble};
@@ -97,7 +97,7 @@ fn build_targets(session: &Session, options: &BuildOptions) -> Result<u8> {
 fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
     let missing = if options.provision { provision::steps(session)? } else { Vec::new() };
     if !options.dry_run {
-        steps::run(&missing, session.globals.verbose)?;
+        provisioning::run(session, &missing)?;
     }
     let engine = match engine_facts::read(session) {
         Ok(engine) => engine,
