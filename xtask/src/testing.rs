@@ -98,6 +98,9 @@ pub mod process {
     }
 }
 pub mod project {
+    pub mod dockerfile {
+        pub use crate::project::dockerfile::words::steps;
+    }
     pub mod ignore {
         pub use crate::project::ignore::{Ignore, Matched};
     }

@@ -1,11 +1,8 @@
 //! `.dockerignore` compared with moby's own pattern matcher, which a small Go program calls.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::SystemTime;
-
 use xtask::testing::project::ignore::{Ignore, Matched};
+
+use super::common::go::{Random, answers, seeds};
 
 /// The number of ignore files to compare, half of them with a fixed seed.
 const FILES: usize = 10_000;
@@ -15,12 +12,11 @@ const PATHS: usize = 12;
 #[test]
 #[ignore = "needs Go"]
 fn ignore_files_mean_what_mobys_matcher_says() {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
-    let random = std::env::var("DURANGO_SEED").ok().and_then(|seed| seed.parse().ok());
-    let random = random.unwrap_or(u64::from(now.subsec_nanos()) + 2);
-    println!("seeds: 1 and {random} (DURANGO_SEED={random} repeats it)");
-    let cases: Vec<Case> = [1, random].into_iter().flat_map(|seed| cases(seed, FILES / 2)).collect();
-    let answers = moby(&cases);
+    let seeds = seeds();
+    println!("seeds {seeds:?}: DURANGO_SEED={} repeats the second", seeds[1]);
+    let cases: Vec<Case> = seeds.into_iter().flat_map(|seed| cases(seed, FILES / 2)).collect();
+    let json = |case: &Case| serde_json::json!({"ignore": case.ignore, "paths": case.paths});
+    let Some(answers) = answers("moby_matcher", cases.iter().map(json)) else { return };
     let mut differences = Vec::new();
     let mut matches = 0;
     for (case, answer) in cases.iter().zip(&answers) {
@@ -42,29 +38,6 @@ fn ignore_files_mean_what_mobys_matcher_says() {
 struct Case {
     ignore: String,
     paths: Vec<String>,
-}
-
-/// Returns the answers of the Go program, one line per case.
-fn moby(cases: &[Case]) -> Vec<String> {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/moby_matcher");
-    let binary = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
-    let built = Command::new("go").args(["build", "-o"]).arg(&binary).arg(".").current_dir(program).status();
-    assert!(built.expect("Go is installed").success(), "the program compiles");
-    let mut child = Command::new(&binary)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    let lines: String = cases
-        .iter()
-        .map(|case| serde_json::json!({"ignore": case.ignore, "paths": case.paths}).to_string() + "\n")
-        .collect();
-    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
-    let output = child.wait_with_output().expect("the program ends");
-    writer.join().expect("no panic").expect("all was read");
-    assert!(output.status.success());
-    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
 /// Returns the answer of our own matcher.
@@ -163,7 +136,7 @@ const NAMES: &[&str] = &[
 
 /// Returns ignore files with paths. The same seed gives the same ones.
 fn cases(seed: u64, count: usize) -> Vec<Case> {
-    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut random = Random::new(seed);
     let mut case = || {
         let lines = 1 + random.below(5);
         let line = |random: &mut Random| {
@@ -184,20 +157,4 @@ fn cases(seed: u64, count: usize) -> Vec<Case> {
         Case { ignore, paths: (0..PATHS).map(|_| path(&mut random)).collect() }
     };
     (0..count).map(|_| case()).collect()
-}
-
-/// A small generator of random numbers (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap_or_default() % end
-    }
-
-    fn of(&mut self, words: &[&'static str]) -> &'static str {
-        words[self.below(words.len())]
-    }
 }

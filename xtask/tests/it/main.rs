@@ -55,6 +55,7 @@ mod store_shared;
 mod text;
 mod up_to_date;
 mod users_view;
+mod words;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -5,7 +5,7 @@ use super::lexer::heredoc;
 use super::shell::Lexer;
 use super::steps::{DockerfileStep, From, Read, Reader, Selector};
 use super::variables::clean;
-use super::{Instruction, expand};
+use super::{Heredoc, Instruction, expand};
 
 /// Returns the step of a COPY or an ADD.
 pub(super) fn step(reader: &Reader<'_>, instruction: &Instruction) -> DockerfileStep {
@@ -85,12 +85,11 @@ impl Sources {
     fn new(reader: &Reader<'_>, instruction: &Instruction, sources: &[String]) -> Self {
         let mut found = Self::default();
         for word in sources {
-            if let Some(name) = heredoc(word).map(|document| document.name)
-                && let Some(document) = instruction.heredocs.iter().rev().find(|one| one.name == name)
-            {
-                let text = document.text();
-                let text =
-                    if document.expands { reader.expand_by(Lexer::heredoc(), &text).text } else { text };
+            if let Some(name) = heredoc(word).map(|document| document.name) {
+                let document = instruction.heredocs.iter().rev().find(|one| one.name == name);
+                let text = document.map(Heredoc::text).unwrap_or_default();
+                let expands = document.is_some_and(|one| one.expands);
+                let text = if expands { reader.expand_by(Lexer::heredoc(), &text).text } else { text };
                 found.documents.push((name, text));
                 continue;
             }

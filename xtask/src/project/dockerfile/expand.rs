@@ -1,24 +1,47 @@
 //! Words of an instruction: flags and `NAME=value` lists.
 
-/// Splits off the leading flags, such as `--mount=...`, without their dashes and quotes.
+/// Splits off the leading flags, such as `--mount=...`, without their dashes and quotes. Like
+/// BuildKit, reads each byte as a character, and escapes in quotes of both kinds.
 pub(super) fn flags(text: &str, escape: char) -> (Vec<(String, String)>, &str) {
-    let (mut found, mut rest) = (Vec::new(), text);
-    while rest.starts_with("--") {
-        let (word, after) = first_word(rest, escape);
-        let bare = unquote(word, escape);
-        rest = after.trim_start();
-        if bare == "--" {
+    let is_space = |byte: u8| char::from(byte).is_whitespace();
+    let (mut found, mut at) = (Vec::new(), 0);
+    let bytes = text.as_bytes();
+    loop {
+        at += bytes[at..].iter().take_while(|byte| is_space(**byte)).count();
+        if !bytes[at..].starts_with(b"--") {
             break;
         }
-        let (name, value) = bare[2..].split_once('=').unwrap_or((&bare[2..], ""));
+        let (mut word, mut quote) = (String::new(), None);
+        while at < bytes.len() && (quote.is_some() || !is_space(bytes[at])) {
+            let c = char::from(bytes[at]);
+            match quote {
+                Some(open) if c == open => quote = None,
+                None if c == '\'' || c == '"' => quote = Some(c),
+                _ if c == escape => {
+                    at += 1;
+                    word.extend(bytes.get(at).copied().map(char::from));
+                }
+                _ => word.push(c),
+            }
+            at += 1;
+        }
+        at = at.min(bytes.len());
+        if word == "--" {
+            break;
+        }
+        let (name, value) = word[2..].split_once('=').unwrap_or((&word[2..], ""));
         found.push((name.to_ascii_lowercase(), value.to_owned()));
     }
-    (found, rest)
+    // A byte of a character may be a space.
+    (found, text.get(at..).unwrap_or_default().trim())
 }
+
+/// The characters that separate words where quotes don't count.
+const SPACES: [char; 5] = ['\t', '\u{b}', '\u{c}', '\r', ' '];
 
 /// Returns words, split at every space, as COPY and ADD take them.
 pub(super) fn fields(text: &str) -> Vec<&str> {
-    text.split(['\t', '\u{b}', '\u{c}', '\r', ' ']).filter(|word| !word.is_empty()).collect()
+    text.split(SPACES).filter(|word| !word.is_empty()).collect()
 }
 
 /// Returns words, split at spaces outside quotes. Keeps the quotes.
@@ -48,26 +71,14 @@ fn first_word(text: &str, escape: char) -> (&str, &str) {
     (text, "")
 }
 
-/// Removes quotes and escapes, and keeps variables.
-fn unquote(text: &str, escape: char) -> String {
-    let (mut out, mut quote, mut chars) = (String::new(), None, text.chars());
-    while let Some(c) = chars.next() {
-        match quote {
-            _ if c == escape && quote != Some('\'') => out.extend(chars.next()),
-            Some(open) if c == open => quote = None,
-            None if c == '\'' || c == '"' => quote = Some(c),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
 /// Parses `NAME=value ...` as ENV does, with unexpanded values, or the old form
 /// `NAME the rest of the line`.
 pub(super) fn pairs(rest: &str, escape: char) -> Vec<(String, Option<String>)> {
     let words = split(rest, escape);
-    if words.len() > 1 && !words[0].contains('=') {
-        return vec![(words[0].to_owned(), Some(rest[words[0].len()..].trim().to_owned()))];
+    if words.first().is_some_and(|word| !word.contains('=')) {
+        let space = |c: char| SPACES.contains(&c);
+        let (name, value) = rest.split_once(space).unwrap_or((rest, ""));
+        return vec![(name.to_owned(), Some(value.trim_start_matches(space).to_owned()))];
     }
     names(&words)
 }
@@ -99,5 +110,22 @@ mod tests {
         assert_eq!(shown(pairs("A=1 B=\"2 3\"", '\\')), "A=1 | B=\"2 3\"");
         assert_eq!(shown(pairs("A the rest", '\\')), "A=the rest");
         assert_eq!(shown(arguments("A B=1", '\\')), "A=- | B=1");
+    }
+    #[test]
+    fn flags_as_buildkit_reads_them() {
+        for (text, expected, rest) in [
+            ("--from=a  b c", "from=a", "b c"),
+            ("--A='x y' --b=\"p'q\" c", "a=x y b=p'q", "c"),
+            ("--a='x\\'y' c", "a=x'y", "c"),
+            ("--a=x\\ y c", "a=x y", "c"),
+            ("--a -- --b c", "a=", "--b c"),
+            ("--a=\u{e9} c", "a=\u{c3}\u{a9}", "c"),
+            ("-a c", "", "-a c"),
+            ("--a=x\\", "a=x", ""),
+        ] {
+            let (found, left) = flags(text, '\\');
+            let found: Vec<String> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            assert_eq!((found.join(" ").as_str(), left), (expected, rest), "{text}");
+        }
     }
 }

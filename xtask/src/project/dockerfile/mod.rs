@@ -16,6 +16,7 @@ mod stages;
 pub(crate) mod steps;
 mod target_inputs;
 mod variables;
+pub(crate) mod words;
 
 pub(super) use copy::{content_name, has_commit};
 pub(crate) use encoding::{decode, encode};
@@ -147,8 +148,8 @@ impl Instruction {
             value
                 .split(',')
                 .map(|text| {
-                    let (key, has_value, at) = field(text.trim());
-                    (key, has_value.then(|| &text.trim()[at..]))
+                    let (key, has_value, at) = field(text);
+                    (key, has_value.then(|| &text[at..]))
                 })
                 .collect()
         })

@@ -136,7 +136,8 @@ impl Reader<'_> {
         let mut step = self.step(instruction, command);
         let mut mounts = Vec::new();
         for (kind, name, value) in self.scope.given().filter(|(kind, ..)| uses_shell || *kind != "shell") {
-            step.parts.insert(format!("{kind} {name}").trim_end().to_owned(), value);
+            let part = if name.is_empty() { kind.to_owned() } else { format!("{kind} {name}") };
+            step.parts.insert(part, value);
         }
         // No instruction declares it, and every command sees it.
         if let Some(name) = self.inputs.args.get(HOSTNAME).filter(|name| !name.is_empty()) {

@@ -286,7 +286,7 @@ impl Dockerfile {
                     let before = scope.clone();
                     for (name, value) in pairs(&instruction.rest, self.escape) {
                         let value = before.resolved(value.as_deref().unwrap_or_default(), self.escape);
-                        scope.set_env(name, value);
+                        scope.set_env(before.expand(&name, self.escape).text, value);
                     }
                 }
                 "USER" | "SHELL" => {

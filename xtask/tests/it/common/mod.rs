@@ -4,6 +4,7 @@
 
 pub mod browser;
 pub mod buildkit;
+pub mod go;
 pub mod lock;
 pub mod mirror;
 pub mod outcome;
