@@ -140,6 +140,17 @@ fn what_changed_before_a_step_is_named_though_none_of_it_runs() {
     assert_eq!(cause(&swapped, 0), "Instruction: nothing is before it now");
     let inserted = chain(&["COPY a", "COPY b", "COPY n", "RUN c", "RUN d"]);
     assert_eq!(cause(&inserted, 3), "Instruction: `COPY n` before it is new");
+    // A linked step is one of several that the next one is based on.
+    let linked = |last: &[usize], drawn: &[usize]| {
+        let mut steps = chain(&["COPY a", "COPY b", "RUN c"]);
+        steps.push(GraphStep { parents: last.to_vec(), ..step("b", "COPY x", &[], &[]) });
+        steps.push(GraphStep { draws: drawn.to_vec(), ..step("c", "COPY --from=a x", &[], &[]) });
+        steps
+    };
+    let (both, one) = (linked(&[0, 1, 2], &[1, 2]), linked(&[0, 2], &[1]));
+    let of_linked = |at: usize| Compared { now: &one, before: Some(&both) }.upstream(at).expect("one").detail;
+    assert_eq!(of_linked(3), "it no longer follows `COPY b`");
+    assert_eq!(of_linked(4), "it no longer follows `RUN c`");
     // A file that is back as it was before the last build.
     let mut back = chain(&["COPY a", "COPY b", "RUN c", "RUN d"]);
     back[1].files = vec![Input { path: "b".into(), state: "644:1".into() }];

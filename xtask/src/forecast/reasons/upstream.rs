@@ -49,29 +49,41 @@ impl Compared<'_> {
         None
     }
 
-    /// A step whose predecessor is another instruction than before.
+    /// A step that is based on or reads from other instructions than before.
     fn predecessor(&self, at: usize, before: &[GraphStep]) -> Option<Cause> {
         let step = &self.now[at];
         let old = &before[counterpart_index(self.now, at, before)?];
-        let last = |graph: &'_ [GraphStep], step: &GraphStep| {
-            let last = step.parents.last().map(|parent| &graph[*parent])?;
-            Some((last.stage.clone(), last.text.clone()))
-        };
-        let (now, then) = (last(self.now, step), last(before, old));
+        let (now, then) = (needs(self.now, step), needs(before, old));
         if now == then {
             return None;
         }
-        let is_in = |graph: &[GraphStep], one: &(String, String)| {
-            let same = |step: &&GraphStep| (&step.stage, &step.text) == (&one.0, &one.1);
-            graph.iter().filter(same).any(|found| found.target == step.target)
+        let is_in = |graph: &[GraphStep], one: &Name| {
+            graph.iter().any(|step| step.target == old.target && name(step) == *one)
         };
-        let detail = match (now, then) {
-            (_, Some(then)) if !is_in(self.now, &then) => format!("`{}` before it is gone", then.1),
-            (Some(now), _) if !is_in(before, &now) => format!("`{}` before it is new", now.1),
+        let added = now.iter().find(|one| !then.contains(one));
+        let removed = then.iter().find(|one| !now.contains(one));
+        let detail = match (added, removed) {
+            (_, Some(then)) if !is_in(self.now, then) => format!("`{}` before it is gone", then.1),
+            (Some(now), _) if !is_in(before, now) => format!("`{}` before it is new", now.1),
             (Some(now), Some(then)) => format!("it follows `{}` now, `{}` before", now.1, then.1),
             (Some(now), None) => format!("it follows `{}` now", now.1),
-            (None, _) => "nothing is before it now".to_owned(),
+            (None, Some(_)) if now.is_empty() => "nothing is before it now".to_owned(),
+            (None, Some(then)) => format!("it no longer follows `{}`", then.1),
+            (None, None) => "the order of the steps before it is another one".to_owned(),
         };
         Some(Cause { kind: CauseKind::Instruction, detail })
     }
+}
+
+/// The stage and the text of a step.
+type Name = (String, String);
+
+fn name(step: &GraphStep) -> Name {
+    (step.stage.clone(), step.text.clone())
+}
+
+/// The steps that a step is based on, the last one first, and then those that it reads from.
+fn needs(graph: &[GraphStep], step: &GraphStep) -> Vec<Name> {
+    let order = step.parents.iter().rev().chain(step.draws.iter().rev());
+    order.map(|needed| name(&graph[*needed])).collect()
 }
