@@ -26,6 +26,7 @@ mod live;
 mod memo;
 mod outcome;
 mod plan;
+mod platform;
 mod process;
 mod progress;
 mod project;

@@ -10,10 +10,10 @@ use xshell::cmd;
 use super::builders::{self, client_config};
 use super::info::Info;
 use super::inspect;
-use super::platform::go_architecture;
 use super::problem::Problem;
 use super::{Driver, Engine, OLDEST_BUILDX, Version};
 use crate::memo;
+use crate::platform;
 use crate::process::query;
 use crate::session::Session;
 
@@ -152,7 +152,7 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
         driver,
         endpoint: instance.endpoint,
         containerd_store: parsed.containerd_store(),
-        platform: format!("{}/{}", parsed.os_type, go_architecture(&parsed.architecture)),
+        platform: platform::normalized(&format!("{}/{}", parsed.os_type, parsed.architecture)),
         processors: if matches!(driver, Driver::Docker | Driver::DockerContainer) {
             parsed.processors
         } else {

@@ -16,7 +16,6 @@ pub(crate) mod inspect;
 pub(crate) mod json_text;
 pub(crate) mod legs;
 pub(crate) mod os;
-pub(crate) mod platform;
 pub(crate) mod problem;
 pub(crate) mod registry;
 

@@ -168,7 +168,9 @@ fn tags_set(set: &str) -> Option<&str> {
 /// Checks `OS/ARCH` or `OS/ARCH/VARIANT`.
 fn platform_name(text: &str) -> Result<&str> {
     let parts: Vec<&str> = text.split('/').collect();
-    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    let is_word = |part: &&str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+    };
     if (2..=3).contains(&parts.len()) && parts.iter().all(is_word) {
         return Ok(text);
     }

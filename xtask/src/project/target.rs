@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::platform;
 
 /// The fields of a target that decisions need. They differ between versions of buildx, so fields
 /// that are only passed on stay JSON.
@@ -38,7 +40,8 @@ pub(crate) struct Target {
     pub ulimits: Option<serde_json::Value>,
     /// Host names for its RUNs.
     pub extra_hosts: Option<serde_json::Value>,
-    /// Platforms; empty for the builder's own.
+    /// Platforms in BuildKit's spelling; empty for the builder's own.
+    #[serde(deserialize_with = "platforms")]
     pub platforms: Vec<String>,
     /// Outputs; empty for the driver's default.
     pub output: Vec<serde_json::Value>,
@@ -48,6 +51,12 @@ pub(crate) struct Target {
     pub no_cache: Option<bool>,
     /// Stages whose steps run in every build.
     pub no_cache_filter: Vec<String>,
+}
+
+/// Reads platforms, which a declaration may spell in many ways.
+fn platforms<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<String>, D::Error> {
+    let all = Vec::<String>::deserialize(from)?;
+    Ok(all.iter().map(|platform| platform::normalized(platform)).collect())
 }
 
 impl Target {
@@ -82,5 +91,12 @@ mod tests {
         );
         assert!(!makes(r#"{"platforms":["linux/arm64"],"attest":["type=provenance,disabled=true"]}"#));
         assert!(!makes(r#"{"attest":[{"type":"provenance","disabled":"true"}]}"#) && !makes("{}"));
+    }
+
+    #[test]
+    fn platforms_are_read_in_buildkit_s_spelling() {
+        let target: Target =
+            serde_json::from_str(r#"{"platforms":["linux/x86_64","linux/arm64/v8"]}"#).expect("one");
+        assert_eq!(target.platforms, ["linux/amd64", "linux/arm64"]);
     }
 }

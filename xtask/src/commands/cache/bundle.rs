@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use crate::args::Parsed;
 use crate::engine::facts as engine_facts;
-use crate::engine::platform;
 use crate::error::usage;
 use crate::exec::budget::Budget;
 use crate::exec::bundle::{BundlePlace, base, read, write};
@@ -20,6 +19,7 @@ use crate::files;
 use crate::json::SCHEMA;
 use crate::plan::bundle::{self, Stock, Wanted};
 use crate::plan::options::BuildOptions;
+use crate::platform;
 use crate::process::stdio::{err, errln, out, outln};
 use crate::project::Declaration;
 use crate::project::declaration_query::{self, DeclarationQuery};

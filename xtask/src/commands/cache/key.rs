@@ -5,9 +5,9 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use crate::args::Parsed;
-use crate::engine::platform;
 use crate::json;
 use crate::plan::options::BuildOptions;
+use crate::platform;
 use crate::process::stdio::outln;
 use crate::project::declaration_query::{self, DeclarationQuery};
 use crate::project::dockerfile::source::DockerfileSource;
