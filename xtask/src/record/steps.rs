@@ -63,9 +63,8 @@ pub(crate) fn forgotten<'a>(past: &'a [BuildSteps], now: &'a RecordIds) -> Optio
     let asked: Vec<(usize, &BuildSteps)> =
         past.iter().enumerate().filter(|(_, build)| !build.record_ids.settled.is_empty()).collect();
     for (number, (at, build)) in asked.iter().enumerate() {
-        let older = asked.get(number + 1).map(|(_, older)| &older.record_ids.settled);
-        let is_lost = |id: &str| later.lack(id) && older.is_none_or(|older| older.has(id));
-        if !later.settled.is_empty() && build.record_ids.settled.iter().any(is_lost) {
+        let older = asked.get(number + 1).map(|(_, older)| &older.record_ids);
+        if !later.settled.is_empty() && later.lost_any(&build.record_ids, older) {
             return Some(&newest.build);
         }
         later = &build.record_ids;

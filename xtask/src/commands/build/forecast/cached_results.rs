@@ -135,7 +135,8 @@ mod tests {
             record("mount", "exec.cachemount", true, 0, "cached mount /x from exec /bin/sh -c make"),
         ];
         let ids = ids(&records, at(1000));
-        assert_eq!(String::from(ids.settled), "a2345c2345");
-        assert_eq!(String::from(ids.passing), "contemountnext-unfinyoung");
+        let json = |ids: &Ids| serde_json::to_string(ids).expect("JSON");
+        assert_eq!(json(&ids.settled), r#""a2345c2345""#);
+        assert_eq!(json(&ids.passing), r#""contemountnext-unfinyoung""#);
     }
 }
