@@ -15,9 +15,10 @@ use sha2::{Digest, Sha256};
 use xshell::cmd;
 
 use crate::defaults::TAG;
+use crate::engine::images::Image;
 use crate::engine::{Engine, facts};
 use crate::memo::Memo;
-use crate::process::query;
+use crate::process::query::{self, RunningQuery};
 use crate::session::Session;
 use crate::step::Step;
 
@@ -69,28 +70,34 @@ pub(crate) struct Base {
 /// Looks for the base image: one query to the engine, and a query to the registry only if that has
 /// neither image.
 pub fn state(session: &Session, engine: &Engine, pinned: &str) -> Result<BaseImage> {
-    look(session, engine, pinned).map(|(state, _)| state)
+    let found = BaseQuery::start(session, pinned)?.answer()?;
+    Ok(look(session, engine, &found).0)
 }
 
 /// Returns the base image, with its id if the engine has it.
-fn look(session: &Session, engine: &Engine, pinned: &str) -> Result<(BaseImage, Option<String>)> {
-    let InEngine { bootstrapped, local, id } = in_engine(session, pinned)?;
-    if bootstrapped {
-        return Ok((BaseImage::Bootstrapped, id));
+fn look(session: &Session, engine: &Engine, found: &InEngine) -> (BaseImage, Option<String>) {
+    let id = || found.images.first().map(|image| image.id.clone());
+    if found.bootstrapped {
+        return (BaseImage::Bootstrapped, id());
     }
-    if local && engine.capabilities().sees_local_images {
-        return Ok((BaseImage::Local, id));
+    if found.local && engine.capabilities().sees_local_images {
+        return (BaseImage::Local, id());
     }
-    Ok(match (registry_has(session, engine, pinned), local) {
+    match (registry_has(session, engine, &found.pinned), found.local) {
         (true, _) => (BaseImage::Registry, None),
-        (false, true) => (BaseImage::Local, id),
+        (false, true) => (BaseImage::Local, id()),
         (false, false) => (BaseImage::Missing, None),
-    })
+    }
 }
 
 /// Returns the image for a build, with the steps that provide it.
-pub(crate) fn choose(session: &Session, may_provision: bool, engine: &Engine, pinned: &str) -> Result<Base> {
-    let (state, id) = look(session, engine, pinned)?;
+pub(crate) fn choose(
+    session: &Session,
+    may_provision: bool,
+    engine: &Engine,
+    found: &InEngine,
+) -> Result<Base> {
+    let (state, id) = look(session, engine, found);
     let steps = match state {
         BaseImage::Missing => {
             // With `--provision` the tool exists, or a dry run has shown its installation.
@@ -101,13 +108,13 @@ pub(crate) fn choose(session: &Session, may_provision: bool, engine: &Engine, pi
         }
         _ => Vec::new(),
     };
-    Ok(Base { steps, ..resolved(session, engine, pinned, state, id) })
+    Ok(Base { steps, ..resolved(session, engine, &found.pinned, state, id) })
 }
 
 /// Returns the image if it exists. Does nothing to provide it.
-pub(crate) fn there(session: &Session, engine: &Engine, pinned: &str) -> Result<Option<Base>> {
-    let (state, id) = look(session, engine, pinned)?;
-    Ok((state != BaseImage::Missing).then(|| resolved(session, engine, pinned, state, id)))
+pub(crate) fn there(session: &Session, engine: &Engine, found: &InEngine) -> Option<Base> {
+    let (state, id) = look(session, engine, found);
+    (state != BaseImage::Missing).then(|| resolved(session, engine, &found.pinned, state, id))
 }
 
 fn resolved(session: &Session, engine: &Engine, pinned: &str, state: BaseImage, id: Option<String>) -> Base {
@@ -127,39 +134,59 @@ pub fn steps(session: &Session, engine: &Engine, tag: &str) -> Result<Vec<Step>>
     bootstrap::steps(&bootstrap::BootstrapFacts::read(session, engine)?, tag)
 }
 
-/// The images in the engine.
-#[derive(Debug, PartialEq, Eq)]
-struct InEngine {
+/// The images in the engine that may be the base image: the bootstrapped one and the pinned one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct InEngine {
+    pinned: String,
     bootstrapped: bool,
     local: bool,
-    /// The id of the bootstrapped one if both exist.
-    id: Option<String>,
+    /// The images that exist, the bootstrapped one first.
+    pub(crate) images: Vec<Image>,
 }
 
-fn in_engine(session: &Session, pinned: &str) -> Result<InEngine> {
-    let sh = &session.sh;
-    let command = cmd!(sh, "docker image inspect --format '{{.Id}}' {TAG} {pinned}");
-    let answer = query::query(command, ENGINE_LIMIT)?;
-    match found(&answer.stdout, &answer.stderr) {
-        Some(found) => Ok(found),
-        None => bail!(
-            "failed to look for `{pinned}` in the engine: {}\nrun `docker images` for details",
-            answer.stderr.trim()
-        ),
+impl InEngine {
+    /// Returns whether the engine was asked for an image of this name.
+    pub(crate) fn was_asked_for(&self, name: &str) -> bool {
+        [TAG, self.pinned.as_str()].contains(&name)
+    }
+}
+
+/// A query for these images, under way.
+pub(crate) struct BaseQuery {
+    pinned: String,
+    running: RunningQuery,
+}
+
+impl BaseQuery {
+    pub(crate) fn start(session: &Session, pinned: &str) -> Result<Self> {
+        let running = Image::ask(&session.sh, &[TAG, pinned])?;
+        Ok(Self { pinned: pinned.to_owned(), running })
+    }
+
+    pub(crate) fn answer(self) -> Result<InEngine> {
+        let answer = self.running.answer(ENGINE_LIMIT)?;
+        match found(&self.pinned, &answer.stdout, &answer.stderr) {
+            Some(found) => Ok(found),
+            None => bail!(
+                "failed to look for `{}` in the engine: {}\nrun `docker images` for details",
+                self.pinned,
+                answer.stderr.trim()
+            ),
+        }
     }
 }
 
 /// Parses the engine's answer: a line for each existing image and an error with the name of each
 /// missing one.
-fn found(stdout: &str, stderr: &str) -> Option<InEngine> {
-    let ids: Vec<&str> = stdout.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let lines = ids.len();
+fn found(pinned: &str, stdout: &str, stderr: &str) -> Option<InEngine> {
+    let images = Image::parse(stdout)?;
     let complaints = stderr.lines().filter(|line| line.to_lowercase().contains("no such image")).count();
     let has_ours = !stderr.lines().any(|line| line.ends_with(&format!(": {TAG}")));
-    (lines + complaints == 2).then(|| InEngine {
+    (images.len() + complaints == 2).then(|| InEngine {
+        pinned: pinned.to_owned(),
         bootstrapped: has_ours,
-        local: lines > usize::from(has_ours),
-        id: ids.first().map(|id| (*id).to_owned()),
+        local: images.len() > usize::from(has_ours),
+        images,
     })
 }
 
@@ -190,14 +217,19 @@ mod tests {
     fn one_answer_describes_both_images() {
         let no = |name: &str| format!("Error response from daemon: No such image: {name}\n");
         let (ours, pinned) = (no(TAG), no("debian:13-slim"));
-        let has = |bootstrapped, local, id: Option<&str>| {
-            Some(InEngine { bootstrapped, local, id: id.map(str::to_owned) })
+        let image = |id: &str| format!("{{\"id\":\"{id}\",\"tags\":[],\"layers\":[],\"config\":{{}}}}\n");
+        let found = |stdout: &str, stderr: &str| {
+            let found = super::found("debian:13-slim", stdout, stderr)?;
+            let first = found.images.first().map(|image| image.id.clone());
+            Some((found.bootstrapped, found.local, first))
         };
-        assert_eq!(found("sha256:1\nsha256:2\n", ""), has(true, true, Some("sha256:1")));
-        assert_eq!(found("sha256:1\n", &pinned), has(true, false, Some("sha256:1")));
-        assert_eq!(found("sha256:1\n", &ours), has(false, true, Some("sha256:1")));
+        let has = |bootstrapped, local, id: Option<&str>| Some((bootstrapped, local, id.map(str::to_owned)));
+        assert_eq!(found(&(image("1") + &image("2")), ""), has(true, true, Some("1")));
+        assert_eq!(found(&image("1"), &pinned), has(true, false, Some("1")));
+        assert_eq!(found(&image("1"), &ours), has(false, true, Some("1")));
         assert_eq!(found("\n", &format!("{ours}{pinned}")), has(false, false, None));
         assert_eq!(found("", "Cannot connect to the Docker daemon"), None);
+        assert_eq!(found("sha256:1\nsha256:2\n", ""), None);
     }
 
     #[test]

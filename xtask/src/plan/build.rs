@@ -17,7 +17,7 @@ use super::push::{self, Push};
 use super::registry_state::{RegistryRead, RegistryState};
 use super::right::Right;
 use super::save::{self, Save};
-use crate::base_image::Base;
+use crate::base_image::{Base, InEngine};
 use crate::engine::Engine;
 use crate::json::SCHEMA;
 use crate::project::Declaration;
@@ -43,6 +43,8 @@ pub(crate) struct BuildFacts {
     pub requested: usize,
     /// The base image in place of the pinned one, and the steps that provide it.
     pub base: Option<Base>,
+    /// The images that the engine has for it, whether or not a target is based on it.
+    pub in_engine: InEngine,
     /// The host's settings.
     pub secrets: Secrets,
     /// The store's results for each target with a local Dockerfile.

@@ -8,8 +8,8 @@ use super::build::{BuildFacts, Plan, Stored, plan};
 use super::caches::{Caches, Mode, Registry};
 use super::options::BuildOptions;
 use super::registry_state::{RegistryState, Tag, Tags};
-use crate::base_image::Base;
 use crate::base_image::kept::KeptImage;
+use crate::base_image::{Base, InEngine};
 use crate::engine::Driver;
 use crate::engine::fixtures::engine;
 use crate::engine::registry::RegistryAnswer;
@@ -74,6 +74,7 @@ pub(crate) fn facts() -> BuildFacts {
         declaration: declaration(),
         names: vec!["app".into(), "base".into()],
         requested: 1,
+        in_engine: InEngine::default(),
         base: Some(Base {
             pinned: "debian:13-slim".into(),
             image: "own/debian".into(),

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -65,6 +65,7 @@ impl RunningQuery {
     ) -> Result<Option<QueryOutput>> {
         let started = Instant::now();
         let mut pause = Duration::from_millis(1);
+        let mut stdout = None;
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
                 break status;
@@ -78,14 +79,23 @@ impl RunningQuery {
             if !is_wanted() {
                 return Ok(None);
             }
-            std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(8));
+            if stdout.is_some() {
+                std::thread::sleep(pause);
+            } else {
+                // A process ends soon after its output.
+                stdout = match self.stdout.recv_timeout(pause) {
+                    Err(RecvTimeoutError::Timeout) => None,
+                    ended => Some(ended.unwrap_or_default()),
+                };
+                pause = if stdout.is_some() { Duration::from_micros(100) } else { pause };
+            }
         };
         // A remaining process may keep the pipes open.
         let text = |pipe: &Receiver<String>| pipe.recv_timeout(limit).unwrap_or_default();
         Ok(Some(QueryOutput {
             success: status.success(),
-            stdout: text(&self.stdout),
+            stdout: stdout.unwrap_or_else(|| text(&self.stdout)),
             stderr: text(&self.stderr),
         }))
     }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::{known_secrets, registries};
-use crate::base_image;
-use crate::base_image::Base;
+use crate::base_image::{self, BaseQuery};
 use crate::defaults;
 use crate::engine::Engine;
 use crate::engine::facts as engine_facts;
@@ -38,6 +37,9 @@ pub(crate) fn facts(
     build: &str,
 ) -> Result<BuildFacts> {
     let scratch = session.layout.tmp().join(build);
+    let pinned = pinned(session)?;
+    // The engine answers while other facts are read.
+    let asked_engine = BaseQuery::start(session, pinned.as_deref().unwrap_or(defaults::PINNED))?;
     known_secrets::learn_options(&session.redactor, options);
     let mut secrets = secrets::read(&session.host);
     secrets.warnings.extend(engine_facts::lost_builder(session));
@@ -73,20 +75,25 @@ pub(crate) fn facts(
     let stored: BTreeMap<_, _> = stored.collect();
     // Registries are queried during the search for the base image.
     let asked = registries::ask(session, options, &engine, &stored);
-    let base = base_image(session, options, &engine, &declaration, &names)?;
     let damaged = if options.caches.local { damage::mounts(&session.layout) } else { Vec::new() };
     let seeds = if options.caches.local { entry::results(&session.layout) } else { Vec::new() };
-    let registries = asked.into_iter().map(registries::Asked::answers).collect();
-    let tools = match &base {
-        Some(base) => Some(base.clone()),
-        None => tools(session, &engine)?,
-    };
     let fresh = |name: &String| {
         let source = sources.get(name).cloned();
         (name.clone(), fresh(session, &engine, &declaration, name, source))
     };
     let mut fresh: BTreeMap<_, _> = names.iter().map(fresh).collect();
     choose(&options.fresh, &mut fresh)?;
+    let saved_mounts = mount::all(&session.layout);
+    let in_engine = asked_engine.answer()?;
+    let is_based = |pinned: &String| names.iter().any(|name| declaration.targets[name].is_based_on(pinned));
+    let base = match pinned.filter(is_based) {
+        Some(_) => Some(base_image::choose(session, options.provision, &engine, &in_engine)?),
+        None => None,
+    };
+    // The tools of the pinned base image are used even if no target is based on it. It is not made
+    // only for them.
+    let tools = base.clone().or_else(|| base_image::there(session, &engine, &in_engine));
+    let registries = asked.into_iter().map(registries::Asked::answers).collect();
     let nonce = Nonce::draw(session.host.now, std::process::id());
     Ok(BuildFacts {
         engine,
@@ -94,12 +101,13 @@ pub(crate) fn facts(
         names,
         requested,
         base,
+        in_engine,
         secrets,
         stored,
         damaged,
         seeds,
         registries,
-        saved_mounts: mount::all(&session.layout),
+        saved_mounts,
         mounts_dir: session.layout.all_mounts(),
         tools,
         fresh,
@@ -163,22 +171,6 @@ fn pinned(session: &Session) -> Result<Option<String>> {
     }
 }
 
-/// Returns the replacement of the pinned base image if a target is based on that.
-fn base_image(
-    session: &Session,
-    options: &BuildOptions,
-    engine: &Engine,
-    declaration: &Declaration,
-    names: &[String],
-) -> Result<Option<Base>> {
-    let Some(pinned) = pinned(session)? else { return Ok(None) };
-    let wants = |name: &String| declaration.targets[name].is_based_on(&pinned);
-    if !names.iter().any(wants) {
-        return Ok(None);
-    }
-    Ok(Some(base_image::choose(session, options.provision, engine, &pinned)?))
-}
-
 /// Returns the store's name of a target's image, and its platforms, joined by commas.
 fn image(session: &Session, engine: &Engine, declaration: &Declaration, name: &str) -> (String, String) {
     let image = store_name(declaration, name, session.host.var("COMPOSE_PROJECT_NAME"));
@@ -209,13 +201,6 @@ fn fresh(
     let inputs = mounts::inputs(target, first, &engine.platform);
     let path = (!is_foreign).then(|| session.layout.fresh(&image));
     FreshFacts { platform, path, file, warning, source, inputs, chosen: Vec::new() }
-}
-
-/// Returns the pinned base image for its tools even if no target is based on it. It is not made
-/// only for that.
-fn tools(session: &Session, engine: &Engine) -> Result<Option<Base>> {
-    let pinned = pinned(session)?.unwrap_or_else(|| defaults::PINNED.to_owned());
-    base_image::there(session, engine, &pinned)
 }
 
 fn stored(

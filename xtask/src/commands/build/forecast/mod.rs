@@ -1,6 +1,7 @@
 //! Makes the forecast of a build in a thread. The build itself doesn't wait for it.
 
 mod cached_results;
+mod images;
 mod step_outcomes;
 mod targets;
 
@@ -13,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use xshell::{Shell, cmd};
+use xshell::Shell;
 
+use self::images::ImagesQuery;
+use crate::base_image::InEngine;
 use crate::engine::{Engine, disk_usage};
 use crate::forecast;
 use crate::forecast::processors::Processors;
@@ -26,10 +28,9 @@ use crate::live::SharedForecast;
 use crate::memo::Memo;
 use crate::plan::build::{BuildFacts, Plan};
 use crate::plan::options::BuildOptions;
-use crate::process::query;
 use crate::project::context::Digests;
-use crate::project::dockerfile::{Dockerfile, ImageConfig};
-use crate::project::graph::{self, GraphStep, KnownImage, TargetFacts};
+use crate::project::dockerfile::Dockerfile;
+use crate::project::graph::{self, GraphStep, TargetFacts};
 use crate::record::record_ids::RecordIds;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::redact::Redactor;
@@ -45,6 +46,8 @@ const SOON: Duration = Duration::from_millis(800);
 struct ForecastQuery {
     layout: Layout,
     engine: Engine,
+    /// The images that the engine was asked for, so that it is not asked again.
+    in_engine: InEngine,
     dir: PathBuf,
     targets: Vec<TargetFacts>,
     read: Vec<PathBuf>,
@@ -87,6 +90,7 @@ impl ForecastTask {
         let question = ForecastQuery {
             layout: session.layout.clone(),
             engine: facts.engine.clone(),
+            in_engine: facts.in_engine.clone(),
             dir: facts.declaration.dir.clone(),
             targets: targets::targets(facts, options, plan),
             read: plan.targets.iter().flat_map(|target| target.read.iter().cloned()).collect(),
@@ -114,18 +118,21 @@ impl ForecastQuery {
             let builder = self.engine.builder.clone();
             std::thread::spawn(move || disk_usage::read(&Shell::new()?, &builder, disk_usage::Which::Results))
         });
+        // The engine answers while the files are read.
+        let is_asked = self.engine.capabilities().sees_local_images;
+        let asked = is_asked.then(|| ImagesQuery::start(&self.targets, self.in_engine.clone()));
         let root = format!("{:x}", Sha256::digest(self.dir.to_string_lossy().as_bytes()));
         let memo = Memo::new(&self.layout, "files", &root);
         let mut digests: Digests = memo.read().unwrap_or_default();
-        let images = self.images();
+        let past: Vec<BuildSteps> =
+            steps::all(&self.layout).into_iter().filter(|past| past.builder == self.engine.builder).collect();
+        let images = asked.map(ImagesQuery::answer).unwrap_or_default();
         graph::inherit(&mut self.targets, &images);
         let mut graph = graph::graph(&self.targets, &images, &mut digests);
         graph.iter_mut().for_each(|step| step.redact(&self.redactor));
         if digests.is_new {
             memo.write(&digests);
         }
-        let past: Vec<BuildSteps> =
-            steps::all(&self.layout).into_iter().filter(|past| past.builder == self.engine.builder).collect();
         let targets = graph.iter().map(|step| step.target.as_str()).collect();
         let before =
             steps::newest_with(&past, &targets).and_then(|past| steps::graph(&self.layout, &past.build));
@@ -209,84 +216,5 @@ impl ForecastQuery {
             holds: &holds,
         };
         forecast::forecast(&known, found.files.clone())
-    }
-
-    /// Returns the base images of stages: their layers, and the configuration that a step inherits
-    /// (an image with only a different label is the same, measured). A builder that sees the
-    /// daemon's images takes them from there. Other images are known only to the registry, so their
-    /// name identifies them.
-    fn images(&self) -> BTreeMap<String, KnownImage> {
-        let names: Vec<String> = graph::images(&self.targets).into_iter().collect();
-        if names.is_empty() || !self.engine.capabilities().sees_local_images {
-            return BTreeMap::new();
-        }
-        let Ok(sh) = Shell::new() else { return BTreeMap::new() };
-        let asked = names.clone();
-        let Ok(answer) = query::query(
-            cmd!(sh, "docker image inspect --format {INSPECT} {asked...}").quiet(),
-            Duration::from_secs(10),
-        ) else {
-            return BTreeMap::new();
-        };
-        let mut found = BTreeMap::new();
-        for line in answer.stdout.lines() {
-            let Ok(image) = serde_json::from_str::<Inspected>(line) else { continue };
-            for name in names.iter().filter(|name| image.is(name)) {
-                found.insert(name.clone(), image.known());
-            }
-        }
-        found
-    }
-}
-
-/// The format of the query for an image.
-const INSPECT: &str =
-    r#"{"tags":{{json .RepoTags}},"layers":{{json .RootFS.Layers}},"config":{{json .Config}}}"#;
-
-/// An image as the daemon describes it.
-#[derive(Deserialize)]
-struct Inspected {
-    tags: Option<Vec<String>>,
-    layers: serde_json::Value,
-    config: Option<InspectedConfig>,
-}
-
-#[derive(Default, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct InspectedConfig {
-    env: Option<Vec<String>>,
-    user: String,
-    working_dir: String,
-    on_build: Option<Vec<String>>,
-    shell: Option<Vec<String>>,
-}
-
-impl Inspected {
-    fn is(&self, name: &str) -> bool {
-        let plain = name.strip_prefix("docker.io/").unwrap_or(name);
-        let plain = plain.strip_prefix("library/").unwrap_or(plain);
-        let mut tags = self.tags.iter().flatten();
-        tags.any(|tag| tag == plain || tag.strip_suffix(":latest") == Some(plain))
-    }
-
-    fn known(&self) -> KnownImage {
-        let config = self.config.clone().unwrap_or_default();
-        let made_of = serde_json::json!([self.layers, config]).to_string();
-        let pair = |text: String| match text.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (text, Some(String::new())),
-        };
-        let triggers = config.on_build.iter().flatten().filter_map(|text| ImageConfig::trigger(text));
-        KnownImage {
-            digest: format!("{:x}", Sha256::digest(made_of))[..12].to_owned(),
-            config: ImageConfig {
-                triggers: triggers.collect(),
-                env: config.env.unwrap_or_default().into_iter().map(pair).collect(),
-                is_partial: false,
-                workdir: Some(config.working_dir),
-                user: config.user,
-                shell: config.shell.map_or_else(String::new, |words| serde_json::json!(words).to_string()),
-            },
-        }
     }
 }
