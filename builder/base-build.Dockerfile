@@ -120,6 +120,7 @@ ARG GO111MODULE=on
 RUN --mount=type=bind,source=frankenphp,target=/src \
     --mount=type=bind,from=modules,source=/modules.list,target=/modules.list \
     --mount=type=bind,from=pins,source=/pins,target=/pins \
+    --mount=type=bind,from=settings,source=/settings/unlinked,target=/settings/unlinked \
     --mount=type=bind,from=php,source=/opt/php,target=/opt/php \
     --mount=type=cache,id=durango-gomod,target=/go/pkg/mod,sharing=shared \
     --mount=type=cache,id=durango-gobuild,target=/root/.cache/go-build,sharing=shared \

@@ -31,17 +31,22 @@ lay_out_shared() {
 }
 
 # Every requested extension must load completely now, with all its symbols, and not fail in the
-# first request that calls it.
+# first request that calls it. No other one may be in the binary.
 try_extensions() {
     local ini=/tmp/try
     mkdir -p $ini
     echo "extension_dir=$objects" >$ini/dir.ini
     # shellcheck disable=SC2016  # PHP's variables
     LD_BIND_NOW=1 PHP_INI_SCAN_DIR=$ini:$out/etc/frankenphp/php.ini.d $binary php-cli -r '
-        foreach (file("/settings/extensions", FILE_IGNORE_NEW_LINES) as $name) {
-            if (!extension_loaded($name) && !extension_loaded("zend $name")) { fprintf(STDERR, "%s does not load\n", $name); $failed = 1; }
+        foreach (["extensions" => true, "unlinked" => false] as $file => $wanted) {
+            foreach (file("/settings/$file", FILE_IGNORE_NEW_LINES) as $name) {
+                if ((extension_loaded($name) || extension_loaded("zend $name")) !== $wanted) {
+                    fprintf(STDERR, "%s %s\n", $name, $wanted ? "does not load" : "is loaded");
+                    $failed = 1;
+                }
+            }
         }
-        exit($failed ?? 0);' || fail "an extension does not load into the binary; its message is above"
+        exit($failed ?? 0);' || fail "the binary has another set of extensions than requested; see its messages above"
 }
 
 # The runtime image installs these packages: those of the libraries that are really linked,

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# PHP as a static library for embedding, thread-safe, with the extensions that the settings name. A
-# second build is cheap through ccache, a replacement of libtool (see libtool-lean), and configure's
-# results in a cache mount.
+# PHP for embedding, thread-safe, with the extensions that the settings name: archives for the last
+# link, and shared objects. A second build is cheap through ccache, a replacement of libtool (see
+# libtool-lean), and configure's results in a cache mount.
 
 prefix=/opt/php
 build=/usr/src/build
@@ -45,26 +45,53 @@ configure() {
     cp config.cache "$kept.$$" && mv "$kept.$$" "$kept"
 }
 
-# Installs headers, the library, and the link options. `make install` would take four times as long,
-# for files that nothing reads. FrankenPHP's own code asks the linker for -lphp, which is an empty
-# archive here. The last link names the real one: it must include the whole archive if shared
-# objects need symbols that the program itself doesn't use.
+# Installs headers, archives, shared objects, and the link options. `make install` would take four
+# times as long, for files that nothing reads. FrankenPHP's own code asks the linker for -lphp,
+# which is an empty archive here; the last link names the real ones.
 install_lean() {
-    add_command_line
     make -s INSTALL_ROOT= install-headers >/dev/null
-    mkdir -p $prefix/lib $prefix/extensions
+    mkdir -p $prefix/lib $prefix/extensions $prefix/archives
     ar cr $prefix/lib/libphp.a
-    cp libs/libphp.a /usr/src/php/LICENSE $prefix/
+    archive_extensions
+    archive_core
+    table_of_extensions >$prefix/extensions.c
     find modules -name '*.so' -exec strip --strip-unneeded {} + -exec cp {} $prefix/extensions/ \;
     sh scripts/php-config --libs >$prefix/libs
+    cp /usr/src/php/LICENSE $prefix/
 }
 
-# Adds PHP's own command line to the library, with main() renamed. Like embed, it defines the
-# pointer to the thread's globals. As weak symbols the two become one.
-add_command_line() {
-    ld -r -o command-line.o sapi/cli/*.o
-    objcopy --redefine-sym main=php_cli_main --weaken-symbol=_tsrm_ls_cache command-line.o
-    ar qs libs/libphp.a command-line.o
+# archive NAME FIND-ARGUMENT... : of the objects that `find` finds.
+archive() {
+    local name=$1
+    shift
+    find "$@" -name '*.o' -print0 | LC_ALL=C sort -z | xargs -0 -r ar cqs "$prefix/archives/$name.a"
+}
+
+# Each extension that is no shared object has an archive of its own, so that the last link can leave
+# it out.
+archive_extensions() {
+    local name
+    for name in $(cd ext && ls); do
+        [ -e "modules/$name.so" ] || archive "$name" "ext/$name"
+    done
+}
+
+# Everything else, with PHP's own command line, whose main() is renamed. Like embed, that defines
+# the pointer to the thread's globals. As weak symbols the two become one.
+archive_core() {
+    mkdir core
+    ld -r -o core/command-line.o sapi/cli/*.o
+    objcopy --redefine-sym main=php_cli_main --weaken-symbol=_tsrm_ls_cache core/command-line.o
+    archive php core main sapi/embed TSRM Zend ! -name 'internal_functions*'
+}
+
+# The source of the table of extensions, preprocessed, because its headers are not installed. The
+# line of an extension is `EXTENSION(NAME, ADDRESS)`.
+table_of_extensions() {
+    sed -i -E 's/^\tphpext_([a-z0-9_]+)_ptr,/EXTENSION(\1, phpext_\1_ptr)/' main/internal_functions.c
+    rm main/internal_functions.lo
+    make -s LIBTOOL="$here/libtool-lean" EXTRA_CFLAGS='-E -P' main/internal_functions.lo >/dev/null
+    cat main/internal_functions.o
 }
 
 stage_php() {

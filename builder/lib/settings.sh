@@ -26,6 +26,7 @@ wanted_extensions() {
         *) wanted[${word#+}]=1 ;;
         esac
     done
+    for word in $(known always); do wanted[$word]=1; done
     printf '%s\n' "${!wanted[@]}" | sed '/^$/d' | with_needed >/tmp/wanted
     for word in $removed; do
         ! grep -qx "$word" /tmp/wanted || still_needed "$word"
@@ -34,6 +35,7 @@ wanted_extensions() {
 
 still_needed() {
     local name by=
+    [ "$(field "$1" 2)" != always ] || fail "PHP_EXTENSIONS removes \`$1\`: $(reason "$1")" "Keep it."
     while read -r name; do
         [[ ",$(field "$name" 5)," != *",$1,"* ]] || by+=" $name"
     done </tmp/wanted
@@ -42,7 +44,8 @@ still_needed() {
 
 unknown_extension() {
     fail "PHP_EXTENSIONS names an unknown extension: \`$1\`" "Known extensions: $(known default | xargs)
-       and, not in the default set: $(known extra | xargs) $(known implied | xargs)"
+       and, not in the default set: $(known extra | xargs) $(known implied | xargs)
+       and, in every set: $(known always | xargs)"
 }
 
 # Adds dependencies to the names on stdin.
@@ -87,10 +90,9 @@ of_form() {
     done
 }
 
-# With shared objects the options depend on the compiled-in extensions, not on the whole set: see
-# extensions.conf.
+# All extensions are always compiled, but a static binary takes no more than the requested ones.
 configure_options() {
-    local name need
+    local name suffix
     if [ "$LINK" = static ]; then
         while read -r name; do options "$name"; done <"$1/extensions"
         if grep -qx mbstring "$1/extensions"; then
@@ -99,14 +101,15 @@ configure_options() {
         fi
         return
     fi
-    of_form in <"$1/extensions" | while read -r name; do options "$name"; done
-    known any | of_form so | while read -r name; do
-        for need in $(field "$name" 5 | tr , ' '); do
-            [ "$(field "$need" 3)" != in ] || grep -qx "$need" "$1/extensions" || continue 2
-        done
-        options "$name" | sed -E 's/^([^ ]+)/\1=shared/'
+    for name in $(known any); do
+        suffix=
+        [ "$(field "$name" 3)" != so ] || suffix='=shared'
+        options "$name" | sed -E "s/^([^ ]+)/\\1$suffix/"
     done
 }
+
+# Prints the archives that the last link leaves out.
+unlinked() { known any | of_form ar | grep -vxFf "$1/extensions" || true; }
 
 # Prints each shared object after its dependencies.
 load_order() {
@@ -137,6 +140,7 @@ stage_settings() {
     touch "$out/extensions" "$out/left-out"
     choose_for_link "$out" </tmp/wanted
     configure_options "$out" >"$out/configure-options"
+    unlinked "$out" >"$out/unlinked"
     if [ "$LINK" = shared ]; then load_order "$out"; fi >"$out/shared-objects"
 
     say "$(wc -l <"$out/extensions") extensions, LINK=$LINK: $(xargs <"$out/extensions")"

@@ -17,20 +17,37 @@ version_text() {
 # so Go compiles nothing that depends on them.
 headers_digest() { (cd /opt/php/include && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 cat) | sha256sum | cut -c1-16; }
 
+# Compiles the table of the extensions that are linked.
+compile_table() {
+    local unlinked
+    unlinked=$(paste -sd '|' /settings/unlinked)
+    sed -E "/^ *EXTENSION\\(($unlinked),/d" /opt/php/extensions.c >/tmp/extensions.c
+    $CC -O2 -fPIC -w -c -o /tmp/extensions.o '-DEXTENSION(name, address)=address,' /tmp/extensions.c
+}
+
+# Prints the objects of PHP and of the extensions that are linked.
+php_objects() {
+    local archive
+    for archive in /opt/php/archives/*.a; do
+        grep -qx "$(basename "$archive" .a)" /settings/unlinked || echo "$archive"
+    done | xargs echo /tmp/extensions.o
+}
+
 # Shared objects use symbols of the binary, so it keeps and exports all of PHP.
 shared_flags() {
-    echo "-Wl,--export-dynamic -Wl,--whole-archive /opt/php/libphp.a -Wl,--no-whole-archive -Wl,--as-needed $(cat /opt/php/libs)"
+    echo "-Wl,--export-dynamic -Wl,--whole-archive $(php_objects) -Wl,--no-whole-archive -Wl,--as-needed $(cat /opt/php/libs)"
 }
 
 # Names the libraries a second time as a group with their dependencies, which archives don't list.
 static_flags() {
-    echo "-static-pie -Wl,-z,stack-size=0x80000 -Wl,--start-group /opt/php/libphp.a $(cat /opt/php/libs) $(pkg-config --static --libs-only-l libssl libxml-2.0 libpng libwebp freetype2 2>/dev/null) -lstdc++ -Wl,--end-group"
+    echo "-static-pie -Wl,-z,stack-size=0x80000 -Wl,--start-group $(php_objects) $(cat /opt/php/libs) $(pkg-config --static --libs-only-l libssl libxml-2.0 libpng libwebp freetype2 2>/dev/null) -lstdc++ -Wl,--end-group"
 }
 
 stage_static() {
     local flags text
     go_setup
     text=$(version_text)
+    compile_table
     flags="-Wl,-z,pack-relative-relocs -Wl,--wrap=main $("${LINK}_flags")"
     CGO_CFLAGS+=" -DFRANKENPHP_VERSION=$(pin FRANKENPHP_VERSION /pins/go.env) -DPHP_HEADERS=$(headers_digest)"
     mkdir -p "$(dirname $binary)"

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use fs_extra::dir::get_size;
 
-use super::cases::{Away, BASE, BUILT_IN, Case, Edit, GO, Kind};
+use super::cases::{Away, BASE, Case, Edit, GO, Kind, PHP};
 use super::copy::{Home, Time};
 use super::leg;
 use super::machine::{CONTAINERD_STORE, SecondDaemon};
@@ -51,9 +51,9 @@ impl Bench<'_> {
                 [of_cold, of_home, of_plain].map(|row| Row { with_save: ours.total, ..row }).into(),
             ));
         }
-        if let Some(case) = of(Away::BuiltIn) {
-            let (ours, theirs) = (self.edited(&away, BUILT_IN)?, plain.build(BUILT_IN)?);
-            let here = self.edited(&self.here, BUILT_IN)?;
+        if let Some(case) = of(Away::Php) {
+            let (ours, theirs) = (self.edited(&away, PHP)?, plain.build(PHP)?);
+            let here = self.edited(&self.here, PHP)?;
             let of_home =
                 Row::ratio(case.name, HOME, ours.build, here.build, case.limit).allow(Allowance::Plus(15.0));
             let of_plain = plain.row(case, ours.build, theirs, f64::INFINITY);

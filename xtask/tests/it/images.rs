@@ -119,6 +119,25 @@ fn the_base_image_is_built_once_and_then_cached() {
     assert_eq!(report(&project.run(&["base-build", "--json", "--no-save"]))["result"], "cached");
 }
 
+/// The build itself fails if another set is in the binary (`try_extensions` of layout.sh).
+#[test]
+#[ignore = "needs an engine"]
+fn another_set_of_extensions_compiles_nothing() {
+    let project = Project::new(&[]);
+    report(&project.run(&["base-build", "--no-save", "--json"]));
+    for set in ["+tidy -xsl -dom -xmlreader -ctype", "gd"] {
+        let extensions = format!("PHP_EXTENSIONS={set}");
+        let tags = "*.tags=durango-test/extensions";
+        let args = ["base-build", "--no-save", "--json", "--build-arg", &extensions, "--set", tags];
+        let built = report(&project.run(&args));
+        let steps = built["steps"].as_array().expect("steps");
+        let compiles: Vec<&Value> = steps.iter().filter(|step| step["stage"] == "php").collect();
+        assert!(!compiles.is_empty(), "{steps:?}");
+        assert!(compiles.iter().all(|step| step["cached"] == true), "{set}: {compiles:?}");
+    }
+    docker(&["image", "rm", "--force", "durango-test/extensions"]);
+}
+
 #[test]
 #[ignore = "needs an engine"]
 fn the_runtime_image_is_small_and_compose_serves_the_page() {
