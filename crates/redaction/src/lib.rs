@@ -4,6 +4,7 @@
 mod names;
 mod scan;
 mod tokens;
+mod value;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};

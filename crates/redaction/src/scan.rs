@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::names::{is_header, is_password, is_secret};
+use super::value::{is_random, is_reference, quoted, value};
 
 /// A part of a text, in bytes.
 pub(super) type Span = Range<usize>;
@@ -262,73 +263,4 @@ fn header(text: &str, begin: usize) -> Option<Span> {
     let scheme = schemes.into_iter().find(|scheme| rest.starts_with(scheme)).map_or(0, str::len);
     let value = rest[scheme..end.max(scheme)].trim_end();
     (!value.is_empty() && !is_reference(value)).then(|| begin + scheme..begin + scheme + value.len())
-}
-
-/// How long the value is that a text begins with, its quotes included; nothing where it is none.
-fn value(text: &str) -> Option<usize> {
-    let bare = text.trim_start_matches('\\');
-    let quote = bare.chars().next().filter(|c| *c == '"' || *c == '\'');
-    let length = match quote {
-        Some(quote) => {
-            let open = text.len() - bare.len() + 1;
-            let inside = quoted(&text[open..], quote, open > 1);
-            if is_reference(&text[open..open + inside]) {
-                return None;
-            }
-            let rest = text[open + inside..].trim_start_matches('\\');
-            text.len() - rest.len() + usize::from(rest.starts_with(quote))
-        }
-        None => {
-            let stops = |c: char| c.is_whitespace() || "\"'&;)`".contains(c);
-            let length = text.find(stops).unwrap_or(text.len());
-            if is_reference(&text[..length]) {
-                return None;
-            }
-            length
-        }
-    };
-    (length > 0).then_some(length)
-}
-
-/// How long the inside of a quoted text is. Where the quote that opens it has a backslash in front,
-/// as in JSON within a string, so has the one that closes it; else a quote behind a backslash is
-/// part of the text.
-fn quoted(text: &str, quote: char, is_nested: bool) -> usize {
-    if is_nested {
-        let end = text.find(quote).unwrap_or(text.len());
-        return text[..end].trim_end_matches('\\').len();
-    }
-    let mut is_escaped = false;
-    for (at, c) in text.char_indices() {
-        match c {
-            '\n' => return at,
-            c if c == quote && !is_escaped => return at,
-            c => is_escaped = c == '\\' && !is_escaped,
-        }
-    }
-    text.len()
-}
-
-/// Values that are switches.
-const SWITCHES: &[&str] = &["0", "1", "true", "false", "yes", "no", "on", "off", "none", "null", "NULL"];
-
-/// Returns whether a value is no secret by itself: a reference to a variable (`$NAME`, `${NAME}`,
-/// `$(cmd)`), a switch, or the place of a secret in a container.
-fn is_reference(value: &str) -> bool {
-    if SWITCHES.contains(&value) || value.starts_with("/run/secrets/") || value.starts_with("/dev/") {
-        return true;
-    }
-    let Some(rest) = value.strip_prefix('$') else { return value.starts_with("***") };
-    let is_name =
-        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    match rest.strip_prefix('{') {
-        Some(rest) => rest.strip_suffix('}').is_some_and(is_name),
-        None => rest.starts_with('(') || is_name(rest) || rest.starts_with('{'),
-    }
-}
-
-/// Returns whether a word is no word of a language: long, with digits and letters.
-fn is_random(word: &str) -> bool {
-    let has = |is: fn(&char) -> bool| word.chars().any(|c| is(&c));
-    word.len() >= 8 && has(char::is_ascii_digit) && has(char::is_ascii_alphabetic) && !word.contains("://")
 }
