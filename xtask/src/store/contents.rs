@@ -1,6 +1,7 @@
 //! The content of the store with sizes, as input for the policy. A file that several items link to
 //! counts once. Foreign files are counted but never changed.
 
+mod age;
 mod scan;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,25 +4,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
 use walkdir::WalkDir;
 
 use super::super::owner::{Life, Owner};
+use super::age::{ABANDONED, YOUNG, is_younger, modified, used};
 use super::{Contents, Item, ItemKind, ItemState, Node, is_bundle_scratch, is_held, is_id};
 use crate::files::{self, Seen};
 use crate::layout::Layout;
 use crate::store::damage;
 use crate::store::entry::{self, subdirectories};
 use crate::store::mount;
-
-/// A new file of a save may not be named yet, and a new directory of a build may not be locked yet.
-const YOUNG: Duration = Duration::from_secs(3600);
-/// The maximum clock difference of machines that share a store.
-const SKEW: Duration = Duration::from_secs(3600);
-/// The time for which a scratch directory of another machine is kept.
-const ABANDONED: Duration = Duration::from_secs(30 * 86_400);
 
 /// Returns a directory and everything below it, except some paths. Adds paths that others may
 /// access to `exposed`.
@@ -222,27 +214,6 @@ fn garbage(dir: &Path, named: &BTreeSet<&str>) -> Vec<PathBuf> {
     files.filter(is_garbage).map(|file| file.path()).collect()
 }
 
-/// Returns whether a file was changed within this time. A time in the future comes from a wrong
-/// clock and counts as old.
-fn is_younger(path: &Path, age: Duration) -> bool {
-    let Ok(changed) = fs::metadata(path).and_then(|meta| meta.modified()) else { return false };
-    let now = SystemTime::now();
-    changed <= now + SKEW && now.duration_since(changed).unwrap_or_default() < age
-}
-
-fn modified(path: &Path) -> Option<Timestamp> {
-    time(fs::metadata(path).ok()?.modified().ok()?)
-}
-
-fn time(time: SystemTime) -> Option<Timestamp> {
-    Timestamp::try_from(time).ok()
-}
-
-/// Returns the time of the file `used` next to an entry, which every use touches.
-fn used(dir: &Path, saved: Timestamp) -> Timestamp {
-    modified(&dir.join("used")).unwrap_or(saved)
-}
-
 /// An unreadable entry is not known to be damaged.
 fn state(kind: ItemKind, dir: &Path) -> ItemState {
     damage::look(kind, dir, None).map_or(ItemState::Untouchable, |damaged| ItemState::Damaged(damaged.reason))
@@ -250,6 +221,8 @@ fn state(kind: ItemKind, dir: &Path) -> ItemState {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
     #[test]
@@ -303,9 +276,5 @@ mod tests {
             .map(|item| &item.name["20260101-000000-".len()..])
             .collect();
         assert_eq!(gone, ["container-old", "elsewhere-old", "gone", "rebooted", "unknown-old"]);
-        assert!(!is_younger(&layout.tmp(), Duration::ZERO));
-        let future = SystemTime::now() + Duration::from_secs(400 * 86_400);
-        fs::File::open(layout.tmp()).expect("opened").set_modified(future).expect("set");
-        assert!(!is_younger(&layout.tmp(), ABANDONED), "a time in the future protects nothing");
     }
 }
