@@ -2,9 +2,9 @@
 //! context only the last part is in the operation; the rest is compared by content.
 
 use super::lexer::heredoc;
+use super::scope::clean;
 use super::shell::Lexer;
 use super::steps::{DockerfileStep, From, Read, Reader, Selector};
-use super::variables::clean;
 use super::{Heredoc, Instruction, expand};
 
 /// Returns the step of a COPY or an ADD.

@@ -8,6 +8,7 @@ mod expand;
 mod find;
 mod lexer;
 pub(crate) mod mounts;
+mod scope;
 pub(crate) mod selector;
 mod shell;
 mod shell_pattern;
@@ -20,9 +21,9 @@ pub(crate) mod words;
 
 pub(super) use copy::{content_name, has_commit};
 pub(crate) use encoding::{decode, encode};
+pub(super) use scope::clean;
 pub(crate) use stages::Base;
 pub(crate) use target_inputs::{ImageConfig, Inputs};
-pub(super) use variables::clean;
 
 use crate::project::mount::{MountIdentity, Sharing};
 

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::scope::{Scope, clean};
 use super::target_inputs::Inputs;
-use super::variables::{Scope, clean};
 use super::{CacheMount, Dockerfile};
 use crate::project::mount::{MountIdentity, Sharing};
 use crate::project::{Declaration, Target};

@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::copy;
+use super::scope::{Scope, clean};
 use super::shell::{Expanded, Lexer};
-use super::variables::{Scope, clean};
 use super::{Dockerfile, Inputs, Instruction};
 
 /// The argument that names the host in which commands run.

@@ -56,18 +56,3 @@ fn scopes_of_arguments_and_variables() {
         assert_eq!(last(file, args), expected, "{what}");
     }
 }
-
-#[test]
-fn paths_as_go_cleans_them() {
-    for (path, expected) in [
-        ("/a//b/", "/a/b"),
-        ("/a/./b/..", "/a"),
-        ("/..", "/"),
-        ("a/", "a"),
-        ("./a", "a"),
-        ("../a", "../a"),
-        ("", "."),
-    ] {
-        assert_eq!(clean(path), expected, "{path}");
-    }
-}
