@@ -1,4 +1,5 @@
 use crate::forecast::reasons::*;
+use crate::project::context::Input;
 
 fn step(stage: &str, text: &str, parts: &[(&str, &str)], files: &[(&str, &str)]) -> GraphStep {
     let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
