@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
-use super::{IDLE_TIMEOUT, TransferContext, codec};
+use super::{TransferContext, codec};
 use crate::exec::bake::{self, Call};
 use crate::exec::idle_timeout::IdleTimeout;
 use crate::exec::steps;
@@ -22,6 +23,9 @@ use crate::progress::bake_outcome::BakeOutcome;
 use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Holds;
 use crate::store::mount::MountEntry;
+
+/// The timeout for a lock. A working process sends output every five seconds.
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Restores, and verifies the packs while the engine starts. Passes each intact mount to `pass`.
 /// Ends the call as soon as one is found damaged.

@@ -1,6 +1,9 @@
 //! The files of a transfer, requested as a RUN does.
 
+use std::io::Write;
+
 use crate::exec::mounts::loopback::*;
+use crate::exec::mounts::pack_server::MOST_CONNECTIONS;
 use crate::plan::mounts::Direction;
 use crate::plan::mounts::fixtures::transfer;
 
