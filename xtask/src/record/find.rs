@@ -36,14 +36,22 @@ pub(crate) fn find<'a>(builds: &'a [Past], word: &str) -> Result<&'a Past, Strin
     }
 }
 
-/// Returns `; near it: ...`: those with the longest common prefix, the newest first.
+/// Returns the builds with the longest common prefix, the newest first. Without a common prefix,
+/// returns the newest builds.
 fn near(builds: &[Past], word: &str) -> String {
     let common = |id: &str| id.bytes().zip(word.bytes()).take_while(|(a, b)| a == b).count();
     let distance = |id: &str| (std::cmp::Reverse(common(id)), strsim::damerau_levenshtein(id, word));
     let mut near: Vec<&Past> = builds.iter().rev().collect();
     near.sort_by_key(|build| distance(&build.id));
     near.truncate(3);
-    if near.is_empty() { "; none is recorded".into() } else { format!("; near it: {}", names(&near)) }
+    match near.first() {
+        None => "; none is recorded".into(),
+        Some(first) if common(&first.id) == 0 => {
+            let newest: Vec<&Past> = builds.iter().rev().take(3).collect();
+            format!("; the newest: {}", names(&newest))
+        }
+        Some(_) => format!("; near it: {}", names(&near)),
+    }
 }
 
 /// Returns the first few ids.
@@ -82,6 +90,7 @@ mod tests {
         for (word, said) in [
             ("20261125", "is the prefix of 3 builds: 20261125-100000-1, "),
             ("20261125-120000", "build `20261125-120000` not found; near it: 20261125-110000-2, "),
+            ("last", "build `last` not found; the newest: 20261125-110000-2, 20261125-100000-1f, "),
             ("", "not a build's id"),
         ] {
             let error = found(word).expect_err(word);

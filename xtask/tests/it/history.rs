@@ -74,7 +74,7 @@ fn the_shown_records_are_the_removed_ones() {
     let ids = || fs::read_dir(project.store().join("builds")).expect("builds").count();
     project.run(&["history", "rm"]).fails(2, &["needs builds or --all"]);
     project.run(&["history", "rm", "latest"]).fails(2, &["--yes"]);
-    project.run(&["history", "rm", "x", "--yes"]).fails(2, &["build `x` not found; near it: "]);
+    project.run(&["history", "rm", "x", "--yes"]).fails(2, &["build `x` not found; the newest: "]);
     project.run(&["history", "rm", "20261", "--yes"]).fails(2, &["is the prefix of 8 builds"]);
     project.run(&["history", "rmm"]).fails(2, &["did you mean `rm`?"]);
     project.run(&["history", "--yes"]).fails(2, &["it is for: history rm"]);
