@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
 
 use super::*;
-use crate::progress::trace::Event;
+use crate::progress::event::Event;
 use crate::redact::Redactor;
 
 /// The longest wait for something that comes at once.

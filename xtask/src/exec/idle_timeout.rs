@@ -39,7 +39,8 @@ mod tests {
     use crate::exec::bake::{self, Call};
     use crate::progress::Watcher;
     use crate::progress::bake_outcome::{BakeOutcome, BakeStatus};
-    use crate::progress::trace::{Event, Trace};
+    use crate::progress::event::Event;
+    use crate::progress::trace::Trace;
     use crate::record::log::Log;
     use crate::redact::Redactor;
     use crate::step::Command;

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::progress::decode::{Decoder, Item};
-use crate::progress::trace::{Event, Trace};
+use crate::progress::event::Event;
+use crate::progress::trace::Trace;
 use crate::progress::vertex::TAIL;
 use crate::redact::Redactor;
 use crate::text::progress_stream::StreamRedactor;

@@ -9,8 +9,9 @@ use super::layout::{BuildView, ScreenRow, Stays};
 use super::lines::{EarlierSteps, bytes, heading, mark, outcome};
 use crate::forecast;
 use crate::forecast::{Forecast, StepForecast};
+use crate::progress::event::Event;
 use crate::progress::step_name::StepName;
-use crate::progress::trace::{Event, Trace};
+use crate::progress::trace::Trace;
 use crate::progress::vertex::VertexState;
 use crate::text::terminal;
 

@@ -17,7 +17,8 @@ use super::terminal::Painter;
 use crate::host::{Size, stderr_size};
 use crate::process::stdio;
 use crate::progress::Watcher;
-use crate::progress::trace::{Event, Trace};
+use crate::progress::event::Event;
+use crate::progress::trace::Trace;
 use crate::text::one_line;
 
 /// The interval of redraws.

@@ -3,7 +3,8 @@
 use super::SharedForecast;
 use crate::forecast::Forecast;
 use crate::progress::Watcher;
-use crate::progress::trace::{Event, Trace};
+use crate::progress::event::Event;
+use crate::progress::trace::Trace;
 use crate::report::forecast;
 use crate::text::terminal;
 

@@ -118,7 +118,8 @@ impl EarlierSteps {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::progress::trace::{Event, Trace};
+    use crate::progress::event::Event;
+    use crate::progress::trace::Trace;
 
     /// Returns a trace of one target `app`, and the events of these chunks.
     pub(crate) fn events(trace: &mut Trace, chunks: &[&str]) -> Vec<Event> {

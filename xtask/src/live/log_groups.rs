@@ -13,7 +13,8 @@ use super::lines::{EarlierSteps, heading, outcome, prefix};
 use crate::host::Host;
 use crate::process::stdio;
 use crate::progress::Watcher;
-use crate::progress::trace::{Event, Trace};
+use crate::progress::event::Event;
+use crate::progress::trace::Trace;
 use crate::text::terminal;
 
 /// The size of a waiting step's output in memory.

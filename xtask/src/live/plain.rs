@@ -5,7 +5,8 @@ use std::io::Write;
 use super::lines::{EarlierSteps, heading, outcome, prefix};
 use crate::process::stdio;
 use crate::progress::Watcher;
-use crate::progress::trace::{Event, Trace};
+use crate::progress::event::Event;
+use crate::progress::trace::Trace;
 use crate::text::terminal;
 
 /// Prints lines.

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::layout::ScreenRow;
 use super::lines::bytes;
-use crate::progress::trace::{Event, Trace};
+use crate::progress::event::Event;
+use crate::progress::trace::Trace;
 use crate::progress::transfers::Bytes;
 
 /// The state of a side task.

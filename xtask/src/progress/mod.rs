@@ -2,6 +2,7 @@
 
 pub(crate) mod bake_outcome;
 pub(crate) mod decode;
+pub(crate) mod event;
 pub(crate) mod lookups;
 pub(crate) mod step_name;
 pub(crate) mod trace;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::process::stdio::errln;
-use trace::{Event, Trace};
+use event::Event;
+use trace::Trace;
 
 /// An observer of a running build.
 pub trait Watcher {

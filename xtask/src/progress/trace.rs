@@ -6,25 +6,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::decode::{Chunk, Vertex, Warning};
+use super::event::Event;
 use super::step_name::{StepName, step_name};
 use super::vertex::{TAIL, VertexState, flush_partial};
 use crate::redact::Redactor;
 use crate::text;
-
-/// The meaning of one chunk of the stream for an observer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A vertex started.
-    Started(String),
-    /// A vertex ended.
-    Ended(String),
-    /// A vertex printed a line.
-    Line(String, String),
-    /// A vertex transferred bytes.
-    Progress(String),
-    /// The frontend warns.
-    Warning(String),
-}
 
 /// The known events of a build.
 #[derive(Debug, Default)]

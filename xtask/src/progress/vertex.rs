@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 
 use super::decode::Vertex;
+use super::event::Event;
 use super::step_name::StepName;
-use super::trace::Event;
 use super::transfers::Transfers;
 use crate::redact::Redactor;
 use crate::text::partial_line::PartialLine;

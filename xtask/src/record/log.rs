@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::files;
-use crate::progress::trace::{Event, Trace};
+use crate::progress::event::Event;
+use crate::progress::trace::Trace;
 use crate::progress::vertex::VertexState;
 use crate::redact::Redactor;
 use crate::text::{KEPT_LINE, step_without_mount_flags};
