@@ -37,11 +37,11 @@ impl Mirror {
         distribution: &Distribution,
         read: &dyn Fn(&Path) -> Option<String>,
     ) -> Option<Self> {
-        let usable = |source: Option<&Source>| source.and_then(|source| usable(&source.uri, read));
-        let main = usable(apt::debian_main(sources, distribution))?;
+        let mirror_of = |source: Option<&Source>| source.and_then(|source| usable(&source.uri, read));
+        let main = mirror_of(apt::debian_main(sources, distribution))?;
         // Mirrors have the security archive next to the main one. A suite that doesn't answer is
         // skipped.
-        let security = usable(apt::debian_security(sources, distribution));
+        let security = mirror_of(apt::debian_security(sources, distribution));
         Some(Self { security: security.unwrap_or_else(|| format!("{main}-security")), main })
     }
 

@@ -16,8 +16,8 @@ use crate::session::Session;
 /// the same targets.
 pub(crate) fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
     let builds = read::all(&session.layout);
-    let find = |word: &str| find::find(&builds, word).map(|build| build.id.clone()).map_err(usage);
-    let id = find(parsed.free.first().map_or("latest", String::as_str))?;
+    let id_of = |word: &str| find::find(&builds, word).map(|build| build.id.clone()).map_err(usage);
+    let id = id_of(parsed.free.first().map_or("latest", String::as_str))?;
     let all = steps::all(&session.layout);
     let lacks = || {
         usage(format!(
@@ -34,7 +34,7 @@ pub(crate) fn explain(session: &Session, parsed: &Parsed) -> Result<u8> {
         .collect();
     let targets = build.steps.iter().map(|step| step.target.as_str()).collect();
     let against = match parsed.one("--against")? {
-        Some(word) => Some(find(&word)?),
+        Some(word) => Some(id_of(&word)?),
         None => steps::newest_with(&earlier, &targets).map(|past| past.build.clone()),
     };
     let against = against.and_then(|id| Some((steps::graph(&session.layout, &id)?, id)));

@@ -39,17 +39,17 @@ pub(crate) fn rm(session: &Session, parsed: &Parsed) -> Result<u8> {
         bail!(foreign);
     }
     let ids = named(session, words)?;
-    let list = || {
+    let removals = || {
         let contents = Contents::read(&session.layout);
         if all { gc::clear(&contents, &[ItemKind::Builds]) } else { gc::forget(&contents, &ids) }
     };
-    let mut plan = list();
+    let mut plan = removals();
     if !session.globals.json {
         out!("{}", store::list(&plan, false));
     }
     let goes = !plan.removals.is_empty() && removal::wanted(parsed, "remove these records?")?;
     if goes {
-        removal::run(session, &mut plan, &list)?;
+        removal::run(session, &mut plan, &removals)?;
     }
     if session.globals.json {
         outln!("{}", json::line(&removal::document(&plan, parsed.flag("--dry-run"))?)?);

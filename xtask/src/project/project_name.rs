@@ -63,8 +63,8 @@ fn of_env_file(dir: &Path) -> Option<String> {
         (name.trim() == VARIABLE).then_some(value.trim())
     })?;
     let quoted = |quote: char| value.strip_prefix(quote)?.split(quote).next();
-    let plain = || value.split(" #").next().unwrap_or_default().trim_end();
-    let value = quoted('"').or_else(|| quoted('\'')).unwrap_or_else(plain);
+    let unquoted = || value.split(" #").next().unwrap_or_default().trim_end();
+    let value = quoted('"').or_else(|| quoted('\'')).unwrap_or_else(unquoted);
     (!value.is_empty() && !value.contains('$')).then(|| value.to_owned())
 }
 

@@ -62,13 +62,13 @@ fn context(value: &str, cwd: &Path) -> String {
 }
 
 fn with_paths(spec: &str, names: &[&str], cwd: &Path) -> String {
-    let absolute = |text: String| match text.split_once('=') {
+    let with_path = |text: String| match text.split_once('=') {
         Some((name, path)) if names.contains(&name.trim()) && !path.is_empty() && path != "-" => {
             field(name, &absolute(path, cwd))
         }
         _ => quoted(text),
     };
-    fields(spec).into_iter().map(absolute).collect::<Vec<_>>().join(",")
+    fields(spec).into_iter().map(with_path).collect::<Vec<_>>().join(",")
 }
 
 fn absolute(path: &str, cwd: &Path) -> String {

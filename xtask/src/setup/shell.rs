@@ -39,8 +39,8 @@ pub(crate) fn read(host: &Host) -> Result<Vec<StartFile>> {
     } else {
         candidates.retain(|(_, path)| is_there(path));
     }
-    let read = |(shell, path): (Shell, PathBuf)| Ok(StartFile { shell, file: TextFile::read(&path)? });
-    let mut files = candidates.into_iter().map(read).collect::<Result<Vec<_>>>()?;
+    let start_file = |(shell, path): (Shell, PathBuf)| Ok(StartFile { shell, file: TextFile::read(&path)? });
+    let mut files = candidates.into_iter().map(start_file).collect::<Result<Vec<_>>>()?;
     let mut seen = std::collections::BTreeSet::new();
     files.retain(|start| seen.insert(start.file.path.clone()));
     Ok(files)
@@ -63,8 +63,8 @@ fn candidates(host: &Host, home: &Path) -> Vec<(Shell, PathBuf)> {
 
 /// Returns whether any shell of this user has the block.
 pub(crate) fn is_set_up(host: &Host) -> bool {
-    let has_block = |path: &PathBuf| std::fs::read_to_string(path).is_ok_and(|text| has_block(&text));
-    host.home().is_some_and(|home| candidates(host, home).iter().any(|(_, path)| has_block(path)))
+    let is_set_up_in = |path: &PathBuf| std::fs::read_to_string(path).is_ok_and(|text| has_block(&text));
+    host.home().is_some_and(|home| candidates(host, home).iter().any(|(_, path)| is_set_up_in(path)))
 }
 
 /// A text as one word of a shell.

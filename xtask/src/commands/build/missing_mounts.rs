@@ -171,11 +171,11 @@ fn ages(
     }
     let is_older =
         |record: &&Record| record.created.is_none_or(|created| begun.is_none_or(|begun| created < begun));
-    let ages = |at: &usize| {
+    let ages_of = |at: &usize| {
         let mount = &plan.mounts[*at];
         (*at, mounts.iter().filter(|record| mount.may_be(record)).map(is_older).collect())
     };
-    wanted.iter().map(ages).collect()
+    wanted.iter().map(ages_of).collect()
 }
 
 #[cfg(test)]

@@ -28,17 +28,17 @@ pub(crate) fn ask<'a>(
     engine: &'a Engine,
     stored: &BTreeMap<String, Stored>,
 ) -> Vec<Asked<'a>> {
-    let ask = |registry: &'a Registry| {
-        let tags = |stored: &Stored| {
+    let ask_layers = |registry: &'a Registry| {
+        let both_tags = |stored: &Stored| {
             [registry.exact(&stored.image, &stored.key), registry.newest(&stored.image, &stored.platform)]
         };
-        let references: Vec<String> = stored.values().flat_map(tags).collect();
+        let references: Vec<String> = stored.values().flat_map(both_tags).collect();
         let wanted: Vec<_> =
             references.iter().map(|reference| (reference.clone(), Wanted::Manifest)).collect();
         let question = RegistryQuery::start(session, &engine.builder, &registry.reference, &wanted);
         Asked { registry, targets: stored.keys().cloned().collect(), references, question }
     };
-    options.caches.registries.iter().map(ask).collect()
+    options.caches.registries.iter().map(ask_layers).collect()
 }
 
 impl Asked<'_> {
@@ -54,8 +54,8 @@ fn tags(targets: &[String], references: &[String], documents: &[Option<String>])
         let digest = cache_digest(documents[at].as_ref()?)?;
         Some(Tag { reference: references[at].clone(), digest })
     };
-    let tags = |at: usize| Tags { exact: tag(2 * at), newest: tag(2 * at + 1) };
-    targets.iter().enumerate().map(|(at, target)| (target.clone(), tags(at))).collect()
+    let tags_of = |at: usize| Tags { exact: tag(2 * at), newest: tag(2 * at + 1) };
+    targets.iter().enumerate().map(|(at, target)| (target.clone(), tags_of(at))).collect()
 }
 
 /// Returns which of these cache mounts the registries have. The first registry with a mount is
@@ -67,7 +67,7 @@ pub fn mounts<'a>(
     registries: &'a [RegistryState],
     wanted: &[(String, String)],
 ) -> BTreeMap<String, RemoteMount> {
-    let ask = |held: &'a RegistryState| {
+    let ask_mounts = |held: &'a RegistryState| {
         let reference =
             |(slug, platform): &(String, String)| (held.registry.mount(slug, platform), Wanted::Config);
         let asked: Vec<_> = wanted.iter().map(reference).collect();
@@ -75,7 +75,7 @@ pub fn mounts<'a>(
         (references, RegistryQuery::start(session, builder, &held.registry.reference, &asked))
     };
     let answering = registries.iter().filter(|held| held.said.is_ok() && held.registry.has_mounts);
-    let asked: Vec<_> = answering.map(ask).collect();
+    let asked: Vec<_> = answering.map(ask_mounts).collect();
     let mut found = Vec::new();
     for (references, question) in asked {
         let documents = question.answers().unwrap_or_default();

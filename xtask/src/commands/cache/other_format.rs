@@ -45,7 +45,7 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, text: &str) -> Result<u8
         (ItemKind::Tmp, layout.tmp()),
     ];
     let rooms = rooms.into_iter().filter(|(_, path)| path.exists());
-    let removal = |(kind, path): (ItemKind, std::path::PathBuf)| Removal {
+    let remove_whole = |(kind, path): (ItemKind, std::path::PathBuf)| Removal {
         name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         reason: format!("another version wrote it, with format {format}"),
         bytes: measure_dir(&path),
@@ -53,7 +53,7 @@ pub(super) fn clear(session: &Session, parsed: &Parsed, text: &str) -> Result<u8
         path,
         seen: crate::files::Seen::default(),
     };
-    let removals: Vec<Removal> = rooms.map(removal).collect();
+    let removals: Vec<Removal> = rooms.map(remove_whole).collect();
     let before = measure_dir(&layout.store);
     let freed: u64 = removals.iter().map(|removal| removal.bytes).sum();
     let plan = GcPlan { removals, before, after: before.saturating_sub(freed), short: 0 };

@@ -242,11 +242,11 @@ fn image(name: &str) -> End {
 
 /// Returns whether a RUN has a secret or an SSH agent, and cannot write to a context.
 fn has_secret(step: &GraphStep) -> bool {
-    let has_secret = |name: &String| name.starts_with("mount secret ") || name.starts_with("mount ssh ");
+    let is_secret = |name: &String| name.starts_with("mount secret ") || name.starts_with("mount ssh ");
     let is_writable = |(name, options): (&String, &String)| {
         name.starts_with("mount bind ") && options.split(", ").any(|option| option == "rw")
     };
-    step.parts.keys().any(has_secret) && !step.parts.iter().any(is_writable)
+    step.parts.keys().any(is_secret) && !step.parts.iter().any(is_writable)
 }
 
 /// Returns a step's own digest: without content, and without the steps that it is based on or reads
