@@ -10,6 +10,7 @@ use super::options::BuildOptions;
 use crate::engine::Driver;
 use crate::host::Host;
 use crate::project::overrides::setting;
+use crate::project::remembered::OWN_VARIABLES;
 
 /// Fields of a target, as bake prints them, that are inputs of an image or its names.
 const FIELDS: &[&str] = &[
@@ -45,10 +46,8 @@ const SETS: &[&str] = &[
     "target",
     "ulimits",
 ];
-/// Prefixes of variables that buildx reads on its own. Variables of a declaration are part of its
-/// output of `bake --print`.
-const VARIABLES: &[&str] =
-    &["BAKE_", "BUILDKIT_", "BUILDX_", "COMPOSE_", "DOCKER_", "DURANGO_", "SOURCE_DATE_EPOCH"];
+/// The prefix of our own variables.
+const OUR_VARIABLES: &str = "DURANGO_";
 /// Prefixes of those that make it read more files or the state of a Git repository.
 const UNKNOWN_VARIABLES: &[&str] =
     &["BUILDX_GIT_", "BUILDX_BAKE_GIT_", "COMPOSE_ENV_FILES", "EXPERIMENTAL_BUILDKIT_"];
@@ -125,11 +124,13 @@ pub(crate) fn excluded_variable(host: &Host) -> Option<String> {
 }
 
 /// Returns a digest of a build without its files: the arguments of bake, except for caches to read,
-/// and the environment that buildx reads on its own.
+/// and the environment that buildx reads on its own. Variables of a declaration are part of its
+/// output of `bake --print`.
 pub(crate) fn identity(host: &Host, facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> String {
     let options = BuildOptions { check: false, provision: false, ..options.clone() };
+    let starts = || OWN_VARIABLES.into_iter().chain([OUR_VARIABLES]);
     let variables: Vec<_> =
-        host.env.iter().filter(|(name, _)| VARIABLES.iter().any(|start| name.starts_with(start))).collect();
+        host.env.iter().filter(|(name, _)| starts().any(|start| name.starts_with(start))).collect();
     let all = format!(
         "{options:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{variables:?}",
         plan.without_caches, plan.prepare, facts.names, facts.declaration.whole.digest, facts.engine,
@@ -228,7 +229,7 @@ mod tests {
         };
         let nothing: Edit<'_> = &|_, _| {};
         let before = identity(nothing, &[], "one");
-        assert_eq!(before, identity(nothing, &[("TERM", "dumb")], "two"));
+        assert_eq!(before, identity(nothing, &[("TERM", "dumb"), ("CARGO", "/c"), ("PATH", "/p")], "two"));
         assert_eq!(before, identity(&|facts, _| facts.stored.clear(), &[], "one"), "the store");
         assert_eq!(before, identity(&|_, options| options.check = true, &[], "one"));
         let edits: [(&str, Edit<'_>); 6] = [

@@ -16,7 +16,7 @@ use super::whole::{Whole, draws_on_others};
 use super::{compose, project_name, requested, templates};
 use crate::error::usage;
 use crate::files;
-use crate::memo::Memo;
+use crate::memo::{self, Memo};
 use crate::process::query::{query, unreadable};
 use crate::project::overrides::{is_by_variable, setting};
 use crate::session::Session;
@@ -66,9 +66,9 @@ pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result
     requested::check_readable(&dir.join(".env"))?;
     let sets = asked_sets(question.sets);
     let texts = texts(files, &dir);
-    let fingerprint = fingerprint(session, files, &texts, &sets).filter(|_| question.remember);
-    let memo = fingerprint.map(|print| Memo::new(&session.layout, MEMO, &print));
     let sources = Sources { env: &session.host.env, texts: &texts };
+    let fingerprint = fingerprint(session, question, &sources, &sets).filter(|_| question.remember);
+    let memo = fingerprint.map(|print| Memo::new(&session.layout, MEMO, &print));
     let remembered = memo.as_ref().and_then(Memo::read::<Remembered>);
     let mut printed = match remembered.and_then(|remembered| remembered.recall(&sources)) {
         Some(printed) => printed,
@@ -203,19 +203,19 @@ fn texts(files: &[PathBuf], dir: &Path) -> Option<Vec<String>> {
     Some(texts)
 }
 
-/// Returns a digest of the files and variables that a Compose file is interpolated from.
+/// Returns a digest of everything that a Compose file is printed from: the files, the options, the
+/// variables that it may read ([`Sources::variables`]), and the client.
 fn fingerprint(
     session: &Session,
-    files: &[PathBuf],
-    texts: &Option<Vec<String>>,
+    question: &DeclarationQuery<'_>,
+    sources: &Sources<'_>,
     sets: &[String],
 ) -> Option<String> {
     let mut hash = Sha256::new();
-    hash.update(format!("{files:?}\0{:?}\0{sets:?}\0", texts.as_ref()?));
-    for (name, value) in &session.host.env {
-        if !["_", "SHLVL", "PWD", "OLDPWD"].contains(&name.as_str()) {
-            hash.update(format!("{name}={value}\0"));
-        }
+    hash.update(format!("{:?}\0{:?}\0{sets:?}\0", question.files, sources.texts.as_ref()?));
+    hash.update(session.host.which("docker").map(|docker| memo::stamp(&docker)).unwrap_or_default());
+    for (name, value) in sources.variables().chain(question.env) {
+        hash.update(format!("{name}={value}\0"));
     }
     Some(format!("{:x}", hash.finalize()))
 }

@@ -17,7 +17,7 @@ pub(crate) mod overrides;
 pub(crate) mod packages;
 pub(crate) mod pins;
 pub(crate) mod project_name;
-mod remembered;
+pub(crate) mod remembered;
 pub(crate) mod requested;
 pub(crate) mod run_settings;
 pub(crate) mod secrets;

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::declaration_query::Printed;
 use crate::redact::{Redactor, is_secret};
 
+/// Prefixes of variables that docker, buildx and Compose read on their own.
+pub(crate) const OWN_VARIABLES: [&str; 6] =
+    ["BAKE_", "BUILDKIT_", "BUILDX_", "COMPOSE_", "DOCKER_", "SOURCE_DATE_EPOCH"];
+
 /// The sources of values.
 pub(super) struct Sources<'a> {
     pub(super) env: &'a BTreeMap<String, String>,
@@ -68,8 +72,18 @@ impl Remembered {
 }
 
 impl Sources<'_> {
+    /// Returns the variables that a Compose file may be printed from: those that the tools read on
+    /// their own, the home directory for `~`, and each whose name is in a text. Shells, cargo and
+    /// CI systems set many others, whose values differ from call to call.
+    pub(super) fn variables(&self) -> impl Iterator<Item = (&String, &String)> {
+        let is_own = |name: &str| name == "HOME" || OWN_VARIABLES.iter().any(|start| name.starts_with(start));
+        let is_named = |name: &str| self.texts.iter().flatten().any(|text| text.contains(name));
+        self.env.iter().filter(move |(name, _)| is_own(name) || is_named(name))
+    }
+
     fn find(&self, value: &str) -> Option<Source> {
-        let variable = self.env.iter().find(|(_, known)| *known == value);
+        // A variable that is not among these may change while the answer stays valid.
+        let variable = self.variables().find(|(_, known)| *known == value);
         let variable = variable.map(|(name, _)| Source::Variable(name.clone()));
         let text = |(number, text): (usize, &String)| {
             Some(Source::Text { number, at: text.find(value)?, length: value.len() })
@@ -100,8 +114,9 @@ mod tests {
 
     #[test]
     fn a_secret_is_remembered_by_where_it_came_from() {
-        let env = [("DEPLOY".to_owned(), "from-variable".to_owned())].into();
-        let texts = Some(vec!["args: {X_TOKEN: 'from-a-file'}".to_owned(), String::new()]);
+        let variable = |name: &str| (name.to_owned(), "from-variable".to_owned());
+        let env = ["ALSO", "DEPLOY"].map(variable).into();
+        let texts = Some(vec!["args: {A_TOKEN: $DEPLOY, X_TOKEN: 'from-a-file'}".to_owned(), String::new()]);
         let sources = Sources { env: &env, texts: &texts };
         let redactor = Redactor::default();
         let args =
@@ -110,12 +125,34 @@ mod tests {
         let remembered = Remembered::new(&all, &sources, &redactor).expect("remembered");
         let json = serde_json::to_string(&remembered).expect("JSON");
         assert!(!json.contains("from-") && json.contains("red"), "{json}");
+        assert!(!json.contains("ALSO"), "a variable that the file does not read: {json}");
         let remembered: Remembered = serde_json::from_str(&json).expect("JSON");
         let recalled = remembered.recall(&sources).expect("recalled");
         assert_eq!(recalled.target, all.target);
         let lost = Sources { env: &BTreeMap::new(), texts: &texts };
         let remembered: Remembered = serde_json::from_str(&json).expect("JSON");
         assert!(remembered.recall(&lost).is_none());
+    }
+
+    #[test]
+    fn only_variables_that_a_file_may_read_count() {
+        let all = [
+            ("BUILDX_BAKE_FILE", true),
+            ("CARGO_PKG_NAME", false),
+            ("COMPOSE_PROFILES", true),
+            ("DOCKER_CONTEXT", true),
+            ("HOME", true),
+            ("IN_THE_ENV_FILE", true),
+            ("PATH", false),
+            ("TAG", true),
+            ("TERM", false),
+        ];
+        let env = all.map(|(name, _)| (name.to_owned(), String::new())).into();
+        let texts = Some(vec!["image: app:${TAG:-1}".to_owned(), "A=$IN_THE_ENV_FILE".to_owned()]);
+        let sources = Sources { env: &env, texts: &texts };
+        let found: Vec<&str> = sources.variables().map(|(name, _)| name.as_str()).collect();
+        let expected: Vec<&str> = all.iter().filter(|(_, counts)| *counts).map(|(name, _)| *name).collect();
+        assert_eq!(found, expected);
     }
 
     #[test]
