@@ -221,6 +221,33 @@ fn a_source_counts_by_its_content_and_not_by_its_place() {
 }
 
 #[test]
+fn of_what_patterns_select_only_last_names_and_their_order_count() {
+    let dir = context(&["sub/deep/c", "sub/deep/e", "other/x"]);
+    let rename =
+        |from: &str, to: &str| fs::rename(dir.path().join(from), dir.path().join(to)).expect("renamed");
+    let all = || {
+        let of = |paths: &[&str], excludes: &[&str]| digest(dir.path(), "", paths, excludes);
+        [
+            of(&["s*/deep"], &[]),
+            of(&["s*/*"], &[]),
+            of(&["s*"], &[]),
+            of(&["."], &["x"]),
+            of(&["sub*/deep/c*"], &[]),
+        ]
+    };
+    let before = all();
+    let same = |now: &[String; 5]| now.iter().zip(&before).map(|(now, old)| now == old).collect::<Vec<_>>();
+    rename("sub", "sub2");
+    assert_eq!(same(&all()), [true, true, false, false, true]);
+    rename("sub2", "sub");
+    rename("sub/deep", "sub/deep2");
+    assert_eq!(same(&all()), [false, false, false, false, false]);
+    rename("sub/deep2", "sub/deep");
+    rename("sub/deep/e", "sub/e");
+    assert_eq!(same(&all()), [false, true, true, true, true], "BuildKit sees no file that moves up");
+}
+
+#[test]
 fn extended_attributes_count_but_for_the_systems_own() {
     let dir = context(&["a"]);
     let file = dir.path().join("a");

@@ -1,5 +1,6 @@
 //! Selects the files of COPY, ADD and bind mounts from a context, and computes the digest by which
-//! BuildKit compares them. In this content hash, only the names below the source count.
+//! BuildKit compares them. In this content hash, only the names below the source count, and of
+//! files that patterns select only the last part of their names and their order.
 
 use sha2::{Digest, Sha256};
 
@@ -179,17 +180,16 @@ impl Selection<'_> {
         let mut hashes = Hashes::default();
         let is_one = found.len() == 1;
         for (name, entry, is_followed) in found {
-            let short = name.strip_prefix(prefix).unwrap_or(&name);
-            let is_itself = is_one && path_base(&name) == base;
-            let counted = if is_itself { "" } else { short };
+            let is_itself = name == prefix || (is_one && path_base(&name) == base);
+            let counted = if is_itself { String::new() } else { format!("/{}", path_base(&name)) };
             if is_followed {
                 // BuildKit compares the target alone, but a person removes or adds the link.
                 self.take(&entry);
                 let target = self.whole(&name);
-                hashes.add_each(counted, [&target.full, &target.plain, &target.any_mode]);
+                hashes.add_each(&counted, [&target.full, &target.plain, &target.any_mode]);
             } else {
                 let state = self.take(&entry);
-                hashes.add(counted, &state);
+                hashes.add(&counted, &state);
             }
         }
         hashes.digest()
