@@ -34,6 +34,9 @@ pub struct Capabilities {
     /// Compares the content of the root of a RUN with a secret or an SSH agent, not the steps
     /// before it: the BuildKit of Docker 26.1, and not that of 28.5 (measured).
     pub compares_roots: bool,
+    /// Gives directories that WORKDIR makes the date of `SOURCE_DATE_EPOCH`, which is in their key
+    /// then: from BuildKit 0.22 on, the one of Docker 28.2 (measured on 26.1 and 28.5).
+    pub dates_directories: bool,
 }
 
 impl Engine {
@@ -41,7 +44,10 @@ impl Engine {
     pub fn capabilities(&self) -> Capabilities {
         let is_docker = self.driver == Driver::Docker;
         let is_classic = !self.containerd_store;
-        let is_old = is_docker && Version::parse(&self.server).is_some_and(|server| server < Version(27, 0));
+        let is_before = |version: Version| {
+            is_docker && Version::parse(&self.server).is_some_and(|server| server < version)
+        };
+        let is_old = is_before(Version(27, 0));
         Capabilities {
             classic_image_store: is_classic,
             supports_local_cache_export: !(is_docker && is_classic),
@@ -51,6 +57,26 @@ impl Engine {
             sorts_extra_hosts: self.buildx >= Version(0, 34),
             merges_saved_results: is_old,
             compares_roots: is_old,
+            dates_directories: !is_before(Version(28, 2)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::engine;
+    use super::*;
+
+    #[test]
+    fn directories_have_a_date_from_docker_28_2_on() {
+        let dates = |server: &str, driver: Driver| {
+            Engine { server: server.into(), driver, ..engine() }.capabilities().dates_directories
+        };
+        let of = |server: &str| dates(server, Driver::Docker);
+        assert_eq!(
+            ["26.1.5", "27.5.1", "28.1.1", "28.2.0", "28.5.2", "29.0.0"].map(of),
+            [false, false, false, true, true, true]
+        );
+        assert!(dates("26.1.5", Driver::DockerContainer), "its BuildKit is its own");
     }
 }

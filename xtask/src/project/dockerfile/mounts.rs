@@ -46,7 +46,7 @@ pub(crate) fn inputs(target: &Target, platform: &str, native: &str) -> Inputs {
         stage: target.target.clone(),
         platform: platform.to_owned(),
         build_platform: native.to_owned(),
-        images: BTreeMap::new(),
+        ..Inputs::default()
     }
 }
 

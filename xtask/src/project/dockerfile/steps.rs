@@ -237,7 +237,9 @@ impl Reader<'_> {
         self.name_variables(&mut step);
         // The directory belongs to the user and has the requested time.
         let user = self.scope.user().unwrap_or_default().to_owned();
-        let epoch = self.inputs.args.get("SOURCE_DATE_EPOCH").cloned().unwrap_or_default();
+        let epoch =
+            self.inputs.args.get("SOURCE_DATE_EPOCH").filter(|_| !self.inputs.leaves_directories_undated);
+        let epoch = epoch.cloned().unwrap_or_default();
         if !epoch.is_empty() {
             step.parts.insert("arg SOURCE_DATE_EPOCH".to_owned(), epoch.clone());
         }

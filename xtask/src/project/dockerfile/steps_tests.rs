@@ -199,6 +199,12 @@ fn arguments_of_the_frontend_are_inputs_of_their_steps() {
             let args = [(name.to_owned(), value.to_owned())].into();
             let inputs = Inputs { args, platform: "linux/amd64".into(), ..Inputs::default() };
             let file = Dockerfile::parse(format!("FROM scratch\n{step}").as_bytes());
+            let undated = Inputs { leaves_directories_undated: true, ..inputs.clone() };
+            let undated = file.steps(0, &undated).pop().expect("a step");
+            assert!(
+                value.is_empty()
+                    || undated.operation.contains(&value.to_owned()) == (counts && step.starts_with("RUN"))
+            );
             file.steps(0, &inputs).pop().expect("a step")
         };
         let (one, other) = (of("1"), of("2"));

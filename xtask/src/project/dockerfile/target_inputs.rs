@@ -18,6 +18,8 @@ pub(crate) struct Inputs {
     pub platform: String,
     /// The build platform.
     pub build_platform: String,
+    /// Whether the frontend gives directories of WORKDIR no date of `SOURCE_DATE_EPOCH`.
+    pub leaves_directories_undated: bool,
     /// The base images of stages that are known, by name.
     pub images: BTreeMap<String, ImageConfig>,
 }

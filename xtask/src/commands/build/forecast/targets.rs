@@ -46,14 +46,17 @@ fn target(facts: &BuildFacts, options: &BuildOptions, plan: &Plan, name: &str) -
     let is_forced = declared.no_cache == Some(true) && is_set("no-cache");
     let stages = || is_set("no-cache-filter").then(|| declared.no_cache_filter.clone());
     let ignores_cache = if is_forced { Some(Vec::new()) } else { stages().filter(|all| !all.is_empty()) };
+    let capabilities = facts.engine.capabilities();
+    let mut inputs = mounts::inputs(&declared, &platform, &facts.engine.platform);
+    inputs.leaves_directories_undated = !capabilities.dates_directories;
     Some(TargetFacts {
         name: name.to_owned(),
         file,
-        inputs: mounts::inputs(&declared, &platform, &facts.engine.platform),
+        inputs,
         contexts: contexts.collect(),
         run,
-        run_is_open: has_several_hosts(&declared) && !facts.engine.capabilities().sorts_extra_hosts,
-        compares_roots: facts.engine.capabilities().compares_roots,
+        run_is_open: has_several_hosts(&declared) && !capabilities.sorts_extra_hosts,
+        compares_roots: capabilities.compares_roots,
         ignores_cache,
     })
 }
