@@ -9,6 +9,9 @@ use crate::project::packages;
 
 /// Returns the differences of a step itself, the most important first.
 pub(super) fn differences(old: &GraphStep, new: &GraphStep) -> Vec<Cause> {
+    if keyword(&old.text) != keyword(&new.text) {
+        return vec![command(Some(&old.text), Some(&new.text))];
+    }
     let mut found: Vec<Cause> = Vec::new();
     let has_other_size = old.parts.get("shm-size") != new.parts.get("shm-size");
     let names = old.parts.keys().chain(new.parts.keys()).collect::<std::collections::BTreeSet<_>>();
@@ -43,6 +46,11 @@ pub(super) fn differences(old: &GraphStep, new: &GraphStep) -> Vec<Cause> {
         _ => 5,
     });
     found
+}
+
+/// Returns the first word of an instruction.
+fn keyword(text: &str) -> String {
+    text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase()
 }
 
 /// The maximum length of a shown value.

@@ -47,6 +47,11 @@ fn what_changed_about_a_step_itself() {
         ),
         (plain(&[("network", "host")]), plain(&[]), "Mount: network is removed"),
         (
+            step("a", "COPY a b", &[("command", "a b")], &[("a", "644:1")]),
+            plain(&[("command", "make"), ("fresh", "1"), ("env A", "x")]),
+            "Instruction: its text: `COPY a b` -> `RUN make`",
+        ),
+        (
             plain(&[("arg DURANGO_FRESH", "1")]),
             plain(&[("arg DURANGO_FRESH", "2")]),
             "Fresh: it was requested to run again",

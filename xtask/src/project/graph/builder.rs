@@ -253,7 +253,9 @@ fn has_secret(step: &GraphStep) -> bool {
 /// from.
 fn own(keyword: &str, operation: &[String], step: &GraphStep) -> String {
     // Parts outside the step itself: common settings of a target's RUNs, images, and URLs.
-    let outer = ["network", "ulimits", HOSTS, "shm-size", "fresh"];
+    // The size by which a step runs again replaces the declared one.
+    let size = if step.parts.contains_key("fresh") { "fresh" } else { "shm-size" };
+    let outer = ["network", "ulimits", HOSTS, size];
     let parts = step
         .parts
         .iter()

@@ -34,6 +34,14 @@ fn a_run_s_own_network_takes_precedence() {
 }
 
 #[test]
+fn the_size_by_which_a_step_runs_again_replaces_the_declared_one() {
+    let key = |run: &[(&str, &str)]| graph("FROM scratch\nRUN x\n", run, false).remove(0).key;
+    assert_eq!(key(&[("fresh", "67108865"), ("shm-size", "64MiB")]), key(&[("fresh", "67108865")]));
+    assert_ne!(key(&[("fresh", "67108865")]), key(&[("fresh", "67108866")]));
+    assert_ne!(key(&[("shm-size", "64MiB")]), key(&[]));
+}
+
+#[test]
 fn settings_in_random_order_make_runs_open() {
     let is_open = |run_is_open: bool| {
         let graph = graph("FROM scratch\nWORKDIR /w\nRUN x\n", &[], run_is_open);
