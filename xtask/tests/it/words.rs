@@ -63,11 +63,15 @@ const PIECES: &[&str] = &[
     "^$A", "^^", "^a", "^\"", "^'", "^ ", "*", "?", "[a]", "<", "<<", "#", "100%", "~", "^/", "|", "(", ",",
 ];
 
-/// Pieces of patterns.
+/// Pieces of patterns. A variable is none of them: BuildKit reads a value that ends in an escape in
+/// its own way.
 const PATTERNS: &[&str] = &[
     "a", "b", "*", "?", "a*", "*b", "/", ".", "X", "^*", "^?", "^^", "^}", "^/", "[a]", "(", "+", "\u{e9}",
-    "$A", "${B}", "\"a\"", "'b'", "\"*\"", " ",
+    "\"a\"", "'b'", "\"*\"", " ",
 ];
+
+/// Names of heredocs.
+const HEREDOCS: &[&str] = &["EOF", "'EOF'", "\"EOF\"", "-EOF", "E\"O\"F"];
 
 const NAMES: &[&str] = &["A", "B", "C", "E", "U", "D_1"];
 
@@ -88,8 +92,10 @@ fn piece(random: &mut Random, depth: usize) -> String {
         }
         9 => format!("${{{name}{}{}}}", random.of(&["#", "##", "%", "%%"]), pattern(random)),
         10 => {
-            let by = random.of(&["", "-", "a", "$A", "\"q\"", "^/", "x y"]);
-            format!("${{{name}{}{}/{by}}}", random.of(&["/", "//"]), pattern(random))
+            let all = random.below(2) == 0;
+            // In the replacement of all matches, Go takes a `$` of a value for a group.
+            let by = random.of(&["", "-", "a", "\"q\"", "^/", "x y", "$A"][..if all { 6 } else { 7 }]);
+            format!("${{{name}{}{}/{by}}}", if all { "//" } else { "/" }, pattern(random))
         }
         11 if depth > 0 => format!("\"{}\"", word(random, depth - 1)),
         12 if depth > 0 => format!("'{}'", word(random, depth - 1).replace('\'', "")),
@@ -121,7 +127,7 @@ fn instruction(random: &mut Random) -> String {
             format!("COPY [{}, \"/to/\"]", quoted.join(","))
         }
         13 => {
-            let end = random.of(&["EOF", "'EOF'", "\"EOF\"", "-EOF", "E\"O\"F"]);
+            let end = random.of(HEREDOCS);
             format!("COPY <<{end} /h\n{one}\n\t{two} '{three}'\nEOF")
         }
         14 => format!("USER {one}"),
@@ -154,7 +160,7 @@ fn cases(seed: u64, count: usize) -> Vec<Case> {
         let globals =
             if random.below(3) == 0 { format!("ARG B={}\n", word(random, 1)) } else { String::new() };
         // Whether other words are heredocs depends on the version of BuildKit.
-        let is_odd = |word: &str| word.contains("<<") && (word.contains("${") || !word.starts_with("<<"));
+        let is_odd = |word: &str| word.contains("<<") && !HEREDOCS.contains(&word.trim_start_matches("<<"));
         lines.retain(|line| !line.split_whitespace().any(is_odd));
         let file = format!("{head}{globals}FROM scratch\n{}\n", lines.join("\n")).replace('^', escape);
         let args = NAMES.iter().filter(|_| random.below(8) == 0);
