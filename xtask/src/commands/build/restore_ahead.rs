@@ -50,7 +50,8 @@ pub(super) fn find(
     forecast_slot: &SharedForecast,
 ) -> Result<Option<(Ahead, Option<File>)>> {
     let mounts = &plan.mounts;
-    if !waits(mounts) {
+    let has_source = |mount: &PlannedMount| mount.held.is_some() || !mounts.registries.is_empty();
+    if mounts.template.is_none() || !mounts.mounts.iter().any(has_source) {
         return Ok(None);
     }
     let Some(forecast) = provisional(forecast_slot)? else { return Ok(None) };
@@ -71,12 +72,6 @@ pub(super) fn find(
     remote.retain(|at, _| mounts.mounts[*at].held.is_none());
     ahead.remote = remote;
     Ok(Some((ahead, turn)))
-}
-
-/// Returns whether a build waits for the forecast, since mounts can be restored.
-pub(super) fn waits(plan: &MountPlan) -> bool {
-    let has_source = |mount: &PlannedMount| mount.held.is_some() || !plan.registries.is_empty();
-    plan.template.is_some() && plan.mounts.iter().any(has_source)
 }
 
 /// Waits for the forecast that knows the builder from earlier builds. `None` after a timeout.

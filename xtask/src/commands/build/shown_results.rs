@@ -1,8 +1,6 @@
 //! Selects the saved results that BuildKit gets. Of several results for one target, BuildKit 0.25
 //! misses steps that it finds if it gets one of them alone. So a build gets only those that have,
-//! together, all steps that any of them has. Each result costs every BuildKit about 30 ms, also if
-//! its builder has all layers: where the forecast is known in time anyway, and a few results have
-//! all of its steps, the others are left out as well.
+//! together, all steps that any of them has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,31 +13,15 @@ use crate::forecast::{Forecast, PredictedState};
 use crate::live::SharedForecast;
 use crate::plan::build::Plan;
 
-/// Returns the results that a build does without. Waits for the forecast if there is a choice that
-/// matters, or if the restore of cache mounts waits for it.
+/// Returns the results that a build does without. Waits for the forecast if there is a choice.
 pub(super) fn superfluous(plan: &Plan, forecast_slot: &SharedForecast) -> Result<Vec<PathBuf>> {
-    let has_choice = plan.targets.iter().any(|target| target.read.len() > 1);
-    if !has_choice || !(plan.reads_fewest || restore_ahead::waits(&plan.mounts)) {
+    if !plan.reads_fewest || plan.targets.iter().all(|target| target.read.len() < 2) {
         return Ok(Vec::new());
     }
     let Some(forecast) = restore_ahead::provisional(forecast_slot)? else { return Ok(Vec::new()) };
     let shown: Vec<&[PathBuf]> = plan.targets.iter().map(|target| target.read.as_slice()).collect();
     let steps = |dir: &Path| stored_entry(dir).map(|entry| entry.steps);
-    let superfluous = choose(&shown, forecast, &steps);
-    let is_left_out = plan.reads_fewest || has_all(&shown, &superfluous, forecast, &steps);
-    Ok(if is_left_out { superfluous } else { Vec::new() })
-}
-
-/// Returns whether the other results have every step of the forecast.
-fn has_all(
-    shown: &[&[PathBuf]],
-    superfluous: &[PathBuf],
-    forecast: &Forecast,
-    steps: &dyn Fn(&Path) -> Option<Vec<String>>,
-) -> bool {
-    let left = shown.iter().copied().flatten().filter(|dir| !superfluous.contains(dir));
-    let held: BTreeSet<String> = left.filter_map(|dir| steps(dir)).flatten().collect();
-    forecast.steps.iter().all(|step| held.contains(&step.key))
+    Ok(choose(&shown, forecast, &steps))
 }
 
 /// Returns the results that no target needs, from those that each target is shown.
@@ -120,14 +102,6 @@ mod tests {
             "needed by another target"
         );
         assert_eq!(superfluous(&[&["new", "old"], &["other"]], &["a", "d", "y"]), ["old"]);
-        let is_complete = |shown: &[&str], superfluous: &[&str], keys: &[&str]| {
-            let dirs = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
-            let known: Vec<_> = keys.iter().map(|key| (*key, PredictedState::Cached)).collect();
-            has_all(&[&dirs(shown)], &dirs(superfluous), &forecast(&known), &steps)
-        };
-        assert!(is_complete(&all, &["old", "oldest"], &["a", "b", "d"]));
-        assert!(!is_complete(&all, &["old", "oldest"], &["a", "b", "e"]), "no result has a step");
-        assert!(!is_complete(&all, &["new", "oldest"], &["a", "d"]));
         let open = forecast(&[("a", PredictedState::Cached), ("d", PredictedState::IfChanged)]);
         let dirs = ["new", "old"].map(PathBuf::from);
         assert!(choose(&[&dirs], &open, &steps).is_empty(), "a URL may have the content of any result");
