@@ -38,8 +38,11 @@ fn texts(step: &DockerfileStep) -> Vec<String> {
                     texts.push(url.clone());
                 }
             }
-            let documents = step.operation[7..].chunks(2).take_while(|pair| pair[0].starts_with("<<"));
-            texts.extend(documents.flatten().cloned());
+            let selectors = step.reads.iter().flat_map(|read| &read.selectors);
+            let of_selectors: usize = selectors.map(|one| 1 + usize::from(one.include.is_some())).sum();
+            let remotes = step.reads.iter().filter(|read| matches!(read.from, From::Remote { .. })).count();
+            let documents = step.operation.len() - remotes - of_selectors;
+            texts.extend(step.operation[7..documents].iter().cloned());
         }
     }
     texts
