@@ -55,7 +55,11 @@ impl ShellPattern {
                 continue;
             };
             out.push_str(&text[copied..at]);
-            out.push_str(replacement);
+            if is_all {
+                expand(replacement, &rest[..length], &mut out);
+            } else {
+                out.push_str(replacement);
+            }
             copied = at + length;
             last = Some(copied);
             if !is_all {
@@ -99,5 +103,59 @@ impl ShellPattern {
         for (index, _) in self.0.iter().enumerate().filter(|(_, token)| **token == Token::Any) {
             at[index + 1] |= at[index];
         }
+    }
+}
+
+/// Appends a replacement as a template of Go's `Regexp.Expand`, as BuildKit does where it replaces
+/// all matches: `$$` is a dollar sign, `$0` and `${0}` are the match. No pattern has groups, so all
+/// other numbers and names are empty.
+fn expand(replacement: &str, matched: &str, out: &mut String) {
+    let mut rest = replacement;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let word = rest.strip_prefix('{').unwrap_or(rest);
+        let end = word.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(word.len());
+        let (name, after) = word.split_at(end);
+        let after = if word.len() == rest.len() { Some(after) } else { after.strip_prefix('}') };
+        match after.filter(|_| !name.is_empty()) {
+            Some(after) => {
+                out.push_str(if name == "0" { matched } else { "" });
+                rest = after;
+            }
+            None => out.push('$'),
+        }
+    }
+    out.push_str(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_matches_are_replaced_by_a_template() {
+        let all = |replacement| ShellPattern::new("a").expect("a pattern").replace("xa", replacement, true);
+        for (replacement, result) in [
+            ("[$0]", "x[a]"),
+            ("[${0}]", "x[a]"),
+            ("$A/", "x/"),
+            ("$1a-", "x-"),
+            ("$$A", "x$A"),
+            ("$", "x$"),
+            ("$/", "x$/"),
+            ("${", "x${"),
+            ("${A", "x${A"),
+            ("${}b", "x${}b"),
+        ] {
+            assert_eq!(all(replacement), result, "{replacement}");
+        }
+        let first = ShellPattern::new("a").expect("a pattern").replace("aa", "$0", false);
+        assert_eq!(first, "$0a");
     }
 }
