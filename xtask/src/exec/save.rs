@@ -21,6 +21,7 @@ use crate::progress::Watcher;
 use crate::progress::bake_outcome::BakeStatus;
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
+use crate::store::complete::complete_from;
 use crate::store::entry::{self, Entry, subdirectories};
 use crate::store::key::FORMAT;
 use crate::store::layout_check::{self, Blob};
@@ -85,7 +86,6 @@ pub(crate) fn run(
     let is_full = || reservation.is_full();
     let call = Call { stop: &stop, end_if: Some(&is_full), ..Call::new(&save.command, targets, log) };
     let ended = bake::retry_export(&mut || bake::run(&call, watcher))?;
-    drop(reading);
     reservation.check(ended.status == BakeStatus::ConditionMet)?;
     if ended.status == BakeStatus::Stopped {
         bail!("a file changed while `{}` was built; the next build saves it", save.target);
@@ -97,6 +97,13 @@ pub(crate) fn run(
         );
     }
     reservation.end();
+    for earlier in &save.read {
+        // Without those layers, the export is as BuildKit made it.
+        if let Err(error) = complete_from(&save.staging, earlier) {
+            log.text(&format!("failed to add the layers of `{}`: {error:#}", earlier.display()));
+        }
+    }
+    drop(reading);
     let blobs = layout_check::shape(&save.staging)?;
     check_blobs(&save.staging, &blobs)?;
     let entry = Entry {

@@ -15,7 +15,10 @@ use sha2::{Digest, Sha256};
 use crate::files;
 
 /// The media type of the cache configuration (BuildKit's `cache/remotecache/v1/spec.go`).
-const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
+pub(super) const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
+
+/// The annotation of an index that names the tag of a manifest.
+pub(super) const TAG: &str = "org.opencontainers.image.ref.name";
 
 /// The content of `oci-layout`.
 #[derive(Deserialize)]
@@ -84,8 +87,7 @@ pub(crate) fn shape(dir: &Path) -> Result<Vec<Blob>> {
     let Version { version } = json(&dir.join("oci-layout"))?;
     ensure!(version == VERSION, "its layout has version `{}`", version.escape_default());
     let index: Index = json(&dir.join("index.json"))?;
-    let tagged =
-        |descriptor: &&Descriptor| descriptor.annotations.contains_key("org.opencontainers.image.ref.name");
+    let tagged = |descriptor: &&Descriptor| descriptor.annotations.contains_key(TAG);
     let Some(top) = index.manifests.iter().find(tagged) else { bail!("its index names no tag") };
     let manifest: Manifest = json(&blobs(dir).join(hex(&top.digest)?))?;
     let all: Vec<&Descriptor> =
@@ -158,14 +160,14 @@ pub(super) fn identity(dir: &Path, blob: &Blob) -> Option<(u64, u64)> {
     Some((meta.dev(), meta.ino()))
 }
 
-fn hex(digest: &str) -> Result<&str> {
+pub(super) fn hex(digest: &str) -> Result<&str> {
     let hex = digest
         .strip_prefix("sha256:")
         .filter(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
     hex.with_context(|| format!("`{digest}` is not a SHA-256 digest"))
 }
 
-fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = files::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("`{}` is not valid", path.display()))
 }

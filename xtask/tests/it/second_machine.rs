@@ -30,6 +30,37 @@ fn layers_that_one_engine_saved_are_hits_on_another() {
     assert!(cached(&report, "COPY --from=made"));
 }
 
+/// BuildKit does not read layers that no step of a build needs, and does not export them either.
+#[test]
+#[ignore = "needs an engine"]
+fn a_save_after_a_restore_keeps_layers_that_nothing_read() {
+    let project = project("kept");
+    let salt = unique("kept");
+    let dockerfile = |more: &str| {
+        format!(
+            "ARG BASE_IMAGE=debian:13-slim\nFROM ${{BASE_IMAGE}} AS source\nRUN echo '{salt}' >/source\n\
+             FROM ${{BASE_IMAGE}} AS made\nRUN --mount=from=source,target=/from cat /from/source >/made{more}\n\
+             FROM ${{BASE_IMAGE}}\nCOPY page /\nCOPY --from=made /made /made\n"
+        )
+    };
+    project.write("Dockerfile", &dockerfile(""));
+    project.write("page", "1");
+    project.build(&["app"]).1.succeeds();
+    // On the second machine only the page changes, which needs no layer of `source`.
+    let (_second, project) = SecondDaemon::of(project);
+    project.write("page", "2");
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert!(report["cache"]["saved"].is_string() && cached(&report, "RUN echo"), "{}", run.all());
+    // On the third one `made` changes. Of another Dockerfile, the newest result alone is read.
+    let (_third, project) = SecondDaemon::of(project);
+    project.write("Dockerfile", &dockerfile("; echo more >>/made"));
+    let (report, run) = project.build(&["app"]);
+    run.succeeds();
+    assert!(cached(&report, "RUN echo"), "{}", run.all());
+    assert!(!cached(&report, "RUN --mount=from=source"), "{}", run.all());
+}
+
 /// When one record of BuildKit 0.13 is pruned, it forgets every result. So saving and restoring
 /// mounts must remove nothing from the builder. The test has an engine of its own, because other
 /// tests prune.

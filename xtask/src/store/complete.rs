@@ -1,0 +1,124 @@
+//! Completes an export. BuildKit exports only layers that its builder has read: after a build from
+//! a store on a fresh engine, those of steps that no other step needed are missing. The result that
+//! has them is removed when newer ones take its place.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::cache_config::CacheConfig;
+use super::layout_check::{self, Blob};
+use crate::files::{self, Durability};
+
+/// Adds the layers that an earlier result has for steps of this export. Their blobs are linked, or
+/// copied where links are not possible. An error leaves the export as it was, with blobs that it
+/// doesn't name.
+pub(crate) fn complete_from(export: &Path, earlier: &Path) -> Result<()> {
+    let (mut own, other) = (Parts::read(export)?, Parts::read(earlier)?);
+    let added = own.config.complete_from(&other.config);
+    let known: BTreeSet<&str> = own.layers.iter().map(digest_of).collect();
+    let is_new = |layer: &&Value| added.contains(digest_of(layer)) && !known.contains(digest_of(layer));
+    let new: Vec<Value> = other.layers.iter().filter(is_new).cloned().collect();
+    for layer in &new {
+        provide(export, earlier, layer)?;
+    }
+    own.layers.extend(new);
+    if added.is_empty() { Ok(()) } else { own.write(export) }
+}
+
+/// Makes sure that the export has the blob of a layer.
+fn provide(export: &Path, earlier: &Path, layer: &Value) -> Result<()> {
+    let digest = layout_check::hex(digest_of(layer))?.to_owned();
+    let blob = Blob { digest, size: layer["size"].as_u64().unwrap_or_default() };
+    if layout_check::has(export, &blob).is_ok() {
+        return Ok(());
+    }
+    layout_check::has(earlier, &blob)?;
+    let [from, to] = [earlier, export].map(|dir| layout_check::blobs(dir).join(&blob.digest));
+    let linked = fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop));
+    linked.with_context(|| format!("failed to copy `{}`", from.display()))
+}
+
+/// What describes an export.
+struct Parts {
+    index: Value,
+    manifest: Value,
+    config: CacheConfig,
+    /// The descriptors of its layers.
+    layers: Vec<Value>,
+}
+
+impl Parts {
+    /// The two lists of descriptors that a manifest may have: see [`layout_check`].
+    const LISTS: [&str; 2] = ["layers", "manifests"];
+
+    fn read(dir: &Path) -> Result<Self> {
+        let mut index: Value = layout_check::json(&dir.join("index.json"))?;
+        let top = tagged(&mut index).context("its index names no tag")?;
+        let mut manifest: Value = layout_check::json(&place(dir, top)?)?;
+        let descriptor = config_of(&mut manifest).context("it has no cache configuration")?;
+        let config = layout_check::json(&place(dir, descriptor)?)?;
+        let lists = Self::LISTS.iter().filter_map(|list| manifest[*list].as_array());
+        let layers = lists.flatten().filter(|part| !is_config(part)).cloned().collect();
+        Ok(Self { index, manifest, config, layers })
+    }
+
+    /// Writes them. The index comes last, so the export is always whole.
+    fn write(mut self, dir: &Path) -> Result<()> {
+        let config = put(dir, &serde_json::to_vec(&self.config)?)?;
+        let descriptor = config_of(&mut self.manifest).context("it has no cache configuration")?;
+        replace(descriptor, &config);
+        let is_there = |list: &&str| self.manifest[*list].is_array();
+        let list = Self::LISTS.into_iter().find(is_there).context("it has no layers")?;
+        let configs = self.manifest[list].as_array().into_iter().flatten().filter(|part| is_config(part));
+        let all: Vec<Value> = self.layers.into_iter().chain(configs.cloned()).collect();
+        self.manifest[list] = Value::Array(all);
+        let manifest = put(dir, &serde_json::to_vec(&self.manifest)?)?;
+        replace(tagged(&mut self.index).context("its index names no tag")?, &manifest);
+        files::write(&dir.join("index.json"), &serde_json::to_vec(&self.index)?, Durability::Synced)?;
+        Ok(())
+    }
+}
+
+fn digest_of(descriptor: &Value) -> &str {
+    descriptor["digest"].as_str().unwrap_or_default()
+}
+
+fn is_config(descriptor: &Value) -> bool {
+    descriptor["mediaType"] == layout_check::CACHE_CONFIG
+}
+
+/// Returns the descriptor of the index that has the tag.
+fn tagged(index: &mut Value) -> Option<&mut Value> {
+    let all = index.get_mut("manifests")?.as_array_mut()?;
+    all.iter_mut().find(|top| top["annotations"].get(layout_check::TAG).is_some())
+}
+
+/// Returns the descriptor of the configuration.
+fn config_of(manifest: &mut Value) -> Option<&mut Value> {
+    if is_config(&manifest["config"]) {
+        return manifest.get_mut("config");
+    }
+    manifest.get_mut("manifests")?.as_array_mut()?.iter_mut().find(|part| is_config(part))
+}
+
+/// Returns the path of a descriptor's blob.
+fn place(dir: &Path, descriptor: &Value) -> Result<PathBuf> {
+    Ok(layout_check::blobs(dir).join(layout_check::hex(digest_of(descriptor))?))
+}
+
+/// Writes a blob.
+fn put(dir: &Path, content: &[u8]) -> Result<Blob> {
+    let blob = Blob { digest: format!("{:x}", Sha256::digest(content)), size: u64::try_from(content.len())? };
+    files::write(&layout_check::blobs(dir).join(&blob.digest), content, Durability::Quick)?;
+    Ok(blob)
+}
+
+fn replace(descriptor: &mut Value, blob: &Blob) {
+    descriptor["digest"] = json!(format!("sha256:{}", blob.digest));
+    descriptor["size"] = json!(blob.size);
+}
