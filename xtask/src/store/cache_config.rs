@@ -107,7 +107,7 @@ impl CacheConfig {
         added
     }
 
-    /// Returns a layer and those below it, the lowest one first. Returns `None` if they have no end.
+    /// Returns a layer and those below it, the lowest first. Returns `None` if they have no end.
     fn down_from(&self, top: usize) -> Option<Vec<&Layer>> {
         let mut all = vec![self.layers.get(top)?];
         while let Some(last) = all.last().filter(|layer| layer.parent >= 0) {

@@ -43,7 +43,7 @@ fn provide(export: &Path, earlier: &Path, layer: &Value) -> Result<()> {
     linked.with_context(|| format!("failed to copy `{}`", from.display()))
 }
 
-/// What describes an export.
+/// The files that describe an export.
 struct Parts {
     index: Value,
     manifest: Value,
@@ -121,4 +121,78 @@ fn put(dir: &Path, content: &[u8]) -> Result<Blob> {
 fn replace(descriptor: &mut Value, blob: &Blob) {
     descriptor["digest"] = json!(format!("sha256:{}", blob.digest));
     descriptor["size"] = json!(blob.size);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::layout_check::{OCI_LAYOUT, shape, verify};
+
+    /// Writes an export in one of the two shapes: a step `source`, and a step `made` that needs it.
+    fn export(dir: &Path, list: &str, has_source: bool) {
+        fs::create_dir_all(layout_check::blobs(dir)).expect("made");
+        let descriptor = |content: &[u8], media_type: &str| {
+            let Blob { digest, size } = put(dir, content).expect("written");
+            json!({"digest": format!("sha256:{digest}"), "size": size, "mediaType": media_type})
+        };
+        let mut layers = vec![descriptor(b"made", "layer")];
+        let mut records = json!([
+            {"digest": "made", "inputs": [[{"link": 1}]], "layers": [{"layer": 0}]},
+            {"digest": "source"},
+        ]);
+        if has_source {
+            layers.push(descriptor(b"source", "layer"));
+            records[1]["layers"] = json!([{"layer": 1}]);
+        }
+        let blobs: Vec<Value> =
+            layers.iter().map(|layer| json!({"blob": layer["digest"], "parent": -1})).collect();
+        let config = json!({"layers": blobs, "records": records}).to_string();
+        let config = descriptor(config.as_bytes(), layout_check::CACHE_CONFIG);
+        let manifest = if list == "layers" {
+            json!({"layers": layers, "config": config})
+        } else {
+            layers.push(config);
+            json!({"manifests": layers})
+        };
+        let mut top = descriptor(manifest.to_string().as_bytes(), "manifest");
+        top["annotations"] = json!({layout_check::TAG: "latest"});
+        fs::write(dir.join("index.json"), json!({"manifests": [top]}).to_string()).expect("written");
+        fs::write(dir.join("oci-layout"), OCI_LAYOUT).expect("written");
+    }
+
+    #[test]
+    fn an_export_of_either_shape_gets_what_it_lacks() {
+        for (own, other) in [("layers", "manifests"), ("manifests", "layers"), ("layers", "layers")] {
+            let root = tempfile::tempdir().expect("a directory");
+            let [later, earlier] = ["later", "earlier"].map(|name| root.path().join(name));
+            export(&later, own, false);
+            export(&earlier, other, true);
+            let before = shape(&later).expect("valid").len();
+            complete_from(&later, &earlier).expect("completed");
+            let blobs = shape(&later).expect("still valid");
+            assert_eq!(blobs.len(), before + 1);
+            blobs.iter().for_each(|blob| verify(&later, blob).expect("sound"));
+            assert_eq!(Parts::read(&later).expect("valid").layers.len(), 2);
+            let index = fs::read(later.join("index.json")).expect("read");
+            complete_from(&later, &earlier).expect("nothing to do");
+            assert_eq!(fs::read(later.join("index.json")).expect("read"), index);
+        }
+    }
+
+    #[test]
+    fn a_damaged_earlier_result_changes_nothing() {
+        let root = tempfile::tempdir().expect("a directory");
+        let [later, earlier] = ["later", "earlier"].map(|name| root.path().join(name));
+        export(&later, "layers", false);
+        let before = shape(&later).expect("valid");
+        export(&earlier, "manifests", true);
+        let source = layout_check::blobs(&earlier).join(format!("{:x}", Sha256::digest(b"source")));
+        fs::write(&source, "cut").expect("written");
+        complete_from(&later, &earlier).expect_err("another size");
+        for index in ["[]", "1", "{}", "{\"manifests\": [1]}", "{\"manifests\": {}}", "no JSON"] {
+            fs::write(earlier.join("index.json"), index).expect("written");
+            complete_from(&later, &earlier).expect_err(index);
+        }
+        assert_eq!(shape(&later).expect("valid"), before);
+    }
 }
