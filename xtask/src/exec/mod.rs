@@ -3,6 +3,7 @@
 pub(crate) mod bake;
 pub(crate) mod budget;
 pub(crate) mod bundle;
+mod complete;
 pub(crate) mod gc;
 pub(crate) mod idle_timeout;
 pub(crate) mod mount_store;

@@ -12,6 +12,7 @@ use walkdir::WalkDir;
 
 use super::bake::{self, Call};
 use super::budget::{Budget, Need};
+use super::complete::complete_from;
 use super::results;
 use crate::build_id;
 use crate::files;
@@ -21,7 +22,6 @@ use crate::progress::Watcher;
 use crate::progress::bake_outcome::BakeStatus;
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
-use crate::store::complete::complete_from;
 use crate::store::entry::{self, Entry, subdirectories};
 use crate::store::key::FORMAT;
 use crate::store::layout_check::{self, Blob};

@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 use crate::files;
 
 /// The media type of the cache configuration (BuildKit's `cache/remotecache/v1/spec.go`).
-pub(super) const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
+pub(crate) const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
 
 /// The annotation of an index that names the tag of a manifest.
-pub(super) const TAG: &str = "org.opencontainers.image.ref.name";
+pub(crate) const TAG: &str = "org.opencontainers.image.ref.name";
 
 /// The content of `oci-layout`.
 #[derive(Deserialize)]
@@ -160,14 +160,14 @@ pub(super) fn identity(dir: &Path, blob: &Blob) -> Option<(u64, u64)> {
     Some((meta.dev(), meta.ino()))
 }
 
-pub(super) fn hex(digest: &str) -> Result<&str> {
+pub(crate) fn hex(digest: &str) -> Result<&str> {
     let hex = digest
         .strip_prefix("sha256:")
         .filter(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
     hex.with_context(|| format!("`{digest}` is not a SHA-256 digest"))
 }
 
-pub(super) fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+pub(crate) fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = files::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("`{}` is not valid", path.display()))
 }

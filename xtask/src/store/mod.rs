@@ -2,8 +2,7 @@
 //! [`crate::exec`] writes most of it.
 
 pub(crate) mod bundle;
-mod cache_config;
-pub(crate) mod complete;
+pub(crate) mod cache_config;
 pub(crate) mod contents;
 pub(crate) mod damage;
 pub(crate) mod entry;

@@ -10,14 +10,14 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::cache_config::CacheConfig;
-use super::layout_check::{self, Blob};
 use crate::files::{self, Durability};
+use crate::store::cache_config::CacheConfig;
+use crate::store::layout_check::{self, Blob};
 
 /// Adds the layers that an earlier result has for steps of this export. Their blobs are linked, or
 /// copied where links are not possible. An error leaves the export as it was, with blobs that it
 /// doesn't name.
-pub(crate) fn complete_from(export: &Path, earlier: &Path) -> Result<()> {
+pub(super) fn complete_from(export: &Path, earlier: &Path) -> Result<()> {
     let (mut own, other) = (Parts::read(export)?, Parts::read(earlier)?);
     let added = own.config.complete_from(&other.config);
     let known: BTreeSet<&str> = own.layers.iter().map(digest_of).collect();
