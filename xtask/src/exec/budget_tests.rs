@@ -136,6 +136,16 @@ fn a_save_waits_for_others_and_not_for_the_dead() {
     });
 }
 
+/// A save of several mounts asks once for each.
+#[test]
+fn a_save_alone_never_waits() {
+    let (_dir, budget) = store(10);
+    let save = reserve(&budget, 1).expect("free");
+    for _ in 0..3 {
+        assert!(save.grow(MB, &[], true).expect("free"), "nobody else saves");
+    }
+}
+
 /// The directory of the store that a process of the next test fills, and its number.
 const STORE: &str = "DURANGO_TEST_RESERVING_STORE";
 const NUMBER: &str = "DURANGO_TEST_RESERVING_NUMBER";

@@ -95,7 +95,12 @@ impl<'a> Reservation<'a> {
         }
         let _lock = Lock::for_reservations(&self.budget.layout)?;
         let need = Need::Bytes(bytes.min(self.budget.bytes() / 2), protect);
-        match self.budget.try_free(need, Some(self.scratch.dir()), may_wait) {
+        let freed = self.budget.try_free(need, Some(self.scratch.dir()), may_wait);
+        if !matches!(freed, Ok(None)) {
+            // The next request waits for nothing yet.
+            state.waits_for = None;
+        }
+        match freed {
             Ok(Some(freed)) => {
                 let written = state.reserved.written();
                 let bytes = written.saturating_add(freed).max(state.reserved.bytes);
