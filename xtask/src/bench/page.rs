@@ -52,7 +52,7 @@ const TAIL: &str = "
 
 ## Known limits
 
-- `unchanged --check` calls bake, and is 0.2 to 0.3 s slower than plain bake: cargo's own check, the
+- `unchanged --check` calls bake, and is about 0.2 s slower than plain bake: cargo's own check, the
   question for the base image, and the record of the build.
 - Saving a mount of which 1 % changed takes at least one call of BuildKit, about 0.3 s.
 ";

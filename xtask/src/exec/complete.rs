@@ -20,6 +20,9 @@ use crate::store::layout_check::{self, Blob};
 pub(super) fn complete_from(export: &Path, earlier: &Path) -> Result<()> {
     let (mut own, other) = (Parts::read(export)?, Parts::read(earlier)?);
     let added = own.config.complete_from(&other.config);
+    if added.is_empty() {
+        return Ok(());
+    }
     let known: BTreeSet<&str> = own.layers.iter().map(digest_of).collect();
     let is_new = |layer: &&Value| added.contains(digest_of(layer)) && !known.contains(digest_of(layer));
     let new: Vec<Value> = other.layers.iter().filter(is_new).cloned().collect();
@@ -27,7 +30,7 @@ pub(super) fn complete_from(export: &Path, earlier: &Path) -> Result<()> {
         provide(export, earlier, layer)?;
     }
     own.layers.extend(new);
-    if added.is_empty() { Ok(()) } else { own.write(export) }
+    own.write(export)
 }
 
 /// Makes sure that the export has the blob of a layer.

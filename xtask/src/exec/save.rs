@@ -96,7 +96,6 @@ pub(crate) fn run(
             ended.text.last().map_or("no reason given", String::as_str)
         );
     }
-    reservation.end();
     for earlier in &save.read {
         // Without those layers, the export is as BuildKit made it.
         if let Err(error) = complete_from(&save.staging, earlier) {
@@ -104,6 +103,8 @@ pub(crate) fn run(
         }
     }
     drop(reading);
+    // Until here, a file system without links has got copies.
+    reservation.end();
     let blobs = layout_check::shape(&save.staging)?;
     check_blobs(&save.staging, &blobs)?;
     let entry = Entry {

@@ -97,11 +97,9 @@ impl Run<'_> {
 
     fn trimmed(&mut self, name: &str, operator: char) -> Option<String> {
         let word = self.until(Some('}'), true)?;
-        let value = match self.get(name) {
-            Value::Set(value) if value.len() <= LONGEST_MATCHED => value,
-            Value::Unset if !self.lexer.keeps_unset => String::new(),
-            Value::Set(_) => return Some(self.unmatched(name)),
-            _ => return Some(format!("${{{name}{operator}{word}}}")),
+        let value = match self.matched(name) {
+            Ok(value) => value,
+            Err(text) => return Some(text.unwrap_or_else(|| format!("${{{name}{operator}{word}}}"))),
         };
         let (is_longest, pattern) =
             word.strip_prefix(operator).map_or((false, word.as_str()), |pattern| (true, pattern));
@@ -118,19 +116,25 @@ impl Run<'_> {
         let is_all = self.next_if('/');
         let pattern = self.until(Some('/'), true)?;
         let replacement = self.until(Some('}'), true)?;
-        let value = match self.get(name) {
-            Value::Set(value) if value.len() <= LONGEST_MATCHED => value,
-            Value::Unset if !self.lexer.keeps_unset => String::new(),
-            Value::Set(_) => return Some(self.unmatched(name)),
-            _ => return Some(format!("${{{name}/{pattern}/{replacement}}}")),
+        let value = match self.matched(name) {
+            Ok(value) => value,
+            Err(text) => return Some(text.unwrap_or_else(|| format!("${{{name}/{pattern}/{replacement}}}"))),
         };
         Some(ShellPattern::new(&pattern)?.replace(&value, &replacement, is_all))
     }
 
-    /// Returns the text for a value that is too long for a pattern.
-    fn unmatched(&mut self, name: &str) -> String {
-        self.unknown.insert(name.to_owned());
-        format!("${{{name}}}")
+    /// Returns the value that a pattern is matched with. Without one, returns the text for a value
+    /// that is too long, or nothing where the expression stays as it is written.
+    fn matched(&mut self, name: &str) -> Result<String, Option<String>> {
+        match self.get(name) {
+            Value::Set(value) if value.len() <= LONGEST_MATCHED => Ok(value),
+            Value::Unset if !self.lexer.keeps_unset => Ok(String::new()),
+            Value::Set(_) => {
+                self.unknown.insert(name.to_owned());
+                Err(Some(format!("${{{name}}}")))
+            }
+            _ => Err(None),
+        }
     }
 
     fn get(&mut self, name: &str) -> Value {
