@@ -73,8 +73,8 @@ fn on_leg(session: &Session, parsed: &Parsed, leg: Leg) -> Result<u8> {
     command.arg("bench").args(&parsed.free).args(&parsed.switches).envs(daemon.environment());
     let values = parsed.values.iter().filter(|(name, _)| *name != ENGINE);
     command.args(values.flat_map(|(name, value)| [name, value.as_str()]));
-    let child = command.env_remove("DOCKER_CONTEXT").spawn().context("failed to start the benchmark")?;
-    let status = Supervised::new(child).wait()?;
+    let child = Supervised::member(command.env_remove("DOCKER_CONTEXT"));
+    let status = child.context("failed to start the benchmark")?.wait()?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 

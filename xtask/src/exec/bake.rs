@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -79,9 +78,9 @@ pub(crate) fn run_to_its_end(call: &Call<'_>, watcher: &mut dyn Watcher) -> Resu
     let mut process = steps::to_process(call.command);
     // A separate process group: Ctrl-C on the terminal reaches xtask, which passes it on once.
     let stdout = if call.command.inherits_stdout { Stdio::inherit() } else { Stdio::null() };
-    process.stdout(stdout).stderr(Stdio::piped()).process_group(0);
-    let child = process.spawn().with_context(|| format!("failed to run `{}`", call.command.to_shell()))?;
-    let mut child = Supervised::leader(child);
+    process.stdout(stdout).stderr(Stdio::piped());
+    let child = Supervised::leader(&mut process);
+    let mut child = child.with_context(|| format!("failed to run `{}`", call.command.to_shell()))?;
     let stderr = child.child().stderr.take().context("bake has no stderr")?;
     let mut ended = BakeOutcome {
         status: BakeStatus::Failed,

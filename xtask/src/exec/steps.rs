@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Write};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{self, Stdio};
 use std::sync::mpsc;
@@ -112,9 +111,9 @@ fn pass_on(reader: &io::PipeReader) {
 /// foreground group may read.
 fn supervise(process: &mut process::Command, command: &Command) -> io::Result<Supervised> {
     if command.argv[0] == "sudo" {
-        return process.spawn().map(Supervised::new);
+        return Supervised::member(process);
     }
-    process.process_group(0).spawn().map(Supervised::leader)
+    Supervised::leader(process)
 }
 
 /// Returns the last lines of a command's output.

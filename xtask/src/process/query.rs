@@ -1,7 +1,6 @@
 //! Runs a query command with a timeout.
 
 use std::io::Read;
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -36,9 +35,8 @@ pub(crate) fn start(command: xshell::Cmd<'_>) -> Result<RunningQuery> {
 
 /// Starts a query process. Messages show it as `line`.
 pub(crate) fn start_process(mut command: Command, line: String) -> Result<RunningQuery> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let child = command.spawn().with_context(|| format!("failed to run `{line}`"))?;
-    let mut child = Supervised::leader(child);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Supervised::leader(&mut command).with_context(|| format!("failed to run `{line}`"))?;
     let (stdout, stderr) = (drain(child.child().stdout.take()), drain(child.child().stderr.take()));
     Ok(RunningQuery { line, child, stdout, stderr })
 }

@@ -3,6 +3,8 @@
 //! that were ignored at the start, as under `nohup`, stay ignored.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -54,7 +56,7 @@ fn ignored() -> BTreeSet<i32> {
 }
 
 fn end_now() -> ! {
-    children().iter().for_each(|child| child.send(Signal::KILL));
+    end_children();
     errln!("error: interrupted");
     std::process::exit(error::INTERRUPTED.into());
 }
@@ -63,9 +65,17 @@ fn end_now() -> ! {
 pub(crate) fn end_after(limit: Duration, code: u8) {
     std::thread::spawn(move || {
         std::thread::sleep(limit);
-        children().iter().for_each(|child| child.send(Signal::KILL));
+        end_children();
         std::process::exit(code.into());
     });
+}
+
+/// Ends all children, and lets no thread start another. For a process that is about to exit.
+pub(crate) fn end_children() {
+    let children = children();
+    children.iter().for_each(|child| child.send(Signal::KILL));
+    // Stays locked: the end of a child would make a thread go on, and start the next one.
+    std::mem::forget(children);
 }
 
 fn children() -> MutexGuard<'static, BTreeSet<Group>> {
@@ -114,21 +124,25 @@ pub(crate) struct Supervised {
 }
 
 impl Supervised {
-    /// Wraps a child in the process group of this process.
-    pub(crate) fn new(child: Child) -> Self {
-        Self::register(child, false)
+    /// Starts a child in the process group of this process.
+    pub(crate) fn member(command: &mut Command) -> io::Result<Self> {
+        Self::start(command, false)
     }
 
-    /// Wraps a child that leads a process group. Signals go to the whole group.
-    pub(crate) fn leader(child: Child) -> Self {
-        Self::register(child, true)
+    /// Starts a child that leads a process group. Signals go to the whole group.
+    pub(crate) fn leader(command: &mut Command) -> io::Result<Self> {
+        Self::start(command.process_group(0), true)
     }
 
-    fn register(child: Child, is_group: bool) -> Self {
+    fn start(command: &mut Command, is_group: bool) -> io::Result<Self> {
+        // An interrupt from now on is for this child, too, which may run before `spawn` returns.
+        let cleans_up = interrupted();
+        let mut children = children();
+        let child = command.spawn()?;
         // A process id is positive and fits.
         let group = Group { pid: i32::try_from(child.id()).unwrap_or(0), is_group };
-        children().insert(group);
-        Self { child, group, has_ended: false, cleans_up: interrupted() }
+        children.insert(group);
+        Ok(Self { child, group, has_ended: false, cleans_up })
     }
 
     /// Returns the child, for its pipes.
@@ -187,16 +201,14 @@ impl Drop for Supervised {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::CommandExt;
     use std::path::Path;
 
     use super::*;
 
     #[test]
     fn a_child_ends_with_its_guard() {
-        let child = Command::new("sleep").arg("3600").process_group(0).spawn().expect("sleep runs");
-        let proc = format!("/proc/{}", child.id());
-        let supervised = Supervised::leader(child);
+        let mut supervised = Supervised::leader(Command::new("sleep").arg("3600")).expect("sleep runs");
+        let proc = format!("/proc/{}", supervised.child().id());
         assert!(children().contains(&supervised.group));
         let group = supervised.group;
         drop(supervised);

@@ -1,7 +1,6 @@
 //! A command of xtask that runs: its end, within a limit, or its death at a given moment.
 
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,11 +45,11 @@ impl Running {
         signals::check()?;
         let output = tempfile::Builder::new().prefix("durango-chaos-").tempdir()?;
         let file = |name: &str| fs::File::create(output.path().join(name));
-        command.stdin(Stdio::null()).stdout(file("stdout")?).stderr(file("stderr")?).process_group(0);
+        command.stdin(Stdio::null()).stdout(file("stdout")?).stderr(file("stderr")?);
         let words = command.get_args().map(|arg| arg.to_string_lossy().into_owned());
         let name = words.take(4).collect::<Vec<_>>().join(" ");
-        let child = command.spawn().with_context(|| format!("failed to start `{name}`"))?;
-        Ok(Self { child: Supervised::leader(child), name, output, started: Instant::now() })
+        let child = Supervised::leader(&mut command).with_context(|| format!("failed to start `{name}`"))?;
+        Ok(Self { child, name, output, started: Instant::now() })
     }
 
     /// Waits for its end.

@@ -66,7 +66,7 @@ impl Registry {
         let mut command = Command::new(program);
         command.arg("serve").arg(dir.path().join("config.yml")).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log);
-        let server = Supervised::new(command.spawn().context("failed to start `docker-registry`")?);
+        let server = Supervised::member(&mut command).context("failed to start `docker-registry`")?;
         let behind = logged_port(&dir.path().join("log"))?;
         let listener = TcpListener::bind("127.0.0.1:0").context("failed to listen")?;
         let port = listener.local_addr()?.port();

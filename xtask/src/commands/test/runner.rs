@@ -1,7 +1,6 @@
 //! Runs the tests through a runner, reads its output while it runs, and ends it when a test hangs.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -87,14 +86,12 @@ pub(super) fn count(
 ) -> Result<(Totals, bool)> {
     let mut process = steps::to_process(command);
     // A group of its own, so that what a test started ends with it.
-    process.process_group(0);
     match runner {
         Runner::Libtest => process.stdout(Stdio::piped()),
         Runner::Nextest => process.stderr(Stdio::piped()),
     };
-    let child =
-        process.spawn().with_context(|| format!("failed to run `{}`", command.argv[..2].join(" ")))?;
-    let mut child = Supervised::leader(child);
+    let child = Supervised::leader(&mut process);
+    let mut child = child.with_context(|| format!("failed to run `{}`", command.argv[..2].join(" ")))?;
     let (sender, lines) = mpsc::channel();
     let streams = child.child();
     match (streams.stdout.take(), streams.stderr.take()) {
