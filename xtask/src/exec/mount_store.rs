@@ -82,6 +82,8 @@ mod tests {
 
     use super::*;
     use crate::project::mount::{MountIdentity, Sharing};
+    use crate::store::contents::{Contents, ItemKind, ItemState};
+    use crate::store::damage;
     use crate::store::key::FORMAT;
     use crate::store::layout_check::Blob;
 
@@ -126,5 +128,28 @@ mod tests {
         save(&from, &["one", "two", "three"]);
         commit(&layout, &from, &place, &new, Some(&old)).expect("saved");
         assert!(mount::read(&place).expect("the new one") == new && is_whole(&new));
+    }
+
+    #[test]
+    fn a_first_save_that_is_killed_is_no_damage_and_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/", dir.path().join("store"));
+        let place = layout.all_mounts().join("mod-0123abcd");
+        // Killed after its files, before its entry was renamed.
+        save(&place, &["one"]);
+        fs::write(place.join(".durango-1"), "{").expect("written");
+        let stranger = layout.all_mounts().join("mine");
+        save(&stranger, &["one"]);
+        assert_eq!(mount::all(&layout).1, Vec::<String>::new(), "no warning");
+        assert!(damage::verify(&layout).damaged.is_empty() && damage::mounts(&layout).is_empty());
+        let contents = Contents::read(&layout);
+        let states: Vec<_> = contents.of(ItemKind::Mounts).map(|item| (&item.path, &item.state)).collect();
+        let orphan = ItemState::Orphan("its save did not end");
+        assert_eq!(states, [(&stranger, &ItemState::Untouchable), (&place, &orphan)]);
+        // The next save takes its place.
+        let from = dir.path().join("from");
+        let new = save(&from, &["one", "two"]);
+        commit(&layout, &from, &place, &new, None).expect("saved");
+        assert!(mount::read(&place).expect("the new one") == new);
     }
 }

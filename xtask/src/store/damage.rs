@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::contents::ItemKind;
-use super::entry::{self, subdirectories};
+use super::entry;
 use super::layout_check;
 use super::mount;
 use crate::files::Seen;
@@ -73,7 +73,7 @@ pub(crate) fn verify(layout: &Layout) -> Verified {
     let mut verified = Verified::default();
     let mut known = Known::default();
     let results = entry::results(layout).into_iter().map(|dir| (ItemKind::Layers, dir));
-    let mounts = subdirectories(&layout.all_mounts()).into_iter().map(|dir| (ItemKind::Mounts, dir));
+    let mounts = mount::directories(layout).into_iter().map(|dir| (ItemKind::Mounts, dir));
     for (kind, dir) in results.chain(mounts) {
         verified.checked += 1;
         match examine(kind, &dir, Some(&mut known)) {
@@ -96,8 +96,7 @@ pub(crate) fn results<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Vec<Damag
 
 /// Returns the saved mounts that a build would find damaged.
 pub(crate) fn mounts(layout: &Layout) -> Vec<Damaged> {
-    let dirs = subdirectories(&layout.all_mounts());
-    dirs.iter().filter_map(|dir| look(ItemKind::Mounts, dir, None)).collect()
+    mount::directories(layout).iter().filter_map(|dir| look(ItemKind::Mounts, dir, None)).collect()
 }
 
 /// Returns whether the entry is still damaged.
@@ -172,7 +171,7 @@ fn first_error(kind: ItemKind, dir: &Path, known: Option<&mut Known>) -> Result<
 }
 
 /// Returns whether a directory has a name of the form that `MountIdentity::slug` returns.
-fn is_mount(dir: &Path) -> bool {
+pub(super) fn is_mount(dir: &Path) -> bool {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     let digest = name.rsplit_once('-').map_or("", |(_, digest)| digest);
     digest.len() == 8 && digest.bytes().all(|b| b.is_ascii_hexdigit())

@@ -3,6 +3,7 @@
 //! `entry.json` is renamed. A blob that it doesn't name is garbage.
 
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -79,13 +80,24 @@ pub struct SavedMount {
     pub entry: MountEntry,
 }
 
+/// Returns the directory of every saved mount, damaged or not.
+pub(crate) fn directories(layout: &Layout) -> Vec<PathBuf> {
+    subdirectories(&layout.all_mounts()).into_iter().filter(|dir| is_saved(dir)).collect()
+}
+
+/// Returns whether a save ended there. A mount's first save may have been killed before.
+pub(crate) fn is_saved(dir: &Path) -> bool {
+    let entry = fs::symlink_metadata(dir.join("entry.json"));
+    entry.map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
+}
+
 /// Returns every saved mount. Damaged ones become warnings.
 pub fn all(layout: &Layout) -> (Vec<SavedMount>, Vec<String>) {
     if let Some(warning) = foreign_format(layout) {
         return (Vec::new(), vec![warning]);
     }
     let (mut mounts, mut warnings) = (Vec::new(), Vec::new());
-    for dir in subdirectories(&layout.all_mounts()) {
+    for dir in directories(layout) {
         match read(&dir) {
             Ok(entry) => mounts.push(SavedMount { dir, entry }),
             Err(reason) => {

@@ -135,6 +135,9 @@ impl Scan {
                 let named: BTreeSet<&str> = entry.blobs().map(|blob| blob.digest.as_str()).collect();
                 unnamed = garbage(&item.path, &named);
             }
+            Err(_) if !mount::is_saved(&item.path) && damage::is_mount(&item.path) => {
+                item.state = ItemState::Orphan("its save did not end");
+            }
             Err(_) => item.state = state(ItemKind::Mounts, &item.path),
         }
         let is_held = is_held(&item.path);
