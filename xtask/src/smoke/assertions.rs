@@ -112,7 +112,7 @@ pub(crate) fn upload(seen: &Value, sha256: &str) -> Result<String> {
     Ok("a file and a field of multipart/form-data".into())
 }
 
-/// Checks that hints arrive before the answer: the page sleeps 300 ms in between.
+/// Checks the hints, and an answer that shows what the client sent after them.
 pub(crate) fn hints(response: &Response) -> Result<String> {
     let statuses: Vec<u16> = response.early.iter().map(|head| head.status).collect();
     let link = response.early.first().and_then(|head| head.header("link")).unwrap_or_default();
@@ -122,10 +122,8 @@ pub(crate) fn hints(response: &Response) -> Result<String> {
         response.head.status
     );
     ensure!(link.contains("</style.css>"), "expected a Link header in the 103, got `{link}`");
-    ensure!(response.text() == "after the hints", "got the body `{}`", response.text());
-    let ahead = response.last_byte.saturating_sub(response.first_byte).as_millis();
-    ensure!(ahead >= 150, "expected the 103 about 300 ms before the answer, got {ahead} ms");
-    Ok(format!("103 with its Link, {ahead} ms before the 200"))
+    ensure!(response.text() == "after the hints: seen", "got the body `{}`", response.text());
+    Ok("103 with its Link, before the page ended".into())
 }
 
 /// Checks a worker's counter after three requests, and again if the worker restarted.

@@ -14,7 +14,6 @@ fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
         head: Head { status, headers },
         body: body.into(),
         first_byte: Duration::from_millis(10),
-        last_byte: Duration::from_millis(320),
     }
 }
 
@@ -116,10 +115,10 @@ fn an_upload_must_be_php_s_own() {
 #[test]
 fn hints_must_be_early() {
     let hint = Head { status: 103, headers: vec![("Link".into(), "</style.css>; rel=preload".into())] };
-    let good = Response { early: vec![hint.clone()], ..response(200, &[], "after the hints") };
-    assert!(hints(&good).unwrap().contains("310 ms"));
+    let good = Response { early: vec![hint.clone()], ..response(200, &[], "after the hints: seen") };
+    assert!(hints(&good).is_ok());
     assert!(hints(&Response { early: vec![], ..good.clone() }).is_err());
-    assert!(hints(&Response { last_byte: Duration::from_millis(11), ..good.clone() }).is_err());
+    assert!(hints(&Response { body: b"after the hints: ".to_vec(), ..good.clone() }).is_err());
     assert!(hints(&Response { early: vec![Head { headers: vec![], ..hint }], ..good }).is_err());
 }
 

@@ -14,7 +14,7 @@ use super::stage::Scenario::{self, AnyUser, Busy, Declared, Hardened, Root, Ship
 use super::{command_line, extensions, requests, runtime};
 
 /// The timeout of one request or command.
-pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The result of a check that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]

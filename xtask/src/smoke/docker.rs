@@ -5,6 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
+use jiff::Timestamp;
+use serde_json::Value;
 use xshell::{Shell, cmd};
 
 use super::relay::Relay;
@@ -180,10 +182,21 @@ impl<'a> Container<'a> {
     /// Returns why it doesn't run: its exit code and its last output.
     pub(crate) fn exit_reason(&self) -> anyhow::Error {
         let code = self.inspect("{{.State.ExitCode}}").unwrap_or_else(|_| "unknown".into());
-        let logs = self.docker.ask(&["logs", "--tail", "5", &self.name], DOCKER_TIMEOUT);
-        let words =
-            logs.map_or_else(|error| error.to_string(), |logs| format!("{}\n{}", logs.stdout, logs.stderr));
+        let words = self.output(&["--tail", "5"]);
         anyhow!("the container ended with exit code {code}: {}", last_lines(&words, 5))
+    }
+
+    /// Adds what it has printed since `begun`, such as an error of PHP, which no visitor sees.
+    pub(crate) fn explain(&self, error: anyhow::Error, begun: Timestamp) -> anyhow::Error {
+        match last_lines(&self.output(&["--since", &begun.to_string()]), 3) {
+            words if words.is_empty() => error,
+            words => anyhow!("{error:#}; the container's log: {words}"),
+        }
+    }
+
+    fn output(&self, options: &[&str]) -> String {
+        let logs = self.docker.ask(&[&["logs"], options, &[&self.name]].concat(), DOCKER_TIMEOUT);
+        logs.map_or_else(|error| error.to_string(), |logs| format!("{}\n{}", logs.stdout, logs.stderr))
     }
 }
 
@@ -222,7 +235,19 @@ fn port_of(line: &str) -> Option<u16> {
 
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(count)..].join(" | ")
+    let last = lines[lines.len().saturating_sub(count)..].iter().map(|line| message(line));
+    last.collect::<Vec<String>>().join(" | ")
+}
+
+/// Returns the message of a line of Caddy's log, which is JSON; any other line as it is.
+fn message(line: &str) -> String {
+    let value: Value = serde_json::from_str(line).unwrap_or_default();
+    let text = |name: &str| value[name].as_str();
+    match (text("msg"), text("error")) {
+        (Some(message), Some(error)) => format!("{message}: {error}"),
+        (Some(message), None) => message.to_owned(),
+        (None, _) => line.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -252,5 +277,8 @@ mod tests {
     fn last_words_are_the_last() {
         assert_eq!(last_lines("a\n\n b \nc\n", 2), "b | c");
         assert_eq!(last_lines("", 2), "");
+        let logged = r#"{"level":"error","msg":"PHP Fatal error:  x"}
+            {"level":"error","msg":"failed","error":"no file"}"#;
+        assert_eq!(last_lines(logged, 2), "PHP Fatal error:  x | failed: no file");
     }
 }

@@ -21,8 +21,11 @@ pub(crate) struct Request<'a> {
     pub path: &'a str,
     /// Headers other than `Host`, `Connection` and `Content-Length`.
     pub headers: Vec<(&'a str, String)>,
-    /// The body of a POST; `None` for a GET.
+    /// The body of a POST or PUT; `None` for a GET.
     pub body: Option<&'a [u8]>,
+    /// Whether it is a PUT whose body is held back until the answer begins. PHP reads the body of a
+    /// POST before its code runs.
+    pub holds_body: bool,
 }
 
 impl<'a> Request<'a> {
@@ -36,6 +39,11 @@ impl<'a> Request<'a> {
         Self { path, body: Some(body), ..Self::default() }
     }
 
+    /// Creates a PUT whose body is sent as soon as the answer begins.
+    pub(crate) fn put_held(path: &'a str, body: &'a [u8]) -> Self {
+        Self { path, body: Some(body), holds_body: true, ..Self::default() }
+    }
+
     /// Adds a header.
     pub(crate) fn header(mut self, name: &'a str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
@@ -43,7 +51,11 @@ impl<'a> Request<'a> {
     }
 
     fn head(&self, host: &str) -> String {
-        let method = if self.body.is_some() { "POST" } else { "GET" };
+        let method = match self.body {
+            None => "GET",
+            Some(_) if self.holds_body => "PUT",
+            Some(_) => "POST",
+        };
         let mut head = format!("{method} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", self.path);
         if let Some(body) = self.body {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
@@ -80,8 +92,6 @@ pub(crate) struct Response {
     pub body: Vec<u8>,
     /// From the request's end to the first byte.
     pub first_byte: Duration,
-    /// From the request's end to the last byte.
-    pub last_byte: Duration,
 }
 
 impl Response {
@@ -102,19 +112,20 @@ pub(crate) fn send(address: &str, request: &Request<'_>, limit: Duration) -> Res
     // A server may refuse a body before it has read it. Its answer is more useful than the broken
     // pipe.
     let head = request.head(address);
-    let written =
-        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(request.body.unwrap_or_default()));
-    let sent = Instant::now();
-    let (bytes, first_byte) = read(&mut stream, deadline, sent)?;
-    let last_byte = sent.elapsed();
+    let body = request.body.unwrap_or_default();
+    let (now, held) = if request.holds_body { (&[][..], body) } else { (body, &[][..]) };
+    let written = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(now));
+    let (bytes, first_byte) = read(&mut stream, deadline, held)?;
     if let (true, Err(error)) = (bytes.is_empty(), written) {
         return Err(error).context("failed to send the request");
     }
     let (early, head, body) = parse(&bytes)?;
-    Ok(Response { early, head, body, first_byte, last_byte })
+    Ok(Response { early, head, body, first_byte })
 }
 
-fn read(stream: &mut TcpStream, deadline: Instant, sent: Instant) -> Result<(Vec<u8>, Duration)> {
+/// Reads an answer, and writes `held` after its first bytes. Also returns their time.
+fn read(stream: &mut TcpStream, deadline: Instant, held: &[u8]) -> Result<(Vec<u8>, Duration)> {
+    let sent = Instant::now();
     let mut bytes = Vec::new();
     let mut first_byte = Duration::ZERO;
     let mut buffer = [0; 16 * 1024];
@@ -128,6 +139,8 @@ fn read(stream: &mut TcpStream, deadline: Instant, sent: Instant) -> Result<(Vec
             Ok(count) => {
                 if bytes.is_empty() {
                     first_byte = sent.elapsed();
+                    // Its answer is more useful than a broken pipe, here as well.
+                    let _ = stream.write_all(held);
                 }
                 bytes.extend_from_slice(&buffer[..count]);
                 if bytes.len() > LARGEST {
@@ -212,84 +225,5 @@ fn unchunk(mut bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, mpsc};
-
-    use rustix::process::{Pid, Signal, kill_process};
-    use signal_hook::consts::SIGUSR2;
-
-    use super::*;
-
-    #[test]
-    fn early_heads_come_before_the_answer() {
-        let bytes =
-            b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-        let (early, head, body) = parse(bytes).unwrap();
-        assert_eq!((early.len(), early[0].status, early[0].header("link")), (1, 103, Some("</a>")));
-        assert_eq!((head.status, body.as_slice()), (200, b"ok".as_slice()));
-    }
-
-    /// A signal interrupts a read that has a timeout, whatever its handler asks for.
-    #[test]
-    fn signals_do_not_end_the_wait_for_an_answer() {
-        let is_handled = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(SIGUSR2, Arc::clone(&is_handled)).expect("a handler");
-        let server = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = server.local_addr().expect("an address").to_string();
-        let (sender, threads) = mpsc::channel();
-        let asking = std::thread::spawn(move || {
-            sender.send(std::fs::read_link("/proc/thread-self").expect("Linux has it")).expect("sent");
-            send(&address, &Request::get("/"), Duration::from_secs(60))
-        });
-        let thread = threads.recv().expect("a thread");
-        let thread = thread.file_name().and_then(|name| name.to_str()?.parse().ok()).expect("its id");
-        let (mut connection, _) = server.accept().expect("a connection");
-        for _ in 0..100 {
-            // The kernel prefers the thread that the id names.
-            kill_process(Pid::from_raw(thread).expect("an id"), Signal::USR2).expect("it waits");
-            let begun = Instant::now();
-            while !is_handled.swap(false, Ordering::SeqCst) {
-                assert!(begun.elapsed() < Duration::from_secs(60), "the signal is not handled");
-                std::thread::yield_now();
-            }
-        }
-        connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("written");
-        drop(connection);
-        assert_eq!(asking.join().expect("an end").expect("an answer").text(), "ok");
-    }
-
-    #[test]
-    fn chunks_are_put_together() {
-        let bytes =
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1;x=y\r\nd\r\n0\r\n\r\n";
-        assert_eq!(parse(bytes).unwrap().2, b"abcd");
-    }
-
-    #[test]
-    fn a_cut_answer_is_an_error() {
-        let cut: [&[u8]; 8] = [
-            b"",
-            b"HTTP/1.1 200 OK\r\nContent-Le",
-            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nab",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\nab",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFD\r\nab",
-            b"HTTP/1.1 103 Early Hints\r\n\r\n",
-        ];
-        for bytes in cut {
-            assert!(parse(bytes).is_err(), "{}", String::from_utf8_lossy(bytes));
-        }
-    }
-
-    #[test]
-    fn a_request_has_the_length_of_its_body() {
-        let request = Request::post("/a?b=1", b"four").header("Cookie", "c=d");
-        assert_eq!(
-            request.head("127.0.0.1:80"),
-            "POST /a?b=1 HTTP/1.1\r\nHost: 127.0.0.1:80\r\nConnection: close\r\nContent-Length: 4\r\nCookie: c=d\r\n\r\n"
-        );
-    }
-}
+#[path = "http_tests.rs"]
+mod tests;

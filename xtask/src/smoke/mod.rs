@@ -20,6 +20,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
+use jiff::Timestamp;
 
 use crate::engine::problem::Problem;
 use crate::error;
@@ -186,8 +187,8 @@ impl<'a> Run<'a> {
     /// Reads the extensions of PHP and of the image's list. It is recorded as a check, because all
     /// other checks of extensions depend on it.
     fn ask_extensions(&mut self, container: &Container<'_>) -> ExtensionFacts {
-        let begun = Instant::now();
-        let facts = extensions::ask(container);
+        let (begun, time) = (Instant::now(), Timestamp::now());
+        let facts = extensions::ask(container).map_err(|error| container.explain(error, time));
         let seen = facts.as_ref().map_err(|error| anyhow!("{error:#}")).and_then(assertions::extensions);
         self.record("extensions".into(), begun, seen.map(Verdict::Ok));
         facts.unwrap_or_default()
@@ -209,9 +210,14 @@ impl<'a> Run<'a> {
         facts: &ExtensionFacts,
     ) -> Result<()> {
         for check in checks.iter().filter(|check| self.options.wants(&check.name)) {
-            let begun = Instant::now();
+            let (begun, time) = (Instant::now(), Timestamp::now());
             let scene = Scene { name: &check.name, image: self.image, container, facts };
             let verdict = self.in_time().and_then(|()| (check.run)(&scene));
+            let explain = |error| match container.filter(|container| container.is_running()) {
+                Some(container) => container.explain(error, time),
+                None => error,
+            };
+            let verdict = verdict.map_err(explain);
             // A command that Ctrl-C ended proves nothing.
             signals::check()?;
             self.record(check.name.to_string(), begun, verdict);

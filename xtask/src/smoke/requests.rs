@@ -85,9 +85,10 @@ pub(super) fn upload(scene: &Scene<'_>) -> Result<String> {
     assertions::upload(&assertions::json(&answer)?, &sha256(&bytes))
 }
 
-/// Checks for a 103 before the 200.
+/// Checks for a 103 before the 200. The page needs a body, which is sent once the 103 is here.
 pub(super) fn early_hints(scene: &Scene<'_>) -> Result<String> {
-    assertions::hints(&scene.send(&Request::get("/hints.php"))?)
+    let answer = scene.send(&Request::put_held("/hints.php", b"seen"));
+    assertions::hints(&answer.context("the page sends a 103 and then reads the request's body")?)
 }
 
 fn count(scene: &Scene<'_>) -> Result<u64> {
@@ -156,14 +157,21 @@ pub(super) fn user(scene: &Scene<'_>, uid: u64) -> Result<String> {
     assertions::user(&get_json(scene, "/process.php")?, uid)
 }
 
-/// Checks that one request occupies the only thread, and that another one times out.
+/// Checks that one request occupies the only thread, and that another one meanwhile times out.
 pub(super) fn busy(scene: &Scene<'_>) -> Result<String> {
     let address = &scene.container()?.http;
     let hold = || super::http::send(address, &Request::get("/sleep.php?ms=4000"), CHECK_TIMEOUT);
     let (sleeper, waiter) = std::thread::scope(|scope| {
         let sleeper = scope.spawn(hold);
-        std::thread::sleep(Duration::from_millis(500));
-        let waiter = scene.send(&Request::get("/hello.php"));
+        let waiter = loop {
+            let answer = scene.send(&Request::get("/hello.php"));
+            // As long as others are served, the first request has not begun.
+            let is_served = answer.as_ref().is_ok_and(|answer| answer.head.status == 200);
+            if !is_served || sleeper.is_finished() {
+                break answer;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
         (sleeper.join(), waiter)
     });
     let sleeper = sleeper.map_err(|_| anyhow!("the request that occupies the thread was aborted"))??;

@@ -12,8 +12,6 @@ use crate::process::signals;
 const OWN_PAGE: &str = include_str!("php/own-page.php");
 /// The timeout for a healthy container. Docker needs one good answer, and asks after a second.
 const HEALTH: Duration = Duration::from_secs(20);
-/// The timeout for the end of an idle container.
-const STOP: Duration = Duration::from_secs(5);
 
 /// Checks that the engine reports it as healthy, with the image's own command.
 pub(super) fn healthy(scene: &Scene<'_>) -> Result<String> {
@@ -108,14 +106,12 @@ pub(super) fn own_page(scene: &Scene<'_>) -> Result<String> {
     assertions::own_page(&seen)
 }
 
-/// Checks that `docker stop` ends it soon and with exit code 0.
+/// Checks that `docker stop` ends it with exit code 0. A container that ignores the signal is
+/// killed, which has another code.
 pub(super) fn stop(scene: &Scene<'_>) -> Result<String> {
     let container = scene.container()?;
-    let started = Instant::now();
     container.stop()?;
-    let took = started.elapsed();
     let code = container.inspect("{{.State.ExitCode}}")?;
-    ensure!(code == "0", "expected exit code 0, got {code} after {} ms", took.as_millis());
-    ensure!(took < STOP, "expected an end within {} s, got {} ms", STOP.as_secs(), took.as_millis());
+    ensure!(code == "0", "expected exit code 0, got {code}");
     Ok("exit code 0".into())
 }

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{Shutdown, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::common::{Project, Run, lock};
 use serde_json::Value;
@@ -64,9 +65,16 @@ fn created(stderr: &str) -> Vec<String> {
 
 #[track_caller]
 fn assert_nothing_is_left(stderr: &str) {
-    let all = docker(&["ps", "--all", "--format", "{{.Names}}"]);
-    for name in created(stderr) {
-        assert!(!all.lines().any(|line| line == name), "{name} is left behind");
+    let names = created(stderr);
+    let is_left = || {
+        let all = docker(&["ps", "--all", "--format", "{{.Names}}"]);
+        all.lines().find(|line| names.iter().any(|name| name == line)).map(str::to_owned)
+    };
+    // After Ctrl-C, a busy engine may still be removing a container.
+    let begun = Instant::now();
+    while let Some(name) = is_left() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{name} is left behind");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

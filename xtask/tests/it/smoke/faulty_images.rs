@@ -82,3 +82,14 @@ fn an_image_that_does_not_start_fails_and_says_why() {
         assert_eq!(state(&json, "page"), ("skip", "it needs start-web"));
     }
 }
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_error_of_php_is_shown_from_the_containers_log() {
+    let ini = Some(("/etc/frankenphp/php.ini.d/fault.ini", "disable_functions = file_get_contents\n"));
+    let broken = Derived::new("LABEL durango.test=4", ini);
+    let (json, run) = smoke(&["--only", "early-hints", &broken.0]);
+    assert_eq!((run.code, state(&json, "early-hints").0), (1, "fail"), "{}", run.all());
+    let said = "the container's log: PHP Fatal error:  Uncaught Error: Call to undefined function";
+    assert!(state(&json, "early-hints").1.contains(said), "{json}");
+}
