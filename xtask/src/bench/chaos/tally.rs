@@ -52,12 +52,17 @@ impl Tally {
     }
 }
 
-/// All lines as text.
+/// All lines as text, then what did not hold.
 pub(crate) fn table(tallies: &[Tally], seed: u64) -> String {
     let mut text = format!("{:<22} {:>6} {:>8} {:>7} {:>9}\n", "fault", "held", "too late", "failed", "time");
     for tally in tallies {
         text += &tally.line();
         text.push('\n');
+    }
+    for tally in tallies {
+        for failure in &tally.failures {
+            let _ = writeln!(text, "{}: {failure}", tally.name);
+        }
     }
     let sum = |of: fn(&Tally) -> usize| tallies.iter().map(of).sum::<usize>();
     let (rounds, failed) = (sum(Tally::tried), sum(|tally| tally.failures.len()));
@@ -79,6 +84,6 @@ mod tests {
             text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(lines[1], "kill save 3 1 1 0.0 s");
         assert_eq!(lines[2], "full 0 0 0 0.0 s skipped: needs root");
-        assert_eq!(lines[3], "seed 7: 5 rounds, 1 failed");
+        assert_eq!(lines[3..], ["kill save: lost", "seed 7: 5 rounds, 1 failed"]);
     }
 }
