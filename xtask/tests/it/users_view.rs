@@ -29,12 +29,13 @@ const COMMANDS: &[&[&str]] = &[
     &["doctor"],
 ];
 
-/// A project whose `docker` never answers; each call leaves a file.
-fn stalled() -> Project {
+/// A project whose `docker` never answers; each call leaves a file, and runs a line of shell first.
+fn stalled(first: &str) -> Project {
+    let script = format!("#!/bin/sh\n{first}\n: >\"$0.called\"\nexec sleep 1000\n");
     let project = Project::new(&[
         ("compose.yaml", COMPOSE),
         ("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN true\n"),
-        ("script", "#!/bin/sh\n: >\"$0.called\"\nexec sleep 1000\n"),
+        ("script", &script),
     ]);
     fs::create_dir(project.path("bin")).expect("made");
     // Copied by another process: a test that starts a program just now would share a descriptor
@@ -61,7 +62,7 @@ fn wait<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
 #[test]
 fn ctrl_c_ends_each_command_that_waits_for_an_engine() {
     for args in COMMANDS {
-        let project = stalled();
+        let project = stalled("");
         let called = project.path("bin/docker.called");
         let mut command = project.command(args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -80,6 +81,18 @@ fn ctrl_c_ends_each_command_that_waits_for_an_engine() {
         let said = String::from_utf8_lossy(&said).into_owned();
         assert_eq!(status.code(), Some(130), "{args:?}: {said}");
         assert!(said.contains("interrupted") && !said.contains("panicked"), "{args:?}: {said}");
+        let bin = project.path("bin");
+        wait(&format!("{args:?} leaves a process"), || asleep(&bin).is_empty().then_some(()));
+    }
+}
+
+/// The signal arrives while the child starts, so that it may not be known yet.
+#[test]
+fn ctrl_c_while_a_child_starts_ends_it() {
+    for args in COMMANDS {
+        let project = stalled("kill -INT $PPID");
+        let run = project.run(args);
+        run.fails(130, &["interrupted"]);
         let bin = project.path("bin");
         wait(&format!("{args:?} leaves a process"), || asleep(&bin).is_empty().then_some(()));
     }
