@@ -14,8 +14,8 @@ use crate::host::Host;
 use crate::process::query;
 use crate::process::root::{User, user};
 use crate::process::signals;
-use crate::provision::facts::Init;
-use crate::provision::{daemon, failure, probe};
+use crate::provision::facts::{Init, ProvisionFacts};
+use crate::provision::{daemon, failure, packages, probe};
 use crate::session::Session;
 use crate::step::Step;
 
@@ -26,10 +26,16 @@ const MAX_LOG: u64 = 256 * 1024;
 /// The timeout for the journal.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs the steps. An error of the daemon's start has the reason and advice.
+/// Runs the steps, and checks what they have installed. An error of the daemon's start has the
+/// reason and advice.
 pub(crate) fn run(session: &Session, missing: &[Step]) -> Result<()> {
     let lengths = LOGS.map(|path| fs::metadata(path).map_or(0, |meta| meta.len()));
-    let Err(error) = steps::run(missing, session.globals.verbose) else { return Ok(()) };
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let Err(error) = steps::run(missing, session.globals.verbose) else {
+        return packages::check_installed(&ProvisionFacts::read(session));
+    };
     if signals::interrupted() {
         return Err(error);
     }

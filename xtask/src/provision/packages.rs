@@ -119,6 +119,21 @@ fn engine_parts(facts: &ProvisionFacts) -> Result<Vec<&'static str>> {
     Ok(list)
 }
 
+/// Fails if the packages are installed and their buildx is too old, so that installing them again
+/// changes nothing: the first release of Ubuntu 24.04 has 0.12, its updates have a newer one.
+pub(crate) fn check_installed(facts: &ProvisionFacts) -> Result<()> {
+    match &facts.buildx {
+        Some((version, _)) if *version < OLDEST_BUILDX => bail!(
+            "failed to provision: the package `{}` of {} is buildx {version}, and {OLDEST_BUILDX} or newer \
+             is required\nadd the distribution's updates to apt's sources (on Ubuntu a suite such as \
+             `noble-updates`), or install Docker Engine from Docker's own archive",
+            names(facts).buildx,
+            facts.distribution
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// Returns whether packages install plugins there.
 fn is_system(path: &Path) -> bool {
     path.as_os_str().is_empty()
