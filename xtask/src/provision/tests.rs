@@ -108,7 +108,7 @@ fn what_a_machine_has_is_not_installed() {
         ..complete()
     };
     assert_eq!(installed(&old_plugin), "docker-buildx");
-    // Where the package is no newer, the same command would only install it again.
+    // If the package is no newer, the same command would only install it again.
     let still_old = packages::check_installed(&old_plugin);
     let said = still_old.expect_err("too old").to_string();
     assert!(said.contains("the package `docker-buildx` of Debian 12 is buildx 0.12"), "{said}");

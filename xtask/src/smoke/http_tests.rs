@@ -80,7 +80,7 @@ fn a_request_has_the_length_of_its_body() {
     );
 }
 
-/// Otherwise early hints could not be told from late ones.
+/// Otherwise late hints would look like early ones.
 #[test]
 fn a_held_body_is_sent_after_the_answer_begins() {
     let server = TcpListener::bind("127.0.0.1:0").expect("a port");
