@@ -50,6 +50,10 @@ impl<'a> Call<'a> {
 /// attempts succeeded, 0.3 s each).
 const RETRY_PERIOD: Duration = Duration::from_secs(15);
 
+/// The pauses between checks whether a call has ended. Most end at once after their output.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(200);
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
 /// The kept lines of text. The reason of a failure is among the last ones.
 const MOST_LINES: usize = 2000;
 
@@ -90,17 +94,19 @@ pub(crate) fn run_to_its_end(call: &Call<'_>, watcher: &mut dyn Watcher) -> Resu
     };
     let supervisor = Supervisor::new(child.sender(), call.idle_timeout, call.end_if);
     let status = std::thread::scope(|scope| -> Result<ExitStatus> {
-        // Dropped before the scope waits for its thread, also on an error or a panic.
-        let _over = OverGuard(&supervisor.is_over);
-        scope.spawn(|| supervisor.run());
+        let thread = scope.spawn(|| supervisor.run());
+        // Dropped before the scope waits for the thread, also on an error or a panic.
+        let _over = OverGuard { is_over: &supervisor.is_over, thread: thread.thread().clone() };
         let stream = Decoder::new(BufReader::new(stderr));
         follow(stream, call, &mut ended, watcher, &supervisor)?;
         // The supervisor continues, because a child may close its stderr and keep running.
+        let mut pause = SHORTEST_PAUSE;
         loop {
-            match child.try_wait()? {
-                Some(status) => return Ok(status),
-                None => std::thread::sleep(Duration::from_millis(5)),
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
             }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     })?;
     ended.status = match (supervisor.ended_for(), ended.status) {

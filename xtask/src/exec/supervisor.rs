@@ -2,6 +2,7 @@
 //! interrupt on, and ends a call that hangs or that the caller has a reason to end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -35,11 +36,15 @@ pub(super) struct Supervisor<'a> {
 }
 
 /// Ends the supervisor's thread on drop.
-pub(super) struct OverGuard<'a>(pub &'a AtomicBool);
+pub(super) struct OverGuard<'a> {
+    pub is_over: &'a AtomicBool,
+    pub thread: Thread,
+}
 
 impl Drop for OverGuard<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.unpark();
     }
 }
 
@@ -68,7 +73,7 @@ impl<'a> Supervisor<'a> {
         self.has_stalled.load(Ordering::Relaxed).then_some(BakeStatus::Stalled)
     }
 
-    /// Supervises until the call is over.
+    /// Supervises until the call is over, which wakes its thread up.
     pub(super) fn run(&self) {
         let (mut interrupted, mut looked_for_stall, mut checked_condition) =
             (None, Instant::now(), Instant::now());
@@ -82,7 +87,7 @@ impl<'a> Supervisor<'a> {
                 looked_for_stall = Instant::now();
                 self.end_if_stalled();
             }
-            std::thread::sleep(TICK);
+            std::thread::park_timeout(TICK);
         }
     }
 
