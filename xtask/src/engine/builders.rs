@@ -69,10 +69,15 @@ pub(crate) fn client_config(host: &Host) -> PathBuf {
     host.var("DOCKER_CONFIG").map_or_else(default, |dir| host.absolute(dir))
 }
 
+/// Returns the directory of buildx's configuration.
+pub(super) fn buildx_config(host: &Host) -> PathBuf {
+    let own = host.var("BUILDX_CONFIG").map(|dir| host.absolute(dir));
+    own.unwrap_or_else(|| client_config(host).join("buildx"))
+}
+
 /// Returns the directory of buildx's builders.
 pub(crate) fn instances(host: &Host) -> PathBuf {
-    let own = host.var("BUILDX_CONFIG").map(|dir| host.absolute(dir));
-    own.unwrap_or_else(|| client_config(host).join("buildx")).join("instances")
+    buildx_config(host).join("instances")
 }
 
 /// Checks that a remote BuildKit accepts connections. buildx takes 20 s to report a failure, and

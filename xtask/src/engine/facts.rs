@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use xshell::cmd;
 
 use super::builders::{self, client_config};
+use super::buildx_program;
 use super::info::Info;
 use super::inspect;
 use super::problem::Problem;
@@ -147,6 +148,7 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
     let is_own = driver == Driver::Docker && builder == "default" && !parsed.is_rootless();
     Ok(Engine {
         buildx,
+        buildx_program: buildx_program::find(&session.host, &parsed, driver, &builder),
         loopback: is_own && session.host.var("DOCKER_HOST").is_none_or(|host| host.starts_with("unix://")),
         builder,
         driver,
@@ -187,7 +189,7 @@ fn fingerprint(session: &Session, docker: &Path) -> String {
     hash.update(format!("{:?};", builder_name(session)));
     hash.update(memo::stamp(&builders::instances(host)));
     // buildx writes the name of its current builder anew at every call.
-    hash.update(std::fs::read(client_config(host).join("buildx/current")).unwrap_or_default());
+    hash.update(std::fs::read(builders::buildx_config(host).join("current")).unwrap_or_default());
     format!("{:x}", hash.finalize())
 }
 

@@ -14,5 +14,6 @@ pub(crate) fn engine() -> Engine {
         platform: "linux/amd64".into(),
         processors: 2,
         loopback: true,
+        buildx_program: None,
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod apt;
 pub(crate) mod builders;
+mod buildx_program;
 pub(crate) mod capabilities;
 pub(crate) mod daemon_json;
 pub(crate) mod disk_usage;
@@ -18,6 +19,8 @@ pub(crate) mod legs;
 pub(crate) mod os;
 pub(crate) mod problem;
 pub(crate) mod registry;
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +47,9 @@ pub struct Engine {
     /// Whether it looks like this machine's own daemon, whose containers can use this machine's
     /// loopback interface.
     pub loopback: bool,
+    /// The program of buildx, if it does the same as `docker buildx`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buildx_program: Option<PathBuf>,
 }
 
 /// Drivers of buildx.

@@ -56,8 +56,9 @@ fn run_one(action: &Action, verbose: bool) -> Result<()> {
 
 /// Returns the process of a command, with an empty stdin.
 pub(crate) fn to_process(command: &Command) -> process::Command {
-    let mut process = process::Command::new(&command.argv[0]);
-    process.args(&command.argv[1..]).envs(&command.env).envs(&command.secret_env).stdin(Stdio::null());
+    let (program, args) = command.to_start();
+    let mut process = process::Command::new(program);
+    process.args(args).envs(&command.env).envs(&command.secret_env).stdin(Stdio::null());
     if let Some(dir) = &command.cwd {
         process.current_dir(dir);
     }

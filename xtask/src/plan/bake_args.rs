@@ -80,6 +80,7 @@ pub(crate) fn bare(facts: &BuildFacts, options: &BuildOptions) -> Command {
         command = command.args(["-f", &file.display().to_string()]);
     }
     command = command.args(["--progress", "rawjson"]).args(allowed(facts)).cwd(&facts.declaration.dir);
+    command.buildx_program.clone_from(&facts.engine.buildx_program);
     command.env = environment(facts);
     command.secret_env = facts.secrets.contents();
     Arguments::of(&facts.declaration, &options.sets, &facts.scratch).apply(command)

@@ -247,6 +247,8 @@ fn a_dry_run_prints_what_a_run_executes_and_does_nothing() {
     let plan: serde_json::Value = serde_json::from_str(&json.stdout).expect("one document");
     assert_eq!(plan["targets"][0]["name"], "app");
     assert!(plan["bake"]["argv"].as_array().is_some_and(|argv| argv.iter().any(|arg| arg == "bake")));
+    let program = plan["bake"]["buildx_program"].as_str();
+    assert!(program.is_some_and(|program| program.ends_with("/docker-buildx")), "{program:?}");
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn engine(driver: Driver) -> Engine {
         platform: "linux/amd64".into(),
         processors: 1,
         loopback: false,
+        buildx_program: None,
     }
 }
 
