@@ -52,8 +52,9 @@ const TAIL: &str = "
 
 ## Known limits
 
-- `unchanged --check` calls bake, and is about 0.2 s slower than plain bake: cargo's own check, the
-  question for the base image, and the record of the build.
+- `unchanged --check` calls bake, and is slower than plain bake by cargo's own check (0.07 s), the
+  question for the base image (0.03 s), and the record of the build (0.02 s). It starts buildx
+  without docker, which saves 0.04 s.
 - Saving a mount of which 1 % changed takes at least one call of BuildKit, about 0.3 s.
 ";
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::build::facts;
+use super::build::run::{self, Expected};
 use crate::args::Parsed;
 use crate::build_id;
 use crate::build_id::random;
@@ -89,7 +90,7 @@ fn ask(session: &Session, held: &[HeldPin]) -> Result<Newest> {
 fn build(session: &Session, plan: &Plan) -> Result<()> {
     let log = Log::new(session.layout.tmp().join("pins.log"), session.redactor.clone());
     steps::remove(log.path())?;
-    let ended = super::build::run::bake(session, plan, &log, &SharedForecast::default())?.ended;
+    let ended = run::bake(session, plan, &log, &SharedForecast::default(), Expected::Unknown)?.ended;
     signals::check()?;
     if !ended.is_success() {
         let failure = BuildFailure::new(&ended.trace, &ended.text, log.path());

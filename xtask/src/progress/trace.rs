@@ -172,11 +172,18 @@ impl Trace {
     /// whose progress BuildKit replays. Only the builder's own clock is read: that of this machine
     /// may differ.
     pub(crate) fn started_a_command(&self) -> bool {
+        self.steps().any(|(state, label)| label.is_run() && self.has_started(state))
+    }
+
+    /// Returns whether a step of any kind has started in this build. The load of a base image is
+    /// none.
+    pub(crate) fn started_a_step(&self) -> bool {
+        self.steps().any(|(state, _)| !state.is_internal() && self.has_started(state))
+    }
+
+    fn has_started(&self, state: &VertexState) -> bool {
         let begun = self.begun();
-        let is_run = |state: &VertexState| state.label.as_ref().is_some_and(StepName::is_run);
-        let is_new = |started: Timestamp| begun.is_none_or(|begun| started >= begun);
-        let runs = self.vertices.values().filter(|state| is_run(state) && !state.cached);
-        runs.filter_map(|state| state.started).any(is_new)
+        !state.cached && state.started.is_some_and(|started| begun.is_none_or(|begun| started >= begun))
     }
 
     /// Returns the steps of Dockerfiles in the order of their start; those that never started come

@@ -58,7 +58,10 @@ fn a_command_that_starts_is_known_by_the_builder_s_own_clock() {
         trace.apply(&chunk(&vertex("[internal] load build definition from x", 5)));
         assert!(!trace.started_a_command(), "{year}");
         trace.apply(&chunk(&vertex("[s 2/3] RUN replayed", 1)));
+        trace.apply(&chunk(&vertex("[s 1/3] FROM x", 6)));
+        assert!(!trace.started_a_step(), "{year}: no step of this build");
         trace.apply(&chunk(&vertex("[s 1/3] COPY a b", 6)));
+        assert!(trace.started_a_step(), "{year}");
         assert!(!trace.started_a_command(), "{year}: it ran for another build");
         trace.apply(&chunk(&vertex("[s 3/3] RUN own", 6)));
         assert!(trace.started_a_command(), "{year}");

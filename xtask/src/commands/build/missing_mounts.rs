@@ -47,9 +47,9 @@ struct Seen {
 }
 
 impl<'a> MountMonitor<'a> {
-    /// Creates the monitor of a build that is about to start.
-    pub(in crate::commands) fn new(plan: &'a Plan) -> Self {
-        Self { plan, seen: Mutex::default() }
+    /// Creates the monitor of a build whose first call has begun, or is about to.
+    pub(in crate::commands) fn new(plan: &'a Plan, begun: Option<Timestamp>) -> Self {
+        Self { plan, seen: Mutex::new(Seen { begun, ..Seen::default() }) }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -24,6 +24,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::build::forecast::{ForecastResult, ForecastTask, StepOutcomes};
+use super::build::run::Expected;
 use super::build::up_to_date::{Candidate, Verdict, Watch};
 
 use crate::args::Parsed;
@@ -118,15 +119,15 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
     let redact = |text: &mut String| *text = session.redactor.text(text).into_owned();
     plan.warnings.iter_mut().for_each(redact);
     if options.dry_run {
-        let forecast_task = ForecastTask::begin(session, &facts, options, &plan);
+        let forecast_task = ForecastTask::begin(session, &facts, options, &plan, Expected::Unknown);
         return show(session, &missing, &plan, forecast_task.end().as_ref());
     }
     let begun = Instant::now();
     match candidate.check(session, &facts, options, &plan) {
         Verdict::Repeat(inputs, report) => repeat(session, &plan, begun, &inputs, *report),
-        Verdict::Ask(watch) => {
-            let forecast_task = ForecastTask::begin(session, &facts, options, &plan);
-            execute(session, &plan, forecast_task, held, watch)
+        Verdict::Ask(watch, expected) => {
+            let forecast_task = ForecastTask::begin(session, &facts, options, &plan, expected);
+            execute(session, &plan, forecast_task, held, (watch, expected))
         }
     }
 }
@@ -190,11 +191,11 @@ fn execute(
     plan: &Plan,
     forecast_task: ForecastTask,
     held: Holds,
-    watch: Option<Watch>,
+    checked: (Option<Watch>, Expected),
 ) -> Result<u8> {
     let record = open(session, plan);
     store_upkeep::quarantine(session, &plan.damaged);
-    let (report, done) = build_and_keep(session, plan, &record, forecast_task, held, watch);
+    let (report, done) = build_and_keep(session, plan, &record, forecast_task, held, checked);
     finish(session, plan, &record, report, done)
 }
 
@@ -254,10 +255,10 @@ fn build_and_keep(
     record: &Record,
     forecast_task: ForecastTask,
     held: Holds,
-    watch: Option<Watch>,
+    (watch, expected): (Option<Watch>, Expected),
 ) -> (BuildReport, Result<()>) {
     let (begun, log) = (Instant::now(), record.log());
-    let built = match run::bake(session, plan, log, &forecast_task.forecast_slot) {
+    let built = match run::bake(session, plan, log, &forecast_task.forecast_slot, expected) {
         Ok(built) => built,
         Err(error) => {
             let failure = BuildFailure::of_error(&error, log.path());
@@ -274,6 +275,9 @@ fn build_and_keep(
     let mut failure = has_failed.then(|| BuildFailure::new(&ended.trace, &ended.text, log.path()));
     failure.iter_mut().for_each(|failure| full_disk::name(session, failure));
     let mut report = assemble::report(plan, ended, &bake::digests(&plan.metadata), failure);
+    if !built.reads_results {
+        report.cache.read.clear();
+    }
     assemble::unread(&ended.trace).for_each(|warning| save_results::warn(session, &mut report, &warning));
     if is_stopped {
         report.result = BuildResult::Interrupted;

@@ -26,13 +26,12 @@ use crate::session::Session;
 impl Run<'_> {
     /// Restores mounts before steps need them. A step that still begins without an available mount
     /// stops the build, which continues after the restore: finished steps are cached by then, and
-    /// count with their first result.
-    pub(super) fn with_mounts(&self) -> Result<(BakeOutcome, TransferResult)> {
+    /// count with their first result. `before` is a stopped call of the same build.
+    pub(super) fn with_mounts(&self, mut before: Option<Trace>) -> Result<(BakeOutcome, TransferResult)> {
         let started = Instant::now();
-        let lookout = MountMonitor::new(self.plan);
+        let lookout = MountMonitor::new(self.plan, before.as_ref().and_then(Trace::begun));
         let mut restored = TransferResult::default();
         self.restore_ahead(&lookout, &mut restored)?;
-        let mut before: Option<Trace> = None;
         loop {
             let mut ended = self.call_and_look(&lookout)?;
             if let Some(before) = &before {

@@ -49,6 +49,17 @@ pub(in crate::commands) struct Built {
     pub restored: TransferResult,
     /// Damaged results that the build read.
     pub damaged: Vec<Damaged>,
+    /// Whether BuildKit was shown the saved results of the plan.
+    pub reads_results: bool,
+}
+
+/// The expected work of a build.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Expected {
+    /// Anything from no step to all of them.
+    Unknown,
+    /// No step runs: the inputs are those of the last build on this builder.
+    Nothing,
 }
 
 /// Prepares and makes the call, with its output in `log`. After Ctrl-C returns what happened until
@@ -58,19 +69,31 @@ pub(in crate::commands) fn bake(
     plan: &Plan,
     log: &Log,
     forecast_slot: &SharedForecast,
+    expected: Expected,
 ) -> Result<Built> {
     files::make_dir(&plan.scratch)?;
     steps::run(&plan.prepare, session.globals.verbose)?;
     let names = plan.targets.iter().map(|target| target.name.clone()).collect();
     let watcher = RefCell::new(live::watcher(session, SharedForecast::clone(forecast_slot)));
     let started = Instant::now();
+    let mut run =
+        Run { session, plan, first: plan.without_caches.clone(), log, names, watcher, forecast_slot };
+    let mut before = None;
+    if expected == Expected::Nothing {
+        let ended = run.call_until(&run.first, &Trace::started_a_step, None)?;
+        if ended.is_success() || signals::interrupted() {
+            let restored = TransferResult::default();
+            return Ok(Built { ended, restored, damaged: Vec::new(), reads_results: false });
+        }
+        // The builder has dropped results. The saved ones may have them.
+        before = Some(ended.trace);
+    }
     let superfluous = shown_results::superfluous(plan, forecast_slot)?;
     let superfluous: Vec<&Path> = superfluous.iter().map(PathBuf::as_path).collect();
-    let first = bake_args::without_results(&plan.bake, &superfluous);
-    let run = Run { session, plan, first, log, names, watcher, forecast_slot };
-    let (mut ended, restored) = run.with_mounts()?;
+    run.first = bake_args::without_results(&plan.bake, &superfluous);
+    let (mut ended, restored) = run.with_mounts(before)?;
     if signals::interrupted() {
-        return Ok(Built { ended, restored, damaged: Vec::new() });
+        return Ok(Built { ended, restored, damaged: Vec::new(), reads_results: true });
     }
     let damaged = damaged_results::find(plan, &ended);
     // Instead of a damaged result, another one may have its steps.
@@ -101,7 +124,7 @@ pub(in crate::commands) fn bake(
         pause_for(pause)?;
         retry(&mut ended, started, || run.call(&command))?;
     }
-    Ok(Built { ended, restored, damaged })
+    Ok(Built { ended, restored, damaged, reads_results: true })
 }
 
 /// Makes a call after a failed one. Steps that completed in the failed call count as run by this
@@ -131,7 +154,8 @@ fn pause_for(pause: Duration) -> Result<()> {
 pub(super) struct Run<'a> {
     pub(super) session: &'a Session,
     pub(super) plan: &'a Plan,
-    /// The first call: the plan's, without superfluous results.
+    /// The first call: the plan's, without superfluous results. If no step is expected to run,
+    /// without any: to read them takes a third of such a call.
     pub(super) first: Command,
     pub(super) log: &'a Log,
     names: Vec<String>,

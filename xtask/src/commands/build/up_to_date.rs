@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::build_inputs::{FileDigests, MadeOf};
 use super::forecast::StepOutcomes;
+use super::run::Expected;
 use crate::engine::images::ImagesQuery;
 use crate::exec::bake;
 use crate::outcome::{BuildReport, BuildResult};
@@ -39,7 +40,7 @@ const READ_DURING: u64 = 1 << 30;
 /// The build that this one may repeat. The engine lists its images while the facts are read.
 pub(super) struct Candidate {
     question: String,
-    before: Option<(BuildInputs, ImagesQuery)>,
+    before: Option<(BuildInputs, Option<ImagesQuery>)>,
 }
 
 /// The result of the check.
@@ -47,7 +48,7 @@ pub(super) enum Verdict {
     /// Nothing is to be done: the inputs and the report of the equal build.
     Repeat(BuildInputs, Box<BuildReport>),
     /// Bake is called. Meanwhile, the watch finds out whether the next build may skip it.
-    Ask(Option<Watch>),
+    Ask(Option<Watch>, Expected),
 }
 
 /// The inputs of a running build.
@@ -59,15 +60,16 @@ pub(super) struct Watch {
 }
 
 impl Candidate {
-    /// Looks for it, unless bake is called anyway.
+    /// Looks for it, unless bake is called anyway. `--check` calls bake to check the images, too.
     pub(super) fn find(session: &Session, options: &BuildOptions) -> Self {
         let words = format!("{:?} {:?}", options.files, options.targets);
         let question = format!("{:x}", Sha256::digest(words));
-        if options.dry_run || up_to_date::asked_for(options).is_some() {
+        if options.dry_run || up_to_date::asked_for(&unchecked(options)).is_some() {
             return Self { question, before: None };
         }
         let before = inputs::newest(&session.layout, &question).and_then(|inputs| {
-            let query = ImagesQuery::start(session, inputs.images().map(|(name, _)| name)).ok()?;
+            let ask = || ImagesQuery::start(session, inputs.images().map(|(name, _)| name));
+            let query = (!options.check).then(ask).transpose().ok()?;
             Some((inputs, query))
         });
         Self { question, before }
@@ -81,11 +83,10 @@ impl Candidate {
         plan: &Plan,
     ) -> Verdict {
         // After a check, the next build may have nothing to do.
-        let unchecked = BuildOptions { check: false, ..options.clone() };
-        let excluded = up_to_date::excluded(facts, &unchecked, plan);
+        let excluded = up_to_date::excluded(facts, &unchecked(options), plan);
         if let Some(why) = excluded.or_else(|| up_to_date::excluded_variable(&session.host)) {
             say(session, &why);
-            return Verdict::Ask(None);
+            return Verdict::Ask(None, Expected::Unknown);
         }
         let watched = MadeOf::new(session, facts, options, plan).and_then(|made_of| {
             let files = made_of.look()?;
@@ -95,17 +96,24 @@ impl Candidate {
             Ok(found) => found,
             Err(error) => {
                 say(session, &format!("{error:#}"));
-                return Verdict::Ask(None);
+                return Verdict::Ask(None, Expected::Unknown);
             }
         };
         let mut digests = FileDigests::new(session, facts);
+        let mut expected = Expected::Unknown;
         match self.before.map(|before| repeated(session, plan, &made_of, &files, &mut digests, before)) {
+            Some(Ok(_)) if options.check => expected = Expected::Nothing,
             Some(Ok((inputs, report))) => return Verdict::Repeat(inputs, Box::new(report)),
             Some(Err(error)) => say(session, &format!("{error:#}")),
             None => {}
         }
-        Verdict::Ask(Watch::begin(self.question, made_of, files, digests))
+        Verdict::Ask(Watch::begin(self.question, made_of, files, digests), expected)
     }
+}
+
+/// Returns the options without `--check`.
+fn unchecked(options: &BuildOptions) -> BuildOptions {
+    BuildOptions { check: false, ..options.clone() }
 }
 
 /// Prints with `-v` why bake is called.
@@ -125,7 +133,7 @@ fn repeated(
     made_of: &MadeOf,
     files: &InputFiles,
     digests: &mut FileDigests,
-    (inputs, query): (BuildInputs, ImagesQuery),
+    (inputs, query): (BuildInputs, Option<ImagesQuery>),
 ) -> Result<(BuildInputs, BuildReport)> {
     let made =
         |name: &str| (inputs.targets.get(name).cloned(), inputs.steps.get(name).cloned().unwrap_or_default());
@@ -142,8 +150,8 @@ fn repeated(
     if digests.digest(files)? != inputs.files {
         bail!("a file changed");
     }
-    let ids = query.ids()?;
-    for ((name, digest), id) in inputs.images().zip(ids) {
+    let ids = query.map(ImagesQuery::ids).transpose()?;
+    for ((name, digest), id) in inputs.images().zip(ids.into_iter().flatten()) {
         if digest != id {
             bail!("`{name}` is another image now");
         }

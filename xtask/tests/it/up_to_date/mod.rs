@@ -1,5 +1,6 @@
 //! Builds that have nothing to do, and everything that gives them something to do.
 
+mod check;
 mod edits;
 
 use std::fs;

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use xshell::Shell;
 
 use self::images::ImagesQuery;
+use super::run::Expected;
 use crate::base_image::InEngine;
 use crate::engine::{Engine, disk_usage};
 use crate::forecast;
@@ -41,6 +42,8 @@ pub(super) use step_outcomes::StepOutcomes;
 /// A build that is expected to be all cached and ends sooner had everything. The query of the
 /// builder would take just as long, and slow it down.
 const SOON: Duration = Duration::from_millis(800);
+/// The same for a build whose inputs are those of the last one.
+const LATER: Duration = Duration::from_secs(5);
 
 /// The input of the thread.
 struct ForecastQuery {
@@ -57,6 +60,8 @@ struct ForecastQuery {
     redactor: Redactor,
     /// A channel that closes at the end of the build; `None` without a build.
     build: Option<Receiver<()>>,
+    /// When the builder is asked if all steps are expected to be cached.
+    patience: Duration,
 }
 
 /// The result of the thread.
@@ -84,7 +89,13 @@ pub(super) struct ForecastTask {
 
 impl ForecastTask {
     /// Starts the thread.
-    pub(super) fn begin(session: &Session, facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> Self {
+    pub(super) fn begin(
+        session: &Session,
+        facts: &BuildFacts,
+        options: &BuildOptions,
+        plan: &Plan,
+        expected: Expected,
+    ) -> Self {
         let forecast_slot = SharedForecast::default();
         let (build, heard) = mpsc::channel();
         let question = ForecastQuery {
@@ -97,6 +108,7 @@ impl ForecastTask {
             begun: session.host.now,
             redactor: session.redactor.clone(),
             build: (!options.dry_run).then_some(heard),
+            patience: if expected == Expected::Nothing { LATER } else { SOON },
         };
         let slot = Arc::clone(&forecast_slot);
         let thread = std::thread::spawn(move || question.answer(&slot));
@@ -154,7 +166,11 @@ impl ForecastQuery {
                 let _ = slot.provisional.set(found.forecast.clone());
                 let mut steps = found.forecast.steps.iter();
                 let is_cached = steps.all(|step| step.forecast.state == PredictedState::Cached);
-                self.records(if is_cached { SOON.saturating_sub(begun.elapsed()) } else { Duration::ZERO })
+                self.records(if is_cached {
+                    self.patience.saturating_sub(begun.elapsed())
+                } else {
+                    Duration::ZERO
+                })
             }
         };
         let records = match records {
