@@ -104,6 +104,9 @@ pub mod project {
     pub mod ignore {
         pub use crate::project::ignore::{Ignore, Matched};
     }
+    pub mod image_reference {
+        pub use crate::project::image_reference::{check, check_existing};
+    }
     pub mod mount {
         pub use crate::project::mount::{MountIdentity, Sharing};
     }

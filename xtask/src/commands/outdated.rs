@@ -16,7 +16,6 @@ use crate::process::query::QueryOutput;
 use crate::process::stdio::{out, outln};
 use crate::project::{image_reference, secrets};
 use crate::session::Session;
-use crate::smoke;
 use crate::smoke::docker::Docker;
 use crate::step::Step;
 use crate::store::fresh::FreshFile;
@@ -49,7 +48,7 @@ struct Update {
 }
 
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
-    let image = &smoke::image_of(session, parsed.free.first(), "outdated")?;
+    let image = &super::smoke::image_of(session, parsed, "outdated")?;
     if session.host.which("docker").is_none() {
         return Err(Problem::NoDocker.into_error());
     }

@@ -3,17 +3,28 @@
 use anyhow::Result;
 
 use crate::args::Parsed;
+use crate::error::usage;
 use crate::process::stdio::{errln, outln};
+use crate::project::image_reference;
 use crate::session::Progress;
 use crate::session::Session;
 use crate::smoke;
 use crate::smoke::Options;
 use crate::smoke::report::{Outcome, ProofState};
 
+/// Returns the image that a command is about. A wrong name is an error before docker is asked.
+pub(super) fn image_of(session: &Session, parsed: &Parsed, command: &str) -> Result<String> {
+    let image = smoke::image_of(session, parsed.free.first(), command)?;
+    match image_reference::check_existing(&image) {
+        Ok(()) => Ok(image),
+        Err(fault) => Err(usage(format!("the image name `{image}` {fault}\ncorrect it"))),
+    }
+}
+
 /// Runs `smoke`. Returns 1 if a check failed.
 pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let options = Options {
-        image: smoke::image_of(session, parsed.free.first(), "smoke")?,
+        image: image_of(session, parsed, "smoke")?,
         only: parsed.many("--only"),
         keep: parsed.flag("--keep"),
     };

@@ -6,6 +6,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::usage;
+use crate::project::image_reference;
 use crate::store::key::Key;
 
 /// The caches that a build reads and writes.
@@ -106,20 +107,13 @@ fn registry(text: &str) -> Result<Registry, String> {
 /// Checks a repository's name, which has no tag and digest.
 fn check(reference: &str) -> Result<(), String> {
     let example = "for example: registry=registry.example/team/cache";
-    let (host, path) = reference.split_once('/').unwrap_or(("", reference));
+    let Some((_, path)) = reference.split_once('/') else {
+        return Err(format!("names no registry\n{example}"));
+    };
     if path.contains(['@', ':']) {
         return Err(format!("has a tag or a digest, but xtask chooses the tag of each image\n{example}"));
     }
-    let is_part = |part: &str| {
-        let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
-        let outside = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-        part.bytes().all(inside) && outside(part.as_bytes().first()) && outside(part.as_bytes().last())
-    };
-    let is_host = |b: u8| b.is_ascii_alphanumeric() || b"._-:[]".contains(&b);
-    if host.is_empty() || !host.bytes().all(is_host) || !path.split('/').all(is_part) {
-        return Err(format!("is not the name of a repository\n{example}"));
-    }
-    Ok(())
+    image_reference::check(reference).map_err(|fault| format!("{fault}\n{example}"))
 }
 
 impl Registry {
@@ -200,9 +194,9 @@ mod tests {
         for (spec, words) in [
             ("registery=a/b", "is not a kind"),
             ("gha", "is not a kind"),
-            ("registry=", "is not the name"),
-            ("registry=cache", "is not the name"),
-            ("registry=a.example/Upper", "is not the name"),
+            ("registry=", "names no registry"),
+            ("registry=cache", "names no registry"),
+            ("registry=a.example/Upper", "upper case"),
             ("registry=a.example/x y", "is not the name"),
             ("registry=https://a.example/x", "is not the name"),
             ("registry=a.example/x:tag", "tag or a digest"),

@@ -10,7 +10,7 @@ use super::right::Right;
 use crate::args::Parsed;
 use crate::engine::registry;
 use crate::error::usage;
-use crate::project::{overrides, typed_paths};
+use crate::project::{image_reference, overrides, typed_paths};
 use crate::session::Session;
 use crate::store::policy::Policy;
 
@@ -68,6 +68,15 @@ impl BuildOptions {
         if files.is_empty() {
             files = session.layout.declaration(host)?;
         }
+        let tags = parsed.many("--tag");
+        tags.iter().try_for_each(|tag| check_tag("--tag ", tag, tag))?;
+        for set in sets.iter().filter(|set| tags_set(set).is_some()) {
+            let (_, tag) = set.split_once('=').unwrap_or_default();
+            // Without a value it removes the declared tags.
+            if !tag.is_empty() {
+                check_tag("--set ", set, tag)?;
+            }
+        }
         let app = parsed.one("--app")?.map(|dir| host.absolute(dir));
         if let Some(dir) = app.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(usage(format!("directory `{}` not found\ncorrect --app", dir.display())));
@@ -88,7 +97,7 @@ impl BuildOptions {
             targets,
             files,
             sets,
-            tags: parsed.many("--tag"),
+            tags,
             outputs,
             allow,
             secrets: parsed
@@ -158,6 +167,13 @@ fn writes_stdout(outputs: &[String], sets: &[String]) -> bool {
             .is_some_and(|(key, spec)| key.ends_with(".output") && typed_paths::is_stdout(spec))
     };
     outputs.iter().any(|spec| typed_paths::is_stdout(spec)) || sets.iter().any(by_set)
+}
+
+/// Checks a name that an option gives an image.
+fn check_tag(option: &str, value: &str, tag: &str) -> Result<()> {
+    let wrong =
+        |fault| usage(format!("`{option}{value}`: the image name {fault}\ncorrect it: REPOSITORY[:TAG]"));
+    image_reference::check_tag(tag).map_err(wrong)
 }
 
 /// Returns the target whose tags a `--set` sets.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::Declaration;
+use super::{Declaration, image_reference};
 use crate::error::usage;
 use crate::files;
 
@@ -31,6 +31,30 @@ pub(crate) fn check_inputs(declaration: &Declaration, names: &[String]) -> Resul
         check_readable(&file)?;
         check_readable(Path::new(&own))?;
         check_readable(&context.join(".dockerignore"))?;
+    }
+    Ok(())
+}
+
+/// Refuses declared names that docker gives no image. `is_chosen` returns whether the command line
+/// replaces the names of a target.
+pub(crate) fn check_tags(
+    declaration: &Declaration,
+    names: &[String],
+    is_chosen: &dyn Fn(&str) -> bool,
+) -> Result<()> {
+    for name in names.iter().filter(|name| !is_chosen(name)) {
+        let Some(target) = declaration.targets.get(name) else { continue };
+        // Only docker's own output refuses a digest, and leaves out an empty name.
+        let check =
+            if target.output.is_empty() { image_reference::check_tag } else { image_reference::check };
+        for tag in target.tags.iter().filter(|tag| !tag.is_empty()) {
+            check(tag).map_err(|fault| {
+                usage(format!(
+                    "target `{name}`: the image name `{tag}` {fault}\ncorrect it in `{}`",
+                    super::declaration::show(&declaration.files)
+                ))
+            })?;
+        }
     }
     Ok(())
 }

@@ -41,6 +41,7 @@ mod pipelines;
 mod progress;
 mod real_projects;
 mod record;
+mod references;
 mod registry;
 mod registry_ahead;
 mod registry_mounts;

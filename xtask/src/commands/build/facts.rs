@@ -21,7 +21,7 @@ use crate::project::declaration_query::{self, DeclarationQuery};
 use crate::project::dockerfile::mounts;
 use crate::project::dockerfile::source::DockerfileSource;
 use crate::project::project_name::store_name;
-use crate::project::requested::{add_linked, check_inputs};
+use crate::project::requested::{add_linked, check_inputs, check_tags};
 use crate::project::{app, pins, secrets};
 use crate::session::Session;
 use crate::store::fresh::{FreshFile, Nonce};
@@ -66,6 +66,7 @@ pub(crate) fn facts(
     }
     check_inputs(&declaration, &names)?;
     check_single(options, &names[..requested], &declaration)?;
+    check_tags(&declaration, &names, &|name| options.chosen_tag(name, names[0] == name).is_some())?;
     check_app(session, options, &names, &declaration)?;
     let sources = sources(&declaration, &names);
     let stored = names.iter().filter_map(|name| {

@@ -75,6 +75,7 @@ const TOPICS: [&[&str]; 2] = [
         "mounts_ahead",
         "progress",
         "real_projects",
+        "references",
         "registry",
         "registry_ahead",
         "rights",
