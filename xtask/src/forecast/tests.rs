@@ -35,6 +35,7 @@ fn past(graph: &[GraphStep], build: &str, ran: &[(usize, i64)], seconds: f64) ->
         soft: step.soft.clone(),
         is_done: true,
         ran: ran.iter().find(|(step, _)| *step == index).map(|(_, took)| (at(0), at(*took))),
+        ..StepOutcome::default()
     });
     BuildSteps {
         build: build.into(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod bake_outcome;
 pub(crate) mod decode;
+mod doubt;
 pub(crate) mod event;
 pub(crate) mod lookups;
 pub(crate) mod step_name;

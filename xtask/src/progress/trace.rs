@@ -30,7 +30,7 @@ pub struct Trace {
 }
 
 /// BuildKit's name of the import of a cache.
-const IMPORT: &str = "importing cache manifest from ";
+pub(super) const IMPORT: &str = "importing cache manifest from ";
 /// The maximum number of warnings.
 const MOST_WARNINGS: usize = 20;
 
@@ -101,6 +101,9 @@ impl Trace {
             state.inputs.clone_from(&vertex.inputs);
         }
         let is_lookup = state.looks_up(vertex, &under);
+        if !is_lookup {
+            state.begins(vertex);
+        }
         if is_lookup && state.has_run {
             return;
         }
@@ -114,13 +117,17 @@ impl Trace {
         if vertex.started.is_some() {
             state.is_running = vertex.completed.is_none();
         }
-        state.cached |= vertex.cached || is_lookup;
+        state.was_hit |= vertex.cached;
+        state.cached |= (vertex.cached && !state.is_made) || is_lookup;
         // Pulls and contexts end at once and start again to transfer their bytes.
         let moved = was_running && state.is_internal() && state.transfers.bytes().is_some();
         if vertex.completed.is_some() && (state.completed.is_none() || moved) {
             events.push(Event::Ended(vertex.digest.clone()));
         }
-        state.completed = vertex.completed.or(state.completed);
+        // A step that ran for one target is found for another one.
+        if !(vertex.cached && state.is_made) {
+            state.completed = vertex.completed.or(state.completed);
+        }
         flush_partial(state, vertex, &self.redactor, events);
     }
 

@@ -207,3 +207,29 @@ fn what_an_add_fetches_is_no_step() {
     ));
     assert!(trace.vertices["s"].is_internal() && !trace.vertices["d"].is_internal());
 }
+
+#[test]
+fn a_step_that_runs_after_it_was_called_cached_ran() {
+    let vertex = |cached: bool, from: u32, to: Option<u32>, error: &str| {
+        let time = |second: u32| format!("2026-11-27T07:00:{second:02}Z");
+        let vertex = serde_json::json!({"digest": "d", "name": "[s 2/3] RUN make", "inputs": ["i"],
+            "cached": cached, "started": time(from), "completed": to.map(time), "error": error});
+        serde_json::from_value(serde_json::json!({ "vertexes": [vertex] })).expect("well formed")
+    };
+    let traced = |events: &[(bool, u32, Option<u32>, &str)]| {
+        let mut trace = Trace::new(&names(&["a"]));
+        events.iter().for_each(|event| drop(trace.apply(&vertex(event.0, event.1, event.2, event.3))));
+        let state = &trace.vertices["d"];
+        (state.cached, state.seconds(), state.error.clone())
+    };
+    let (found, ran) = ((true, 1, Some(1), ""), (false, 5, Some(8), ""));
+    assert_eq!(traced(&[found, (false, 5, None, ""), ran]), (false, 3.0, String::new()));
+    assert_eq!(traced(&[(true, 1, Some(2), "lost"), ran]), (false, 3.0, String::new()), "a lost result");
+    assert_eq!(traced(&[ran, found]), (false, 3.0, String::new()), "another target found it then");
+    assert!(traced(&[found, found]).0);
+    let mut trace = Trace::new(&names(&["a"]));
+    trace.apply(&vertex(true, 1, Some(1), ""));
+    let download = r#"{"digest":"d","name":"[s 2/3] RUN make","started":"2026-11-27T07:00:05Z"}"#;
+    trace.apply(&chunk(&format!(r#"{{"vertexes":[{download}]}}"#)));
+    assert!(trace.vertices["d"].cached, "only its layer is downloaded");
+}

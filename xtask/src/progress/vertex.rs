@@ -48,6 +48,10 @@ pub struct VertexState {
     pub(super) lookups: BTreeMap<String, Timestamp>,
     /// Whether it ran after that.
     pub(super) has_run: bool,
+    /// Whether the builder found its result.
+    pub(super) was_hit: bool,
+    /// Whether its step ran, whatever else was reported of it.
+    pub(super) is_made: bool,
 }
 
 impl VertexState {
@@ -92,6 +96,20 @@ impl VertexState {
         }
         self.has_run = true;
         false
+    }
+
+    /// Notes the run of a step. BuildKit reports the steps below a found result as cached, and runs
+    /// one of them later where another step needs it and its result is gone. The download of a
+    /// found result begins, too, and is reported without dependencies.
+    pub(super) fn begins(&mut self, vertex: &Vertex) {
+        if vertex.started.is_none() || vertex.cached || vertex.inputs.is_empty() || self.is_internal() {
+            return;
+        }
+        if self.cached && !self.is_made {
+            (self.started, self.completed, self.cached) = (None, None, false);
+            self.error.clear();
+        }
+        self.is_made = true;
     }
 
     /// Returns the step's own exit code, which is only in the message.

@@ -13,7 +13,6 @@ use super::record_ids::RecordIds;
 use crate::files;
 use crate::layout::Layout;
 use crate::progress::trace::Trace;
-use crate::progress::vertex::VertexState;
 
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{GraphStep, first_twins};
@@ -89,6 +88,9 @@ pub(crate) struct StepOutcome {
     pub is_done: bool,
     /// The time span of its run by the builder's clock; `None` if it was cached.
     pub ran: Option<(Timestamp, Timestamp)>,
+    /// The instruction as BuildKit names the result of that run.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub named: String,
 }
 
 impl StepOutcome {
@@ -103,11 +105,13 @@ impl StepOutcome {
     }
 }
 
-/// Returns the outcome of each step of a graph, from the trace of its build.
+/// Returns the outcome of each step of a graph, from the trace of its build and whether that
+/// succeeded.
 pub(crate) fn outcomes(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
     trace: &Trace,
+    is_good: bool,
 ) -> Vec<StepOutcome> {
     let mut done: Vec<StepOutcome> = graph
         .iter()
@@ -120,35 +124,43 @@ pub(crate) fn outcomes(
             ..StepOutcome::default()
         })
         .collect();
-    for (at, state) in matched(graph, files, trace) {
-        done[at].is_done = state.error.is_empty() && (state.cached || state.completed.is_some());
+    for (at, digest) in matched(graph, files, trace) {
+        let state = &trace.vertices[digest];
+        done[at].is_done = state.error.is_empty()
+            && (state.cached || state.completed.is_some())
+            && (is_good || !trace.may_have_lost(digest, state));
         done[at].ran = state.started.zip(state.completed).filter(|_| !state.cached);
+        if done[at].ran.is_some() {
+            done[at].named.clone_from(&state.shown);
+        }
     }
     // BuildKit shows a vertex of several stages once.
     for (at, first) in first_twins(graph).into_iter().enumerate() {
         let (one, other) = if done[first].is_done { (first, at) } else { (at, first) };
         (done[other].is_done, done[other].ran) = (done[one].is_done, done[one].ran);
+        done[other].named = done[one].named.clone();
     }
     done
 }
 
-/// Returns the steps of a graph with their states in the trace.
-pub(crate) fn matched<'a>(
+/// Returns the steps of a graph with the digests of their vertices in the trace.
+fn matched<'a>(
     graph: &[GraphStep],
     files: &BTreeMap<String, Dockerfile>,
     trace: &'a Trace,
-) -> Vec<(usize, &'a VertexState)> {
-    let (mut names, mut states) = (Vec::new(), Vec::new());
-    for state in trace.order.iter().map(|digest| &trace.vertices[digest]) {
+) -> Vec<(usize, &'a str)> {
+    let (mut names, mut digests) = (Vec::new(), Vec::new());
+    for digest in &trace.order {
+        let state = &trace.vertices[digest];
         let Some(label) = state.label.as_ref().filter(|_| !state.is_internal()) else { continue };
         for target in state.targets.iter().filter(|target| is_own(graph, files, state, target)) {
             let (stage, instruction) = (&label.stage, &label.instruction);
             names.push(Named { target, stage, instruction, number: label.number });
-            states.push(state);
+            digests.push(digest.as_str());
         }
     }
-    let found = places(graph, files, &names).into_iter().zip(states);
-    found.filter_map(|(at, state)| Some((at?, state))).collect()
+    let found = places(graph, files, &names).into_iter().zip(digests);
+    found.filter_map(|(at, digest)| Some((at?, digest))).collect()
 }
 
 /// Returns the graph of a build, if it is recorded.
@@ -215,6 +227,30 @@ mod tests {
             Some("b3"),
             "one that did not ask may be before it or after"
         );
+    }
+
+    #[test]
+    fn a_result_that_a_canceled_build_may_have_lost_is_not_done() {
+        let files = BTreeMap::from([("a".to_owned(), Dockerfile::parse(b"FROM x AS s\nCOPY a b\n"))]);
+        let step = |target: &str, text: &str| GraphStep {
+            target: target.into(),
+            stage: "s".into(),
+            line: 1,
+            text: text.into(),
+            ..GraphStep::default()
+        };
+        let mut trace = Trace::new(&["a".to_owned(), "b".to_owned()]);
+        let (begun, ended) = ("2026-11-27T07:00:00Z", "2026-11-27T07:00:05Z");
+        let chunk = serde_json::json!({"vertexes": [
+            {"digest": "1", "name": "[a s 2/2] COPY a b", "started": begun, "completed": ended, "inputs": ["i"]},
+            {"digest": "2", "name": "[b s 2/2] RUN false", "started": begun, "completed": ended, "inputs": ["i"],
+                "error": "exit code: 1"},
+        ]});
+        trace.apply(&serde_json::from_value(chunk).expect("well formed"));
+        let graph = [step("a", "COPY a b"), step("b", "RUN false")];
+        let done = |is_good| outcomes(&graph, &files, &trace, is_good)[0].clone();
+        assert!(done(true).is_done && !done(false).is_done);
+        assert!(done(false).ran.is_some(), "its time counts");
     }
 
     #[test]

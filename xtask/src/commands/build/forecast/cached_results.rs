@@ -63,7 +63,14 @@ pub(super) fn made(
     } else {
         let keyword = step.text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
         let is_by = |prefix: &str| record.description.contains(&format!("] {prefix}{keyword} "));
-        is_by("") || is_by("ONBUILD ")
+        let named = ran.map_or("", |ran| ran.named.as_str());
+        // Many steps of one build have the same keyword.
+        let is_named = || {
+            let description = redactor.text(&record.description);
+            let made_by = description.split_once("] ").map_or("", |(_, made_by)| made_by);
+            made_by.split_whitespace().eq(named.split_whitespace())
+        };
+        (is_by("") || is_by("ONBUILD ")) && (named.is_empty() || is_named())
     };
     let within = |(from, to): (Timestamp, Timestamp)| {
         record.created.is_none_or(|created| created >= from - SLACK && created <= to + SLACK)
@@ -110,6 +117,31 @@ mod tests {
                 assert!(of(&upper) && !of("RUN COPY") && !of("LABEL a=b"), "{prefix}{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_step_of_the_same_keyword_made_another_result() {
+        let record = |description: &str| disk_usage::Record {
+            id: "1".into(),
+            created: None,
+            kind: "regular".into(),
+            bytes: 1,
+            mutable: false,
+            reclaimable: true,
+            has_parent: true,
+            description: description.into(),
+        };
+        let redactor = Redactor::default();
+        redactor.learn("hunter22");
+        let step = GraphStep { text: "COPY  $A /a".into(), ..GraphStep::default() };
+        let of = |named: &str, name: &str| {
+            let ran = StepOutcome { named: named.into(), ..StepOutcome::default() };
+            made(&record(&format!("[s  2/13] {name}")), &step, Some(&ran), &redactor)
+        };
+        assert!(of("COPY a /a", "COPY a /a") && of("COPY a  /a", "COPY a /a"));
+        assert!(of("COPY *** /a", "COPY hunter22 /a"));
+        assert!(!of("COPY a /a", "COPY b /a") && !of("COPY a /a", "LINK COPY a /a"));
+        assert!(of("", "COPY b /a"), "a record of an earlier version");
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl StepOutcomes {
     ) -> Self {
         let begun = Instant::now();
         let found = forecast_task.end().map(|found| {
-            let outcomes = steps::outcomes(&found.graph, &found.files, trace);
+            let outcomes = steps::outcomes(&found.graph, &found.files, trace, is_good(report));
             let own = |state: &VertexState, target: &str| is_own(&found.graph, &found.files, state, target);
             report.steps = assemble::steps_of(trace, &own);
             found.explain(&outcomes, report);
@@ -59,6 +59,10 @@ impl StepOutcomes {
         let graph = self.found.iter().flat_map(|(found, _)| &found.graph);
         graph.filter(|step| uses.iter().any(|user| is(step, user))).map(|step| step.key.clone()).collect()
     }
+}
+
+fn is_good(report: &BuildReport) -> bool {
+    matches!(report.result, BuildResult::Built | BuildResult::Cached)
 }
 
 fn named(step: &StepReport) -> Named<'_> {
@@ -111,7 +115,7 @@ impl ForecastResult {
             builder: plan.builder.clone(),
             targets: plan.targets.iter().map(|target| target.name.clone()).collect(),
             seconds: report.seconds,
-            is_good: matches!(report.result, BuildResult::Built | BuildResult::Cached),
+            is_good: is_good(report),
             steps: done.to_vec(),
             record_ids: self.record_ids.clone(),
             ..BuildSteps::default()
