@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use xshell::cmd;
 
 use super::inspect::{self, Instance};
@@ -80,6 +81,40 @@ pub(crate) fn instances(host: &Host) -> PathBuf {
     buildx_config(host).join("instances")
 }
 
+/// Returns what `docker buildx use` has chosen: the current builder, and the default one of each
+/// context. buildx writes the files anew at every call, so only their content counts.
+pub(crate) fn chosen_by_buildx(host: &Host) -> Vec<Vec<u8>> {
+    let dir = buildx_config(host);
+    let mut defaults: Vec<PathBuf> = files_of(&dir.join("defaults"));
+    defaults.sort();
+    let named = defaults.iter().map(|file| file.as_os_str().as_encoded_bytes().to_vec());
+    let names: Vec<Vec<u8>> = named.collect();
+    let all = std::iter::once(dir.join("current")).chain(defaults);
+    all.map(|file| fs::read(file).unwrap_or_default()).chain(names).collect()
+}
+
+fn files_of(dir: &Path) -> Vec<PathBuf> {
+    fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// Returns the definition of the selected context of docker; nothing for the default one.
+pub(crate) fn context(host: &Host) -> Vec<u8> {
+    let config = client_config(host);
+    let text = || fs::read(config.join("config.json")).ok();
+    let current = || serde_json::from_slice::<serde_json::Value>(&text()?).ok();
+    let name = host.var("DOCKER_CONTEXT").map(str::to_owned);
+    let name = name.or_else(|| current()?["currentContext"].as_str().map(str::to_owned));
+    let Some(name) = name.filter(|_| host.var("DOCKER_HOST").is_none()) else { return Vec::new() };
+    let id = format!("{:x}", Sha256::digest(name));
+    fs::read(config.join("contexts/meta").join(id).join("meta.json")).unwrap_or_default()
+}
+
+/// Returns the address of a context's daemon.
+pub(crate) fn context_host(definition: &[u8]) -> Option<String> {
+    let definition: serde_json::Value = serde_json::from_slice(definition).ok()?;
+    Some(definition["Endpoints"]["docker"]["Host"].as_str()?.to_owned())
+}
+
 /// Checks that a remote BuildKit accepts connections. buildx takes 20 s to report a failure, and
 /// then without the address.
 pub(crate) fn check_reachable(endpoint: &str) -> Result<()> {
@@ -103,6 +138,52 @@ pub(crate) fn check_reachable(endpoint: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn host(env: &[(&str, &Path)]) -> Host {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), value.display().to_string()));
+        Host { env: env.collect(), cwd: "/".into(), ..Host::read() }
+    }
+
+    #[test]
+    fn the_choice_of_buildx_is_read_where_its_configuration_is() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+            fs::write(path, text).expect("written");
+        };
+        let own = dir.path().join("own");
+        let at = host(&[("DOCKER_CONFIG", dir.path())]);
+        let elsewhere = host(&[("DOCKER_CONFIG", dir.path()), ("BUILDX_CONFIG", &own)]);
+        write("buildx/current", "one");
+        let (before, before_elsewhere) = (chosen_by_buildx(&at), chosen_by_buildx(&elsewhere));
+        write("own/current", "two");
+        assert_eq!(chosen_by_buildx(&at), before);
+        let current = chosen_by_buildx(&elsewhere);
+        assert_ne!(current, before_elsewhere);
+        write("own/defaults/0a", "builder");
+        assert_ne!(chosen_by_buildx(&elsewhere), current, "`buildx use --default`");
+    }
+
+    #[test]
+    fn the_selected_context_has_a_definition() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let meta = dir.path().join("contexts/meta").join(format!("{:x}", Sha256::digest("far")));
+        fs::create_dir_all(&meta).expect("made");
+        let text = r#"{"Name":"far","Endpoints":{"docker":{"Host":"unix:///run/far.sock"}}}"#;
+        fs::write(meta.join("meta.json"), text).expect("written");
+        let address = |env: &[(&str, &Path)]| {
+            let env = [&[("DOCKER_CONFIG", dir.path())], env].concat();
+            context_host(&context(&host(&env)))
+        };
+        let far = Some("unix:///run/far.sock".to_owned());
+        assert_eq!(address(&[]), None);
+        assert_eq!(address(&[("DOCKER_CONTEXT", Path::new("far"))]), far);
+        assert_eq!(address(&[("DOCKER_CONTEXT", Path::new("gone"))]), None);
+        fs::write(dir.path().join("config.json"), r#"{"currentContext":"far"}"#).expect("written");
+        assert_eq!(address(&[]), far);
+        assert_eq!(address(&[("DOCKER_HOST", Path::new("unix:///x"))]), None, "it wins");
+    }
 
     #[test]
     fn nobody_at_an_address_is_an_error_and_other_schemes_are_not_ours() {

@@ -146,9 +146,13 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
     // All other contexts of docker are remote machines, virtual machines, and rootless daemons in
     // their own networks.
     let is_own = driver == Driver::Docker && builder == "default" && !parsed.is_rootless();
+    let is_default = driver == Driver::Docker && builder == "default";
+    let address = session.host.var("DOCKER_HOST").filter(|_| is_default);
     Ok(Engine {
         buildx,
         buildx_program: buildx_program::find(&session.host, &parsed, driver, &builder),
+        daemon: address
+            .map_or_else(String::new, |address| format!("{:x}", Sha256::digest(address))[..8].to_owned()),
         loopback: is_own && session.host.var("DOCKER_HOST").is_none_or(|host| host.starts_with("unix://")),
         builder,
         driver,
@@ -188,8 +192,7 @@ fn fingerprint(session: &Session, docker: &Path) -> String {
     let mut hash = client(session, docker);
     hash.update(format!("{:?};", builder_name(session)));
     hash.update(memo::stamp(&builders::instances(host)));
-    // buildx writes the name of its current builder anew at every call.
-    hash.update(std::fs::read(builders::buildx_config(host).join("current")).unwrap_or_default());
+    builders::chosen_by_buildx(host).iter().for_each(|choice| hash.update(choice));
     format!("{:x}", hash.finalize())
 }
 
@@ -202,8 +205,10 @@ fn client(session: &Session, docker: &Path) -> Sha256 {
         hash.update(format!("{name}={:?};", host.var(name)));
     }
     let config = client_config(host);
-    let socket =
-        host.var("DOCKER_HOST").and_then(|url| url.strip_prefix("unix://")).unwrap_or("/var/run/docker.sock");
+    let context = builders::context(host);
+    let of_context = builders::context_host(&context);
+    let address = host.var("DOCKER_HOST").or(of_context.as_deref());
+    let socket = address.and_then(|url| url.strip_prefix("unix://")).unwrap_or("/var/run/docker.sock");
     let plugins = [
         "/usr/libexec/docker/cli-plugins",
         "/usr/lib/docker/cli-plugins",
@@ -216,5 +221,6 @@ fn client(session: &Session, docker: &Path) -> Sha256 {
         hash.update(memo::stamp(&path));
     }
     hash.update(std::fs::read(config.join("config.json")).unwrap_or_default());
+    hash.update(&context);
     hash
 }

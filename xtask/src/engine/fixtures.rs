@@ -5,6 +5,7 @@ use super::{Driver, Engine, Version};
 /// Returns the oldest supported engine, with Docker's own builder.
 pub(crate) fn engine() -> Engine {
     Engine {
+        daemon: String::new(),
         server: "26.1.5".into(),
         buildx: Version(0, 13),
         builder: "default".into(),

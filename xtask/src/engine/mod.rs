@@ -35,6 +35,10 @@ pub struct Engine {
     pub builder: String,
     /// The builder's driver.
     pub driver: Driver,
+    /// A digest of `DOCKER_HOST`, if the builder is that daemon's own: these builders all have one
+    /// name. It is empty without that variable.
+    #[serde(default)]
+    pub daemon: String,
     /// The address of its first node, such as `tcp://buildkit.example:1234`.
     #[serde(default)]
     pub endpoint: String,
@@ -50,6 +54,17 @@ pub struct Engine {
     /// The program of buildx, if it does the same as `docker buildx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buildx_program: Option<PathBuf>,
+}
+
+impl Engine {
+    /// Returns the builder's name in the records of builds. Each builder has results of its own.
+    pub(crate) fn recorded(&self) -> String {
+        if self.daemon.is_empty() {
+            self.builder.clone()
+        } else {
+            format!("{}@{}", self.builder, self.daemon)
+        }
+    }
 }
 
 /// Drivers of buildx.
@@ -90,6 +105,13 @@ pub const OLDEST_BUILDX: Version = Version(0, 13);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn daemons_of_one_name_have_records_of_their_own() {
+        let daemon = |digest: &str| Engine { daemon: digest.into(), ..fixtures::engine() }.recorded();
+        assert_eq!(daemon(""), fixtures::engine().builder);
+        assert!(daemon("a") != daemon("b") && daemon("a") != daemon(""));
+    }
 
     #[test]
     fn versions_are_read_as_distributions_write_them() {

@@ -43,6 +43,7 @@ fn docker(project: &Project, second: &SecondDaemon, args: &[&str]) -> Output {
 
 fn engine(driver: Driver) -> Engine {
     Engine {
+        daemon: String::new(),
         server: String::new(),
         buildx: OLDEST_BUILDX,
         builder: String::new(),

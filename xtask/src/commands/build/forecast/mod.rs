@@ -66,6 +66,8 @@ struct ForecastQuery {
 
 /// The result of the thread.
 pub(super) struct ForecastResult {
+    /// The builder's name in records.
+    builder: String,
     /// The graph of the build.
     pub graph: Vec<GraphStep>,
     pub files: BTreeMap<String, Dockerfile>,
@@ -136,8 +138,9 @@ impl ForecastQuery {
         let root = format!("{:x}", Sha256::digest(self.dir.to_string_lossy().as_bytes()));
         let memo = Memo::new(&self.layout, "files", &root);
         let mut digests: Digests = memo.read().unwrap_or_default();
+        let builder = self.engine.recorded();
         let past: Vec<BuildSteps> =
-            steps::all(&self.layout).into_iter().filter(|past| past.builder == self.engine.builder).collect();
+            steps::all(&self.layout).into_iter().filter(|past| past.builder == builder).collect();
         let images = asked.map(ImagesQuery::answer).unwrap_or_default();
         graph::inherit(&mut self.targets, &images);
         let mut graph = graph::graph(&self.targets, &images, &mut digests);
@@ -150,6 +153,7 @@ impl ForecastQuery {
             steps::newest_with(&past, &targets).and_then(|past| steps::graph(&self.layout, &past.build));
         let files = self.targets.iter().map(|target| (target.name.clone(), target.file.clone())).collect();
         let mut found = ForecastResult {
+            builder,
             graph,
             files,
             past,

@@ -112,7 +112,7 @@ impl ForecastResult {
     fn record(&self, record: &Record, plan: &Plan, done: &[StepOutcome], report: &BuildReport) {
         let past = BuildSteps {
             build: plan.build.clone(),
-            builder: plan.builder.clone(),
+            builder: self.builder.clone(),
             targets: plan.targets.iter().map(|target| target.name.clone()).collect(),
             seconds: report.seconds,
             is_good: is_good(report),
