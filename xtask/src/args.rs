@@ -76,7 +76,7 @@ pub(crate) const GLOBAL: &[Opt] = &[
         "BUILDER",
         "the buildx builder [DURANGO_BUILDER, BUILDX_BUILDER, else the current one]",
     ),
-    value("--progress", "MODE", "auto, plain, quiet or rawjson [auto]"),
+    value("--progress", "MODE", "auto, plain, quiet or rawjson [BUILDKIT_PROGRESS, else auto]"),
     value("--color", "WHEN", "auto, always or never [auto; NO_COLOR]"),
     Opt { name: "--verbose", short: Some("-v"), value: None, help: "show each command that is run" },
     Opt { name: "--quiet", short: Some("-q"), value: None, help: "only errors and the result" },

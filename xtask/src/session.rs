@@ -74,15 +74,17 @@ pub struct Globals {
 }
 
 impl Globals {
-    /// Resolves the global options.
-    pub fn from_parsed(parsed: &Parsed) -> Result<Self> {
+    /// Resolves the global options. `progress` is docker's variable for the display: xtask has no
+    /// word for `tty`, and leaves other words to docker.
+    pub fn from_parsed(parsed: &Parsed, progress: Option<&str>) -> Result<Self> {
+        let mode =
+            |word: &str| PROGRESS_MODES.iter().find(|(known, _)| *known == word).map(|(_, mode)| *mode);
         let progress = match parsed.one("--progress")?.as_deref() {
             None if parsed.flag("--quiet") => Progress::Quiet,
-            None => Progress::Auto,
+            None => progress.and_then(mode).unwrap_or(Progress::Auto),
             Some(word) => {
-                let known = PROGRESS_MODES.iter().find(|(known, _)| *known == word);
                 let unknown = || format!("`--progress {word}` is unknown\nuse auto, plain, quiet or rawjson");
-                known.map(|(_, progress)| *progress).ok_or_else(|| usage(unknown()))?
+                mode(word).ok_or_else(|| usage(unknown()))?
             }
         };
         let color = match parsed.one("--color")?.as_deref() {

@@ -41,7 +41,7 @@ fn dispatch(args: Vec<OsString>, host: Host) -> Result<u8> {
     output::protect(&redactor);
     if args.first().is_some_and(|arg| arg == complete::COMMAND) {
         let line = complete::Line::of(&args[1..]);
-        let globals = Globals::from_parsed(&line.options().only("--cache-dir"))?;
+        let globals = Globals::from_parsed(&line.options().only("--cache-dir"), None)?;
         return Ok(line.answer(&session(host, globals, redactor)?));
     }
     if args.first().is_some_and(|arg| arg == "--version" || arg == "-V") {
@@ -55,7 +55,8 @@ fn dispatch(args: Vec<OsString>, host: Host) -> Result<u8> {
         return Ok(0);
     }
     let (command, parsed) = parse::command_line(args)?;
-    let session = session(host, Globals::from_parsed(&parsed)?, redactor)?;
+    let globals = Globals::from_parsed(&parsed, host.var("BUILDKIT_PROGRESS"))?;
+    let session = session(host, globals, redactor)?;
     let run = command.run.ok_or_else(|| error::usage(help::command(command.name, command)))?;
     run(&session, &parsed).map_err(|error| error::redacted(&error, &session.redactor))
 }

@@ -40,7 +40,7 @@ struct Build {
 pub(super) fn complete(
     session: &Session,
     files: &[PathBuf],
-    dir: &Path,
+    (dir, env): (&Path, &BTreeMap<String, String>),
     targets: &mut BTreeMap<String, Target>,
 ) -> BTreeMap<String, String> {
     let unnamed: Vec<&String> =
@@ -52,7 +52,7 @@ pub(super) fn complete(
     let files = files.iter().flat_map(|file| ["-f".into(), file.clone().into_os_string()]);
     let sh = &session.sh;
     let _dir = sh.push_dir(dir);
-    let command = cmd!(sh, "docker compose {files...} --profile * config --format json").quiet();
+    let command = cmd!(sh, "docker compose {files...} --profile * config --format json").quiet().envs(env);
     let answer = query(command, QUERY_TIMEOUT).ok().filter(|answer| answer.success);
     let project = answer.and_then(|answer| serde_json::from_str::<Project>(&answer.stdout).ok());
     let Some(project) = project else { return BTreeMap::new() };

@@ -75,7 +75,8 @@ pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result
         None => {
             let mut printed = print(session, question, &sets, &dir)?;
             if files.iter().all(|file| is_yaml(file)) {
-                printed.compose_names = compose::complete(session, files, &dir, &mut printed.target);
+                printed.compose_names =
+                    compose::complete(session, files, (&dir, question.env), &mut printed.target);
             }
             let remembered =
                 memo.and_then(|memo| Some((memo, Remembered::new(&printed, &sources, &session.redactor)?)));
@@ -119,9 +120,10 @@ fn print(session: &Session, question: &DeclarationQuery<'_>, sets: &[String], di
     let set_args = sets.iter().flat_map(|set| ["--set", set]);
     let sh = &session.sh;
     let _dir = sh.push_dir(dir);
-    let question = cmd!(sh, "docker buildx bake {files_args...} --print {set_args...} {names...}")
-        .quiet()
-        .envs(question.env);
+    let question =
+        cmd!(sh, "docker buildx bake --progress plain {files_args...} --print {set_args...} {names...}")
+            .quiet()
+            .envs(question.env);
     let answer = query(question, QUERY_TIMEOUT)?;
     if !answer.success {
         return Err(refused(files, &answer.stderr));

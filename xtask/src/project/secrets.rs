@@ -23,6 +23,9 @@ const CA_BUNDLES: &[&str] = &[
 const GO_VARIABLES: &[&str] =
     &["GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOAUTH", "GOINSECURE"];
 
+/// Variables of docker and buildx that name a file or a directory.
+const CLIENT_PATHS: &[&str] = &["BUILDX_CONFIG", "DOCKER_CERT_PATH", "DOCKER_CONFIG", "SSL_CERT_FILE"];
+
 /// BuildKit refuses larger secrets (500 KiB, `MaxSecretSize` in its session/secrets).
 const MAX_SECRET: u64 = 500 * 1024;
 
@@ -34,18 +37,21 @@ pub struct Secrets {
     pub goenv: Option<String>,
     /// The user's `.netrc`.
     pub netrc: Option<PathBuf>,
+    /// Variables of the client whose relative paths start in the current directory. bake runs in
+    /// the declaration's.
+    pub client: BTreeMap<String, String>,
     /// The skipped settings, with the reasons.
     pub warnings: Vec<String>,
 }
 
 impl Secrets {
-    /// Returns the paths that `builder/compose.yaml` reads from variables.
+    /// Returns the paths that `builder/compose.yaml` and the client read from variables.
     pub fn paths(&self) -> BTreeMap<String, String> {
         let paths = [("DURANGO_CA_BUNDLE", &self.ca_bundle), ("DURANGO_NETRC", &self.netrc)];
         let set = paths
             .into_iter()
             .filter_map(|(name, path)| Some((name.to_owned(), path.as_ref()?.display().to_string())));
-        set.collect()
+        set.chain(self.client.clone()).collect()
     }
 
     /// Returns the variables whose values are secrets: the configuration of modules may contain a
@@ -58,13 +64,21 @@ impl Secrets {
 /// Reads the host's settings.
 pub fn read(host: &Host) -> Secrets {
     let mut warnings = Vec::new();
-    let named = host.var("DURANGO_CA_BUNDLE").or(host.var("SSL_CERT_FILE")).map(PathBuf::from);
+    let named = host.var("DURANGO_CA_BUNDLE").or(host.var("SSL_CERT_FILE")).map(|path| host.absolute(path));
     let bundles = named.into_iter().chain(CA_BUNDLES.iter().map(PathBuf::from));
     let ca_bundle = bundles.into_iter().find(|path| path.is_file()).filter(|path| fits(path, &mut warnings));
-    let named = host.var("NETRC").map(PathBuf::from);
+    let named = host.var("NETRC").map(|path| host.absolute(path));
     let netrc = named.or_else(|| Some(host.home()?.join(".netrc")));
     let netrc = netrc.filter(|path| path.is_file()).filter(|path| fits(path, &mut warnings));
-    Secrets { ca_bundle, goenv: goenv(host, &go_env_file(host)), netrc, warnings }
+    Secrets { ca_bundle, goenv: goenv(host, &go_env_file(host)), netrc, client: client(host), warnings }
+}
+
+fn client(host: &Host) -> BTreeMap<String, String> {
+    let relative = |name: &&str| host.var(name).filter(|path| !Path::new(path).is_absolute());
+    let absolute = |name: &&str| {
+        relative(name).map(|path| ((*name).to_owned(), host.absolute(path).display().to_string()))
+    };
+    CLIENT_PATHS.iter().filter_map(absolute).collect()
 }
 
 fn fits(path: &Path, warnings: &mut Vec<String>) -> bool {
@@ -119,6 +133,29 @@ mod tests {
         let secrets = read(&host(home.path(), &[("GOPROXY", "https://env.example")]));
         assert_eq!(secrets.goenv.as_deref(), Some("GOPROXY=https://env.example\nGOSUMDB=off\n"));
         assert_eq!(secrets.netrc, None);
+    }
+
+    #[test]
+    fn relative_paths_start_in_the_current_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let vars = [
+            ("DOCKER_CONFIG", "config"),
+            ("BUILDX_CONFIG", "/absolute"),
+            ("SSL_CERT_FILE", "ca.pem"),
+            ("NETRC", "netrc"),
+        ];
+        let mut host = host(dir.path(), &vars);
+        host.cwd = dir.path().into();
+        for name in ["ca.pem", "netrc"] {
+            fs::write(dir.path().join(name), "x").expect("written");
+        }
+        let paths = read(&host).paths();
+        let path = |name: &str| Some(dir.path().join(name).display().to_string());
+        assert_eq!(paths.get("DOCKER_CONFIG").cloned(), path("config"));
+        assert_eq!(paths.get("BUILDX_CONFIG"), None, "it is the same everywhere");
+        assert_eq!(paths.get("DURANGO_CA_BUNDLE").cloned(), path("ca.pem"));
+        assert_eq!(paths.get("SSL_CERT_FILE").cloned(), path("ca.pem"));
+        assert_eq!(paths.get("DURANGO_NETRC").cloned(), path("netrc"));
     }
 
     #[test]

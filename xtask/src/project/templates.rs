@@ -18,7 +18,10 @@ pub(super) fn are_escaped(sh: &Shell) -> Result<bool> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("docker-bake.json");
     std::fs::write(&file, r#"{"target": {"probe": {"args": {"TEXT": "$${"}}}}"#)?;
-    let answer = query(cmd!(sh, "docker buildx bake -f {file} --print probe").quiet(), QUERY_TIMEOUT)?;
+    let answer = query(
+        cmd!(sh, "docker buildx bake --progress plain -f {file} --print probe").quiet(),
+        QUERY_TIMEOUT,
+    )?;
     let printed: Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
     match printed["target"]["probe"]["args"]["TEXT"].as_str() {
         Some("${") => Ok(false),

@@ -17,7 +17,7 @@ use xtask::testing::step::Action;
 
 fn session(store: &std::path::Path) -> Session {
     let host = Host::read();
-    let globals = Globals::from_parsed(&Parsed::default()).expect("no options");
+    let globals = Globals::from_parsed(&Parsed::default(), None).expect("no options");
     let layout = Layout::find(&host, store.to_str()).expect("a store");
     let (sh, redactor) =
         (xshell::Shell::new().expect("a directory"), xtask::testing::redact::Redactor::default());

@@ -21,6 +21,7 @@ mod drivers;
 mod engine_base;
 mod engine_daemon;
 mod engines;
+mod environment;
 mod explain;
 mod first_day;
 mod foreign;

@@ -247,7 +247,7 @@ fn the_first_registry_that_has_a_mount_serves_it() {
         sh: xshell::Shell::new().expect("a shell"),
         host: Host::read(),
         layout: machine.layout,
-        globals: Globals::from_parsed(&Parsed::default()).expect("options"),
+        globals: Globals::from_parsed(&Parsed::default(), None).expect("options"),
         redactor: Redactor::default(),
     };
     let wanted = |mount: &SavedMount, platform: &str| (mount.entry.identity.slug(), platform.to_owned());

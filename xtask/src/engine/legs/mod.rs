@@ -87,6 +87,7 @@ const TOPICS: [&[&str]; 2] = [
         "bundle_hostile",
         "clear",
         "engine_daemon",
+        "environment",
         "mounts_in_use",
         "mounts_trust",
         "odd_files",
