@@ -47,9 +47,7 @@ pub fn check_existing(image: &str) -> Result<(), String> {
 fn check_name(name: &str) -> Result<(), String> {
     if !is_name(name) {
         let is_upper = is_name(&name.to_ascii_lowercase());
-        return Err(
-            if is_upper { "has upper case letters" } else { "is not the name of an image" }.to_owned()
-        );
+        return Err(if is_upper { "has upper case letters" } else { "is not valid" }.to_owned());
     }
     let (registry, path) = places(name);
     // A first part like `a_b.c` is none that a registry can have, so it belongs to the path.
@@ -180,17 +178,17 @@ mod tests {
             ("r.example/Team/app", "has upper case letters"),
             ("", "is empty"),
             ("a:", "has the tag ``"),
-            (":tag", "is not the name"),
+            (":tag", "is not valid"),
             ("a:b:c", "has the tag `b:c`"),
             ("a:-x", "has the tag `-x`"),
             ("a:.x", "has the tag `.x`"),
             (long.as_str(), "letters, digits"),
-            ("-a", "is not the name"),
-            ("a b", "is not the name"),
-            (" a", "is not the name"),
-            ("\u{e9}", "is not the name"),
-            ("a//b", "is not the name"),
-            ("https://a/b", "is not the name"),
+            ("-a", "is not valid"),
+            ("a b", "is not valid"),
+            (" a", "is not valid"),
+            ("\u{e9}", "is not valid"),
+            ("a//b", "is not valid"),
+            ("https://a/b", "is not valid"),
             ("a@sha256:00", "is not a digest"),
         ] {
             let error = check_tag(reference).expect_err(reference);

@@ -129,7 +129,7 @@ fn a_wrong_name_is_an_error_of_usage_before_docker_is_asked() {
         ),
         (&["plan", "app", "--tag", ""], "is empty"),
         (&["build", "app", "--tag", "a:b:c"], "has the tag `b:c`"),
-        (&["build", "app", "--tag", "a b"], "is not the name of an image"),
+        (&["build", "app", "--tag", "a b"], "is not valid"),
         (&["build", "app", "--set", "app.tags=:tag"], "`--set app.tags=:tag`: the image name is not"),
         (&["build", "app", "--set", "*.tags=a@sha256:00"], "is not a digest"),
         (&["build", "app", "--cache", "registry=r.example/Team/c"], "has upper case letters"),

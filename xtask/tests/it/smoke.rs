@@ -112,7 +112,9 @@ fn an_unknown_image_is_one_clear_error() {
     let run = Project::new(&[]).run(&["smoke", "durango-test/nowhere:1"]);
     run.fails(1, &["image `durango-test/nowhere:1` not found", "cargo xtask frankenphp"]);
     assert_eq!((run.stdout.as_str(), run.stderr.lines().count()), ("", 2), "{}", run.all());
-    Project::new(&[]).run(&["smoke", "Not An Image"]).fails(2, &["is not a valid image name"]);
+    Project::new(&[])
+        .run(&["smoke", "Not An Image"])
+        .fails(2, &["the image name `Not An Image` is not valid"]);
 }
 
 #[test]
