@@ -28,6 +28,10 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// The space of new parent directories and of the reservation itself in bytes.
 const SMALL_FILES: u64 = 48 << 10;
 
+/// The number of other saves, and the bytes that they have reserved. Only a change of it can make
+/// space for a save that waits.
+pub(super) type Seen = (usize, u64);
+
 /// The budget of a store.
 #[derive(Debug, Clone)]
 pub struct Budget {
@@ -61,11 +65,12 @@ impl Budget {
         loop {
             let waited = started.elapsed();
             let others = Others::read(&self.layout, None);
-            let now = (others.number, others.promised);
             // Another attempt reads the whole store, so only a change is worth one.
-            let is_worth_one = seen.replace(now) != Some(now) || waited >= LONGEST_WAIT;
-            if is_worth_one && let Some(reservation) = self.try_reserve(need, waited < LONGEST_WAIT)? {
-                return Ok(reservation);
+            if seen != Some((others.number, others.promised)) || waited >= LONGEST_WAIT {
+                match self.try_reserve(need, waited < LONGEST_WAIT)? {
+                    Ok(reservation) => return Ok(reservation),
+                    Err(now) => seen = Some(now),
+                }
             }
             if waited >= SILENT_WAIT && !std::mem::replace(&mut announced, true) {
                 let (reserved, budget) = (show(others.bytes), show(self.bytes()));
@@ -79,16 +84,24 @@ impl Budget {
         }
     }
 
-    /// Returns `None` if other processes have to end their saves and removals first.
-    fn try_reserve(&self, need: Need<'_>, may_wait: bool) -> Result<Option<Reservation<'_>>> {
+    /// Returns what it saw of others if they have to end their saves and removals first.
+    fn try_reserve(&self, need: Need<'_>, may_wait: bool) -> Result<Result<Reservation<'_>, Seen>> {
         let _lock = Lock::for_reservations(&self.layout)?;
-        let bytes = self.try_free(need, None, may_wait)?;
-        bytes.map(|bytes| Reservation::new(self, bytes)).transpose()
+        match self.try_free(need, None, may_wait)? {
+            Ok(bytes) => Reservation::new(self, bytes).map(Ok),
+            Err(seen) => Ok(Err(seen)),
+        }
     }
 
-    /// Frees space in addition to the reservations of others, and returns how much. Returns `None`
-    /// if it has to wait for them. The caller has the lock of the reservations.
-    pub(super) fn try_free(&self, need: Need<'_>, own: Option<&Path>, may_wait: bool) -> Result<Option<u64>> {
+    /// Frees space in addition to the reservations of others, and returns how much. If it has to
+    /// wait for them, returns what it saw of them: a caller that looked before may have seen less,
+    /// and would wait for a change that does not come. The caller has the lock of the reservations.
+    pub(super) fn try_free(
+        &self,
+        need: Need<'_>,
+        own: Option<&Path>,
+        may_wait: bool,
+    ) -> Result<Result<u64, Seen>> {
         let others = Others::read(&self.layout, own);
         let contents = Contents::read(&self.layout);
         let (bytes, protect) = match need {
@@ -100,7 +113,7 @@ impl Budget {
         };
         let can_wait = may_wait && others.number > 0;
         let is_free = self.free(&contents, (bytes, others.bytes), &protect, can_wait)?;
-        Ok(is_free.then_some(bytes))
+        Ok(if is_free { Ok(bytes) } else { Err((others.number, others.promised)) })
     }
 
     /// Frees space for a save, in addition to the bytes that others have reserved. Returns false if

@@ -40,7 +40,7 @@ fn a_store_is_full_before_it_is_too_large() {
             write(&own, name, 4);
             assert_eq!(reservation.is_full(), number >= when, "{expected} MB expected: {name}");
         }
-        assert!(reservation.check(true).is_err() && reservation.check(false).is_ok());
+        assert!(reservation.check(true).is_err() && reservation.check(false).is_err());
         drop(reservation);
         let error = reserve(&budget, 20).err().expect("too much").to_string();
         assert!(error.contains("it needs about 22.5 MB; the store's budget is 10.5 MB"), "{error}");
@@ -96,7 +96,7 @@ fn a_save_gets_no_space_that_another_one_has_reserved() {
     let (dir, budget) = store(10);
     let own = dir.path().join("own");
     let first = reserve(&budget, 6).expect("free");
-    let free = || budget.try_reserve(Need::Bytes(5 * MB, &[]), true).expect("asked").is_some();
+    let free = || budget.try_reserve(Need::Bytes(5 * MB, &[]), true).expect("asked").is_ok();
     assert!(!free(), "6 MB are reserved");
     let error = budget.try_reserve(Need::Bytes(5 * MB, &[]), false).err().expect("it may not wait");
     assert!(error.to_string().contains("of which"), "{error}");
@@ -144,6 +144,21 @@ fn a_save_alone_never_waits() {
     for _ in 0..3 {
         assert!(save.grow(MB, &[], true).expect("free"), "nobody else saves");
     }
+}
+
+/// Nobody looks at a save that ends within 0.1 s.
+#[test]
+fn a_save_that_ends_at_once_is_too_large_as_well() {
+    let (_dir, budget) = store(10);
+    let save = reserve(&budget, 1).expect("free");
+    let own = budget.layout.tmp().join("20260101-000000-2-save");
+    crate::files::make_dir(&own).expect("made");
+    save.begin(&own).expect("begun");
+    std::fs::write(own.join("layer"), vec![1; 5 << 20]).expect("written");
+    save.check(false).expect("it fits, although more was written than reserved");
+    std::fs::write(own.join("next"), vec![1; 6 << 20]).expect("written");
+    let said = save.check(false).expect_err("too large").to_string();
+    assert!(said.contains("DURANGO_CACHE_BUDGET"), "{said}");
 }
 
 /// The directory of the store that a process of the next test fills, and its number.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use super::budget::{Budget, LONGEST_WAIT, Need, PAUSE, with_slack};
+use super::budget::{Budget, LONGEST_WAIT, Need, PAUSE, Seen, with_slack};
 use super::scratch::Scratch;
 use crate::process::signals;
 use crate::store::contents::{self, RESERVED};
@@ -32,7 +32,7 @@ struct State {
     /// The bytes for which space was freed.
     first: u64,
     /// The reservations of others that left no space for this one.
-    waits_for: Option<(usize, u64)>,
+    waits_for: Option<Seen>,
     /// The size of the store at its last measurement.
     total: u64,
     /// The size of the directory at that time.
@@ -89,19 +89,16 @@ impl<'a> Reservation<'a> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Others::read(&self.budget.layout, Some(self.scratch.dir()));
         // Another attempt reads the whole store, so only a change is worth one.
-        if may_wait && state.waits_for.replace((now.number, now.promised)) == Some((now.number, now.promised))
-        {
+        if may_wait && state.waits_for == Some((now.number, now.promised)) {
             return Ok(false);
         }
         let _lock = Lock::for_reservations(&self.budget.layout)?;
         let need = Need::Bytes(bytes.min(self.budget.bytes() / 2), protect);
         let freed = self.budget.try_free(need, Some(self.scratch.dir()), may_wait);
-        if !matches!(freed, Ok(None)) {
-            // The next request waits for nothing yet.
-            state.waits_for = None;
-        }
+        // After an answer, the next request waits for nothing yet.
+        state.waits_for = freed.as_ref().ok().and_then(|freed| freed.err());
         match freed {
-            Ok(Some(freed)) => {
+            Ok(Ok(freed)) => {
                 let written = state.reserved.written();
                 let bytes = written.saturating_add(freed).max(state.reserved.bytes);
                 let larger = Reserved { bytes, ..state.reserved.clone() };
@@ -109,7 +106,7 @@ impl<'a> Reservation<'a> {
                 (state.reserved, state.first) = (larger, bytes);
                 Ok(true)
             }
-            Ok(None) => Ok(false),
+            Ok(Err(_)) => Ok(false),
             // Compressed packs may need less. A full store ends the save.
             Err(_) => Ok(true),
         }
@@ -142,6 +139,14 @@ impl<'a> Reservation<'a> {
         is_written
     }
 
+    /// Returns whether the store is too large now.
+    fn is_over(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(dir) = &state.reserved.dir else { return false };
+        let grown = contents::measure_dir(dir).saturating_sub(state.own);
+        state.total.saturating_add(grown) > self.budget.bytes()
+    }
+
     /// Releases all space but that of some small files: everything else is written.
     pub(crate) fn end(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,9 +156,10 @@ impl<'a> Reservation<'a> {
         }
     }
 
-    /// Returns an error if the call was stopped because the store is full.
-    pub(crate) fn check(&self, stopped: bool) -> Result<()> {
-        if stopped {
+    /// Returns an error if the call was stopped because the store is full, or if it ended before
+    /// anybody looked.
+    pub(crate) fn check(&self, was_stopped: bool) -> Result<()> {
+        if was_stopped || self.is_over() {
             bail!(
                 "it does not fit into the store's budget of {}; raise DURANGO_CACHE_BUDGET, or see `cargo \
                  xtask cache gc`",
