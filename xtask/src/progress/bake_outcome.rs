@@ -64,14 +64,17 @@ impl BakeOutcome {
         self.is_engine_race() || self.has_failed() && self.text.iter().any(is_lost)
     }
 
-    /// Returns whether only the unpacking of an image failed, because another image with a common
-    /// layer was removed (a race in the containerd image store, seen with Docker 26.1). All steps
-    /// are cached by then, so a repetition takes a second.
+    /// Returns whether a snapshot of the engine was gone: when an image was unpacked, because
+    /// another one with a common layer was removed, or below a step, because results were pruned
+    /// while another build ran (both seen with Docker 26.1).
     fn lost_a_snapshot(&self) -> bool {
-        let lost =
-            |message: &str| message.contains("snapshot") && message.contains("does not exist: not found");
-        !self.is_success()
-            && self.trace.failed().is_some_and(|state| state.label.is_none() && lost(&state.error))
+        let lost = |message: &str| {
+            message.contains("snapshot")
+                && message.contains("does not exist: not found")
+                // A command may have these words.
+                && !message.contains("exit code:")
+        };
+        !self.is_success() && self.trace.failed().is_some_and(|state| lost(&state.error))
     }
 }
 
@@ -115,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_unpacking_of_an_image_is_tried_again() {
+    fn only_races_of_the_engine_are_tried_again() {
         let ended = |name: &str, error: &str| {
             let mut trace = Trace::new(&["app".to_owned()]);
             let json = serde_json::json!({"vertexes": [{"digest": "d", "name": name, "error": error}]});
@@ -124,7 +127,11 @@ mod tests {
         };
         let lost = "failed to prepare extraction snapshot \"x\": parent snapshot sha256:b0 does not exist: not found";
         assert!(ended("exporting to image", lost).lost_a_snapshot());
-        assert!(!ended("[2/2] RUN x", lost).lost_a_snapshot());
+        let below =
+            "failed to prepare sha256:44 as vwz5: parent snapshot sha256:44 does not exist: not found";
+        assert!(ended("[2/2] COPY --from=build /out /", below).lost_a_snapshot());
+        let command = format!("process \"/bin/sh -c echo '{lost}'\" did not complete: exit code: 1");
+        assert!(!ended("[2/2] RUN x", &command).lost_a_snapshot());
         assert!(!ended("exporting to image", "no space left on device").lost_a_snapshot());
         let said = |line: &str| BakeOutcome { text: vec![line.to_owned()], ..ended("[2/2] RUN x", "") };
         for (status, is_race) in [
