@@ -23,18 +23,11 @@ struct RealProject {
     cached: &'static str,
 }
 
-impl RealProject {
-    /// Returns whether a target builds on another target of the bake file.
-    fn builds_on_target(&self) -> bool {
-        self.files.iter().any(|(_, text)| text.contains(r#""target:"#))
-    }
-}
-
-/// Returns whether a builder without results finds each saved step of a target that builds on
-/// another target of the file. With buildx 0.38, Docker 28.5 runs some of them again, in plain bake
-/// as well (measured); with 0.29 it runs none.
-fn finds_results_above_targets() -> bool {
-    buildx_version() < Version(0, 30)
+/// Returns whether a builder without results finds each saved step of a stage that an image copies
+/// from. Docker 28.5 runs some of them again if several targets are built at once: with buildx 0.38
+/// in plain bake as well, with 0.29 by chance (in 3 of 10 runs of these tests).
+fn finds_results_of_all_stages() -> bool {
+    buildx_version() < Version(0, 29)
 }
 
 fn run(project: &Project, word: &str, args: &[&str]) -> Value {
@@ -115,8 +108,9 @@ fn try_all(projects: &[RealProject]) {
             let report = run(&project, "build", real.args);
             let ran: Vec<String> =
                 steps(&report).iter().filter(|step| step["cached"] == false).map(name).collect();
-            if real.builds_on_target() && !finds_results_above_targets() {
-                assert!(ran.iter().all(|name| name.starts_with("app / build / ")), "{ran:?}");
+            let several = report["targets"].as_array().is_some_and(|targets| targets.len() > 1);
+            if several && !finds_results_of_all_stages() {
+                assert!(ran.iter().all(|name| name.contains(" / build / ")), "{}: {ran:?}", real.name);
                 return;
             }
             assert_eq!(ran, Vec::<String>::new(), "{} on another engine", real.name);
