@@ -95,9 +95,8 @@ pub(super) fn add_stored(dir: &Path, stored: &mut StoredKeys) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_result_of_an_onbuild_is_its_step_s() {
-        let record = |description: &str| disk_usage::Record {
+    fn record(description: &str) -> disk_usage::Record {
+        disk_usage::Record {
             id: "1".into(),
             created: None,
             kind: "regular".into(),
@@ -106,7 +105,11 @@ mod tests {
             reclaimable: true,
             has_parent: true,
             description: description.into(),
-        };
+        }
+    }
+
+    #[test]
+    fn the_result_of_an_onbuild_is_its_step_s() {
         let redactor = Redactor::default();
         for text in ["COPY a /a", "copy a /a", "ADD a /a", "WORKDIR /w"] {
             let step = GraphStep { text: text.into(), ..GraphStep::default() };
@@ -121,16 +124,6 @@ mod tests {
 
     #[test]
     fn a_step_of_the_same_keyword_made_another_result() {
-        let record = |description: &str| disk_usage::Record {
-            id: "1".into(),
-            created: None,
-            kind: "regular".into(),
-            bytes: 1,
-            mutable: false,
-            reclaimable: true,
-            has_parent: true,
-            description: description.into(),
-        };
         let redactor = Redactor::default();
         redactor.learn("hunter22");
         let step = GraphStep { text: "COPY  $A /a".into(), ..GraphStep::default() };
