@@ -97,16 +97,22 @@ fn files_of(dir: &Path) -> Vec<PathBuf> {
     fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
-/// Returns the definition of the selected context of docker; nothing for the default one.
-pub(crate) fn context(host: &Host) -> Vec<u8> {
-    let config = client_config(host);
-    let text = || fs::read(config.join("config.json")).ok();
+/// Returns the name of the selected context of docker, unless it is the default one or
+/// `DOCKER_HOST` wins.
+pub(crate) fn context_name(host: &Host) -> Option<String> {
+    let text = || fs::read(client_config(host).join("config.json")).ok();
     let current = || serde_json::from_slice::<serde_json::Value>(&text()?).ok();
     let name = host.var("DOCKER_CONTEXT").map(str::to_owned);
-    let name = name.or_else(|| current()?["currentContext"].as_str().map(str::to_owned));
-    let Some(name) = name.filter(|_| host.var("DOCKER_HOST").is_none()) else { return Vec::new() };
+    let name = name.or_else(|| current()?["currentContext"].as_str().map(str::to_owned))?;
+    let counts = host.var("DOCKER_HOST").is_none() && !name.is_empty() && name != "default";
+    counts.then_some(name)
+}
+
+/// Returns the definition of the selected context of docker; nothing for the default one.
+pub(crate) fn context(host: &Host) -> Vec<u8> {
+    let Some(name) = context_name(host) else { return Vec::new() };
     let id = format!("{:x}", Sha256::digest(name));
-    fs::read(config.join("contexts/meta").join(id).join("meta.json")).unwrap_or_default()
+    fs::read(client_config(host).join("contexts/meta").join(id).join("meta.json")).unwrap_or_default()
 }
 
 /// Returns the address of a context's daemon.

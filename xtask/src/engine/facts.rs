@@ -145,8 +145,8 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
     let builder = instance.name;
     // All other contexts of docker are remote machines, virtual machines, and rootless daemons in
     // their own networks.
-    let is_own = driver == Driver::Docker && builder == "default" && !parsed.is_rootless();
     let is_default = driver == Driver::Docker && builder == "default";
+    let is_own = is_default && !parsed.is_rootless();
     let address = session.host.var("DOCKER_HOST").filter(|_| is_default);
     Ok(Engine {
         buildx,

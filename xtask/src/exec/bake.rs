@@ -80,9 +80,9 @@ pub(crate) fn run_to_its_end(call: &Call<'_>, watcher: &mut dyn Watcher) -> Resu
     let started = Instant::now();
     call.log.open();
     let mut process = steps::to_process(call.command);
-    // A separate process group: Ctrl-C on the terminal reaches xtask, which passes it on once.
     let stdout = if call.command.inherits_stdout { Stdio::inherit() } else { Stdio::null() };
     process.stdout(stdout).stderr(Stdio::piped());
+    // A separate process group: Ctrl-C on the terminal reaches xtask, which passes it on once.
     let child = Supervised::leader(&mut process);
     let mut child = child.with_context(|| format!("failed to run `{}`", call.command.to_shell()))?;
     let stderr = child.child().stderr.take().context("bake has no stderr")?;

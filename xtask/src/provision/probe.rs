@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use xshell::cmd;
 
 use super::facts::{Daemon, Init};
-use crate::engine::builders::client_config;
+use crate::engine::builders::context_name;
 use crate::engine::daemon_json;
 use crate::engine::info::Info;
 use crate::host::Host;
@@ -35,12 +35,7 @@ pub(crate) fn chosen_place(host: &Host) -> Option<String> {
     if let Some(address) = host.var("DOCKER_HOST") {
         return (!USUAL.contains(&address)).then(|| format!("DOCKER_HOST={}", without_password(address)));
     }
-    let config = client_config(host).join("config.json");
-    let config: Option<serde_json::Value> =
-        fs::read_to_string(config).ok().and_then(|text| serde_json::from_str(&text).ok());
-    let current = config.as_ref().and_then(|config| config["currentContext"].as_str());
-    let context = host.var("DOCKER_CONTEXT").or(current)?;
-    (!context.is_empty() && context != "default").then(|| format!("the docker context {context}"))
+    context_name(host).map(|context| format!("the docker context {context}"))
 }
 
 fn without_password(address: &str) -> String {

@@ -85,11 +85,11 @@ pub(super) fn count(
     show: impl Fn(&str),
 ) -> Result<(Totals, bool)> {
     let mut process = steps::to_process(command);
-    // A group of its own, so that what a test started ends with it.
     match runner {
         Runner::Libtest => process.stdout(Stdio::piped()),
         Runner::Nextest => process.stderr(Stdio::piped()),
     };
+    // A group of its own, so that what a test started ends with it.
     let child = Supervised::leader(&mut process);
     let mut child = child.with_context(|| format!("failed to run `{}`", command.argv[..2].join(" ")))?;
     let (sender, lines) = mpsc::channel();
