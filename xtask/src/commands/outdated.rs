@@ -115,9 +115,6 @@ fn refusal(image: &str, answer: &QueryOutput) -> anyhow::Error {
              another one"
         ));
     }
-    if words.contains("invalid reference format") {
-        return error::usage(format!("`{image}` is not a valid image name"));
-    }
     if words.contains("/bin/sh") || words.contains("apt-get: not found") {
         return error::usage(format!(
             "failed to list the packages of `{image}`: it has no package manager\nfor an image with \

@@ -61,11 +61,6 @@ impl Image {
                  name another one: cargo xtask smoke IMAGE; `docker image ls` lists them"
             );
         }
-        if words.contains("invalid reference format") {
-            return Err(crate::error::usage(format!(
-                "`{name}` is not a valid image name\nfor example: durango/frankenphp:latest"
-            )));
-        }
         Err(Problem::of_daemon(words).into_error())
     }
 }
