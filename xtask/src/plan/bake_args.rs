@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::arguments::Arguments;
-use super::build::{BuildFacts, PlannedTarget};
+use super::build_facts::BuildFacts;
 use super::fresh::Fresh;
 use super::options::BuildOptions;
 use super::outputs::{output_sets, says_output};
+use super::planned_target::PlannedTarget;
 use super::registry_state::RegistryRead;
 use super::right::Right;
 use crate::base_image::Base;

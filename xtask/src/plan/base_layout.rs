@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::build::BuildFacts;
+use super::build_facts::BuildFacts;
 use crate::base_image::Base;
 use crate::step::{Action, Command, Step};
 

@@ -8,85 +8,21 @@ use serde::Serialize;
 use super::arguments::Arguments;
 use super::bake_args;
 use super::base_layout::prepare;
-use super::fresh::{self, FreshFacts, FreshTarget};
+use super::build_facts::BuildFacts;
+use super::fresh::{self, FreshTarget};
 use super::mounts::plan::{self, MountPlan};
 use super::options::BuildOptions;
 use super::outputs;
 use super::packages;
+use super::planned_target::{PlannedTarget, planned};
 use super::push::{self, Push};
-use super::registry_state::{RegistryRead, RegistryState};
-use super::right::Right;
+use super::registry_state::RegistryState;
 use super::save::{self, Save};
-use crate::base_image::{Base, InEngine};
-use crate::engine::Engine;
 use crate::json::SCHEMA;
-use crate::project::Declaration;
-use crate::project::secrets::Secrets;
 use crate::step::{Command, Step};
 use crate::store::contents::ItemKind;
 use crate::store::damage::Damaged;
-use crate::store::entry::Found;
-use crate::store::fresh::Nonce;
-use crate::store::key::Key;
-use crate::store::mount::SavedMount;
-use crate::store::policy::{Policy, RESULTS};
-
-/// The input of a plan.
-pub(crate) struct BuildFacts {
-    /// The engine and its builder.
-    pub engine: Engine,
-    /// The declaration, with the user's overrides.
-    pub declaration: Declaration,
-    /// The targets to build, requested ones first, then their base targets.
-    pub names: Vec<String>,
-    /// The number of requested ones.
-    pub requested: usize,
-    /// The base image in place of the pinned one, and the steps that provide it.
-    pub base: Option<Base>,
-    /// The images that the engine has for it, whether or not a target is based on it.
-    pub in_engine: InEngine,
-    /// The host's settings.
-    pub secrets: Secrets,
-    /// The store's results for each target with a local Dockerfile.
-    pub stored: BTreeMap<String, Stored>,
-    /// Damaged saved mounts.
-    pub damaged: Vec<Damaged>,
-    /// Directories whose blobs a new generation can share.
-    pub seeds: Vec<PathBuf>,
-    /// The content of registries, in their order of precedence.
-    pub registries: Vec<RegistryState>,
-    /// For each target, the steps that were or will be run again.
-    pub fresh: BTreeMap<String, FreshFacts>,
-    /// The versions of Debian packages by target, as the argument `PACKAGES` has them.
-    pub packages: BTreeMap<String, String>,
-    /// The nonce for steps that this build runs again.
-    pub nonce: Nonce,
-    /// The saved cache mounts, and the damaged ones.
-    pub saved_mounts: (Vec<SavedMount>, Vec<String>),
-    /// The directory of saved mounts.
-    pub mounts_dir: PathBuf,
-    /// An image with the tools for transfers, if there is one.
-    pub tools: Option<Base>,
-    /// A temporary directory of this build, removed at its end.
-    pub scratch: PathBuf,
-    /// The user's rights for a foreign declaration; `None` for our own.
-    pub(crate) granted: Option<Vec<Right>>,
-}
-
-/// One target's place in the store.
-#[derive(Debug, Clone)]
-pub(crate) struct Stored {
-    /// The repository of its first tag, else the names of its project and target.
-    pub image: String,
-    /// Platforms, joined by commas.
-    pub platform: String,
-    /// The key of its Dockerfile.
-    pub key: Key,
-    /// The directory of its key's results, which may not exist yet.
-    pub results: PathBuf,
-    /// The existing results.
-    pub found: Found,
-}
+use crate::store::policy::Policy;
 
 /// A plan. `plan` and `--dry-run` print it, a build executes it unchanged, and the record stores
 /// it.
@@ -141,26 +77,6 @@ pub(crate) struct Plan {
     pub policy: Policy,
     pub warnings: Vec<String>,
 }
-
-/// One target of a plan.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct PlannedTarget {
-    pub name: String,
-    /// Its image, as its first tag.
-    pub image: Option<String>,
-    /// Whether the user requested it. Otherwise another target is based on it.
-    pub requested: bool,
-    /// The full key of its Dockerfile.
-    pub key: Option<Key>,
-    /// Cache directories that BuildKit reads, best first.
-    pub read: Vec<PathBuf>,
-    /// Caches in registries that BuildKit reads after those.
-    pub remote: Vec<RegistryRead>,
-}
-
-/// The number of results of other keys that BuildKit reads. The builder reads the configuration of
-/// each, and the newest one nearly always has all layers.
-const FALLBACKS: usize = 2;
 
 /// Makes the plan.
 pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, build: &str) -> Plan {
@@ -255,34 +171,6 @@ fn damaged(facts: &BuildFacts) -> Vec<Damaged> {
     all.sort_by(|one, other| one.path.cmp(&other.path));
     all.dedup();
     all
-}
-
-fn planned(facts: &BuildFacts, options: &BuildOptions, index: usize, name: &str) -> PlannedTarget {
-    let stored = facts.stored.get(name);
-    let declared = facts.declaration.targets[name].tags.first().map(String::as_str);
-    PlannedTarget {
-        name: name.to_owned(),
-        image: options.chosen_tag(name, index == 0).or(declared).map(str::to_owned),
-        requested: index < facts.requested,
-        key: stored.map(|stored| stored.key.clone()),
-        read: stored.map(reading_order).unwrap_or_default(),
-        remote: facts.registries.iter().flat_map(|held| held.reads(name)).collect(),
-    }
-}
-
-/// Returns the results of the exact key first, then the newest of other keys of the same image and
-/// platform.
-pub(super) fn reading_order(stored: &Stored) -> Vec<PathBuf> {
-    let (exact, others): (Vec<_>, Vec<_>) =
-        stored.found.generations.iter().partition(|generation| generation.entry.key == stored.key);
-    let mut keys = BTreeSet::new();
-    let newest = others.into_iter().filter(|generation| keys.insert(&generation.entry.key));
-    exact
-        .into_iter()
-        .take(RESULTS)
-        .chain(newest.take(FALLBACKS))
-        .map(|generation| generation.dir.clone())
-        .collect()
 }
 
 impl Plan {

@@ -7,41 +7,19 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::build::BuildFacts;
+use super::build_facts::{BuildFacts, FreshFacts};
 use super::options::BuildOptions;
 use crate::error::usage;
-use crate::project::dockerfile::Inputs;
 use crate::project::dockerfile::selector::{StepSelector, with_arguments};
-use crate::project::dockerfile::source::DockerfileSource;
 use crate::project::overrides::is_for;
 use crate::step::Step;
 use crate::store::fresh::{FreshFile, Nonce, Remembered, Spot};
 use crate::store::sealed;
 use crate::text::{size, suggestion};
-
-/// The facts about one target.
-#[derive(Debug, Clone)]
-pub(crate) struct FreshFacts {
-    /// Its platforms, joined by commas.
-    pub platform: String,
-    /// The file of the record; `None` if the store is ignored.
-    pub path: Option<PathBuf>,
-    /// The recorded steps.
-    pub file: FreshFile,
-    /// Why the record is incomplete.
-    pub warning: Option<String>,
-    /// The Dockerfile; `None` for a remote context.
-    pub source: Option<Arc<DockerfileSource>>,
-    /// The inputs of the target in addition to its Dockerfile.
-    pub inputs: Inputs,
-    /// The steps to run again in this build: a stage, or a RUN of it.
-    pub chosen: Vec<(String, Option<String>)>,
-}
 
 /// The planned changes of one target.
 #[derive(Debug, Clone, Serialize)]

@@ -1,8 +1,14 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::plan::build::plan as whole;
+use crate::plan::build_facts::FreshFacts;
 use crate::plan::fresh::*;
 use crate::plan::tests::facts;
+use crate::project::dockerfile::Inputs;
+use crate::project::dockerfile::source::DockerfileSource;
 use crate::step::Action;
 
 const FILE: &str = "FROM debian AS tools\nRUN make tools\nFROM tools\nRUN make app\nCOPY a b\n";

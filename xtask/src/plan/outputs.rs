@@ -1,7 +1,7 @@
 //! The outputs of a build: images in the engine, a registry, or files.
 
 use super::bake_args::{is_builds_own, key_of};
-use super::build::BuildFacts;
+use super::build_facts::BuildFacts;
 use super::options::BuildOptions;
 use crate::engine::Driver;
 use crate::project::Target;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::Arguments;
 use super::bake_args;
-use super::build::BuildFacts;
+use super::build_facts::BuildFacts;
 use super::options::BuildOptions;
 use crate::project::overrides::is_by_variable;
 use crate::project::packages::{ARG, STAGE};

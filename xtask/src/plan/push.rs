@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::build::{BuildFacts, Stored, reading_order};
+use super::build_facts::{BuildFacts, Stored};
 use super::caches::Registry;
+use super::planned_target::reading_order;
 use super::registry_state::RegistryState;
 use super::save::cache_only;
 use crate::step::Command;

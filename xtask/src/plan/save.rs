@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::bake_args::local_cache;
-use super::build::{BuildFacts, Stored, reading_order};
+use super::build_facts::{BuildFacts, Stored};
+use super::planned_target::reading_order;
 use crate::project::requested::add_linked;
 use crate::step::Command;
 use crate::store::key::Key;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::build::{BuildFacts, Plan, Stored, plan};
+use super::build::{Plan, plan};
+use super::build_facts::{BuildFacts, Stored};
 use super::caches::{Caches, Mode, Registry};
 use super::options::BuildOptions;
 use super::registry_state::{RegistryState, Tag, Tags};

@@ -5,7 +5,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::build::{BuildFacts, Plan};
+use super::build::Plan;
+use super::build_facts::BuildFacts;
 use super::options::BuildOptions;
 use crate::engine::Driver;
 use crate::host::Host;

@@ -3,6 +3,7 @@
 
 mod build_inputs;
 mod damaged_results;
+mod dry_run;
 pub(crate) mod facts;
 mod forecast;
 mod full_disk;
@@ -23,7 +24,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::build::forecast::{ForecastResult, ForecastTask, StepOutcomes};
+use super::build::forecast::{ForecastTask, StepOutcomes};
 use super::build::run::Expected;
 use super::build::up_to_date::{Candidate, Verdict, Watch};
 
@@ -31,7 +32,6 @@ use crate::args::Parsed;
 use crate::build_id;
 use crate::build_id::random;
 use crate::engine::facts as engine_facts;
-use crate::engine::problem::Problem;
 use crate::error;
 use crate::exec::scratch::Scratch;
 use crate::exec::{bake, provisioning, read_only_store, steps};
@@ -48,7 +48,6 @@ use crate::record::Record;
 use crate::record::inputs::BuildInputs;
 use crate::report;
 use crate::session::Session;
-use crate::step::Step;
 use crate::store::lock::Holds;
 
 /// The target of `base-build`.
@@ -102,7 +101,9 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
     }
     let engine = match engine_facts::read(session) {
         Ok(engine) => engine,
-        Err(problem) if options.dry_run => return without_engine(session, options, problem, missing),
+        Err(problem) if options.dry_run => {
+            return dry_run::without_engine(session, options, problem, missing);
+        }
         Err(problem) => return Err(problem.into_error()),
     };
     // A dry run creates nothing, and needs an id only for its output.
@@ -120,7 +121,7 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
     plan.warnings.iter_mut().for_each(redact);
     if options.dry_run {
         let forecast_task = ForecastTask::begin(session, &facts, options, &plan, Expected::Unknown);
-        return show(session, &missing, &plan, forecast_task.end().as_ref());
+        return dry_run::show(session, &missing, &plan, forecast_task.end().as_ref());
     }
     let begun = Instant::now();
     match candidate.check(session, &facts, options, &plan) {
@@ -130,45 +131,6 @@ fn build_with(session: &Session, options: &BuildOptions) -> Result<u8> {
             execute(session, &plan, forecast_task, held, (watch, expected))
         }
     }
-}
-
-/// Runs `plan` and `--dry-run`.
-fn show(session: &Session, missing: &[Step], plan: &Plan, found: Option<&ForecastResult>) -> Result<u8> {
-    let forecast = found.map(|found| &found.forecast);
-    if session.globals.json {
-        let document = report::plan::Document { plan, forecast };
-        outln!("{}", json::line(&session.redactor.document(&document)?)?);
-    } else {
-        missing.iter().for_each(|step| outln!("{}", step.to_shell()));
-        out!("{}{}", forecast.map_or_else(String::new, report::forecast::text), report::plan::text(plan));
-    }
-    Ok(0)
-}
-
-/// Runs a dry run without an engine: prints the steps that would install it, and the known part of
-/// the call.
-fn without_engine(
-    session: &Session,
-    options: &BuildOptions,
-    problem: Problem,
-    missing: Vec<Step>,
-) -> Result<u8> {
-    if !problem.can_provision() {
-        return Err(problem.into_error());
-    }
-    let first = if options.provision { missing } else { provision::steps(session)? };
-    if session.globals.json {
-        let document = serde_json::json!({
-            "schema": json::SCHEMA, "problem": problem.what(), "remedy": problem.remedy(), "provision": first,
-        });
-        outln!("{}", json::line(&session.redactor.document(&document)?)?);
-        return Ok(0);
-    }
-    outln!("{}\n{}\nwith --provision, these steps run first:", problem.what(), problem.remedy());
-    first.iter().for_each(|step| outln!("{}", step.to_shell()));
-    outln!("then the declaration is read, and its targets are built:");
-    outln!("docker buildx bake -f {} {}", options.files[0].display(), options.targets.join(" "));
-    Ok(0)
 }
 
 /// Records and reports a build that has nothing to do.

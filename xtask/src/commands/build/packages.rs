@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::exec::scratch::Scratch;
 use crate::exec::steps;
-use crate::plan::build::BuildFacts;
+use crate::plan::build_facts::BuildFacts;
 use crate::plan::options::BuildOptions;
 use crate::plan::packages as planned;
 use crate::process::stdio::errln;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::Engine;
 use crate::engine::registry::{RegistryQuery, Wanted, cache_digest};
-use crate::plan::build::Stored;
+use crate::plan::build_facts::Stored;
 use crate::plan::caches::Registry;
 use crate::plan::options::BuildOptions;
 use crate::plan::registry_state::{RegistryState, Tag, Tags};

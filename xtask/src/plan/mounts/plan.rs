@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Owner, PlannedMount, TransferTemplate};
 use crate::error::usage;
 use crate::plan::bake_args;
-use crate::plan::build::BuildFacts;
+use crate::plan::build_facts::BuildFacts;
 use crate::plan::fresh::{Fresh, shm_size};
 use crate::plan::options::BuildOptions;
 use crate::plan::registry_state::RegistryState;
@@ -92,7 +92,7 @@ pub(crate) struct MountPlan {
 
 /// Plans the mounts.
 pub(crate) fn plan(facts: &BuildFacts, options: &BuildOptions, fresh: &Fresh) -> MountPlan {
-    let parse = |(name, fresh): (&String, &crate::plan::fresh::FreshFacts)| {
+    let parse = |(name, fresh): (&String, &crate::plan::build_facts::FreshFacts)| {
         Some((name.clone(), (fresh.source.as_ref()?.file.clone(), fresh.inputs.clone())))
     };
     let files: BTreeMap<_, _> = facts.fresh.iter().filter_map(parse).collect();

@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use crate::files;
-use crate::plan::build::{BuildFacts, Plan};
+use crate::plan::build::Plan;
+use crate::plan::build_facts::BuildFacts;
 use crate::plan::options::BuildOptions;
 use crate::plan::{bake_args, fresh};
 use crate::project::dockerfile::{Dockerfile, mounts};
