@@ -48,6 +48,8 @@ impl BakeOutcome {
             line.contains("failed to get state for index")
                 || line.contains("inconsistent graph state")
                 || line.ends_with("failed to solve: not found")
+                // Another build gave its image this name at the same time (Docker 26.1).
+                || line.contains("failed to solve: image \"") && line.ends_with("\": already exists")
                 // The writer of an export that a full disk ended, for some seconds (Docker 26.1).
                 || line.contains(" locked for ") && line.ends_with(": unavailable")
         };
@@ -150,6 +152,9 @@ mod tests {
                 .is_engine_race()
         );
         assert!(!said("ERROR: failed to solve: x: not found").is_engine_race());
+        let named = "ERROR: target app: failed to solve: image \"docker.io/library/app:1\": already exists";
+        assert!(said(named).is_engine_race());
+        assert!(!said("ERROR: failed to solve: network \"a\": already exists").is_engine_race());
         let locked = "ERROR: failed to solve: mount callback failed on /x: failed to open writer: ref moby/1/wc \
                       locked for 1.3s (since 2026-11-27 03:48:31 +0000 UTC): unavailable";
         assert!(said(locked).is_engine_race());

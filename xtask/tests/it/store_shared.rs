@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -186,6 +186,29 @@ fn a_store_is_private_after_builds_of_every_kind() {
     umask(&["cache", "import", "--from", "bundle.tar"]).succeeds();
     umask(&build).succeeds();
     assert_eq!(exposed(&project), Vec::<PathBuf>::new());
+}
+
+/// The engine fails all but one of the builds that give a new image its name at the same time. They
+/// do if they wait for the same step.
+#[test]
+#[ignore = "needs an engine"]
+fn builds_at_once_give_one_image_its_name() {
+    let project = project("name", &image("name"));
+    let dockerfile = fs::read_to_string(project.path("Dockerfile")).expect("written");
+    project.write("Dockerfile", &dockerfile.replace("RUN cp", "RUN sleep 3; cp"));
+    for round in 0..3 {
+        project.write("a.txt", &format!("{round}"));
+        let build = |_| {
+            let mut command = project.command(&["build", "--file", "compose.yaml", "app"]);
+            command.env("TAG", format!("round-{round}"));
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs")
+        };
+        let builds: Vec<Child> = (0..4).map(build).collect();
+        for build in builds {
+            let output = build.wait_with_output().expect("it ends");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
 }
 
 #[test]
