@@ -1,6 +1,6 @@
 //! Completes an export. BuildKit exports only layers that its builder has read: after a build from
 //! a store on a fresh engine, those of steps that no other step needed are missing. The result that
-//! has them is removed when newer ones take its place.
+//! has them is removed when newer ones take its place. A complete export gets a mark.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,6 +30,14 @@ pub(super) fn complete_from(export: &Path, earlier: &Path) -> Result<()> {
         provide(export, earlier, layer)?;
     }
     own.layers.extend(new);
+    own.write(export)
+}
+
+/// Gives the steps of this export ids that they have in no other result: see [`CacheConfig::mark`].
+/// An error leaves the export as it was.
+pub(super) fn mark(export: &Path, id: &str) -> Result<()> {
+    let mut own = Parts::read(export)?;
+    own.config.mark(id);
     own.write(export)
 }
 

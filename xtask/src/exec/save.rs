@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 
 use super::bake::{self, Call};
 use super::budget::{Budget, Need};
-use super::complete::complete_from;
+use super::complete::{complete_from, mark};
 use super::results;
 use crate::build_id;
 use crate::files;
@@ -103,6 +103,10 @@ pub(crate) fn run(
         }
     }
     drop(reading);
+    let id = format!("{:08x}{:08x}", build_id::random(), build_id::random());
+    if let Err(error) = mark(&save.staging, &id) {
+        log.text(&format!("failed to mark the steps of the result: {error:#}"));
+    }
     // Until here, a file system without links has got copies.
     reservation.end();
     let blobs = layout_check::shape(&save.staging)?;
@@ -117,7 +121,7 @@ pub(crate) fn run(
         bytes: blobs.iter().map(|blob| blob.size).sum(),
         steps: built.steps.exact,
         steps_any_mode: built.steps.any_mode,
-        id: format!("{:08x}{:08x}", build_id::random(), build_id::random()),
+        id,
         after: Vec::new(),
     };
     let entry = results::add(layout, &save.staging, entry)?;

@@ -1,6 +1,8 @@
 //! BuildKit's description of a cache: which step has which layers, and which steps it needs
 //! (`cache/remotecache/v1/spec.go`).
 
+mod mark;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -30,7 +32,7 @@ struct Layer {
 }
 
 /// A step.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Record {
     #[serde(default)]
     digest: String,

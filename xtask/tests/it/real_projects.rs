@@ -23,11 +23,17 @@ struct RealProject {
     cached: &'static str,
 }
 
-/// Returns whether a builder without results finds each saved step of a stage that an image copies
-/// from. Docker 28.5 runs some of them again if several targets are built at once: with buildx 0.38
-/// in plain bake as well, with 0.29 by chance (in 3 of 10 runs of these tests).
-fn finds_results_of_all_stages() -> bool {
-    buildx_version() < Version(0, 29)
+impl RealProject {
+    /// Returns whether a builder without results may run saved steps of this project's second
+    /// target. Docker 28.5 does so if targets have equal steps on different files, which BuildKit
+    /// joins: in 3 of 55 builds with buildx 0.29. Docker 26.1 did in none of 30. With buildx 0.38,
+    /// Docker 28.5 ran steps of other projects of several targets before results had marks; since
+    /// then nobody has measured it.
+    fn may_run_saved_steps(&self, report: &Value) -> bool {
+        let several = report["targets"].as_array().is_some_and(|targets| targets.len() > 1);
+        let has_joined_steps = self.name == "a Node monorepo with a shared package";
+        several && buildx_version() >= if has_joined_steps { Version(0, 29) } else { Version(0, 30) }
+    }
 }
 
 fn run(project: &Project, word: &str, args: &[&str]) -> Value {
@@ -108,8 +114,7 @@ fn try_all(projects: &[RealProject]) {
             let report = run(&project, "build", real.args);
             let ran: Vec<String> =
                 steps(&report).iter().filter(|step| step["cached"] == false).map(name).collect();
-            let several = report["targets"].as_array().is_some_and(|targets| targets.len() > 1);
-            if several && !finds_results_of_all_stages() {
+            if real.may_run_saved_steps(&report) {
                 assert!(ran.iter().all(|name| name.contains(" / build / ")), "{}: {ran:?}", real.name);
                 return;
             }
