@@ -166,22 +166,30 @@ fn one(program: &Path, dir: &Path, name: &str, options: &Options) -> Result<Row,
     }
     let log = dir.join(format!("{name}.log"));
     let before = files(&findings);
-    let status = Command::new(program)
-        .arg(&corpus)
-        .arg(format!("-max_total_time={}", options.seconds))
-        .arg(format!("-seed={}", options.seed))
-        .args(["-timeout=20", "-rss_limit_mb=1024", "-malloc_limit_mb=512", "-max_len=65536"])
-        .args(["-print_final_stats=1", "-report_slow_units=100"])
-        .arg(format!("-artifact_prefix={}/", findings.display()))
-        .env("DURANGO_FUZZ", name)
-        .env("DURANGO_FUZZ_CORPUS", &corpus)
-        .stderr(File::create(&log).map_err(failed)?)
-        .status()
-        .map_err(failed)?;
+    let file = File::create(&log).map_err(failed)?;
+    let call = |words: &[String]| {
+        Command::new(program)
+            .arg(&corpus)
+            .args(words)
+            .args(["-timeout=20", "-rss_limit_mb=1024", "-malloc_limit_mb=512"])
+            .args(["-print_final_stats=1", "-report_slow_units=100"])
+            .arg(format!("-artifact_prefix={}/", findings.display()))
+            .env("DURANGO_FUZZ", name)
+            .env("DURANGO_FUZZ_CORPUS", &corpus)
+            .stderr(file.try_clone()?)
+            .status()
+    };
+    // Each known input as it is, then random ones of a length that many of them can be tried with.
+    let known = call(&["-runs=0".into(), "-max_len=65536".into()]).map_err(failed)?;
+    let random = [
+        format!("-max_total_time={}", options.seconds),
+        format!("-seed={}", options.seed),
+        "-max_len=4096".into(),
+    ];
+    let status = if known.success() { call(&random).map_err(failed)? } else { known };
     let text = String::from_utf8_lossy(&fs::read(&log).map_err(failed)?).into_owned();
-    let stat = |key: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok());
-        value.unwrap_or(0)
+    let stat = |key: &str| -> u64 {
+        text.lines().filter_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok()).sum()
     };
     let done =
         text.lines().rev().find_map(|line| line.strip_prefix("Done ")?.split(' ').nth(3)?.parse().ok());
