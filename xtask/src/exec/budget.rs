@@ -19,7 +19,7 @@ use crate::store::used;
 use crate::text::size::show;
 
 /// The longest wait for space that other saves have reserved.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// The time after which a wait is announced.
 const SILENT_WAIT: Duration = Duration::from_secs(2);
 /// The time between attempts.
@@ -31,6 +31,29 @@ const SMALL_FILES: u64 = 48 << 10;
 /// The number of other saves, and the bytes that they have reserved. Only a change of it can make
 /// space for a save that waits.
 pub(super) type Seen = (usize, u64);
+
+/// A wait for space that other saves have reserved.
+#[derive(Debug)]
+pub(super) struct Wait {
+    since: Instant,
+    is_announced: bool,
+}
+
+impl Wait {
+    pub(super) fn begin() -> Self {
+        Self { since: Instant::now(), is_announced: false }
+    }
+
+    /// Returns whether it may take longer.
+    pub(super) fn may_continue(&self) -> bool {
+        self.since.elapsed() < LONGEST_WAIT
+    }
+
+    /// Returns true once, as soon as the wait is worth an announcement.
+    pub(super) fn becomes_long(&mut self) -> bool {
+        self.since.elapsed() >= SILENT_WAIT && !std::mem::replace(&mut self.is_announced, true)
+    }
+}
 
 /// The budget of a store.
 #[derive(Debug, Clone)]
@@ -60,24 +83,19 @@ impl Budget {
     /// entry. Entries that builds hold are kept. Waits for other saves if all of them do not fit
     /// together, and announces a long wait.
     pub(crate) fn reserve(&self, need: Need<'_>, announce: &mut dyn FnMut(&str)) -> Result<Reservation<'_>> {
-        let (started, mut announced) = (Instant::now(), false);
-        let mut seen = None;
+        let (mut wait, mut seen) = (Wait::begin(), None);
         loop {
-            let waited = started.elapsed();
+            let may_wait = wait.may_continue();
             let others = Others::read(&self.layout, None);
             // Another attempt reads the whole store, so only a change is worth one.
-            if seen != Some((others.number, others.promised)) || waited >= LONGEST_WAIT {
-                match self.try_reserve(need, waited < LONGEST_WAIT)? {
+            if seen != Some((others.number, others.promised)) || !may_wait {
+                match self.try_reserve(need, may_wait)? {
                     Ok(reservation) => return Ok(reservation),
                     Err(now) => seen = Some(now),
                 }
             }
-            if waited >= SILENT_WAIT && !std::mem::replace(&mut announced, true) {
-                let (reserved, budget) = (show(others.bytes), show(self.bytes()));
-                announce(&format!(
-                    "waiting for other builds to save: they have reserved {reserved} of the store's budget of \
-                     {budget}"
-                ));
+            if wait.becomes_long() {
+                announce(&self.describe_wait(others));
             }
             signals::check()?;
             std::thread::sleep(PAUSE);
@@ -171,6 +189,14 @@ impl Budget {
     /// Returns the maximum size of the store in bytes.
     pub fn bytes(&self) -> u64 {
         self.policy.budget
+    }
+
+    /// Describes a wait for the space that others have reserved.
+    pub(super) fn describe_wait(&self, others: Others) -> String {
+        let (reserved, budget) = (show(others.bytes), show(self.bytes()));
+        format!(
+            "waiting for other builds to save: they have reserved {reserved} of the store's budget of {budget}"
+        )
     }
 
     fn too_small(&self, bytes: u64, used: u64) -> anyhow::Error {

@@ -136,13 +136,32 @@ fn a_save_waits_for_others_and_not_for_the_dead() {
     });
 }
 
+/// A cache mount begins with little space and asks for more.
+#[test]
+fn a_save_that_waits_for_more_space_says_so_once() {
+    let (_dir, budget) = store(10);
+    let (first, second) = (reserve(&budget, 6).expect("free"), reserve(&budget, 0).expect("free"));
+    let (waits, waiting) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let growing = scope.spawn(|| {
+            let announce = &mut |line: &str| waits.send(line.to_owned()).expect("it is read");
+            second.grow_and_wait(4 * MB, &[], announce)
+        });
+        let line = waiting.recv_timeout(LONGEST_WAIT).expect("it waits");
+        assert!(line.contains("have reserved 6.9 MB of the store's budget of 10.5 MB"), "{line}");
+        drop(first);
+        growing.join().expect("it ended").expect("the space is free");
+    });
+    assert!(waiting.try_recv().is_err(), "once");
+}
+
 /// A save of several mounts asks once for each.
 #[test]
 fn a_save_alone_never_waits() {
     let (_dir, budget) = store(10);
     let save = reserve(&budget, 1).expect("free");
     for _ in 0..3 {
-        assert!(save.grow(MB, &[], true).expect("free"), "nobody else saves");
+        assert!(save.grow(MB, &[], &mut |_| {}).expect("free"), "nobody else saves");
     }
 }
 

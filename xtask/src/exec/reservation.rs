@@ -3,11 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use super::budget::{Budget, LONGEST_WAIT, Need, PAUSE, Seen, with_slack};
+use super::budget::{Budget, Need, PAUSE, Seen, Wait, with_slack};
 use super::scratch::Scratch;
 use crate::process::signals;
 use crate::store::contents::{self, RESERVED};
@@ -33,6 +32,8 @@ struct State {
     first: u64,
     /// The reservations of others that left no space for this one.
     waits_for: Option<Seen>,
+    /// The wait of [`Reservation::grow`], until it gets an answer.
+    wait: Option<Wait>,
     /// The size of the store at its last measurement.
     total: u64,
     /// The size of the directory at that time.
@@ -58,7 +59,7 @@ impl<'a> Reservation<'a> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let reserved = Reserved { bytes: state.reserved.bytes, dir: Some(dir.to_path_buf()), begun: own };
         reserved.write(self.scratch.dir())?;
-        *state = State { reserved, total, own, last: own, ..*state };
+        (state.reserved, state.total, state.own, state.last) = (reserved, total, own, own);
         Ok(())
     }
 
@@ -84,10 +85,32 @@ impl<'a> Reservation<'a> {
     }
 
     /// Frees and reserves space for this many more bytes, as far as possible. Returns false if
-    /// other saves have to end first, and the caller may wait for them.
-    pub(crate) fn grow(&self, bytes: u64, protect: &[PathBuf], may_wait: bool) -> Result<bool> {
+    /// other saves have to end first, and the caller is to ask again. Announces a long wait.
+    pub(crate) fn grow(
+        &self,
+        bytes: u64,
+        protect: &[PathBuf],
+        announce: &mut dyn FnMut(&str),
+    ) -> Result<bool> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Others::read(&self.budget.layout, Some(self.scratch.dir()));
+        let mut wait = state.wait.take().unwrap_or_else(Wait::begin);
+        let is_answered = self.try_grow(&mut state, (bytes, protect), wait.may_continue())?;
+        if !is_answered {
+            if wait.becomes_long() {
+                announce(&self.budget.describe_wait(self.others()));
+            }
+            state.wait = Some(wait);
+        }
+        Ok(is_answered)
+    }
+
+    fn try_grow(
+        &self,
+        state: &mut State,
+        (bytes, protect): (u64, &[PathBuf]),
+        may_wait: bool,
+    ) -> Result<bool> {
+        let now = self.others();
         // Another attempt reads the whole store, so only a change is worth one.
         if may_wait && state.waits_for == Some((now.number, now.promised)) {
             return Ok(false);
@@ -113,19 +136,27 @@ impl<'a> Reservation<'a> {
     }
 
     /// Does [`Self::grow`], and waits for other saves if necessary.
-    pub(crate) fn grow_and_wait(&self, bytes: u64, protect: &[PathBuf]) -> Result<()> {
-        let started = Instant::now();
-        while !self.grow(bytes, protect, started.elapsed() < LONGEST_WAIT)? {
+    pub(crate) fn grow_and_wait(
+        &self,
+        bytes: u64,
+        protect: &[PathBuf],
+        announce: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        while !self.grow(bytes, protect, announce)? {
             signals::check()?;
             std::thread::sleep(PAUSE);
         }
         Ok(())
     }
 
+    fn others(&self) -> Others {
+        Others::read(&self.budget.layout, Some(self.scratch.dir()))
+    }
+
     /// Reserves more space, as far as nothing has to be removed for it.
     fn extend(&self, reserved: &mut Reserved, wanted: u64, written: u64) -> bool {
         let Ok(_lock) = Lock::for_reservations(&self.budget.layout) else { return false };
-        let others = Others::read(&self.budget.layout, Some(self.scratch.dir())).bytes;
+        let others = self.others().bytes;
         let total = contents::measure_budgeted(&self.budget.layout).saturating_add(others);
         // More than needed, because each extension reads the whole store.
         let ample = with_slack(wanted).saturating_add(wanted / 4);

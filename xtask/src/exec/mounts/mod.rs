@@ -1,6 +1,7 @@
 //! Transfers cache mounts between the builder and the store. A failure of one mount leaves the
 //! store and the builder unchanged.
 
+mod announcing;
 mod arrived;
 mod call;
 mod codec;

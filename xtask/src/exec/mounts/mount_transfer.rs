@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::sync::mpsc;
 
 use anyhow::{Context, Result, bail};
 use xshell::Shell;
 
+use super::announcing::Announcing;
 use super::arrived::arrived;
 use super::call::{
     IDLE_TIMEOUT, bring, call, call_and_verify, damaged, each_blob, hold, prepare, present_mounts, reason,
@@ -17,7 +18,7 @@ use super::loopback::Listening;
 use super::outgoing::Outgoing;
 use super::{TransferContext, TransferResult};
 use crate::engine::disk_usage::{self, Which};
-use crate::exec::budget::{LONGEST_WAIT, Need};
+use crate::exec::budget::Need;
 use crate::exec::reservation::Reservation;
 use crate::plan::mounts::transfer::{Part, Transfer};
 use crate::plan::mounts::{Direction, PlannedMount, TransferTemplate};
@@ -93,7 +94,9 @@ impl MountTransfer<'_> {
                 part = Part::Pack;
                 // BuildKit exports the files as they are, and they are compressed afterwards.
                 let bytes = state.outgoing.values().map(|list| list.bytes().saturating_mul(2)).sum();
-                state.reservation.iter().try_for_each(|own| own.grow_and_wait(bytes, &self.dirs()))?;
+                if let Some(own) = &state.reservation {
+                    own.grow_and_wait(bytes, &self.dirs(), &mut |line| watcher.say(line))?;
+                }
             } else if ended.is_success() {
                 break (transfer, ended);
             } else if transfer.loopback.is_some() {
@@ -166,17 +169,18 @@ impl MountTransfer<'_> {
             });
         }
         reservation.map_or(Ok(()), |reservation| reservation.begin(&transfer.dir))?;
-        let (dirs, started) = (self.dirs(), Instant::now());
+        let (dirs, (sender, lines)) = (self.dirs(), mpsc::channel());
         let is_full = || {
             let Some(reservation) = reservation else { return false };
             if let Some((serving, bytes)) = serving.as_ref().and_then(|own| Some((own, own.asked()?)))
-                && reservation.grow(bytes, &dirs, started.elapsed() < LONGEST_WAIT).unwrap_or(true)
+                // Without a receiver, the call is over.
+                && reservation.grow(bytes, &dirs, &mut |line| drop(sender.send(line.to_owned()))).unwrap_or(true)
             {
                 serving.grant();
             }
             reservation.is_full()
         };
-        let ended = call(context, transfer, watcher, &is_full)?;
+        let ended = call(context, transfer, &mut Announcing { watcher, lines }, &is_full)?;
         reservation.map_or(Ok(()), |own| own.check(ended.status == BakeStatus::ConditionMet))?;
         if self.direction == Direction::Save && ended.is_success() {
             match serving {

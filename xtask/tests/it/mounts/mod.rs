@@ -1,6 +1,7 @@
 //! Saved and restored cache mounts on the real engine.
 
 mod fixture;
+mod waiting;
 
 use std::collections::BTreeSet;
 use std::fs;
