@@ -87,6 +87,8 @@ fn journal_command(host: &Host) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::root::Root;
+    use crate::step::Action;
 
     #[test]
     fn only_the_log_of_this_start_is_read() {
@@ -103,5 +105,48 @@ mod tests {
         fs::write(&path, "x".repeat(MAX_LOG as usize) + "end").expect("written");
         let text = added(&path, 0);
         assert!(text.len() as u64 == MAX_LOG && text.ends_with("xend"));
+    }
+
+    /// A `sudo`, and a `docker` that answers as soon as its daemon is up.
+    fn start_with_sudo(dir: &Path, dockerd: &str) -> Result<()> {
+        let tool = |name: &str, script: &str| {
+            let (path, content) = (dir.join(name), format!("#!/bin/sh\n{script}\n"));
+            let action = Action::Write { path, content, mode: 0o755, secret: false };
+            steps::run(&[Step { why: String::new(), action }], false).expect("written");
+        };
+        tool("sudo", "exec \"$@\"");
+        tool("docker", "exec test -s $(dirname $0)/pid");
+        tool("dockerd", dockerd);
+        let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default());
+        let log = dir.join("log").display().to_string();
+        let start = daemon::by_sudo(None, &Root::for_test(User::Sudo), &log).env("PATH", path);
+        steps::run(&[Step::run("", start)], false)
+    }
+
+    #[test]
+    fn a_daemon_of_sudo_that_ends_at_once_is_not_waited_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let script = "echo an earlier line; echo failed to start daemon: no such place >&2; exit 1";
+        let error = start_with_sudo(dir.path(), script).expect_err("it ended").to_string();
+        assert!(
+            error.contains("dockerd ended before it was ready\n  an earlier line\n  failed to start"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_daemon_of_sudo_goes_on_in_a_session_of_its_own() {
+        let dir = tempfile::tempdir().expect("a directory");
+        start_with_sudo(dir.path(), "sleep 0.3; echo $$ >$(dirname $0)/pid; exec sleep 60")
+            .expect("it is up");
+        let pid = fs::read_to_string(dir.path().join("pid")).expect("a number").trim().to_owned();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs on");
+        let session = stat.rsplit_once(") ").expect("a name").1.split(' ').nth(3).expect("a session");
+        assert_eq!(session, pid);
+        // A shell's background process ignores SIGINT, and so would all containers.
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs on");
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask");
+        assert_eq!(u64::from_str_radix(ignored.trim(), 16).expect("a mask") & 2, 0, "SIGINT is ignored");
+        assert!(std::process::Command::new("kill").arg(&pid).status().expect("kill runs").success());
     }
 }

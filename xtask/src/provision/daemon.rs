@@ -17,6 +17,13 @@ const BACKUP: &str = "/etc/docker/daemon.json.before-durango-provision";
 /// The timeout for the start. A daemon with many images takes time.
 const SECONDS: u64 = 90;
 
+/// Starts a daemon in a session of its own and waits for it, with its log as $0 and the timeout as
+/// $1. A daemon that has ended has no program, even if nothing reads its exit code. `setsid` forks:
+/// a shell makes its background processes, and so all containers, ignore Ctrl-C.
+const START: &str = r#"pid=$(setsid --fork sh -c "echo \$\$; exec dockerd >>$0 2>&1 </dev/null"); end=$(($(date +%s) + $1)); until timeout 10 docker version >/dev/null 2>&1; do [ -e /proc/$pid/exe ] || { echo dockerd ended before it was ready; tail -n 15 $0; exit 1; }; [ $(date +%s) -lt $end ] || { echo dockerd is not ready after $1 s; exit 1; }; sleep 0.2; done"#;
+/// Waits for a daemon, with the timeout as $0.
+const AWAIT: &str = r"end=$(($(date +%s) + $0)); until timeout 10 docker version >/dev/null 2>&1; do [ $(date +%s) -lt $end ] || { echo the daemon is not ready after $0 s; exit 1; }; sleep 0.2; done";
+
 /// Turns on the containerd image store, unless that would hide existing images. `setup` switches an
 /// engine with images. The build cache gets no limit: an engine without one keeps everything, and
 /// the installed one forgets every result whenever it removes one.
@@ -48,49 +55,59 @@ pub(crate) fn configure(facts: &ProvisionFacts, root: &Root) -> Result<Vec<Step>
 
 /// Starts the daemon and waits until it answers.
 pub(crate) fn start(facts: &ProvisionFacts, root: &Root) -> Vec<Step> {
-    let ready = root.command(["docker", "version"]);
-    let wait =
-        |why: &str| Step { why: why.into(), action: Action::Wait { ready: ready.clone(), seconds: SECONDS } };
-    match facts.init {
-        Init::Systemd => vec![
-            Step::run("starting the daemon", root.command(["systemctl", "start", "docker"])),
-            wait("waiting for the daemon"),
-        ],
-        Init::Service => vec![
-            Step::run("starting the daemon", root.command(["service", "docker", "start"])),
-            wait("waiting for the daemon"),
-        ],
-        Init::None => by_hand(facts, root, ready.clone()),
+    let start = match facts.init {
+        Init::Systemd => ["systemctl", "start", "docker"],
+        Init::Service => ["service", "docker", "start"],
+        Init::None => return by_hand(facts, root),
+    };
+    vec![Step::run("starting the daemon", root.command(start)), await_service(root)]
+}
+
+/// One command with sudo, which may ask for the password each time it is used.
+fn await_service(root: &Root) -> Step {
+    let why = "waiting for the daemon";
+    if root.is_sudo() {
+        return Step::run(why, root.command(["sh", "-c", AWAIT, &SECONDS.to_string()]));
     }
+    Step { why: why.into(), action: Action::Wait { ready: ready(), seconds: SECONDS } }
+}
+
+fn ready() -> Command {
+    Command::new(["docker", "version"])
 }
 
 /// Waits for a running daemon that doesn't answer yet. xtask doesn't stop it or start a second one.
 pub(crate) fn await_process(pid: i32) -> Step {
     let why = format!("waiting for the running daemon (process {pid})");
-    Step { why, action: Action::Wait { ready: Command::new(["docker", "version"]), seconds: SECONDS } }
+    Step { why, action: Action::Wait { ready: ready(), seconds: SECONDS } }
 }
 
-fn by_hand(facts: &ProvisionFacts, root: &Root, ready: Command) -> Vec<Step> {
+fn by_hand(facts: &ProvisionFacts, root: &Root) -> Vec<Step> {
     let mut steps: Vec<Step> = facts.stale.iter().map(|path| remove(path, root)).collect();
     let path = facts.path.as_ref().map(|path| format!("{path}:/usr/sbin:/sbin"));
     let why = format!("starting the daemon without a service manager; its log is {LOG}");
     if root.is_sudo() {
-        // Only root can open the log, and sudo must end before xtask.
-        let path = path.map_or_else(String::new, |path| format!("PATH={} ", shell_words::quote(&path)));
-        let line = format!("{path}exec setsid --fork dockerd >>{LOG} 2>&1 </dev/null");
-        steps.push(Step::run(why, root.command(["sh", "-c", &line])));
-        steps.push(Step {
-            why: "waiting for the daemon".into(),
-            action: Action::Wait { ready, seconds: SECONDS },
-        });
+        steps.push(Step::run(why, by_sudo(path.as_deref(), root, LOG)));
         return steps;
     }
     let mut command = Command::new(["dockerd"]);
     if let Some(path) = path {
         command = command.env("PATH", path);
     }
-    steps.push(Step { why, action: Action::Start { command, log: LOG.into(), ready, seconds: SECONDS } });
+    let start = Action::Start { command, log: LOG.into(), ready: ready(), seconds: SECONDS };
+    steps.push(Step { why, action: start });
     steps
+}
+
+/// Returns a command that starts a daemon as root with this log, and waits for it. Only root can
+/// open the log, and sudo must end before xtask.
+pub(crate) fn by_sudo(path: Option<&str>, root: &Root, log: &str) -> Command {
+    let seconds = SECONDS.to_string();
+    let start = ["sh", "-c", START, log, &seconds];
+    match path {
+        Some(path) => root.command_with(("PATH", path), start),
+        None => root.command(start),
+    }
 }
 
 fn remove(path: &Path, root: &Root) -> Step {
