@@ -20,6 +20,10 @@ enum Reason {
     NoContainerd,
     SlowContainerd,
     BuildCache,
+    DamagedBuildCache,
+    DamagedContainerd,
+    DamagedNetworks,
+    DamagedVolumes,
     NotRoot,
     ReadOnly,
     NoFileRights,
@@ -30,6 +34,11 @@ impl Reason {
     fn of(log: &str) -> Option<Self> {
         let fatal: Vec<&str> = log.lines().filter(|line| is_fatal(line)).collect();
         let said = |words: &str| fatal.iter().any(|line| line.contains(words));
+        let is_damaged = |line: &&str| DAMAGE.iter().any(|words| line.contains(words));
+        // The daemon replaces some damaged databases, and starts.
+        let damaged: Vec<&str> =
+            fatal.iter().copied().filter(is_damaged).filter(|line| !line.contains("resetting")).collect();
+        let in_damaged = |words: &str| damaged.iter().any(|line| line.contains(words));
         let firewall = said("iptables") || said("ip6tables") || said("nftables") || said("nft ");
         let found = [
             // The daemon then ends for a reason that follows from it.
@@ -40,6 +49,12 @@ impl Reason {
             (said("is still running") || said("ensure docker is not running"), Self::RunsAlready),
             (said("address already in use"), Self::AddressInUse),
             (said("unable to configure the Docker daemon"), Self::Configuration),
+            // Docker 26 adds that it failed to dial containerd.
+            (said("unknown service containerd."), Self::DamagedContainerd),
+            (in_damaged("volume store"), Self::DamagedVolumes),
+            (in_damaged("network controller"), Self::DamagedNetworks),
+            // Docker 26 does not name the database of the history of builds.
+            (!damaged.is_empty(), Self::DamagedBuildCache),
             (firewall && (said("not found") || said("no such file or directory")), Self::NoIptables),
             (firewall, Self::NoNetworkRights),
             (said("\"containerd\": executable file not found"), Self::NoContainerd),
@@ -47,7 +62,7 @@ impl Reason {
             (said("started with root privileges"), Self::NotRoot),
             (said("read-only file system"), Self::ReadOnly),
             (said("permission denied") || said("operation not permitted"), Self::NoFileRights),
-            (fatal.contains(&"context deadline exceeded"), Self::BuildCache),
+            (fatal.iter().any(|line| is_slow_build_cache(line)), Self::BuildCache),
         ];
         found.into_iter().find_map(|(is_it, reason)| is_it.then_some(reason))
     }
@@ -64,6 +79,10 @@ impl Reason {
             Self::NoContainerd => "`containerd` is missing",
             Self::SlowContainerd => "containerd does not answer",
             Self::BuildCache => "it did not load its build cache within 10 s",
+            Self::DamagedBuildCache => "a database of its build cache is damaged",
+            Self::DamagedContainerd => "containerd did not load its databases",
+            Self::DamagedNetworks => "its database of networks is damaged",
+            Self::DamagedVolumes => "its database of volumes is damaged",
             Self::NotRoot => "it does not run as root",
             Self::ReadOnly => "its directory is on a read-only file system",
             Self::NoFileRights => "it may not use its files",
@@ -105,8 +124,27 @@ impl Reason {
             // A constant of dockerd, which before 27.4 reads the records slowly.
             Self::BuildCache => format!(
                 "the build cache is in `{root}/buildkit`. Docker has no option for a longer time; from 27.4 on it \
-                 loads the records faster\nmove that directory (`mv {root}/buildkit {root}/buildkit.old`) and run \
-                 the same command again: images stay, and the store restores the results that it has"
+                 loads the records faster\n{}: images stay, and the store restores the results that it has",
+                moved(&format!("{root}/buildkit"))
+            ),
+            Self::DamagedBuildCache => format!(
+                "{}: images stay, and the store restores the results that it has",
+                moved(&format!("{root}/buildkit"))
+            ),
+            Self::DamagedContainerd => format!(
+                "look for `failed to load plugin` in its log. Without another cause there, such as a full disk, \
+                 move its files and those of the build cache away (`mv {root}/containerd {root}/containerd.old; mv \
+                 {root}/buildkit {root}/buildkit.old`; a containerd with a service of its own has them in \
+                 /var/lib/containerd) and run the same command again: images must be pulled or built again, and the \
+                 store restores the results that it has"
+            ),
+            Self::DamagedNetworks => format!(
+                "{}: Docker makes its own networks anew, and Compose makes those of its projects",
+                moved(&format!("{root}/network/files/local-kv.db"))
+            ),
+            Self::DamagedVolumes => format!(
+                "{}: the content of volumes stays, and only their labels and options are lost",
+                moved(&format!("{root}/volumes/metadata.db"))
             ),
             Self::NotRoot => "run the same command as root, or with `sudo` on the PATH".into(),
             Self::ReadOnly => {
@@ -155,6 +193,24 @@ fn is_of_service_manager(line: &str) -> bool {
         "Stopped docker.service",
     ];
     starts.iter().any(|start| line.starts_with(start))
+}
+
+/// The words of the daemon's database library about a file that it cannot open.
+const DAMAGE: [&str; 5] =
+    ["invalid database", "file size too small", "checksum error", "version mismatch", ".db: is a directory"];
+
+/// Returns whether the builder gave up its start, which may take 10 s.
+fn is_slow_build_cache(line: &str) -> bool {
+    let is_builder =
+        line == SLOW || line.contains("buildkit") || line == format!("failed to start daemon: {SLOW}");
+    is_builder && line.ends_with(SLOW)
+}
+
+const SLOW: &str = "context deadline exceeded";
+
+/// Says how to move a file or directory away. xtask doesn't do it.
+fn moved(path: &str) -> String {
+    format!("move it away (`mv {path} {path}.old`) and run the same command again")
 }
 
 /// Returns whether a line above the level of information has the words.

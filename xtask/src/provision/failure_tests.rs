@@ -8,8 +8,19 @@ macro_rules! recorded {
     };
 }
 
-const ALL: [(&str, &str, Reason); 26] = recorded! {
+const ALL: [(&str, &str, Reason); 37] = recorded! {
     "build-cache-26.1" => BuildCache,
+    "damaged-cache-26.1" => DamagedBuildCache,
+    "damaged-history-26.1" => DamagedBuildCache,
+    "damaged-history-28.5" => DamagedBuildCache,
+    "damaged-snapshots-26.1" => DamagedBuildCache,
+    "damaged-snapshots-28.5" => DamagedBuildCache,
+    "damaged-containerd-26.1" => DamagedContainerd,
+    "damaged-containerd-28.5" => DamagedContainerd,
+    "damaged-networks-26.1" => DamagedNetworks,
+    "damaged-networks-28.5" => DamagedNetworks,
+    "damaged-volumes-26.1" => DamagedVolumes,
+    "damaged-volumes-28.5" => DamagedVolumes,
     "no-space-26.1" => NoSpace,
     "no-space-28.5" => NoSpace,
     "no-space-early-26.1" => NoSpace,
@@ -84,10 +95,47 @@ fn a_build_cache_that_is_too_large_can_be_moved_away() {
         lines[2].starts_with("the build cache is in `/data/buildkit`. Docker has no option"),
         "{lines:?}"
     );
-    assert!(
-        lines[3].starts_with("move that directory (`mv /data/buildkit /data/buildkit.old`)"),
-        "{lines:?}"
-    );
+    assert!(lines[3].starts_with("move it away (`mv /data/buildkit /data/buildkit.old`)"), "{lines:?}");
+    // With other words around it.
+    for line in
+        ["failed to start daemon: ", "error initializing buildkit: error creating buildkit instance: "]
+    {
+        assert_eq!(
+            Reason::of(&format!("{line}context deadline exceeded\n")),
+            Some(Reason::BuildCache),
+            "{line}"
+        );
+    }
+}
+
+/// A database that has not its usual size, or is a directory.
+#[test]
+fn each_kind_of_damage_names_what_to_move_away() {
+    let damaged = [
+        (
+            "error while opening volume store metadata database (/data/volumes/metadata.db)",
+            "volumes/metadata.db",
+        ),
+        (
+            "Error initializing network controller: error obtaining controller instance",
+            "network/files/local-kv.db",
+        ),
+        ("failed to open database file /data/buildkit/cache.db", "buildkit"),
+        ("error initializing buildkit: error creating buildkit instance", "buildkit"),
+    ];
+    for (place, path) in damaged {
+        for how in ["invalid database", "file size too small 5000", "open /data/some.db: is a directory"] {
+            let lines = explained(&format!("{place}: {how}\n"));
+            let advice =
+                format!("move it away (`mv /data/{path} /data/{path}.old`) and run the same command again");
+            assert!(lines[2].starts_with(&advice), "{lines:?}");
+        }
+    }
+    // Docker 28 replaces this one.
+    let replaced = "time=\"x\" level=error msg=\"failed to open database file /data/buildkit/cache.db, resetting to \
+                    empty\" error=\"invalid database\"\nlisten tcp 1.2.3.4:1: bind: address already in use\n";
+    assert_eq!(Reason::of(replaced), Some(Reason::AddressInUse));
+    assert_eq!(Reason::of(replaced.lines().next().expect("a line")), None);
 }
 
 #[test]
