@@ -93,9 +93,22 @@ fn run_command(command: &Command, verbose: bool) -> Result<()> {
         let _ = is_over.recv_timeout(Duration::from_secs(1));
     }
     if !status.success() {
-        bail!("`{line}` failed ({status}){}", tail(&mut output, 30)?);
+        let last = tail(&mut output, 30)?;
+        if command.argv[0] == "sudo" && is_refusal(&last) {
+            bail!(
+                "failed to get root's rights with `sudo`{last}\nrun the same command in a terminal, as a user who \
+                 may use `sudo`, or as root"
+            );
+        }
+        bail!("`{line}` failed ({status}){last}");
     }
     Ok(())
+}
+
+/// Returns whether the last words are those of `sudo` itself, in any language.
+fn is_refusal(output: &str) -> bool {
+    let last = output.lines().next_back().unwrap_or_default().trim();
+    last.starts_with("sudo: ") || last.contains("sudoers") || last.contains("not allowed to execute")
 }
 
 /// Prints the output of a command, line by line, in a safe form.

@@ -94,3 +94,35 @@ fn a_terminal_sends_ctrl_c_to_no_child_itself() {
     let own = rustix::process::getpgrp().as_raw_nonzero().get();
     assert!(matches!(group()[..], [pid, group] if pid != group && group == own), "it stays in ours");
 }
+
+#[test]
+fn sudo_that_refuses_and_a_command_that_fails_have_errors_of_their_own() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let failed = |script: &str| {
+        let content = format!("#!/bin/sh\n{script}\n");
+        act(&Action::Write { path: dir.path().join("sudo"), content, mode: 0o755, secret: false })
+            .expect("written");
+        let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
+        let command = Command::new(["sudo", "true"]).env("PATH", &path);
+        act(&Action::Run(command)).expect_err("it fails").to_string()
+    };
+    // Recorded from sudo 1.9.16, the last one with German messages.
+    let refusals = [
+        "sudo: a terminal is required to read the password; either use the -S option to read from standard \
+         input or configure an askpass helper\nsudo: a password is required",
+        "sudo: 3 incorrect password attempts",
+        "bob is not in the sudoers file.",
+        "Sorry, user bob is not allowed to execute '/usr/bin/true' as root on host.",
+        "sudo: 3 Fehlversuche bei der Passwort-Eingabe",
+    ];
+    for said in refusals {
+        let error = failed(&format!("cat >&2 <<'END'\n{said}\nEND\nexit 1"));
+        assert!(
+            error.starts_with("failed to get root's rights with `sudo`\n") && error.contains("a terminal"),
+            "{error}"
+        );
+        assert!(error.contains(said.lines().next().expect("a line")), "{error}");
+    }
+    let error = failed("echo sudo: unable to resolve host box; echo E: no such package; exit 100");
+    assert!(error.contains("failed (exit status: 100)") && !error.contains("rights"), "{error}");
+}
