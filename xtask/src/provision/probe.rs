@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use xshell::cmd;
 
+use super::daemon;
 use super::facts::{Daemon, Init};
 use crate::engine::builders::context_name;
 use crate::engine::daemon_json;
@@ -14,12 +15,17 @@ use crate::host::Host;
 use crate::process::query;
 use crate::session::Session;
 
+/// The paths of the daemon's socket.
+const SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/docker.sock"];
+
 /// Returns the daemon's state.
 pub(crate) fn daemon(host: &Host, info: Option<&Info>) -> Daemon {
-    if info.is_some_and(|info| info.is_up() || info.is_forbidden()) {
+    let place = chosen_place(host);
+    let is_forbidden = info.is_some_and(|info| info.is_forbidden() && (place.is_some() || !is_left()));
+    if is_forbidden || info.is_some_and(Info::is_up) {
         return Daemon::Runs;
     }
-    if let Some(place) = chosen_place(host) {
+    if let Some(place) = place {
         return Daemon::Elsewhere(place);
     }
     match (pid_of("/var/run/docker.pid", "dockerd"), info) {
@@ -29,11 +35,31 @@ pub(crate) fn daemon(host: &Host, info: Option<&Info>) -> Daemon {
     }
 }
 
+/// Returns whether a daemon that xtask started has left its socket. A user who may not use a socket
+/// cannot see from it that nobody listens. The socket of another machine or container is in no list
+/// of this one, but xtask has started no daemon for it.
+fn is_left() -> bool {
+    let listed = fs::read_to_string("/proc/net/unix");
+    Path::new(daemon::LOG).exists() && listed.is_ok_and(|listed| !has_listener(&listed))
+}
+
+/// Parses lines of `ADDRESS: COUNT PROTOCOL FLAGS TYPE STATE INODE PATH`.
+fn has_listener(listed: &str) -> bool {
+    const LISTENS: u32 = 0x1_0000;
+    listed.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, _, _, flags, _, _, _, path] = words[..] else { return false };
+        let listens = u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & LISTENS != 0);
+        listens && SOCKETS.contains(&path)
+    })
+}
+
 /// Returns the address or context that the user selected, if it is not this machine's usual daemon.
 pub(crate) fn chosen_place(host: &Host) -> Option<String> {
-    const USUAL: [&str; 2] = ["unix:///var/run/docker.sock", "unix:///run/docker.sock"];
+    let is_usual =
+        |address: &str| address.strip_prefix("unix://").is_some_and(|path| SOCKETS.contains(&path));
     if let Some(address) = host.var("DOCKER_HOST") {
-        return (!USUAL.contains(&address)).then(|| format!("DOCKER_HOST={}", without_password(address)));
+        return (!is_usual(address)).then(|| format!("DOCKER_HOST={}", without_password(address)));
     }
     context_name(host).map(|context| format!("the docker context {context}"))
 }
@@ -115,6 +141,19 @@ mod tests {
         assert!(is_alive("7 (dockerd) S 1 7", "dockerd"));
         assert!(!is_alive("7 (dockerd) Z 1 7", "dockerd"));
         assert!(!is_alive("7 (a) (b) S 1 7", "dockerd"));
+    }
+
+    #[test]
+    fn a_socket_that_was_left_has_no_listener() {
+        let header = "Num       RefCount Protocol Flags    Type St Inode Path\n";
+        let line = |flags: &str, path: &str| {
+            format!("{header}0000000000000000: 00000002 00000000 {flags} 0001 01 81920{path}\n")
+        };
+        assert!(has_listener(&line("00010000", " /var/run/docker.sock")));
+        assert!(has_listener(&line("00010000", " /run/docker.sock")));
+        assert!(!has_listener(&line("00000000", " /var/run/docker.sock")), "a connection");
+        assert!(!has_listener(&line("00010000", " /run/other.sock")));
+        assert!(!has_listener(&line("00010000", "")) && !has_listener(header));
     }
 
     #[test]
