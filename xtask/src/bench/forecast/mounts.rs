@@ -56,6 +56,7 @@ fn mount(around: &Around<'_>, random: &mut Random) -> String {
                 format!(",id={id},sharing=locked"),
                 ",sharing=private".to_owned(),
                 ",uid=1,gid=2,mode=0700".to_owned(),
+                ",id=c,uid=0".to_owned(),
                 ",ro".to_owned(),
                 ",mode=750,readonly=true".to_owned(),
             ];
@@ -65,10 +66,11 @@ fn mount(around: &Around<'_>, random: &mut Random) -> String {
             0 => format!("type=cache,{target}"),
             count => format!("type=cache,from=s{},source=/,{target}", random.below(count)),
         },
-        5 => format!("type=tmpfs,{target}{}", random.of(&["", ",size=1048576", ",size=65536"])),
+        5 => format!("type=tmpfs,{target}{}", random.of(&["", ",size=1048576", ",size=64k", ",ro"])),
         6 => secret(around, &target, random),
         7 => {
-            let options = random.of(&["", ",id=none", ",id=default,mode=0666", ",required=false,uid=1"]);
+            let options =
+                random.of(&["", ",id=none", ",id=default,mode=0666", ",required=false,uid=1", ",mode=0600"]);
             let target = if random.once_in(2) { format!(",{target}") } else { String::new() };
             format!("type=ssh{options}{target}")
         }
@@ -99,7 +101,7 @@ fn bound(around: &Around<'_>, random: &mut Random) -> String {
 fn secret(around: &Around<'_>, target: &str, random: &mut Random) -> String {
     let id = random.of(IDS);
     match random.below(6) {
-        0 => format!("type=secret,id={id}"),
+        0 => format!("type=secret,id={id}{}", random.of(&["", ",required=false", ",mode=0400", ",uid=0"])),
         1 => format!("type=secret,id=s,{target},mode=0444,required=true"),
         2 => format!("type=secret,id=s,{target},uid=1,gid=1"),
         3 if around.flags.secret_variable => "type=secret,id=s,env=S".to_owned(),

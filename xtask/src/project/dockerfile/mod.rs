@@ -8,6 +8,7 @@ mod expand;
 mod find;
 mod lexer;
 pub(crate) mod mounts;
+mod run_mount;
 mod scope;
 pub(crate) mod selector;
 mod shell;

@@ -6,10 +6,9 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::copy;
-use super::scope::{Scope, clean};
+use super::scope::Scope;
 use super::shell::{Expanded, Lexer};
-use super::{Dockerfile, Inputs, Instruction};
+use super::{Dockerfile, Inputs, Instruction, copy, run_mount};
 
 /// The argument that names the host in which commands run.
 const HOSTNAME: &str = "BUILDKIT_SANDBOX_HOSTNAME";
@@ -152,78 +151,13 @@ impl Reader<'_> {
             step.parts.insert(format!("option {name}"), value.clone());
         }
         for options in instruction.mounts() {
-            let mut is_open = false;
-            let mut value = |text: &str| {
-                let expanded = self.expand(text);
-                is_open |= !expanded.unknown.is_empty();
-                expanded.text
-            };
-            let options: BTreeMap<String, String> =
-                options.into_iter().map(|(key, text)| (key, value(text.unwrap_or("true")))).collect();
-            mounts.push(self.mount(&options, is_open, &mut step));
+            mounts.push(run_mount::add(self, &options, &mut step));
         }
         mounts.sort();
         let counts = |(name, _): &(&String, &String)| !name.starts_with("mount ");
         let parts = step.parts.iter().filter(counts).flat_map(|(name, value)| [name.clone(), value.clone()]);
         step.operation = parts.chain(mounts).collect();
         step
-    }
-
-    /// Adds a mount to the step and returns its part of the key. Like BuildKit, ignores a cache
-    /// mount's id and sharing, a secret's `required` (measured), and the source of a bound path,
-    /// whose content counts.
-    fn mount(&self, options: &BTreeMap<String, String>, is_open: bool, step: &mut DockerfileStep) -> String {
-        let of = |names: &[&str]| names.iter().find_map(|name| options.get(*name)).map(String::as_str);
-        let kind = of(&["type"]).unwrap_or("bind").to_ascii_lowercase();
-        let target = of(&["target", "dst", "destination"]).unwrap_or_default();
-        let secret_id = of(&["source", "src"]).or(of(&["id"])).unwrap_or_else(|| last_part(target));
-        let target = match kind.as_str() {
-            "secret" if target.is_empty() && !options.contains_key("env") => {
-                format!("/run/secrets/{}", last_part(secret_id))
-            }
-            "secret" | "ssh" => target.to_owned(),
-            _ => self.scope.directory(target).unwrap_or_else(|| target.to_owned()),
-        };
-        let source = of(&["source", "src"]).unwrap_or_default();
-        if kind == "bind" || (kind == "cache" && options.contains_key("from")) {
-            let from = match of(&["from"]) {
-                Some(name) => self.from(name),
-                None => From::Context,
-            };
-            let selector = Selector { path: clean(&format!("/{source}")), ..Selector::default() };
-            step.reads.push(Read { from, selectors: vec![selector], excludes: Vec::new(), is_open });
-        }
-        let is_true = |name: &str| options.get(name).is_some_and(|value| value != "false" && value != "0");
-        let is_writable = is_true("rw")
-            || is_true("readwrite")
-            || ["ro", "readonly"]
-                .iter()
-                .any(|name| options.get(*name).is_some_and(|value| value == "false" || value == "0"));
-        let mut ways: Vec<String> = ["size", "uid", "gid", "mode", "env"]
-            .iter()
-            .filter_map(|name| Some(format!("{name}={}", options.get(*name)?)))
-            .collect();
-        if kind == "bind" && is_writable {
-            ways.push("rw".to_owned());
-        }
-        if kind == "cache" && (is_true("ro") || is_true("readonly")) {
-            ways.push("ro".to_owned());
-        }
-        match kind.as_str() {
-            "secret" => ways.push(format!("id={secret_id}")),
-            "ssh" => ways.push(format!("id={}", of(&["id"]).unwrap_or("default"))),
-            _ => {}
-        }
-        let from = match (kind.as_str(), of(&["from"])) {
-            ("bind", None) => " from the context".to_owned(),
-            (_, Some(from)) => format!(" from {from}"),
-            _ => String::new(),
-        };
-        let path =
-            if kind == "bind" { format!(" of {}", clean(&format!("/{source}"))) } else { String::new() };
-        let shown = [vec![format!("{kind}{path}{from}")], ways.clone()].concat().join(", ");
-        step.parts.insert(format!("mount {kind} {target}"), shown);
-        format!("{target} {kind} {}", ways.join(","))
     }
 
     fn workdir(&self, instruction: &Instruction) -> Option<DockerfileStep> {
@@ -260,11 +194,6 @@ impl Reader<'_> {
             },
         }
     }
-}
-
-/// Returns the last part of a path.
-fn last_part(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// Returns a RUN's command as it is in the key, and whether a shell runs it.
