@@ -1,9 +1,11 @@
 //! One target of a declaration.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::dockerfile::clean;
 use crate::platform;
 
 /// The fields of a target that decisions need. They differ between versions of buildx, so fields
@@ -70,6 +72,18 @@ impl Target {
         self.platforms.len() > 1 || self.attest.iter().any(|attest| !is_off(attest))
     }
 
+    /// Resolves `cwd://`, which starts in the current directory of bake: `dir`. A Dockerfile
+    /// with such a path is not below its context.
+    pub(super) fn resolve_cwd(&mut self, dir: &Path) {
+        let path = |text: &str| text.strip_prefix("cwd://").map(clean);
+        for at in self.context.iter_mut().chain(self.contexts.values_mut()) {
+            *at = path(at).unwrap_or_else(|| std::mem::take(at));
+        }
+        if let Some(path) = self.dockerfile.as_deref().and_then(path) {
+            self.dockerfile = Some(dir.join(path).display().to_string());
+        }
+    }
+
     /// Returns whether it is based on the pinned base image and no other was chosen for it.
     pub(crate) fn is_based_on(&self, pinned: &str) -> bool {
         self.args.get("BASE_IMAGE").and_then(Option::as_deref) == Some(pinned)
@@ -98,5 +112,16 @@ mod tests {
         let target: Target =
             serde_json::from_str(r#"{"platforms":["linux/x86_64","linux/arm64/v8"]}"#).expect("one");
         assert_eq!(target.platforms, ["linux/amd64", "linux/arm64"]);
+    }
+
+    #[test]
+    fn paths_from_the_current_directory_are_paths() {
+        let json = r#"{"context":"cwd://c/","dockerfile":"cwd://D","contexts":
+            {"a":"cwd://../a","b":"b","c":"https://x/cwd://y","d":"cwd://"}}"#;
+        let mut target: Target = serde_json::from_str(json).expect("a target");
+        target.resolve_cwd(Path::new("/p"));
+        assert_eq!((target.context.as_deref(), target.dockerfile.as_deref()), (Some("c"), Some("/p/D")));
+        let contexts: Vec<&str> = target.contexts.values().map(String::as_str).collect();
+        assert_eq!(contexts, ["../a", "b", "https://x/cwd://y", "."]);
     }
 }

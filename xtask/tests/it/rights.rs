@@ -54,6 +54,7 @@ fn a_foreign_file_reads_nowhere_else_unless_it_is_allowed() {
         ("  contexts = { x = \"../home/.ssh\" }", "fs.read="),
         ("  secret = [\"id=k,src=../home/.ssh/id\"]", "fs.read="),
         ("  contexts = { x = \"..\" }", "fs.read="),
+        ("  contexts = { x = \"cwd://../home/.ssh\" }", "fs.read="),
         ("  network = \"host\"", "network.host"),
     ];
     // bake files before buildx 0.17 have no network.
