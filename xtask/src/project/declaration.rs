@@ -59,26 +59,46 @@ impl Declaration {
         Ok(names)
     }
 
-    fn expand<'a>(&'a self, words: &'a [String], groups: &mut Vec<&'a str>) -> Result<Vec<String>> {
+    fn expand<'a>(&'a self, words: &[String], groups: &mut Vec<&'a str>) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for word in words {
-            if let Some(members) = self.groups.get(word).filter(|_| !groups.contains(&word.as_str())) {
-                groups.push(word);
+            // Like bake, takes a Compose service by its own name.
+            let name = word.replace('.', "_");
+            let group = self.groups.get_key_value(&name);
+            if let Some((group, members)) = group.filter(|(group, _)| !groups.contains(&group.as_str())) {
+                groups.push(group);
                 names.extend(self.expand(members, groups)?);
                 groups.pop();
-            } else if self.targets.contains_key(word) {
-                names.push(word.clone());
+            } else if self.targets.contains_key(&name) {
+                names.push(name);
             } else {
-                let known: Vec<&str> = self.targets.keys().map(String::as_str).collect();
-                let near = suggestion(word, known.iter().copied());
-                return Err(usage(format!(
-                    "unknown target `{word}`{near}\n`{}` declares: {}",
-                    show(&self.files),
-                    known.join(", ")
-                )));
+                let matching = self.by_wildcard(&name);
+                if matching.is_empty() {
+                    return Err(self.unknown(word));
+                }
+                names.extend(self.expand(&matching, groups)?);
             }
         }
         Ok(names)
+    }
+
+    /// Returns the groups and targets that match a word with wildcards, as newer bakes do.
+    fn by_wildcard(&self, word: &str) -> Vec<String> {
+        if !word.contains(['*', '?', '[', ']']) {
+            return Vec::new();
+        }
+        let names = self.groups.keys().chain(self.targets.keys());
+        names.filter(|name| is_match(word, name)).cloned().collect()
+    }
+
+    fn unknown(&self, word: &str) -> anyhow::Error {
+        let known: Vec<&str> = self.targets.keys().map(String::as_str).collect();
+        let near = suggestion(word, known.iter().copied());
+        usage(format!(
+            "unknown target `{word}`{near}\n`{}` declares: {}",
+            show(&self.files),
+            known.join(", ")
+        ))
     }
 
     /// Returns the targets for a pattern of `--set`.
@@ -168,6 +188,22 @@ mod tests {
         assert_eq!(declared.resolve(&["default".into(), "app".into()]).expect("known"), ["app", "base"]);
         let error = declared.resolve(&["bas".into()]).expect_err("unknown").to_string();
         assert!(error.contains("did you mean `base`?") && error.contains("app, base"), "{error}");
+    }
+
+    #[test]
+    fn targets_are_named_by_wildcards_and_services_by_their_own_names() {
+        let mut declared = declaration();
+        for name in ["app-a", "app-b", "my_web"] {
+            declared.targets.insert(name.into(), Target::default());
+        }
+        declared.groups.insert("app-all".into(), vec!["base".into()]);
+        let resolved = |word: &str| declared.resolve(&[word.to_owned()]).map(|names| names.join(" "));
+        assert_eq!(resolved("app-[ab]").expect("known"), "app-a app-b");
+        assert_eq!(resolved("app-*").expect("known"), "base app-a app-b");
+        assert_eq!(resolved("my.web").expect("known"), "my_web");
+        assert_eq!(resolved("my.*").expect("known"), "my_web");
+        let error = resolved("x*").expect_err("unknown").to_string();
+        assert!(error.starts_with("unknown target `x*`"), "{error}");
     }
 
     #[test]

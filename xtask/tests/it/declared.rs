@@ -153,3 +153,65 @@ fn a_changed_network_of_a_service_runs_its_steps_as_forecast() {
         assert!(detail.contains("network"), "{document}");
     }
 }
+
+/// Returns a target whose context and Dockerfile start in the current directory.
+const FROM_HERE: &str = "target \"app\" {\n  context = \"cwd://sub\"\n  dockerfile = \"cwd://D\"\n  \
+     tags = [\"durango-test/declared-cwd\"]\n}\n";
+
+#[test]
+#[ignore = "needs an engine"]
+fn paths_from_the_current_directory_are_forecast() {
+    let dockerfile = format!("FROM scratch\nCOPY file /{}\n", unique("cwd"));
+    let project = Project::new(&[
+        ("docker-bake.hcl", FROM_HERE),
+        ("D", &dockerfile),
+        ("sub/D", "FROM other\n"),
+        ("sub/file", "1"),
+    ]);
+    let run = |command: &str| {
+        let run = project.run(&[command, "app", "--json", "--file", "docker-bake.hcl"]);
+        run.succeeds();
+        serde_json::from_str::<serde_json::Value>(&run.stdout).expect("one document")
+    };
+    project.owns("durango-test/declared-cwd");
+    run("build");
+    assert_eq!(run("plan")["steps"][0]["forecast"]["state"], "cached");
+    project.write("sub/file", "2");
+    assert_eq!(run("plan")["steps"][0]["forecast"]["state"], "runs");
+    assert_eq!(run("build")["steps"][0]["cause"]["detail"], "file: content changed");
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn options_of_mounts_count_as_forecast() {
+    let base = base_of(&Project::new(&[
+        ("compose.yaml", COMPOSE),
+        ("Dockerfile", "ARG BASE_IMAGE\nFROM $BASE_IMAGE\n"),
+    ]));
+    let name = unique("mounts");
+    let dockerfile = |mount: &str| format!("FROM {base}\nRUN --mount=type={mount} echo {name}\n");
+    let compose = "services:\n  app:\n    image: durango-test/declared-mounts\n    build: .\n";
+    let project = Project::new(&[("compose.yaml", compose), (".dockerignore", "*\n")]);
+    for (mount, runs) in [
+        ("cache,target=/c", true),
+        ("cache,target=/c,id=one", true),
+        ("cache,target=/c,id=two,sharing=locked", false),
+        ("cache,target=/c,id=two,uid=0", true),
+        ("cache,target=/c,id=two,mode=0755", false),
+        ("ssh", true),
+        ("ssh,id=default", true),
+        ("ssh,id=default,required=false,mode=0600", false),
+        ("tmpfs,target=/t,size=1m", true),
+        ("tmpfs,target=/t,size=1048576", false),
+        ("tmpfs,target=/t,size=1m,ro", true),
+    ] {
+        project.write("Dockerfile", &dockerfile(mount));
+        let plan = project.run(&["plan", "app", "--json", "--file", "compose.yaml"]);
+        plan.succeeds();
+        let plan: serde_json::Value = serde_json::from_str(&plan.stdout).expect("one document");
+        let (report, _) = project.build(&["app"]);
+        assert_eq!(report["steps"][0]["cached"], !runs, "{mount}: {report}");
+        let state = if runs { "runs" } else { "cached" };
+        assert_eq!(plan["steps"][0]["forecast"]["state"], state, "{mount}: {plan}");
+    }
+}
