@@ -11,6 +11,7 @@ use walkdir::WalkDir;
 
 use super::cases::{BASE, Edit};
 use crate::layout::Layout;
+use crate::process::collect::Collect;
 use crate::process::signals;
 
 /// The name of the image that plain bake builds.
@@ -173,7 +174,7 @@ impl Drop for Copy {
     fn drop(&mut self) {
         let images =
             ["frankenphp", "frankenphp-base", PLAIN].map(|name| format!("{}/{name}:latest", self.id));
-        let _ = Command::new("docker").args(["image", "rm", "--force"]).args(images).output();
+        let _ = Command::new("docker").args(["image", "rm", "--force"]).args(images).collect_output();
     }
 }
 
@@ -189,7 +190,8 @@ pub(super) fn run(mut command: Command) -> Result<Vec<u8>> {
     signals::check()?;
     // Builds of a benchmark don't belong in the summary of a CI job.
     command.env_remove("GITHUB_STEP_SUMMARY");
-    let output = command.stdin(Stdio::null()).output().context("failed to start a build")?;
+    let output = command.collect_output().context("failed to start a build")?;
+    signals::check_child(output.status)?;
     if !output.status.success() {
         bail!("a build of the benchmark failed:\n{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -200,7 +202,7 @@ pub(super) fn run(mut command: Command) -> Result<Vec<u8>> {
 pub(super) fn run_for_json(mut command: Command) -> Result<serde_json::Value> {
     signals::check()?;
     command.env_remove("GITHUB_STEP_SUMMARY");
-    let output = command.stdin(Stdio::null()).output().context("failed to start xtask")?;
+    let output = command.collect_output().context("failed to start xtask")?;
     serde_json::from_slice(&output.stdout).with_context(|| {
         format!("failed to read the JSON of `{command:?}`:\n{}", String::from_utf8_lossy(&output.stderr))
     })

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::cases::{Case, Kind};
 use super::copy::run;
 use super::{Bench, Row};
+use crate::process::collect::Collect;
 use crate::process::stdio::errln;
 
 const DOCKERFILE: &str = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY src /src\nRUN ls /src | wc -l >/count\n";
@@ -90,6 +91,6 @@ impl Project {
 impl Drop for Project {
     fn drop(&mut self) {
         let image = format!("{}/app", self.name);
-        let _ = Command::new("docker").args(["image", "rm", "--force", &image]).output();
+        let _ = Command::new("docker").args(["image", "rm", "--force", &image]).collect_output();
     }
 }

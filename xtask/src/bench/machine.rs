@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::engine::legs::Programs;
+use crate::process::collect::Collect;
 use crate::process::signals;
 
 /// The variable with the daemon that creates the bridges: a daemon that was started here sets up no
@@ -94,7 +95,7 @@ impl SecondDaemon {
         let mut command = Command::new("docker");
         command.args(args).envs(self.env.iter().cloned());
         command.env("DOCKER_HOST", self.host()).env_remove("DOCKER_CONTEXT");
-        command.output().context("failed to run `docker`")
+        command.collect_output().context("failed to run `docker`")
     }
 
     /// Returns its version and that of the client's buildx as text.
@@ -108,7 +109,7 @@ impl SecondDaemon {
     /// Loads an image of the first daemon.
     pub fn receive(&self, image: &str) -> Result<()> {
         let tar = self.path("image.tar").display().to_string();
-        let saved = Command::new("docker").args(["save", "-o", &tar, image]).output()?;
+        let saved = Command::new("docker").args(["save", "-o", &tar, image]).collect_output()?;
         succeeded(&saved)?;
         succeeded(&self.docker(&["load", "-i", &tar])?)?;
         Ok(fs::remove_file(tar)?)
@@ -226,7 +227,7 @@ fn bridge_host() -> String {
 fn bridging_docker(args: &[&str]) -> bool {
     let mut command = Command::new("docker");
     command.args(args).env("DOCKER_HOST", bridge_host());
-    command.output().is_ok_and(|output| output.status.success())
+    command.collect_output().is_ok_and(|output| output.status.success())
 }
 
 fn spawn(dir: &Path, env: &[(&'static str, String)], bridge: Option<&str>) -> Result<Child> {

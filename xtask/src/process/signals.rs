@@ -92,6 +92,11 @@ pub(crate) fn check() -> Result<()> {
     if interrupted() { Err(error::interrupted()) } else { Ok(()) }
 }
 
+/// Fails if the user asked a child to stop that is xtask as well.
+pub(crate) fn check_child(status: ExitStatus) -> Result<()> {
+    if status.code() == Some(error::INTERRUPTED.into()) { Err(error::interrupted()) } else { Ok(()) }
+}
+
 /// A child, alone or with all processes of its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {

@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use crate::common::buildkit::{self, Container, Remote};
+use crate::common::terminal::Terminal;
 use crate::common::{COMPOSE, Project, Run, cached, unique};
 use serde_json::Value;
 
@@ -100,6 +101,10 @@ fn a_builder_is_created_once_repaired_and_keeps_its_mounts() {
     // A purge lists what it would remove, and removes nothing without confirmation.
     let asked = project.run(&["builder", "down", "--purge"]);
     asked.fails(2, &["durango-test-healed", "permanently", "add --yes"]);
+    let mut terminal = Terminal::start(&project, &["builder", "down", "--purge"], (100, 40));
+    terminal.wait("the question", |screen| screen.iter().any(|line| line.contains("[y/N]")));
+    terminal.keys(&["C-c"]);
+    terminal.wait("the end", |screen| screen.iter().any(|line| line.contains("ended with 130")));
     assert!(!up(&[]));
     project.run(&["builder", "down", "--purge", "--yes"]).succeeds();
     assert_ne!(docker(&["volume", "inspect", &format!("{container}_state")]).code, 0);

@@ -4,6 +4,8 @@
 
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, base_of};
+use crate::interrupts::interrupt;
+use rustix::process::Signal;
 use serde_json::Value;
 
 const DOCKERFILE: &str = "ARG BASE_IMAGE\nARG OTHER\nFROM ${BASE_IMAGE} AS made\nARG LEVEL=1\nCOPY src /src\nRUN cat /src/* >/made; echo $LEVEL >>/made\n\
@@ -156,4 +158,16 @@ fn explain_compares_any_two_builds() {
     {
         assert!(text.stdout.contains(words), "`{words}`: {}", text.stdout);
     }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_signal_ends_it_while_nobody_reads() {
+    let project = Project::new(&[
+        ("compose.yaml", COMPOSE),
+        ("Dockerfile", "ARG BASE_IMAGE=debian:13-slim\nFROM ${BASE_IMAGE}\nRUN true\n"),
+    ]);
+    project.build(&["app", "--no-save"]).1.succeeds();
+    interrupt(&project, &["explain"], Signal::INT);
+    interrupt(&project, &["explain"], Signal::TERM);
 }

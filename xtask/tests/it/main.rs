@@ -29,6 +29,7 @@ mod fresh;
 mod history;
 mod ignore;
 mod images;
+mod interrupts;
 mod keys;
 mod mounts;
 mod mounts_ahead;

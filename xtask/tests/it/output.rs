@@ -13,7 +13,7 @@ use crate::common::{COMPOSE, Project, unique};
 /// Limits the time of a failing test.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn end_of(child: &mut Child) -> ExitStatus {
+pub(crate) fn end_of(child: &mut Child) -> ExitStatus {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait().expect("asked") {
@@ -27,7 +27,7 @@ fn end_of(child: &mut Child) -> ExitStatus {
     }
 }
 
-fn send(child: &Child, signal: Signal) {
+pub(crate) fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).expect("sent");
 }
 
@@ -125,7 +125,7 @@ fn stalled_import(project: &Project) -> Child {
 }
 
 /// Returns true once the process handles SIGINT.
-fn is_waiting(child: &Child) -> bool {
+pub(crate) fn is_waiting(child: &Child) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
     u64::from_str_radix(caught.trim(), 16).expect("a number") & 0b10 != 0

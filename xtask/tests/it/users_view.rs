@@ -14,10 +14,16 @@ use crate::common::{COMPOSE, Project, as_nobody, files, run_as_nobody, skip};
 /// Limits the time of a failing test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Every command that asks an engine, outside of this workspace.
-const COMMANDS: &[&[&str]] = &[
+/// Commands for this workspace.
+const OF_WORKSPACE: [&str; 5] = ["base-build", "frankenphp", "pins", "bench", "test"];
+
+/// Every command that asks an engine.
+pub(crate) const COMMANDS: &[&[&str]] = &[
+    &["base-build"],
+    &["frankenphp"],
     &["build", "app", "--file", "compose.yaml"],
     &["plan", "app", "--file", "compose.yaml"],
+    &["cache", "key", "app", "--file", "compose.yaml"],
     &["cache", "du"],
     &["cache", "export", "--to", "bundle.tar"],
     &["cache", "clear", "builder", "--yes"],
@@ -26,14 +32,20 @@ const COMMANDS: &[&[&str]] = &[
     &["builder", "down"],
     &["smoke", "durango-test/none"],
     &["outdated", "durango-test/none"],
+    &["pins", "--update"],
+    &["bench", "unchanged"],
+    &["bench", "chaos"],
+    &["test"],
     &["doctor"],
 ];
 
-/// A project whose `docker` never answers; each call leaves a file, and runs a line of shell first.
-fn stalled(first: &str) -> Project {
+/// A project for a command, whose `docker` never answers. Each call leaves a file, and runs a line
+/// of shell first. Without a declaration of its own, the project is this workspace.
+fn stalled(args: &[&str], first: &str) -> Project {
+    let declaration = if OF_WORKSPACE.contains(&args[0]) { "unused" } else { "compose.yaml" };
     let script = format!("#!/bin/sh\n{first}\n: >\"$0.called\"\nexec sleep 1000\n");
     let project = Project::new(&[
-        ("compose.yaml", COMPOSE),
+        (declaration, COMPOSE),
         ("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN true\n"),
         ("script", &script),
     ]);
@@ -60,9 +72,10 @@ fn wait<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
 }
 
 #[test]
-fn ctrl_c_ends_each_command_that_waits_for_an_engine() {
-    for args in COMMANDS {
-        let project = stalled("");
+fn ctrl_c_and_sigterm_end_each_command_that_waits_for_an_engine() {
+    let signals = [Signal::INT, Signal::TERM];
+    for (args, signal) in COMMANDS.iter().flat_map(|args| signals.map(|signal| (args, signal))) {
+        let project = stalled(args, "");
         let called = project.path("bin/docker.called");
         let mut command = project.command(args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -75,7 +88,7 @@ fn ctrl_c_ends_each_command_that_waits_for_an_engine() {
             let said = child.wait_with_output().expect("it ended").stderr;
             panic!("{args:?} ends before it asks ({status}): {}", String::from_utf8_lossy(&said));
         }
-        kill_process(Pid::from_child(&child), Signal::INT).expect("sent");
+        kill_process(Pid::from_child(&child), signal).expect("sent");
         let status = wait(&format!("{args:?} hangs"), || child.try_wait().expect("asked"));
         let said = child.wait_with_output().expect("it ended").stderr;
         let said = String::from_utf8_lossy(&said).into_owned();
@@ -90,7 +103,7 @@ fn ctrl_c_ends_each_command_that_waits_for_an_engine() {
 #[test]
 fn ctrl_c_while_a_child_starts_ends_it() {
     for args in COMMANDS {
-        let project = stalled("kill -INT $PPID");
+        let project = stalled(args, "kill -INT $PPID");
         let run = project.run(args);
         run.fails(130, &["interrupted"]);
         let bin = project.path("bin");

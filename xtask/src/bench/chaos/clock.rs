@@ -16,6 +16,7 @@ use super::site::{KEPT, Site};
 use super::{Amount, Fault, Round};
 use crate::bench::fifty::size;
 use crate::bench::random::Random;
+use crate::process::collect::Collect;
 
 /// The time of a program, moved by so many seconds.
 const LIBRARY: &str = r#"
@@ -75,7 +76,7 @@ fn compile(site: &Site, library: &Path) -> Result<Option<String>> {
     fs::write(&source, LIBRARY)?;
     let mut cc = Command::new("cc");
     cc.args(["-shared", "-fPIC", "-o"]).arg(library).arg(source);
-    Ok(match cc.output() {
+    Ok(match cc.collect_output() {
         Ok(output) if output.status.success() => None,
         Ok(output) => Some(format!("`cc` fails: {}", String::from_utf8_lossy(&output.stderr).trim())),
         Err(error) => Some(format!("`cc` does not run: {error}")),

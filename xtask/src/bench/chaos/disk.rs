@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::process::collect::Collect;
+
 /// Size of a disk without a limit; it takes memory only for what is on it.
 const LARGE: u64 = 4_000_000_000;
 
@@ -50,12 +52,13 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.dir).output();
+        let _ = Command::new("umount").arg("-l").arg(&self.dir).collect_output();
     }
 }
 
 fn mount(args: &[&str], dir: &Path) -> Result<()> {
-    let output = Command::new("mount").args(args).arg(dir).output().context("failed to run `mount`")?;
+    let output =
+        Command::new("mount").args(args).arg(dir).collect_output().context("failed to run `mount`")?;
     if !output.status.success() {
         bail!("failed to mount a small disk: {}", String::from_utf8_lossy(&output.stderr));
     }

@@ -13,6 +13,7 @@ use xshell::{Shell, cmd};
 use super::table::{Change, Edit};
 use crate::bench::copy::run;
 use crate::engine::disk_usage::{self, Which};
+use crate::process::collect::Collect;
 
 const FILES: &[(&str, &str)] = &[
     ("one.Dockerfile", include_str!("one.Dockerfile")),
@@ -156,6 +157,6 @@ impl Project {
 impl Drop for Project {
     fn drop(&mut self) {
         let images = ["one", "two", "three", "other:1"].map(|image| format!("{}/{image}", self.name));
-        let _ = Command::new("docker").args(["image", "rm", "--force"]).args(images).output();
+        let _ = Command::new("docker").args(["image", "rm", "--force"]).args(images).collect_output();
     }
 }

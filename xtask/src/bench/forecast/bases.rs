@@ -6,6 +6,8 @@ use anyhow::Result;
 
 use super::super::copy::run;
 
+use crate::process::collect::Collect;
+
 /// The second image is removed with it.
 pub(super) struct Bases {
     pub(super) first: String,
@@ -27,6 +29,6 @@ impl Bases {
 
 impl Drop for Bases {
     fn drop(&mut self) {
-        let _ = Command::new("docker").args(["image", "rm", &self.second]).output();
+        let _ = Command::new("docker").args(["image", "rm", &self.second]).collect_output();
     }
 }

@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 
 use super::files;
 
+use crate::process::collect::Collect;
+
 /// The repository is served until the process ends.
 pub(super) struct Repository {
     dir: tempfile::TempDir,
@@ -20,7 +22,7 @@ pub(super) struct Repository {
 impl Repository {
     /// Creates and serves a repository; `None` on a machine without Git.
     pub(super) fn start() -> Result<Option<Self>> {
-        let exec_path = Command::new("git").arg("--exec-path").output();
+        let exec_path = Command::new("git").arg("--exec-path").collect_output();
         let daemon = exec_path
             .ok()
             .map(|found| PathBuf::from(String::from_utf8_lossy(&found.stdout).trim()).join("git-daemon"));
@@ -59,7 +61,7 @@ impl Repository {
         let mut command = Command::new("git");
         command.current_dir(self.dir.path()).env("GIT_CONFIG_GLOBAL", "/dev/null");
         command.args(["-c", "user.name=bench", "-c", "user.email=bench@localhost"]).args(args);
-        let output = command.stdin(Stdio::null()).output().context("failed to start Git")?;
+        let output = command.collect_output().context("failed to start Git")?;
         if !output.status.success() {
             bail!("git failed: {}", String::from_utf8_lossy(&output.stderr));
         }

@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::super::copy::run;
 use super::inputs;
 
+use crate::process::collect::Collect;
+
 /// The base image that the engine has.
 pub(super) fn base_image() -> Result<String> {
     let dir = tempfile::Builder::new().prefix("durango-idle-").tempdir()?;
@@ -106,7 +108,7 @@ impl Project {
         let mut command = Command::new("docker");
         command.args(["image", "inspect", "--format", "{{.Id}}"]).args(names);
         // One that `--tag` has left without its name is not there.
-        let output = command.output()?;
+        let output = command.collect_output()?;
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 
@@ -124,7 +126,7 @@ impl Project {
         command.args(["-c", "umask \"$1\"; shift; exec \"$@\"", "sh", self.umask, &program]).args(words);
         command.envs(&self.env);
         command.env_remove("GITHUB_STEP_SUMMARY");
-        let output = command.output()?;
+        let output = command.collect_output()?;
         let words = String::from_utf8_lossy(&output.stderr);
         let mut report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         if report["build"].is_null() {
@@ -141,7 +143,7 @@ impl Drop for Project {
         let names = ["app", "app:2", "lower", "lower:kept", "other-base"];
         let names = names.map(|name| format!("{}/{name}", self.name));
         for name in names.into_iter().chain([self.base()]) {
-            let _ = Command::new("docker").args(["image", "rm", "--force", &name]).output();
+            let _ = Command::new("docker").args(["image", "rm", "--force", &name]).collect_output();
         }
     }
 }
