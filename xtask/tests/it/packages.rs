@@ -86,15 +86,8 @@ impl Site {
         self.project.store().join(format!("fresh/{name}.json"))
     }
 
-    /// Makes the last answer older than a day.
     fn end_the_day(&self) {
-        let path = self.remembered();
-        let mut file: Value = serde_json::from_slice(&fs::read(&path).expect("remembered")).expect("JSON");
-        forget_digest(&mut file);
-        for platform in file["platforms"].as_object_mut().expect("platforms").values_mut() {
-            platform["packages"]["next"] = "2026-01-01T00:00:00Z".into();
-        }
-        fs::write(&path, file.to_string()).expect("written");
+        end_the_day(&self.remembered());
     }
 
     /// Returns the image's upgradable packages according to apt.
@@ -114,8 +107,18 @@ impl Site {
     }
 }
 
+/// Makes the last answer for an image older than a day.
+pub(crate) fn end_the_day(path: &Path) {
+    let mut file: Value = serde_json::from_slice(&fs::read(path).expect("remembered")).expect("JSON");
+    forget_digest(&mut file);
+    for platform in file["platforms"].as_object_mut().expect("platforms").values_mut() {
+        platform["packages"]["next"] = "2026-01-01T00:00:00Z".into();
+    }
+    fs::write(path, file.to_string()).expect("written");
+}
+
 /// Returns the steps that ran, with their stages and causes.
-fn ran(json: &Value) -> Vec<(String, String, String)> {
+pub(crate) fn ran(json: &Value) -> Vec<(String, String, String)> {
     let steps = json["steps"].as_array().expect("steps").iter().filter(|step| step["cached"] == false);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     steps

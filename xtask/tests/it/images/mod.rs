@@ -1,6 +1,8 @@
 //! The real images, from the sources of PHP and FrankenPHP. The first of these tests on a machine
 //! takes as long as a cold build; the others reuse its layers.
 
+mod update;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -56,6 +58,14 @@ impl Drop for Container {
     fn drop(&mut self) {
         let _ = Command::new("docker").args(["rm", "--force", "--volumes", &self.0]).output();
     }
+}
+
+/// Returns the Debian image under both images.
+fn base(project: &Project) -> String {
+    // Without a request to the mirror.
+    let plan = project.run(&["plan", "frankenphp", "--locked"]).stdout;
+    let base = plan.split_once("frankenphp.args.BASE_IMAGE=").expect("a base").1;
+    base.split([' ', '\'']).next().expect("a name").to_owned()
 }
 
 /// Waits until a page is served, and returns its body.
@@ -145,9 +155,7 @@ fn the_runtime_image_is_small_and_compose_serves_the_page() {
     let _image = lock::runtime_image_changes();
     let built = report(&project.run(&["frankenphp", "--json", "--no-save"]));
     assert_eq!(built["targets"][0]["image"], "durango/frankenphp:latest");
-    let plan = project.run(&["plan", "frankenphp"]).stdout;
-    let base = plan.split_once("frankenphp.args.BASE_IMAGE=").expect("a base").1;
-    let base = base.split([' ', '\'']).next().expect("a name").to_owned();
+    let base = base(&project);
     let image = Container::create(&["durango/frankenphp:latest"]);
     let below = Container::create(&[&base, "true"]);
     let added = image.size().saturating_sub(below.size());
