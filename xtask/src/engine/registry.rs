@@ -141,6 +141,21 @@ pub fn document(builder: &str, reference: &str, wanted: Wanted, timeout: Duratio
     }
 }
 
+/// Returns the unchanged documents of several tags or digests, each if it exists. `limit` is for
+/// each answer.
+pub(crate) fn raw_documents(builder: &str, references: &[String], limit: Duration) -> Vec<Option<String>> {
+    let (builder, all) = (builder.to_owned(), Arc::<[String]>::from(references));
+    let mut asked =
+        queue::Asked::start(all.len(), limit, move |at| ask_for(&builder, &all[at], Wanted::Manifest));
+    let mut found = vec![None; references.len()];
+    while let Some((at, answer)) = asked.next() {
+        if let Ok(RegistryAnswer::Has(document)) = answer.map(|answer| read(&answer)) {
+            found[at] = Some(document);
+        }
+    }
+    found
+}
+
 fn ask_for(builder: &str, reference: &str, wanted: Wanted) -> anyhow::Result<RunningQuery> {
     let sh = Shell::new()?;
     let how: &[&str] = match wanted {
@@ -180,11 +195,16 @@ fn read(answer: &QueryOutput) -> RegistryAnswer {
 /// Returns the digest of a cache's manifest, or `None` if the tag is something else, which BuildKit
 /// must not read.
 pub(crate) fn cache_digest(document: &str) -> Option<String> {
-    use sha2::{Digest, Sha256};
     let manifest: serde_json::Value = serde_json::from_str(document).ok()?;
     let mut parts = manifest["manifests"].as_array().into_iter().flatten().chain([&manifest["config"]]);
     let is_cache = parts.any(|part| part["mediaType"] == CACHE_CONFIG);
-    is_cache.then(|| format!("sha256:{:x}", Sha256::digest(document)))
+    is_cache.then(|| digest(document))
+}
+
+/// Returns the digest of a document.
+pub(crate) fn digest(document: &str) -> String {
+    use sha2::{Digest, Sha256};
+    format!("sha256:{:x}", Sha256::digest(document))
 }
 
 /// Returns why a recently silent registry is not asked.

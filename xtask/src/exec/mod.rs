@@ -4,6 +4,8 @@ pub(crate) mod bake;
 pub(crate) mod budget;
 pub(crate) mod bundle;
 mod complete;
+mod complete_push;
+mod document_server;
 pub(crate) mod gc;
 pub(crate) mod idle_timeout;
 pub(crate) mod mount_store;

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::bake::{self, Call};
+use super::complete_push;
 use super::idle_timeout::IdleTimeout;
 use crate::engine::registry;
 use crate::plan::push::Push;
+use crate::process::signals;
 use crate::progress::Watcher;
 use crate::progress::bake_outcome::BakeStatus;
 use crate::progress::trace::Trace;
@@ -34,6 +36,11 @@ pub(crate) fn run(push: &Push, timeout: Duration, log: &Log, watcher: &mut dyn W
     let _held = Holds::of(push.read.iter().map(PathBuf::as_path));
     for command in [&push.exact, &push.newest] {
         export(push, command, timeout, log, watcher)?;
+    }
+    // Without those layers, the push is as BuildKit made it.
+    if let Err(error) = complete_push::run(push, timeout, log, watcher) {
+        signals::check()?;
+        log.text(&format!("failed to add layers to `{}`: {error:#}", push.reference));
     }
     Ok(started.elapsed().as_secs_f64())
 }

@@ -1,7 +1,7 @@
 //! The content of registries as facts of a plan: the caches to read, the caches to write, and the
 //! warnings about unusable ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -56,6 +56,14 @@ impl RegistryState {
         let digest = tags.exact.as_ref().map(|tag| &tag.digest);
         let newest = tags.newest.iter().filter(|tag| Some(&tag.digest) != digest);
         tags.exact.iter().chain(newest).map(|tag| RegistryRead { reference: tag.reference.clone() }).collect()
+    }
+
+    /// Returns the same caches by digest, because a push replaces their tags.
+    pub(crate) fn reads_by_digest(&self, target: &str) -> Vec<String> {
+        let tags = self.tags(target).cloned().unwrap_or_default();
+        let digests: BTreeSet<String> =
+            [tags.exact, tags.newest].into_iter().flatten().map(|tag| tag.digest).collect();
+        digests.into_iter().map(|digest| format!("{}@{digest}", self.registry.reference)).collect()
     }
 
     /// Returns whether it has a result of exactly this Dockerfile.

@@ -211,7 +211,12 @@ fn a_base_that_is_laid_out_in_the_store_is_not_laid_out_again() {
 }
 
 /// Returns a registry that answered, with the digests of the exact and the newest tag for `app`.
-fn registry(name: &str, read_only: bool, exact: Option<&str>, newest: Option<&str>) -> RegistryState {
+pub(super) fn registry(
+    name: &str,
+    read_only: bool,
+    exact: Option<&str>,
+    newest: Option<&str>,
+) -> RegistryState {
     let tag = |kind: &str, digest: Option<&str>| {
         Some(Tag { reference: format!("{name}/c:{kind}"), digest: digest?.into() })
     };

@@ -3,6 +3,7 @@
 
 pub(crate) mod bundle;
 pub(crate) mod cache_config;
+pub(crate) mod cache_documents;
 pub(crate) mod contents;
 pub(crate) mod damage;
 pub(crate) mod entry;

@@ -1,5 +1,6 @@
 //! Caches in registries: layers that are shared between machines.
 
+mod completed;
 mod failures;
 
 use std::fs;

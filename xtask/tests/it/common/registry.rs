@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
 use xtask::testing::process::retry;
 
 /// A registry. It and its data are removed on drop.
@@ -81,6 +82,20 @@ impl Registry {
             tags.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         tags.sort();
         tags
+    }
+
+    /// Returns the number of layers that the cache under a tag lists.
+    pub fn layers(&self, tag: &str) -> usize {
+        let root = self.dir.path().join("data/docker/registry/v2");
+        let link = root.join("repositories/team/cache/_manifests/tags").join(tag).join("current/link");
+        let digest = fs::read_to_string(link).expect("a tag");
+        let digest = digest.trim_start_matches("sha256:");
+        let manifest = root.join("blobs/sha256").join(&digest[..2]).join(digest).join("data");
+        let manifest: Value = serde_json::from_slice(&fs::read(manifest).expect("a manifest")).expect("JSON");
+        let all = ["layers", "manifests"].into_iter().filter_map(|list| manifest[list].as_array()).flatten();
+        let is_layer =
+            |part: &&Value| !part["mediaType"].as_str().unwrap_or_default().contains("cacheconfig");
+        all.filter(is_layer).count()
     }
 
     /// Returns all of its files with their sizes.
