@@ -7,7 +7,7 @@ use super::reasons::Compared;
 use crate::json::SCHEMA;
 use crate::outcome::{Cause, CauseKind};
 use crate::project::graph::{GraphStep, first_twins};
-use crate::record::steps::BuildSteps;
+use crate::record::steps::{BuildSteps, Known};
 
 /// An explained build. Its JSON is the output of `explain --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -49,11 +49,11 @@ pub(crate) fn explain(
 ) -> Explained {
     let ran = |at: usize| build.steps.get(at).is_some_and(|step| step.ran.is_some());
     let compared = Compared { now: graph, before: against.map(|(_, graph)| graph) };
-    let was_made = |step: &GraphStep| earlier.iter().any(|past| past.has(&step.key));
     let (mut steps, mut places) = (Vec::new(), Vec::new());
     let firsts = first_twins(graph);
     for (at, step) in graph.iter().enumerate().filter(|(at, _)| ran(*at) && firsts[*at] == *at) {
-        let cause = compared.cause(at, &|at| PredictedState::of_ended(ran(at)), was_made(step));
+        let cause =
+            compared.cause(at, &|at| PredictedState::of_ended(ran(at)), Known::of(&step.key, earlier));
         let before = step.needs().find_map(|at| places.iter().position(|place| *place == firsts[at]));
         let follows = before.filter(|_| cause.kind == CauseKind::Parent).map(|place| {
             let before: &ExplainedStep = &steps[place];

@@ -16,7 +16,7 @@ use crate::outcome::{Cause, CauseKind};
 use crate::progress::step_name::StepName;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{GraphStep, first_twins};
-use crate::record::steps::{BuildSteps, StepOutcome};
+use crate::record::steps::{BuildSteps, Known, StepOutcome};
 use expected::Times;
 use processors::Processors;
 
@@ -146,7 +146,7 @@ pub(crate) fn forecast(known: &ForecastInputs<'_>, files: BTreeMap<String, Docke
         let step = &known.graph[at];
         let cause = || {
             let by_mode = known.differs_by_mode(at).then(umask);
-            by_mode.unwrap_or_else(|| compared.cause(at, &|at| states[at], known.was_made(step)))
+            by_mode.unwrap_or_else(|| compared.cause(at, &|at| states[at], Known::of(&step.key, known.past)))
         };
         let cause = (states[at] != PredictedState::Cached).then(cause);
         StepForecast {

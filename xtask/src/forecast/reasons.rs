@@ -8,6 +8,7 @@ use crate::forecast::PredictedState;
 use crate::outcome::{Cause, CauseKind};
 use crate::project::graph::GraphStep;
 use crate::project::run_settings::HOSTS;
+use crate::record::steps::Known;
 
 /// The input for reasons.
 pub(crate) struct Compared<'a> {
@@ -17,9 +18,9 @@ pub(crate) struct Compared<'a> {
 }
 
 impl Compared<'_> {
-    /// Returns why step `at` runs. `state` returns the state of each step. `is_known` is true if
+    /// Returns why step `at` runs. `state` returns the state of each step. `known` tells whether
     /// exactly this result was made before.
-    pub(crate) fn cause(&self, at: usize, state: &dyn Fn(usize) -> PredictedState, is_known: bool) -> Cause {
+    pub(crate) fn cause(&self, at: usize, state: &dyn Fn(usize) -> PredictedState, known: Known) -> Cause {
         let step = &self.now[at];
         if step.is_forced {
             return fresh();
@@ -31,28 +32,33 @@ impl Compared<'_> {
                     vec![Cause { kind: CauseKind::Instruction, detail: "it is new in the Dockerfile".into() }]
                 }
             },
-            None if is_known => Vec::new(),
+            None if known > Known::No => Vec::new(),
             None => vec![Cause { kind: CauseKind::New, detail: "no recorded build has it".into() }],
         };
         if let Some(first) = own.first() {
             let details: Vec<&str> = own.iter().map(|cause| cause.detail.as_str()).collect();
             return Cause { kind: first.kind, detail: details.join("; ") };
         }
-        let follows = self.follows(at, state, is_known).or_else(|| self.upstream(at));
+        let follows = self.follows(at, state, known).or_else(|| self.upstream(at));
         follows.unwrap_or(Cause { kind: CauseKind::Unknown, detail: String::new() })
     }
 
     /// Returns the reason of a step that is as it was: a step before it that runs, a key that is
-    /// unknown in advance, a step before it that may run, or its lost result.
-    fn follows(&self, at: usize, state: &dyn Fn(usize) -> PredictedState, is_known: bool) -> Option<Cause> {
+    /// unknown in advance, a step before it that may run, its lost result, or a change that BuildKit
+    /// did not notice.
+    fn follows(&self, at: usize, state: &dyn Fn(usize) -> PredictedState, known: Known) -> Option<Cause> {
         let step = &self.now[at];
         let parent = |wanted: PredictedState| {
             let parent = &self.now[step.needs().find(|at| state(*at) == wanted)?];
             let detail = format!("{}: {}", parent.stage, parent.text);
             Some(Cause { kind: CauseKind::Parent, detail })
         };
-        let open = || open(step).filter(|_| is_known);
-        let lost = || is_known.then(|| self.nearest_open(at).unwrap_or_else(dropped));
+        let open = || open(step).filter(|_| known > Known::No);
+        let lost = || match known {
+            Known::No => None,
+            Known::Perhaps => Some(unnoticed()),
+            Known::Certainly => Some(self.nearest_open(at).unwrap_or_else(dropped)),
+        };
         parent(PredictedState::Runs).or_else(open).or_else(|| parent(PredictedState::IfChanged)).or_else(lost)
     }
 }
@@ -70,6 +76,12 @@ fn open(step: &GraphStep) -> Option<Cause> {
     }
     let detail = format!("{HOSTS}: this version of buildx passes them in random order");
     step.parts.contains_key(HOSTS).then_some(Cause { kind: CauseKind::Mount, detail })
+}
+
+fn unnoticed() -> Cause {
+    let detail = "BuildKit may only now notice a mode of a directory or an extended attribute that \
+                  changed before";
+    Cause { kind: CauseKind::File, detail: detail.into() }
 }
 
 fn dropped() -> Cause {

@@ -60,6 +60,9 @@ pub(crate) struct GraphStep {
     pub key: String,
     /// The digest without the content of other stages.
     pub soft: String,
+    /// The digest of the files of contexts that it reads; empty if it reads none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content: String,
     /// The same as `key`, but for modes of files that a checkout has by its umask.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub any_mode: String,

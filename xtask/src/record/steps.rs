@@ -18,6 +18,22 @@ use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{GraphStep, first_twins};
 use crate::store::entry::subdirectories;
 
+/// Whether builds had exactly a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Known {
+    No,
+    /// They had it, unless BuildKit took files as they were before (`record::unnoticed`).
+    Perhaps,
+    Certainly,
+}
+
+impl Known {
+    /// Returns what some builds say of the result with this key.
+    pub(crate) fn of(key: &str, past: &[BuildSteps]) -> Self {
+        past.iter().map(|past| past.known(key)).max().unwrap_or(Self::No)
+    }
+}
+
 /// The outcomes of a build's steps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,7 +58,15 @@ pub(crate) struct BuildSteps {
 impl BuildSteps {
     /// Returns whether it has exactly the result with this key, made by it or existing before.
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.steps.iter().any(|step| step.is_done && step.key == key)
+        self.known(key) == Known::Certainly
+    }
+
+    /// Returns whether it has the result with this key.
+    pub(crate) fn known(&self, key: &str) -> Known {
+        let done = self.steps.iter().filter(|step| step.is_done && step.key == key);
+        done.map(|step| if step.is_doubtful { Known::Perhaps } else { Known::Certainly })
+            .max()
+            .unwrap_or(Known::No)
     }
 
     /// Returns the targets of its steps.
@@ -84,8 +108,14 @@ pub(crate) struct StepOutcome {
     pub key: String,
     /// The digest without the content of other stages.
     pub soft: String,
+    /// The digest of the files of contexts that it reads.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub content: String,
     /// Whether its result exists since then.
     pub is_done: bool,
+    /// Whether that may be the result of files as they were before (`record::unnoticed`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_doubtful: bool,
     /// The time span of its run by the builder's clock; `None` if it was cached.
     pub ran: Option<(Timestamp, Timestamp)>,
     /// The instruction as BuildKit names the result of that run.
@@ -121,6 +151,7 @@ pub(crate) fn outcomes(
             text: step.text.clone(),
             key: step.key.clone(),
             soft: step.soft.clone(),
+            content: step.content.clone(),
             ..StepOutcome::default()
         })
         .collect();

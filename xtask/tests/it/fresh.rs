@@ -219,3 +219,41 @@ fn a_mount_from_a_stage_that_was_run_again_is_saved() {
     build(&project, &["--fresh", "last"]);
     assert_eq!(last(&project).trim(), "3");
 }
+
+#[test]
+#[ignore = "needs an engine"]
+fn a_change_that_buildkit_notices_later_stays_open() {
+    let dockerfile =
+        format!("ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN : {}\nCOPY src /src\nRUN ls /src\n", salt("late"));
+    let files = [("compose.yaml", COMPOSE), ("Dockerfile", &dockerfile), ("src/a", "one\n")];
+    let project = Project::new(&files);
+    let forecast = || {
+        let run = project.run(&["plan", "app", "--json", "--file", "compose.yaml"]);
+        run.succeeds();
+        let plan: Value = serde_json::from_str(&run.stdout).expect("one JSON document");
+        let states = plan["steps"].as_array().expect("steps").iter().map(|step| &step["forecast"]["state"]);
+        states.map(|state| state.as_str().expect("a state").to_owned()).collect::<Vec<_>>()
+    };
+    // Returns whether the next build has to ask BuildKit, and the steps that were cached.
+    let build = || {
+        let (report, run) = project.build(&["-v", "app"]);
+        run.succeeds();
+        let is_open = run.stderr.contains("BuildKit may notice a change of a file later");
+        (is_open, ["COPY src", "RUN ls"].map(|step| cached(&report, step)))
+    };
+    assert_eq!(build(), (false, [false, false]));
+    let path = project.path("src/a");
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(&path, "user.late", b"1", flags).expect("extended attributes");
+    let open = ["cached", "if-changed", "if-changed"];
+    for attempt in ["at once", "again"] {
+        assert_eq!(forecast(), open, "{attempt}");
+        assert_eq!(build(), (true, [true, true]), "{attempt}: BuildKit notices no attribute alone");
+    }
+    let file = std::fs::File::options().append(true).open(&path).expect("opened");
+    file.set_modified(std::time::SystemTime::now()).expect("a new time");
+    assert_eq!(forecast(), open, "the content of the file is what it was");
+    assert_eq!(build(), (false, [false, false]), "BuildKit copied the file with its attribute");
+    assert_eq!(forecast(), ["cached"; 3]);
+    assert_eq!(build(), (false, [true, true]));
+}

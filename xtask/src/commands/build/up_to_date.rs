@@ -185,7 +185,7 @@ impl Watch {
         trace: &Trace,
         outcomes: &StepOutcomes,
     ) {
-        match self.inputs(plan, trace) {
+        match self.inputs(plan, trace, outcomes) {
             Ok(inputs) => {
                 let names = inputs.targets.keys();
                 let steps = names.map(|name| (name.clone(), outcomes.keys(name).exact)).collect();
@@ -195,7 +195,10 @@ impl Watch {
         }
     }
 
-    fn inputs(self, plan: &Plan, trace: &Trace) -> Result<BuildInputs> {
+    fn inputs(self, plan: &Plan, trace: &Trace, outcomes: &StepOutcomes) -> Result<BuildInputs> {
+        if outcomes.are_doubtful() {
+            bail!("BuildKit may notice a change of a file later");
+        }
         // The next build must not repeat the warnings of this one.
         if trace.is_repeated {
             bail!("the call was repeated without a damaged cache");

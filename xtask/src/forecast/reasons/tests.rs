@@ -18,7 +18,7 @@ fn step(stage: &str, text: &str, parts: &[(&str, &str)], files: &[(&str, &str)])
 fn cause(before: &GraphStep, now: &GraphStep) -> String {
     let (now, before) = ([now.clone()], [before.clone()]);
     let compared = Compared { now: &now, before: Some(&before) };
-    let cause = compared.cause(0, &|_| PredictedState::Cached, false);
+    let cause = compared.cause(0, &|_| PredictedState::Cached, Known::No);
     format!("{:?}: {}", cause.kind, cause.detail)
 }
 
@@ -101,12 +101,12 @@ fn what_follows_names_what_it_follows() {
     let second = GraphStep { parents: vec![0], ..step("a", "RUN second", &[], &[]) };
     let now = [first, second];
     let compared = Compared { now: &now, before: Some(&now) };
-    let cause = compared.cause(1, &|at| PredictedState::of_ended(at == 0), true);
+    let cause = compared.cause(1, &|at| PredictedState::of_ended(at == 0), Known::Certainly);
     assert_eq!((cause.kind, cause.detail.as_str()), (CauseKind::Parent, "a: RUN first"));
-    assert_eq!(compared.cause(1, &|_| PredictedState::Cached, true).kind, CauseKind::Dropped);
-    assert_eq!(compared.cause(1, &|_| PredictedState::Cached, false).kind, CauseKind::Unknown);
+    assert_eq!(compared.cause(1, &|_| PredictedState::Cached, Known::Certainly).kind, CauseKind::Dropped);
+    assert_eq!(compared.cause(1, &|_| PredictedState::Cached, Known::No).kind, CauseKind::Unknown);
     assert_eq!(
-        Compared { now: &now, before: None }.cause(0, &|_| PredictedState::Cached, false).kind,
+        Compared { now: &now, before: None }.cause(0, &|_| PredictedState::Cached, Known::No).kind,
         CauseKind::New
     );
 }
@@ -135,7 +135,7 @@ fn what_changed_before_a_step_is_named_though_none_of_it_runs() {
     };
     let before = chain(&["COPY a", "COPY b", "RUN c", "RUN d"]);
     let cause = |now: &[GraphStep], at: usize| {
-        let cause = Compared { now, before: Some(&before) }.cause(at, &|_| PredictedState::Cached, false);
+        let cause = Compared { now, before: Some(&before) }.cause(at, &|_| PredictedState::Cached, Known::No);
         format!("{:?}: {}", cause.kind, cause.detail)
     };
     let removed = chain(&["COPY a", "RUN c", "RUN d"]);
@@ -171,18 +171,21 @@ fn a_url_is_the_reason_of_a_step_that_equals_an_earlier_one() {
     let cause = |step: &GraphStep, before: bool| {
         let now = [step.clone()];
         let compared = Compared { now: &now, before: before.then_some(&now) };
-        let cause = compared.cause(0, &|_| PredictedState::Cached, true);
+        let cause = compared.cause(0, &|_| PredictedState::Cached, Known::Certainly);
         format!("{:?}: {}", cause.kind, cause.detail)
     };
     let after = |url: &GraphStep| {
         let now = [url.clone(), GraphStep { parents: vec![0], ..step("a", "RUN x", &[], &[]) }];
-        Compared { now: &now, before: Some(&now) }.cause(1, &|_| PredictedState::Cached, true).kind
+        Compared { now: &now, before: Some(&now) }
+            .cause(1, &|_| PredictedState::Cached, Known::Certainly)
+            .kind
     };
     assert_eq!((after(&open), after(&pinned)), (CauseKind::File, CauseKind::Dropped));
     // A URL says more than a step before it that may run, and less than one that runs.
     let now = [step("a", "COPY a /", &[], &[]), GraphStep { parents: vec![0], ..open.clone() }];
-    let second =
-        |state: PredictedState| Compared { now: &now, before: Some(&now) }.cause(1, &|_| state, true).kind;
+    let second = |state: PredictedState| {
+        Compared { now: &now, before: Some(&now) }.cause(1, &|_| state, Known::Certainly).kind
+    };
     assert_eq!(second(PredictedState::IfChanged), CauseKind::File);
     assert_eq!(second(PredictedState::Runs), CauseKind::Parent);
     for before in [true, false] {
@@ -196,7 +199,7 @@ fn hosts_in_random_order_are_the_reason_of_a_step_that_equals_an_earlier_one() {
     let open = GraphStep { is_open: true, ..step("a", "RUN x", &[("extra hosts", "a, b")], &[]) };
     let cause = |step: &GraphStep| {
         let now = [step.clone()];
-        Compared { now: &now, before: Some(&now) }.cause(0, &|_| PredictedState::Cached, true)
+        Compared { now: &now, before: Some(&now) }.cause(0, &|_| PredictedState::Cached, Known::Certainly)
     };
     assert_eq!(cause(&open).kind, CauseKind::Mount);
     assert!(cause(&open).detail.contains("random order"));

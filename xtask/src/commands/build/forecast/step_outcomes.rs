@@ -16,7 +16,8 @@ use crate::project::graph::{self, GraphStep};
 use crate::record::Record;
 use crate::record::own_steps::is_own;
 use crate::record::places::{Named, places};
-use crate::record::steps::{self, BuildSteps, StepOutcome};
+use crate::record::steps::{self, BuildSteps, Known, StepOutcome};
+use crate::record::unnoticed;
 use crate::text::round;
 
 /// The forecast and the outcome of a build's steps, if known.
@@ -35,7 +36,8 @@ impl StepOutcomes {
     ) -> Self {
         let begun = Instant::now();
         let found = forecast_task.end().map(|found| {
-            let outcomes = steps::outcomes(&found.graph, &found.files, trace, is_good(report));
+            let mut outcomes = steps::outcomes(&found.graph, &found.files, trace, is_good(report));
+            unnoticed::mark(&found.graph, &found.past, &mut outcomes);
             let own = |state: &VertexState, target: &str| is_own(&found.graph, &found.files, state, target);
             report.steps = assemble::steps_of(trace, &own);
             found.explain(&outcomes, report);
@@ -49,6 +51,11 @@ impl StepOutcomes {
     /// Returns the keys of the steps in a target's layers.
     pub(in crate::commands) fn keys(&self, target: &str) -> StepKeys {
         self.found.as_ref().map_or_else(StepKeys::default, |(found, outcomes)| found.keys(target, outcomes))
+    }
+
+    /// Returns whether BuildKit may have taken files as they were before.
+    pub(in crate::commands) fn are_doubtful(&self) -> bool {
+        self.found.iter().flat_map(|(_, outcomes)| outcomes).any(|step| step.is_doubtful)
     }
 
     /// Returns the keys of the steps that use a cache mount.
@@ -84,9 +91,9 @@ impl ForecastResult {
             if step.cached {
                 continue;
             }
-            let was_made = self.past.iter().any(|past| past.has(&self.graph[at].key));
+            let known = Known::of(&self.graph[at].key, &self.past);
             let ran = |at: usize| done.get(at).is_some_and(|step| step.ran.is_some());
-            step.cause = Some(compared.cause(at, &|at| PredictedState::of_ended(ran(at)), was_made));
+            step.cause = Some(compared.cause(at, &|at| PredictedState::of_ended(ran(at)), known));
         }
     }
 
@@ -100,7 +107,7 @@ impl ForecastResult {
                 next.extend(self.graph[at].needs());
             }
         }
-        let is_done = |at: &usize| done.get(*at).is_some_and(|step| step.is_done);
+        let is_done = |at: &usize| done.get(*at).is_some_and(|step| step.is_done && !step.is_doubtful);
         let steps: Vec<&GraphStep> = found.into_iter().filter(is_done).map(|at| &self.graph[at]).collect();
         StepKeys {
             exact: steps.iter().map(|step| step.key.clone()).collect(),
