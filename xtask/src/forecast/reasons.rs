@@ -44,8 +44,8 @@ impl Compared<'_> {
     }
 
     /// Returns the reason of a step that is as it was: a step before it that runs, a key that is
-    /// unknown in advance, a step before it that may run, its lost result, or a change that BuildKit
-    /// did not notice.
+    /// unknown in advance, a step before it that may run, its lost result, or a change that
+    /// BuildKit did not notice.
     fn follows(&self, at: usize, state: &dyn Fn(usize) -> PredictedState, known: Known) -> Option<Cause> {
         let step = &self.now[at];
         let parent = |wanted: PredictedState| {
