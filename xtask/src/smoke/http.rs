@@ -105,17 +105,38 @@ impl Response {
 pub(crate) fn send(address: &str, request: &Request<'_>, limit: Duration) -> Result<Response> {
     let deadline = Instant::now() + limit;
     let target = address.to_socket_addrs()?.next().context("no address")?;
-    let mut stream = TcpStream::connect_timeout(&target, limit).context("failed to connect")?;
+    let stream = TcpStream::connect_timeout(&target, limit).context("failed to connect")?;
+    exchange(stream, address, request, &Bounds { deadline, bytes: LARGEST, by_length: false })
+}
+
+/// The bounds of an answer.
+pub(crate) struct Bounds {
+    pub deadline: Instant,
+    /// The maximum size.
+    pub bytes: usize,
+    /// Whether it ends with the length that it has, and not when the server closes the connection:
+    /// some take 0.1 s for that.
+    pub by_length: bool,
+}
+
+/// Sends a request to `host` on a connection, and reads the answer.
+pub(crate) fn exchange(
+    mut stream: TcpStream,
+    host: &str,
+    request: &Request<'_>,
+    bounds: &Bounds,
+) -> Result<Response> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(BLINK))?;
-    stream.set_write_timeout(Some(limit))?;
+    let left = bounds.deadline.saturating_duration_since(Instant::now());
+    stream.set_write_timeout(Some(left.max(BLINK)))?;
     // A server may refuse a body before it has read it. Its answer is more useful than the broken
     // pipe.
-    let head = request.head(address);
+    let head = request.head(host);
     let body = request.body.unwrap_or_default();
     let (now, held) = if request.holds_body { (&[][..], body) } else { (body, &[][..]) };
     let written = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(now));
-    let (bytes, first_byte) = read(&mut stream, deadline, held)?;
+    let (bytes, first_byte) = read(&mut stream, bounds, held)?;
     if let (true, Err(error)) = (bytes.is_empty(), written) {
         return Err(error).context("failed to send the request");
     }
@@ -124,14 +145,14 @@ pub(crate) fn send(address: &str, request: &Request<'_>, limit: Duration) -> Res
 }
 
 /// Reads an answer, and writes `held` after its first bytes. Also returns their time.
-fn read(stream: &mut TcpStream, deadline: Instant, held: &[u8]) -> Result<(Vec<u8>, Duration)> {
+fn read(stream: &mut TcpStream, bounds: &Bounds, held: &[u8]) -> Result<(Vec<u8>, Duration)> {
     let sent = Instant::now();
     let mut bytes = Vec::new();
     let mut first_byte = Duration::ZERO;
     let mut buffer = [0; 16 * 1024];
     loop {
         signals::check()?;
-        if Instant::now() > deadline {
+        if Instant::now() > bounds.deadline {
             bail!("the answer did not end within the time limit; so far {} bytes", bytes.len());
         }
         match retry::read(stream, &mut buffer) {
@@ -143,8 +164,11 @@ fn read(stream: &mut TcpStream, deadline: Instant, held: &[u8]) -> Result<(Vec<u
                     let _ = stream.write_all(held);
                 }
                 bytes.extend_from_slice(&buffer[..count]);
-                if bytes.len() > LARGEST {
-                    bail!("the answer is larger than {LARGEST} bytes");
+                if bytes.len() > bounds.bytes {
+                    bail!("the answer is larger than {} bytes", bounds.bytes);
+                }
+                if bounds.by_length && is_whole(&bytes) {
+                    return Ok((bytes, first_byte));
                 }
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
@@ -154,6 +178,13 @@ fn read(stream: &mut TcpStream, deadline: Instant, held: &[u8]) -> Result<(Vec<u
             Err(error) => return Err(error).context("failed to read the answer"),
         }
     }
+}
+
+/// Returns whether an answer has the length that its head says.
+fn is_whole(bytes: &[u8]) -> bool {
+    let says_length =
+        |head: &Head| head.header("content-length").is_some() || head.header("transfer-encoding").is_some();
+    parse(bytes).is_ok_and(|(_, head, _)| says_length(&head))
 }
 
 /// Early heads, the answer's head, its body.

@@ -54,6 +54,28 @@ fn chunks_are_put_together() {
     assert_eq!(parse(bytes).unwrap().2, b"abcd");
 }
 
+/// Waits for the time limit if it waits for the server.
+#[test]
+fn an_answer_may_end_with_its_length_on_a_connection_that_stays_open() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = server.local_addr().expect("an address");
+    let ask = |answer: &[u8]| {
+        let stream = TcpStream::connect(address).expect("it listens");
+        let (mut connection, _) = server.accept().expect("a connection");
+        connection.write_all(answer).expect("written");
+        let bounds =
+            Bounds { deadline: Instant::now() + Duration::from_secs(3), bytes: 100, by_length: true };
+        exchange(stream, "m.test", &Request::get("/"), &bounds).map(|response| response.text())
+    };
+    assert_eq!(ask(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("an answer"), "ok");
+    let chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    assert_eq!(ask(chunks).expect("an answer"), "ok");
+    ask(b"HTTP/1.1 200 OK\r\n\r\nok").expect_err("it may go on");
+    ask(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok").expect_err("it goes on");
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{}", "x".repeat(200));
+    assert!(ask(large.as_bytes()).expect_err("too large").to_string().contains("larger than 100 bytes"));
+}
+
 #[test]
 fn a_cut_answer_is_an_error() {
     let cut: [&[u8]; 8] = [
