@@ -69,10 +69,10 @@ RUN --mount=type=bind,from=runtime,source=debian-packages,target=/tmp/debian-pac
     --mount=type=cache,id=durango-apt-archives,target=/var/cache/durango-archives,sharing=locked \
     --mount=type=cache,id=durango-apt-lists,target=/var/lib/apt/lists,sharing=locked \
     --mount=type=secret,id=ca_certificates,mode=0444 \
-    /tmp/debian-packages resolve /tmp/libraries.list /packages
+    /tmp/debian-packages resolve /tmp/libraries.list /packages /release-files
 
 FROM scratch AS packages
-COPY --from=resolve /packages /
+COPY --from=resolve /packages /release-files /
 
 FROM toolchain AS libraries-shared
 

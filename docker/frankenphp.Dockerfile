@@ -18,10 +18,10 @@ RUN --mount=type=bind,source=debian-packages,target=/tmp/debian-packages \
     --mount=type=cache,id=durango-apt-archives,target=/var/cache/durango-archives,sharing=locked \
     --mount=type=cache,id=durango-apt-lists,target=/var/lib/apt/lists,sharing=locked \
     --mount=type=secret,id=ca_certificates,mode=0444 \
-    /tmp/debian-packages resolve /tmp/packages.list /packages
+    /tmp/debian-packages resolve /tmp/packages.list /packages /release-files
 
 FROM scratch AS packages
-COPY --from=resolve /packages /
+COPY --from=resolve /packages /release-files /
 
 FROM ${BASE_IMAGE} AS runtime-shared
 # Reads two files, so a new binary that needs the same packages doesn't install them again.

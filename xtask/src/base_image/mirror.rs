@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use xshell::{Shell, cmd};
 
@@ -116,8 +117,14 @@ pub(crate) fn ask_mirror(session: &Session, mirror: &Mirror) -> Result<(Vec<(Str
 
 /// Returns the date of a Release file.
 fn release_date(release: &str) -> Option<i64> {
-    let date = release.lines().find_map(|line| line.strip_prefix("Date:"))?.trim().replace("UTC", "+0000");
-    Some(rfc2822::parse(&date).ok()?.timestamp().as_second())
+    Some(release_time(release, "Date:")??.as_second())
+}
+
+/// Returns the time in a field of a Release file, or `None` without that field. A time that cannot
+/// be read is `Some(None)`.
+pub(crate) fn release_time(release: &str, field: &str) -> Option<Option<Timestamp>> {
+    let date = release.lines().find_map(|line| line.strip_prefix(field))?.trim().replace("UTC", "+0000");
+    Some(rfc2822::parse(&date).ok().map(|date| date.timestamp()))
 }
 
 #[cfg(test)]

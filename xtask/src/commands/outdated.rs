@@ -183,7 +183,7 @@ fn ask_again(session: &Session, image: &str) {
     let (mut file, _) = FreshFile::read(&session.layout, name);
     let mut is_known = false;
     for packages in file.platforms.values_mut().filter_map(|known| known.packages.as_mut()) {
-        packages.next = Timestamp::UNIX_EPOCH;
+        (packages.next, packages.sources) = (Timestamp::UNIX_EPOCH, None);
         is_known = true;
     }
     if let (true, Ok(json)) = (is_known, sealed::to_json(&file)) {

@@ -17,6 +17,7 @@ pub(crate) mod overrides;
 pub(crate) mod packages;
 pub(crate) mod pins;
 pub(crate) mod project_name;
+pub(crate) mod release_files;
 pub(crate) mod remembered;
 pub(crate) mod requested;
 pub(crate) mod run_settings;

@@ -1,7 +1,7 @@
 //! The versions of Debian packages that a Dockerfile installs. By convention a stage with
 //! `ARG PACKAGES` writes a file with one `NAME=VERSION` per line, which the installing steps read.
-//! A stage `packages` has only that file, as `/packages`. The answer itself is the value of the
-//! argument: as long as it is the same, nothing runs.
+//! A stage `packages` has that file as `/packages`, and may have [`super::release_files`]. The
+//! answer itself is the value of the argument: as long as it is the same, nothing runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 

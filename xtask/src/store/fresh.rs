@@ -13,6 +13,7 @@ use super::sealed;
 use super::validate::Validate;
 use crate::files;
 use crate::layout::Layout;
+use crate::project::release_files::ReleaseFile;
 
 /// A number that sets one run of a step apart from those before, and when it was drawn.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -67,6 +68,18 @@ pub(crate) struct Packages {
     pub asked: Timestamp,
     /// The time of the next query.
     pub next: Timestamp,
+    /// The sources of the answer; `None` if it may change without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Sources>,
+}
+
+/// The inputs of an answer: while they stay, so does the answer.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub(crate) struct Sources {
+    /// The digest of the inputs of the stage that answers.
+    pub key: String,
+    /// The mirror's files.
+    pub files: Vec<ReleaseFile>,
 }
 
 impl Remembered {
@@ -95,7 +108,9 @@ impl Remembered {
         }
         let asked = |packages: &Option<Packages>| packages.as_ref().map(|packages| packages.asked);
         if asked(&other.packages) > asked(&self.packages) {
-            self.packages = other.packages;
+            // Another machine must not name the servers that this one trusts to say that nothing is
+            // new.
+            self.packages = other.packages.map(|packages| Packages { sources: None, ..packages });
         }
         let all = at(&self.all);
         self.spots.retain(|spot| Some(spot.nonce.at) > all);
@@ -204,6 +219,24 @@ mod tests {
             into.merge(from);
             assert_eq!(into, expected);
         }
+    }
+
+    #[test]
+    fn another_store_s_answer_has_no_sources_here() {
+        let at = |second| Timestamp::from_second(second).expect("in range");
+        let file = ReleaseFile { url: "http://m.test/Release".into(), sha256: "0a".repeat(32) };
+        let sources = Some(Sources { key: "k".into(), files: vec![file] });
+        let answer = |second| {
+            let packages =
+                Packages { versions: "a/1".into(), asked: at(second), next: at(9), sources: sources.clone() };
+            Remembered { packages: Some(packages), ..Remembered::default() }
+        };
+        let mut own = answer(2);
+        own.merge(answer(1));
+        assert_eq!(own, answer(2), "its own stays");
+        own.merge(answer(3));
+        let taken = own.packages.expect("the newer one");
+        assert_eq!((taken.asked, taken.sources), (at(3), None));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::key::FORMAT;
 use super::layout_check::Blob;
 use super::mount::MountEntry;
 use crate::project::mount::MountIdentity;
-use crate::project::packages;
+use crate::project::{packages, release_files};
 
 /// The maximum number of characters of a name.
 const LONGEST_NAME: usize = 200;
@@ -125,6 +125,10 @@ fn packages(remembered: &Remembered) -> Result<()> {
     let versions = remembered.packages.as_ref().map_or("", |packages| &packages.versions);
     ensure!(versions.len() <= LONGEST_INSTRUCTION, "it has {} bytes of package versions", versions.len());
     ensure!(packages::is_value(versions), "it has package versions that are not NAME/VERSION");
+    if let Some(sources) = remembered.packages.as_ref().and_then(|packages| packages.sources.as_ref()) {
+        name("a stage's key", &sources.key)?;
+        ensure!(release_files::are_valid(&sources.files), "it has an invalid Release file");
+    }
     Ok(())
 }
 

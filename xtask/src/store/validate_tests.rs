@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::project::mount::Sharing;
-use crate::store::fresh::{Packages, Spot};
+use crate::project::release_files::ReleaseFile;
+use crate::store::fresh::{Packages, Sources, Spot};
 use crate::store::key::Key;
 
 fn at(second: i64) -> Timestamp {
@@ -104,6 +105,28 @@ fn package_versions_are_a_list_of_bounded_length() {
     file.validate().expect("sound");
     refused(fresh(), |fresh| set_packages(fresh, "a/$(x)"), "package versions");
     refused(fresh(), |fresh| set_packages(fresh, &"a/1 ".repeat(100_000)), "bytes of package versions");
+}
+
+#[test]
+fn sources_of_package_versions_are_release_files() {
+    let with = |key: &str, url: &str, count: usize| {
+        let file = ReleaseFile { url: url.into(), sha256: "0a".repeat(32) };
+        let sources = Some(Sources { key: key.into(), files: vec![file; count] });
+        move |fresh: &mut FreshFile| {
+            for remembered in fresh.platforms.values_mut() {
+                remembered.packages = Some(Packages { sources: sources.clone(), ..Packages::default() });
+            }
+        }
+    };
+    let url = "http://deb.test/debian/dists/trixie/InRelease";
+    let mut file = fresh();
+    with("k", url, 3)(&mut file);
+    file.validate().expect("sound");
+    refused(fresh(), with("k", "http://deb.test/admin", 1), "an invalid Release file");
+    refused(fresh(), with("k", "http://deb.test/\u{1b}[2J/Release", 1), "an invalid Release file");
+    refused(fresh(), with("k", url, 0), "an invalid Release file");
+    refused(fresh(), with("k", url, 1000), "an invalid Release file");
+    refused(fresh(), with("\u{1b}[2J", url, 1), "a stage's key");
 }
 
 fn set_stage(fresh: &mut FreshFile, stage: &str) {

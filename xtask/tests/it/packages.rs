@@ -26,6 +26,9 @@ services:
         app: ./app
 ";
 
+/// The paths of the mirror's Release files.
+const RELEASES: [&str; 2] = ["/stable-security/Release", "/stable/Release"];
+
 struct Site {
     mirror: Mirror,
     project: Project,
@@ -75,6 +78,14 @@ impl Site {
         let (json, run) = self.project.build(&[&["app", "--no-save"], args].concat());
         run.succeeds();
         (json, run)
+    }
+
+    /// Ends the day, builds, and returns the paths that the mirror was asked for, and the build.
+    fn next_day(&self) -> (Vec<String>, Value, Run) {
+        self.end_the_day();
+        let asked = self.mirror.requests();
+        let (json, run) = self.build(&["--verbose"]);
+        (self.mirror.paths_since(asked), json, run)
     }
 
     fn version(&self, package: &str) -> String {
@@ -174,11 +185,79 @@ fn an_update_runs_the_steps_that_install_and_nothing_else_runs_any() {
     assert_eq!((run.code, site.upgradable()), (0, vec![]), "{}", run.all());
 
     // A day later the mirror is unchanged.
-    site.end_the_day();
-    let asked = site.mirror.requests();
-    let (same, _) = site.build(&[]);
-    assert!(site.mirror.requests() > asked, "the mirror was not asked");
+    let (paths, same, _) = site.next_day();
+    assert_eq!(paths, RELEASES);
     assert_eq!((&same["result"], ran(&same)), (&"cached".into(), vec![]));
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn an_unchanged_mirror_is_asked_for_its_release_files_and_the_builder_for_nothing() {
+    let site = Site::new("same");
+    site.build(&[]);
+    let is_by_builder = |run: &Run| run.stderr.contains("app.target=packages");
+    let (paths, same, run) = site.next_day();
+    assert_eq!((paths, &same["result"]), (RELEASES.map(String::from).into(), &"cached".into()));
+    assert!(!is_by_builder(&run), "{}", run.all());
+    let (asked, (same, _)) = (site.mirror.requests(), site.build(&[]));
+    assert_eq!((&same["result"], site.mirror.requests()), (&"cached".into(), asked), "for another day");
+
+    // A suite that was empty has a package.
+    site.mirror.publish("stable-security", &[Package("libold", "1+deb13u1", true)]);
+    let (paths, updated, run) = site.next_day();
+    assert!(is_by_builder(&run) && paths.contains(&"/stable-security/Packages".into()), "{}", run.all());
+    assert_eq!(ran(&updated)[0].2, "libold 1 -> 1+deb13u1");
+    assert_eq!(site.version("libold"), "1+deb13u1");
+    assert_eq!(site.next_day().0, RELEASES);
+
+    // The builder is asked after a change of anything else, and renews the answer the day after.
+    let dir = site.project.path("base").display().to_string();
+    let file = fs::read_to_string(site.project.path("base/Dockerfile")).expect("read");
+    let dockerfile = "docker/frankenphp.Dockerfile";
+    let recipe = fs::read_to_string(site.project.path(dockerfile)).expect("read");
+    let changes: [(&str, &dyn Fn()); 3] = [
+        ("a file", &|| site.project.write("docker/packages.list", "libfoo\nlibold\n")),
+        ("the stage", &|| {
+            site.project.write(dockerfile, &recipe.replace("ARG PACKAGES=\n", "ARG PACKAGES=\nENV A=b\n"));
+        }),
+        ("the base image", &|| {
+            site.project.write("base/Dockerfile", &format!("{file}RUN touch /new\n"));
+            docker(&["build", "--quiet", "--tag", &format!("{}-base", site.image), &dir]);
+        }),
+    ];
+    for (what, change) in changes {
+        change();
+        let (_, _, run) = site.next_day();
+        assert!(is_by_builder(&run), "{what}: {}", run.all());
+        let (paths, _, run) = site.next_day();
+        assert!(!is_by_builder(&run) && paths == RELEASES, "{what}: {paths:?} {}", run.all());
+    }
+
+    // Without the list of its sources, an answer is never renewed.
+    let before = recipe.replace(" /release-files", "");
+    assert_ne!(before, recipe);
+    site.project.write(dockerfile, &before);
+    for _ in 0..2 {
+        let (paths, _, run) = site.next_day();
+        assert!(is_by_builder(&run) && paths.contains(&"/stable/InRelease".into()), "{}", run.all());
+    }
+}
+
+#[test]
+#[ignore = "needs an engine"]
+fn targets_with_one_mirror_ask_it_once() {
+    let site = Site::new("twins");
+    let second = DECLARATION.replace("services:\n", "").replace("  app:\n", "  two:\n");
+    let both =
+        DECLARATION.to_owned() + second.trim_start_matches('\n').replace("NAME:", "NAME-two:").as_str();
+    site.project.write("compose.yaml", &both.replace("NAME", &site.image));
+    site.build(&["two"]);
+    site.end_the_day();
+    end_the_day(&site.project.store().join("fresh/durango-test_packages-twins-two.json"));
+    let asked = site.mirror.requests();
+    let (_, run) = site.build(&["two", "--verbose"]);
+    assert_eq!(site.mirror.paths_since(asked), RELEASES);
+    assert!(!run.stderr.contains("target=packages"), "{}", run.all());
 }
 
 #[test]
@@ -186,26 +265,33 @@ fn an_update_runs_the_steps_that_install_and_nothing_else_runs_any() {
 fn without_an_answer_nothing_changes_and_the_build_says_so() {
     let site = Site::new("none");
     site.build(&[]);
-    // A list with a package whose file the mirror doesn't have.
-    site.mirror.publish("stable-security", &[Package("libfoo", "2", false)]);
+    // A list with a package whose file the mirror doesn't have. The builder has none of an earlier
+    // run of this test.
+    let version = format!("2+{}", jiff::Timestamp::now().as_second());
+    site.mirror.publish("stable-security", &[Package("libfoo", &version, false)]);
     site.end_the_day();
     let (partial, run) = site.build(&[]);
     assert_eq!((partial["result"].as_str(), site.version("libfoo")), (Some("cached"), "1".into()));
     assert!(
-        run.stderr.contains("libfoo 2 is listed, but the mirror does not have its file"),
+        run.stderr.contains(&format!("libfoo {version} is listed, but the mirror does not have its file")),
         "{}",
         run.all()
     );
 
     // `--locked` makes no request.
-    site.mirror.publish("stable-security", &[Package("libfoo", "2", true)]);
+    site.mirror.publish("stable-security", &[Package("libfoo", &version, true)]);
     site.end_the_day();
     let asked = site.mirror.requests();
     let (locked, _) = site.build(&["--locked"]);
     assert_eq!((&locked["result"], site.mirror.requests()), (&"cached".into(), asked));
     assert!(locked["warnings"].to_string().contains("`--locked` keeps them"), "{locked}");
 
+    // The file is there now. No Release file changed, but the answer depended on more.
+    let (_, found, _) = site.next_day();
+    assert_eq!((&found["result"], site.version("libfoo")), (&"built".into(), version));
+
     // The mirror is gone.
+    site.end_the_day();
     let Site { mirror, project, image } = site;
     drop(mirror);
     let (json, run) = project.build(&["app", "--no-save"]);

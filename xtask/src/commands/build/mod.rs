@@ -9,6 +9,7 @@ mod forecast;
 mod full_disk;
 mod known_secrets;
 mod missing_mounts;
+mod package_mirror;
 mod packages;
 pub(crate) mod registries;
 mod restore;

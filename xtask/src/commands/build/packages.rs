@@ -1,24 +1,29 @@
 //! Asks for the versions of Debian packages at most once a day, and stores the answer with the
-//! other facts about an image. Without an answer the last one is used, so that nothing changes.
+//! other facts about an image. Without an answer the last one is used, so that nothing changes. An
+//! answer whose inputs and mirror are unchanged is renewed without the builder.
 
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use jiff::{SignedDuration, Timestamp};
 
+use super::forecast::stage_key;
+use super::package_mirror::PackageMirror;
 use crate::exec::scratch::Scratch;
 use crate::exec::steps;
+use crate::files;
 use crate::plan::build_facts::BuildFacts;
 use crate::plan::options::BuildOptions;
 use crate::plan::packages as planned;
 use crate::process::stdio::errln;
 use crate::process::{query, signals};
-use crate::project::packages;
+use crate::project::release_files::ReleaseFile;
+use crate::project::{packages, release_files};
 use crate::session::Progress;
 use crate::session::Session;
 use crate::step::Step;
-use crate::store::fresh::Packages;
+use crate::store::fresh::{Packages, Sources};
 
 /// The lifetime of an answer.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -30,6 +35,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 /// Adds the known versions to each target that installs packages. Asks for those that are older
 /// than a day.
 pub(super) fn resolve(session: &Session, options: &BuildOptions, facts: &mut BuildFacts) -> Result<()> {
+    let mut mirror = PackageMirror::default();
     for name in facts.names.clone() {
         let Some(fresh) = facts.fresh.get(&name) else { continue };
         let Some(source) = &fresh.source else { continue };
@@ -39,7 +45,7 @@ pub(super) fn resolve(session: &Session, options: &BuildOptions, facts: &mut Bui
         let known = fresh.file.platforms.get(&fresh.platform).and_then(|known| known.packages.clone());
         // Imported versions are checked like the mirror's own answer.
         let known = known.filter(|known| packages::is_value(&known.versions));
-        let answer = current(session, options, facts, &name, known)?;
+        let answer = current(session, options, facts, &mut mirror, (&name, known))?;
         if let Some(answer) = answer {
             facts.packages.insert(name, answer.versions);
         }
@@ -52,8 +58,8 @@ fn current(
     session: &Session,
     options: &BuildOptions,
     facts: &mut BuildFacts,
-    name: &str,
-    known: Option<Packages>,
+    mirror: &mut PackageMirror,
+    (name, known): (&str, Option<Packages>),
 ) -> Result<Option<Packages>> {
     let now = session.host.now;
     if !known.as_ref().is_none_or(|known| known.is_due(now)) {
@@ -67,8 +73,27 @@ fn current(
         facts.secrets.warnings.extend(known.as_ref().map(|known| unasked(known, "`--locked` keeps them")));
         return Ok(known);
     }
+    let key = stage_key(session, facts, options, name, (packages::STAGE, packages::ARG));
+    if let Some(known) = &known {
+        match renewed(session, mirror, known, key.as_deref()) {
+            Ok(answer) => {
+                remember(facts, name, &answer);
+                return Ok(Some(answer));
+            }
+            Err(why) => {
+                signals::check()?;
+                say(session, &format!("the builder asks the package mirror: {why:#}"));
+            }
+        }
+    }
     let answer = match ask(session, options, facts, name) {
-        Ok(versions) => Packages { versions, asked: now, next: now + DAY },
+        Ok((versions, files)) => {
+            // A URL with a secret stays out of the store.
+            let is_open = |url: &str| session.redactor.text(url) == url;
+            let files = files.filter(|files| files.iter().all(|file| is_open(&file.url)));
+            let sources = key.zip(files).map(|(key, files)| Sources { key, files });
+            Packages { versions, asked: now, next: now + DAY, sources }
+        }
         Err(error) => {
             signals::check()?;
             let mut kept = known.unwrap_or_default();
@@ -81,6 +106,32 @@ fn current(
     Ok(Some(answer).filter(|answer| !answer.versions.is_empty()))
 }
 
+/// Returns the answer for another day.
+///
+/// # Errors
+///
+/// Says why the builder has to be asked.
+fn renewed(
+    session: &Session,
+    mirror: &mut PackageMirror,
+    known: &Packages,
+    key: Option<&str>,
+) -> Result<Packages> {
+    let sources = known.sources.as_ref().context("the Release files of the last answer are unknown")?;
+    ensure!(key == Some(&sources.key), "the stage `{}` changed", packages::STAGE);
+    mirror.check(&session.host, &sources.files)?;
+    say(session, "the package mirror is unchanged");
+    let now = session.host.now;
+    Ok(Packages { asked: now, next: now + DAY, ..known.clone() })
+}
+
+/// Prints a line with `-v`.
+fn say(session: &Session, line: &str) {
+    if session.globals.verbose {
+        errln!("{}", session.redactor.text(line));
+    }
+}
+
 fn unasked(known: &Packages, why: &str) -> String {
     if known.versions.is_empty() {
         return format!("the versions of Debian packages are unknown; {why}");
@@ -89,8 +140,11 @@ fn unasked(known: &Packages, why: &str) -> String {
     format!("using the versions of Debian packages of {day}; {why}")
 }
 
+/// The versions, and the Release files that they are from.
+type Answer = (String, Option<Vec<ReleaseFile>>);
+
 /// Asks in a separate scratch directory: a plan has none, and a build's must stay empty.
-fn ask(session: &Session, options: &BuildOptions, facts: &mut BuildFacts, name: &str) -> Result<String> {
+fn ask(session: &Session, options: &BuildOptions, facts: &mut BuildFacts, name: &str) -> Result<Answer> {
     let scratch = Scratch::new(&session.layout, session.host.now, "packages")?;
     let own = std::mem::replace(&mut facts.scratch, scratch.dir().to_path_buf());
     let answer = ask_builder(session, options, facts, name);
@@ -98,8 +152,8 @@ fn ask(session: &Session, options: &BuildOptions, facts: &mut BuildFacts, name: 
     answer
 }
 
-/// Builds the stage and reads its file.
-fn ask_builder(session: &Session, options: &BuildOptions, facts: &BuildFacts, name: &str) -> Result<String> {
+/// Builds the stage and reads its files.
+fn ask_builder(session: &Session, options: &BuildOptions, facts: &BuildFacts, name: &str) -> Result<Answer> {
     if session.globals.progress != Progress::Quiet && !session.globals.json {
         errln!("asking the package mirror for updates");
     }
@@ -118,7 +172,9 @@ fn ask_builder(session: &Session, options: &BuildOptions, facts: &BuildFacts, na
     }
     // A version without a file is reported, or the next build would be the first to notice.
     lines(&answer.stderr, "WARNING: packages:").for_each(|line| errln!("warning: {line}"));
-    packages::value(&text.context("failed to read the answer")?)
+    let versions = packages::value(&text.context("failed to read the answer")?)?;
+    let releases = files::read_text(&dest.join(release_files::FILE)).ok();
+    Ok((versions, releases.and_then(|text| release_files::parse(&text))))
 }
 
 /// Returns the message of the script, or the last line of the builder.
@@ -163,7 +219,7 @@ mod tests {
 
     #[test]
     fn an_answer_holds_for_a_day_and_no_clock_makes_it_last() {
-        let known = Packages { versions: "a/1".into(), asked: at(0), next: at(24) };
+        let known = Packages { versions: "a/1".into(), asked: at(0), next: at(24), sources: None };
         let due: Vec<bool> = [0, 23, 24, 25, -1].map(|hours| known.is_due(at(hours))).into();
         assert_eq!(due, [false, false, true, true, true]);
         let far = Packages { next: at(24 * 365), ..known };

@@ -7,19 +7,21 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
 
 /// The served files: bytes by path.
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+/// The paths that were asked for, in order.
+type Requests = Arc<Mutex<Vec<String>>>;
 
 /// The mirror. Its server stops on drop.
 pub struct Mirror {
     address: String,
     files: Files,
-    requests: Arc<AtomicUsize>,
+    requests: Requests,
     is_over: Arc<AtomicBool>,
 }
 
@@ -63,7 +65,14 @@ impl Mirror {
 
     /// Returns the number of requests that it has answered.
     pub fn requests(&self) -> usize {
-        self.requests.load(Ordering::Relaxed)
+        self.requests.lock().expect("no panic").len()
+    }
+
+    /// Returns the paths of the requests after the first ones, sorted.
+    pub fn paths_since(&self, first: usize) -> Vec<String> {
+        let mut paths = self.requests.lock().expect("no panic")[first..].to_vec();
+        paths.sort();
+        paths
     }
 
     /// Replaces the packages of a suite.
@@ -105,17 +114,18 @@ impl Drop for Mirror {
 }
 
 /// Answers the requests of one connection.
-fn serve(stream: TcpStream, files: &Files, requests: &AtomicUsize) {
+fn serve(stream: TcpStream, files: &Files, requests: &Requests) {
     let Ok(mut answers) = stream.try_clone() else { return };
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     while let Some(first) = lines.next() {
-        lines.by_ref().find(String::is_empty);
-        requests.fetch_add(1, Ordering::Relaxed);
+        let headers: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
         let path = first.split(' ').nth(1).unwrap_or_default().replace("/./", "/").replace("%2b", "+");
+        requests.lock().expect("no panic").push(path.clone());
         let body = files.lock().expect("no panic").get(&path).cloned();
         let (status, body) = body.map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
-        if answers.write_all(&[head.as_bytes(), &body].concat()).is_err() {
+        let is_sent = answers.write_all(&[head.as_bytes(), &body].concat()).is_ok();
+        if !is_sent || headers.iter().any(|line| line.eq_ignore_ascii_case("Connection: close")) {
             return;
         }
     }

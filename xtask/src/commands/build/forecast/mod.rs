@@ -2,6 +2,7 @@
 
 mod cached_results;
 mod images;
+mod stage_key;
 mod step_outcomes;
 mod targets;
 
@@ -38,6 +39,7 @@ use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::redact::Redactor;
 use crate::session::Session;
 pub(super) use cached_results::stored_entry;
+pub(super) use stage_key::stage_key;
 pub(super) use step_outcomes::StepOutcomes;
 
 /// A build that is expected to be all cached and ends sooner had everything. The query of the

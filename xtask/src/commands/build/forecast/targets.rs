@@ -16,11 +16,17 @@ use crate::project::run_settings::{has_several_hosts, run_settings};
 
 /// Returns all targets with a local Dockerfile.
 pub(super) fn targets(facts: &BuildFacts, options: &BuildOptions, plan: &Plan) -> Vec<TargetFacts> {
-    facts.names.iter().filter_map(|name| target(facts, options, plan, name)).collect()
+    facts.names.iter().filter_map(|name| target(facts, options, Some(plan), name)).collect()
 }
 
-/// Returns a target as it is passed to BuildKit, or `None` if its Dockerfile is remote.
-fn target(facts: &BuildFacts, options: &BuildOptions, plan: &Plan, name: &str) -> Option<TargetFacts> {
+/// Returns a target as it is passed to BuildKit, or `None` if its Dockerfile is remote. Without a
+/// plan, no step runs again on request.
+pub(super) fn target(
+    facts: &BuildFacts,
+    options: &BuildOptions,
+    plan: Option<&Plan>,
+    name: &str,
+) -> Option<TargetFacts> {
     let mut declared = facts.declaration.targets[name].clone();
     for (key, value) in bake_args::owner_sets(facts, options, name) {
         if let Some(arg) = key.strip_prefix("args.") {
@@ -30,14 +36,15 @@ fn target(facts: &BuildFacts, options: &BuildOptions, plan: &Plan, name: &str) -
         }
     }
     let source = facts.fresh.get(name)?.source.as_ref()?;
-    let file = match plan.dockerfiles.get(name) {
+    let file = match plan.and_then(|plan| plan.dockerfiles.get(name)) {
         Some(text) => Dockerfile::parse(text.as_bytes()),
         None => source.file.clone(),
     };
     let platform = declared.platforms.first().unwrap_or(&facts.engine.platform).clone();
     let mut run = run_settings(&declared);
     // The size of `/dev/shm` differs with each request to run again, and from the declared one.
-    run.extend(fresh::shm_size(&plan.fresh, name).map(|bytes| ("fresh".to_owned(), bytes.to_string())));
+    let size = plan.and_then(|plan| fresh::shm_size(&plan.fresh, name));
+    run.extend(size.map(|bytes| ("fresh".to_owned(), bytes.to_string())));
     let main = ("", declared.context.as_deref().unwrap_or("."));
     let named = declared.contexts.iter().map(|(context, source)| (context.as_str(), source.as_str()));
     let contexts = std::iter::once(main)
