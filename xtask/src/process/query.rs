@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail};
 use crate::error;
 use crate::process::signals::Supervised;
 
+/// The maximum length of an answer in bytes. That of `du` for 100,000 records has 40 MB.
+const LONGEST_ANSWER: u64 = 256 << 20;
+
 /// The answer of a query.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryOutput {
@@ -22,6 +25,7 @@ pub(crate) struct QueryOutput {
 /// A running query. Several may run in parallel.
 pub(crate) struct RunningQuery {
     line: String,
+    longest: u64,
     child: Supervised,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
@@ -34,11 +38,16 @@ pub(crate) fn start(command: xshell::Cmd<'_>) -> Result<RunningQuery> {
 }
 
 /// Starts a query process. Messages show it as `line`.
-pub(crate) fn start_process(mut command: Command, line: String) -> Result<RunningQuery> {
+pub(crate) fn start_process(command: Command, line: String) -> Result<RunningQuery> {
+    start_limited(command, line, LONGEST_ANSWER)
+}
+
+fn start_limited(mut command: Command, line: String, longest: u64) -> Result<RunningQuery> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Supervised::leader(&mut command).with_context(|| format!("failed to run `{line}`"))?;
-    let (stdout, stderr) = (drain(child.child().stdout.take()), drain(child.child().stderr.take()));
-    Ok(RunningQuery { line, child, stdout, stderr })
+    let stdout = drain(child.child().stdout.take(), longest);
+    let stderr = drain(child.child().stderr.take(), longest);
+    Ok(RunningQuery { line, longest, child, stdout, stderr })
 }
 
 /// Runs `command` to its end and reads its output. After `limit` it is killed, which is an error.
@@ -91,11 +100,11 @@ impl RunningQuery {
         };
         // A remaining process may keep the pipes open.
         let text = |pipe: &Receiver<String>| pipe.recv_timeout(limit).unwrap_or_default();
-        Ok(Some(QueryOutput {
-            success: status.success(),
-            stdout: stdout.unwrap_or_else(|| text(&self.stdout)),
-            stderr: text(&self.stderr),
-        }))
+        let stdout = stdout.unwrap_or_else(|| text(&self.stdout));
+        if stdout.len() as u64 > self.longest {
+            bail!("the answer of `{}` is longer than {} bytes", self.line, self.longest);
+        }
+        Ok(Some(QueryOutput { success: status.success(), stdout, stderr: text(&self.stderr) }))
     }
 }
 
@@ -108,14 +117,27 @@ pub(crate) fn unreadable(command: &str, answer: &str) -> String {
     format!("failed to read the answer of `{command}`:\n{}", lines.join("\n"))
 }
 
-fn drain(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+/// Reads a pipe to its end, and at most a byte more than the longest answer.
+fn drain(pipe: Option<impl Read + Send + 'static>, longest: u64) -> Receiver<String> {
     let (sender, text) = mpsc::channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            let _ = pipe.read_to_end(&mut bytes);
+        if let Some(pipe) = pipe {
+            let _ = pipe.take(longest + 1).read_to_end(&mut bytes);
         }
         sender.send(String::from_utf8_lossy(&bytes).into_owned())
     });
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_an_end_is_an_error() {
+        let query = start_limited(Command::new("yes"), "yes".into(), 1000).expect("it runs");
+        let error = query.answer(Duration::from_secs(60)).expect_err("it is too long").to_string();
+        assert_eq!(error, "the answer of `yes` is longer than 1000 bytes");
+    }
 }
