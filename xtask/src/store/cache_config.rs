@@ -11,6 +11,10 @@ use serde_json::{Map, Value};
 /// The longest chain of steps that is compared, so that no description ends the process.
 const DEPTH: usize = 1_000;
 
+/// The maximum number of comparisons of steps, so that no description costs minutes. One with 1000
+/// steps takes a few thousand.
+const COMPARISONS: usize = 1_000_000;
+
 /// The description.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct CacheConfig {
@@ -85,15 +89,19 @@ impl CacheConfig {
         for (at, record) in earlier.records.iter().enumerate().filter(|(_, record)| record.has_result()) {
             by_digest.entry(&record.digest).or_default().push(at);
         }
-        let mut equal = Equal { later: self, earlier, known: BTreeMap::new() };
+        let mut equal = Equal { later: self, earlier, known: BTreeMap::new(), left: COMPARISONS };
         let mut found = Vec::new();
         for (at, record) in self.records.iter().enumerate().filter(|(_, record)| !record.has_result()) {
             let mut others = by_digest.get(record.digest.as_str()).into_iter().flatten();
             found.extend(others.find(|other| equal.is(at, **other, 0)).map(|other| (at, *other)));
         }
         let mut added = BTreeSet::new();
+        let mut places: BTreeMap<(String, i64), usize> = BTreeMap::new();
+        for (at, layer) in self.layers.iter().enumerate() {
+            places.entry((layer.blob.clone(), layer.parent)).or_insert(at);
+        }
         for (later, other) in found {
-            let mut add = |layer: usize| self.add(&earlier.down_from(layer)?, &mut added);
+            let mut add = |layer: usize| self.add(&earlier.down_from(layer)?, &mut places, &mut added);
             let mut tops = Vec::new();
             for top in &earlier.records[other].results {
                 tops.extend(add(top.layer).map(|layer| Top { layer, ..top.clone() }));
@@ -109,12 +117,13 @@ impl CacheConfig {
         added
     }
 
-    /// Returns a layer and those below it, the lowest first. Returns `None` if they have no end.
+    /// Returns a layer and those below it, the lowest first. Returns `None` if they have no end, or
+    /// are more than any image has.
     fn down_from(&self, top: usize) -> Option<Vec<&Layer>> {
         let mut all = vec![self.layers.get(top)?];
         while let Some(last) = all.last().filter(|layer| layer.parent >= 0) {
             all.push(self.layers.get(usize::try_from(last.parent).ok()?)?);
-            if all.len() > self.layers.len() {
+            if all.len() > DEPTH {
                 return None;
             }
         }
@@ -123,12 +132,17 @@ impl CacheConfig {
     }
 
     /// Adds layers on each other as far as they are missing. Returns the index of the top one.
-    fn add(&mut self, layers: &[&Layer], added: &mut BTreeSet<String>) -> Option<usize> {
+    /// `places` has the index of each layer, by its blob and the index below.
+    fn add(
+        &mut self,
+        layers: &[&Layer],
+        places: &mut BTreeMap<(String, i64), usize>,
+        added: &mut BTreeSet<String>,
+    ) -> Option<usize> {
         let mut parent = -1;
         for layer in layers {
             added.insert(layer.blob.clone());
-            let is_it = |own: &Layer| own.blob == layer.blob && own.parent == parent;
-            let at = self.layers.iter().position(is_it).unwrap_or_else(|| {
+            let at = *places.entry((layer.blob.clone(), parent)).or_insert_with(|| {
                 self.layers.push(Layer { parent, ..(*layer).clone() });
                 self.layers.len() - 1
             });
@@ -143,12 +157,16 @@ struct Equal<'a> {
     later: &'a CacheConfig,
     earlier: &'a CacheConfig,
     known: BTreeMap<(usize, usize), bool>,
+    /// The comparisons that may still be made. Without any, no steps are the same.
+    left: usize,
 }
 
 impl Equal<'_> {
     /// Returns whether two steps are the same: the same operation, of which each input has a key in
     /// common.
     fn is(&mut self, later: usize, earlier: usize, depth: usize) -> bool {
+        let Some(left) = self.left.checked_sub(1) else { return false };
+        self.left = left;
         let (Some(one), Some(other)) = (self.later.records.get(later), self.earlier.records.get(earlier))
         else {
             return false;
@@ -257,5 +275,21 @@ mod tests {
             {"digest": "a", "inputs": [[{"link": 0}]]},
         ], "layers": [{"blob": "x", "parent": -1}]});
         assert!(config(circle.clone()).complete_from(&config(circle)).is_empty(), "steps in a circle");
+    }
+
+    #[test]
+    fn descriptions_that_cost_too_much_are_left() {
+        let steps = |count: usize, selector: &str, results: Value| {
+            let inputs = json!([[{"selector": selector, "link": 0}]]);
+            let mut steps = vec![json!({"digest": "many", "inputs": inputs, "layers": results}); count];
+            steps.push(json!({"digest": "last", "layers": results}));
+            config(json!({"layers": [{"blob": "x", "parent": -1}], "records": steps}))
+        };
+        let completes_the_last = |count: usize| {
+            let mut later = steps(count, "/a", json!([]));
+            later.complete_from(&steps(count, "/b", json!([{"layer": 0}])));
+            later.records.last().is_some_and(Record::has_result)
+        };
+        assert!(completes_the_last(100) && !completes_the_last(1001), "1001 x 1001 comparisons before it");
     }
 }
