@@ -57,6 +57,10 @@ impl Caches {
         };
         let mut caches = Self::default();
         for spec in specs {
+            if let Some(rest) = after_login(spec) {
+                let why = "has a login\nrun `docker login` for it, and name the registry without it";
+                return Err(usage(format!("`{name}registry=...@{rest}` {why}")));
+            }
             caches.add(spec, &|why| usage(format!("`{name}{spec}` {why}")))?;
         }
         Ok(caches)
@@ -82,6 +86,13 @@ impl Caches {
         }
         Ok(())
     }
+}
+
+/// Returns the rest of a cache that begins with a login, as `USER:PASSWORD@registry.example/cache`.
+/// The login is not shown.
+fn after_login(spec: &str) -> Option<&str> {
+    let (_, rest) = spec.strip_prefix("registry=")?.split_once('@')?;
+    rest.contains('/').then_some(rest)
 }
 
 /// Parses `REF[,ro][,layers][,mode=max|min]`. The error describes the fault.
@@ -205,6 +216,11 @@ mod tests {
         ] {
             let error = format!("{:#}", parse(&[spec], None).expect_err(spec));
             assert!(error.contains(words) && error.contains(&format!("`--cache {spec}`")), "{error}");
+        }
+        for spec in ["registry=me:word@a.example/x", "registry=https://me:word@a.example/x,ro"] {
+            let error = format!("{:#}", parse(&[spec], None).expect_err(spec));
+            assert!(error.contains("registry=...@a.example/x") && error.contains("docker login"), "{error}");
+            assert!(!error.contains("word"), "{error}");
         }
         let error = parse(&[], Some("registry=a.example/x registry=a.example/x,ro")).expect_err("twice");
         assert!(error.to_string().contains("DURANGO_CACHE="), "{error}");
