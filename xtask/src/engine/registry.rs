@@ -1,6 +1,7 @@
 //! Queries registries with buildx, which has docker's credentials and BuildKit's connection. Every
 //! query has a timeout, a few run in parallel, and a registry that doesn't answer is skipped.
 
+pub(crate) mod advice;
 mod queue;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::memo::Memo;
 use crate::process::query::{self, QueryOutput, RunningQuery};
 use crate::process::signals;
 use crate::session::Session;
+use crate::text::sha256;
 
 /// The variable with the timeout in seconds.
 const VARIABLE: &str = "DURANGO_REGISTRY_TIMEOUT";
@@ -178,14 +180,7 @@ fn read(answer: &QueryOutput) -> RegistryAnswer {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if last.ends_with(": not found") || has(&["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "manifest unknown"]) {
         RegistryAnswer::Empty
-    } else if has(&[
-        "401 Unauthorized",
-        "403 Forbidden",
-        "authorization failed",
-        "insufficient_scope",
-        "denied",
-        "no basic auth",
-    ]) {
+    } else if advice::is_denied(text) {
         RegistryAnswer::Denied(reason)
     } else {
         RegistryAnswer::Unreachable(reason)
@@ -198,13 +193,7 @@ pub(crate) fn cache_digest(document: &str) -> Option<String> {
     let manifest: serde_json::Value = serde_json::from_str(document).ok()?;
     let mut parts = manifest["manifests"].as_array().into_iter().flatten().chain([&manifest["config"]]);
     let is_cache = parts.any(|part| part["mediaType"] == CACHE_CONFIG);
-    is_cache.then(|| digest(document))
-}
-
-/// Returns the digest of a document.
-pub(crate) fn digest(document: &str) -> String {
-    use sha2::{Digest, Sha256};
-    format!("sha256:{:x}", Sha256::digest(document))
+    is_cache.then(|| sha256::name(document))
 }
 
 /// Returns why a recently silent registry is not asked.
@@ -217,8 +206,7 @@ fn resting(session: &Session, repository: &str) -> Option<RegistryAnswer> {
 }
 
 fn memo(session: &Session, repository: &str) -> Memo {
-    use sha2::{Digest, Sha256};
-    Memo::new(&session.layout, "registry", &format!("{:x}", Sha256::digest(repository)))
+    Memo::new(&session.layout, "registry", &sha256::hex(repository))
 }
 
 #[cfg(test)]

@@ -1,50 +1,89 @@
 //! Completes a push: adds layers to its tags that BuildKit left out, because its builder did not
 //! read them, and that the caches before have. The blobs are in the repository, so only a manifest
 //! and a configuration are new. buildx, which has the credentials and the connection, copies them
-//! from a server of this process.
+//! from a server of this process. A failure leaves the push as BuildKit made it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::bake::{self, Call};
 use super::document_server::DocumentServer;
 use super::idle_timeout::IdleTimeout;
 use super::push::{SILENCE, reason, silence_check};
-use crate::engine::registry::{digest, raw_documents};
+use crate::engine::registry::{advice, raw_documents};
 use crate::files::{self, Durability};
 use crate::plan::push::{Completion, Push};
+use crate::process::signals;
 use crate::progress::Watcher;
 use crate::progress::bake_outcome::BakeStatus;
 use crate::record::log::Log;
 use crate::step::Command;
 use crate::store::cache_documents::{CacheDocuments, config_of, digest_of};
+use crate::text::sha256;
 
-/// Completes both tags of a push. Does nothing if they lack nothing.
-pub(super) fn run(push: &Push, timeout: Duration, log: &Log, watcher: &mut dyn Watcher) -> Result<()> {
-    let Some(completion) = &push.completion else { return Ok(()) };
+/// The maximum time of a copy, in answers of the registry. buildx prints nothing between them.
+const MOST_ANSWERS: u32 = 20;
+
+/// Completes both tags of a push. Does nothing if they lack nothing. Returns a warning if layers
+/// are still missing then. After a failure the second tag is left, because its copy would wait for
+/// the same registry.
+pub(super) fn run(
+    push: &Push,
+    timeout: Duration,
+    log: &Log,
+    watcher: &mut dyn Watcher,
+) -> Result<Option<String>> {
+    let Some(completion) = &push.completion else { return Ok(None) };
     let tags = completion.copies.iter().map(|(tag, _)| tag);
-    let manifests = Manifests::read(push, tags.chain(&completion.earlier), timeout)?;
+    let manifests = Manifests::read(push, tags.chain(&completion.earlier), timeout);
     let earlier: Vec<&CacheDocuments> =
         completion.earlier.iter().filter_map(|reference| manifests.cache(reference)).collect();
     for (tag, command) in &completion.copies {
-        let mut cache = manifests.cache(tag).context("it has no cache")?.clone();
+        let Some(mut cache) = manifests.cache(tag).cloned() else {
+            log.text(&format!("left `{tag}` as it is: its manifest or its configuration cannot be read"));
+            continue;
+        };
         let added: Vec<usize> =
             earlier.iter().filter_map(|earlier| Some(cache.complete_from(earlier)?.len())).collect();
         if added.is_empty() {
             continue;
         }
-        let server = serve(completion, cache)?;
-        // Another machine may have pushed meanwhile.
+        let layers: usize = added.iter().sum();
+        let started = Instant::now();
+        // Another machine may have pushed meanwhile, and its cache is the newer one.
         let now = raw_documents(&push.builder, std::slice::from_ref(tag), timeout).pop().flatten();
-        ensure!(now.as_deref() == manifests.texts.get(tag).map(String::as_str), "`{tag}` has changed");
-        copy(push, (tag, command), timeout, log, watcher)?;
-        drop(server);
-        log.text(&format!("added {} layers to `{tag}`", added.iter().sum::<usize>()));
+        if now.is_some() && now.as_ref() != manifests.texts.get(tag) {
+            log.text(&format!("left `{tag}` as it is: another machine has pushed it"));
+            continue;
+        }
+        let added = now.context("the registry stopped answering").and_then(|_| {
+            let _server = serve(completion, cache)?;
+            copy(push, (tag, command), timeout, log, watcher)
+        });
+        if let Err(error) = added {
+            signals::check()?;
+            let (layers, reason) = (layer_count(layers), format!("{error:#}"));
+            let next = advice::of_completion(&reason, completion.as_index);
+            return Ok(Some(format!(
+                "failed to add {layers} of earlier caches to `{tag}`: {reason}\n{next}"
+            )));
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        log.text(&format!("added {} to `{tag}` in {seconds:.1} s", layer_count(layers)));
     }
-    Ok(())
+    Ok(None)
+}
+
+fn layer_count(count: usize) -> String {
+    format!("{count} layer{}", if count == 1 { "" } else { "s" })
+}
+
+/// Returns the maximum time of a copy for the timeout of an answer.
+pub(super) fn longest(timeout: Duration) -> Duration {
+    timeout * MOST_ANSWERS
 }
 
 /// Serves a cache, and writes its name to the file that the command reads.
@@ -64,7 +103,7 @@ fn copy(
     log: &Log,
     watcher: &mut dyn Watcher,
 ) -> Result<()> {
-    let is_gone = silence_check(&push.builder, tag, timeout);
+    let is_gone = silence_check(&push.builder, tag, timeout, longest(timeout));
     let idle_timeout = Some(IdleTimeout { after: SILENCE, is_gone: &is_gone });
     let ended = bake::run(&Call { idle_timeout, ..Call::new(command, &[], log) }, watcher)?;
     match ended.status {
@@ -84,22 +123,18 @@ struct Manifests {
 
 impl Manifests {
     /// Reads them and then their configurations. What is missing or damaged is left out.
-    fn read<'a>(
-        push: &Push,
-        references: impl Iterator<Item = &'a String>,
-        timeout: Duration,
-    ) -> Result<Self> {
+    fn read<'a>(push: &Push, references: impl Iterator<Item = &'a String>, timeout: Duration) -> Self {
         let references: Vec<String> = references.cloned().collect();
         let answers = raw_documents(&push.builder, &references, timeout);
         let texts: BTreeMap<String, String> =
             references.into_iter().zip(answers).filter_map(|(name, text)| Some((name, text?))).collect();
         let is_named = |(name, text): (&String, &String)| {
-            name.split_once('@').is_none_or(|(_, named)| named == digest(text)).then(|| text.clone())
+            name.split_once('@').is_none_or(|(_, named)| named == sha256::name(text)).then(|| text.clone())
         };
         let manifests: BTreeMap<String, Value> = texts
             .iter()
             .filter_map(is_named)
-            .filter_map(|text| Some((digest(&text), serde_json::from_str(&text).ok()?)))
+            .filter_map(|text| Some((sha256::name(&text), serde_json::from_str(&text).ok()?)))
             .collect();
         let configs: BTreeMap<&str, &str> = manifests
             .iter()
@@ -110,15 +145,15 @@ impl Manifests {
         let answers = raw_documents(&push.builder, &names, timeout);
         let mut caches = BTreeMap::new();
         for ((name, config), text) in configs.into_iter().zip(answers) {
-            let text = text.filter(|text| digest(text) == config);
+            let text = text.filter(|text| sha256::name(text) == config);
             let parsed = text.and_then(|text| serde_json::from_str(&text).ok());
             let cache = parsed.map(|config| CacheDocuments::new(manifests[name].clone(), config));
             caches.extend(cache.map(|cache| (name.to_owned(), cache)));
         }
-        Ok(Self { texts, caches })
+        Self { texts, caches }
     }
 
     fn cache(&self, reference: &str) -> Option<&CacheDocuments> {
-        self.caches.get(&digest(self.texts.get(reference)?))
+        self.caches.get(&sha256::name(self.texts.get(reference)?))
     }
 }

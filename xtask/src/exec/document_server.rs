@@ -104,8 +104,9 @@ impl State {
         write!(
             writer,
             "HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\
-             Docker-Content-Digest: sha256:{}\r\nConnection: close\r\n\r\n",
-            document.blob.size, document.blob.digest
+             Docker-Content-Digest: {}\r\nConnection: close\r\n\r\n",
+            document.blob.size,
+            document.blob.name()
         )?;
         if method == "GET" {
             writer.write_all(&document.bytes)?;
@@ -117,7 +118,7 @@ impl State {
         let path = path.split('?').next()?.strip_prefix("/v2/")?.strip_prefix(&self.repository)?;
         let (_, name) = path.rsplit_once('/')?;
         let WrittenCache { manifest, media_type, config } = &self.cache;
-        let is = |document: &Document| name.strip_prefix("sha256:") == Some(document.blob.digest.as_str());
+        let is = |document: &Document| name == document.blob.name();
         match path.strip_suffix(name)? {
             "/manifests/" if name == TAG || is(manifest) => Some((manifest, media_type)),
             "/blobs/" if is(config) => Some((config, "application/octet-stream")),
@@ -153,7 +154,7 @@ mod tests {
             (head.split(' ').nth(1).expect("a status").to_owned(), head.to_owned(), body.to_owned())
         };
         let text = |document: &Document| String::from_utf8(document.bytes.clone()).expect("text");
-        let digest = |document: &Document| format!("sha256:{}", document.blob.digest);
+        let digest = |document: &Document| document.blob.name();
         for name in [tag, &digest(&cache.manifest)] {
             let (status, head, body) = ask("GET", &format!("/v2/{repository}/manifests/{name}"));
             assert_eq!((status.as_str(), body), ("200", text(&cache.manifest)));

@@ -11,7 +11,6 @@ use super::complete_push;
 use super::idle_timeout::IdleTimeout;
 use crate::engine::registry;
 use crate::plan::push::Push;
-use crate::process::signals;
 use crate::progress::Watcher;
 use crate::progress::bake_outcome::BakeStatus;
 use crate::progress::trace::Trace;
@@ -23,36 +22,45 @@ use crate::store::lock::Holds;
 /// from then on, xtask checks that the registry answers.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 /// The maximum time for one layer, even if the registry answers.
-const LONGEST: Duration = Duration::from_secs(1200);
+pub(crate) const LONGEST: Duration = Duration::from_secs(1200);
 
 /// Returns whether a push is needed: one of the target's steps ran, or the registry lacks its key.
 pub(crate) fn is_needed(push: &Push, anything_ran: bool) -> bool {
     anything_ran || push.lacking
 }
 
-/// Does one push and returns its time in seconds.
-pub(crate) fn run(push: &Push, timeout: Duration, log: &Log, watcher: &mut dyn Watcher) -> Result<f64> {
+/// A push that succeeded.
+pub(crate) struct Pushed {
+    pub(crate) seconds: f64,
+    /// Set if the cache lacks layers that the registry had before.
+    pub(crate) warning: Option<String>,
+}
+
+/// Does one push.
+pub(crate) fn run(push: &Push, timeout: Duration, log: &Log, watcher: &mut dyn Watcher) -> Result<Pushed> {
     let started = Instant::now();
     let _held = Holds::of(push.read.iter().map(PathBuf::as_path));
     for command in [&push.exact, &push.newest] {
         export(push, command, timeout, log, watcher)?;
     }
-    // Without those layers, the push is as BuildKit made it.
-    if let Err(error) = complete_push::run(push, timeout, log, watcher) {
-        signals::check()?;
-        log.text(&format!("failed to add layers to `{}`: {error:#}", push.reference));
-    }
-    Ok(started.elapsed().as_secs_f64())
+    let warning = complete_push::run(push, timeout, log, watcher)?;
+    Ok(Pushed { seconds: started.elapsed().as_secs_f64(), warning })
 }
 
 /// Returns a check whether a silent registry is gone: it does not answer in time, or it has been
-/// silent for too long.
+/// silent for longer than `longest`.
 pub(crate) fn silence_check<'a>(
     builder: &'a str,
     reference: &'a str,
     timeout: Duration,
+    longest: Duration,
 ) -> impl Fn(Duration) -> bool + Sync + 'a {
-    move |silent| silent > LONGEST || !registry::answers(builder, reference, timeout)
+    move |silent| is_gone(silent, longest, || registry::answers(builder, reference, timeout))
+}
+
+/// A registry may hold one request and answer others.
+fn is_gone(silent: Duration, longest: Duration, answers: impl FnOnce() -> bool) -> bool {
+    silent > longest || !answers()
 }
 
 fn export(
@@ -65,7 +73,7 @@ fn export(
     // As in a save: a RUN that starts now was edited after the build.
     let stop = Trace::started_a_command;
     let targets = std::slice::from_ref(&push.target);
-    let is_gone = silence_check(&push.builder, &push.reference, timeout);
+    let is_gone = silence_check(&push.builder, &push.reference, timeout, LONGEST);
     let call = Call {
         stop: &stop,
         idle_timeout: Some(IdleTimeout { after: SILENCE, is_gone: &is_gone }),
@@ -88,4 +96,20 @@ pub(crate) fn reason(text: &[String]) -> &str {
     line.map_or("no reason given", |line| {
         line.trim_start_matches("ERROR: ").trim_start_matches("failed to solve: ")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_answers_is_waited_for_and_for_a_copy_not_for_long() {
+        let copy = complete_push::longest(Duration::from_secs(4));
+        assert!(SILENCE < copy && copy < LONGEST / 10, "{copy:?}");
+        for longest in [copy, LONGEST] {
+            assert!(!is_gone(longest, longest, || true));
+            assert!(is_gone(longest + SILENCE, longest, || true));
+            assert!(is_gone(SILENCE, longest, || false));
+        }
+    }
 }

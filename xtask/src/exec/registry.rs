@@ -210,7 +210,7 @@ fn call(
     is_full: Option<Condition<'_>>,
 ) -> Result<bool> {
     let command = transport.env.iter().fold(command, |command, (name, value)| command.env(name, value));
-    let is_gone = push::silence_check(transport.builder, reference, transport.timeout);
+    let is_gone = push::silence_check(transport.builder, reference, transport.timeout, push::LONGEST);
     let call = Call {
         idle_timeout: Some(IdleTimeout { after: SILENCE, is_gone: &is_gone }),
         end_if: is_full,

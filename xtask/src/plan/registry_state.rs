@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::caches::Registry;
-use crate::engine::registry::RegistryAnswer;
+use crate::engine::registry::{RegistryAnswer, advice};
 
 /// The state of a registry before the build.
 #[derive(Debug, Clone)]
@@ -85,10 +85,11 @@ impl RegistryState {
                 "skipped the cache `{name}`, because the registry refuses access: {why}\nrun `docker \
                  login`, or check that this account may read it"
             ),
-            RegistryAnswer::Unreachable(why) => format!(
-                "skipped the cache `{name}`, because the registry is not reachable: {why}\nthe build \
-                 continues without it; leave out --cache to skip the check"
-            ),
+            RegistryAnswer::Unreachable(why) => {
+                let next = "the build continues without it; leave out --cache to skip the check";
+                let next = advice::of_read(why).unwrap_or(next);
+                format!("skipped the cache `{name}`, because the registry is not reachable: {why}\n{next}")
+            }
             RegistryAnswer::Has(_) | RegistryAnswer::Empty => return None,
         })
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::cache_config::CacheConfig;
 use super::layout_check::{Blob, CACHE_CONFIG};
+use crate::text::sha256;
 
 /// The media type of a manifest that lists layers as manifests.
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -98,8 +98,7 @@ impl CacheDocuments {
 
 impl Document {
     fn new(bytes: Vec<u8>) -> Result<Self> {
-        let digest = format!("{:x}", Sha256::digest(&bytes));
-        Ok(Self { blob: Blob { digest, size: u64::try_from(bytes.len())? }, bytes })
+        Ok(Self { blob: Blob { digest: sha256::hex(&bytes), size: u64::try_from(bytes.len())? }, bytes })
     }
 }
 
@@ -110,7 +109,7 @@ pub(crate) fn digest_of(descriptor: &Value) -> &str {
 
 /// Makes a descriptor name another blob.
 pub(crate) fn point_to(descriptor: &mut Value, blob: &Blob) {
-    descriptor["digest"] = json!(format!("sha256:{}", blob.digest));
+    descriptor["digest"] = json!(blob.name());
     descriptor["size"] = json!(blob.size);
 }
 
@@ -154,7 +153,7 @@ mod tests {
         let json: Value = serde_json::from_slice(&index.manifest.bytes).expect("JSON");
         let parts = json["manifests"].as_array().expect("parts");
         assert_eq!(parts[..2], layers);
-        let digest = format!("sha256:{}", index.config.blob.digest);
+        let digest = index.config.blob.name();
         assert_eq!((parts.len(), config_of(&json).map(digest_of)), (3, Some(digest.as_str())));
         let json: Value = serde_json::from_slice(&plain.manifest.bytes).expect("JSON");
         assert_eq!((&json["layers"], digest_of(&json["config"])), (&json!(layers), digest.as_str()));

@@ -75,6 +75,13 @@ pub struct Blob {
     pub size: u64,
 }
 
+impl Blob {
+    /// Returns its name in a registry.
+    pub(crate) fn name(&self) -> String {
+        format!("sha256:{}", self.digest)
+    }
+}
+
 /// Returns the directory of a layout's blobs.
 pub fn blobs(dir: &Path) -> PathBuf {
     dir.join("blobs/sha256")

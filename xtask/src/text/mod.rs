@@ -3,6 +3,7 @@
 pub(crate) mod output;
 pub(crate) mod partial_line;
 pub(crate) mod progress_stream;
+pub(crate) mod sha256;
 pub(crate) mod size;
 pub(crate) mod terminal;
 

@@ -2,10 +2,12 @@
 
 mod completed;
 mod failures;
+mod lossy;
+mod outside;
 
 use std::fs;
 
-use crate::common::registry::Registry;
+use crate::common::registry::{Registry, USER};
 use crate::common::second_daemon::SecondDaemon;
 use crate::common::{COMPOSE, Project, base_of, cached, unique};
 use serde_json::Value;
@@ -31,6 +33,13 @@ fn warnings(report: &Value) -> String {
 
 fn list_of(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// Writes docker's credentials for a registry.
+fn log_in(project: &Project, host: &str, password: &str) {
+    use base64::Engine as _;
+    let auth = base64::engine::general_purpose::STANDARD.encode(format!("{}:{password}", USER.0));
+    project.write("home/.docker/config.json", &format!(r#"{{"auths": {{"{host}": {{"auth": "{auth}"}}}}}}"#));
 }
 
 /// Returns another machine: a daemon with only the base image, and a new store.

@@ -10,7 +10,7 @@ use super::forecast::StepOutcomes;
 use super::run::Built;
 use super::store_upkeep;
 use super::transfer_context;
-use crate::engine::registry::timeout as registry_timeout;
+use crate::engine::registry::{advice, timeout as registry_timeout};
 use crate::exec::mounts::{self, TransferResult};
 use crate::exec::save::{BuiltLayers, SaveContext};
 use crate::exec::{push, registry, save, steps};
@@ -241,14 +241,22 @@ fn push_one(session: &Session, push: &Push, record: &Record, report: &mut BuildR
     );
     signals::check()?;
     match pushed {
-        Ok(seconds) => {
-            report.cache.push_seconds = text::round(report.cache.push_seconds + seconds);
+        Ok(pushed) => {
+            report.cache.push_seconds = text::round(report.cache.push_seconds + pushed.seconds);
             report.cache.pushed.push(push.reference.clone());
+            if let Some(warning) = pushed.warning {
+                warn(session, report, &warning);
+            }
             Ok(true)
         }
         Err(error) => {
-            let (image, to) = (&push.image, &push.registry.reference);
-            warn(session, report, &format!("failed to push the layers of {image} to `{to}`: {error:#}"));
+            let (image, to, reason) = (&push.image, &push.registry.reference, format!("{error:#}"));
+            let next = advice::of_push(&reason);
+            warn(
+                session,
+                report,
+                &format!("failed to push the layers of {image} to `{to}`: {reason}\n{next}"),
+            );
             Ok(false)
         }
     }

@@ -4,8 +4,10 @@
 
 pub mod browser;
 pub mod buildkit;
+pub mod front;
 pub mod go;
 pub mod lock;
+pub mod lossy_registry;
 pub mod mirror;
 pub mod outcome;
 pub mod registry;
@@ -149,10 +151,10 @@ pub fn logged_port(log: &Path, before: &str) -> u16 {
     let begun = std::time::Instant::now();
     loop {
         let text = fs::read_to_string(log).unwrap_or_default();
-        let address = text.split_once(before).and_then(|(_, rest)| rest.strip_prefix("127.0.0.1:"));
+        let port = text.split_once(before).and_then(|(_, rest)| rest.split_once(':'));
         // Only a complete line counts: a number may be written in two parts.
-        if let Some((address, _)) = address.and_then(|rest| rest.split_once('"')) {
-            return address.parse().expect("a port");
+        if let Some((port, _)) = port.and_then(|(_, rest)| rest.split_once(['"', ','])) {
+            return port.parse().expect("a port");
         }
         assert!(begun.elapsed().as_secs() < 60, "`{before}` is not in the log: {text}");
         std::thread::sleep(std::time::Duration::from_millis(20));

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -16,33 +16,56 @@ use xtask::testing::process::retry;
 /// A registry. It and its data are removed on drop.
 pub struct Registry {
     dir: tempfile::TempDir,
+    address: IpAddr,
     port: u16,
     child: Child,
     is_mounted: bool,
 }
 
+/// The name of the repository.
+pub const REPOSITORY: &str = "team/cache";
 /// The name and password for [`Registry::guarded`].
 pub const USER: (&str, &str) = ("team", "right");
 /// The line of an htpasswd file for [`USER`].
 const HTPASSWD: &str = "team:$2b$04$97HA6FZaLlbtM9eWm.XY..zn6QkR8qjgCaWFbX248wV5oWZAXxmk6";
 
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// The options of a registry with TLS.
+const TLS: &str = "  tls: {certificate: DIR/server.crt, key: DIR/server.key}\n";
+
 impl Registry {
     /// Starts one without authentication.
     pub fn start() -> Self {
-        Self::launch("", None)
+        Self::launch(LOOPBACK, "", None)
     }
 
     /// Starts one that requires [`USER`].
     pub fn guarded() -> Self {
-        Self::launch("auth: {htpasswd: {realm: test, path: DIR/htpasswd}}\n", None)
+        Self::launch(LOOPBACK, "auth: {htpasswd: {realm: test, path: DIR/htpasswd}}\n", None)
     }
 
     /// Starts one whose disk has this size in KiB.
     pub fn small(kib: u32) -> Self {
-        Self::launch("", Some(kib))
+        Self::launch(LOOPBACK, "", Some(kib))
     }
 
-    fn launch(more: &str, kib: Option<u32>) -> Self {
+    /// Starts one at another address of this machine, over plain HTTP.
+    pub fn at(address: IpAddr) -> Self {
+        Self::launch(address, "", None)
+    }
+
+    /// Starts one at another address of this machine, with the certificate of a CA of its own. The
+    /// CA is in [`Self::ca`].
+    pub fn with_tls(address: IpAddr) -> Self {
+        Self::launch(address, TLS, None)
+    }
+
+    /// Returns the file of the CA.
+    pub fn ca(&self) -> PathBuf {
+        self.dir.path().join("server.crt")
+    }
+
+    fn launch(address: IpAddr, more: &str, kib: Option<u32>) -> Self {
         let dir =
             tempfile::Builder::new().prefix("registry-").tempdir_in("/tmp").expect("a temporary directory");
         let data = dir.path().join("data");
@@ -55,14 +78,17 @@ impl Registry {
         }
         let root = dir.path().display().to_string();
         let config = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {root}/data}}\nhttp: {{addr: '127.0.0.1:0'}}\n{}",
+            "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {root}/data}}\nhttp:\n  addr: '{address}:0'\n{}",
             more.replace("DIR", &root)
         );
+        if more == TLS {
+            make_certificate(dir.path(), address);
+        }
         fs::write(dir.path().join("htpasswd"), HTPASSWD).expect("written");
         fs::write(dir.path().join("config.yml"), config).expect("written");
         let child = serve(dir.path());
         let port = super::logged_port(&dir.path().join("log"), "listening on ");
-        Self { dir, port, child, is_mounted: kib.is_some() }
+        Self { dir, address, port, child, is_mounted: kib.is_some() }
     }
 
     /// Returns the value of `--cache` for its repository.
@@ -71,12 +97,21 @@ impl Registry {
     }
 
     pub fn repository(&self) -> String {
-        format!("127.0.0.1:{}/team/cache", self.port)
+        format!("{}:{}/{REPOSITORY}", self.address, self.port)
+    }
+
+    /// Returns the directory of its blobs and repositories.
+    pub fn files(&self) -> PathBuf {
+        self.dir.path().join("data/docker/registry/v2")
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Returns the tags of the repository, sorted.
     pub fn tags(&self) -> Vec<String> {
-        let dir = self.dir.path().join("data/docker/registry/v2/repositories/team/cache/_manifests/tags");
+        let dir = self.files().join("repositories").join(REPOSITORY).join("_manifests/tags");
         let tags = fs::read_dir(dir).into_iter().flatten().flatten();
         let mut tags: Vec<String> =
             tags.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -84,11 +119,24 @@ impl Registry {
         tags
     }
 
+    /// Returns the file with the digest of a tag.
+    pub fn link(&self, tag: &str) -> PathBuf {
+        self.files()
+            .join("repositories")
+            .join(REPOSITORY)
+            .join("_manifests/tags")
+            .join(tag)
+            .join("current/link")
+    }
+
+    pub fn digest(&self, tag: &str) -> String {
+        fs::read_to_string(self.link(tag)).expect("a tag")
+    }
+
     /// Returns the number of layers that the cache under a tag lists.
     pub fn layers(&self, tag: &str) -> usize {
-        let root = self.dir.path().join("data/docker/registry/v2");
-        let link = root.join("repositories/team/cache/_manifests/tags").join(tag).join("current/link");
-        let digest = fs::read_to_string(link).expect("a tag");
+        let root = self.files();
+        let digest = self.digest(tag);
         let digest = digest.trim_start_matches("sha256:");
         let manifest = root.join("blobs/sha256").join(&digest[..2]).join(digest).join("data");
         let manifest: Value = serde_json::from_slice(&fs::read(manifest).expect("a manifest")).expect("JSON");
@@ -100,7 +148,7 @@ impl Registry {
 
     /// Returns all of its files with their sizes.
     pub fn blobs(&self) -> Vec<(PathBuf, u64)> {
-        let mut files = super::files(&self.dir.path().join("data/docker/registry/v2/blobs"));
+        let mut files = super::files(&self.files().join("blobs"));
         files.sort();
         files
     }
@@ -137,6 +185,15 @@ fn serve(dir: &Path) -> Child {
     command.arg("serve").arg(dir.join("config.yml")).stdin(Stdio::null());
     command.stdout(log.try_clone().expect("a log")).stderr(log);
     command.spawn().expect("docker-registry runs: `cargo xtask test --provision` installs it")
+}
+
+/// Makes a certificate that signs itself.
+fn make_certificate(dir: &Path, address: IpAddr) {
+    let name = format!("subjectAltName=IP:{address}");
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]);
+    command.args(["-keyout", "server.key", "-out", "server.crt", "-addext", &name]).current_dir(dir);
+    assert!(command.output().expect("openssl runs").status.success(), "a certificate");
 }
 
 /// Starts a server that is not a registry. It accepts every connection and sends this answer, or

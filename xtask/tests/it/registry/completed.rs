@@ -11,7 +11,7 @@ use crate::common::{COMPOSE, Project, base_of, unique};
 const SOURCES: usize = 8;
 
 /// Returns a project with stages that only the stage `made` needs.
-fn project(name: &str) -> Project {
+pub(super) fn project(name: &str) -> Project {
     let compose = COMPOSE.replace("durango-test/app", &format!("durango-test/{name}"));
     let project = Project::new(&[("compose.yaml", &compose), ("page", "1\n")]);
     project.write("Dockerfile", &dockerfile(&unique(name)));
@@ -33,7 +33,7 @@ fn dockerfile(salt: &str) -> String {
 }
 
 /// Returns how many of the stages ran.
-fn ran(report: &Value) -> usize {
+pub(super) fn ran(report: &Value) -> usize {
     let steps = report["steps"].as_array().expect("steps");
     let is_source = |step: &&Value| {
         step["instruction"].as_str().is_some_and(|text| text.starts_with("RUN echo"))

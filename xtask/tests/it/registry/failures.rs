@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{another, list, list_of, project, warnings};
+use super::{another, list, list_of, log_in, project, warnings};
 use crate::common::registry::{self, Registry, USER};
 use crate::common::{Project, base_of};
 
@@ -90,22 +90,14 @@ fn a_server_other_than_a_registry_costs_a_warning() {
 fn credentials_are_those_of_docker() {
     let registry = Registry::guarded();
     let (project, _) = builds_with_a_warning(project("stranger"), &registry.cache(), "docker login");
-    let log_in = |password: &str| {
-        use base64::Engine as _;
-        let auth = base64::engine::general_purpose::STANDARD.encode(format!("{}:{password}", USER.0));
-        let host = registry.repository();
-        let host = host.split('/').next().expect("a host");
-        project.write(
-            "home/.docker/config.json",
-            &format!(r#"{{"auths": {{"{host}": {{"auth": "{auth}"}}}}}}"#),
-        );
-    };
-    log_in("wrong");
+    let repository = registry.repository();
+    let host = repository.split('/').next().expect("a host");
+    log_in(&project, host, "wrong");
     let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
     run.succeeds();
     assert!(warnings(&report).contains("refuses"), "{report}");
     assert!(registry.tags().is_empty());
-    log_in(USER.1);
+    log_in(&project, host, USER.1);
     let (report, run) = project.build(&["app", "--cache", &registry.cache()]);
     run.succeeds();
     assert_eq!((warnings(&report).as_str(), registry.tags().len()), ("", 2), "{report}");
