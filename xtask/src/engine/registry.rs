@@ -147,9 +147,37 @@ pub fn document(builder: &str, reference: &str, wanted: Wanted, timeout: Duratio
 /// each answer.
 pub(crate) fn raw_documents(builder: &str, references: &[String], limit: Duration) -> Vec<Option<String>> {
     let (builder, all) = (builder.to_owned(), Arc::<[String]>::from(references));
-    let mut asked =
-        queue::Asked::start(all.len(), limit, move |at| ask_for(&builder, &all[at], Wanted::Manifest));
-    let mut found = vec![None; references.len()];
+    collect(references.len(), limit, move |at| ask_for(&builder, &all[at], Wanted::Manifest))
+}
+
+/// Returns the blobs of several descriptors, each if it exists, from the repository of a reference.
+/// `inspect --raw` reads a blob only where a registry answers 404 to its digest as a manifest
+/// (buildx 0.38). Needs buildx 0.15.
+pub(crate) fn raw_blobs(
+    builder: &str,
+    reference: &str,
+    descriptors: &[String],
+    limit: Duration,
+) -> Vec<Option<String>> {
+    let (builder, all) = (builder.to_owned(), Arc::<[String]>::from(descriptors));
+    let reference = reference.to_owned();
+    let found = collect(descriptors.len(), limit, move |at| {
+        let (sh, descriptor) = (Shell::new()?, &all[at]);
+        let how = ["create", "--dry-run", "--prefer-index=false", "--tag", &reference, descriptor];
+        query::start(cmd!(sh, "docker buildx --builder {builder} imagetools {how...}").quiet())
+    });
+    // buildx ends it with a line break.
+    found.into_iter().map(|text| Some(text?.strip_suffix('\n')?.to_owned())).collect()
+}
+
+/// Asks several questions and returns the answers, in the order of the questions.
+fn collect(
+    count: usize,
+    limit: Duration,
+    start: impl Fn(usize) -> anyhow::Result<RunningQuery> + Send + Sync + 'static,
+) -> Vec<Option<String>> {
+    let mut asked = queue::Asked::start(count, limit, start);
+    let mut found = vec![None; count];
     while let Some((at, answer)) = asked.next() {
         if let Ok(RegistryAnswer::Has(document)) = answer.map(|answer| read(&answer)) {
             found[at] = Some(document);

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::bake::{self, Call};
 use super::document_server::DocumentServer;
 use super::idle_timeout::IdleTimeout;
 use super::push::{SILENCE, reason, silence_check};
-use crate::engine::registry::{advice, raw_documents};
+use crate::engine::registry::{advice, raw_blobs, raw_documents};
 use crate::files::{self, Durability};
 use crate::plan::push::{Completion, Push};
 use crate::process::signals;
@@ -113,6 +113,13 @@ fn copy(
     }
 }
 
+/// Returns a descriptor by which buildx reads a blob. It wants a platform, which is not used.
+fn blob_descriptor(blob: &Value) -> String {
+    let (media_type, digest, size) = (&blob["mediaType"], &blob["digest"], &blob["size"]);
+    let platform = json!({"os": "linux", "architecture": "amd64"});
+    json!({"mediaType": media_type, "digest": digest, "size": size, "platform": platform}).to_string()
+}
+
 /// Manifests of a repository, with their configurations.
 struct Manifests {
     /// By reference, as the registry has them.
@@ -136,16 +143,18 @@ impl Manifests {
             .filter_map(is_named)
             .filter_map(|text| Some((sha256::name(&text), serde_json::from_str(&text).ok()?)))
             .collect();
-        let configs: BTreeMap<&str, &str> = manifests
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), digest_of(config_of(value)?))))
-            .collect();
-        let names: Vec<String> =
-            configs.values().map(|config| format!("{}@{config}", push.registry.reference)).collect();
-        let answers = raw_documents(&push.builder, &names, timeout);
+        let configs: BTreeMap<&str, &Value> =
+            manifests.iter().filter_map(|(name, value)| Some((name.as_str(), config_of(value)?))).collect();
+        let answers = if push.completion.as_ref().is_some_and(|completion| completion.as_index) {
+            let name = |config: &&Value| format!("{}@{}", push.registry.reference, digest_of(config));
+            raw_documents(&push.builder, &configs.values().map(name).collect::<Vec<_>>(), timeout)
+        } else {
+            let descriptors: Vec<String> = configs.values().map(|config| blob_descriptor(config)).collect();
+            raw_blobs(&push.builder, &push.reference, &descriptors, timeout)
+        };
         let mut caches = BTreeMap::new();
         for ((name, config), text) in configs.into_iter().zip(answers) {
-            let text = text.filter(|text| sha256::name(text) == config);
+            let text = text.filter(|text| sha256::name(text) == digest_of(config));
             let parsed = text.and_then(|text| serde_json::from_str(&text).ok());
             let cache = parsed.map(|config| CacheDocuments::new(manifests[name].clone(), config));
             caches.extend(cache.map(|cache| (name.to_owned(), cache)));
