@@ -10,14 +10,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::Value;
 
-use super::bake_args::to_csv;
 use super::options::BuildOptions;
 use super::right::Right;
 use crate::error::usage;
 use crate::host::Host;
 use crate::project::overrides::setting;
+use crate::project::secret_source::SecretSource;
 use crate::project::secrets::Secrets;
+use crate::project::typed_paths::is_bare_path;
 use crate::project::{Declaration, Target};
+use crate::text::csv;
 
 /// Returns the rights that the user grants, with `--allow` and with paths in other options.
 pub(crate) fn granted(
@@ -40,7 +42,7 @@ pub(crate) fn granted(
         secret(dir, spec, &mut rights);
     }
     for output in &options.outputs {
-        rights.extend(place(dir, &Value::from(output.as_str()), &["dest"]).map(Right::Write));
+        rights.extend(place(dir, &Value::from(output.as_str()), "dest").map(Right::Write));
     }
     for set in options.sets.iter().filter_map(|set| setting(set)) {
         let (value, text) = (set.value, Value::from(set.value));
@@ -49,8 +51,8 @@ pub(crate) fn granted(
             "dockerfile" => rights.push(Right::Read(dir.join(value))),
             "secrets" => secret(dir, value, &mut rights),
             "ssh" => ssh(dir, &text, &mut rights),
-            "cache-from" => rights.extend(place(dir, &text, &["src"]).map(Right::Read)),
-            "cache-to" | "output" => rights.extend(place(dir, &text, &["dest"]).map(Right::Write)),
+            "cache-from" => rights.extend(place(dir, &text, "src").map(Right::Read)),
+            "cache-to" | "output" => rights.extend(place(dir, &text, "dest").map(Right::Write)),
             "network" if value == "host" => rights.push(Right::Other("network.host".into())),
             "entitlements" => rights.push(Right::Other(value.to_owned())),
             _ => {}
@@ -102,13 +104,13 @@ fn asked(declaration: &Declaration, target: &Target) -> BTreeSet<Right> {
         rights.extend(source(dir, at).map(Right::Read));
     }
     rights.extend(declaration.dockerfile(target).filter(|_| source(dir, context).is_some()).map(Right::Read));
-    target.secret.iter().for_each(|spec| secret(dir, &to_csv(spec), &mut rights));
+    target.secret.iter().for_each(|spec| secret(dir, &csv::line(spec), &mut rights));
     target.ssh.iter().for_each(|spec| ssh(dir, spec, &mut rights));
     for cache in &target.cache_from {
-        rights.extend(place(dir, cache, &["src"]).map(Right::Read));
+        rights.extend(place(dir, cache, "src").map(Right::Read));
     }
     for at in target.cache_to.iter().chain(&target.output) {
-        rights.extend(place(dir, at, &["dest"]).map(Right::Write));
+        rights.extend(place(dir, at, "dest").map(Right::Write));
     }
     let uses_host = target.network.as_deref() == Some("host");
     rights.extend(uses_host.then(|| Right::Other("network.host".to_owned())));
@@ -129,9 +131,8 @@ fn source(dir: &Path, source: &str) -> Option<PathBuf> {
 }
 
 fn secret(dir: &Path, spec: &str, rights: &mut Vec<Right>) {
-    let paths = spec.split(',').filter_map(|field| field.split_once('='));
-    let paths = paths.filter(|(name, _)| ["src", "source"].contains(name)).map(|(_, path)| dir.join(path));
-    rights.extend(paths.filter(|path| path != Path::new("/dev/null")).map(Right::Read));
+    let path = SecretSource::parse(spec).file().map(|path| dir.join(path));
+    rights.extend(path.filter(|path| path != Path::new("/dev/null")).map(Right::Read));
 }
 
 /// Parses `default`, `id=PATH,PATH` or an object with `paths`.
@@ -154,12 +155,12 @@ fn ssh(dir: &Path, spec: &Value, rights: &mut Vec<Right>) {
 }
 
 /// Returns the path of a cache or an output on this machine. A plain path is a directory.
-fn place(dir: &Path, value: &Value, fields: &[&str]) -> Option<PathBuf> {
-    let text = to_csv(value);
-    let mut pairs = text.split(',').filter_map(|field| field.trim_matches('"').split_once('='));
-    let found = pairs.find(|(name, _)| fields.contains(name)).map(|(_, at)| at.to_owned());
-    let bare = || (!text.contains('=') && fields.contains(&"dest") && text != "-").then(|| text.clone());
-    found.or_else(bare).filter(|at| !at.is_empty() && at != "-").map(|at| dir.join(at))
+fn place(dir: &Path, value: &Value, field: &str) -> Option<PathBuf> {
+    let text = csv::line(value);
+    let bare = || (field == "dest" && is_bare_path(&text)).then(|| text.clone());
+    // The last one of a repeated field counts.
+    let named = || csv::pairs(&text).into_iter().rev().find(|(name, _)| name == field).map(|(_, at)| at);
+    bare().or_else(named).filter(|at| !at.is_empty() && at != "-").map(|at| dir.join(at))
 }
 
 #[cfg(test)]

@@ -53,6 +53,8 @@ fn what_is_outside_is_refused_with_the_option_that_grants_it() {
             "id=ca,src=/etc/ca.pem".into(),
             "id=a,src=./s".into(),
             "id=b,env=B".into(),
+            "type=env,id=d,src=../D".into(),
+            "id=e".into(),
             "id=c,src=/dev/null".into(),
         ],
         output: vec!["type=local,dest=out".into(), "type=docker".into(), "./o".into(), "-".into()],
@@ -61,6 +63,7 @@ fn what_is_outside_is_refused_with_the_option_that_grants_it() {
     };
     assert_eq!(refusal(&dir, inside, &BuildOptions::default()), None);
     let context = |context: &str| Target { context: Some(context.into()), ..Target::default() };
+    let secret = |secret: &str| Target { secret: vec![secret.into()], ..Target::default() };
     let output = |output: &str| Target { output: vec![output.into()], ..Target::default() };
     let table = [
         (context(".."), "fs.read="),
@@ -84,6 +87,14 @@ fn what_is_outside_is_refused_with_the_option_that_grants_it() {
         (output(&format!("type=local,dest={}", at("o"))), "fs.write="),
         (output("type=tar,dest=link/x.tar"), "fs.write="),
         (output("../o"), "fs.write="),
+        (output("../a=b"), "fs.write="),
+        (output("type=local,Dest=../o"), "fs.write="),
+        (output("type=local, dest=../o"), "fs.write="),
+        (output("type=local,\"dest=../o,p\""), "fs.write="),
+        (output("type=local,dest=o,dest=../o"), "fs.write="),
+        (secret("id=k,SRC=../k"), "fs.read="),
+        (secret("id=k,\"src=../k,k\""), "fs.read="),
+        (secret("id=../k"), "fs.read="),
         (
             Target {
                 output: vec![serde_json::json!({"type": "local", "dest": at("o")})],
@@ -101,6 +112,7 @@ fn what_is_outside_is_refused_with_the_option_that_grants_it() {
         let (_, grant) =
             said.split_once("allow it: --allow ").unwrap_or_else(|| panic!("{target:?}: {said}"));
         assert!(grant.starts_with(option), "{said}");
+        let grant = &shell_words::split(grant).expect("a word")[0];
         let allow = Right::parse(grant, &host(&home, &home)).expect("an option");
         let options = BuildOptions { allow, ..BuildOptions::default() };
         assert_eq!(refusal(&dir, target, &options), None, "{grant}");

@@ -17,6 +17,7 @@ use crate::engine::Version;
 use crate::project::overrides::{self, is_by_variable};
 use crate::project::{Target, packages};
 use crate::step::Command;
+use crate::text::csv;
 
 /// Returns the build's own call.
 pub(crate) fn bake(facts: &BuildFacts, options: &BuildOptions, common: &Command, metadata: &Path) -> Command {
@@ -46,9 +47,9 @@ pub(crate) fn common(
             let from = |source: String| format!("{}.cache-from={source}", target.name);
             // A cache whose declaration contains a secret is only read if there is no other:
             // `--set` would show it to other users.
-            let declared = declared.cache_from.iter().map(to_csv).map(from);
+            let declared = declared.cache_from.iter().map(csv::line).map(from);
             sets.extend(declared.filter(|set| !is_by_variable(set)));
-            sets.extend(target.read.iter().map(|dir| local_cache("src", dir)).map(from));
+            sets.extend(target.read.iter().map(|dir| local_setting("src", dir)).map(from));
             sets.extend(target.remote.iter().map(RegistryRead::cache_from).map(from));
         }
     }
@@ -59,7 +60,7 @@ pub(crate) fn common(
 /// The same call without some of the saved results that BuildKit is shown.
 pub(crate) fn without_results(command: &Command, dirs: &[&Path]) -> Command {
     let sources: Vec<String> =
-        dirs.iter().map(|dir| format!(".cache-from={}", local_cache("src", dir))).collect();
+        dirs.iter().map(|dir| format!(".cache-from={}", local_setting("src", dir))).collect();
     let is_left_out = |arg: &String| sources.iter().any(|source| arg.ends_with(source.as_str()));
     let mut argv = Vec::with_capacity(command.argv.len());
     for arg in &command.argv {
@@ -168,7 +169,7 @@ fn target_sets(facts: &BuildFacts, options: &BuildOptions, name: &str, declared:
         sets.push(format!("{name}.args.LOCKED=1"));
     }
     if !options.secrets.is_empty() {
-        let declared = declared.secret.iter().map(to_csv);
+        let declared = declared.secret.iter().map(csv::line);
         sets.extend(
             declared.chain(options.secrets.iter().cloned()).map(|spec| format!("{name}.secrets={spec}")),
         );
@@ -202,22 +203,6 @@ pub(super) fn key_of(set: &str) -> &str {
 }
 
 /// Returns `type=local` with a directory, quoted if a comma or a quote would end the field.
-pub(crate) fn local_cache(field: &str, dir: &Path) -> String {
-    let value = format!("{field}={}", dir.display());
-    let quoted = value.contains([',', '"']);
-    let value = if quoted { format!("\"{}\"", value.replace('"', "\"\"")) } else { value };
-    format!("type=local,{value}")
-}
-
-/// Returns a setting for `--set`. Newer versions of bake print it as an object.
-pub(crate) fn to_csv(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Object(fields) => {
-            let text =
-                |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            fields.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(",")
-        }
-        other => other.to_string(),
-    }
+pub(crate) fn local_setting(field: &str, dir: &Path) -> String {
+    format!("type=local,{}", csv::quoted(&format!("{field}={}", dir.display())))
 }

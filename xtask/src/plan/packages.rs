@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::arguments::Arguments;
-use super::bake_args;
+use super::bake_args::{self, local_setting};
 use super::build_facts::BuildFacts;
 use super::options::BuildOptions;
 use crate::project::overrides::is_by_variable;
@@ -37,7 +37,7 @@ pub(crate) fn question(
     let own = [
         ("target", STAGE.to_owned()),
         (&format!("args.{ARG}"), nonce.to_owned()),
-        ("output", format!("type=local,dest={}", dest.display())),
+        ("output", local_setting("dest", dest)),
         ("tags", String::new()),
     ];
     let own = own.map(|(key, value)| format!("{name}.{key}={value}"));

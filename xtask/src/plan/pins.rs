@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
+use super::bake_args::local_setting;
 use super::mounts::plan::MountFilter;
 use super::options::BuildOptions;
 use crate::json::SCHEMA;
@@ -85,7 +86,7 @@ pub(crate) fn question(layout: &Layout, scratch: &Path, held: &[HeldPin], nonce:
             set("args.NONCE", nonce),
             set("args.HELD", &names.join(" ")),
         ],
-        outputs: vec![format!("type=local,dest={}", scratch.join("newest").display())],
+        outputs: vec![local_setting("dest", &scratch.join("newest"))],
         no_save: true,
         mounts: MountFilter::none(),
         ..BuildOptions::default()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::bake_args::local_cache;
+use super::bake_args::local_setting;
 use super::build_facts::{BuildFacts, Stored};
 use super::planned_target::reading_order;
 use crate::project::requested::add_linked;
@@ -63,7 +63,7 @@ pub(crate) fn plan(facts: &BuildFacts, common: &Command) -> Vec<Save> {
 
 fn save(facts: &BuildFacts, common: &Command, name: &str, stored: &Stored) -> Save {
     let staging = facts.scratch.join("layers").join(name);
-    let export = format!("{name}.cache-to={},mode=max,compression=zstd", local_cache("dest", &staging));
+    let export = format!("{name}.cache-to={},mode=max,compression=zstd", local_setting("dest", &staging));
     let command = cache_only(facts, common, &export, name);
     let newest = stored.found.generations.first();
     let exact = stored.found.generations.iter().filter(|generation| generation.entry.key == stored.key);

@@ -21,6 +21,7 @@ pub(crate) mod release_files;
 pub(crate) mod remembered;
 pub(crate) mod requested;
 pub(crate) mod run_settings;
+pub(crate) mod secret_source;
 pub(crate) mod secrets;
 mod target;
 mod templates;

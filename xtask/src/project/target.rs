@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::dockerfile::clean;
+use super::dockerfile::{clean, is_true};
 use crate::platform;
+use crate::text::csv;
 
 /// The fields of a target that decisions need. They differ between versions of buildx, so fields
 /// that are only passed on stay JSON.
@@ -66,8 +67,11 @@ impl Target {
     /// attestations of each.
     pub(crate) fn makes_manifest_list(&self) -> bool {
         let is_off = |value: &serde_json::Value| match value {
-            serde_json::Value::String(text) => text.split(',').any(|field| field == "disabled=true"),
-            object => ["true", "1"].iter().any(|on| object["disabled"] == *on) || object["disabled"] == true,
+            serde_json::Value::String(text) => {
+                let mut pairs = csv::pairs(text).into_iter().rev();
+                pairs.find(|(name, _)| name == "disabled").is_some_and(|(_, value)| is_true(&value))
+            }
+            object => object["disabled"] == true || object["disabled"].as_str().is_some_and(is_true),
         };
         self.platforms.len() > 1 || self.attest.iter().any(|attest| !is_off(attest))
     }
@@ -105,6 +109,8 @@ mod tests {
         );
         assert!(!makes(r#"{"platforms":["linux/arm64"],"attest":["type=provenance,disabled=true"]}"#));
         assert!(!makes(r#"{"attest":[{"type":"provenance","disabled":"true"}]}"#) && !makes("{}"));
+        assert!(!makes(r#"{"attest":["type=sbom, Disabled=1"]}"#));
+        assert!(makes(r#"{"attest":["type=sbom,disabled=0"]}"#));
     }
 
     #[test]

@@ -3,48 +3,62 @@
 
 use std::path::Path;
 
+use crate::text::csv;
+
 /// The keys of bake's `--set` whose values are specifications with paths in these fields.
-const PATH_FIELDS: [(&str, &[&str]); 5] = [
-    ("output", &["dest"]),
-    ("secrets", &["src", "source"]),
-    ("cache-from", &["src"]),
-    ("cache-to", &["dest"]),
-    ("ssh", &[]),
-];
+const PATH_FIELDS: [(&str, &str); 2] = [("cache-from", "src"), ("cache-to", "dest")];
 
 /// Makes the path of an `--output` absolute. Like buildx, takes a bare path for `type=local`, and
 /// `-` for a tar archive on stdout.
 pub(crate) fn output(spec: &str, cwd: &Path) -> String {
     match spec {
         "-" => "type=tar,dest=-".to_owned(),
-        _ if !spec.contains('=') => format!("type=local,{}", field("dest", &absolute(spec, cwd))),
+        _ if is_bare_path(spec) => format!("type=local,{}", field("dest", &absolute(spec, cwd))),
         _ => with_paths(spec, &["dest"], cwd),
     }
 }
 
-/// Makes the path of a `--secret` absolute.
-pub(crate) fn secret(spec: &str, cwd: &Path) -> String {
-    with_paths(spec, &["src", "source"], cwd)
+/// Returns whether an output is a path alone: one plain field without a type.
+pub(crate) fn is_bare_path(spec: &str) -> bool {
+    let is_field = matches!(csv::fields(spec).as_slice(), [only] if only == spec);
+    is_field && spec != "-" && !spec.starts_with("type=")
 }
 
-/// Makes the paths of a `--set` absolute: of outputs, secrets, caches and contexts.
+/// Makes the path of a `--secret` absolute. With `type=env` its source is a variable.
+pub(crate) fn secret(spec: &str, cwd: &Path) -> String {
+    let is_variable = csv::pairs(spec).iter().any(|(name, value)| name == "type" && value == "env");
+    if is_variable { spec.to_owned() } else { with_paths(spec, &["src", "source"], cwd) }
+}
+
+/// Makes the paths of keys for SSH absolute: `ID=PATH,PATH`.
+fn ssh(spec: &str, cwd: &Path) -> String {
+    let Some((id, paths)) = spec.split_once('=') else { return spec.to_owned() };
+    let paths: Vec<String> = paths.split(',').map(|path| absolute(path, cwd)).collect();
+    format!("{id}={}", paths.join(","))
+}
+
+/// Makes the paths of a `--set` absolute: of outputs, secrets, keys, caches and contexts.
 pub(crate) fn set(set: &str, cwd: &Path) -> String {
     let Some((target, value)) = set.split_once('=') else { return set.to_owned() };
     let key = target.split('.').nth(1).unwrap_or_default().trim_end_matches('+');
-    if ["context", "contexts"].contains(&key) {
-        return format!("{target}={}", context(value, cwd));
-    }
-    match PATH_FIELDS.iter().find(|(name, _)| *name == key) {
-        Some(("output", _)) => format!("{target}={}", output(value, cwd)),
-        Some((_, fields)) => format!("{target}={}", with_paths(value, fields, cwd)),
-        None => set.to_owned(),
-    }
+    let value = match key {
+        "context" | "contexts" => context(value, cwd),
+        "dockerfile" if value.starts_with("cwd://") => context(value, cwd),
+        "output" => output(value, cwd),
+        "secrets" => secret(value, cwd),
+        "ssh" => ssh(value, cwd),
+        _ => match PATH_FIELDS.iter().find(|(name, _)| *name == key) {
+            Some((_, field)) => with_paths(value, &[field], cwd),
+            None => value.to_owned(),
+        },
+    };
+    format!("{target}={value}")
 }
 
 /// Returns whether an output goes to stdout: a tar archive without a file, or with `-`.
 pub(crate) fn is_stdout(spec: &str) -> bool {
-    let fields = fields(spec);
-    let value = |name: &str| fields.iter().find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+    let pairs = csv::pairs(spec);
+    let value = |name: &str| pairs.iter().rev().find(|(known, _)| known == name).map(|(_, at)| at.as_str());
     match value("dest") {
         Some(dest) => dest == "-",
         None => value("type").is_some_and(|kind| ["tar", "oci"].contains(&kind)),
@@ -53,6 +67,9 @@ pub(crate) fn is_stdout(spec: &str) -> bool {
 
 /// Makes a context absolute, unless it is a URL, a Git address or one of bake's own forms.
 fn context(value: &str, cwd: &Path) -> String {
+    if let Some(path) = value.strip_prefix("cwd://") {
+        return absolute(path, cwd);
+    }
     let is_elsewhere = value.contains("://") || value.starts_with("git@") || value.starts_with("github.com/");
     let is_bakes_own = ["target:", "service:"].iter().any(|form| value.starts_with(form));
     if value.is_empty() || value == "-" || is_elsewhere || is_bakes_own {
@@ -63,12 +80,16 @@ fn context(value: &str, cwd: &Path) -> String {
 
 fn with_paths(spec: &str, names: &[&str], cwd: &Path) -> String {
     let with_path = |text: String| match text.split_once('=') {
-        Some((name, path)) if names.contains(&name.trim()) && !path.is_empty() && path != "-" => {
+        Some((name, path)) if is_named(name, names) && !path.is_empty() && path != "-" => {
             field(name, &absolute(path, cwd))
         }
-        _ => quoted(text),
+        _ => csv::quoted(&text),
     };
-    fields(spec).into_iter().map(with_path).collect::<Vec<_>>().join(",")
+    csv::fields(spec).into_iter().map(with_path).collect::<Vec<_>>().join(",")
+}
+
+fn is_named(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name.trim()))
 }
 
 fn absolute(path: &str, cwd: &Path) -> String {
@@ -76,29 +97,7 @@ fn absolute(path: &str, cwd: &Path) -> String {
 }
 
 fn field(name: &str, value: &str) -> String {
-    quoted(format!("{name}={value}"))
-}
-
-/// Quotes a CSV field if needed.
-fn quoted(field: String) -> String {
-    if field.contains([',', '"']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
-}
-
-/// Splits a line of CSV into fields. A field that begins with a quote ends with one, and `""` in it
-/// stands for one quote.
-fn fields(spec: &str) -> Vec<String> {
-    let (mut fields, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
-    let mut chars = spec.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' if is_quoted && chars.peek() == Some(&'"') => field.extend(chars.next()),
-            '"' if is_quoted || field.is_empty() => is_quoted = !is_quoted,
-            ',' if !is_quoted => fields.push(std::mem::take(&mut field)),
-            _ => field.push(c),
-        }
-    }
-    fields.push(field);
-    fields
+    csv::quoted(&format!("{name}={value}"))
 }
 
 #[cfg(test)]
@@ -116,12 +115,15 @@ mod tests {
             ("type=tar,dest=-", "type=tar,dest=-"),
             ("type=image,push=true", "type=image,push=true"),
             ("type=local,\"dest=a,b\"", "type=local,\"dest=/here/a,b\""),
+            ("a=b", "type=local,dest=/here/a=b"),
+            ("type=local, Dest=out", "type=local, Dest=/here/out"),
             ("type=local,\"dest=say \"\"x\"\"\"", "type=local,\"dest=/here/say \"\"x\"\"\""),
         ] {
             assert_eq!(output(spec, cwd), expected, "{spec}");
         }
         assert_eq!(secret("id=s,src=s.txt", cwd), "id=s,src=/here/s.txt");
         assert_eq!(secret("id=s,env=S", cwd), "id=s,env=S");
+        assert_eq!(secret("type=env,id=s,src=S", cwd), "type=env,id=s,src=S");
         for (given, expected) in [
             ("app.output=type=docker,dest=x.tar", "app.output=type=docker,dest=/here/x.tar"),
             ("*.secrets=id=s,source=s", "*.secrets=id=s,source=/here/s"),
@@ -130,6 +132,11 @@ mod tests {
             ("app.contexts.src=docker-image://a:b", "app.contexts.src=docker-image://a:b"),
             ("app.contexts.src=target:base", "app.contexts.src=target:base"),
             ("app.context=git@example.com:x/y", "app.context=git@example.com:x/y"),
+            ("app.ssh=k=id,/abs/id", "app.ssh=k=/here/id,/abs/id"),
+            ("app.ssh=default", "app.ssh=default"),
+            ("app.context=cwd://sub", "app.context=/here/sub"),
+            ("app.dockerfile=cwd://D", "app.dockerfile=/here/D"),
+            ("app.dockerfile=D", "app.dockerfile=D"),
             ("app.args.X=src=1,dest=2", "app.args.X=src=1,dest=2"),
             ("app.tags=x", "app.tags=x"),
         ] {
@@ -144,6 +151,8 @@ mod tests {
             ("type=tar,dest=-", true),
             ("type=oci", true),
             ("type=docker,dest=-", true),
+            ("Type=tar", true),
+            ("type=tar,dest=x,dest=-", true),
             ("type=docker", false),
             ("type=tar,dest=x", false),
             ("type=local,dest=x", false),

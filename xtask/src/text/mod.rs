@@ -1,5 +1,6 @@
 //! Formatting for every layer: times, sizes, lines, suggestions.
 
+pub(crate) mod csv;
 pub(crate) mod output;
 pub(crate) mod partial_line;
 pub(crate) mod progress_stream;

@@ -53,6 +53,10 @@ fn a_foreign_file_reads_nowhere_else_unless_it_is_allowed() {
     let table = [
         ("  contexts = { x = \"../home/.ssh\" }", "fs.read="),
         ("  secret = [\"id=k,src=../home/.ssh/id\"]", "fs.read="),
+        ("  secret = [\"id=k,SRC=../home/.ssh/id\"]", "fs.read="),
+        ("  secret = [\"id=../home/.ssh/id\"]", "fs.read="),
+        ("  output = [\"type=local,DEST=../home/out\"]", "fs.write="),
+        ("  output = [\"../home/a=b\"]", "fs.write="),
         ("  contexts = { x = \"..\" }", "fs.read="),
         ("  contexts = { x = \"cwd://../home/.ssh\" }", "fs.read="),
         ("  network = \"host\"", "network.host"),

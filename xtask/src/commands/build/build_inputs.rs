@@ -8,15 +8,17 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::facts as engine_facts;
 use crate::memo::{self, Memo};
-use crate::plan::bake_args::{owner_sets, to_csv};
+use crate::plan::bake_args::owner_sets;
 use crate::plan::build::Plan;
 use crate::plan::build_facts::BuildFacts;
 use crate::plan::options::BuildOptions;
 use crate::plan::up_to_date;
 use crate::project::context::Digests;
 use crate::project::input_files::InputFiles;
+use crate::project::secret_source::SecretSource;
 use crate::project::{Declaration, Target};
 use crate::session::Session;
+use crate::text::csv;
 
 /// The inputs of a build.
 pub(super) struct MadeOf {
@@ -47,17 +49,13 @@ impl MadeOf {
         let targets = facts.names.iter().map(|name| (name.clone(), target(facts, options, name)));
         let targets: BTreeMap<String, Target> = targets.collect();
         let mut secrets = BTreeSet::new();
-        let declared = targets.values().flat_map(|target| target.secret.iter().map(to_csv));
+        let declared = targets.values().flat_map(|target| target.secret.iter().map(csv::line));
         for spec in declared.chain(options.secrets.iter().cloned()) {
-            for (field, value) in spec.split(',').filter_map(|field| field.split_once('=')) {
-                // Without a source, an id is a variable's name or a file's.
-                if ["env", "id"].contains(&field) {
-                    rest += &format!("{value} {}\n", session.host.var(value).is_some());
-                }
-                if ["src", "source", "id"].contains(&field) {
-                    secrets.insert(facts.declaration.dir.join(value));
-                }
+            let source = SecretSource::parse(&spec);
+            if let Some(name) = source.variable() {
+                rest += &format!("{name} {}\n", session.host.var(name).is_some());
             }
+            secrets.extend(source.file().map(|file| facts.declaration.dir.join(file)));
         }
         let rest = format!("{:x}", Sha256::digest(rest));
         Ok(Self { declaration: facts.declaration.clone(), targets, secrets, rest })

@@ -7,11 +7,12 @@ use anyhow::Result;
 
 use crate::error::usage;
 use crate::host::Host;
-use crate::plan::bake_args::to_csv;
 use crate::plan::options::BuildOptions;
 use crate::project::Declaration;
+use crate::project::secret_source::SecretSource;
 use crate::project::secrets::Secrets;
 use crate::redact::{Redactor, is_secret};
+use crate::text::csv;
 
 /// The maximum size of a secret in BuildKit.
 const LARGEST: u64 = 512 * 1024;
@@ -39,7 +40,7 @@ pub(super) fn learn(
         let contexts = target.contexts.values().chain(&target.context);
         contexts.for_each(|source| redactor.learn_users(source));
     }
-    let declared = declaration.targets.values().flat_map(|target| target.secret.iter().map(to_csv));
+    let declared = declaration.targets.values().flat_map(|target| target.secret.iter().map(csv::line));
     for spec in declared.chain(options.secrets.iter().cloned()) {
         learn_secret(redactor, &spec, &declaration.dir, host)?;
     }
@@ -57,16 +58,14 @@ fn learn_argument(redactor: &Redactor, name: &str, value: &str) {
     }
 }
 
-/// Learns the secret of one `id=...,src=...` or `id=...,env=...`.
+/// Learns the secret of one setting.
 fn learn_secret(redactor: &Redactor, spec: &str, dir: &Path, host: &Host) -> Result<()> {
-    for (name, value) in spec.split(',').filter_map(|field| field.split_once('=')) {
-        let content = match name {
-            // Without a source, an id is a variable's name.
-            "env" | "id" => host.var(value).map(str::to_owned),
-            "src" | "source" => content(&dir.join(value))?,
-            _ => None,
-        };
-        content.iter().for_each(|content| redactor.learn_content(content));
+    let source = SecretSource::parse(spec);
+    let variable = source.variable().and_then(|name| host.var(name));
+    variable.iter().for_each(|value| redactor.learn_content(value));
+    // A variable takes precedence over a file of its name.
+    if let Some(file) = source.file().filter(|file| source.variable() != Some(file) || variable.is_none()) {
+        content(&dir.join(file))?.iter().for_each(|content| redactor.learn_content(content));
     }
     Ok(())
 }

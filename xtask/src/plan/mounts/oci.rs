@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::step::Command;
 use crate::store::mount_image::TAG;
+use crate::text::csv;
 
 /// The directories of one mount during a transfer.
 #[derive(Debug, Clone)]
@@ -41,7 +42,8 @@ impl OciTransfer {
 
     /// Pulls the image into the layout, next to the existing blobs.
     pub(crate) fn fetch(&self, builder: &str) -> Command {
-        let output = format!("type=oci,tar=false,dest={}", self.layout.display());
+        let output =
+            format!("type=oci,tar=false,{}", csv::quoted(&format!("dest={}", self.layout.display())));
         self.build(builder).args(["--output", &output]).arg_path(&self.context)
     }
 

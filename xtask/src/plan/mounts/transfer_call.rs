@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::dockerfile;
 use super::transfer::Transfer;
 use super::{Direction, Owner, TransferTemplate};
+use crate::plan::bake_args::local_setting;
 use crate::step::Command;
 
 /// The variable with the address of xtask.
@@ -52,7 +53,7 @@ impl TransferTemplate {
     /// Returns a target, either independent or based on the owner's target.
     fn bake_target(&self, transfer: &Transfer, target: &Target<'_>) -> Value {
         let output = match transfer.direction {
-            Direction::Save => format!("type=local,dest={}", transfer.out().display()),
+            Direction::Save => local_setting("dest", &transfer.out()),
             Direction::Restore | Direction::Fill => "type=cacheonly".to_owned(),
         };
         let mut document = json!({

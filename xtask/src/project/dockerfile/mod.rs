@@ -22,11 +22,13 @@ pub(crate) mod words;
 
 pub(super) use copy::{content_name, has_commit};
 pub(crate) use encoding::{decode, encode};
+pub(super) use run_mount::is_true;
 pub(super) use scope::clean;
 pub(crate) use stages::Base;
 pub(crate) use target_inputs::{ImageConfig, Inputs};
 
 use crate::project::mount::{MountIdentity, Sharing};
+use crate::text::csv;
 
 /// A cache mount of a RUN, its options resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,20 +142,12 @@ impl Instruction {
     }
 
     /// Returns the options of each `--mount=`, unexpanded: (key in lower case, value).
-    pub(crate) fn mounts(&self) -> impl Iterator<Item = Vec<(String, Option<&str>)>> {
+    pub(crate) fn mounts(&self) -> impl Iterator<Item = Vec<(String, Option<String>)>> {
         let mounts = self.flags.iter().filter(|(name, _)| self.keyword == "RUN" && name == "mount");
-        mounts.map(|(_, value)| {
-            let field = |field: &'_ str| match field.find('=') {
-                Some(at) => (field[..at].to_ascii_lowercase(), true, at + 1),
-                None => (field.to_ascii_lowercase(), false, 0),
-            };
-            value
-                .split(',')
-                .map(|text| {
-                    let (key, has_value, at) = field(text);
-                    (key, has_value.then(|| &text[at..]))
-                })
-                .collect()
-        })
+        let option = |field: String| match field.split_once('=') {
+            Some((key, value)) => (key.to_ascii_lowercase(), Some(value.to_owned())),
+            None => (field.to_ascii_lowercase(), None),
+        };
+        mounts.map(move |(_, value)| csv::fields(value).into_iter().map(option).collect())
     }
 }

@@ -160,13 +160,15 @@ impl Options {
     /// Expands the options. Returns `None` for a mount of another type, and an error for an unknown
     /// value.
     fn expand(
-        options: &[(String, Option<&str>)],
+        options: &[(String, Option<String>)],
         scope: &Scope,
         escape: char,
     ) -> Result<Option<Self>, String> {
-        let is_cache = |(key, value): &(String, Option<&str>)| {
+        let is_cache = |(key, value): &(String, Option<String>)| {
             key == "type"
-                && value.is_some_and(|value| scope.expand(value, escape).text.eq_ignore_ascii_case("cache"))
+                && value
+                    .as_ref()
+                    .is_some_and(|value| scope.expand(value, escape).text.eq_ignore_ascii_case("cache"))
         };
         if !options.iter().any(is_cache) {
             return Ok(None);
@@ -174,7 +176,7 @@ impl Options {
         let mut found = Self::default();
         for (key, value) in options {
             let Some((_, name)) = NAMES.iter().find(|(known, _)| known == key) else { continue };
-            let expanded = scope.expand(value.unwrap_or_default(), escape);
+            let expanded = scope.expand(value.as_deref().unwrap_or_default(), escape);
             if let Some(unknown) = expanded.unknown.first() {
                 return Err(format!("its `{key}` needs `{unknown}`, which only its base image defines"));
             }

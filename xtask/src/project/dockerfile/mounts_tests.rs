@@ -70,6 +70,20 @@ fn identities_as_buildkit_makes_them() {
 }
 
 #[test]
+fn options_are_fields_of_csv() {
+    // A comma in quotes ends no field, and BuildKit drops the quotes of a flag.
+    for mount in [
+        r#"'type=cache,"target=/a,b",sharing=locked'"#,
+        r#"type=cache,'"target=/a,b"',"sharing=locked""#,
+        r#"type=cache,\"target=/a,b\",sharing=locked"#,
+    ] {
+        let found = only(&format!("FROM scratch\nRUN --mount={mount} x\n"), &[]);
+        assert_eq!((found.target.as_str(), found.sharing), ("/a,b", Sharing::Locked), "{mount}");
+        assert_eq!(found.identity.id, "/a,b", "{mount}");
+    }
+}
+
+#[test]
 fn who_uses_a_mount_and_what_is_no_cache_mount() {
     let file = "FROM debian AS a\nRUN --mount=type=cache,target=/c,sharing=locked one\n\
         RUN --mount=type=secret,id=s --mount=type=tmpfs,target=/t --mount=from=a,target=/b two\n\

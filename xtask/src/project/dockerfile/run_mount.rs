@@ -24,7 +24,7 @@ struct MountOptions {
 /// bound path, whose content counts.
 pub(super) fn add(
     reader: &Reader<'_>,
-    written: &[(String, Option<&str>)],
+    written: &[(String, Option<String>)],
     step: &mut DockerfileStep,
 ) -> String {
     let options = MountOptions::expand(reader, written);
@@ -58,10 +58,10 @@ pub(super) fn add(
 }
 
 impl MountOptions {
-    fn expand(reader: &Reader<'_>, written: &[(String, Option<&str>)]) -> Self {
+    fn expand(reader: &Reader<'_>, written: &[(String, Option<String>)]) -> Self {
         let mut options = Self { values: BTreeMap::new(), is_open: false };
         for (key, value) in written {
-            let expanded = reader.expand(value.unwrap_or("true"));
+            let expanded = reader.expand(value.as_deref().unwrap_or("true"));
             options.is_open |= !expanded.unknown.is_empty();
             let name = ALIASES.iter().find(|(alias, _)| alias == key).map_or(key.as_str(), |(_, name)| name);
             let (name, value) = match name {
@@ -157,7 +157,7 @@ impl MountOptions {
 }
 
 /// Returns whether a value means yes, as Go's `strconv.ParseBool` reads it.
-fn is_true(value: &str) -> bool {
+pub(in crate::project) fn is_true(value: &str) -> bool {
     ["1", "t", "T", "TRUE", "true", "True"].contains(&value)
 }
 

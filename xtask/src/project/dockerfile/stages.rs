@@ -103,7 +103,8 @@ impl Dockerfile {
                 found.extend(self.stage(from, stage, inputs));
             }
             for mount in instruction.mounts() {
-                let from = mount.iter().find(|(key, _)| key == "from").and_then(|(_, value)| *value);
+                let from =
+                    mount.iter().rfind(|(key, _)| key == "from").and_then(|(_, value)| value.as_deref());
                 found.extend(from.and_then(|from| self.by_name(from, self.stages.len(), inputs)));
             }
         }
