@@ -15,6 +15,7 @@ use super::right::Right;
 use crate::error::usage;
 use crate::host::Host;
 use crate::project::overrides::setting;
+use crate::project::remote::is_remote;
 use crate::project::secret_source::SecretSource;
 use crate::project::secrets::Secrets;
 use crate::project::typed_paths::is_bare_path;
@@ -103,7 +104,7 @@ fn asked(declaration: &Declaration, target: &Target) -> BTreeSet<Right> {
     for at in target.contexts.values().map(String::as_str).chain([context]) {
         rights.extend(source(dir, at).map(Right::Read));
     }
-    rights.extend(declaration.dockerfile(target).filter(|_| source(dir, context).is_some()).map(Right::Read));
+    rights.extend(declaration.dockerfile(target).map(Right::Read));
     target.secret.iter().for_each(|spec| secret(dir, &csv::line(spec), &mut rights));
     target.ssh.iter().for_each(|spec| ssh(dir, spec, &mut rights));
     for cache in &target.cache_from {
@@ -125,8 +126,8 @@ fn source(dir: &Path, source: &str) -> Option<PathBuf> {
             layout.rfind(['@', ':']).filter(|end| !layout[*end..].contains('/')).unwrap_or(layout.len());
         return Some(dir.join(&layout[..end]));
     }
-    let schemes = ["target:", "service:", "docker-image:", "git@", "github.com/"];
-    let is_elsewhere = source.contains("://") || schemes.iter().any(|scheme| source.starts_with(scheme));
+    let schemes = ["target:", "service:", "docker-image:"];
+    let is_elsewhere = is_remote(source) || schemes.iter().any(|scheme| source.starts_with(scheme));
     (!is_elsewhere && source != "-").then(|| dir.join(source))
 }
 

@@ -69,6 +69,14 @@ fn what_is_outside_is_refused_with_the_option_that_grants_it() {
         (context(".."), "fs.read="),
         (context("link"), "fs.read="),
         (Target { dockerfile: Some("../x/Dockerfile".into()), ..Target::default() }, "fs.read="),
+        (
+            Target {
+                context: Some("https://x.example/y.git".into()),
+                dockerfile: Some(at("Dockerfile")),
+                ..Target::default()
+            },
+            "fs.read=",
+        ),
         (Target { contexts: [("x".to_owned(), at(".ssh"))].into(), ..Target::default() }, "fs.read="),
         (
             Target {

@@ -2,11 +2,13 @@
 //! them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::dockerfile::clean;
 use super::image_reference::same_image;
+use super::remote::is_remote;
 use super::target::Target;
 use super::whole::Whole;
 use crate::error::usage;
@@ -107,13 +109,18 @@ impl Declaration {
     }
 
     /// Returns the path of a target's Dockerfile, in lower case if buildx finds only that. Returns
-    /// `None` for an inline Dockerfile or a remote context.
+    /// `None` for an inline or remote Dockerfile. Like buildx, takes `..` literally: it doesn't
+    /// follow a link before it.
     pub(crate) fn dockerfile(&self, target: &Target) -> Option<PathBuf> {
         let context = target.context.as_deref().unwrap_or(".");
-        if target.dockerfile_inline.is_some() || context.contains("://") {
+        let file = target.dockerfile.as_deref().unwrap_or("Dockerfile");
+        let is_elsewhere = is_remote(file) || is_remote(context) && !Path::new(file).is_absolute();
+        if target.dockerfile_inline.is_some() || is_elsewhere {
             return None;
         }
-        let path = self.dir.join(context).join(target.dockerfile.as_deref().unwrap_or("Dockerfile"));
+        let path =
+            if Path::new(file).is_absolute() { clean(file) } else { clean(&format!("{context}/{file}")) };
+        let path = self.dir.join(path);
         let lower = path.with_file_name("dockerfile");
         let is_lower =
             path.file_name().is_some_and(|name| name == "Dockerfile") && !path.is_file() && lower.is_file();
@@ -240,7 +247,20 @@ mod tests {
     #[test]
     fn a_dockerfile_is_found_below_its_context() {
         let declared = declaration();
-        assert_eq!(declared.dockerfile(&declared.targets["app"]), Some("/p/./b.Dockerfile".into()));
+        for (context, file, expected) in [
+            ("https://x.example/y.git", "Dockerfile", None),
+            ("git@x.example:y.git", "Dockerfile", None),
+            ("https://x.example/y.git", "/p/Dockerfile", Some("/p/Dockerfile")),
+            (".", "https://x.example/Dockerfile", None),
+            // buildx takes `..` literally, also after a link.
+            ("link", "../sub/Dockerfile", Some("/p/sub/Dockerfile")),
+            ("/abs", "../Dockerfile", Some("/Dockerfile")),
+        ] {
+            let (context, dockerfile) = (Some(context.to_owned()), Some(file.to_owned()));
+            let target = Target { context, dockerfile, ..Target::default() };
+            assert_eq!(declared.dockerfile(&target), expected.map(PathBuf::from), "{target:?}");
+        }
+        assert_eq!(declared.dockerfile(&declared.targets["app"]), Some("/p/b.Dockerfile".into()));
         assert_eq!(declared.dockerfile(&declared.targets["base"]), Some("/p/sub/Dockerfile".into()));
     }
 }

@@ -86,7 +86,7 @@ pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result
     };
     printed.whole.has_all_files = texts.is_some() || !files.iter().any(|file| is_yaml(file));
     apply(&mut printed.target, question.sets);
-    printed.target.values_mut().for_each(|target| target.resolve_cwd(&dir));
+    printed.target.values_mut().for_each(|target| target.resolve_paths(&dir));
     if printed.target.is_empty() {
         return Err(usage(format!(
             "`{}` declares no target\nadd a `build:` section to a service, or name another file with --file",

@@ -222,7 +222,7 @@ mod tests {
         };
         let commit = format!("https://x.example/y.git#{}", "0a".repeat(20));
         for text in ["FROM scratch\nCOPY --from=repo a b\n", "FROM repo\nCOPY --from=repo a b\n"] {
-            for source in ["git://x.example/y#main", "https://x.example/y.tar", "git@x.example:y.git"] {
+            for source in ["git://x.example/y#main", "https://x.example/y.tar", "ci@x.example:y.git"] {
                 assert!(is_open(text, source), "{source}");
             }
             for source in [commit.as_str(), "docker-image://x/y:z", "an image@sha256:1"] {

@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use super::context::{Digests, Entry, Tree, exact_state, stamp};
 use super::ignore::Ignore;
+use super::remote::is_remote;
 use super::{Declaration, Target};
 use crate::files;
 
@@ -106,7 +107,7 @@ impl InputFiles {
         let main = ("", target.context.as_deref().unwrap_or("."));
         let named = target.contexts.iter().map(|(name, source)| (name.as_str(), source.as_str()));
         for (context, source) in std::iter::once(main).chain(named) {
-            let is_elsewhere = source.contains("://") || source.starts_with("target:");
+            let is_elsewhere = source.contains("://") || is_remote(source) || source.starts_with("target:");
             if is_elsewhere && !context.is_empty() {
                 // Other targets are part of the build. Images that it looks up are in
                 // its progress.

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::context::{Entry, Tree};
 use super::dockerfile::source::DockerfileSource;
 use super::ignore::Ignore;
+use super::remote::is_remote;
 use super::{Declaration, Target};
 
 use crate::files;
@@ -39,8 +40,8 @@ impl Inputs {
         for (name, source) in contexts(target) {
             self.part(name.as_bytes());
             let dir = declaration.dir.join(source);
-            let is_remote = source.contains("://") || source.contains(':') && !dir.is_dir();
-            if is_remote {
+            let is_elsewhere = source.contains("://") || is_remote(source);
+            if is_elsewhere || source.contains(':') && !dir.is_dir() {
                 self.part(source.as_bytes());
             } else {
                 let ignore = ignore(declaration, target, &dir, name);

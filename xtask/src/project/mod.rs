@@ -19,6 +19,7 @@ pub(crate) mod pins;
 pub(crate) mod project_name;
 pub(crate) mod release_files;
 pub(crate) mod remembered;
+pub(crate) mod remote;
 pub(crate) mod requested;
 pub(crate) mod run_settings;
 pub(crate) mod secret_source;

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::dockerfile::{clean, is_true};
+use super::remote::is_remote;
 use crate::platform;
 use crate::text::csv;
 
@@ -77,8 +78,12 @@ impl Target {
     }
 
     /// Resolves `cwd://`, which starts in the current directory of bake: `dir`. A Dockerfile
-    /// with such a path is not below its context.
-    pub(super) fn resolve_cwd(&mut self, dir: &Path) {
+    /// with such a path is not below its context. Like bake, takes `..` in the main context
+    /// literally: it doesn't follow a link before it.
+    pub(super) fn resolve_paths(&mut self, dir: &Path) {
+        if let Some(context) = self.context.as_mut().filter(|at| !at.contains("://") && !is_remote(at)) {
+            *context = clean(context);
+        }
         let path = |text: &str| text.strip_prefix("cwd://").map(clean);
         for at in self.context.iter_mut().chain(self.contexts.values_mut()) {
             *at = path(at).unwrap_or_else(|| std::mem::take(at));
@@ -125,9 +130,16 @@ mod tests {
         let json = r#"{"context":"cwd://c/","dockerfile":"cwd://D","contexts":
             {"a":"cwd://../a","b":"b","c":"https://x/cwd://y","d":"cwd://"}}"#;
         let mut target: Target = serde_json::from_str(json).expect("a target");
-        target.resolve_cwd(Path::new("/p"));
+        target.resolve_paths(Path::new("/p"));
         assert_eq!((target.context.as_deref(), target.dockerfile.as_deref()), (Some("c"), Some("/p/D")));
         let contexts: Vec<&str> = target.contexts.values().map(String::as_str).collect();
         assert_eq!(contexts, ["../a", "b", "https://x/cwd://y", "."]);
+        for (context, expected) in
+            [("link/../sub/", "sub"), ("./", "."), ("git@x.example:y/../z.git", "git@x.example:y/../z.git")]
+        {
+            let mut target = Target { context: Some(context.into()), ..Target::default() };
+            target.resolve_paths(Path::new("/p"));
+            assert_eq!(target.context.as_deref(), Some(expected), "{context}");
+        }
     }
 }

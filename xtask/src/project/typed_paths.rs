@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::remote::is_remote;
 use crate::text::csv;
 
 /// The keys of bake's `--set` whose values are specifications with paths in these fields.
@@ -70,9 +71,8 @@ fn context(value: &str, cwd: &Path) -> String {
     if let Some(path) = value.strip_prefix("cwd://") {
         return absolute(path, cwd);
     }
-    let is_elsewhere = value.contains("://") || value.starts_with("git@") || value.starts_with("github.com/");
     let is_bakes_own = ["target:", "service:"].iter().any(|form| value.starts_with(form));
-    if value.is_empty() || value == "-" || is_elsewhere || is_bakes_own {
+    if value.is_empty() || value == "-" || value.contains("://") || is_remote(value) || is_bakes_own {
         return value.to_owned();
     }
     absolute(value, cwd)

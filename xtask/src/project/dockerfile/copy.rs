@@ -6,6 +6,7 @@ use super::scope::clean;
 use super::shell::Lexer;
 use super::steps::{DockerfileStep, From, Read, Reader, Selector};
 use super::{Heredoc, Instruction, expand};
+use crate::project::remote::is_remote;
 
 /// Returns the step of a COPY or an ADD.
 pub(super) fn step(reader: &Reader<'_>, instruction: &Instruction) -> DockerfileStep {
@@ -126,11 +127,6 @@ fn destination(reader: &Reader<'_>, target: &str) -> String {
 /// Normalizes a mode: `0644` is `644`.
 fn mode(text: &str) -> String {
     u32::from_str_radix(text, 8).map_or_else(|_| text.to_owned(), |mode| format!("{mode:o}"))
-}
-
-/// Returns whether ADD downloads it: a URL or a Git repository.
-fn is_remote(source: &str) -> bool {
-    source.contains("://") || source.starts_with("git@") || source.starts_with("github.com/")
 }
 
 /// Returns the part of a URL that is in BuildKit's key: the name of a file, because its content is

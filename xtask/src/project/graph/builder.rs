@@ -8,6 +8,7 @@ use super::{GraphStep, ImagePlace, KnownImage, TargetFacts};
 use crate::project::context::{ContentDigest, Contexts, Digests, Input, Selected};
 use crate::project::dockerfile::steps::{DockerfileStep, From, Read, Selector};
 use crate::project::dockerfile::{Base, content_name, has_commit};
+use crate::project::remote::is_remote;
 use crate::project::run_settings::HOSTS;
 use crate::redact::is_secret;
 
@@ -225,13 +226,6 @@ impl<'a> Builder<'a> {
             }
         }
     }
-}
-
-/// Returns whether a context is a Git repository or an archive on a server: no directory, and no
-/// image.
-fn is_remote(source: &str) -> bool {
-    let is_image = ["docker-image://", "oci-layout://"].iter().any(|scheme| source.starts_with(scheme));
-    !is_image && ["://", "git@", "github.com/"].iter().any(|mark| source.contains(mark))
 }
 
 fn image(name: &str) -> End {

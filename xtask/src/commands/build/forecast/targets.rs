@@ -12,6 +12,7 @@ use crate::project::dockerfile::{Dockerfile, mounts};
 use crate::project::graph::{ImagePlace, TargetFacts};
 use crate::project::inputs;
 use crate::project::overrides::is_for;
+use crate::project::remote::is_remote;
 use crate::project::run_settings::{has_several_hosts, run_settings};
 
 /// Returns all targets with a local Dockerfile.
@@ -77,7 +78,7 @@ fn place(facts: &BuildFacts, target: &str, context: &str, source: &str) -> Image
         return ImagePlace::Elsewhere(laid_out(layout).unwrap_or_else(|| source.to_owned()));
     }
     let dir = facts.declaration.dir.join(source);
-    if source.contains("://") || !dir.is_dir() {
+    if source.contains("://") || is_remote(source) || !dir.is_dir() {
         return ImagePlace::Elsewhere(source.to_owned());
     }
     let declared = &facts.declaration.targets[target];
