@@ -8,18 +8,21 @@ use super::expand::{flags, split};
 use super::shell::{Lexer, Value};
 use super::{Heredoc, Instruction};
 
+/// The directives that BuildKit knows. The first line that is none of them ends them.
+const DIRECTIVES: [&str; 3] = ["syntax", "escape", "check"];
+
 /// Returns the character of the directive `# escape=`, else `\`.
 pub(super) fn escape(text: &str) -> char {
     for line in text.trim_start_matches('\u{feff}').lines() {
         let Some((key, value)) = line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) else {
             break;
         };
-        let key = key.trim().to_ascii_lowercase();
-        if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric()) {
+        let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
+        if value.is_empty() || !DIRECTIVES.contains(&key.as_str()) {
             break;
         }
         if key == "escape" {
-            return value.trim().chars().next().filter(|c| "`\\".contains(*c)).unwrap_or('\\');
+            return value.chars().next().filter(|c| "`\\".contains(*c)).unwrap_or('\\');
         }
     }
     '\\'
@@ -168,6 +171,9 @@ mod tests {
             ("a comment and an empty line inside", "RUN a \\\n# c\n\n  b\n", &["RUN a   b"]),
             ("another escape", "# escape=`\nRUN a `\n b \\\nRUN c\n", &["RUN a  b \\", "RUN c"]),
             ("a directive too late", "FROM a\n# escape=`\nRUN a \\\n b\n", &["FROM a", "RUN a  b"]),
+            ("after others", "# syntax=x\n#CHECK = skip=all\n# escape=`\nRUN a `\n b\n", &["RUN a  b"]),
+            ("after an unknown directive", "# made=by\n# escape=`\nRUN a \\\n b\n", &["RUN a  b"]),
+            ("after an empty directive", "# syntax=\n# escape=`\nRUN a \\\n b\n", &["RUN a  b"]),
             ("a heredoc", "RUN <<EOF\nRUN no\nEOF\nRUN b\n", &["RUN <<EOF", "RUN b"]),
             ("chomped", "RUN <<-EOF\n\tx\n\tEOF\nRUN b\n", &["RUN <<-EOF", "RUN b"]),
             ("several", "COPY <<A <<'B' /d/\nx\nA\ny\nB\nRUN b\n", &["COPY <<A <<'B' /d/", "RUN b"]),
