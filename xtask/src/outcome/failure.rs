@@ -60,7 +60,13 @@ const ADVICE: &[(&str, &str)] = &[
     ("dockerfile parse error", "correct the Dockerfile at the line named above"),
     (
         "failed to read dockerfile",
-        "the Dockerfile does not exist at that path: check `dockerfile:` and `context:` in the declaration",
+        "the Dockerfile does not exist at that path, or is a link out of its directory: check `dockerfile:` \
+         and `context:` in the declaration",
+    ),
+    (
+        "contains invalid utf-8",
+        "the name of a file in a context is not UTF-8, which BuildKit does not support: rename the file or \
+         exclude it in .dockerignore; `find . | grep -axv '.*'` lists such names",
     ),
     (
         "could not resolve",

@@ -183,6 +183,24 @@ fn paths_from_the_current_directory_are_forecast() {
 
 #[test]
 #[ignore = "needs an engine"]
+fn a_file_whose_name_is_not_utf8_is_explained() {
+    use std::os::unix::ffi::OsStrExt;
+    let compose = "services:\n  app:\n    image: durango-test/declared-names\n    build: .\n";
+    let dockerfile = format!("FROM scratch\nCOPY . /{}\n", unique("names"));
+    let project = Project::new(&[("compose.yaml", compose), ("Dockerfile", &dockerfile)]);
+    project.write(".dockerignore", "home\nstore\n");
+    fs::write(project.path("").join(std::ffi::OsStr::from_bytes(b"caf\xe9")), "1").expect("written");
+    let run = project.run(&["build", "app", "--no-save", "--file", "compose.yaml"]);
+    // Docker 26 takes any name.
+    if run.code != 0 {
+        run.fails(3, &["the name of a file in a context is not UTF-8", "`find . | grep -axv '.*'`"]);
+    }
+    project.write(".dockerignore", "home\nstore\ncaf?\n");
+    project.build(&["app", "--no-save"]).1.succeeds();
+}
+
+#[test]
+#[ignore = "needs an engine"]
 fn options_of_mounts_count_as_forecast() {
     let base = base_of(&Project::new(&[
         ("compose.yaml", COMPOSE),

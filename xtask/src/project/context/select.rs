@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 use super::state::{self, short};
 use super::tree::{Entry, Tree};
 use super::{Digests, Input};
-use crate::project::dockerfile::clean;
 use crate::project::dockerfile::steps::Selector;
+use crate::project::dockerfile::{clean, escaped};
 use crate::project::ignore::{Glob, Ignore, Matched};
 
 /// A selected entry.
@@ -120,7 +120,8 @@ impl Selection<'_> {
         }
         let state = state::of(entry, self.digests);
         let bytes = if entry.meta.is_file() { entry.meta.len() } else { 0 };
-        self.taken.push(Taken { input: Input { path: entry.path.clone(), state: state.clone() }, bytes });
+        let input = Input { path: escaped(&entry.path), state: state.clone() };
+        self.taken.push(Taken { input, bytes });
         state
     }
 

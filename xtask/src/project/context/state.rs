@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::Digests;
 use super::tree::Entry;
+use crate::project::dockerfile::{decode, escaped};
 
 /// The start of the extended attributes in a state.
 const ATTRIBUTES: &str = " xattrs:";
@@ -25,7 +27,8 @@ pub(super) fn of(entry: &Entry, digests: &mut Digests) -> String {
         format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number))
     };
     let state = if kind.is_symlink() {
-        format!("->{}", fs::read_link(&entry.file).unwrap_or_default().display())
+        let target = fs::read_link(&entry.file).unwrap_or_default();
+        format!("->{}", escaped(&decode(target.as_os_str().as_bytes())))
     } else if kind.is_dir() {
         format!("{mode:o}/")
     } else if kind.is_fifo() {

@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use crate::project::dockerfile::decode;
 use crate::project::ignore::{Ignore, Matched};
 
 /// An included file, directory, link or special file.
 #[derive(Debug, Clone)]
 pub(in crate::project) struct Entry {
-    /// Its path below the context, without a leading slash; empty for the context itself.
+    /// Its path below the context, decoded, without a leading slash; empty for the context itself.
     pub(in crate::project) path: String,
     /// Its path on this machine.
     pub(in crate::project) file: PathBuf,
@@ -85,12 +87,8 @@ impl Tree {
             if name.to_str().is_none() {
                 self.miss(&item.path());
             }
-            let name = name.to_string_lossy();
-            let path = if directory.path.is_empty() {
-                name.into_owned()
-            } else {
-                format!("{}/{name}", directory.path)
-            };
+            let name = decode(name.as_bytes());
+            let path = if directory.path.is_empty() { name } else { format!("{}/{name}", directory.path) };
             let matched = self.ignore.matches(&path, &directory.matched).unwrap_or_default();
             let is_out = matched.is_match;
             let is_directory = item.file_type().is_ok_and(|kind| kind.is_dir());
@@ -144,7 +142,7 @@ impl Tree {
             if target.is_absolute() {
                 at.truncate(1);
             }
-            for part in target.to_string_lossy().split('/').rev() {
+            for part in decode(target.as_os_str().as_bytes()).split('/').rev() {
                 rest.push_front(part.to_owned());
             }
         }
@@ -157,5 +155,40 @@ impl Tree {
     /// Returns the directories that were read, by path.
     pub(super) fn read_directories(&self) -> String {
         self.directories.keys().map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+    use crate::project::context::{Contexts, Digests};
+    use crate::project::dockerfile::steps::Selector;
+
+    #[test]
+    fn names_that_are_not_utf8_differ() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |name: &[u8]| dir.path().join(OsStr::from_bytes(name));
+        let digest = || {
+            let selector = Selector { path: "/".to_owned(), ..Selector::default() };
+            let from = (dir.path(), &Ignore::default());
+            let selected = Contexts::default().select(from, &[selector], &[], &mut Digests::default());
+            let files: Vec<String> = selected.files.into_iter().map(|file| file.path).collect();
+            (selected.digest.full, files.join(" "))
+        };
+        for (name, file) in [(b"d\xff", "one"), (b"d\xfe", "two")] {
+            fs::create_dir(at(name)).expect("made");
+            fs::write(at(name).join(file), "").expect("written");
+        }
+        let (before, files) = digest();
+        assert_eq!(files, "d\\xFE d\\xFE/two d\\xFF d\\xFF/one");
+        fs::rename(at(b"d\xff"), at(b"d\xfd")).expect("renamed");
+        let (after, files) = digest();
+        assert_eq!(files, "d\\xFD d\\xFD/one d\\xFE d\\xFE/two");
+        assert_ne!(before, after);
+        std::os::unix::fs::symlink(OsStr::from_bytes(b"d\xfe"), at(b"link")).expect("linked");
+        let root = Tree::new(dir.path(), Ignore::default()).resolve("link/two", true);
+        assert!(root.is_some(), "a link to such a name is followed");
     }
 }

@@ -1,11 +1,11 @@
-//! Dockerfiles that are not UTF-8. A byte that is not part of a character becomes a private-use
-//! character. So files that differ only in such bytes stay different, and can be written back
-//! unchanged.
+//! Dockerfiles and names of files that are not UTF-8. A byte that is not part of a character
+//! becomes a private-use character. So texts that differ only in such bytes stay different, and can
+//! be written back unchanged.
 
 /// The private-use character for byte 0.
 const FIRST: u32 = 0x0010_FF00;
 
-/// Decodes the bytes of a Dockerfile.
+/// Decodes the bytes of a Dockerfile or of a file's name.
 pub(crate) fn decode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -39,6 +39,19 @@ pub(super) fn shown(text: &str) -> String {
     text.chars().map(|c| if byte(c).is_some() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
+/// Returns a decoded text for display, with `\xE9` for each such byte, so that different texts stay
+/// different.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match byte(c) {
+            Some(byte) => escaped += &format!("\\x{byte:02X}"),
+            None => escaped.push(c),
+        }
+    }
+    escaped
+}
+
 fn private(byte: u8) -> Option<char> {
     char::from_u32(FIRST + u32::from(byte))
 }
@@ -59,6 +72,7 @@ mod tests {
         let own = "RUN echo \u{10ffe9} \u{10ff7f}\n".as_bytes();
         assert_eq!(encode(&decode(own)), own, "a private character of the file's own");
         assert_ne!(text, decode(b"RUN echo \xe8 \xc3\xa9 \xff\n"));
+        assert_eq!(escaped(&decode(b"caf\xe9 \xc3\xa9")), "caf\\xE9 \u{e9}");
         assert_eq!(shown(&text), "RUN echo \u{fffd} \u{e9} \u{fffd}\n");
     }
 }

@@ -21,7 +21,7 @@ mod variables;
 pub(crate) mod words;
 
 pub(super) use copy::{content_name, has_commit};
-pub(crate) use encoding::{decode, encode};
+pub(crate) use encoding::{decode, encode, escaped};
 pub(super) use run_mount::is_true;
 pub(super) use scope::clean;
 pub(crate) use stages::Base;
