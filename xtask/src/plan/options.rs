@@ -64,6 +64,11 @@ impl BuildOptions {
         for platform in parsed.many("--platform").iter().flat_map(|list| list.split(',')) {
             sets.push(format!("*.platform={}", platform_name(platform)?));
         }
+        if parsed.many("--file").iter().any(|file| file == "-") {
+            return Err(usage(
+                "`--file -` is not supported: a build reads its declaration several times\nwrite it to a file",
+            ));
+        }
         let mut files: Vec<PathBuf> = parsed.many("--file").iter().map(|file| host.absolute(file)).collect();
         if files.is_empty() {
             files = session.layout.declaration(host)?;

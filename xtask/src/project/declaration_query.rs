@@ -57,7 +57,7 @@ pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The name of the cached answers. The number changes with the fields of [`Target`], which an old
 /// answer lacks.
-const MEMO: &str = "bake-11";
+const MEMO: &str = "bake-12";
 
 /// Reads the declaration with the user's overrides applied.
 pub(crate) fn read(session: &Session, question: &DeclarationQuery<'_>) -> Result<Declaration> {

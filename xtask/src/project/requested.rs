@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Declaration, image_reference};
+use super::{Declaration, Target, image_reference};
 use crate::error::usage;
 use crate::files;
 
@@ -31,6 +31,20 @@ pub(crate) fn check_inputs(declaration: &Declaration, names: &[String]) -> Resul
         check_readable(&file)?;
         check_readable(Path::new(&own))?;
         check_readable(&context.join(".dockerignore"))?;
+    }
+    Ok(())
+}
+
+/// Refuses targets that make no image, because bake calls a method of their frontend.
+pub(crate) fn check_calls(declaration: &Declaration, names: &[String]) -> Result<()> {
+    for name in names {
+        let method = declaration.targets.get(name).and_then(Target::method);
+        if let Some(method) = method {
+            return Err(usage(format!(
+                "target `{name}` makes no image: it calls `{method}` of its frontend\nrun `docker buildx \
+                 bake {name}` for that, and name only targets that are built"
+            )));
+        }
     }
     Ok(())
 }
@@ -80,5 +94,33 @@ pub(crate) fn add_linked(declaration: &Declaration, names: &mut Vec<String>) {
             }
         }
         next += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_only_calls_its_frontend_is_refused() {
+        for (call, method) in [
+            (None, None),
+            (Some(""), None),
+            (Some("build"), None),
+            (Some("check"), Some("check")),
+            (Some("outline,format=json"), Some("outline")),
+            (Some("format=json,targets"), Some("targets")),
+        ] {
+            let target = Target { call: call.map(str::to_owned), ..Target::default() };
+            let targets = [("lint".to_owned(), target)].into();
+            let declaration = Declaration { targets, ..Declaration::default() };
+            let error = check_calls(&declaration, &["lint".to_owned()]).err().map(|error| error.to_string());
+            let expected = method.map(|method| format!("`lint` makes no image: it calls `{method}`"));
+            let is_same = match (&error, &expected) {
+                (Some(error), Some(expected)) => error.contains(expected),
+                (error, expected) => error == expected,
+            };
+            assert!(is_same, "{call:?}: {error:?}");
+        }
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Target {
     pub output: Vec<serde_json::Value>,
     /// Attestations, in either form; `disabled=true` turns one off.
     pub attest: Vec<serde_json::Value>,
+    /// The method of the frontend, such as `check`, instead of a build.
+    pub call: Option<String>,
     /// Whether all of its steps run in every build.
     pub no_cache: Option<bool>,
     /// Stages whose steps run in every build.
@@ -75,6 +77,13 @@ impl Target {
             object => object["disabled"] == true || object["disabled"].as_str().is_some_and(is_true),
         };
         self.platforms.len() > 1 || self.attest.iter().any(|attest| !is_off(attest))
+    }
+
+    /// Returns the method of the frontend that bake calls instead of a build.
+    pub(super) fn method(&self) -> Option<&str> {
+        let fields = self.call.as_deref().unwrap_or_default().split(',');
+        let method = fields.into_iter().find(|field| !field.contains('='));
+        method.filter(|method| !["", "build"].contains(method))
     }
 
     /// Resolves `cwd://`, which starts in the current directory of bake: `dir`. A Dockerfile

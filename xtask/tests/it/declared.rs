@@ -201,6 +201,19 @@ fn a_file_whose_name_is_not_utf8_is_explained() {
 
 #[test]
 #[ignore = "needs an engine"]
+fn a_target_that_only_calls_its_frontend_is_refused() {
+    let bake = "target \"app\" { tags = [\"durango-test/declared-call\"] }\n";
+    let project = Project::new(&[("docker-bake.hcl", bake), ("Dockerfile", "FROM scratch\n")]);
+    for command in ["build", "plan"] {
+        let call = [command, "app", "--file", "docker-bake.hcl", "--set", "app.call=check"];
+        // bake itself refuses it before buildx 0.16.
+        project.run(&call).fails(2, &["call"]);
+    }
+    project.run(&["plan", "app", "--file", "-"]).fails(2, &["`--file -` is not supported"]);
+}
+
+#[test]
+#[ignore = "needs an engine"]
 fn options_of_mounts_count_as_forecast() {
     let base = base_of(&Project::new(&[
         ("compose.yaml", COMPOSE),

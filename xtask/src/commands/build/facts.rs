@@ -21,7 +21,7 @@ use crate::project::declaration_query::{self, DeclarationQuery};
 use crate::project::dockerfile::mounts;
 use crate::project::dockerfile::source::DockerfileSource;
 use crate::project::project_name::store_name;
-use crate::project::requested::{add_linked, check_inputs, check_tags};
+use crate::project::requested::{add_linked, check_calls, check_inputs, check_tags};
 use crate::project::{app, pins, secrets};
 use crate::session::Session;
 use crate::store::fresh::{FreshFile, Nonce};
@@ -64,6 +64,7 @@ pub(crate) fn facts(
     if let Some(granted) = &granted {
         allow::check(&declaration, &names, granted)?;
     }
+    check_calls(&declaration, &names)?;
     check_inputs(&declaration, &names)?;
     check_single(options, &names[..requested], &declaration)?;
     check_tags(&declaration, &names, &|name| options.chosen_tag(name, names[0] == name).is_some())?;
