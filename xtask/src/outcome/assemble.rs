@@ -1,6 +1,6 @@
 //! Makes the report from a plan and the events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -156,9 +156,12 @@ pub(crate) fn steps_of(trace: &Trace, is_own: &dyn Fn(&VertexState, &str) -> boo
         needs: Vec::new(),
         cause: (!state.cached).then(|| Cause { kind: CauseKind::Unknown, detail: String::new() }),
     };
-    let (mut digests, mut steps) = (Vec::new(), Vec::new());
+    let (mut digests, mut steps, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (digest, state, label) in work(trace) {
+        // BuildKit merges two vertices whose inputs have equal content, runs one of them under the
+        // names of both, and never starts the other.
         let own = state.targets.iter().filter(|target| is_own(state, target));
+        let own = own.filter(|target| seen.insert((target.as_str(), state.place())));
         steps.extend(own.map(|target| step(state, label, target)));
         digests.resize(steps.len(), digest);
     }
@@ -177,6 +180,22 @@ fn began(state: &VertexState, origin: Timestamp) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn merged_vertices_are_one_step_of_each_target() {
+        let begun = "2026-11-22T12:00:00Z";
+        let mut trace = Trace::new(&["job".to_owned(), "web".to_owned()]);
+        let chunk = serde_json::json!({"vertexes": [
+            {"digest": "2", "name": "[web s 1/1] COPY f /"},
+            {"digest": "1", "name": "[job s 1/1] COPY f /", "started": begun, "completed": begun},
+            {"digest": "1", "name": "[web s 1/1] COPY f /", "started": begun, "completed": begun},
+            {"digest": "3", "name": "[web linux/arm64 s 1/1] COPY f /", "started": begun},
+        ]});
+        trace.apply(&serde_json::from_value(chunk).expect("well formed"));
+        let found: Vec<_> = steps(&trace).into_iter().map(|step| (step.target, step.started)).collect();
+        let ran = |target: &str| (target.to_owned(), Some(0.0));
+        assert_eq!(found, [ran("job"), ran("web"), ran("web")], "the last one is of another platform");
+    }
 
     #[test]
     fn a_step_ran_for_the_targets_that_it_is_in() {

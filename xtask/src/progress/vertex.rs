@@ -60,6 +60,16 @@ impl VertexState {
         !self.error.is_empty() && !self.error.contains("context canceled")
     }
 
+    /// Returns its place in the Dockerfile of any of its targets: platform, stage, number and
+    /// instruction.
+    pub(crate) fn place(&self) -> String {
+        let Some(label) = &self.label else { return self.name.clone() };
+        let mut words = self.name.split(']').next().unwrap_or_default().rsplit(' ');
+        let _count = words.next();
+        let platform = words.find(|word| word.contains('/')).unwrap_or_default();
+        format!("{platform} {} {} {}", label.stage, label.number, label.instruction)
+    }
+
     /// Returns its time in seconds.
     pub fn seconds(&self) -> f64 {
         match (self.started, self.completed) {

@@ -181,13 +181,12 @@ fn matched<'a>(
     trace: &'a Trace,
 ) -> Vec<(usize, &'a str)> {
     let (mut names, mut digests) = (Vec::new(), Vec::new());
-    for digest in &trace.order {
-        let state = &trace.vertices[digest];
-        let Some(label) = state.label.as_ref().filter(|_| !state.is_internal()) else { continue };
+    // A vertex that BuildKit merged with another one never starts, and comes last here.
+    for (digest, state, label) in trace.digests().filter(|(_, state, _)| !state.is_internal()) {
         for target in state.targets.iter().filter(|target| is_own(graph, files, state, target)) {
             let (stage, instruction) = (&label.stage, &label.instruction);
             names.push(Named { target, stage, instruction, number: label.number });
-            digests.push(digest.as_str());
+            digests.push(digest);
         }
     }
     let found = places(graph, files, &names).into_iter().zip(digests);
@@ -258,6 +257,29 @@ mod tests {
             Some("b3"),
             "one that did not ask may be before it or after"
         );
+    }
+
+    #[test]
+    fn of_merged_vertices_the_one_that_ran_counts() {
+        let file = Dockerfile::parse(b"FROM x AS s\nCOPY a b\n");
+        let files = ["job", "web"].map(|name| (name.to_owned(), file.clone())).into();
+        let step = |target: &str| GraphStep {
+            target: target.into(),
+            stage: "s".into(),
+            line: 1,
+            text: "COPY a b".into(),
+            ..GraphStep::default()
+        };
+        let mut trace = Trace::new(&["job".to_owned(), "web".to_owned()]);
+        let begun = "2026-11-27T07:00:00Z";
+        let chunk = serde_json::json!({"vertexes": [
+            {"digest": "2", "name": "[web s 2/2] COPY a b"},
+            {"digest": "1", "name": "[job s 2/2] COPY a b", "started": begun, "completed": begun},
+            {"digest": "1", "name": "[web s 2/2] COPY a b", "started": begun, "completed": begun},
+        ]});
+        trace.apply(&serde_json::from_value(chunk).expect("well formed"));
+        let done = outcomes(&[step("job"), step("web")], &files, &trace, true);
+        assert!(done.iter().all(|step| step.is_done && step.ran.is_some()), "{done:?}");
     }
 
     #[test]
