@@ -143,6 +143,7 @@ fn line(row: &Row) -> String {
         (true, None) => format!("{:.2}", row.limit),
         (true, Some(Allowance::Or(seconds))) => format!("{:.2}, or {seconds} s more", row.limit),
         (true, Some(Allowance::Plus(seconds))) => format!("{:.2}, and {seconds} s more", row.limit),
+        (true, Some(Allowance::InAll(seconds))) => format!("{:.2}, or {seconds} s in all", row.limit),
     };
     let over = if row.within { "" } else { " (over)" };
     let saves = if row.with_save > row.seconds { row.unit.show(row.with_save) } else { String::new() };

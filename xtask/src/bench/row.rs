@@ -40,6 +40,8 @@ pub(crate) enum Allowance {
     Or(f64),
     /// The limit and this.
     Plus(f64),
+    /// The limit, or this in all.
+    InAll(f64),
 }
 
 /// One line of the result.
@@ -102,6 +104,7 @@ impl Row {
         let most = match allowance {
             Allowance::Or(seconds) => limit.max(self.reference + seconds),
             Allowance::Plus(seconds) => limit + seconds,
+            Allowance::InAll(seconds) => limit.max(seconds),
         };
         Self { allowance: Some(allowance), within: self.seconds <= most, ..self }
     }
@@ -138,6 +141,7 @@ impl Row {
         let allowed = match self.allowance {
             Some(Allowance::Or(seconds)) => format!(", or {seconds} s more"),
             Some(Allowance::Plus(seconds)) => format!(", and {seconds} s more"),
+            Some(Allowance::InAll(seconds)) => format!(", or {seconds} s in all"),
             None => String::new(),
         };
         let limit = if self.limit.is_finite() { format!("{:.3}", self.limit) } else { "none".into() };
@@ -173,5 +177,7 @@ mod tests {
         assert!(
             row(20.0, 10.0, 1.0).allow(Allowance::Plus(15.0)).line().contains("ok (of y, and 15 s more)")
         );
+        let in_all = |figure| row(figure, 1.0, 0.2).allow(Allowance::InAll(0.5)).line();
+        assert!(in_all(0.5).contains("ok (of y, or 0.5 s in all)") && in_all(0.6).contains("OVER"));
     }
 }
