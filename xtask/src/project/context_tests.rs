@@ -248,23 +248,6 @@ fn of_what_patterns_select_only_last_names_and_their_order_count() {
 }
 
 #[test]
-fn extended_attributes_count_but_for_the_systems_own() {
-    let dir = context(&["a"]);
-    let file = dir.path().join("a");
-    let set = |name: &str| rustix::fs::setxattr(&file, name, b"1", rustix::fs::XattrFlags::empty());
-    if set("user.kept").is_err() {
-        println!("skipped: the file system has no extended attributes");
-        return;
-    }
-    let with = selected(dir.path(), "", &["a"], &[], false);
-    rustix::fs::removexattr(&file, "user.kept").expect("removed");
-    let without = selected(dir.path(), "", &["a"], &[], false);
-    assert_ne!(with.digest.full, without.digest.full);
-    assert_eq!(with.digest.plain, without.digest.plain);
-    assert!(with.files[0].state.contains(" xattrs:"));
-}
-
-#[test]
 fn ignored_directories_are_not_entered() {
     let dir = context(&["kept", "out/a", "part/in/x", "part/out/y", "empty/z"]);
     let dir = dir.path();

@@ -120,3 +120,31 @@ fn counts(name: &str) -> bool {
 pub(super) fn short(hash: Sha256) -> String {
     format!("{:x}", hash.finalize())[..16].to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extended_attributes_count_but_for_the_systems_own() {
+        let expected = [("user.a", true), ("trusted.a", true), ("security.capability", true)];
+        let not = ["security.selinux", "system.posix_acl_access", "com.apple.quarantine", ""];
+        for (name, does_count) in expected.into_iter().chain(not.map(|name| (name, false))) {
+            assert_eq!(counts(name), does_count, "{name}");
+        }
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let set = |value: &[u8]| {
+            rustix::fs::setxattr(file.path(), "user.kept", value, rustix::fs::XattrFlags::empty())
+        };
+        assert_eq!(attributes(file.path()).expect("readable"), "");
+        if set(b"1").is_err() {
+            println!("skipped: the file system has no extended attributes");
+            return;
+        }
+        let one = attributes(file.path()).expect("readable");
+        set(b"2").expect("set");
+        let two = attributes(file.path()).expect("readable");
+        assert_ne!(one, two);
+        assert_eq!(noticed(&format!("644:0123{one}")), "644:0123");
+    }
+}
