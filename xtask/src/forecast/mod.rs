@@ -6,6 +6,7 @@ pub(crate) mod expected;
 pub(crate) mod explain;
 pub(crate) mod processors;
 pub(crate) mod reasons;
+pub(crate) mod unnoticed;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,7 +3,7 @@
 mod differences;
 mod upstream;
 
-use self::differences::{differences, fresh};
+use self::differences::{NAMED, differences, fresh};
 use crate::forecast::PredictedState;
 use crate::outcome::{Cause, CauseKind};
 use crate::project::graph::GraphStep;
@@ -56,7 +56,7 @@ impl Compared<'_> {
         let open = || open(step).filter(|_| known > Known::No);
         let lost = || match known {
             Known::No => None,
-            Known::Perhaps => Some(unnoticed()),
+            Known::Perhaps => unnoticed(step),
             Known::Certainly => Some(self.nearest_open(at).unwrap_or_else(dropped)),
         };
         parent(PredictedState::Runs).or_else(open).or_else(|| parent(PredictedState::IfChanged)).or_else(lost)
@@ -78,10 +78,11 @@ fn open(step: &GraphStep) -> Option<Cause> {
     step.parts.contains_key(HOSTS).then_some(Cause { kind: CauseKind::Mount, detail })
 }
 
-fn unnoticed() -> Cause {
-    let detail = "BuildKit may only now notice a mode of a directory or an extended attribute that \
-                  changed before";
-    Cause { kind: CauseKind::File, detail: detail.into() }
+/// Returns the reason of a step whose files changed earlier.
+fn unnoticed(step: &GraphStep) -> Option<Cause> {
+    let paths: Vec<&str> = step.unnoticed.keys().map(String::as_str).take(NAMED).collect();
+    let detail = format!("{} changed before, which BuildKit may notice only now", paths.join(", "));
+    (!paths.is_empty()).then_some(Cause { kind: CauseKind::File, detail })
 }
 
 fn dropped() -> Cause {

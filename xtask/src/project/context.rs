@@ -5,6 +5,8 @@ mod select;
 mod state;
 mod tree;
 
+pub(crate) use state::noticed;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -60,9 +60,6 @@ pub(crate) struct GraphStep {
     pub key: String,
     /// The digest without the content of other stages.
     pub soft: String,
-    /// The digest of the files of contexts that it reads; empty if it reads none.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub content: String,
     /// The same as `key`, but for modes of files that a checkout has by its umask.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub any_mode: String,
@@ -71,6 +68,10 @@ pub(crate) struct GraphStep {
     /// The files of contexts that it reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<Input>,
+    /// Those of them that BuildKit may know with another mode or other extended attributes, with
+    /// the state that it then has (`forecast::unnoticed`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unnoticed: BTreeMap<String, String>,
     /// The size of those files in bytes.
     #[serde(default)]
     pub bytes: u64,

@@ -10,7 +10,6 @@ pub(crate) mod places;
 pub(crate) mod read;
 pub(crate) mod record_ids;
 pub(crate) mod steps;
-pub(crate) mod unnoticed;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

@@ -22,7 +22,7 @@ use crate::store::entry::subdirectories;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Known {
     No,
-    /// They had it, unless BuildKit took files as they were before (`record::unnoticed`).
+    /// They had it, unless BuildKit took files as they were before (`forecast::unnoticed`).
     Perhaps,
     Certainly,
 }
@@ -108,12 +108,9 @@ pub(crate) struct StepOutcome {
     pub key: String,
     /// The digest without the content of other stages.
     pub soft: String,
-    /// The digest of the files of contexts that it reads.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub content: String,
     /// Whether its result exists since then.
     pub is_done: bool,
-    /// Whether that may be the result of files as they were before (`record::unnoticed`).
+    /// Whether that may be the result of files as they were before (`forecast::unnoticed`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_doubtful: bool,
     /// The time span of its run by the builder's clock; `None` if it was cached.
@@ -151,7 +148,6 @@ pub(crate) fn outcomes(
             text: step.text.clone(),
             key: step.key.clone(),
             soft: step.soft.clone(),
-            content: step.content.clone(),
             ..StepOutcome::default()
         })
         .collect();

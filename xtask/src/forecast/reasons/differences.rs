@@ -141,7 +141,7 @@ fn command(before: Option<&str>, after: Option<&str>) -> Cause {
 }
 
 /// The number of named files.
-const NAMED: usize = 3;
+pub(super) const NAMED: usize = 3;
 
 fn files(before: &[Input], after: &[Input]) -> Option<Cause> {
     let map = |inputs: &[Input]| {

@@ -65,7 +65,7 @@ pub(in crate::project) fn exact(
 
 /// Returns the part of a state that BuildKit certainly notices: without extended attributes and the
 /// mode of a directory.
-pub(super) fn noticed(state: &str) -> &str {
+pub(crate) fn noticed(state: &str) -> &str {
     let state = state.split_once(ATTRIBUTES).map_or(state, |(state, _)| state);
     if state.ends_with('/') { "/" } else { state }
 }

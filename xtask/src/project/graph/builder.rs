@@ -132,11 +132,9 @@ impl<'a> Builder<'a> {
             made.is_open |= is_remote(image) && !has_commit(image);
             made.parts.insert("base".into(), image.clone());
         }
-        let (mut hard, mut soft, mut any_mode, mut files) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut hard, mut soft, mut any_mode) = (Vec::new(), Vec::new(), Vec::new());
         for read in &step.reads {
             let (end, content) = self.read(target, read, &mut made);
-            // If the paths are unknown, a change may be outside of them.
-            files.extend(Some(content.full.clone()).filter(|full| !full.is_empty() && !read.is_open));
             hard.push(content.full);
             soft.push(content.plain);
             any_mode.push(content.any_mode);
@@ -146,9 +144,6 @@ impl<'a> Builder<'a> {
                 soft.push(end.image.unwrap_or_default());
                 made.draws.extend(end.steps);
             }
-        }
-        if !files.is_empty() {
-            made.content = hash(files.into_iter());
         }
         let own = own(&step.keyword, &step.operation, &made);
         // A linked step is made independently of its parents, and its layer is put on top of them.

@@ -24,6 +24,7 @@ use crate::base_image::InEngine;
 use crate::engine::{Engine, disk_usage};
 use crate::forecast;
 use crate::forecast::processors::Processors;
+use crate::forecast::unnoticed;
 use crate::forecast::{Forecast, ForecastInputs, PredictedState, StoredKeys};
 use crate::layout::Layout;
 use crate::live::SharedForecast;
@@ -154,6 +155,7 @@ impl ForecastQuery {
         let targets = graph.iter().map(|step| step.target.as_str()).collect();
         let before =
             steps::newest_with(&past, &targets).and_then(|past| steps::graph(&self.layout, &past.build));
+        unnoticed::find(&mut graph, before.as_deref().unwrap_or_default());
         let files = self.targets.iter().map(|target| (target.name.clone(), target.file.clone())).collect();
         let mut found = ForecastResult {
             builder,

@@ -7,6 +7,7 @@ use super::{ForecastResult, ForecastTask};
 use crate::exec::save::StepKeys;
 use crate::forecast::PredictedState;
 use crate::forecast::reasons::Compared;
+use crate::forecast::unnoticed;
 use crate::outcome::{BuildReport, BuildResult, StepReport, assemble};
 use crate::plan::build::Plan;
 use crate::progress::trace::Trace;
@@ -17,7 +18,6 @@ use crate::record::Record;
 use crate::record::own_steps::is_own;
 use crate::record::places::{Named, places};
 use crate::record::steps::{self, BuildSteps, Known, StepOutcome};
-use crate::record::unnoticed;
 use crate::text::round;
 
 /// The forecast and the outcome of a build's steps, if known.
@@ -35,9 +35,9 @@ impl StepOutcomes {
         report: &mut BuildReport,
     ) -> Self {
         let begun = Instant::now();
-        let found = forecast_task.end().map(|found| {
+        let found = forecast_task.end().map(|mut found| {
             let mut outcomes = steps::outcomes(&found.graph, &found.files, trace, is_good(report));
-            unnoticed::mark(&found.graph, &found.past, &mut outcomes);
+            unnoticed::mark(&mut found.graph, &found.past, &mut outcomes);
             let own = |state: &VertexState, target: &str| is_own(&found.graph, &found.files, state, target);
             report.steps = assemble::steps_of(trace, &own);
             found.explain(&outcomes, report);
