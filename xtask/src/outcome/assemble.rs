@@ -139,15 +139,19 @@ fn work(trace: &Trace) -> impl Iterator<Item = (&str, &VertexState, &StepName)> 
 
 /// Returns all steps. A vertex that several targets share is listed once under each.
 pub(crate) fn steps(trace: &Trace) -> Vec<StepReport> {
-    steps_of(trace, &|_, _| true)
+    steps_of(trace, &|_, _, label| Some(label.stage.clone()))
 }
 
-/// The steps that are a target's own.
-pub(crate) fn steps_of(trace: &Trace, is_own: &dyn Fn(&VertexState, &str) -> bool) -> Vec<StepReport> {
+/// The steps that are a target's own. `stage` returns the stage in which a target has the vertex
+/// with this digest and label, if it has it.
+pub(crate) fn steps_of(
+    trace: &Trace,
+    stage: &dyn Fn(&str, &str, &StepName) -> Option<String>,
+) -> Vec<StepReport> {
     let origin = trace.origin();
-    let step = |state: &VertexState, label: &StepName, target: &String| StepReport {
+    let step = |state: &VertexState, label: &StepName, target: &String, stage| StepReport {
         target: target.clone(),
-        stage: label.stage.clone(),
+        stage,
         instruction: label.instruction.clone(),
         number: label.number,
         cached: state.cached,
@@ -160,9 +164,9 @@ pub(crate) fn steps_of(trace: &Trace, is_own: &dyn Fn(&VertexState, &str) -> boo
     for (digest, state, label) in work(trace) {
         // BuildKit merges two vertices whose inputs have equal content, runs one of them under the
         // names of both, and never starts the other.
-        let own = state.targets.iter().filter(|target| is_own(state, target));
-        let own = own.filter(|target| seen.insert((target.as_str(), state.place())));
-        steps.extend(own.map(|target| step(state, label, target)));
+        let own = state.targets.iter().filter_map(|target| Some((target, stage(digest, target, label)?)));
+        let own = own.filter(|(target, _)| seen.insert((target.as_str(), state.place())));
+        steps.extend(own.map(|(target, stage)| step(state, label, target, stage)));
         digests.resize(steps.len(), digest);
     }
     let needs = needs::of(trace, &digests, &steps);

@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::own_steps::is_own;
+use super::own_steps::OwnSteps;
 use super::places::{Named, places};
 use super::record_ids::RecordIds;
 use crate::files;
@@ -176,12 +176,13 @@ fn matched<'a>(
     files: &BTreeMap<String, Dockerfile>,
     trace: &'a Trace,
 ) -> Vec<(usize, &'a str)> {
+    let own = OwnSteps::new(graph, files, trace);
     let (mut names, mut digests) = (Vec::new(), Vec::new());
     // A vertex that BuildKit merged with another one never starts, and comes last here.
-    for (digest, state, label) in trace.digests().filter(|(_, state, _)| !state.is_internal()) {
-        for target in state.targets.iter().filter(|target| is_own(graph, files, state, target)) {
-            let (stage, instruction) = (&label.stage, &label.instruction);
-            names.push(Named { target, stage, instruction, number: label.number });
+    for (digest, state, label) in trace.digests() {
+        for target in &state.targets {
+            let Some(stage) = own.stage(digest, target) else { continue };
+            names.push(Named { target, stage, instruction: &label.instruction, number: label.number });
             digests.push(digest);
         }
     }

@@ -273,3 +273,28 @@ fn memory_stays_small_whatever_a_step_prints() {
     }
     assert!(peak > 0 && peak < 100 * 1024, "peak {peak} KiB");
 }
+
+#[test]
+#[ignore = "needs an engine"]
+fn services_of_one_dockerfile_have_the_same_steps_in_plan_and_build() {
+    let service = |name: &str| format!("  {name}: {{build: {{context: app, target: {name}}}}}\n");
+    let compose = format!("services:\n{}{}", service("web"), service("worker"));
+    let salt = unique("twins");
+    let stage = |name: &str| format!("FROM scratch AS {name}\nWORKDIR /{salt}\nCOPY f /f\n");
+    let dockerfile = [&stage("web"), &stage("worker"), "COPY f /last\n"].concat();
+    let files = [("compose.yaml", &*compose), ("app/Dockerfile", &dockerfile), ("app/f", "one\n")];
+    let project = Project::new(&files);
+    let names = |json: &serde_json::Value| {
+        let steps = json["steps"].as_array().expect("steps").iter();
+        let name = |step: &serde_json::Value| {
+            ["target", "stage", "instruction"].map(|part| step[part].as_str().expect("a name").to_owned())
+        };
+        steps.map(name).collect::<std::collections::BTreeSet<_>>()
+    };
+    let run = project.run(&["plan", "web", "worker", "--json", "--file", "compose.yaml"]);
+    run.succeeds();
+    let planned = names(&serde_json::from_str(&run.stdout).expect("one JSON document"));
+    let (report, run) = project.build(&["web", "worker", "--no-save"]);
+    run.succeeds();
+    assert_eq!(names(&report), planned);
+}

@@ -10,12 +10,12 @@ use crate::forecast::reasons::Compared;
 use crate::forecast::unnoticed;
 use crate::outcome::{BuildReport, BuildResult, StepReport, assemble};
 use crate::plan::build::Plan;
+use crate::progress::step_name::StepName;
 use crate::progress::trace::Trace;
-use crate::progress::vertex::VertexState;
 use crate::project::dockerfile::mounts::Use;
 use crate::project::graph::{self, GraphStep};
 use crate::record::Record;
-use crate::record::own_steps::is_own;
+use crate::record::own_steps::OwnSteps;
 use crate::record::places::{Named, places};
 use crate::record::steps::{self, BuildSteps, Known, StepOutcome};
 use crate::text::round;
@@ -38,8 +38,10 @@ impl StepOutcomes {
         let found = forecast_task.end().map(|mut found| {
             let mut outcomes = steps::outcomes(&found.graph, &found.files, trace, is_good(report));
             unnoticed::mark(&mut found.graph, &found.past, &mut outcomes);
-            let own = |state: &VertexState, target: &str| is_own(&found.graph, &found.files, state, target);
-            report.steps = assemble::steps_of(trace, &own);
+            let own = OwnSteps::new(&found.graph, &found.files, trace);
+            let stage =
+                |digest: &str, target: &str, _: &StepName| own.stage(digest, target).map(str::to_owned);
+            report.steps = assemble::steps_of(trace, &stage);
             found.explain(&outcomes, report);
             found.record(record, plan, &outcomes, report);
             (found, outcomes)
