@@ -126,6 +126,13 @@ impl Command {
         Self { argv, ..self.clone() }
     }
 
+    /// Returns the command with the signals that end a process as they are by default, also if this
+    /// process ignores them.
+    pub fn with_default_signals(&self) -> Self {
+        let argv = ["env", "--default-signal=HUP,INT,QUIT,TERM"].map(str::to_owned).into_iter();
+        Self { argv: argv.chain(self.argv.iter().cloned()).collect(), ..self.clone() }
+    }
+
     /// Returns the program to start, and its arguments. docker would ask buildx for its
     /// description, and then start it with the same arguments: two processes and 40 ms of a
     /// processor more.

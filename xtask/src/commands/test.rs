@@ -17,6 +17,7 @@ use crate::engine::facts;
 use crate::engine::legs::Leg;
 use crate::error::usage;
 use crate::exec::{provisioning, steps};
+use crate::process::signals;
 use crate::process::stdio::outln;
 use crate::provision;
 use crate::session::Session;
@@ -70,6 +71,8 @@ pub(crate) fn run(session: &Session, parsed: &Parsed) -> Result<u8> {
     let runner = Runner::find(session);
     let skips = tempfile::NamedTempFile::new()?;
     let environment = |command: Command| {
+        // Many tests send signals to what they start, and would wait for ever.
+        let command = if signals::are_ignored() { command.with_default_signals() } else { command };
         let command = command.cwd(&session.layout.root).env(SKIPS, skips.path().to_string_lossy());
         let own = daemon.iter().flat_map(SecondDaemon::environment);
         own.fold(command, |command, (name, value)| command.env(name, value))

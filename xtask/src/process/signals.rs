@@ -47,6 +47,13 @@ pub(crate) fn install() {
     });
 }
 
+/// Returns whether a signal that ends a process was ignored at the start, as in the background of a
+/// script.
+pub(crate) fn are_ignored() -> bool {
+    let ignored = ignored();
+    [SIGHUP, SIGINT, SIGTERM].iter().any(|signal| ignored.contains(signal))
+}
+
 /// Returns the signals that were ignored at the start, from the mask in `/proc/self/status`.
 fn ignored() -> BTreeSet<i32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
