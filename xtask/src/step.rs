@@ -122,15 +122,19 @@ impl Command {
     /// Returns the command in its own session, so that neither Ctrl-C nor the end of the terminal
     /// reaches it.
     pub fn detached(&self) -> Self {
-        let argv = std::iter::once("setsid".to_owned()).chain(self.argv.iter().cloned()).collect();
-        Self { argv, ..self.clone() }
+        self.through(&["setsid"])
     }
 
     /// Returns the command with the signals that end a process as they are by default, also if this
     /// process ignores them.
     pub fn with_default_signals(&self) -> Self {
-        let argv = ["env", "--default-signal=HUP,INT,QUIT,TERM"].map(str::to_owned).into_iter();
-        Self { argv: argv.chain(self.argv.iter().cloned()).collect(), ..self.clone() }
+        self.through(&["env", "--default-signal=HUP,INT,QUIT,TERM"])
+    }
+
+    /// Returns the command as another program starts it.
+    fn through(&self, starter: &[&str]) -> Self {
+        let starter = starter.iter().map(|word| (*word).to_owned());
+        Self { argv: starter.chain(self.argv.iter().cloned()).collect(), ..self.clone() }
     }
 
     /// Returns the program to start, and its arguments. docker would ask buildx for its

@@ -81,7 +81,10 @@ fn open(step: &GraphStep) -> Option<Cause> {
 /// Returns the reason of a step whose files changed earlier.
 fn unnoticed(step: &GraphStep) -> Option<Cause> {
     let paths: Vec<&str> = step.unnoticed.keys().map(String::as_str).take(NAMED).collect();
-    let detail = format!("{} changed before, which BuildKit may notice only now", paths.join(", "));
+    let detail = format!(
+        "{}: a mode or an attribute changed earlier, which BuildKit may notice only now",
+        paths.join(", ")
+    );
     (!paths.is_empty()).then_some(Cause { kind: CauseKind::File, detail })
 }
 

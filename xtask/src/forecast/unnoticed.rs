@@ -1,8 +1,8 @@
 //! Changes of files that BuildKit notices later. It keeps copies of each context and takes over
 //! what differs in size, time, type or mode. Another mode of a directory or other extended
 //! attributes come with the next change of their file, or when BuildKit makes another copy: if the
-//! last one is in use, was removed, or was left by a build that failed. Meanwhile, a step may be
-//! cached or may run with the file as it was.
+//! last one is in use, or was removed, as after a failed transfer. Meanwhile, a step may be cached
+//! or may run with the file as it was.
 //!
 //! Source: `source/local/source.go` of BuildKit, and `diff_containerd.go` and `diskwriter.go` of
 //! fsutil.

@@ -24,6 +24,9 @@ const DEADLINE: Duration = Duration::from_millis(1900);
 /// The time for a child to stop. Then it is killed, so that there is time to clean up.
 pub(crate) const GRACE: Duration = Duration::from_millis(1200);
 
+/// The signals that end a process.
+const ENDING: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
+
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Children that end with this process, however it ends.
 static CHILDREN: Mutex<BTreeSet<Group>> = Mutex::new(BTreeSet::new());
@@ -31,7 +34,7 @@ static CHILDREN: Mutex<BTreeSet<Group>> = Mutex::new(BTreeSet::new());
 /// Starts to handle signals, in a thread.
 pub(crate) fn install() {
     let ignored = ignored();
-    let handled = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !ignored.contains(signal));
+    let handled = ENDING.into_iter().filter(|signal| !ignored.contains(signal));
     // Fails only for signals that cannot be caught, or without a file descriptor left.
     let Ok(mut signals) = Signals::new(handled) else { return };
     std::thread::spawn(move || {
@@ -51,7 +54,7 @@ pub(crate) fn install() {
 /// script.
 pub(crate) fn are_ignored() -> bool {
     let ignored = ignored();
-    [SIGHUP, SIGINT, SIGTERM].iter().any(|signal| ignored.contains(signal))
+    ENDING.iter().any(|signal| ignored.contains(signal))
 }
 
 /// Returns the signals that were ignored at the start, from the mask in `/proc/self/status`.

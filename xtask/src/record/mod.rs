@@ -2,6 +2,7 @@
 //! newest builds, each small ([`log`]) and redacted. [`read`] reads them.
 
 pub(crate) mod find;
+pub(crate) mod forgotten;
 pub(crate) mod inputs;
 pub(crate) mod killed;
 pub(crate) mod log;

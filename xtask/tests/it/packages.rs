@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::common::mirror::{Mirror, Package};
-use crate::common::{COMPOSE, Project, Run, base_of, forget_digest};
+use crate::common::{COMPOSE, Project, Run, base_of, docker, forget_digest};
 
 const DECLARATION: &str = r"
 services:
@@ -33,12 +33,6 @@ struct Site {
     mirror: Mirror,
     project: Project,
     image: String,
-}
-
-fn docker(args: &[&str]) -> String {
-    let run = Run::from(Command::new("docker").args(args).output().expect("docker runs"));
-    run.succeeds();
-    run.stdout.trim().to_owned()
 }
 
 impl Site {

@@ -8,18 +8,11 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Project, Run, lock};
+use crate::common::{Project, Run, docker, lock};
 use serde_json::Value;
 use xtask::testing::process::retry;
 
 const IMAGE: &str = "durango/frankenphp:latest";
-
-fn docker(args: &[&str]) -> String {
-    let output = Command::new("docker").args(args).output().expect("docker runs");
-    let run = Run::from(output);
-    run.succeeds();
-    run.stdout.trim().to_owned()
-}
 
 /// An image derived from the real one by a change of its container. It is removed on drop.
 struct Derived(String);

@@ -236,6 +236,14 @@ impl Run {
     }
 }
 
+/// Runs docker on the tests' engine. Returns what it prints, without the space around it.
+#[track_caller]
+pub fn docker(args: &[&str]) -> String {
+    let run = Run::from(Command::new("docker").args(args).output().expect("docker runs"));
+    run.succeeds();
+    run.stdout.trim().to_owned()
+}
+
 /// A Compose file with one service `app`. `BASE_IMAGE` is the pinned one, so xtask provides the
 /// base.
 pub const COMPOSE: &str = r"

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::{Project, Run, lock};
+use crate::common::{Project, Run, docker, lock};
 use serde_json::Value;
 
 const COMPOSE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../builder/compose.yaml");
@@ -30,12 +30,6 @@ const STATIC: &[&str] = &[
 fn report(run: &Run) -> Value {
     run.succeeds();
     serde_json::from_str(&run.stdout).expect("one document")
-}
-
-fn docker(args: &[&str]) -> String {
-    let output = Command::new("docker").args(args).output().expect("docker runs");
-    assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// A container that is removed on drop.

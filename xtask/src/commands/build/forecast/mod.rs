@@ -35,6 +35,7 @@ use crate::plan::options::BuildOptions;
 use crate::project::context::Digests;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{self, GraphStep, TargetFacts};
+use crate::record::forgotten;
 use crate::record::record_ids::RecordIds;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
 use crate::redact::Redactor;
@@ -219,7 +220,7 @@ impl ForecastQuery {
         records: Option<&[disk_usage::Record]>,
     ) -> Forecast {
         let forgets = self.engine.capabilities().forgets_results_after_prune;
-        let forgotten = forgets.then(|| steps::forgotten(&found.past, &found.record_ids)).flatten();
+        let forgotten = forgets.then(|| forgotten::forgotten(&found.past, &found.record_ids)).flatten();
         let on_images = graph::on_images(&found.graph);
         let holds = |step: &GraphStep, ran: Option<&StepOutcome>| {
             let forgotten = forgotten.filter(|_| on_images.contains(step.key.as_str()));
