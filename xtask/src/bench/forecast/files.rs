@@ -52,7 +52,9 @@ pub(super) fn create(dir: &Path, salt: &str, random: &mut Random) -> Result<()> 
 
 /// A tar archive for ADD.
 pub(super) fn archive(dir: &Path, content: &str) -> Result<()> {
-    let mut archive = tar::Builder::new(fs::File::create(dir.join("arch.tar"))?);
+    let path = dir.join("arch.tar");
+    make_room(&path)?;
+    let mut archive = tar::Builder::new(fs::File::create(path)?);
     let mut header = tar::Header::new_gnu();
     header.set_size(content.len() as u64);
     header.set_mode(0o644);
@@ -66,7 +68,19 @@ pub(super) fn write(path: &Path, content: &str) -> Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
+    make_room(path)?;
     Ok(fs::write(path, content)?)
+}
+
+/// Removes what an earlier edit made of a file: opening a socket fails, a pipe waits for a
+/// reader, and a link leads elsewhere.
+fn make_room(path: &Path) -> Result<()> {
+    match path.symlink_metadata() {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path)?,
+        Ok(meta) if !meta.is_file() => fs::remove_file(path)?,
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The paths below a context that are not directories, or that are.
@@ -103,6 +117,7 @@ pub(super) fn edit(dir: &Path, stamp: &str, random: &mut Random) -> Result<Strin
         5 => kind(&path, &name, random)?,
         6 => {
             let target = PathBuf::from(format!("{}-new", path.display()));
+            make_room(&target)?;
             fs::rename(&path, target)?;
             format!("name of {name}")
         }
@@ -133,7 +148,7 @@ pub(super) fn edit(dir: &Path, stamp: &str, random: &mut Random) -> Result<Strin
             let directories = list(dir, true);
             let name = random.of(&directories).to_owned();
             let other = format!("{name}2");
-            if !name.is_empty() && !dir.join(&other).exists() {
+            if !name.is_empty() && dir.join(&other).symlink_metadata().is_err() {
                 fs::rename(dir.join(&name), dir.join(&other))?;
             }
             format!("name of the directory {name}")
