@@ -37,7 +37,7 @@ impl Lock {
 
     /// Takes the lock of a store of any format.
     pub(crate) fn of_any_format(layout: &Layout) -> Result<Self> {
-        Self::of_file(layout, &layout.lock_file(), files::open)
+        Self::of_file(layout, &layout.lock_file(), |path| open_lock(layout, path))
     }
 
     /// Takes the lock of the reservations. Until it is dropped, no other process reserves space.
@@ -46,7 +46,7 @@ impl Lock {
         Self::of_file(layout, &layout.reservations_lock(), open_file)
     }
 
-    fn of_file(layout: &Layout, path: &Path, open: fn(&Path) -> io::Result<File>) -> Result<Self> {
+    fn of_file(layout: &Layout, path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> Result<Self> {
         let file = files::make_dir(&layout.store)
             .and_then(|()| open(path))
             .with_context(|| format!("failed to open `{}`", path.display()))?;
@@ -66,7 +66,7 @@ pub(crate) fn refusal(layout: &Layout) -> Option<String> {
     if !layout.store.exists() {
         return None;
     }
-    let file = match files::open(&layout.lock_file()) {
+    let file = match open_lock(layout, &layout.lock_file()) {
         Ok(file) => file,
         Err(error) => return Some(format!("`{}`: {error}", layout.lock_file().display())),
     };
@@ -159,6 +159,18 @@ fn open_file(path: &Path) -> io::Result<File> {
     files::open(path).or_else(|error| {
         if error.kind() == io::ErrorKind::IsADirectory {
             fs::remove_dir_all(path)?;
+            return files::open(path);
+        }
+        Err(error)
+    })
+}
+
+/// Opens the lock of a store. An empty directory of this name in a store is damage. Any other one
+/// belongs to somebody else, who has the directory that was named as the store.
+fn open_lock(layout: &Layout, path: &Path) -> io::Result<File> {
+    files::open(path).or_else(|error| {
+        if error.kind() == io::ErrorKind::IsADirectory && layout.version_file().is_file() {
+            fs::remove_dir(path)?;
             return files::open(path);
         }
         Err(error)
