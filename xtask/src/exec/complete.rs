@@ -122,9 +122,10 @@ mod tests {
             layers.push(config);
             json!({"manifests": layers})
         };
-        let mut top = descriptor(manifest.to_string().as_bytes(), "manifest");
+        let mut top = descriptor(manifest.to_string().as_bytes(), layout_check::INDEX_TYPES[0]);
         top["annotations"] = json!({layout_check::TAG: "latest"});
-        fs::write(dir.join("index.json"), json!({"manifests": [top]}).to_string()).expect("written");
+        fs::write(dir.join("index.json"), json!({"schemaVersion": 2, "manifests": [top]}).to_string())
+            .expect("written");
         fs::write(dir.join("oci-layout"), OCI_LAYOUT).expect("written");
     }
 

@@ -20,6 +20,17 @@ pub(crate) const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
 /// The annotation of an index that names the tag of a manifest.
 pub(crate) const TAG: &str = "org.opencontainers.image.ref.name";
 
+/// The media types of a list of manifests.
+pub(crate) const INDEX_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+
+/// The media types of a manifest.
+pub(crate) const MANIFEST_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+
+/// The tag by which BuildKit writes a cache and finds it again.
+const LATEST: &str = "latest";
+
 /// The content of `oci-layout`.
 #[derive(Deserialize)]
 struct Version {
@@ -33,8 +44,14 @@ const VERSION: &str = "1.0.0";
 /// The file `oci-layout` of a layout that is written here.
 pub(crate) const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
+/// The version of indexes and manifests.
+const SCHEMA: u32 = 2;
+
+/// The content of `index.json`, which nothing has the digest of.
 #[derive(Deserialize)]
 struct Index {
+    #[serde(default, rename = "schemaVersion")]
+    schema: u32,
     manifests: Vec<Descriptor>,
 }
 
@@ -94,8 +111,11 @@ pub(crate) fn shape(dir: &Path) -> Result<Vec<Blob>> {
     let Version { version } = json(&dir.join("oci-layout"))?;
     ensure!(version == VERSION, "its layout has version `{}`", version.escape_default());
     let index: Index = json(&dir.join("index.json"))?;
-    let tagged = |descriptor: &&Descriptor| descriptor.annotations.contains_key(TAG);
-    let Some(top) = index.manifests.iter().find(tagged) else { bail!("its index names no tag") };
+    let tagged = |descriptor: &&Descriptor| descriptor.annotations.get(TAG).is_some_and(|tag| tag == LATEST);
+    let Some(top) = index.manifests.iter().find(tagged) else { bail!("its index has no tag `{LATEST}`") };
+    ensure!(index.schema == SCHEMA, "its index has version {}", index.schema);
+    let is_known = INDEX_TYPES.into_iter().chain(MANIFEST_TYPES).any(|known| known == top.media_type);
+    ensure!(is_known, "its manifest has the type `{}`", top.media_type.escape_default());
     let manifest: Manifest = json(&blobs(dir).join(hex(&top.digest)?))?;
     let all: Vec<&Descriptor> =
         manifest.config.iter().chain(&manifest.layers).chain(&manifest.manifests).collect();
@@ -189,14 +209,15 @@ pub(crate) mod tests {
         fs::create_dir_all(blobs(dir)).expect("made");
         let put = |bytes: &[u8]| fs::write(blobs(dir).join(hex(bytes)), bytes).expect("written");
         let config = serde_json::json!({ "text": text }).to_string();
-        let descriptor = |bytes: &[u8]| {
-            serde_json::json!({"digest": format!("sha256:{}", hex(bytes)), "size": bytes.len(), "mediaType": CACHE_CONFIG,
-                "annotations": {"org.opencontainers.image.ref.name": "latest"}})
+        let descriptor = |bytes: &[u8], media_type: &str| {
+            serde_json::json!({"digest": format!("sha256:{}", hex(bytes)), "size": bytes.len(),
+                "mediaType": media_type, "annotations": {TAG: LATEST}})
         };
         // BuildKit lists a layer once for each step that has it.
-        let config_twice = [descriptor(config.as_bytes()), descriptor(config.as_bytes())];
-        let manifest = serde_json::json!({ "manifests": config_twice }).to_string();
-        let index = serde_json::json!({"manifests": [descriptor(manifest.as_bytes())]}).to_string();
+        let config_once = descriptor(config.as_bytes(), CACHE_CONFIG);
+        let manifest = serde_json::json!({ "manifests": [config_once.clone(), config_once] }).to_string();
+        let top = descriptor(manifest.as_bytes(), INDEX_TYPES[0]);
+        let index = serde_json::json!({"schemaVersion": SCHEMA, "manifests": [top]}).to_string();
         put(config.as_bytes());
         put(manifest.as_bytes());
         fs::write(dir.join("index.json"), index).expect("written");
@@ -204,22 +225,30 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn every_damage_of_the_version_is_seen() {
+    fn every_damage_of_the_version_and_the_index_is_seen() {
         let dir = tempfile::tempdir().expect("a directory");
         layout_of(dir.path(), "x");
-        let path = dir.path().join("oci-layout");
-        let whole = files::read(&path).expect("read");
         assert_eq!(shape(dir.path()).expect("valid").len(), 2);
-        for bit in 0..whole.len() * 8 {
-            let mut flipped = whole.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            fs::write(&path, flipped).expect("written");
-            assert!(shape(dir.path()).is_err(), "bit {bit}");
+        // Nothing has the digest of these two. BuildKit checks a size when it reads the blob.
+        for name in ["index.json", "oci-layout"] {
+            let path = dir.path().join(name);
+            let whole = files::read(&path).expect("read");
+            for bit in 0..whole.len() * 8 {
+                let mut flipped = whole.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                fs::write(&path, flipped).expect("written");
+                let blobs = shape(dir.path());
+                let is_whole =
+                    blobs.is_ok_and(|blobs| blobs.iter().all(|blob| has(dir.path(), blob).is_ok()));
+                assert!(!is_whole, "{name}: bit {bit}");
+            }
+            for length in 0..whole.len() {
+                fs::write(&path, &whole[..length]).expect("written");
+                assert!(shape(dir.path()).is_err(), "{name}: {length} bytes");
+            }
+            fs::write(&path, whole).expect("written");
         }
-        for length in 0..whole.len() {
-            fs::write(&path, &whole[..length]).expect("written");
-            assert!(shape(dir.path()).is_err(), "{length} bytes");
-        }
+        let path = dir.path().join("oci-layout");
         fs::remove_file(&path).expect("removed");
         assert!(shape(dir.path()).is_err(), "it is missing");
         let mode = rustix::fs::Mode::from_raw_mode(0o600);

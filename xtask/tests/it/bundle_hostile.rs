@@ -139,7 +139,7 @@ fn hostile(project: &Project, platform: &str) -> Vec<(PathBuf, &'static str)> {
     let tag = "durango/debian:trixie";
     let table: Vec<(&str, Parts, &[&[u8]], &str)> = vec![
         ("name", with(layers("../../home/.ssh", platform, 1)), x, "it has an image named"),
-        ("shape", with(layers("team/app", platform, 1)), x, "its index names no tag"),
+        ("shape", with(layers("team/app", platform, 1)), x, "its index has no tag `latest`"),
         ("sum", with(layers("team/app", platform, 2)), x, "1 bytes instead of 2"),
         ("digest", files(named("../../../../tmp/x", 1)), &[], "not a SHA-256 digest"),
         ("size", files(named(&digest(b"x"), u64::MAX)), &[], "it has a part of 18446744073709551615 bytes"),

@@ -33,8 +33,8 @@ fn by_hand() -> (Project, PathBuf) {
     let manifest = serde_json::json!({"manifests": [{"digest": format!("sha256:{}", digest(config)), "size": config.len(),
         "mediaType": "application/vnd.buildkit.cacheconfig.v0"}]})
     .to_string();
-    let index = serde_json::json!({"manifests": [{"digest": format!("sha256:{}", digest(manifest.as_bytes())),
-        "size": manifest.len(), "annotations": {"org.opencontainers.image.ref.name": "latest"}}]});
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [{"digest": format!("sha256:{}", digest(manifest.as_bytes())),
+        "size": manifest.len(), "mediaType": "application/vnd.oci.image.index.v1+json", "annotations": {"org.opencontainers.image.ref.name": "latest"}}]});
     let entry = serde_json::json!({"format": 2, "image": "durango-test/hand", "platform": "linux/amd64", "key": key,
         "digest": format!("sha256:{}", "0".repeat(64)), "saved": "2026-01-01T00:00:00Z", "bytes": 2});
     fs::create_dir_all(dir.join("blobs/sha256")).expect("made");

@@ -14,17 +14,13 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::process::{retry, signals};
-use crate::store::layout_check::OCI_LAYOUT;
+use crate::store::layout_check::{INDEX_TYPES, MANIFEST_TYPES, OCI_LAYOUT};
 
 /// The maximum size of a JSON document of an image in bytes. The limit of BuildKit and containerd
 /// is 4 MiB.
 const LARGEST_DOCUMENT: u64 = 4 << 20;
 /// The maximum number of files in an archive. An image has at most 127 layers.
 const MOST_FILES: usize = 1000;
-const INDEX_TYPES: [&str; 2] =
-    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
-const MANIFEST_TYPES: [&str; 2] =
-    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 
 /// A reference to a blob in an image.
 #[derive(Debug, Clone, Serialize, Deserialize)]

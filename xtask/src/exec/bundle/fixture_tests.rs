@@ -52,7 +52,7 @@ impl Made {
         let layer = blob(&[7; 700]);
         let manifest = json!({"config": descriptor(&config, "application/vnd.buildkit.cacheconfig.v0"), "layers": [descriptor(&layer, "layer")]});
         let manifest = blob(manifest.to_string().as_bytes());
-        let mut top = descriptor(&manifest, "manifest");
+        let mut top = descriptor(&manifest, "application/vnd.oci.image.manifest.v1+json");
         top["annotations"] = json!({"org.opencontainers.image.ref.name": "latest"});
         let mut blobs = vec![config, layer, manifest];
         blobs.sort();
@@ -69,7 +69,7 @@ impl Made {
             id: second.to_string(),
             after: (second > 100).then(|| "100".to_owned()).into_iter().collect(),
         };
-        let index = json!({"manifests": [top]}).to_string();
+        let index = json!({"schemaVersion": 2, "manifests": [top]}).to_string();
         let mount = MountEntry {
             format: FORMAT,
             identity: MountIdentity { id: "mod".into(), ..MountIdentity::default() },
