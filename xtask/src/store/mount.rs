@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::entry::{foreign_format, subdirectories};
 use super::layout_check::Blob;
 use super::sealed;
+use super::used::USED;
 use super::validate::Validate;
 use crate::files;
 use crate::layout::Layout;
@@ -85,10 +86,14 @@ pub(crate) fn directories(layout: &Layout) -> Vec<PathBuf> {
     subdirectories(&layout.all_mounts()).into_iter().filter(|dir| is_saved(dir)).collect()
 }
 
-/// Returns whether a save ended there. A mount's first save may have been killed before.
+/// Returns whether a save ended there. A mount's first save may have been killed before. If it was
+/// used, its entry was lost.
 pub(crate) fn is_saved(dir: &Path) -> bool {
-    let entry = fs::symlink_metadata(dir.join("entry.json"));
-    entry.map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
+    let is_there = |name: &str| {
+        let meta = fs::symlink_metadata(dir.join(name));
+        meta.map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
+    };
+    is_there("entry.json") || is_there(USED)
 }
 
 /// Returns every saved mount. Damaged ones become warnings.
@@ -122,6 +127,17 @@ pub fn read(dir: &Path) -> Result<MountEntry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lost_entry_differs_from_a_save_that_did_not_end() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::create_dir_all(dir.path().join("blobs/sha256")).expect("made");
+        assert!(!is_saved(dir.path()), "its save did not end");
+        fs::write(dir.path().join(USED), "").expect("written");
+        assert!(is_saved(dir.path()), "it was used");
+        let error = format!("{:#}", read(dir.path()).expect_err("it has no entry"));
+        assert!(error.contains("entry.json"), "{error}");
+    }
 
     #[test]
     fn every_part_of_an_identity_changes_the_directory() {

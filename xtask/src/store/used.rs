@@ -12,11 +12,14 @@ use crate::store::contents::{Contents, ItemKind};
 /// The difference of clocks in seconds from which a time counts as wrong.
 const SKEW: i64 = 3600;
 
+/// The file whose time is that of the last use.
+pub(crate) const USED: &str = "used";
+
 /// Touches the file `used` in the directory of a result or mount. If that fails, the entry is only
 /// removed earlier.
 pub(crate) fn mark_used(dir: &Path) {
     if dir.join("entry.json").is_file() {
-        let _ = files::append(&dir.join("used")).and_then(|file| file.set_modified(SystemTime::now()));
+        let _ = files::append(&dir.join(USED)).and_then(|file| file.set_modified(SystemTime::now()));
     }
 }
 
