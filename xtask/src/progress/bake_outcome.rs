@@ -50,6 +50,8 @@ impl BakeOutcome {
                 || line.ends_with("failed to solve: not found")
                 // Another build gave its image this name at the same time (Docker 26.1).
                 || line.contains("failed to solve: image \"") && line.ends_with("\": already exists")
+                // Content that a call before it had, which ended because of a damaged result.
+                || line.contains("failed to get reader from content store") && line.ends_with(": not found")
                 // The writer of an export that a full disk ended, for some seconds (Docker 26.1).
                 || line.contains(" locked for ") && line.ends_with(": unavailable")
         };
@@ -158,6 +160,9 @@ mod tests {
         let locked = "ERROR: failed to solve: mount callback failed on /x: failed to open writer: ref moby/1/wc \
                       locked for 1.3s (since 2026-11-27 03:48:31 +0000 UTC): unavailable";
         assert!(said(locked).is_engine_race());
+        let gone = "ERROR: failed to solve: failed to extract layer sha256:b7: failed to get reader from content \
+                    store: content digest sha256:a4: not found";
+        assert!(said(gone).is_engine_race());
         let fetch = "failed to copy: httpReadSeeker: failed open: could not fetch content descriptor x from remote: not found";
         assert!(ended("exporting to image", fetch).is_missing_registry_blob());
         assert!(ended("[2/2] COPY a /", fetch).is_missing_registry_blob());
