@@ -9,27 +9,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::forecast::reasons::counterpart;
 use crate::project::context::noticed;
 use crate::project::graph::GraphStep;
 use crate::record::steps::{BuildSteps, StepOutcome};
 
 /// Finds the files of each step that BuildKit may know with another state, from the steps of the
-/// last build.
+/// last build. All steps of a target have one copy of a context, so a new step has the file as the
+/// others had it.
 pub(crate) fn find(now: &mut [GraphStep], before: &[GraphStep]) {
-    for at in 0..now.len() {
-        let old = counterpart(now, at, before);
-        let Some(old) = old.filter(|old| old.key != now[at].key || !old.unnoticed.is_empty()) else {
-            continue;
-        };
-        let files = old.files.iter().map(|file| (&file.path, &file.state));
-        let known: BTreeMap<&String, &String> = files.chain(&old.unnoticed).collect();
-        let unnoticed = now[at].files.iter().filter_map(|file| {
-            let state = *known.get(&file.path)?;
-            let is_unnoticed = *state != file.state && noticed(state) == noticed(&file.state);
-            is_unnoticed.then(|| (file.path.clone(), state.clone()))
+    let mut known: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
+    for old in before {
+        let files = old.files.iter().map(|file| (file.path.as_str(), file.state.as_str()));
+        known.entry(&old.target).or_default().extend(files);
+    }
+    for old in before.iter().filter(|old| !old.unnoticed.is_empty()) {
+        let files = old.unnoticed.iter().map(|(path, state)| (path.as_str(), state.as_str()));
+        known.entry(&old.target).or_default().extend(files);
+    }
+    for step in now {
+        let Some(known) = known.get(step.target.as_str()) else { continue };
+        let unnoticed = step.files.iter().filter_map(|file| {
+            let state = *known.get(file.path.as_str())?;
+            let is_unnoticed = state != file.state && noticed(state) == noticed(&file.state);
+            is_unnoticed.then(|| (file.path.clone(), state.to_owned()))
         });
-        now[at].unnoticed = unnoticed.collect();
+        step.unnoticed = unnoticed.collect();
     }
 }
 
@@ -47,16 +51,18 @@ pub(crate) fn mark(graph: &mut [GraphStep], past: &[BuildSteps], done: &mut [Ste
 }
 
 /// Returns the targets and paths of the changes that BuildKit noticed in a build: a step ran that
-/// was made before, and nothing else about it differs.
+/// was made before, and nothing else about it differs. Of several changes it may have noticed only
+/// one.
 fn noticed_now(graph: &[GraphStep], past: &[BuildSteps], done: &[StepOutcome]) -> BTreeSet<(String, String)> {
     let earlier = || past.iter().flat_map(|past| &past.steps).filter(|old| old.is_done);
     let has_noticed = |(at, step): &(usize, &GraphStep)| {
         let mut needs = step.needs();
+        let may_differ = step.is_open || step.is_forced;
         done[*at].ran.is_some()
-            && !(step.is_open || step.is_forced || needs.any(|needed| done[needed].ran.is_some()))
+            && !(may_differ || needs.any(|needed| done[needed].ran.is_some()))
             && earlier().any(|old| old.soft == step.soft)
     };
-    let steps = graph.iter().enumerate().filter(|(_, step)| !step.unnoticed.is_empty()).filter(has_noticed);
+    let steps = graph.iter().enumerate().filter(|(_, step)| step.unnoticed.len() == 1).filter(has_noticed);
     steps
         .flat_map(|(_, step)| step.unnoticed.keys().map(|path| (step.target.clone(), path.clone())))
         .collect()
@@ -132,6 +138,33 @@ mod tests {
         assert_eq!(builds.build("700/", "644:2", &[]), "cc");
         assert_eq!(builds.build("700/", "644:3", &[0, 1]), "nn");
         assert_eq!(builds.build("700/", "644:3", &[]), "cc");
+    }
+
+    #[test]
+    fn a_new_step_reads_a_file_as_the_others_know_it() {
+        let step = |name: &str, state: &str| GraphStep {
+            target: "app".into(),
+            key: format!("{name} {state}"),
+            files: vec![Input { path: "f".into(), state: state.into() }],
+            ..GraphStep::default()
+        };
+        let mut first = [step("copy", "644:1 xattrs:1")];
+        find(&mut first, &[step("copy", "644:1")]);
+        let mut second = [step("copy", "644:1 xattrs:1"), step("new", "644:1 xattrs:1")];
+        find(&mut second, &first);
+        let mut other = [GraphStep { target: "other".into(), ..step("copy", "644:1 xattrs:1") }];
+        find(&mut other, &first);
+        let doubts = [&first[0], &second[0], &second[1], &other[0]].map(|step| step.unnoticed.len());
+        assert_eq!(doubts, [1, 1, 1, 0]);
+    }
+
+    #[test]
+    fn of_two_changes_buildkit_may_have_noticed_one() {
+        let mut builds = Builds::default();
+        builds.build("755/", "644:1", &[0, 1]);
+        builds.build("700/", "644:1 xattrs:1", &[]);
+        assert_eq!(builds.build("700/", "644:1 xattrs:1", &[0, 1]), "pp");
+        assert_eq!(builds.build("700/", "644:1 xattrs:1", &[0, 1]), "pp", "the other one");
     }
 
     #[test]
