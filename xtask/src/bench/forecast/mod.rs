@@ -188,9 +188,11 @@ impl Totals {
         for before in before {
             let outcome = compare(&before.target.name, plan, report);
             self.add(&outcome, &before.edit);
-            if outcome.is_wrong() || (self.shrinks_all && !outcome.early.is_empty()) {
+            let is_early = self.shrinks_all && !outcome.early.is_empty();
+            if outcome.is_wrong() || is_early {
                 self.wrong += 1;
-                if self.wrong <= SHOWN {
+                // An early step must not hide an error.
+                if outcome.is_wrong() || self.wrong <= SHOWN {
                     errln!("wrong: {} ({})\n{outcome:#?}", before.target.name, before.edit.what);
                     shrink::print(project, before)?;
                 }
