@@ -53,7 +53,15 @@ impl Compared<'_> {
             let detail = format!("{}: {}", parent.stage, parent.text);
             Some(Cause { kind: CauseKind::Parent, detail })
         };
-        let open = || open(step).filter(|_| known > Known::No);
+        // A version that only one of the builds knows is not compared.
+        let is_compared = || {
+            let before = self.before.and_then(|before| counterpart(self.now, at, before));
+            before.is_none_or(|before| before.remotes().eq(step.remotes()))
+        };
+        let open = || {
+            let own = open(step).filter(|_| known > Known::No);
+            own.or_else(|| content_of_servers(step).filter(|_| !is_compared()))
+        };
         let lost = || match known {
             Known::No => None,
             Known::Perhaps => unnoticed(step),
@@ -69,13 +77,15 @@ fn open(step: &GraphStep) -> Option<Cause> {
     if !step.is_open {
         return None;
     }
-    let urls: Vec<&str> = step.parts.keys().filter_map(|name| name.strip_prefix("url ")).collect();
-    if !urls.is_empty() {
-        let detail = format!("{}: the server may send different content", urls.join(", "));
-        return Some(Cause { kind: CauseKind::File, detail });
-    }
     let detail = format!("{HOSTS}: this version of buildx passes them in random order");
-    step.parts.contains_key(HOSTS).then_some(Cause { kind: CauseKind::Mount, detail })
+    let hosts = step.parts.contains_key(HOSTS).then_some(Cause { kind: CauseKind::Mount, detail });
+    content_of_servers(step).or(hosts)
+}
+
+fn content_of_servers(step: &GraphStep) -> Option<Cause> {
+    let urls: Vec<&str> = step.remotes().map(|(url, _)| url).collect();
+    let detail = format!("{}: the server may send different content", urls.join(", "));
+    (!urls.is_empty()).then_some(Cause { kind: CauseKind::File, detail })
 }
 
 /// Returns the reason of a step whose files changed earlier.

@@ -56,8 +56,8 @@ pub(crate) fn mark(graph: &mut [GraphStep], past: &[BuildSteps], done: &mut [Ste
 fn noticed_now(graph: &[GraphStep], past: &[BuildSteps], done: &[StepOutcome]) -> BTreeSet<(String, String)> {
     let earlier = || past.iter().flat_map(|past| &past.steps).filter(|old| old.is_done);
     let has_noticed = |(at, step): &(usize, &GraphStep)| {
-        let mut needs = step.needs();
-        let may_differ = step.is_open || step.is_forced;
+        let (mut needs, is_remote) = (step.needs(), step.remotes().next().is_some());
+        let may_differ = is_remote || step.is_open || step.is_forced;
         done[*at].ran.is_some()
             && !(may_differ || needs.any(|needed| done[needed].ran.is_some()))
             && earlier().any(|old| old.soft == step.soft)

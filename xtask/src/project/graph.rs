@@ -18,6 +18,19 @@ use super::ignore::Ignore;
 use crate::redact::Redactor;
 pub(crate) use images::{KnownImage, images, inherit};
 
+/// The prefix of a part's name that is what a step reads from a server; the value is its version.
+pub(crate) const URL: &str = "url ";
+
+/// What is known of things that are not on this machine's disk.
+#[derive(Clone, Copy)]
+pub(crate) struct RemoteFacts<'a> {
+    /// Images by name. A missing image is identified by its name only.
+    pub images: &'a BTreeMap<String, KnownImage>,
+    /// Versions of files and Git repositories on servers by URL. A result with the same version as
+    /// before is the same.
+    pub versions: &'a BTreeMap<String, String>,
+}
+
 /// One target of a build, as it is passed to BuildKit.
 pub(crate) struct TargetFacts {
     pub name: String,
@@ -84,7 +97,7 @@ pub(crate) struct GraphStep {
     /// The steps whose results it reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub draws: Vec<usize>,
-    /// Whether it reads content that is unknown in advance: a URL.
+    /// Whether it reads content that is unknown in advance: of a server that was not asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_open: bool,
     /// Whether BuildKit compares the content of its root, as of a stage that it reads.
@@ -105,6 +118,11 @@ impl GraphStep {
             (name, redactor.text(&value).into_owned())
         };
         self.parts = parts.into_iter().map(redact).collect();
+    }
+
+    /// Returns what it reads from servers: URLs and their versions, which are empty if unknown.
+    pub(crate) fn remotes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parts.iter().filter_map(|(name, value)| Some((name.strip_prefix(URL)?, value.as_str())))
     }
 
     /// Returns all steps that it depends on: those that it is based on, then those that it reads
@@ -176,14 +194,13 @@ pub(crate) fn find_all(
     found
 }
 
-/// Returns the graph of a build. `images` has digests of images by name. A missing image is
-/// identified by its name only.
+/// Returns the graph of a build.
 pub(crate) fn graph(
     targets: &[TargetFacts],
-    images: &BTreeMap<String, KnownImage>,
+    remote: RemoteFacts<'_>,
     digests: &mut Digests,
 ) -> Vec<GraphStep> {
-    builder::steps(targets, images, digests)
+    builder::steps(targets, remote, digests)
 }
 
 #[cfg(test)]
@@ -219,7 +236,9 @@ mod tests {
                 compares_roots: false,
                 ignores_cache: None,
             };
-            graph(&[facts], &BTreeMap::new(), &mut Digests::default())[0].is_open
+            let (images, versions) = Default::default();
+            let remote = RemoteFacts { images: &images, versions: &versions };
+            graph(&[facts], remote, &mut Digests::default())[0].is_open
         };
         let commit = format!("https://x.example/y.git#{}", "0a".repeat(20));
         for text in ["FROM scratch\nCOPY --from=repo a b\n", "FROM repo\nCOPY --from=repo a b\n"] {

@@ -17,9 +17,57 @@ fn is_scp_style(source: &str) -> bool {
     parts.is_some_and(|(user, host)| is_word(user, "-_") && is_word(host, "-."))
 }
 
+/// Something on a server that can be asked for its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Server<'a> {
+    /// A file.
+    File(&'a str),
+    /// A branch, a tag or `HEAD` of a Git repository.
+    Git { repository: &'a str, reference: &'a str },
+}
+
+impl<'a> Server<'a> {
+    /// Reads a URL as BuildKit does. Returns `None` for SSH, which may ask its user something, and
+    /// for a Git repository whose branch is in a query.
+    pub(crate) fn of(url: &'a str) -> Option<Self> {
+        let (place, fragment) = url.split_once('#').unwrap_or((url, ""));
+        let is_web = ["http://", "https://"].iter().any(|scheme| place.starts_with(scheme));
+        if place.starts_with("git://") || (is_web && place.ends_with(".git")) {
+            let name = fragment.split(':').next().unwrap_or_default();
+            let is_plain = !place.contains('?') && !name.contains(['=', '&', '*', '?', '[', '^']);
+            let reference = if name.is_empty() { "HEAD" } else { name };
+            return (is_plain && !name.starts_with('-'))
+                .then_some(Self::Git { repository: place, reference });
+        }
+        let is_file = is_web && !place.contains(".git?") && !url.contains('#');
+        is_file.then_some(Self::File(url))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_is_asked_for_a_file_or_a_name_in_a_repository() {
+        let git = |repository, reference| Some(Server::Git { repository, reference });
+        for (url, expected) in [
+            ("https://x.example/y.tar?z=1", Some(Server::File("https://x.example/y.tar?z=1"))),
+            ("http://x.example/y.git", git("http://x.example/y.git", "HEAD")),
+            ("https://x.example/y.git#v1:sub", git("https://x.example/y.git", "v1")),
+            ("git://x.example/y#main", git("git://x.example/y", "main")),
+            ("https://x.example/y.git?branch=main", None),
+            ("https://x.example/y.git#branch=main", None),
+            ("https://x.example/y.git#--upload-pack=x", None),
+            ("https://x.example/y.git#-x", None),
+            ("https://x.example/y.tar#z", None),
+            ("git@x.example:y.git", None),
+            ("ssh://git@x.example/y.git", None),
+            ("file:///etc/passwd", None),
+        ] {
+            assert_eq!(Server::of(url), expected, "{url}");
+        }
+    }
 
     #[test]
     fn urls_and_git_addresses_are_remote() {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::common::file_server::FileServer;
 use crate::common::{COMPOSE, Project, unique};
 use serde_json::Value;
 
@@ -125,5 +126,50 @@ fn a_step_with_a_secret_is_forecast_as_the_builder_decides() {
         assert_eq!(state, "if-changed", "{plan}");
     } else {
         assert!(["runs", "if-changed"].contains(&state), "{plan}");
+    }
+}
+
+/// A server is asked for the version of a file, so that a build of an `ADD` can be forecast.
+#[test]
+#[ignore = "needs an engine"]
+fn a_file_on_a_server_is_forecast_by_its_version() {
+    let server = FileServer::start();
+    let (salt, url) = (unique("server"), format!("http://127.0.0.1:{}", server.port));
+    for (path, has_etag) in [("etag", true), ("plain", false)] {
+        let dockerfile = format!(
+            "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN : {salt} {path}\nADD {url}/{path} /{path}\nRUN cat /{path}\n"
+        );
+        let project = Project::new(&[("compose.yaml", COMPOSE), ("Dockerfile", &dockerfile)]);
+        server.set(path, has_etag, "first\n");
+        let build = || {
+            let (report, run) = project.build(&["app"]);
+            run.succeeds();
+            ran(&report)
+        };
+        let plan = || {
+            let run = project.run(&["plan", "app", "--file", "compose.yaml", "--json"]);
+            run.succeeds();
+            let plan: Value = serde_json::from_str(&run.stdout).expect("a document");
+            let steps = plan["steps"].as_array().expect("steps").clone();
+            let states: Vec<String> = steps
+                .iter()
+                .map(|step| step["forecast"]["state"].as_str().expect("a state").to_owned())
+                .collect();
+            (states.join(" "), steps[1]["cause"]["detail"].as_str().unwrap_or_default().to_owned())
+        };
+        build();
+        assert_eq!(plan(), ("cached cached cached".into(), String::new()), "{path}");
+        assert_eq!(build(), "", "{path}");
+        server.set(path, has_etag, "second\n");
+        let changed = format!("{url}/{path}: the server has another version");
+        assert_eq!(plan(), ("cached if-changed if-changed".into(), changed), "{path}");
+        assert_ne!(build(), "", "{path}");
+        assert_eq!(plan().0, "cached cached cached", "{path}");
+        server.set(path, has_etag, "first\n");
+        assert_eq!(plan().0, "cached cached cached", "{path}: taken back");
+        assert_eq!(build(), "", "{path}: taken back");
+        server.remove(path);
+        let unknown = format!("{url}/{path}: the server may send different content");
+        assert_eq!(plan(), ("cached if-changed if-changed".into(), unknown), "{path}: gone");
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
-use super::{TransferContext, codec};
+use super::{Skipped, TransferContext, codec};
 use crate::exec::bake::{self, Call};
 use crate::exec::idle_timeout::IdleTimeout;
 use crate::exec::steps;
@@ -22,7 +22,7 @@ use crate::progress::Watcher;
 use crate::progress::bake_outcome::BakeOutcome;
 use crate::store::layout_check::{self, Blob};
 use crate::store::lock::Holds;
-use crate::store::mount::MountEntry;
+use crate::store::mount::{self, MountEntry};
 
 /// The timeout for a lock. A working process sends output every five seconds.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,7 +35,7 @@ pub(super) fn call_and_verify(
     (mounts, left): (&[PlannedMount], &BTreeSet<usize>),
     watcher: &mut dyn Watcher,
     pass: &(dyn Fn(usize) + Sync),
-) -> Result<(BakeOutcome, BTreeMap<usize, String>)> {
+) -> Result<(BakeOutcome, Skipped)> {
     let is_damaged = AtomicBool::new(false);
     let check = |number: usize, mount: &PlannedMount| {
         let whole = each_blob(mount, layout_check::verify);
@@ -69,21 +69,27 @@ pub(super) fn each_blob(mount: &PlannedMount, check: fn(&Path, &Blob) -> Result<
 pub(super) fn damaged(
     (mounts, left): (&[PlannedMount], &BTreeSet<usize>),
     check: &dyn Fn(usize, &PlannedMount) -> Result<()>,
-) -> Result<BTreeMap<usize, String>> {
+) -> Result<Skipped> {
     let _held = hold(mounts);
-    let said = |(number, mount): (usize, &PlannedMount)| {
-        let why = check(number, mount).err()?;
-        let id = &mount.identity.id;
-        Some((
-            number,
-            format!(
-                "failed to restore the cache mount `{id}`: {why:#}\nrun `cargo xtask cache verify` to \
-                 quarantine it"
-            ),
-        ))
-    };
     let moved = mounts.iter().enumerate().filter(|(number, _)| !left.contains(number));
-    Ok(moved.filter_map(said).collect())
+    let failed =
+        moved.filter_map(|(number, mount)| Some((number, warning(mount, &check(number, mount).err()?))));
+    Ok(failed.collect())
+}
+
+/// Returns the warning about a mount that cannot be restored. There is none for a mount that had to
+/// make room since it was planned: like one that was never saved, it is not in the store.
+fn warning(mount: &PlannedMount, why: &anyhow::Error) -> Option<String> {
+    if !mount::is_saved(&mount.dir) {
+        return None;
+    }
+    let is_other = mount::read(&mount.dir).is_ok_and(|entry| mount.held.as_ref() != Some(&entry));
+    let why = if is_other {
+        "another build saved it meanwhile; the next build restores that".to_owned()
+    } else {
+        format!("{why:#}\nrun `cargo xtask cache verify` to quarantine it")
+    };
+    Some(format!("failed to restore the cache mount `{}`: {why}", mount.identity.id))
 }
 
 /// Writes the call's files, and removes unfinished output of an earlier call.
@@ -174,4 +180,61 @@ pub(super) fn reason(ended: &BakeOutcome) -> String {
         .filter(|line| line != "begun" && line != "working");
     let words = || ended.text.iter().rev().find(|line| line.starts_with("ERROR: ")).cloned();
     said.or_else(words).unwrap_or_else(|| "BuildKit gave no reason".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::plan::mounts::fixtures;
+    use crate::project::mount::MountIdentity;
+    use crate::store::key::FORMAT;
+    use crate::store::sealed;
+    use crate::store::used::USED;
+
+    /// Writes an entry with one blob, and returns it.
+    fn save(dir: &Path, content: &str) -> MountEntry {
+        let blob = Blob { digest: format!("{:x}", Sha256::digest(content)), size: content.len() as u64 };
+        fs::create_dir_all(layout_check::blobs(dir)).expect("made");
+        fs::write(layout_check::blobs(dir).join(&blob.digest), content).expect("written");
+        let mount = fixtures::mount(dir);
+        let entry = MountEntry {
+            format: FORMAT,
+            identity: MountIdentity { id: "m".into(), ..mount.identity },
+            sharing: mount.sharing,
+            target: mount.target,
+            platform: "linux/amd64".into(),
+            saved: Timestamp::UNIX_EPOCH,
+            files: 1,
+            bytes: blob.size,
+            is_shared: false,
+            manifest: blob,
+            packs: Vec::new(),
+            steps: Vec::new(),
+        };
+        fs::write(dir.join("entry.json"), sealed::to_json(&entry).expect("JSON")).expect("written");
+        fs::write(dir.join(USED), "").expect("written");
+        entry
+    }
+
+    #[test]
+    fn only_a_damaged_mount_is_called_damaged() {
+        let root = tempfile::tempdir().expect("a directory");
+        let dir = root.path().join("mount");
+        let entry = save(&dir, "one");
+        let mount = PlannedMount { held: Some(entry.clone()), ..fixtures::mount(&dir) };
+        let found = || {
+            let has = |_: usize, mount: &PlannedMount| each_blob(mount, layout_check::has);
+            damaged((std::slice::from_ref(&mount), &BTreeSet::new()), &has).expect("looked")
+        };
+        assert!(found().is_empty());
+        fs::remove_file(layout_check::blobs(&dir).join(&entry.manifest.digest)).expect("removed");
+        assert!(found()[&0].as_ref().expect("a warning").contains("cache verify"));
+        save(&dir, "two");
+        assert!(found()[&0].as_ref().expect("a warning").contains("another build saved it meanwhile"));
+        fs::remove_dir_all(&dir).expect("removed");
+        assert_eq!(found(), BTreeMap::from([(0, None)]), "it had to make room");
+    }
 }

@@ -54,6 +54,9 @@ pub struct TransferResult {
     pub seconds: f64,
 }
 
+/// Mounts that are left out of a transfer, by number, with a warning if there is a reason for one.
+type Skipped = BTreeMap<usize, Option<String>>;
+
 impl TransferResult {
     /// Adds the result of another transfer of the same build.
     pub fn add(&mut self, other: Self) {
@@ -63,9 +66,9 @@ impl TransferResult {
     }
 
     /// Removes mounts from a transfer, with their warnings.
-    fn skip(&mut self, mounts: BTreeMap<usize, String>, skipped: &mut BTreeSet<usize>) {
+    fn skip(&mut self, mounts: Skipped, skipped: &mut BTreeSet<usize>) {
         skipped.extend(mounts.keys());
-        self.warnings.extend(mounts.into_values());
+        self.warnings.extend(mounts.into_values().flatten());
     }
 }
 

@@ -16,7 +16,7 @@ use super::call::{
 };
 use super::loopback::Listening;
 use super::outgoing::Outgoing;
-use super::{TransferContext, TransferResult};
+use super::{Skipped, TransferContext, TransferResult};
 use crate::engine::disk_usage::{self, Which};
 use crate::exec::budget::Need;
 use crate::exec::reservation::Reservation;
@@ -147,7 +147,7 @@ impl MountTransfer<'_> {
         listening: Option<Listening>,
         state: &mut State<'_>,
         watcher: &mut dyn Watcher,
-    ) -> Result<(BakeOutcome, BTreeMap<usize, String>)> {
+    ) -> Result<(BakeOutcome, Skipped)> {
         let (context, mounts, now) = (self.context, self.mounts, self.context.now.as_second());
         let State { reservation, skipped, outgoing, is_verified } = state;
         let (reservation, is_verified) = (reservation.as_ref(), *is_verified);

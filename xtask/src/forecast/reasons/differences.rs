@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::outcome::{Cause, CauseKind};
 use crate::project::context::Input;
-use crate::project::graph::GraphStep;
+use crate::project::graph::{GraphStep, URL};
 use crate::project::packages;
 
 /// Returns the differences of a step itself, the most important first.
@@ -29,6 +29,11 @@ pub(super) fn differences(old: &GraphStep, new: &GraphStep) -> Vec<Cause> {
         };
         // A declared size is part of the size by which a step runs again.
         if name == "fresh" && has_other_size {
+            continue;
+        }
+        // An unknown version is no difference.
+        let is_unknown = |version: &&String| name.starts_with(URL) && version.is_empty();
+        if before.zip(after).is_some_and(|(old, new)| is_unknown(&old) || is_unknown(&new)) {
             continue;
         }
         if before != after && (name != "order" || is_sorted_alike()) {
@@ -76,7 +81,14 @@ fn part(name: &str, before: Option<&str>, after: Option<&str>) -> Cause {
         "heredoc" => return command(before, after),
         "order" => (CauseKind::Instruction, "the order of ARGs and ENVs".to_owned()),
         "workdir" | "user" | "shell" => (CauseKind::Instruction, kind.to_ascii_uppercase()),
-        "url" => (CauseKind::File, rest.to_owned()),
+        "url" => {
+            let what = match (before, after) {
+                (Some(_), Some(_)) => "the server has another version",
+                (None, _) => "it is new",
+                (_, None) => "it is removed",
+            };
+            return Cause { kind: CauseKind::File, detail: format!("{rest}: {what}") };
+        }
         "option" => (CauseKind::Instruction, format!("--{rest}")),
         _ => (CauseKind::Mount, name.to_owned()),
     };

@@ -195,6 +195,18 @@ fn a_url_is_the_reason_of_a_step_that_equals_an_earlier_one() {
 }
 
 #[test]
+fn another_version_on_a_server_is_a_reason_and_an_unknown_one_is_not() {
+    let add = |version: &str| step("a", "ADD http://x/y /", &[("url http://x/y", version)], &[]);
+    let cause = |before: &str, now: &str| {
+        let (before, now) = ([add(before)], [add(now)]);
+        let compared = Compared { now: &now, before: Some(&before) };
+        compared.cause(0, &|_| PredictedState::IfChanged, Known::No).detail
+    };
+    assert_eq!(cause("1", "2"), "http://x/y: the server has another version");
+    assert_eq!(cause("", "2"), "http://x/y: the server may send different content");
+}
+
+#[test]
 fn hosts_in_random_order_are_the_reason_of_a_step_that_equals_an_earlier_one() {
     let open = GraphStep { is_open: true, ..step("a", "RUN x", &[("extra hosts", "a, b")], &[]) };
     let cause = |step: &GraphStep| {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-use super::{GraphStep, ImagePlace, KnownImage, TargetFacts};
+use super::{GraphStep, ImagePlace, RemoteFacts, TargetFacts, URL};
 use crate::project::context::{ContentDigest, Contexts, Digests, Input, Selected};
 use crate::project::dockerfile::steps::{DockerfileStep, From, Read, Selector};
 use crate::project::dockerfile::{Base, content_name, has_commit};
@@ -15,12 +15,12 @@ use crate::redact::is_secret;
 /// Returns the steps of all targets in dependency order.
 pub(super) fn steps(
     targets: &[TargetFacts],
-    images: &BTreeMap<String, KnownImage>,
+    remote: RemoteFacts<'_>,
     digests: &mut Digests,
 ) -> Vec<GraphStep> {
     let mut builder = Builder {
         targets,
-        images,
+        remote,
         digests,
         contexts: Contexts::default(),
         steps: Vec::new(),
@@ -47,7 +47,7 @@ struct End {
 
 struct Builder<'a> {
     targets: &'a [TargetFacts],
-    images: &'a BTreeMap<String, KnownImage>,
+    remote: RemoteFacts<'a>,
     digests: &'a mut Digests,
     contexts: Contexts,
     steps: Vec<GraphStep>,
@@ -98,7 +98,7 @@ impl<'a> Builder<'a> {
     }
 
     fn image(&self, name: &str) -> End {
-        match self.images.get(name) {
+        match self.remote.images.get(name) {
             Some(known) => image(&format!("{name}@{}", known.digest)),
             None => image(name),
         }
@@ -172,6 +172,16 @@ impl<'a> Builder<'a> {
         end
     }
 
+    /// Adds what a step reads from a server. Its version is in the key, but as BuildKit compares the
+    /// content, another version may have the same result.
+    fn served(&self, url: &str, is_pinned: bool, made: &mut GraphStep) -> ContentDigest {
+        let version = self.remote.versions.get(url).filter(|_| !is_pinned);
+        made.is_open |= !is_pinned && version.is_none();
+        let version = version.cloned().unwrap_or_default();
+        made.parts.insert(format!("{URL}{url}"), version.clone());
+        ContentDigest { full: version.clone(), any_mode: version, plain: String::new() }
+    }
+
     /// Adds the content that a step reads. Returns the result of a stage or an image, and the
     /// digest of a context's content.
     fn read(&mut self, target: usize, read: &Read, made: &mut GraphStep) -> (Option<End>, ContentDigest) {
@@ -179,11 +189,7 @@ impl<'a> Builder<'a> {
         let none = ContentDigest::default();
         let (context, name) = match &read.from {
             From::Stage(stage) => return (Some(self.end(target, *stage)), none),
-            From::Remote { url, is_pinned } => {
-                made.is_open |= !is_pinned;
-                made.parts.insert(format!("url {url}"), String::new());
-                return (None, none);
-            }
+            From::Remote { url, is_pinned } => return (None, self.served(url, *is_pinned, made)),
             From::Context => (facts.contexts.get(""), ""),
             From::Name(name) => (facts.contexts.get(&name.to_ascii_lowercase()), name.as_str()),
         };
@@ -208,9 +214,7 @@ impl<'a> Builder<'a> {
                 (None, ContentDigest { plain, ..digest })
             }
             Some(ImagePlace::Elsewhere(source)) if name.is_empty() || is_remote(source) => {
-                made.is_open |= !has_commit(source);
-                made.parts.insert(format!("url {source}"), String::new());
-                (None, none)
+                (None, self.served(source, has_commit(source), made))
             }
             _ => {
                 let end = self.named(target, name);
@@ -253,9 +257,10 @@ fn own(keyword: &str, operation: &[String], step: &GraphStep) -> String {
     let parts = step
         .parts
         .iter()
-        .filter(|(name, _)| (keyword == "RUN" && outer.contains(&name.as_str())) || name.starts_with("url "))
-        .flat_map(|(name, value)| match name.strip_prefix("url ") {
-            Some(url) => [format!("url {}", content_name(url)), value.clone()],
+        .filter(|(name, _)| (keyword == "RUN" && outer.contains(&name.as_str())) || name.starts_with(URL))
+        .flat_map(|(name, value)| match name.strip_prefix(URL) {
+            // Its version is content.
+            Some(url) => [format!("{URL}{}", content_name(url)), String::new()],
             None => [name.clone(), value.clone()],
         });
     hash([keyword.to_owned(), operation.len().to_string()].into_iter().chain(operation.to_vec()).chain(parts))

@@ -2,6 +2,15 @@ use super::*;
 use crate::project::dockerfile::{Dockerfile, Inputs};
 
 fn graph(text: &str, run: &[(&str, &str)], run_is_open: bool) -> Vec<GraphStep> {
+    versioned(text, run, run_is_open, &[])
+}
+
+fn versioned(
+    text: &str,
+    run: &[(&str, &str)],
+    run_is_open: bool,
+    versions: &[(&str, &str)],
+) -> Vec<GraphStep> {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let facts = TargetFacts {
         name: "app".into(),
@@ -13,7 +22,9 @@ fn graph(text: &str, run: &[(&str, &str)], run_is_open: bool) -> Vec<GraphStep> 
         compares_roots: true,
         ignores_cache: None,
     };
-    steps(&[facts], &BTreeMap::new(), &mut Digests::default())
+    let versions = versions.iter().map(own).collect();
+    let remote = RemoteFacts { images: &BTreeMap::new(), versions: &versions };
+    steps(&[facts], remote, &mut Digests::default())
 }
 
 #[test]
@@ -48,6 +59,25 @@ fn settings_in_random_order_make_runs_open() {
         graph.iter().map(|step| step.is_open).collect::<Vec<_>>()
     };
     assert_eq!((is_open(true), is_open(false)), (vec![false, true], vec![false, false]));
+}
+
+#[test]
+fn a_version_decides_and_another_one_may_have_the_same_content() {
+    let url = "https://x.example/y.tar";
+    let text = format!("FROM scratch\nADD {url} /\nRUN x\n");
+    let of = |versions: &[(&str, &str)]| versioned(&text, &[], false, versions);
+    let (unknown, first, second) = (of(&[]), of(&[(url, "1")]), of(&[(url, "2")]));
+    assert_eq!([&unknown, &first, &second].map(|graph| graph[0].is_open), [true, false, false]);
+    for at in 0..2 {
+        let steps = [&unknown[at], &first[at], &second[at]];
+        let distinct = |digest: fn(&GraphStep) -> &String| {
+            steps.iter().map(|step| digest(step)).collect::<BTreeSet<_>>().len()
+        };
+        assert_eq!((distinct(|step| &step.key), distinct(|step| &step.soft)), (3, 1), "step {at}");
+    }
+    let pinned = format!("FROM scratch\nADD --checksum=sha256:00 {url} /\n");
+    let key = |versions: &[(&str, &str)]| versioned(&pinned, &[], false, versions).remove(0).key;
+    assert_eq!(key(&[(url, "1")]), key(&[]));
 }
 
 /// BuildKit compares the content of a file, not where it is from.

@@ -4,6 +4,7 @@
 
 pub mod browser;
 pub mod buildkit;
+pub mod file_server;
 pub mod front;
 pub mod go;
 pub mod lock;

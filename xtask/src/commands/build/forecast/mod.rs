@@ -2,6 +2,7 @@
 
 mod cached_results;
 mod images;
+mod server_versions;
 mod stage_key;
 mod step_outcomes;
 mod targets;
@@ -34,7 +35,7 @@ use crate::plan::build_facts::BuildFacts;
 use crate::plan::options::BuildOptions;
 use crate::project::context::Digests;
 use crate::project::dockerfile::Dockerfile;
-use crate::project::graph::{self, GraphStep, TargetFacts};
+use crate::project::graph::{self, GraphStep, KnownImage, RemoteFacts, TargetFacts};
 use crate::record::forgotten;
 use crate::record::record_ids::RecordIds;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
@@ -148,7 +149,7 @@ impl ForecastQuery {
             steps::all(&self.layout).into_iter().filter(|past| past.builder == builder).collect();
         let images = asked.map(ImagesQuery::answer).unwrap_or_default();
         graph::inherit(&mut self.targets, &images);
-        let mut graph = graph::graph(&self.targets, &images, &mut digests);
+        let mut graph = self.graph(&images, &mut digests);
         graph.iter_mut().for_each(|step| step.redact(&self.redactor));
         if digests.is_new {
             memo.write(&digests);
@@ -194,6 +195,21 @@ impl ForecastQuery {
         found.forecast = self.forecast(&found, &stored, records.as_deref());
         let _ = slot.confirmed.set(found.forecast.clone());
         found
+    }
+
+    /// Returns the graph, with versions from servers. A server that this machine sees may be another
+    /// one for a builder elsewhere.
+    fn graph(&self, images: &BTreeMap<String, KnownImage>, digests: &mut Digests) -> Vec<GraphStep> {
+        let unknown = BTreeMap::new();
+        let graph = graph::graph(&self.targets, RemoteFacts { images, versions: &unknown }, digests);
+        if !self.engine.loopback {
+            return graph;
+        }
+        let versions = server_versions::ask(&self.layout, self.begun, &self.redactor, &graph);
+        if versions.is_empty() {
+            return graph;
+        }
+        graph::graph(&self.targets, RemoteFacts { images, versions: &versions }, digests)
     }
 
     /// Returns the builder's records after a delay, or `None` if the build ends first.

@@ -1,6 +1,7 @@
 //! The digest of everything that decides what a stage of a target builds, other than what its steps
 //! download.
 
+use std::collections::BTreeMap;
 use std::slice;
 
 use sha2::{Digest, Sha256};
@@ -11,7 +12,7 @@ use crate::memo::Memo;
 use crate::plan::build_facts::BuildFacts;
 use crate::plan::options::BuildOptions;
 use crate::project::context::Digests;
-use crate::project::graph;
+use crate::project::graph::{self, RemoteFacts};
 use crate::project::run_settings::HOSTS;
 use crate::session::Session;
 
@@ -38,7 +39,8 @@ pub(in crate::commands::build) fn stage_key(
     graph::inherit(&mut targets, &images);
     let root = format!("{:x}", Sha256::digest(facts.declaration.dir.to_string_lossy().as_bytes()));
     let mut digests: Digests = Memo::new(&session.layout, "files", &root).read().unwrap_or_default();
-    let steps = graph::graph(&targets, &images, &mut digests);
+    let remote = RemoteFacts { images: &images, versions: &BTreeMap::new() };
+    let steps = graph::graph(&targets, remote, &mut digests);
     if steps.is_empty() || steps.iter().any(|step| step.is_open || step.is_forced) {
         return None;
     }
