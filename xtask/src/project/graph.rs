@@ -21,7 +21,7 @@ pub(crate) use images::{KnownImage, images, inherit};
 /// The prefix of a part's name that is what a step reads from a server; the value is its version.
 pub(crate) const URL: &str = "url ";
 
-/// What is known of things that are not on this machine's disk.
+/// Facts about inputs that are not on this machine's disk.
 #[derive(Clone, Copy)]
 pub(crate) struct RemoteFacts<'a> {
     /// Images by name. A missing image is identified by its name only.

@@ -172,8 +172,8 @@ impl<'a> Builder<'a> {
         end
     }
 
-    /// Adds what a step reads from a server. Its version is in the key, but as BuildKit compares the
-    /// content, another version may have the same result.
+    /// Adds what a step reads from a server. Its version is in the key, but another version may
+    /// have the same result, since BuildKit compares the content.
     fn served(&self, url: &str, is_pinned: bool, made: &mut GraphStep) -> ContentDigest {
         let version = self.remote.versions.get(url).filter(|_| !is_pinned);
         made.is_open |= !is_pinned && version.is_none();

@@ -197,8 +197,7 @@ impl ForecastQuery {
         found
     }
 
-    /// Returns the graph, with versions from servers. A server that this machine sees may be another
-    /// one for a builder elsewhere.
+    /// Returns the graph, with versions from servers. A builder elsewhere may see other servers.
     fn graph(&self, images: &BTreeMap<String, KnownImage>, digests: &mut Digests) -> Vec<GraphStep> {
         let unknown = BTreeMap::new();
         let graph = graph::graph(&self.targets, RemoteFacts { images, versions: &unknown }, digests);

@@ -61,8 +61,9 @@ fn version(server: &Server<'_>, file: &Path) -> Result<String> {
         Server::File(url) => {
             let head = head(url)?;
             match head.etag {
-                // Two servers may give different files the same one.
-                Some(etag) => format!("{url} {etag}"),
+                // Two servers may give different files the same one. The time of a file is in
+                // BuildKit's key, unless the builder still has the file.
+                Some(etag) => format!("{url} {etag} {}", head.modified),
                 None => format!("{} {}", head.modified, content(url, head.length, file)?),
             }
         }
