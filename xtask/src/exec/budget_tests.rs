@@ -106,6 +106,7 @@ fn a_save_gets_no_space_that_another_one_has_reserved() {
     let second = reserve(&budget, 2).expect("free");
     write(&own, "b", 2);
     assert!(first.is_full(), "the rest of the space is reserved by another save");
+    assert!(!first.is_over() && first.written() >= 7 * MB, "a second attempt may wait for that save");
     second.end();
     assert!(!first.is_full(), "that save needed less");
     drop((first, second));

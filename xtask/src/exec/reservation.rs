@@ -170,8 +170,14 @@ impl<'a> Reservation<'a> {
         is_written
     }
 
+    /// Returns the bytes that the save had written when it was last asked whether it is full.
+    pub(crate) fn written(&self) -> u64 {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.last.saturating_sub(state.reserved.begun)
+    }
+
     /// Returns whether the store is too large now.
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(dir) = &state.reserved.dir else { return false };
         let grown = contents::measure_dir(dir).saturating_sub(state.own);

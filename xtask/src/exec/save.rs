@@ -13,13 +13,14 @@ use walkdir::WalkDir;
 use super::bake::{self, Call};
 use super::budget::{Budget, Need};
 use super::complete::{complete_from, mark};
+use super::reservation::Reservation;
 use super::results;
 use crate::build_id;
 use crate::files;
 use crate::layout::Layout;
 use crate::plan::save::Save;
 use crate::progress::Watcher;
-use crate::progress::bake_outcome::BakeStatus;
+use crate::progress::bake_outcome::{BakeOutcome, BakeStatus};
 use crate::progress::trace::Trace;
 use crate::record::log::Log;
 use crate::store::entry::{self, Entry, subdirectories};
@@ -75,17 +76,17 @@ pub(crate) fn run(
 ) -> Result<Saved> {
     let started = Instant::now();
     let SaveContext { layout, log, now, budget, expected } = *context;
-    let need = Need::Bytes(expected, save.newest.as_slice());
-    let reservation = budget.reserve(need, &mut |line| watcher.say(line))?;
+    let mut reservation = reserve(budget, expected, save, watcher)?;
     let reading = Holds::of(save.read.iter().map(PathBuf::as_path));
-    seed(save)?;
-    // A RUN that starts was edited after the build: exporting it would save what nobody saw built.
-    let stop = Trace::started_a_command;
-    let targets = std::slice::from_ref(&save.target);
-    reservation.begin(&save.staging)?;
-    let is_full = || reservation.is_full();
-    let call = Call { stop: &stop, end_if: Some(&is_full), ..Call::new(&save.command, targets, log) };
-    let ended = bake::retry_export(&mut || bake::run(&call, watcher))?;
+    let mut ended = export(save, &reservation, log, watcher)?;
+    if ended.status == BakeStatus::ConditionMet && !reservation.is_over() {
+        // Only the reservations of others left no space for more than was expected.
+        let larger = reservation.written().saturating_mul(2).min(budget.bytes() / 2);
+        super::steps::remove(&save.staging)?;
+        drop(reservation);
+        reservation = reserve(budget, larger, save, watcher)?;
+        ended = export(save, &reservation, log, watcher)?;
+    }
     reservation.check(ended.status == BakeStatus::ConditionMet)?;
     if ended.status == BakeStatus::Stopped {
         bail!("a file changed while `{}` was built; the next build saves it", save.target);
@@ -126,6 +127,32 @@ pub(crate) fn run(
     };
     let entry = results::add(layout, &save.staging, entry)?;
     Ok(Saved { entry, seconds: started.elapsed().as_secs_f64() })
+}
+
+fn reserve<'a>(
+    budget: &'a Budget,
+    bytes: u64,
+    save: &Save,
+    watcher: &mut dyn Watcher,
+) -> Result<Reservation<'a>> {
+    budget.reserve(Need::Bytes(bytes, save.newest.as_slice()), &mut |line| watcher.say(line))
+}
+
+/// Makes the export, and ends it when the reservation is full.
+fn export(
+    save: &Save,
+    reservation: &Reservation<'_>,
+    log: &Log,
+    watcher: &mut dyn Watcher,
+) -> Result<BakeOutcome> {
+    seed(save)?;
+    // A RUN that starts was edited after the build: exporting it would save what nobody saw built.
+    let stop = Trace::started_a_command;
+    let targets = std::slice::from_ref(&save.target);
+    reservation.begin(&save.staging)?;
+    let is_full = || reservation.is_full();
+    let call = Call { stop: &stop, end_if: Some(&is_full), ..Call::new(&save.command, targets, log) };
+    bake::retry_export(&mut || bake::run(&call, watcher))
 }
 
 /// Links the blobs of other results first: BuildKit's export skips existing ones. On a file system
