@@ -226,6 +226,24 @@ mod tests {
     }
 
     #[test]
+    fn only_an_empty_directory_in_a_store_is_removed_for_its_lock() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new("/", dir.path());
+        let (path, inside) = (layout.lock_file(), layout.lock_file().join("theirs"));
+        let is_refused = || refusal(&layout).is_some();
+        files::make_dir(&inside).expect("made");
+        assert!(is_refused(), "no store yet");
+        drop(fs::remove_dir(&inside));
+        assert!(is_refused(), "empty, but no store yet");
+        fs::write(layout.version_file(), "2").expect("written");
+        files::make_dir(&inside).expect("made");
+        assert!(is_refused(), "somebody's directory");
+        fs::remove_dir(&inside).expect("removed");
+        drop(Lock::of_any_format(&layout).expect("it heals"));
+        assert!(path.is_file() && refusal(&layout).is_none());
+    }
+
+    #[test]
     fn a_hold_waits_for_a_check_and_misses_a_renamed_directory() {
         let dir = tempfile::tempdir().expect("a directory");
         let (entry, gone) = (dir.path().join("entry"), dir.path().join("gone"));
