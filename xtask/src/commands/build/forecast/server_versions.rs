@@ -75,7 +75,8 @@ fn version(server: &Server<'_>, file: &Path) -> Result<String> {
 fn commits(repository: &str, reference: &str) -> Result<String> {
     let mut git = Command::new("git");
     // Settings of the project's own repository could start programs.
-    git.current_dir("/").env("GIT_TERMINAL_PROMPT", "0").env("GIT_ALLOW_PROTOCOL", "git:http:https");
+    git.current_dir("/").env_remove("GIT_DIR").env_remove("GIT_COMMON_DIR");
+    git.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ALLOW_PROTOCOL", "git:http:https");
     git.args(["-c", "credential.helper=", "-c", "core.askPass=true", "ls-remote", "--"]);
     git.args([repository, reference]);
     let commits = answer(git)?;
