@@ -147,13 +147,26 @@ pub fn ask_engine(session: &Session) -> Result<Engine, Problem> {
     // their own networks.
     let is_default = driver == Driver::Docker && builder == "default";
     let is_own = is_default && !parsed.is_rootless();
-    let address = session.host.var("DOCKER_HOST").filter(|_| is_default);
+    let docker_host = session.host.var("DOCKER_HOST");
+    let is_local = |address: &str| address.starts_with("unix://");
+    let has_own_daemon = docker_host.is_none_or(is_local);
+    let loopback = is_own && has_own_daemon;
+    let is_here = loopback
+        || match driver {
+            Driver::DockerContainer => {
+                is_local(&instance.endpoint) || (instance.endpoint == "default" && has_own_daemon)
+            }
+            Driver::Remote => is_local(&instance.endpoint),
+            Driver::Docker | Driver::Kubernetes => false,
+        };
+    let address = docker_host.filter(|_| is_default);
     Ok(Engine {
         buildx,
         buildx_program: buildx_program::find(&session.host, &parsed, driver, &builder),
         daemon: address
             .map_or_else(String::new, |address| format!("{:x}", Sha256::digest(address))[..8].to_owned()),
-        loopback: is_own && session.host.var("DOCKER_HOST").is_none_or(|host| host.starts_with("unix://")),
+        loopback,
+        is_here,
         builder,
         driver,
         endpoint: instance.endpoint,

@@ -15,6 +15,7 @@ pub(crate) fn engine() -> Engine {
         platform: "linux/amd64".into(),
         processors: 2,
         loopback: true,
+        is_here: true,
         buildx_program: None,
     }
 }

@@ -51,6 +51,9 @@ pub struct Engine {
     /// Whether it looks like this machine's own daemon, whose containers can use this machine's
     /// loopback interface.
     pub loopback: bool,
+    /// Whether the builder looks like one of this machine, in a network of its own or not.
+    #[serde(default)]
+    pub is_here: bool,
     /// The program of buildx, if it does the same as `docker buildx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buildx_program: Option<PathBuf>,

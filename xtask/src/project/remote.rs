@@ -42,6 +42,15 @@ impl<'a> Server<'a> {
         let is_file = is_web && !place.contains(".git?") && !url.contains('#');
         is_file.then_some(Self::File(url))
     }
+
+    /// Returns whether its host is this machine by name.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let (Self::File(url) | Self::Git { repository: url, .. }) = self;
+        let place = url.split_once("://").map_or(*url, |(_, place)| place);
+        let authority = place.split(['/', '?']).next().unwrap_or_default();
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        host.starts_with("127.") || host.starts_with("[::1]") || host.split(':').next() == Some("localhost")
+    }
 }
 
 #[cfg(test)]
@@ -66,6 +75,21 @@ mod tests {
             ("file:///etc/passwd", None),
         ] {
             assert_eq!(Server::of(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_server_on_this_machine_has_one_of_its_names() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8000/y", true),
+            ("http://me@localhost:80/y", true),
+            ("git://localhost/y#main", true),
+            ("https://[::1]:443/y", true),
+            ("https://localhost.example/y", false),
+            ("https://x.example/127.0.0.1", false),
+            ("https://10.0.0.1/y", false),
+        ] {
+            assert_eq!(Server::of(url).map(|server| server.is_loopback()), Some(expected), "{url}");
         }
     }
 

@@ -53,6 +53,7 @@ fn engine(driver: Driver) -> Engine {
         platform: "linux/amd64".into(),
         processors: 1,
         loopback: false,
+        is_here: false,
         buildx_program: None,
     }
 }

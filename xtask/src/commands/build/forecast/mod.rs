@@ -22,7 +22,7 @@ use xshell::Shell;
 use self::images::ImagesQuery;
 use super::run::Expected;
 use crate::base_image::InEngine;
-use crate::engine::{Engine, disk_usage};
+use crate::engine::{Driver, Engine, disk_usage};
 use crate::forecast;
 use crate::forecast::processors::Processors;
 use crate::forecast::unnoticed;
@@ -36,6 +36,7 @@ use crate::plan::options::BuildOptions;
 use crate::project::context::Digests;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::graph::{self, GraphStep, KnownImage, RemoteFacts, TargetFacts};
+use crate::project::remote::Server;
 use crate::record::forgotten;
 use crate::record::record_ids::RecordIds;
 use crate::record::steps::{self, BuildSteps, StepOutcome};
@@ -197,14 +198,17 @@ impl ForecastQuery {
         found
     }
 
-    /// Returns the graph, with versions from servers. A builder elsewhere may see other servers.
+    /// Returns the graph, with versions from servers. A builder elsewhere may see other servers,
+    /// and a container is its own `localhost`.
     fn graph(&self, images: &BTreeMap<String, KnownImage>, digests: &mut Digests) -> Vec<GraphStep> {
         let unknown = BTreeMap::new();
         let graph = graph::graph(&self.targets, RemoteFacts { images, versions: &unknown }, digests);
-        if !self.engine.loopback {
+        if !self.engine.is_here {
             return graph;
         }
-        let versions = server_versions::ask(&self.layout, self.begun, &self.redactor, &graph);
+        let has_own_loopback = self.engine.driver == Driver::DockerContainer;
+        let is_known = |server: &Server<'_>| !(has_own_loopback && server.is_loopback());
+        let versions = server_versions::ask(&self.layout, self.begun, &self.redactor, &graph, &is_known);
         if versions.is_empty() {
             return graph;
         }

@@ -27,17 +27,18 @@ const MOST: usize = 16;
 const LARGEST: u64 = 1 << 20;
 
 /// Asks for the versions of all sources of a graph that are unknown in advance, at once. An address
-/// with a secret is not passed to a program.
+/// with a secret is not passed to a program, and a server only if `is_known`.
 pub(super) fn ask(
     layout: &Layout,
     now: Timestamp,
     redactor: &Redactor,
     graph: &[GraphStep],
+    is_known: &dyn Fn(&Server<'_>) -> bool,
 ) -> BTreeMap<String, String> {
     let open = graph.iter().filter(|step| step.is_open).flat_map(GraphStep::remotes);
     let urls: BTreeSet<&str> = open.map(|(url, _)| url).filter(|url| redactor.text(url) == *url).collect();
-    let asked: Vec<(&str, Server<'_>)> =
-        urls.into_iter().filter_map(|url| Some((url, Server::of(url)?))).take(MOST).collect();
+    let servers = urls.into_iter().filter_map(|url| Some((url, Server::of(url).filter(is_known)?)));
+    let asked: Vec<(&str, Server<'_>)> = servers.take(MOST).collect();
     if asked.is_empty() {
         return BTreeMap::new();
     }
