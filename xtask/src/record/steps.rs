@@ -149,6 +149,14 @@ pub(crate) fn outcomes(
     done
 }
 
+/// Takes back the results of a failed build that BuildKit found by their content only. It may not
+/// have kept their new keys: a later build then looks for them again, and may run them.
+pub(crate) fn forget_new_keys(done: &mut [StepOutcome], past: &[BuildSteps]) {
+    for step in done.iter_mut().filter(|step| step.ran.is_none()) {
+        step.is_done &= past.iter().any(|past| past.known(&step.key) > Known::No);
+    }
+}
+
 /// Returns the steps of a graph with the digests of their vertices in the trace.
 fn matched<'a>(
     graph: &[GraphStep],
@@ -250,5 +258,19 @@ mod tests {
         let done = |is_good| outcomes(&graph, &files, &trace, is_good)[0].clone();
         assert!(done(true).is_done && !done(false).is_done);
         assert!(done(false).ran.is_some(), "its time counts");
+    }
+
+    #[test]
+    fn a_failed_build_keeps_no_key_that_only_equal_content_gave() {
+        let step = |key: &str, ran: bool| StepOutcome {
+            key: key.into(),
+            is_done: true,
+            ran: ran.then_some((Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)),
+            ..StepOutcome::default()
+        };
+        let past = [BuildSteps { steps: vec![step("known", true)], ..BuildSteps::default() }];
+        let mut done = [step("known", false), step("new", false), step("made", true)];
+        forget_new_keys(&mut done, &past);
+        assert_eq!(done.map(|step| step.is_done), [true, false, true]);
     }
 }

@@ -37,6 +37,9 @@ impl StepOutcomes {
         let begun = Instant::now();
         let found = forecast_task.end().map(|mut found| {
             let mut outcomes = steps::outcomes(&found.graph, &found.files, trace, is_good(report));
+            if !is_good(report) {
+                steps::forget_new_keys(&mut outcomes, &found.past);
+            }
             unnoticed::mark(&mut found.graph, &found.past, &mut outcomes);
             let own = OwnSteps::new(&found.graph, &found.files, trace);
             let stage =
