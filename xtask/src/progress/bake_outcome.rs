@@ -50,7 +50,7 @@ impl BakeOutcome {
                 || line.ends_with("failed to solve: not found")
                 // Another build gave its image this name at the same time (Docker 26.1).
                 || line.contains("failed to solve: image \"") && line.ends_with("\": already exists")
-                // Content that a call before it had, which ended because of a damaged result.
+                // Content of one of two images from saved results, after a prune (Docker 26.1).
                 || line.contains("failed to get reader from content store") && line.ends_with(": not found")
                 // The writer of an export that a full disk ended, for some seconds (Docker 26.1).
                 || line.contains(" locked for ") && line.ends_with(": unavailable")

@@ -97,7 +97,7 @@ pub(crate) struct GraphStep {
     /// The steps whose results it reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub draws: Vec<usize>,
-    /// Whether it reads content that is unknown in advance: of a server that was not asked.
+    /// Whether it reads content that is unknown in advance: of a server without a known version.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_open: bool,
     /// Whether BuildKit compares the content of its root, as of a stage that it reads.

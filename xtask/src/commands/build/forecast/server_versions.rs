@@ -19,7 +19,8 @@ use crate::project::graph::GraphStep;
 use crate::project::remote::Server;
 use crate::redact::Redactor;
 
-/// The time for one answer. A server that takes longer delays the build itself.
+/// The time for one answer. A server that takes longer delays the build itself. A file without an
+/// `ETag` takes two answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// The number of sources that are asked for. Each has a process of its own.
 const MOST: usize = 16;
